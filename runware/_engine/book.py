@@ -1,0 +1,217 @@
+"""The book of calls: who waits, who is in flight, what is due when, and how a call ends."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import itertools
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+
+from runware._engine.calls import Call, CallState, Completion
+from runware._engine.effects import Effect, Ended, Send, SessionConfig, State
+from runware.errors import (
+    ClientClosedError,
+    ConflictError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    RunwareError,
+    TaskTimeoutError,
+)
+
+__all__ = ["Book"]
+
+log = logging.getLogger("runware.session")
+
+_DEADLINE, _STEP = 0, 1
+Timer = tuple[float, int, int, Call]
+
+
+class Book:
+    """Calls by the name they have on the wire, their queue and their timers.
+
+    It knows the connection's state only to see whether something may be sent.
+    """
+
+    def __init__(self, config: SessionConfig, rng: random.Random) -> None:
+        self.config = config
+        self.state = State.IDLE
+        self.epoch = 0
+        self.calls: dict[str, Call] = {}
+        self._rng = rng
+        self._effects: list[Effect] = []
+        self._queue: deque[Call] = deque()
+        self._timers: list[Timer] = []
+        self._stale = 0
+        self._numbers = itertools.count(1)
+        self._in_flight = 0
+        self._last_failure: ConnectionFailedError | None = None
+
+    def take_effects(self) -> list[Effect]:
+        """Give what is to be done, in order; it is given once."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    # ------------------------------------------------------------------ in
+
+    def _admit(self, call: Call, now: float) -> bool:
+        """Enter a new call, or end it at once when that cannot be."""
+        call.started = now
+        call.deadline = now + call.timeout
+        call.turn = next(self._numbers)
+        error: RunwareError
+        if self.state is State.CLOSED:
+            error = ClientClosedError("The client is closed.")
+        elif call.key in self.calls:
+            error = ConflictError(
+                "A task with this task_uuid is already running on this client.",
+                code="conflictTaskUUID",
+                parameter="task_uuid",
+            )
+        elif len(self._queue) >= self.config.max_queued:
+            error = RunwareError(
+                f"{len(self._queue)} calls are waiting already. Wait for some of them, or raise max_queued.",
+                retryable=True,
+            )
+        else:
+            self.calls[call.key] = call
+            heapq.heappush(self._timers, (call.deadline, call.turn, _DEADLINE, call))
+            self._queue.append(call)
+            return True
+        call.state = CallState.DONE
+        self._effects.append(Ended(call, self._named(error, call)))
+        return False
+
+    def _requeue(self, call: Call) -> None:
+        """Let a call wait for its turn again, at the place it had."""
+        call.state = CallState.QUEUED
+        queue = self._queue
+        if not queue or queue[-1].turn < call.turn:
+            queue.append(call)
+        else:
+            self._queue = deque(sorted([*queue, call], key=lambda call: call.turn))
+
+    def _pump(self, now: float) -> None:
+        """Send what waits, in order, as far as it may be sent."""
+        if self.state is not State.READY:
+            return
+        limit = self.config.max_in_flight
+        while self._queue and (limit is None or self._in_flight < limit):
+            call = self._queue.popleft()
+            if call.state is not CallState.QUEUED:
+                continue
+            if call.completion is Completion.CONNECTION:
+                self._end(call, now)
+                continue
+            call.state = CallState.SENT
+            call.sends += 1
+            call.epoch = self.epoch
+            self._in_flight += 1
+            self._effects.append(Send(call.text, call))
+
+    # ------------------------------------------------------------------ out
+
+    def _end(self, call: Call, now: float, error: RunwareError | None = None) -> None:
+        """End a call, and let the next one in."""
+        if call.state is CallState.DONE:
+            return
+        if error is not None:
+            self._named(error, call)
+        self._release(call)
+        self._effects.append(Ended(call, error))
+        if self._queue:
+            self._pump(now)
+
+    def _release(self, call: Call) -> None:
+        """Take a call out of everything, and drop its payload."""
+        if self.calls.get(call.key) is call:
+            del self.calls[call.key]
+        self._land(call)
+        call.state = CallState.DONE
+        call.forget()
+        self._retire(2 if call.due else 1)
+
+    def _land(self, call: Call) -> None:
+        """A call that was at the server is there no more, as far as we are concerned."""
+        if call.may_run:
+            self._in_flight = max(0, self._in_flight - 1)
+
+    def _end_all(self, now: float, make: Callable[[Call], RunwareError]) -> None:
+        self._queue.clear()
+        for call in sorted(self.calls.values(), key=lambda call: call.turn):
+            self._end(call, now, make(call))
+
+    @staticmethod
+    def _named(error: RunwareError, call: Call) -> RunwareError:
+        if call.completion is not Completion.CONNECTION:
+            error.task_type = error.task_type or call.task_type
+            error.task_uuid = error.task_uuid or call.uuid
+        error.attempts = tuple(call.attempts or ())
+        return error
+
+    # ------------------------------------------------------------------ time
+
+    def _step_at(self, call: Call, when: float) -> None:
+        """Come back to a call at this time; an earlier appointment is forgotten."""
+        if call.due:
+            self._retire(1)
+        call.due = when
+        heapq.heappush(self._timers, (when, next(self._numbers), _STEP, call))
+
+    def _first_timer(self) -> float | None:
+        timers = self._timers
+        while timers and _is_stale(timers[0]):
+            heapq.heappop(timers)
+            self._stale -= 1
+        return timers[0][0] if timers else None
+
+    def _due_steps(self, now: float) -> list[Call]:
+        """End the calls whose time is up, and tell the others for which something is to be done."""
+        due: list[Call] = []
+        while (first := self._first_timer()) is not None and first <= now:
+            _, _, kind, call = heapq.heappop(self._timers)
+            if kind == _DEADLINE:
+                self._ran_out(call, now)
+                self._stale -= 1  # its timer is gone already
+            else:
+                call.due = 0.0
+                due.append(call)
+        return due
+
+    def _retire(self, count: int) -> None:
+        # Timers are left in the heap when they are no longer wanted, but never more of them than wanted ones.
+        self._stale += count
+        if self._stale > 1000 and self._stale * 2 > len(self._timers):
+            self._timers = [timer for timer in self._timers if not _is_stale(timer)]
+            heapq.heapify(self._timers)
+            self._stale = 0
+
+    def _ran_out(self, call: Call, now: float) -> None:
+        waited = f"{call.timeout:g} s"
+        error: RunwareError
+        if call.state is CallState.RECOVERING:
+            error = ConnectionLostError(
+                f"The connection was lost, and what became of the task could not be learned within {waited}. "
+                "The server may have run and billed it.",
+                may_have_run=True,
+            )
+        elif call.may_run:
+            error = TaskTimeoutError(
+                f"No result within {waited}. The task was sent, so the server may still run and bill it; "
+                "its task_uuid is what it can be picked up with.",
+                may_be_running=True,
+            )
+        elif call.state is CallState.QUEUED and self._last_failure is not None and self.state is not State.READY:
+            error = copy.copy(self._last_failure)
+        elif call.completion is Completion.CONNECTION:
+            error = TaskTimeoutError(f"The connection was not ready within {waited}.")
+        else:
+            error = TaskTimeoutError(f"The task could not be sent within {waited}. Nothing of it was billed.")
+        self._end(call, now, error)
+
+
+def _is_stale(timer: Timer) -> bool:
+    when, _, kind, call = timer
+    return call.state is CallState.DONE or (kind == _STEP and call.due != when)

@@ -1,0 +1,293 @@
+"""One call: what was asked, what has come of it so far, and when it is complete.
+
+A call knows nothing of the connection. `Session` moves it from state to state; this file says what an item means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+from runware.errors import TaskError, error_from_wire
+
+__all__ = ["Call", "CallState", "Completion", "Question"]
+
+Item = dict[str, Any]
+
+
+class CallState(Enum):
+    """Where a call stands. It only ever leaves `DONE` by being forgotten."""
+
+    QUEUED = "queued"
+    """Not written, or not completely, so that the server cannot have it."""
+    SENT = "sent"
+    """Handed to the socket; the server has not said anything about it."""
+    ACCEPTED = "accepted"
+    """The server has it and works on it; it is asked for."""
+    RECOVERING = "recovering"
+    """It was written before the connection was lost; the server is asked what became of it."""
+    RETRYING = "retrying"
+    """The server failed it; it waits for its next attempt."""
+    DONE = "done"
+
+
+class Completion(Enum):
+    """What a call waits for."""
+
+    RESULTS = auto()
+    """As many results as were asked for; an answer without one is an acknowledgement, after which they are polled."""
+    ACKNOWLEDGEMENT = auto()
+    """The server's first word."""
+    STATUSES = auto()
+    """A sequence of statuses that ends in `ready` or `failed` (modelUpload)."""
+    CONNECTION = auto()
+    """No task at all: that the connection is ready."""
+
+
+class Question(Enum):
+    """What the server can be asked about a task. Both only read, so that they may be asked again."""
+
+    RESPONSE = "getResponse"
+    DETAILS = "getTaskDetails"
+
+
+class Meaning(Enum):
+    """What one item says."""
+
+    RESULT = auto()
+    ERROR = auto()
+    RUNNING = auto()
+
+
+_IDENTITY = (
+    "resultIndex",
+    "imageUUID",
+    "videoUUID",
+    "audioUUID",
+    "modelUUID",
+    "maskImageUUID",
+    "guideImageUUID",
+    "mediaUUID",
+)
+_NO_RESULT = frozenset(("taskType", "taskUUID", "status", "progress"))
+_FAILED = frozenset(("error", "failed"))
+
+
+def meaning(item: Item, completion: Completion) -> Meaning:
+    """Tell a result from an error and from a word that the task is accepted or running."""
+    status = item.get("status")
+    if status in _FAILED or (item.get("error") and status != "success"):
+        return Meaning.ERROR
+    if completion is Completion.STATUSES:
+        return Meaning.RESULT if status == "ready" else Meaning.RUNNING
+    if status is None:
+        # A pushed result has no status. What has nothing but its names is an acknowledgement.
+        return Meaning.RESULT if item.keys() - _NO_RESULT else Meaning.RUNNING
+    return Meaning.RESULT if status == "success" else Meaning.RUNNING
+
+
+def identity(item: Item) -> str | None:
+    """Tell what distinguishes a result from the others of its task; `None` for results without a name."""
+    for name in _IDENTITY:
+        if (value := item.get(name)) is not None:
+            return f"{name}:{value}"
+    outputs = item.get("outputs")
+    files = outputs.get("files") if isinstance(outputs, dict) else None
+    if isinstance(files, list):
+        names = [str(file.get("uuid")) for file in files if isinstance(file, dict) and file.get("uuid")]
+        if names:
+            return "files:" + ",".join(names)
+    return None
+
+
+class Call:
+    """One call, from submit to its end.
+
+    Attributes:
+        uuid: The `taskUUID` of the current attempt.
+        text: The message to send, a JSON array of one task; emptied when the call ends.
+        expected: How many results complete it.
+        repeatable: Whether the task only reads, so that sending it twice does no harm.
+        job: Whoever waits; the engine hands it through.
+        deadline: When the call ends at the latest, in the session's time.
+        items: The results so far, as they came, in order.
+        errors: The errors of single results so far.
+        attempts: UUID and outcome of the attempts that ended.
+    """
+
+    __slots__ = (
+        "accepted_at",
+        "answered",
+        "asked",
+        "attempt",
+        "attempts",
+        "completion",
+        "conflicted",
+        "deadline",
+        "due",
+        "epoch",
+        "errors",
+        "expected",
+        "items",
+        "job",
+        "known",
+        "key",
+        "policy",
+        "progress",
+        "question",
+        "repeatable",
+        "running",
+        "sends",
+        "started",
+        "state",
+        "task_type",
+        "text",
+        "timeout",
+        "troubles",
+        "turn",
+        "uuid",
+    )
+
+    def __init__(
+        self,
+        *,
+        uuid: str,
+        text: bytes,
+        task_type: str,
+        timeout: float,
+        expected: int = 1,
+        completion: Completion = Completion.RESULTS,
+        repeatable: bool = False,
+        policy: Any = None,
+        job: Any = None,
+        key: str | None = None,
+    ) -> None:
+        self.uuid = uuid
+        self.key = key or uuid
+        self.text = text
+        self.task_type = task_type
+        self.timeout = timeout
+        self.expected = expected
+        self.completion = completion
+        self.repeatable = repeatable
+        self.policy = policy
+        self.job = job
+        self.state = CallState.QUEUED
+        self.items: list[Item] = []
+        self.errors: list[TaskError] = []
+        self.attempts: list[str] | None = None
+        self.attempt = 1
+        self.sends = 0
+        self.started = self.deadline = 0.0
+        self.accepted_at: float | None = None
+        self.turn = 0  # place in the order of submission, kept across reconnects
+        self.due = 0.0  # when the next step of its own is to be taken; 0.0 when there is none
+        self.question = Question.RESPONSE
+        self.asked = False  # a question is on its way
+        self.answered = False  # the server has answered a question about it since the last reconnect
+        self.conflicted = False  # the server's own word that it has the task
+        self.running = False  # the last answer said that something is still to come
+        self.troubles = 0  # answers in a row that did not help
+        self.progress: float | None = None
+        self.known: Counter[str] | None = None
+        self.epoch = 0
+
+    def __repr__(self) -> str:
+        return f"<Call {self.task_type} {self.uuid} {self.state.value} {len(self.items)}/{self.expected}>"
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is to come."""
+        return len(self.items) + len(self.errors) >= self.expected
+
+    @property
+    def missing(self) -> int:
+        """How many results have not come."""
+        return max(0, self.expected - len(self.items))
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the server may have the task."""
+        return self.state in (CallState.SENT, CallState.ACCEPTED, CallState.RECOVERING)
+
+    @property
+    def can_try_again(self) -> bool:
+        """Whether a new attempt could supply just what is missing."""
+        if self.completion is not Completion.RESULTS:
+            return False
+        from runware._engine.codec import loads  # here, so that importing the package does not load the codec
+
+        # With a seed, a second task would make the results again that are there already.
+        return not self.items or "seed" not in loads(self.text)[0]
+
+    def add(self, items: Iterable[Item], epoch: int, *, cumulative: bool) -> int:
+        """Take in the items of one message and return how many were new results.
+
+        Args:
+            items: The items of this task in one message.
+            epoch: The number of the connection they came over.
+            cumulative: Whether the message repeats all there is so far (an answer to a question), rather than
+                telling something new.
+        """
+        had = len(self.items)
+        unnamed: list[Item] = []
+        failed: list[Item] = []
+        self.running = False
+        for item in items:
+            said = meaning(item, self.completion)
+            if said is Meaning.RUNNING:
+                self.running = True
+                progress = item.get("progress")
+                if isinstance(progress, (int, float)):
+                    self.progress = float(progress)
+            elif said is Meaning.ERROR:
+                failed.append(item)
+            elif (name := identity(item)) is None:
+                unnamed.append(item)
+            elif self.expected == 1 and not self.items:
+                self.items.append(item)  # the usual case: complete at once, nothing to tell apart
+            else:
+                if self.known is None:
+                    self.known = Counter(filter(None, map(identity, self.items)))
+                if not self.known[name]:
+                    self.known[name] = 1
+                    self.items.append(item)
+        if unnamed:
+            self._add_unnamed(unnamed, cumulative=cumulative, replayed=epoch != self.epoch)
+        self.epoch = epoch
+        for item in failed[len(self.errors) if cumulative else 0 :]:
+            raw = item.get("error")
+            wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
+            self.errors.append(error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid))
+        return len(self.items) - had
+
+    def _add_unnamed(self, items: list[Item], *, cumulative: bool, replayed: bool) -> None:
+        """Take in results that have no name of their own, such as texts.
+
+        Two equal texts may be two results, so what is pushed on one connection counts whatever it says. Answers
+        that repeat everything, and pushes on a new connection, are compared with what is there, one for one.
+        """
+        if not (cumulative or replayed):
+            self.items += items
+            return
+        have = [item for item in self.items if identity(item) is None]
+        room = len(items) - len(have) if cumulative else len(items)
+        for item in items:
+            same = next((old for old in have if _same(old, item)), None)
+            if same is not None:
+                have.remove(same)
+            elif room > 0:
+                room -= 1
+                self.items.append(item)
+
+    def forget(self) -> None:
+        """Drop what is large: the call has ended."""
+        self.text = b""
+        self.known = None
+
+
+def _same(one: Item, other: Item) -> bool:
+    # `status` is there in answers and not in pushes.
+    return {**one, "status": None} == {**other, "status": None}

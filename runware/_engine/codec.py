@@ -1,0 +1,185 @@
+"""Between Python objects and the wire: the names, the JSON, and the shapes a frame may have.
+
+Wire names live here and nowhere else. A Python name becomes camelCase with `UUID`, `URL`, `URI` and `ID` in capitals
+where the wire has them so; what does not follow the rule stands in `IRREGULAR`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]
+import json
+
+__all__ = ["dumps", "loads", "new_converter", "read_frame", "structure", "wire_name"]
+
+log = logging.getLogger("runware.codec")
+
+T = TypeVar("T")
+Item = dict[str, Any]
+
+IRREGULAR = {
+    "cfg_scale": "CFGScale",
+    "true_cfg_scale": "trueCFGScale",
+    "cfg_start_step": "CFGStartStep",
+    "cfg_start_step_percentage": "CFGStartStepPercentage",
+    "default_cfg": "defaultCFG",
+    "check_nsfw": "checkNSFW",
+    "nsfw_content": "NSFWContent",
+    "instant_id": "instantID",
+    "air_source": "AIRSource",
+    "high_threshold_canny": "highThresholdCanny",
+    # Snake case on the wire as well.
+    **{name: name for name in ("x_min", "y_min", "x_max", "y_max")},
+}
+_CAPITALS = {"uuid": "UUID", "url": "URL", "uri": "URI"}
+_BY_KIND = {"uuid": "UUID", "url": "URL", "base64_data": "Base64Data", "data_uri": "DataURI"}
+
+
+@cache
+def wire_name(name: str) -> str:
+    """Tell what a Python field is called on the wire: `task_uuid` is `taskUUID`, `cfg_scale` is `CFGScale`."""
+    if name in IRREGULAR:
+        return IRREGULAR[name]
+    first, *rest = name.split("_")
+    return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
+
+
+def _result_wire_name(cls: type, name: str) -> str:
+    # `Image.uuid` is `imageUUID`, `Video.url` is `videoURL`: the wire puts the kind into the name.
+    kind = getattr(cls, "kind", "")
+    return kind + _BY_KIND[name] if kind and name in _BY_KIND else wire_name(name)
+
+
+def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Converter:
+    """Make the converter from request objects to wire objects.
+
+    Args:
+        omit: Field names that are settings of the call and do not go on the wire.
+        leaf: Turns a value that is neither a request object nor JSON into text.
+    """
+    converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
+    for plain in (str, int, float, bool, type(None)):
+        converter.register_unstructure_hook(plain, lambda value: value)
+
+    @converter.register_unstructure_hook_factory(attrs.has)
+    def _(cls: type) -> Callable[[Any], Item]:
+        names = {
+            field.name: override(rename=wire_name(field.name), omit=field.name in omit or None)
+            for field in attrs.fields(cls)
+        }
+        return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **names)  # type: ignore[arg-type]
+
+    return converter
+
+
+_reading = cattrs.Converter(detailed_validation=False)
+
+
+@cache
+def _reader(cls: type) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, Any]]]:
+    attrs.resolve_types(cls)
+    fields = {
+        field.name: (_result_wire_name(cls, field.name), field.type)
+        for field in attrs.fields(cls)
+        if field.name != "raw"
+    }
+    names = {name: override(rename=wire) for name, (wire, _) in fields.items()}
+    fast: Callable[[Any, Any], Any] = make_dict_structure_fn(
+        cls, _reading, _cattrs_detailed_validation=False, raw=override(omit=True), **names  # type: ignore[arg-type]
+    )
+    return fast, fields
+
+
+def structure(item: Item, cls: type[T]) -> T:
+    """Make a result object from a wire item. It never fails: what does not fit is `None`, and stays in `raw`."""
+    fast, fields = _reader(cast(Any, cls))
+    try:
+        result = fast(item, cls)
+    except Exception:
+        # A field of another type than expected: a paid result must not be lost because of it.
+        fitting: dict[str, Any] = {}
+        for name, (wire, expected) in fields.items():
+            if item.get(wire) is not None:
+                try:
+                    fitting[name] = _reading.structure(item[wire], expected)
+                except Exception as error:
+                    log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
+        result = cls(**fitting)
+    object.__setattr__(result, "raw", item)
+    return cast(T, result)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def dumps(value: Any) -> bytes:
+    """Write compact JSON in UTF-8.
+
+    Raises:
+        TypeError: It holds an object that JSON has no form for.
+        ValueError: It holds NaN or an infinity.
+    """
+    if orjson is not None:
+        try:
+            return orjson.dumps(value)
+        except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can
+            pass
+    try:
+        return _encode(value).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def loads(data: bytes) -> Any:
+    """Read JSON. Raises `ValueError` for anything else."""
+    if orjson is not None:
+        return orjson.loads(data)
+    return json.loads(data.decode())
+
+
+def _objects(value: Any) -> list[Item]:
+    if isinstance(value, dict):
+        return [value]
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict)]
+    return []
+
+
+def read_frame(data: bytes) -> tuple[list[Item], list[Item]]:
+    """Take the items and the errors out of one message from the server, in any of the shapes it is seen in.
+
+    They are those of the protocol reference, section 3.2: `data` and `errors` in one frame both count, `error`
+    may stand for `errors`, either may be one object instead of a list, and all of it may be wrapped in a list.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    message = loads(data)
+    items: list[Item] = []
+    errors: list[Item] = []
+    for part in _objects(message):
+        items += _objects(part.get("data"))
+        for key in ("errors", "error"):
+            value = part.get(key)
+            if value is True:  # the 2024 form: the frame itself is the error
+                errors.append(part)
+            elif isinstance(value, str) and value:
+                errors.append({"message": value})
+            elif value:
+                found = _objects(value)
+                if key == "error" and len(found) == 1:
+                    names: Item = {name: part[name] for name in ("taskUUID", "taskType") if name in part}
+                    found = [{**names, **found[0]}]
+                errors += found
+    return items, errors

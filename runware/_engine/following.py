@@ -1,0 +1,286 @@
+"""What becomes of a task once the server may have it: following, asking again after a loss, trying again.
+
+The server's word is what counts. A task whose outcome is unknown is asked for, first with getResponse, then with
+getTaskDetails; only when the server knows nothing of it is the same message sent again, with the same UUID, and when
+that answers `conflictTaskUUID` it is running, and is followed. A new UUID is only made after the server's own word
+that the attempt failed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from runware._engine.book import Book
+from runware._engine.calls import Call, CallState, Completion, Item, Question
+from runware._engine.codec import dumps, loads
+from runware._engine.effects import Arrived, Send, State
+from runware._engine.ids import new_uuid
+from runware._engine.polling import ANSWER_TIMEOUT, next_delay, question_frames
+from runware._engine.retry import Retries
+from runware.errors import (
+    ConflictError,
+    IncompleteResultsError,
+    NotFoundError,
+    RateLimitError,
+    RunwareError,
+    ServerError,
+    TaskError,
+    error_from_wire,
+)
+
+__all__ = ["Following"]
+
+log = logging.getLogger("runware.session")
+
+SETTLE = 5.0
+"""Seconds of silence after the error of one of several pushed results, after which no more are waited for."""
+_TROUBLES = 5
+"""Answers in a row that only tell of trouble, after which the trouble is taken for the task's own."""
+
+
+class Following(Book):
+    """The calls that the server has, or may have."""
+
+    # ------------------------------------------------------------------ after a loss, and after the next connection
+
+    def _suspend(self, unsent: Iterable[Call]) -> set[Call]:
+        """The connection is gone: sort the calls, and tell those whose message can simply be sent again."""
+        never_written = set(unsent)
+        again: set[Call] = set()
+        for call in self.calls.values():
+            call.asked = False
+            if call.state is CallState.SENT:
+                if call in never_written or call.repeatable:
+                    again.add(call)
+                else:
+                    call.state = CallState.RECOVERING
+                    call.question = Question.RESPONSE
+        for call in again:
+            call.state = CallState.QUEUED
+            if call in never_written:
+                call.sends -= 1
+        self._in_flight = 0
+        return again
+
+    def _resume(self, now: float) -> None:
+        """The connection stands again: ask at once for everything the server has or may have."""
+        theirs = [call for call in self.calls.values() if call.may_run]
+        self._in_flight = len(theirs)
+        self._ask(sorted(theirs, key=lambda call: call.turn), now)
+
+    # ------------------------------------------------------------------ asking
+
+    def _ask(self, calls: list[Call], now: float) -> None:
+        if not calls:
+            return
+        for call in calls:
+            call.asked = True
+            self._step_at(call, now + ANSWER_TIMEOUT)
+        self._effects += [Send(frame) for frame in question_frames(calls)]
+
+    def _take_steps(self, due: list[Call], now: float) -> None:
+        """Do what is due for these calls."""
+        to_ask: list[Call] = []
+        for call in due:
+            if call.state is CallState.RETRYING:
+                self._requeue(call)
+            elif call.state is CallState.SENT:
+                self._fail(call, call.errors[-1], now)  # nothing more came after the error of one result
+            elif call.may_run and self.state is State.READY:
+                if call.asked and call.state is CallState.RECOVERING:
+                    call.question = _other(call.question)  # no answer: perhaps to the other question
+                to_ask.append(call)
+        self._ask(to_ask, now)
+        self._pump(now)
+
+    def _follow(self, call: Call, now: float) -> None:
+        """The server works on a task: ask again after a while."""
+        if call.accepted_at is None:
+            call.accepted_at = now
+        call.state = CallState.ACCEPTED
+        self._step_at(call, now + next_delay(now - call.accepted_at, self._rng))
+
+    # ------------------------------------------------------------------ answers
+
+    def _items_received(self, call: Call, items: list[Item], now: float) -> None:
+        """Items that name this call came in, pushed or as an answer."""
+        asked, call.asked = call.asked, False
+        call.troubles = 0
+        followed = call.state is not CallState.SENT
+        new = call.add(items, self.epoch, cumulative=asked or followed)
+        if call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
+            call.items = call.items or items[:1]
+            self._end(call, now)
+        elif call.complete:
+            self._finish(call, now)
+        else:
+            if new or call.completion is Completion.STATUSES:
+                self._effects.append(Arrived(call))
+            if call.completion is Completion.STATUSES and not followed:
+                return  # its statuses are pushed
+            if call.running or followed:
+                self._follow(call, now)
+            elif call.errors:
+                self._step_at(call, now + SETTLE)
+
+    def _finish(self, call: Call, now: float) -> None:
+        """A call has everything that is to come: end it, well or not."""
+        if call.errors and call.missing:
+            self._fail(call, call.errors[-1], now)
+        else:
+            self._end(call, now)
+
+    def _task_failed(self, call: Call, error: TaskError, raw: Item, now: float) -> None:
+        """An error that names this call came in."""
+        asked, call.asked = call.asked, False
+        if asked and self._answer_failed(call, error, raw, now):
+            return
+        if isinstance(error, ConflictError) and call.sends > 1:
+            # Our own message was the first: the server has the task.
+            call.conflicted = True
+            call.state = CallState.RECOVERING
+            call.question = Question.RESPONSE
+            self._ask([call], now)
+        elif call.expected > 1 and error.retryable and call.state is CallState.SENT:
+            # It may be one result's error: the others are paid for, and may be on their way.
+            call.errors.append(error)
+            if call.complete:
+                self._finish(call, now)
+            else:
+                self._step_at(call, now + SETTLE)
+        else:
+            self._fail(call, error, now)
+
+    def _answer_failed(self, call: Call, error: TaskError, raw: Item, now: float) -> bool:
+        """An error came while a question was open. Tell whether it was about the question, not the task."""
+        if isinstance(error, NotFoundError):
+            self._unknown(call, error, now)
+            return True
+        transient = isinstance(error, (RateLimitError, ServerError)) and raw.get("status") != "error"
+        about_question = raw.get("taskType") in (Question.RESPONSE.value, Question.DETAILS.value)
+        if not (transient or about_question):
+            return False
+        call.troubles += 1
+        if call.troubles >= _TROUBLES and not isinstance(error, RateLimitError):
+            return False
+        log.debug("asking for %s met %s", call.uuid, error.code)
+        if call.state is CallState.RECOVERING:
+            call.question = _other(call.question)
+        since = call.accepted_at if call.accepted_at is not None else call.started
+        self._step_at(call, now + max(0.5 * call.troubles, next_delay(now - since, self._rng)))
+        return True
+
+    def _unknown(self, call: Call, error: TaskError, now: float) -> None:
+        """The server does not know a task that we asked for."""
+        if call.state is CallState.ACCEPTED:
+            # It had accepted it. Right after, its own memory may lag; then the word stands.
+            call.troubles += 1
+            if call.troubles >= _TROUBLES:
+                self._fail(call, error, now)
+            else:
+                self._step_at(call, now + 0.2 * call.troubles)
+        elif call.question is Question.RESPONSE:
+            call.question = Question.DETAILS
+            self._ask([call], now)
+        elif call.conflicted:
+            call.question = Question.RESPONSE
+            self._step_at(call, now + next_delay(now - call.started, self._rng))
+        else:
+            # It never got the message. The same UUID goes out, so that a mistake here cannot buy twice.
+            self._land(call)
+            self._requeue(call)
+            self._pump(now)
+
+    def _details_received(self, call: Call, item: Item, now: float) -> None:
+        """The answer to getTaskDetails for one of our own tasks, in either of its forms."""
+        response = item.get("response")
+        parts = [part for part in (response if isinstance(response, list) else [response]) if isinstance(part, dict)]
+        items: list[Item] = []
+        errors: list[Item] = []
+        for part in parts:
+            data = part.get("data")
+            items += [one for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict)]
+            for key in ("errors", "error"):
+                found = part.get(key)
+                errors += [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
+        call.conflicted = True  # it is known there, so it is never sent again
+        if items:
+            # The details are those of a task that is through: they are results, not an acknowledgement.
+            self._items_received(call, items, now)
+            if call.state is CallState.DONE:
+                return
+        call.asked = False
+        if errors:
+            for raw in errors:
+                if call.state is not CallState.DONE:
+                    error = error_from_wire(raw, task_type=call.task_type, task_uuid=call.uuid)
+                    self._fail(call, error, now)
+        elif not items:
+            # Known, but not through. getResponse may tell of it from now on.
+            call.question = _other(call.question)
+            self._follow(call, now)
+
+    def _answered_nothing(self, now: float) -> None:
+        """An empty answer names nobody. It is taken for the oldest question's, which only leads to the next one."""
+        asked = [call for call in self.calls.values() if call.asked]
+        if not asked:
+            return
+        call = min(asked, key=lambda call: call.due)
+        call.asked = False
+        if call.state is CallState.ACCEPTED:
+            self._follow(call, now)
+        else:
+            self._unknown(call, NotFoundError("The server does not know the task."), now)
+
+    # ------------------------------------------------------------------ trying again
+
+    def _fail(self, call: Call, error: RunwareError, now: float) -> None:
+        """The server has said that an attempt failed: try again, or end the call."""
+        wait = None
+        retries: Retries | None = call.policy
+        if retries is not None and isinstance(error, TaskError) and call.can_try_again:
+            wait = retries.wait_before_next(
+                error, attempt=call.attempt, started=call.started, now=now, rng=self._rng
+            )
+        if wait is not None and now + wait < call.deadline:
+            self._try_again(call, error, now, wait)
+            return
+        if call.items and call.completion is not Completion.STATUSES:
+            errors: list[RunwareError] = [*call.errors] or [error]
+            missing = f"{len(call.items)} of {call.expected} results came; the rest failed: "
+            error = IncompleteResultsError(
+                missing + errors[-1].message,
+                errors=errors,
+                code=error.code,
+                parameter=error.parameter,
+                documentation=error.documentation,
+                raw=error.raw,
+            )
+        self._end(call, now, error)
+
+    def _try_again(self, call: Call, error: RunwareError, now: float, wait: float) -> None:
+        log.info("attempt %d of %s failed (%s), next in %.2f s", call.attempt, call.uuid, error.code, wait)
+        call.attempts = [*(call.attempts or ()), f"{call.uuid}: {error.code or type(error).__name__}"]
+        self._land(call)
+        del self.calls[call.key]
+        # A new attempt is a new task to the server, for as many results as are missing.
+        task = loads(call.text)[0]
+        call.uuid = call.key = task["taskUUID"] = new_uuid(self._rng)
+        if "numberResults" in task:
+            task["numberResults"] = call.missing
+        call.text = dumps([task])
+        self.calls[call.key] = call
+        call.attempt += 1
+        call.sends = 0
+        call.state = CallState.RETRYING
+        call.errors = []
+        call.accepted_at = None
+        call.asked = call.conflicted = False
+        call.troubles = 0
+        call.question = Question.RESPONSE
+        self._step_at(call, now + wait)
+
+
+def _other(question: Question) -> Question:
+    return Question.DETAILS if question is Question.RESPONSE else Question.RESPONSE

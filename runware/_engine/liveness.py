@@ -1,0 +1,85 @@
+"""Whether the other end is still there. Received bytes are the only proof.
+
+An idle connection is tried with a ping after `heartbeat_interval`. With calls in flight that happens after two thirds
+of `liveness_timeout`, and the answer has the last third. Output that the network does not take is judged by the same
+time. Nothing is concluded from silence while our own thread was what lagged.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runware._engine.effects import FOREVER
+
+__all__ = ["Liveness"]
+
+_LAG = 1.0
+"""Seconds by which a check must be late to say that it was us who were not listening."""
+
+
+class Liveness:
+    """The clockwork of one connection after another. All times are the session's.
+
+    Args:
+        heartbeat_interval: Seconds of silence after which an idle connection is tried.
+        liveness_timeout: Seconds of silence after which a busy connection is given up.
+    """
+
+    def __init__(self, heartbeat_interval: float, liveness_timeout: float) -> None:
+        self._idle = heartbeat_interval
+        self._patience = liveness_timeout
+        self._last = 0.0  # when something came in
+        self._pinged: float | None = None  # when the ping left; FOREVER while it waits behind other output
+        self._stuck: float | None = None  # since when output has been waiting without progress
+
+    def opened(self, now: float) -> None:
+        """A new connection."""
+        self._last = now
+        self._pinged = self._stuck = None
+
+    def received(self, now: float) -> None:
+        """Bytes came in."""
+        self._last = now
+        self._pinged = None
+
+    def written(self, now: float, *, pending: bool) -> None:
+        """Bytes went out; *pending* tells whether some are left."""
+        self._stuck = now if pending else None
+
+    def ping_left(self, now: float) -> None:
+        """The last byte of the ping was written."""
+        if self._pinged is not None:
+            self._pinged = now
+
+    def suspect(self, now: float) -> bool:
+        """Tell whether the silence is longer than it could be if we had been there to listen."""
+        return now - self._last > self._idle + self._patience
+
+    def due(self, *, busy: bool) -> float:
+        """Tell when to `check` next."""
+        if self._pinged is None:
+            next_check = self._last + self._silence(busy)
+        else:
+            next_check = self._pinged + self._patience / 3
+        return min(next_check, FOREVER if self._stuck is None else self._stuck + self._patience)
+
+    def check(self, now: float, *, busy: bool) -> Literal["", "ping", "silent", "stuck"]:
+        """Tell what silence means now: nothing yet, time for a ping, or that nobody is there."""
+        due = self.due(busy=busy)
+        if now < due:
+            return ""
+        if self._stuck is not None and now >= self._stuck + self._patience:
+            if now - due > _LAG:
+                self._stuck = now
+                return ""
+            return "stuck"
+        if self._pinged is None:
+            self._pinged = FOREVER
+            return "ping"
+        if now - due > _LAG:
+            self._pinged = now
+            return ""
+        return "silent"
+
+    def _silence(self, busy: bool) -> float:
+        return min(self._idle, self._patience * 2 / 3) if busy else self._idle

@@ -1,0 +1,315 @@
+"""Every change of connection and call state, and nothing else.
+
+Rule 1: everything that changes the state of the connection or of a call is here, and in the two classes this one is
+built on: `Book` (who waits for what) and `Following` (what the server has). Rule 2: no clock, no thread, no socket;
+time comes in as `now`, in seconds that never run back. Rule 3: inputs are facts in the past tense, outputs are
+effects to perform, in order. Rule 4: a call ends exactly once; a message for an unknown UUID ends nobody.
+
+Each connection has a number, its epoch, which every fact about it carries: news of an older one is dropped.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+from collections.abc import Collection
+
+from runware._engine.calls import Call, CallState, Item
+from runware._engine.codec import dumps, read_frame
+from runware._engine.effects import FOREVER, PING, Abort, Close, Open, Send, SessionConfig, State
+from runware._engine.following import Following
+from runware._engine.liveness import Liveness
+from runware._engine.retry import backoff
+from runware.errors import (
+    AuthenticationError,
+    ClientClosedError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    RunwareError,
+    TaskError,
+    error_from_wire,
+)
+
+__all__ = ["Session"]
+
+log = logging.getLogger("runware.session")
+
+_PROVEN = 5.0
+"""Seconds for which a connection must have been ready before its loss counts as a first failure again."""
+
+
+class Session(Following):
+    """The protocol between the client and the server: facts in, effects out.
+
+    Facts are the methods in the past tense, and `submit`, `cancel` and `close`. After each, `take_effects` gives what
+    is to be done, and `next_deadline` tells when `tick` is to be called at the latest.
+    """
+
+    def __init__(self, config: SessionConfig | None = None, *, rng: random.Random | None = None) -> None:
+        super().__init__(config or SessionConfig(), rng or random.Random())
+        self.session_uuid: str | None = None
+        self._failures = 0
+        self._ever_ready = False
+        self._stage = ("TCP", "")
+        self._since = 0.0
+        self._until = FOREVER
+        self._liveness = Liveness(self.config.heartbeat_interval, self.config.liveness_timeout)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.state.value}, epoch {self.epoch}, {len(self.calls)} calls, {self._in_flight} in flight>"
+
+    # ------------------------------------------------------------------ what callers want
+
+    def submit(self, call: Call, now: float) -> None:
+        """Take a call on. It ends by its deadline, whatever happens."""
+        if not self._admit(call, now):
+            return
+        if self.state is State.READY and not self._in_flight and self._liveness.suspect(now):
+            # The machine slept, or our thread was stopped: the old connection is not trusted with anything new.
+            self._effects.append(Abort(self.epoch, "nothing was heard for too long"))
+            self._enter(State.IDLE, now)
+        if self.state is State.IDLE:
+            self._dial(now)
+        self._pump(now)
+
+    def cancel(self, call: Call, now: float) -> None:
+        """Forget a call whose caller gave up. Nobody is told; the caller knows."""
+        if self.calls.get(call.key) is call:
+            self._release(call)
+            self._pump(now)
+
+    def close(self, now: float) -> None:
+        """End everything: every call fails at once, and the session stays closed."""
+        if self.state is State.CLOSED:
+            return
+        if self.state in (State.AUTHENTICATING, State.READY):
+            self._effects.append(Close(self.epoch))
+        elif self.state is State.CONNECTING:
+            self._effects.append(Abort(self.epoch, "the client was closed"))
+        self._enter(State.CLOSED, now)
+        sent = " Its task was sent, so the server may still run and bill it."
+        self._end_all(
+            now,
+            lambda call: ClientClosedError(
+                f"The client was closed while the call was running.{sent if call.may_run else ''}"
+            ),
+        )
+        self._timers.clear()
+
+    # ------------------------------------------------------------------ facts about the connection
+
+    def dial_reached(self, epoch: int, stage: str, host: str) -> None:
+        """The attempt to connect has come to this stage, at this host."""
+        if epoch == self.epoch:
+            self._stage = (stage, host)
+
+    def connection_opened(self, epoch: int, key: str, now: float) -> None:
+        """The connection stands. The first message on it is the key."""
+        if epoch != self.epoch or self.state is not State.CONNECTING:
+            self._effects.append(Abort(epoch, "it came too late"))
+            return
+        self.state = State.AUTHENTICATING  # within the time that was set for dialling and authentication together
+        self._stage = ("authentication", self._stage[1])
+        self._liveness.opened(now)
+        task = {"taskType": "authentication", "apiKey": key}
+        if self.session_uuid:
+            task["connectionSessionUUID"] = self.session_uuid
+        self._effects.append(Send(dumps([task])))
+
+    def connection_failed(self, epoch: int, error: RunwareError, now: float, *, permanent: bool = False) -> None:
+        """The attempt to connect has failed.
+
+        Args:
+            epoch: The number of the attempt.
+            error: Why. Every waiting call that ends because of it gets a copy.
+            now: The session's time.
+            permanent: Whether trying again cannot help (a certificate that is not trusted, for example).
+        """
+        if epoch != self.epoch or self.state not in (State.CONNECTING, State.AUTHENTICATING):
+            return
+        self._failures += 1
+        if isinstance(error, ConnectionFailedError):
+            self._last_failure = error
+        log.info("connection attempt %d failed: %s", epoch, error)
+        hopeless = not self._ever_ready and self._failures >= self.config.dial_attempts
+        if permanent or hopeless:
+            self._enter(State.IDLE, now)
+            self._failures = 0
+            self._end_all(now, lambda call: copy.copy(error))
+        else:
+            self._back_off(now)
+
+    def connection_lost(self, epoch: int, reason: str, unsent: Collection[Call], now: float) -> None:
+        """The connection is gone.
+
+        Args:
+            epoch: Its number.
+            reason: Why, in a few words.
+            unsent: The calls whose message had not been written to its last byte, so that the server cannot have it.
+            now: The session's time.
+        """
+        if epoch != self.epoch or self.state not in (State.AUTHENTICATING, State.READY):
+            return
+        if self.state is State.AUTHENTICATING:
+            self.connection_failed(epoch, self._connect_error(f"The connection was closed ({reason}).", now), now)
+            return
+        log.info("connection %d lost: %s", epoch, reason)
+        self._failures = 1 if now - self._since >= _PROVEN else self._failures + 1
+        again = self._suspend(unsent)
+        if not self.config.reconnect:
+            self._enter(State.IDLE, now)
+            self._end_all(
+                now,
+                lambda call: ConnectionLostError(
+                    f"The connection was lost ({reason}), and reconnect is off.", may_have_run=call.may_run
+                ),
+            )
+            return
+        for call in sorted(again, key=lambda call: call.turn, reverse=True):
+            self._queue.appendleft(call)
+        self._back_off(now)
+
+    def bytes_received(self, now: float) -> None:
+        """Something came in: the connection lives."""
+        self._liveness.received(now)
+
+    def bytes_written(self, now: float, *, pending: bool) -> None:
+        """The network took some output; *pending* tells whether some is left."""
+        self._liveness.written(now, pending=pending)
+
+    def ping_written(self, now: float) -> None:
+        """The ping has left, to its last byte: its answer is due from now."""
+        self._liveness.ping_left(now)
+
+    # ------------------------------------------------------------------ facts about messages
+
+    def frame_received(self, data: bytes, now: float) -> None:
+        """A message came in, whole."""
+        try:
+            items, errors = read_frame(data)
+        except ValueError:
+            log.warning("ignored a message of %d bytes that is not JSON", len(data))
+            return
+        if not items and not errors:
+            self._answered_nothing(now)
+            return
+        touched: dict[Call, list[Item]] = {}
+        for item in items:
+            kind = item.get("taskType")
+            if kind == "authentication":
+                self._authenticated(item, now)
+            elif kind != "ping":
+                call = self._call_for(item)
+                if call is None:
+                    log.debug("nobody waits for %s %s", kind, item.get("taskUUID"))
+                elif kind == "getTaskDetails" and call.task_type != kind:
+                    self._details_received(call, item, now)
+                else:
+                    touched.setdefault(call, []).append(item)
+        for call, mine in touched.items():
+            self._items_received(call, mine, now)
+        for raw in errors:
+            self._error_received(raw, now)
+
+    def _call_for(self, raw: Item) -> Call | None:
+        uuid = raw.get("taskUUID")
+        if not isinstance(uuid, str):
+            return None
+        return self.calls.get(uuid) or self.calls.get(f"{uuid}:{raw.get('taskType')}")
+
+    def _authenticated(self, item: Item, now: float) -> None:
+        if self.state is not State.AUTHENTICATING:
+            return
+        uuid = item.get("connectionSessionUUID")
+        self.session_uuid = uuid if isinstance(uuid, str) else None
+        self._enter(State.READY, now)
+        self._ever_ready = True
+        self._last_failure = None
+        log.info("connection %d is ready", self.epoch)
+        self._resume(now)
+        self._pump(now)
+
+    def _error_received(self, raw: Item, now: float) -> None:
+        call = self._call_for(raw)
+        error = error_from_wire(raw)
+        if call is not None:
+            if call.state is not CallState.QUEUED:
+                self._task_failed(call, error, raw, now)
+        elif self.state is State.AUTHENTICATING and raw.get("taskUUID") is None:
+            self._authentication_failed(error, now)
+        else:
+            # Not even an error without a name is anybody's: a late error of a forgotten task must not end others.
+            log.warning("an error for nobody who waits: %s", error)
+
+    def _authentication_failed(self, error: TaskError, now: float) -> None:
+        self._effects.append(Abort(self.epoch, "authentication failed"))
+        if isinstance(error, AuthenticationError):
+            log.warning("the server rejected the API key")
+            self.session_uuid = None
+            self._enter(State.IDLE, now)
+            self._end_all(now, lambda call: copy.copy(error))
+        else:
+            self.connection_failed(self.epoch, self._connect_error(f"The server said: {error}.", now), now)
+
+    # ------------------------------------------------------------------ time
+
+    def next_deadline(self) -> float | None:
+        """Tell when `tick` is to be called at the latest; `None` when nothing is due, ever."""
+        timer = self._first_timer()
+        due = min(FOREVER if timer is None else timer, self._until)
+        if self.state is State.READY:
+            due = min(due, self._liveness.due(busy=self._in_flight > 0))
+        return None if due == FOREVER else due
+
+    def tick(self, now: float) -> None:
+        """Do what is due. What came in over the network is to be fed before."""
+        if now >= self._until:
+            if self.state is State.BACKING_OFF:
+                self._dial(now)
+            else:
+                self._effects.append(Abort(self.epoch, "it took too long"))
+                limit = self.config.connect_timeout
+                self.connection_failed(self.epoch, self._connect_error(f"No connection within {limit:g} s.", now), now)
+        if self.state is State.READY:
+            verdict = self._liveness.check(now, busy=self._in_flight > 0)
+            if verdict == "ping":
+                self._effects.append(Send(PING))
+            elif verdict:
+                # Whoever performs it answers with `connection_lost`, which tells what had not been written.
+                what = "the server is silent" if verdict == "silent" else "output makes no progress"
+                self._effects.append(Abort(self.epoch, what))
+        due = self._due_steps(now)
+        if due:
+            self._take_steps(due, now)
+
+    # ------------------------------------------------------------------ states
+
+    def _enter(self, state: State, now: float, *, until: float = FOREVER) -> None:
+        self.state = state
+        self._since = now
+        self._until = until
+        if state is not State.READY:
+            self._in_flight = 0
+
+    def _dial(self, now: float) -> None:
+        self.epoch += 1
+        self._stage = ("name lookup", "")
+        self._enter(State.CONNECTING, now, until=now + self.config.connect_timeout)
+        self._effects.append(Open(self.epoch))
+
+    def _back_off(self, now: float) -> None:
+        if self.calls:
+            wait = backoff(self._failures, self.config.retry_delay, self._rng)
+            self._enter(State.BACKING_OFF, now, until=now + wait)
+        else:
+            self._enter(State.IDLE, now)  # nobody waits; the next call dials
+
+    def _connect_error(self, message: str, now: float) -> ConnectionFailedError:
+        stage, host = self._stage
+        return ConnectionFailedError(
+            f"{message[:-1]}, at the stage {stage!r}{f' with {host}' if host else ''}.",
+            stage=stage,
+            host=host,
+            elapsed=now - self._since,
+        )

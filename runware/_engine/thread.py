@@ -1,0 +1,383 @@
+"""The I/O thread: it owns the socket, feeds the session, and performs what the session decides.
+
+Nobody else reads, writes or closes the socket. Other threads only post: a job goes into the inbox, and one byte into
+the wake-up pair. Dialling runs on a thread of its own, so that deadlines, cancellation and `close` are kept meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from runware._engine.calls import Call
+from runware._engine.effects import PING as PING_TASK
+from runware._engine.effects import Abort, Arrived, Close, Ended, Open, Send, SessionConfig, State
+from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
+from runware._engine.session import Session
+from runware._engine.socket import Dialled, PermanentFailure, dial
+from runware.errors import ClientClosedError, RunwareError
+from runware.options import Options
+
+__all__ = ["MAX_MESSAGE", "Engine", "Waiter", "clock"]
+
+log = logging.getLogger("runware.engine")
+
+MAX_MESSAGE = 256 * 1024 * 1024
+"""Bytes a message may have, in and out."""
+
+_READ = 256 * 1024
+_READS_A_TURN = 16
+_WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+if hasattr(time, "CLOCK_BOOTTIME"):
+
+    def clock() -> float:
+        """Seconds that never run back, the time this machine slept included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:  # pragma: no cover - not Linux
+    clock = time.monotonic
+
+
+class Waiter(Protocol):
+    """Whoever waits for a call. Both are called on the I/O thread, and must neither block nor raise."""
+
+    def call_arrived(self, call: Call) -> None:
+        """The call goes on, and has new items."""
+
+    def call_ended(self, call: Call, error: RunwareError | None) -> None:
+        """The call is over."""
+
+
+class _Connection:
+    """The socket of one epoch, with what is half read and half written."""
+
+    def __init__(self, epoch: int, sock: socket.socket) -> None:
+        self.epoch = epoch
+        self.sock = sock
+        self.reader = FrameReader(MAX_MESSAGE)
+        self.writer = FrameWriter()
+        self.chunk = memoryview(b"")
+        self.interest = selectors.EVENT_READ
+
+    def pending(self) -> bool:
+        """Whether TLS holds bytes that the selector does not see."""
+        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+
+
+class Engine:
+    """One session and the thread that drives it.
+
+    The thread starts with the first call and ends with `close`. Every method may be called from any thread.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        retries = options.max_retries
+        self._session = Session(
+            SessionConfig(
+                connect_timeout=options.connect_timeout,
+                reconnect=options.reconnect,
+                dial_attempts=1 + (retries if isinstance(retries, int) else 2),
+                retry_delay=options.retry_delay,
+                heartbeat_interval=options.heartbeat_interval,
+                liveness_timeout=options.liveness_timeout,
+                max_in_flight=options.max_in_flight,
+                max_queued=options.max_queued,
+            )
+        )
+        self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+        self._signalled = False
+        self._connection: _Connection | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._bell: tuple[socket.socket, socket.socket] | None = None
+
+    # ------------------------------------------------------------------ from any thread
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands; it may have moved on when you read it."""
+        return self._session.state
+
+    def owns_current_thread(self) -> bool:
+        """Whether the caller runs on the I/O thread."""
+        return threading.current_thread() is self._thread
+
+    def submit(self, call: Call) -> None:
+        """Hand a call to the session.
+
+        Raises:
+            ClientClosedError: The engine is closed; the call was not taken.
+        """
+        with self._lock:
+            if self._stopped:
+                raise ClientClosedError("The client is closed.")
+            if self._thread is None:
+                self._start()
+            self._inbox.append((self._session.submit, (call,)))
+        self._wake()
+
+    def cancel(self, call: Call) -> None:
+        """Tell the session that nobody waits for a call any more."""
+        self._post(self._session.cancel, call)
+
+    def close(self, timeout: float = 0.5) -> None:
+        """End every call with `ClientClosedError` and close the connection.
+
+        Args:
+            timeout: Seconds to wait for it. Whatever the network does, the thread ends on its own soon after.
+        """
+        with self._lock:
+            already, self._stopped = self._stopped, True
+            thread = self._thread
+            if thread is not None and not already:
+                self._inbox.append((self._session.close, ()))
+        self._wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _post(self, fact: Callable[..., None], *args: Any) -> None:
+        self._inbox.append((fact, args))
+        self._wake()
+
+    def _wake(self) -> None:
+        # The loop clears the flag before it empties the inbox, so that a job is never left without a byte.
+        if not self._signalled and (bell := self._bell) is not None:
+            self._signalled = True
+            with suppress(OSError):
+                bell[1].send(b"\0")
+
+    def _start(self) -> None:
+        self._bell = socket.socketpair()
+        for end in self._bell:
+            end.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._bell[0], selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------ the loop
+
+    def _run(self) -> None:
+        try:
+            while self._session.state is not State.CLOSED:
+                self._turn()
+        except BaseException:
+            log.exception("the I/O thread failed; every call ends")
+        finally:
+            with self._lock:
+                self._stopped = True
+            self._finish()
+
+    def _turn(self) -> None:
+        assert self._selector is not None
+        assert self._bell is not None
+        self._signalled = False
+        self._take_posts()
+        self._flush()
+        connection = self._connection
+        deadline = self._session.next_deadline()
+        if self._inbox or (connection is not None and connection.pending()):
+            timeout: float | None = 0.0
+        else:
+            timeout = None if deadline is None else max(0.0, deadline - clock())
+        for key, events in self._selector.select(timeout):
+            if key.fileobj is self._bell[0]:
+                with suppress(*_WOULD_BLOCK):
+                    self._bell[0].recv(4096)
+            elif events & selectors.EVENT_READ and connection is self._connection:
+                self._read()
+        if connection is not None and connection is self._connection and connection.pending():
+            self._read()
+        now = clock()
+        due = self._session.next_deadline()
+        if due is not None and now >= due:
+            self._session.tick(now)
+            self._perform()
+
+    def _take_posts(self) -> None:
+        inbox = self._inbox
+        now = clock()
+        while inbox:
+            fact, args = inbox.popleft()
+            fact(*args, now)
+        self._perform()
+
+    def _finish(self) -> None:
+        """The last turn: whoever still waits is told, and nothing is left open."""
+        self._session.close(clock())
+        self._take_posts()
+        self._hang_up("the client was closed")
+        assert self._selector is not None
+        assert self._bell is not None
+        self._selector.close()
+        for end in self._bell:
+            end.close()
+
+    # ------------------------------------------------------------------ effects
+
+    def _perform(self) -> None:
+        while effects := self._session.take_effects():
+            for effect in effects:
+                kind = type(effect)
+                if kind is Send:
+                    self._send(effect)  # type: ignore[arg-type]
+                elif kind is Ended:
+                    effect.call.job.call_ended(effect.call, effect.error)  # type: ignore[union-attr]
+                elif kind is Arrived:
+                    effect.call.job.call_arrived(effect.call)  # type: ignore[union-attr]
+                elif kind is Open:
+                    self._open(effect.epoch)  # type: ignore[union-attr]
+                elif kind is Abort:
+                    self._abort(effect)  # type: ignore[arg-type]
+                elif kind is Close:
+                    self._take_leave()
+
+    def _send(self, effect: Send) -> None:
+        if self._connection is not None:
+            self._connection.writer.put(TEXT, effect.text, PING_TASK if effect.text is PING_TASK else effect.call)
+
+    def _open(self, epoch: int) -> None:
+        threading.Thread(target=self._dial, args=(epoch,), name=f"runware-dial-{epoch}", daemon=True).start()
+
+    def _abort(self, effect: Abort) -> None:
+        if self._connection is not None and self._connection.epoch == effect.epoch:
+            self._hang_up(effect.reason)
+
+    def _take_leave(self) -> None:
+        if self._connection is not None:
+            self._connection.writer.put(CLOSE, (1000).to_bytes(2, "big"))
+            self._flush()
+            self._hang_up("the client was closed")
+
+    def _hang_up(self, reason: str) -> None:
+        """Close the socket, and tell the session what had not been written."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        assert self._selector is not None
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        unsent = {token for token in connection.writer.unwritten() if isinstance(token, Call)}
+        self._session.connection_lost(connection.epoch, reason, unsent, clock())
+
+    # ------------------------------------------------------------------ dialling, on its own thread
+
+    def _dial(self, epoch: int) -> None:
+        def report(stage: str, host: str) -> None:
+            self._post(lambda now: self._session.dial_reached(epoch, stage, host))
+
+        try:
+            dialled = dial(self.options, report)
+        except PermanentFailure as failure:
+            error = failure.error
+            self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
+        except RunwareError as failure:
+            error = failure
+            self._post(lambda now: self._session.connection_failed(epoch, error, now))
+        except Exception as failure:
+            log.exception("dialling failed in a way that is not foreseen")
+            error = RunwareError(f"Could not connect: {type(failure).__name__}: {failure}")
+            self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
+        else:
+            with self._lock:
+                if not self._stopped:
+                    self._inbox.append((self._opened, (epoch, dialled)))
+                    dialled = None  # type: ignore[assignment]
+            if dialled is None:
+                self._wake()
+            else:
+                dialled.sock.close()
+
+    def _opened(self, epoch: int, dialled: Dialled, now: float) -> None:
+        if epoch != self._session.epoch or self._session.state is not State.CONNECTING:
+            dialled.sock.close()
+            return
+        assert self._selector is not None
+        self._connection = _Connection(epoch, dialled.sock)
+        self._selector.register(dialled.sock, selectors.EVENT_READ)
+        self._session.connection_opened(epoch, dialled.key, now)
+
+    # ------------------------------------------------------------------ the socket
+
+    def _read(self) -> None:
+        connection = self._connection
+        assert connection is not None
+        for _ in range(_READS_A_TURN):
+            try:
+                data = connection.sock.recv(_READ)
+            except _WOULD_BLOCK:
+                break
+            except OSError as error:
+                self._hang_up(error.strerror or type(error).__name__)
+                break
+            if not data:
+                self._hang_up("the server closed it")
+                break
+            now = clock()
+            self._session.bytes_received(now)
+            try:
+                for opcode, payload in connection.reader.feed(data):
+                    self._message(connection, opcode, payload, now)
+            except FrameError as error:
+                self._hang_up(str(error))
+            self._perform()
+            if connection is not self._connection or len(data) < 4096:
+                break  # gone, or empty for now: the selector tells when there is more
+        self._perform()
+
+    def _message(self, connection: _Connection, opcode: int, payload: bytes, now: float) -> None:
+        if opcode == PING:
+            connection.writer.put(PONG, payload)
+        elif opcode == CLOSE:
+            code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+            connection.writer.put(CLOSE, payload[:2])
+            self._flush()
+            self._hang_up(f"the server closed it with code {code}")
+        elif opcode != PONG and connection is self._connection:
+            self._session.frame_received(payload, now)
+
+    def _flush(self) -> None:
+        """Write what there is, as far as the network takes it."""
+        connection = self._connection
+        if connection is None:
+            return
+        sock, writer = connection.sock, connection.writer
+        wrote = blocked = False
+        while True:
+            if not connection.chunk:
+                connection.chunk = memoryview(writer.chunk())
+                if not connection.chunk:
+                    break
+            try:
+                count = sock.send(connection.chunk)
+            except _WOULD_BLOCK:
+                blocked = True
+                break
+            except OSError as error:
+                self._hang_up(error.strerror or type(error).__name__)
+                self._perform()
+                return
+            connection.chunk = connection.chunk[count:]
+            wrote = True
+            for token in writer.written(count):
+                if token is PING_TASK:
+                    self._session.ping_written(clock())
+        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if blocked else 0)
+        if wrote or interest != connection.interest:
+            self._session.bytes_written(clock(), pending=blocked)
+        if interest != connection.interest:
+            connection.interest = interest
+            assert self._selector is not None
+            self._selector.modify(sock, interest)

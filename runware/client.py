@@ -1,0 +1,522 @@
+"""The faces of the client: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` gives jobs.
+
+All three stand on one `Core`, which owns the engine: one background I/O thread and one WebSocket. Nothing of it exists
+before the first call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from functools import cached_property
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
+
+from runware._engine.callbacks import CallbackThread
+from runware._engine.ids import new_uuid
+from runware.errors import ClientClosedError, PayloadTooLargeError
+from runware.jobs import POLL, Job, wrong_thread
+from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
+from runware.options import ApiKey, Options, RetryPolicy, read_options, seconds
+from runware.results import Result, Results
+from runware.tasks.base import Task, as_task
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    from runware._engine.calls import Call
+    from runware._engine.thread import Engine
+
+__all__ = ["AsyncRunware", "Core", "Runware", "RunwareAsyncUsageWarning", "Submitter"]
+
+log = logging.getLogger("runware.client")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Dispatch = Callable[[Callable[[], object]], object]
+
+
+class RunwareAsyncUsageWarning(UserWarning):
+    """A blocking call was made where an event loop runs, which stands still meanwhile."""
+
+
+class Core:
+    """What the faces of one client share: its options, its engine, its callback thread."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._closed = False
+        self._callbacks = CallbackThread()
+        weakref.finalize(self, self._callbacks.stop)
+
+    # ------------------------------------------------------------------ engine
+
+    def engine(self) -> Engine:
+        """Give the engine; it is made by the first call.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        engine = self._engine
+        if engine is not None and not self._closed:
+            return engine
+        from runware._engine.thread import Engine
+
+        with self._lock:
+            if self._closed:
+                raise ClientClosedError("The client is closed. Make a new one for further calls.")
+            if self._engine is None:
+                self._engine = Engine(self.options)
+                # At interpreter exit too: the thread is told, and not waited for longer than this.
+                weakref.finalize(self, self._engine.close, 0.3)
+            return self._engine
+
+    def close(self, timeout: float = 0.5) -> None:
+        """Close for good."""
+        with self._lock:
+            self._closed = True
+            engine = self._engine
+        if engine is not None:
+            engine.close(timeout)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    # ------------------------------------------------------------------ calls
+
+    def submit(self, task: Task[R], dispatch: Dispatch) -> Job[R]:
+        """Encode a task and hand it to the engine.
+
+        Args:
+            task: What to run.
+            dispatch: Runs callbacks where the caller wants them.
+        """
+        from runware._engine.calls import Call, Completion
+        from runware._engine.codec import dumps, structure
+        from runware._engine.retry import Retries
+        from runware._engine.thread import MAX_MESSAGE
+
+        options = self.options
+        engine = self.engine()
+        wire = task.wire()
+        if options.include_cost is not None:
+            wire.setdefault("includeCost", options.include_cost)
+        task_uuid = task.task_uuid or new_uuid()
+        text = dumps([{"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}])
+        if len(text) > MAX_MESSAGE:
+            raise PayloadTooLargeError(
+                f"The task has {len(text):,} bytes, and a message may have {MAX_MESSAGE:,}. Store its media first and "
+                "pass their UUIDs or URLs.",
+                task_type=task.task_type,
+            )
+        call = Call(
+            uuid=task_uuid,
+            text=text,
+            task_type=task.task_type,
+            timeout=task.timeout or (options.long_timeout if task.takes_long else options.timeout),
+            expected=task.expected,
+            completion=Completion.ACKNOWLEDGEMENT if task.acknowledgement_only else Completion.RESULTS,
+            repeatable=task.repeatable,
+            policy=Retries.of(task.retry, options.max_retries, options.retry_delay),
+        )
+        job = Job(task, call, self, dispatch, structure)
+        engine.submit(call)
+        return job
+
+    def connect(self, timeout: float | None, dispatch: Dispatch) -> Job[Any]:
+        """Ask the engine for a connection that is ready."""
+        from runware._engine.calls import Call, Completion
+        from runware._engine.codec import structure
+
+        call = Call(
+            uuid=new_uuid(),
+            text=b"",
+            task_type="",
+            timeout=self.options.timeout if timeout is None else seconds(timeout, "timeout"),
+            completion=Completion.CONNECTION,
+        )
+        job: Job[Any] = Job(_Connect(), call, self, dispatch, structure)
+        self.engine().submit(call)
+        return job
+
+    # ------------------------------------------------------------------ for jobs
+
+    def cancel_call(self, call: Call) -> None:
+        """Nobody waits for the call any more."""
+        if self._engine is not None:
+            self._engine.cancel(call)
+
+    def post_callback(self, callback: Callable[[], object]) -> None:
+        """Run a callback on the client's callback thread."""
+        self._callbacks.post(callback)
+
+    def check_thread(self) -> None:
+        """Raise `WrongThreadError` on one of the client's own threads."""
+        engine = self._engine
+        if self._callbacks.owns_current_thread() or (engine is not None and engine.owns_current_thread()):
+            raise wrong_thread()
+
+
+class _Connect(Task[None]):
+    """Stands for the wish to be connected; nothing of it goes on the wire."""
+
+    task_type: ClassVar[str] = ""
+
+    def assemble(self, results: Any) -> None:
+        return None
+
+
+class _Face(Operations):
+    """What the faces have in common: a core."""
+
+    _core: Core
+
+    def __repr__(self) -> str:
+        engine = self._core._engine
+        state = "closed" if self._core.closed else "not connected" if engine is None else engine.state.value
+        return f"<{type(self).__name__} {self._core.options.url} {state}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client is closed."""
+        return self._core.closed
+
+
+class Submitter(_Face, JobFace):
+    """The operations, each returning a `Job` at once. It is `rw.submit`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @overload
+    def run(self, task: Task[R]) -> Job[R]: ...
+    @overload
+    def run(self, task: Mapping[str, Any]) -> Job[Results[Result]]: ...
+    def run(self, task: Any) -> Any:
+        """Start one task and return the handle on it.
+
+        Media are read and encoded before this returns; nothing else is waited for.
+
+        Raises:
+            ValidationError: A parameter is wrong; `parameter` names it, and nothing was sent.
+            ClientClosedError: The client is closed.
+        """
+        return self._core.submit(as_task(task), self._core.post_callback)
+
+
+class _Client(_Face):
+    """What a face that users construct has: the options, `submit`, and an end."""
+
+    def __init__(
+        self,
+        api_key: ApiKey | None = None,
+        *,
+        url: str | None = None,
+        timeout: float | None = None,
+        long_timeout: float | None = None,
+        connect_timeout: float | None = None,
+        max_retries: int | RetryPolicy | None = None,
+        retry_delay: float | None = None,
+        reconnect: bool | None = None,
+        heartbeat_interval: float | None = None,
+        liveness_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        max_queued: int | None = None,
+        include_cost: bool | None = None,
+        dry_run: bool | None = None,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        insecure_ws: bool | None = None,
+    ) -> None:
+        """Take the options. Nothing is sent and no thread starts before the first call.
+
+        Args:
+            api_key: The key, or a function that returns it and is asked for every connection (on a thread of its
+                own). `None` reads the environment variable `RUNWARE_API_KEY`.
+            url: Where the server is. `None` reads `RUNWARE_URL`, and else means `wss://ws-api.runware.ai/v1`.
+                `ws://` is refused unless it leads to this machine.
+            timeout: Seconds for a whole call, the connection included; the default is 60.
+            long_timeout: The same for tasks that are polled, such as videos; the default is 600.
+            connect_timeout: Seconds for one attempt to connect and authenticate; the default is 15.
+            max_retries: Extra attempts for a failed call, or a `RetryPolicy`; the default is 2, and 0 means one
+                attempt. Only failures that may pass are tried again, and a task only after the server's own word
+                that it failed.
+            retry_delay: Seconds of the first wait between attempts, which doubles from there, with jitter; the
+                default is 1.
+            reconnect: Whether calls survive the loss of the connection; the default is `True`.
+            heartbeat_interval: Seconds of silence after which an idle connection is tried; the default is 45. The
+                server closes a connection after 120.
+            liveness_timeout: Seconds of silence after which a connection with calls in flight is given up and made
+                again; the default is 15.
+            max_in_flight: How many calls may be at the server at once; further ones wait. `None` means no limit.
+            max_queued: How many calls may wait; the default is 100,000.
+            include_cost: Whether results tell their cost, for calls that do not say. `None` leaves it to the server.
+            dry_run: Whether the server only checks tasks, without running or billing them.
+            proxy: An `http://` or, with the extra `socks`, `socks5h://` address. `None` reads `HTTPS_PROXY`,
+                `ALL_PROXY` and `NO_PROXY`; `""` means no proxy.
+            ssl_context: How TLS is done. `None` means the operating system's trust store, with `SSL_CERT_FILE` and
+                `SSL_CERT_DIR`.
+            insecure_ws: Whether `ws://` is allowed to other machines. The key is sent in the clear then.
+
+        Raises:
+            ConfigurationError: There is no key, or a value cannot work; `parameter` names it.
+        """
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self._core = Core(read_options(given))
+
+    @cached_property
+    def submit(self) -> Submitter:
+        """The same operations, each returning a `Job` at once."""
+        return Submitter(self._core)
+
+
+def _parameters_of(
+    _: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
+    """Give a method the parameters of another, for type checkers and for `help`."""
+
+    def apply(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
+        method.__signature__ = inspect.signature(_Client.__init__)  # type: ignore[attr-defined]
+        return method
+
+    return apply
+
+
+class Runware(_Client, BlockingFace):
+    """The client. Its operations block until their result is there; it may be used from any number of threads.
+
+    `rw.submit` has the same operations and returns jobs, `rw.aio` has them for asyncio; all use one connection. As a
+    context manager it connects at the start and closes at the end; without, it connects with the first call.
+    """
+
+    @classmethod
+    @_parameters_of(_Client.__init__)
+    def initialize(cls, *args: Any, **kwargs: Any) -> Runware:
+        """Make a client and connect it. Takes what the class takes, and raises what `connect` raises."""
+        return cls(*args, **kwargs).__enter__()
+
+    @cached_property
+    def aio(self) -> AsyncRunware:
+        """The same operations for asyncio, on the same connection, in any event loop."""
+        return AsyncRunware._on(self._core)
+
+    @overload
+    def run(self, task: Task[R]) -> R: ...
+    @overload
+    def run(self, task: Mapping[str, Any]) -> Results[Result]: ...
+    def run(self, task: Any) -> Any:
+        """Run one task and wait for its result.
+
+        Args:
+            task: A request object; or a wire object (`{"taskType": ...}`) for what has no class, which gives a list.
+
+        Raises:
+            RunwareError: It failed; see there for the kinds.
+        """
+        core = self._core
+        core.check_thread()
+        _warn_in_event_loop()
+        task = as_task(task)
+        if task.on_partial is None:
+            job = core.submit(task, core.post_callback)
+            return _wait(job)
+        callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        job = core.submit(task, callbacks.put)
+        Future.add_done_callback(job, lambda _: callbacks.put(None))
+        try:
+            while (callback := _next(callbacks)) is not None:
+                callback()
+        except BaseException:
+            job.cancel()
+            raise
+        return _wait(job)
+
+    def connect(self, timeout: float | None = None) -> None:
+        """Connect and authenticate, if that has not happened yet.
+
+        Args:
+            timeout: Seconds for all of it. `None` means the client's `timeout`.
+
+        Raises:
+            AuthenticationError: The server rejects the key.
+            ConnectionFailedError: No connection could be made; `stage` tells where it failed.
+            TaskTimeoutError: It was not ready in time.
+        """
+        self._core.check_thread()
+        _warn_in_event_loop()
+        _wait(self._core.connect(timeout, self._core.post_callback))
+
+    ensure_connection = connect
+
+    def close(self) -> None:
+        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
+        self._core.close()
+
+    disconnect = close
+
+    def __enter__(self) -> Runware:
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncRunware(_Client, AsyncFace):
+    """The client for asyncio. Its operations are coroutines; it may be used from any number of event loops.
+
+    It is `Runware` seen from an event loop: the connection has its own thread, and nothing is tied to a loop. Cancelling
+    the task that awaits an operation cancels the call.
+    """
+
+    @classmethod
+    @_parameters_of(_Client.__init__)
+    async def initialize(cls, *args: Any, **kwargs: Any) -> AsyncRunware:
+        """Make a client and connect it. Takes what the class takes, and raises what `connect` raises."""
+        return await cls(*args, **kwargs).__aenter__()
+
+    @classmethod
+    def _on(cls, core: Core) -> AsyncRunware:
+        face = cls.__new__(cls)
+        face._core = core
+        return face
+
+    @overload
+    async def run(self, task: Task[R]) -> R: ...
+    @overload
+    async def run(self, task: Mapping[str, Any]) -> Results[Result]: ...
+    async def run(self, task: Any) -> Any:
+        """Run one task and wait for its result in the running event loop.
+
+        Args:
+            task: A request object; or a wire object (`{"taskType": ...}`) for what has no class, which gives a list.
+
+        Raises:
+            RunwareError: It failed; see there for the kinds.
+        """
+        import asyncio
+
+        core = self._core
+        task = as_task(task)
+        loop = asyncio.get_running_loop()
+        # In the order they are posted, and before the result: callbacks and results take the same way into the loop.
+        dispatch: Dispatch = loop.call_soon_threadsafe if task.on_partial is not None else core.post_callback
+        if task.holds_payload():
+            job = await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
+        else:
+            job = core.submit(task, dispatch)
+        return await _awaited(job)
+
+    async def connect(self, timeout: float | None = None) -> None:
+        """Connect and authenticate, if that has not happened yet.
+
+        Args:
+            timeout: Seconds for all of it. `None` means the client's `timeout`.
+
+        Raises:
+            AuthenticationError: The server rejects the key.
+            ConnectionFailedError: No connection could be made; `stage` tells where it failed.
+            TaskTimeoutError: It was not ready in time.
+        """
+        await _awaited(self._core.connect(timeout, self._core.post_callback))
+
+    ensure_connection = connect
+
+    async def close(self) -> None:
+        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
+        import asyncio
+
+        self._core.close(0.0)
+        await asyncio.get_running_loop().run_in_executor(None, self._core.close)
+
+    disconnect = aclose = close
+
+    async def __aenter__(self) -> AsyncRunware:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+# ---------------------------------------------------------------------- waiting
+
+
+def _wait(job: Job[R]) -> R:
+    """Wait for a job that is nobody else's: whatever interrupts the wait cancels it."""
+    try:
+        return job.result()
+    except BaseException:
+        job.cancel()
+        raise
+
+
+def _next(queue: SimpleQueue[T]) -> T:
+    while True:
+        try:
+            return queue.get(timeout=POLL)
+        except Empty:  # pragma: no cover - Windows only, where a wait without a limit cannot be interrupted
+            continue
+
+
+async def _awaited(job: Job[R]) -> R:
+    try:
+        return await job
+    except BaseException:
+        job.cancel()
+        raise
+
+
+async def _encoded_elsewhere(loop: asyncio.AbstractEventLoop, submit: Callable[[], Job[R]]) -> Job[R]:
+    """Submit on a thread of the loop's executor, as reading and encoding media would hold up the loop."""
+    import asyncio
+
+    submitting = loop.run_in_executor(None, submit)
+    try:
+        return await asyncio.shield(submitting)
+    except asyncio.CancelledError:
+        submitting.add_done_callback(lambda done: done.cancelled() or done.exception() or done.result().cancel())
+        raise
+
+
+_warned = False
+
+
+def _warn_in_event_loop() -> None:
+    """Say once that a blocking call holds up the event loop it is made in; a notebook's own loop does not mind."""
+    global _warned
+    asyncio = sys.modules.get("asyncio")
+    if _warned or asyncio is None or asyncio._get_running_loop() is None or "ipykernel" in sys.modules:
+        return
+    _warned = True
+    warnings.warn(
+        "A blocking call of runware was made where an event loop runs, which stands still until it returns. "
+        "Use rw.aio: `await rw.aio.image_inference(...)`.",
+        RunwareAsyncUsageWarning,
+        stacklevel=5,
+    )

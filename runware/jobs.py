@@ -1,0 +1,340 @@
+"""The handle on a call: a future that can be waited for, awaited, iterated and cancelled."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+
+from runware._engine.calls import Call, CallState
+from runware._engine.callbacks import run_guarded
+from runware.errors import RunwareError, TaskCancelledError, WrongThreadError
+from runware.results import Partial, Results
+from runware.tasks.base import Task
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Job"]
+
+log = logging.getLogger("runware.jobs")
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+POLL = 0.1 if sys.platform == "win32" else None
+"""Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
+
+
+class Owner(Protocol):
+    """What a job needs of the client it belongs to."""
+
+    def cancel_call(self, call: Call) -> None:
+        """Nobody waits for the call any more."""
+
+    def post_callback(self, callback: Callable[[], object]) -> None:
+        """Run a callback on the client's callback thread."""
+
+    def check_thread(self) -> None:
+        """Raise `WrongThreadError` on one of the client's own threads."""
+
+
+class Job(Future[R], Generic[R]):
+    """A call that is under way: a `concurrent.futures.Future` that asyncio can await as well.
+
+    It is made by `rw.submit`. Wait for it with `result()`, or with `await job` in any event loop; iterate over it
+    with `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at
+    once. Cancelling one `await job` does not cancel the job; `cancel()` does.
+    """
+
+    if TYPE_CHECKING:
+        _condition: threading.Condition
+
+    def __init__(
+        self,
+        task: Task[R],
+        call: Call,
+        owner: Owner,
+        dispatch: Callable[[Callable[[], object]], object],
+        read: Callable[[dict[str, Any], type[Any]], Any],
+    ) -> None:
+        super().__init__()
+        self._task = task
+        self._call = call
+        self._owner: Owner | None = owner
+        self._dispatch = dispatch
+        self._read = read
+        self._results: Results[Any] = Results()
+        self._total = call.expected
+        self._listeners: list[Callable[[], object]] | None = None
+        call.job = self
+
+    def __repr__(self) -> str:
+        return f"<Job {self._task.task_type} {self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def task_uuid(self) -> str:
+        """The UUID of the task at the server; that of the last attempt, if there were several."""
+        return self._call.uuid
+
+    @property
+    def results(self) -> Results[Any]:
+        """The results so far, in the order they came; a copy."""
+        with self._condition:
+            return Results(self._results)
+
+    @property
+    def cost(self) -> float | None:
+        """What the results so far cost together in US dollars; `None` when none tells its cost."""
+        return self.results.cost
+
+    @property
+    def status(self) -> str:
+        """Where it stands: queued, sent, accepted, running, succeeded, partial, failed or cancelled."""
+        if self.cancelled():
+            return "cancelled"
+        if self.done():
+            if self._exception_of() is None:
+                return "succeeded"
+            return "partial" if self._results else "failed"
+        state = self._call.state
+        if state in (CallState.QUEUED, CallState.RETRYING):
+            return "queued"
+        if state is CallState.ACCEPTED:
+            return "running" if self._call.running and self._call.progress is not None else "accepted"
+        return "sent"
+
+    # ------------------------------------------------------------------ waiting
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the call and return its result.
+
+        Args:
+            timeout: Seconds to wait; the call goes on after them. `None` waits for the call's own deadline.
+
+        Raises:
+            TimeoutError: The wait was over before the call.
+            RunwareError: The call failed; see there for the kinds.
+            TaskCancelledError: It was cancelled.
+        """
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
+        if not self.done() and (owner := self._owner) is not None:
+            owner.check_thread()
+        if timeout is None and POLL is not None:
+            self._wait_in_slices()
+        try:
+            error = super().exception(timeout)
+        except CancelledError:
+            raise self._cancelled_error() from None
+        # Each waiter gets an instance of its own: raising one twice makes its traceback grow, and mixes threads.
+        return copy.copy(error)
+
+    def _wait_in_slices(self) -> None:  # pragma: no cover - Windows only
+        with self._condition:
+            while not self.done():
+                self._condition.wait(POLL)
+
+    def cancel(self) -> bool:
+        """Stop waiting and sending, at once. Work that the server has accepted may still run and be billed.
+
+        Returns:
+            Whether it was cancelled; `False` when it had ended already.
+        """
+        cancelled = super().cancel()
+        if cancelled and (owner := self._owner) is not None:
+            self._owner = None
+            owner.cancel_call(self._call)
+            self._tell_listeners()
+        return cancelled
+
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call *fn* with the job when it is over, on the client's callback thread; at once if it is over already."""
+        if self.done() or (owner := self._owner) is None:
+            super().add_done_callback(fn)
+        else:
+            super().add_done_callback(lambda job: owner.post_callback(lambda: fn(job)))
+
+    @overload
+    def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...
+    @overload
+    def __iter__(self) -> Iterator[R]: ...
+    def __iter__(self) -> Iterator[Any]:
+        """Yield each result as it arrives; in the end, raise the error if there is one."""
+        news = threading.Event()
+        self._listen(news.set)
+        try:
+            seen = 0
+            while True:
+                news.clear()
+                over = self.done()
+                new = self._results[seen:]
+                seen += len(new)
+                yield from new
+                if over:
+                    break
+                if not new:
+                    if (owner := self._owner) is not None:
+                        owner.check_thread()
+                    while not news.wait(POLL):
+                        pass
+        finally:
+            self._unlisten(news.set)
+        self.result(0)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.wait_async().__await__()
+
+    async def wait_async(self) -> R:
+        """Wait in the running event loop. Cancelling the wait does not cancel the job."""
+        await self._over()
+        return self.result(0)
+
+    @overload
+    def __aiter__(self: Job[Results[T]]) -> AsyncIterator[T]: ...
+    @overload
+    def __aiter__(self) -> AsyncIterator[R]: ...
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Yield each result as it arrives; in the end, raise the error if there is one."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+
+        def tell() -> None:
+            _call_in(loop, news.set)
+
+        self._listen(tell)
+        try:
+            seen = 0
+            while True:
+                news.clear()
+                over = self.done()
+                new = self._results[seen:]
+                seen += len(new)
+                for item in new:
+                    yield item
+                if over:
+                    break
+                if not new:
+                    await news.wait()
+        finally:
+            self._unlisten(tell)
+        self.result(0)
+
+    def _listen(self, listener: Callable[[], object]) -> None:
+        with self._condition:
+            self._listeners = [*(self._listeners or ()), listener]
+
+    def _unlisten(self, listener: Callable[[], object]) -> None:
+        with self._condition:
+            self._listeners = [one for one in self._listeners or () if one != listener]
+
+    def _over(self) -> asyncio.Future[None]:
+        """A future of the running loop that is set when the job is over."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def finish() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        if self.done():
+            finish()
+        else:
+            # Not through the callback thread: this only hands over to the loop.
+            super().add_done_callback(lambda _: _call_in(loop, finish))
+        return waiter
+
+    # ------------------------------------------------------------------ from the I/O thread
+
+    def call_arrived(self, call: Call) -> None:
+        """New items have come."""
+        new = self._take_in(call)
+        self._tell_listeners()
+        if new and self._task.on_partial is not None:
+            self._report(new, None)
+
+    def call_ended(self, call: Call, error: RunwareError | None) -> None:
+        """The call is over."""
+        new = self._take_in(call)
+        answer: Any = None
+        if error is None:
+            try:
+                answer = self._task.assemble(Results(self._results, errors=call.errors))
+            except Exception as failure:
+                log.exception("the answer of %s could not be made", call)
+                error = RunwareError(f"The answer could not be read: {type(failure).__name__}: {failure}")
+        if error is not None:
+            error.results = tuple(self._results)
+        if self._task.on_partial is not None and (new or error is not None):
+            self._report(new, error)
+        if self.set_running_or_notify_cancel():
+            if error is None:
+                self.set_result(answer)
+            else:
+                self.set_exception(error)
+        call.items = []
+        self._owner = None
+        self._tell_listeners()
+
+    def _take_in(self, call: Call) -> list[Any]:
+        items = call.items[len(self._results) :]
+        if not items:
+            return []
+        new = [self._read(item, self._task.result_class) for item in items]
+        with self._condition:
+            self._results.extend(new)
+        return new
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners or ():
+            listener()
+
+    def _report(self, new: list[Any], error: RunwareError | None) -> None:
+        callback = self._task.on_partial
+        assert callback is not None
+        partial = Partial(new, all=tuple(self._results), total=self._total)
+        told = copy.copy(error)
+        self._dispatch(lambda: run_guarded(lambda: callback(partial, told)))
+
+    def _exception_of(self) -> BaseException | None:
+        return super().exception(0)
+
+    def _cancelled_error(self) -> TaskCancelledError:
+        error = TaskCancelledError(
+            "The call was cancelled. If the server had accepted its task, it may still run and be billed.",
+            task_type=self._call.task_type,
+            task_uuid=self._call.uuid,
+        )
+        error.results = tuple(self._results)
+        return error
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Run a callback in an event loop, if there is still somebody in it."""
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        log.debug("the event loop that waited is closed")
+
+
+def wrong_thread() -> WrongThreadError:
+    """The error of a blocking call on one of the client's own threads."""
+    return WrongThreadError(
+        "This is one of the client's own threads (a callback of a submitted job runs on it), and waiting here for "
+        "the same client would never end. Start another call with rw.submit, or wait in a thread of your own."
+    )

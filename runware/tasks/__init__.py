@@ -1,0 +1,1 @@
+"""Request classes: what can be asked of the server, one class an operation."""

@@ -1,0 +1,401 @@
+"""What every request shares: the settings of a call, the wire's common fields, and the checks before sending."""
+
+# No `from __future__ import annotations` in this package: the checks read the annotations as types.
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import attrs
+
+from runware._engine.ids import is_uuid
+from runware.errors import RunwareError, ValidationError
+from runware.media import ReadableFile, encode_media, holds_payload
+from runware.options import RetryPolicy, seconds
+from runware.results import Partial, Result, Results
+
+__all__ = ["Checked", "DeliveryMethod", "Inference", "OutputType", "RawTask", "Safety", "Task", "as_task", "to_wire"]
+
+R_co = TypeVar("R_co", covariant=True)
+
+OutputType = Literal["URL", "base64Data", "dataURI"]
+DeliveryMethod = Literal["sync", "async"]
+
+SETTINGS = frozenset(("retry", "timeout", "task_uuid", "on_partial", "extra", "skip_response", "task_type"))
+"""Fields that steer the call and do not go on the wire."""
+
+_ATOMS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
+
+
+def _fits(value: object, expected: Any) -> bool:
+    """Tell whether a value may stand where the annotation is *expected*."""
+    origin = get_origin(expected)
+    if expected is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(expected))
+    if origin is Literal:
+        return value in get_args(expected)
+    if origin is Sequence:
+        (item,) = get_args(expected)
+        return isinstance(value, (list, tuple)) and all(_fits(one, item) for one in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    if expected in _ATOMS:
+        # bool is an int to Python, but `width=True` is a mistake; NaN and infinity have no form in JSON.
+        if isinstance(value, bool) and expected is not bool:
+            return False
+        return isinstance(value, _ATOMS[expected]) and not (isinstance(value, float) and not math.isfinite(value))
+    return isinstance(value, expected)
+
+
+def describe(expected: Any) -> str:
+    """Put an annotation into words."""
+    origin = get_origin(expected)
+    if origin in (Union, UnionType):
+        options = [option for option in get_args(expected) if option is not NoneType]
+        if Path in options:
+            return "media (a Path, bytes, a binary file, a PIL image, one of our results, or a str)"
+        return " or ".join(describe(option) for option in options)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(option) for option in get_args(expected))
+    if origin is Sequence:
+        return f"a list of {describe(get_args(expected)[0])}"
+    if origin is Mapping:
+        return "a dict"
+    names: dict[Any, str] = {float: "a finite number", Any: "anything"}
+    return names.get(expected) or str(getattr(expected, "__name__", expected))
+
+
+def _brief(value: object) -> str:
+    """Name a value without showing much of it: it may be a prompt, or base64."""
+    if isinstance(value, (str, bytes)):
+        return repr(value) if len(value) <= 20 else f"<{type(value).__name__} of length {len(value)}>"
+    if isinstance(value, (int, float, NoneType)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        kinds = sorted({type(one).__name__ for one in value})
+        return f"{type(value).__name__} of {', '.join(kinds)}" if kinds else "an empty list"
+    return type(value).__name__
+
+
+@cache
+def _annotated(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
+    """Name, type and need of each field that is checked against its annotation; read at the first use."""
+    hints = get_type_hints(cls)
+    fields = [field for field in attrs.fields(cls) if field.name not in SETTINGS]
+    return tuple((field.name, hints[field.name], field.default is attrs.NOTHING) for field in fields)
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class Checked:
+    """A part of a request. Its values are checked against their annotations when it is made."""
+
+    def __attrs_post_init__(self) -> None:
+        for name, expected, needed in _annotated(cast(Any, type(self))):
+            value = getattr(self, name)
+            if value is None:
+                if needed:
+                    self._reject(name, "is needed, and must not be None")
+            elif not _fits(value, expected):
+                self._reject(name, f"must be {describe(expected)}, not {_brief(value)}")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, field.name) == getattr(other, field.name) for field in attrs.fields(type(self)))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        # What was given, but neither prompts nor media: reprs end up in logs and tracebacks.
+        given = (
+            f"{field.name}={_brief(value)}"
+            for field in attrs.fields(type(self))
+            if (value := getattr(self, field.name)) != field.default and field.repr
+        )
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    @classmethod
+    def _reject(cls, name: str, what: str) -> None:
+        raise ValidationError(
+            f"{cls.__name__}: {name} {what}.",
+            code="invalidParameter",
+            parameter=name,
+            task_type=getattr(cls, "task_type", None),
+        )
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class Safety(Checked):
+    """The safety check of a task.
+
+    Args:
+        check_content: Whether the results are checked; `True` is the same as `mode="fast"`.
+        mode: How thoroughly; it wins over *check_content*.
+        tolerance: How much is tolerated, where the model has such a setting.
+        check_inputs: Whether the inputs are checked as well.
+    """
+
+    check_content: bool | None = None
+    mode: Literal["none", "fast", "full"] | None = None
+    tolerance: Any = None
+    check_inputs: bool | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class Task(Checked, Generic[R_co]):
+    """A request, and the settings of the call it is made with. It is never changed, and may be used again.
+
+    Args:
+        retry: Extra attempts after a failure that may pass, or a `RetryPolicy`. `None` means the client's
+            `max_retries`; 0 means one attempt.
+        timeout: Seconds for the whole call: queue, connection, attempts and polling. `None` means the client's
+            `timeout`, or its `long_timeout` for tasks that are polled.
+        task_uuid: The UUID the task has at the server, for its first attempt. `None` makes a new one.
+        on_partial: Called as `on_partial(results, error)` with the new results each time some arrive, and once with
+            the error if the call fails; `results.all` has every result so far. It runs in the caller's thread for
+            a blocking call, in the caller's event loop for asyncio, and on the client's callback thread for
+            `submit`. What it raises is logged.
+        extra: Further parameters by their names on the wire, which are sent unchanged.
+        include_cost: Whether each result tells its cost. `None` means the client's `include_cost`.
+    """
+
+    task_type: ClassVar[str]
+    """What the wire calls it."""
+    result_class: ClassVar[type[Result]] = Result
+    many: ClassVar[bool] = False
+    """Whether the answer is a list of results, or one."""
+    polled: ClassVar[bool] = False
+    """Whether it always takes long, so that it is acknowledged and polled for."""
+    repeatable: ClassVar[bool] = False
+    """Whether it only reads, so that sending it twice does no harm."""
+
+    retry: int | RetryPolicy | None = None
+    timeout: float | None = None
+    task_uuid: str | None = None
+    on_partial: Callable[[Partial[Any], RunwareError | None], object] | None = attrs.field(default=None, repr=False)
+    extra: Mapping[str, Any] | None = None
+    include_cost: bool | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if self.timeout is not None:
+            seconds(self.timeout, "timeout")
+        if self.on_partial is not None and not callable(self.on_partial):
+            self._reject("on_partial", "must be callable")
+        retry = self.retry
+        if not (retry is None or isinstance(retry, RetryPolicy)) and (
+            isinstance(retry, bool) or not isinstance(retry, int) or retry < 0
+        ):
+            self._reject("retry", f"must be a RetryPolicy or a whole number, 0 or more, not {_brief(retry)}")
+        if self.extra is not None and not _fits(self.extra, Mapping[str, Any]):
+            self._reject("extra", f"must be a dict with names on the wire as keys, not {_brief(self.extra)}")
+        if self.task_uuid is not None and not is_uuid(self.task_uuid):
+            self._reject("task_uuid", f"must be the text of a UUID, not {_brief(self.task_uuid)}")
+
+    @property
+    def expected(self) -> int:
+        """How many results complete it."""
+        return 1
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the client's `long_timeout` applies."""
+        return self.polled
+
+    def holds_payload(self) -> bool:
+        """Tell whether encoding it reads files or copies large data, and so belongs off an event loop."""
+        return _holds_payload(self)
+
+    @property
+    def acknowledgement_only(self) -> bool:
+        """Whether the server's first word ends the call."""
+        return False
+
+    def wire(self) -> dict[str, Any]:
+        """Make the wire object, without its UUID.
+
+        Raises:
+            ValidationError: A medium cannot be read; `parameter` tells which.
+        """
+        return to_wire(self)
+
+    def assemble(self, results: Results[Any]) -> R_co:
+        """Make the answer of the call from its results."""
+        return cast(R_co, results if self.many else results[0])
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class Inference(Task[R_co]):
+    """The fields that tasks which make something have in common.
+
+    Args:
+        number_results: How many results to make; the default is 1.
+        output_type: How results come: as a `"URL"` (the default), in base64, or as a data URI.
+        output_quality: Quality of compressed formats, 20–99; the server's default is 95.
+        upload_endpoint: An address to which the server sends each result with HTTP PUT.
+        webhook_url: An address to which the server sends each result with HTTP POST; the call then returns after
+            the acknowledgement.
+        delivery_method: `"sync"` pushes results, `"async"` acknowledges and lets us ask for them, which happens
+            without your doing. The default is the model's.
+        skip_response: Return after the server's first word, without waiting for results.
+        ttl: Seconds for which a result's URL is valid, 60 or more; the server's default is used without it.
+        safety: The safety check.
+        routing: How a provider is chosen, as the wire has it.
+    """
+
+    number_results: int | None = None
+    output_type: OutputType | None = None
+    output_quality: int | None = None
+    upload_endpoint: str | None = None
+    webhook_url: str | None = None
+    delivery_method: DeliveryMethod | None = None
+    skip_response: bool = False
+    ttl: int | None = None
+    safety: Safety | Mapping[str, Any] | None = None
+    routing: Mapping[str, Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if self.number_results is not None and self.number_results < 1:
+            self._reject("number_results", f"must be 1 or more, not {self.number_results}")
+
+    @property
+    def expected(self) -> int:
+        """How many results complete it."""
+        return self.number_results or 1
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the client's `long_timeout` applies."""
+        return self.polled or self.delivery_method == "async"
+
+    @property
+    def acknowledgement_only(self) -> bool:
+        """Whether the server's first word ends the call."""
+        return self.skip_response or self.webhook_url is not None
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class RawTask(Task[Results[Result]]):
+    """A task in the wire's own words, for what has no class.
+
+    Args:
+        body: The wire object: `taskType`, and parameters by their names on the wire. Media may stand in it as in any
+            other task.
+    """
+
+    many: ClassVar[bool] = True
+
+    task_type: str = attrs.field(init=False)  # type: ignore[misc]
+    body: Mapping[str, Any]
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        kind = self.body.get("taskType")
+        if not isinstance(kind, str) or not kind:
+            self._reject("body", "needs a taskType, such as {'taskType': 'imageInference', ...}")
+        object.__setattr__(self, "task_type", kind)
+
+    @property
+    def expected(self) -> int:
+        """How many results complete it."""
+        number = self.body.get("numberResults")
+        return number if isinstance(number, int) and number > 0 else 1
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the client's `long_timeout` applies."""
+        return self.body.get("deliveryMethod") == "async"
+
+    def wire(self) -> dict[str, Any]:
+        """Make the wire object, without its UUID."""
+        wire = to_wire(self)
+        return {**wire.pop("body"), **wire}
+
+
+def as_task(task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
+    """Take a request object as it is, and make one of a wire object.
+
+    Raises:
+        ValidationError: It is neither.
+    """
+    if isinstance(task, Task):
+        return task
+    if not isinstance(task, Mapping):
+        raise ValidationError(
+            f"run() takes a request object or a dict, not {_brief(task)}.", code="invalidParameter", parameter="task"
+        )
+    body = dict(task)
+    return RawTask(body=body, task_uuid=body.pop("taskUUID", None))
+
+
+def _holds_payload(value: Any) -> bool:
+    if attrs.has(type(value)) and not isinstance(value, Result):
+        return any(_holds_payload(getattr(value, field.name)) for field in attrs.fields(type(value)))
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_payload, value))
+    if isinstance(value, Mapping):
+        return any(map(_holds_payload, value.values()))
+    return holds_payload(value)
+
+
+@cache
+def _converter() -> Any:
+    from runware._engine.codec import new_converter
+
+    converter = new_converter(SETTINGS, encode_media)
+    for kind in (Result, Path, bytes):
+        converter.register_unstructure_hook(kind, encode_media)
+    return converter
+
+
+def to_wire(task: Task[Any]) -> dict[str, Any]:
+    """Make the wire object of a task, without its UUID: wire names, media as text, `extra` last.
+
+    Raises:
+        ValidationError: A medium cannot be read; `parameter` tells which.
+    """
+    try:
+        wire: dict[str, Any] = _converter().unstructure(task)
+        if task.extra:
+            wire.update(_converter().unstructure(dict(task.extra)))
+    except ValidationError as error:
+        if error.parameter is not None:
+            raise
+        name = _find_unusable(task) or "extra"
+        raise ValidationError(
+            f"{type(task).__name__}: {name}: {error.message}",
+            code=error.code,
+            parameter=name,
+            task_type=task.task_type,
+        ) from error
+    return {"taskType": task.task_type, **wire}
+
+
+def _find_unusable(value: Any, path: str = "") -> str | None:
+    """Find the field whose medium cannot be sent."""
+    children: list[tuple[str, object]] = []
+    if isinstance(value, (str, Result)) or value is None or callable(value):
+        return None
+    if attrs.has(type(value)):
+        names = (field.name for field in attrs.fields(type(value)) if field.name != "extra")
+        children = [(f"{path}.{name}" if path else name, getattr(value, name)) for name in names]
+    elif isinstance(value, (list, tuple)):
+        children = [(f"{path}[{number}]", one) for number, one in enumerate(value)]
+    elif isinstance(value, Mapping):
+        children = [(f"{path}.{name}" if path else str(name), one) for name, one in value.items()]
+    elif isinstance(value, (bool, int, float)):
+        return None
+    else:
+        try:
+            encode_media(value)
+        except ValidationError:
+            return path
+        # A file can be read once; that it was empty the second time says nothing.
+        return path if isinstance(value, ReadableFile) and not isinstance(value, Path) else None
+    return next((found for name, child in children if (found := _find_unusable(child, name))), None)
