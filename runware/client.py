@@ -16,11 +16,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from functools import cached_property
 from queue import Empty, SimpleQueue
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
 
 from runware._engine.callbacks import CallbackThread
+from runware._engine.calls import Call, Completion
 from runware._engine.ids import new_uuid
+from runware._engine.retry import Retries
 from runware.errors import ClientClosedError, PayloadTooLargeError
 from runware.jobs import POLL, Job, wrong_thread
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
-    from runware._engine.calls import Call
     from runware._engine.thread import Engine
 
 __all__ = ["AsyncRunware", "Core", "Runware", "RunwareAsyncUsageWarning", "Submitter"]
@@ -58,6 +59,7 @@ class Core:
         self._engine: Engine | None = None
         self._closed = False
         self._callbacks = CallbackThread()
+        self._retries = Retries.of(None, options.max_retries, options.retry_delay)
         weakref.finalize(self, self._callbacks.stop)
 
     # ------------------------------------------------------------------ engine
@@ -82,6 +84,11 @@ class Core:
                 weakref.finalize(self, self._engine.close, 0.3)
             return self._engine
 
+    @property
+    def started(self) -> bool:
+        """Whether the engine is loaded; loading it takes a fifth of a second, which belongs off an event loop."""
+        return self._engine is not None
+
     def close(self, timeout: float = 0.5) -> None:
         """Close for good."""
         with self._lock:
@@ -104,22 +111,17 @@ class Core:
             task: What to run.
             dispatch: Runs callbacks where the caller wants them.
         """
-        from runware._engine.calls import Call, Completion
-        from runware._engine.codec import dumps, structure
-        from runware._engine.retry import Retries
-        from runware._engine.thread import MAX_MESSAGE
-
-        options = self.options
         engine = self.engine()
+        options = self.options
         wire = task.wire()
         if options.include_cost is not None:
             wire.setdefault("includeCost", options.include_cost)
         task_uuid = task.task_uuid or new_uuid()
-        text = dumps([{"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}])
-        if len(text) > MAX_MESSAGE:
+        text = engine.encode([{"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}])
+        if len(text) > engine.max_message:
             raise PayloadTooLargeError(
-                f"The task has {len(text):,} bytes, and a message may have {MAX_MESSAGE:,}. Store its media first and "
-                "pass their UUIDs or URLs.",
+                f"The task has {len(text):,} bytes, and a message may have {engine.max_message:,}. Store its media "
+                "first, and pass their UUIDs or URLs.",
                 task_type=task.task_type,
             )
         call = Call(
@@ -130,17 +132,17 @@ class Core:
             expected=task.expected,
             completion=Completion.ACKNOWLEDGEMENT if task.acknowledgement_only else Completion.RESULTS,
             repeatable=task.repeatable,
-            policy=Retries.of(task.retry, options.max_retries, options.retry_delay),
+            policy=self._retries
+            if task.retry is None
+            else Retries.of(task.retry, options.max_retries, options.retry_delay),
         )
-        job = Job(task, call, self, dispatch, structure)
+        job = Job(task, call, self, dispatch, engine.decode)
         engine.submit(call)
         return job
 
     def connect(self, timeout: float | None, dispatch: Dispatch) -> Job[Any]:
         """Ask the engine for a connection that is ready."""
-        from runware._engine.calls import Call, Completion
-        from runware._engine.codec import structure
-
+        engine = self.engine()
         call = Call(
             uuid=new_uuid(),
             text=b"",
@@ -148,8 +150,8 @@ class Core:
             timeout=self.options.timeout if timeout is None else seconds(timeout, "timeout"),
             completion=Completion.CONNECTION,
         )
-        job: Job[Any] = Job(_Connect(), call, self, dispatch, structure)
-        self.engine().submit(call)
+        job: Job[Any] = Job(_Connect(), call, self, dispatch, engine.decode)
+        engine.submit(call)
         return job
 
     # ------------------------------------------------------------------ for jobs
@@ -420,7 +422,7 @@ class AsyncRunware(_Client, AsyncFace):
         loop = asyncio.get_running_loop()
         # In the order they are posted, and before the result: callbacks and results take the same way into the loop.
         dispatch: Dispatch = loop.call_soon_threadsafe if task.on_partial is not None else core.post_callback
-        if task.holds_payload():
+        if not core.started or task.holds_payload():
             job = await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
         else:
             job = core.submit(task, dispatch)
@@ -437,7 +439,12 @@ class AsyncRunware(_Client, AsyncFace):
             ConnectionFailedError: No connection could be made; `stage` tells where it failed.
             TaskTimeoutError: It was not ready in time.
         """
-        await _awaited(self._core.connect(timeout, self._core.post_callback))
+        import asyncio
+
+        core = self._core
+        if not core.started:
+            await asyncio.get_running_loop().run_in_executor(None, core.engine)
+        await _awaited(core.connect(timeout, core.post_callback))
 
     ensure_connection = connect
 
@@ -518,5 +525,15 @@ def _warn_in_event_loop() -> None:
         "A blocking call of runware was made where an event loop runs, which stands still until it returns. "
         "Use rw.aio: `await rw.aio.image_inference(...)`.",
         RunwareAsyncUsageWarning,
-        stacklevel=5,
+        stacklevel=_caller_level(),
     )
+
+
+def _caller_level() -> int:
+    """How far up the stack the first frame outside this package is, as `warnings.warn` counts for its caller."""
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("runware."):
+        frame = frame.f_back
+        level += 1
+    return level

@@ -110,6 +110,11 @@ class RunwareError(Exception):
         known = ", ".join(f"{name}: {value}" for name, value in facts.items() if value)
         return f"{self.message} ({known})" if known else self.message
 
+    def __copy__(self) -> RunwareError:
+        copied = _restore(type(self), self.message, self.__dict__.copy())
+        copied.__cause__ = self.__cause__
+        return copied
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments do not survive the default protocol, which calls the class with `args`.
         return _restore, (type(self), self.message, self.__dict__.copy())

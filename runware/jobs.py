@@ -68,7 +68,7 @@ class Job(Future[R], Generic[R]):
         self._owner: Owner | None = owner
         self._dispatch = dispatch
         self._read = read
-        self._results: Results[Any] = Results()
+        self._results: list[Any] = []
         self._total = call.expected
         self._listeners: list[Callable[[], object]] | None = None
         call.job = self
@@ -296,8 +296,7 @@ class Job(Future[R], Generic[R]):
         if not items:
             return []
         new = [self._read(item, self._task.result_class) for item in items]
-        with self._condition:
-            self._results.extend(new)
+        self._results.extend(new)
         return new
 
     def _tell_listeners(self) -> None:

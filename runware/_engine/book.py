@@ -26,6 +26,8 @@ __all__ = ["Book"]
 log = logging.getLogger("runware.session")
 
 _DEADLINE, _STEP = 0, 1
+_SHARE = 0.02
+"""Seconds by which a question may be early to go with another."""
 Timer = tuple[float, int, int, Call]
 
 
@@ -160,6 +162,11 @@ class Book:
         call.due = when
         heapq.heappush(self._timers, (when, next(self._numbers), _STEP, call))
 
+    def _forget_step(self, call: Call) -> None:
+        if call.due:
+            call.due = 0.0
+            self._retire(1)
+
     def _first_timer(self) -> float | None:
         timers = self._timers
         while timers and _is_stale(timers[0]):
@@ -170,8 +177,13 @@ class Book:
     def _due_steps(self, now: float) -> list[Call]:
         """End the calls whose time is up, and tell the others for which something is to be done."""
         due: list[Call] = []
-        while (first := self._first_timer()) is not None and first <= now:
-            _, _, kind, call = heapq.heappop(self._timers)
+        while (first := self._first_timer()) is not None:
+            # What falls due soon joins what is due now: questions share a frame, and a wake-up.
+            _, _, kind, call = self._timers[0]
+            soon = _SHARE if due and kind == _STEP and call.state is CallState.ACCEPTED else 0.0
+            if first > now + soon:
+                break
+            heapq.heappop(self._timers)
             if kind == _DEADLINE:
                 self._ran_out(call, now)
                 self._stale -= 1  # its timer is gone already

@@ -6,7 +6,7 @@ A call knows nothing of the connection. `Session` moves it from state to state; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -84,7 +84,7 @@ def meaning(item: Item, completion: Completion) -> Meaning:
         return Meaning.RESULT if status == "ready" else Meaning.RUNNING
     if status is None:
         # A pushed result has no status. What has nothing but its names is an acknowledgement.
-        return Meaning.RESULT if item.keys() - _NO_RESULT else Meaning.RUNNING
+        return Meaning.RUNNING if item.keys() <= _NO_RESULT else Meaning.RESULT
     return Meaning.RESULT if status == "success" else Meaning.RUNNING
 
 
@@ -210,7 +210,8 @@ class Call:
     @property
     def may_run(self) -> bool:
         """Whether the server may have the task."""
-        return self.state in (CallState.SENT, CallState.ACCEPTED, CallState.RECOVERING)
+        state = self.state
+        return state is CallState.SENT or state is CallState.ACCEPTED or state is CallState.RECOVERING
 
     @property
     def can_try_again(self) -> bool:
@@ -222,7 +223,7 @@ class Call:
         # With a seed, a second task would make the results again that are there already.
         return not self.items or "seed" not in loads(self.text)[0]
 
-    def add(self, items: Iterable[Item], epoch: int, *, cumulative: bool) -> int:
+    def add(self, items: Sequence[Item], epoch: int, *, cumulative: bool) -> int:
         """Take in the items of one message and return how many were new results.
 
         Args:
@@ -231,6 +232,14 @@ class Call:
             cumulative: Whether the message repeats all there is so far (an answer to a question), rather than
                 telling something new.
         """
+        if self.expected == 1 and not self.items and not self.errors and len(items) == 1:
+            # The usual case: complete with the first result, and nothing to tell apart.
+            (item,) = items
+            if meaning(item, self.completion) is Meaning.RESULT:
+                self.items.append(item)
+                self.running = False
+                self.epoch = epoch
+                return 1
         had = len(self.items)
         unnamed: list[Item] = []
         failed: list[Item] = []
@@ -246,8 +255,6 @@ class Call:
                 failed.append(item)
             elif (name := identity(item)) is None:
                 unnamed.append(item)
-            elif self.expected == 1 and not self.items:
-                self.items.append(item)  # the usual case: complete at once, nothing to tell apart
             else:
                 if self.known is None:
                     self.known = Counter(filter(None, map(identity, self.items)))

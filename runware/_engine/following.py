@@ -50,6 +50,8 @@ class Following(Book):
         again: set[Call] = set()
         for call in self.calls.values():
             call.asked = False
+            if call.state is not CallState.RETRYING:
+                self._forget_step(call)  # it is asked for as soon as the connection stands again
             if call.state is CallState.SENT:
                 if call in never_written or call.repeatable:
                     again.add(call)
@@ -109,7 +111,9 @@ class Following(Book):
         call.troubles = 0
         followed = call.state is not CallState.SENT
         new = call.add(items, self.epoch, cumulative=asked or followed)
-        if call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
+        if len(call.items) >= call.expected and not call.errors:
+            self._end(call, now)
+        elif call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
             call.items = call.items or items[:1]
             self._end(call, now)
         elif call.complete:

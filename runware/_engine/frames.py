@@ -116,6 +116,7 @@ class FrameWriter:
         self._made = 0
         self._written = 0
         self._ends: deque[tuple[int, Any]] = deque()
+        self._keys = b""
 
     def put(self, opcode: int, payload: bytes, token: Any = None) -> None:
         """Add a message; *token* is given back when its last byte was written."""
@@ -126,8 +127,14 @@ class FrameWriter:
             head = bytes((0x80 | opcode, 0xFE)) + length.to_bytes(2, "big")
         else:
             head = bytes((0x80 | opcode, 0xFF)) + length.to_bytes(8, "big")
-        key = os.urandom(4)
+        if not self._keys:
+            # A block at a time: each call lets go of the interpreter lock, and has to get it back.
+            self._keys = os.urandom(1024)
+        key, self._keys = self._keys[:4], self._keys[4:]
         self._frames.append((head + key, key, payload, token))
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
 
     def chunk(self) -> bytes:
         """Give the next bytes to write, some 64 to 128 KiB of them; empty when there are none."""

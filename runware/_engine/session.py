@@ -194,19 +194,25 @@ class Session(Following):
         if not items and not errors:
             self._answered_nothing(now)
             return
+        if len(items) == 1 and not errors and items[0].get("taskUUID") in self.calls:
+            item = items[0]
+            call = self.calls[item["taskUUID"]]
+            if item.get("taskType") == call.task_type:  # the usual case
+                self._items_received(call, items, now)
+                return
         touched: dict[Call, list[Item]] = {}
         for item in items:
             kind = item.get("taskType")
             if kind == "authentication":
                 self._authenticated(item, now)
             elif kind != "ping":
-                call = self._call_for(item)
-                if call is None:
+                found = self._call_for(item)
+                if found is None:
                     log.debug("nobody waits for %s %s", kind, item.get("taskUUID"))
-                elif kind == "getTaskDetails" and call.task_type != kind:
-                    self._details_received(call, item, now)
+                elif kind == "getTaskDetails" and found.task_type != kind:
+                    self._details_received(found, item, now)
                 else:
-                    touched.setdefault(call, []).append(item)
+                    touched.setdefault(found, []).append(item)
         for call, mine in touched.items():
             self._items_received(call, mine, now)
         for raw in errors:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from runware._engine.calls import Call
+from runware._engine.codec import dumps, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
@@ -67,6 +68,7 @@ class _Connection:
         self.writer = FrameWriter()
         self.chunk = memoryview(b"")
         self.interest = selectors.EVENT_READ
+        self.stuck = False  # output waits, and nothing of it has been taken since
 
     def pending(self) -> bool:
         """Whether TLS holds bytes that the selector does not see."""
@@ -78,6 +80,10 @@ class Engine:
 
     The thread starts with the first call and ends with `close`. Every method may be called from any thread.
     """
+
+    encode = staticmethod(dumps)
+    decode = staticmethod(structure)
+    max_message = MAX_MESSAGE
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -98,7 +104,7 @@ class Engine:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
-        self._signalled = False
+        self._asleep = False
         self._connection: _Connection | None = None
         self._selector: selectors.BaseSelector | None = None
         self._bell: tuple[socket.socket, socket.socket] | None = None
@@ -152,9 +158,10 @@ class Engine:
         self._wake()
 
     def _wake(self) -> None:
-        # The loop clears the flag before it empties the inbox, so that a job is never left without a byte.
-        if not self._signalled and (bell := self._bell) is not None:
-            self._signalled = True
+        # The loop says that it is about to sleep before it looks at the inbox a last time, so that a job is never left
+        # without a byte; and while it is awake anyway, nobody pays for one.
+        if self._asleep and (bell := self._bell) is not None:
+            self._asleep = False
             with suppress(OSError):
                 bell[1].send(b"\0")
 
@@ -183,16 +190,22 @@ class Engine:
     def _turn(self) -> None:
         assert self._selector is not None
         assert self._bell is not None
-        self._signalled = False
-        self._take_posts()
+        if self._inbox:
+            self._take_posts()
         self._flush()
+        session = self._session
+        if session.state is State.CLOSED:
+            return
         connection = self._connection
-        deadline = self._session.next_deadline()
+        deadline = session.next_deadline()
+        self._asleep = True
         if self._inbox or (connection is not None and connection.pending()):
             timeout: float | None = 0.0
         else:
             timeout = None if deadline is None else max(0.0, deadline - clock())
-        for key, events in self._selector.select(timeout):
+        ready = self._selector.select(timeout)
+        self._asleep = False
+        for key, events in ready:
             if key.fileobj is self._bell[0]:
                 with suppress(*_WOULD_BLOCK):
                     self._bell[0].recv(4096)
@@ -200,10 +213,8 @@ class Engine:
                 self._read()
         if connection is not None and connection is self._connection and connection.pending():
             self._read()
-        now = clock()
-        due = self._session.next_deadline()
-        if due is not None and now >= due:
-            self._session.tick(now)
+        if deadline is not None and (now := clock()) >= deadline:
+            session.tick(now)
             self._perform()
 
     def _take_posts(self) -> None:
@@ -354,12 +365,10 @@ class Engine:
         if connection is None:
             return
         sock, writer = connection.sock, connection.writer
-        wrote = blocked = False
-        while True:
+        blocked = False
+        while connection.chunk or writer:
             if not connection.chunk:
                 connection.chunk = memoryview(writer.chunk())
-                if not connection.chunk:
-                    break
             try:
                 count = sock.send(connection.chunk)
             except _WOULD_BLOCK:
@@ -370,14 +379,20 @@ class Engine:
                 self._perform()
                 return
             connection.chunk = connection.chunk[count:]
-            wrote = True
+            connection.stuck = False
             for token in writer.written(count):
                 if token is PING_TASK:
                     self._session.ping_written(clock())
-        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if blocked else 0)
-        if wrote or interest != connection.interest:
+        if blocked or connection.interest != selectors.EVENT_READ:
+            self._watch_output(connection, blocked)
+
+    def _watch_output(self, connection: _Connection, blocked: bool) -> None:
+        """Ask the selector for the moment at which the network takes more, or no longer."""
+        if not (blocked and connection.stuck):
             self._session.bytes_written(clock(), pending=blocked)
+        connection.stuck = blocked
+        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if blocked else 0)
         if interest != connection.interest:
             connection.interest = interest
             assert self._selector is not None
-            self._selector.modify(sock, interest)
+            self._selector.modify(connection.sock, interest)

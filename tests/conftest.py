@@ -1,0 +1,66 @@
+"""Fixtures: a local server, a client of it, and the three faces of that client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from runware import Runware
+from runware.local import LocalServer
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the variables of the machine it runs on."""
+    for name in ("RUNWARE_API_KEY", "RUNWARE_URL", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer(api_key="rw-test-key") as server:
+        yield server
+
+
+@pytest.fixture
+def rw(server: LocalServer) -> Iterator[Runware]:
+    client = Runware(server.api_key, url=server.url, timeout=20.0, retry_delay=0.05)
+    yield client
+    client.close()
+
+
+class Face:
+    """One way to call an operation, so that one test body serves all three."""
+
+    def __init__(self, name: str, call: Callable[..., Any]) -> None:
+        self.name = name
+        self._call = call
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, client: Runware, operation: str, /, **parameters: Any) -> Any:
+        return self._call(client, operation, parameters)
+
+
+def _asyncio(client: Runware, operation: str, parameters: dict[str, Any]) -> Any:
+    async def main() -> Any:
+        return await getattr(client.aio, operation)(**parameters)
+
+    return asyncio.run(main())
+
+
+FACES = [
+    Face("blocking", lambda client, operation, parameters: getattr(client, operation)(**parameters)),
+    Face("job", lambda client, operation, parameters: getattr(client.submit, operation)(**parameters).result(30)),
+    Face("asyncio", _asyncio),
+]
+
+
+@pytest.fixture(params=FACES, ids=repr)
+def face(request: pytest.FixtureRequest) -> Face:
+    return request.param

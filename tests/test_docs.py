@@ -1,0 +1,79 @@
+"""The README's code blocks and the examples run, against a local server."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from runware.local import LocalServer
+
+PROJECT = pathlib.Path(__file__).parent.parent
+README = (PROJECT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
+
+
+def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_readme_blocks(number: int, server: LocalServer, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "block.py").write_text(BLOCKS[number])
+    run(["block.py"], tmp_path, RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run_locally(example: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert run([str(example), "--local"], tmp_path)
+
+
+def test_the_quickstart_shows_progress_and_writes_pictures(tmp_path: pathlib.Path) -> None:
+    shown = run([str(PROJECT / "examples" / "quickstart.py"), "--local", "-o", "pictures"], tmp_path)
+    assert "4 of 4 pictures" in shown
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert len(pictures) == 4
+    assert all(picture.read_bytes().startswith(b"\xff\xd8\xff") for picture in pictures)
+
+
+def test_the_quickstart_takes_the_key_from_the_environment(server: LocalServer, tmp_path: pathlib.Path) -> None:
+    run(
+        [str(PROJECT / "examples" / "quickstart.py")],
+        tmp_path,
+        RUNWARE_API_KEY=server.api_key,
+        RUNWARE_URL=server.url,
+    )
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_the_readme_knows_every_option_and_error() -> None:
+    import inspect
+
+    from runware import Runware, errors
+
+    for option in set(inspect.signature(Runware).parameters) - {"insecure_ws"}:
+        assert f"| `{option}` |" in README, option
+    for name in errors.__all__:
+        if name not in ("RunwareError", "TaskError", "WrongThreadError"):
+            assert f"`{name}`" in README, name
+
+
+def test_the_readmes_two_commands_are_there() -> None:
+    assert "pip install -e '.[local]' && python examples/quickstart.py --local" in README
+    assert "pip install -e '.[test]' && python -m pytest" in README

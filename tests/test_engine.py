@@ -1,0 +1,476 @@
+"""The engine over real sockets: dialling, TLS, proxies, large frames, drops, and its end."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trustme
+
+import runware._engine.socket as edge
+from runware import (
+    ConfigurationError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    PayloadTooLargeError,
+    Runware,
+)
+from runware.local import LocalServer
+
+from .net import free_port, listening, pump, read_head
+from .test_faces import PICTURE
+
+
+def client_for(url: str, **options: Any) -> Runware:
+    return Runware("rw-test-key", url=url, **{"timeout": 20.0, "retry_delay": 0.02, "max_retries": 0, **options})
+
+
+class TestStages:
+    def fail(self, url: str, **options: Any) -> ConnectionFailedError:
+        client = client_for(url, **options)
+        try:
+            with pytest.raises(ConnectionFailedError) as caught:
+                client.image_inference(**PICTURE)
+        finally:
+            client.close()
+        assert caught.value.retryable
+        assert "rw-test-key" not in str(caught.value)
+        return caught.value
+
+    def test_name_lookup(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_name(*args: Any) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(edge.socket, "getaddrinfo", no_name)
+        error = self.fail("wss://no-such-host.invalid/v1")
+        assert (error.stage, error.host) == ("name lookup", "no-such-host.invalid:443")
+        assert isinstance(error.__cause__, socket.gaierror)
+
+    def test_tcp(self) -> None:
+        port = free_port()
+        error = self.fail(f"ws://127.0.0.1:{port}/v1")
+        assert (error.stage, error.host) == ("TCP", f"127.0.0.1:{port}")
+        assert isinstance(error.__cause__, ConnectionRefusedError)
+        assert "refused" in str(error)
+
+    @pytest.mark.parametrize("status", ["404 Not Found", "503 Service Unavailable", "302 Found", "200 OK"])
+    def test_upgrade(self, status: str) -> None:
+        def handler(sock: socket.socket) -> None:
+            read_head(sock)
+            sock.sendall(f"HTTP/1.1 {status}\r\nLocation: ws://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n".encode())
+
+        with listening(handler) as port:
+            error = self.fail(f"ws://127.0.0.1:{port}/v1")
+        assert error.stage == "upgrade"
+
+    def test_upgrade_without_an_answer(self) -> None:
+        with listening(lambda sock: sock.recv(1 << 20) and read_head(sock) and None) as port:
+            start = time.monotonic()
+            error = self.fail(f"ws://127.0.0.1:{port}/v1", connect_timeout=0.3)
+        assert error.stage == "upgrade"
+        assert time.monotonic() - start < 10
+
+    def test_authentication_without_an_answer(self, server: LocalServer) -> None:
+        server.play("X1")
+        error = self.fail(server.url, connect_timeout=0.3)
+        assert error.stage == "authentication"
+
+    def test_a_name_lookup_that_hangs_is_given_up_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        go_on = threading.Event()
+
+        def hang(*args: Any) -> Any:
+            go_on.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+        monkeypatch.setattr(edge.socket, "getaddrinfo", hang)
+        error = self.fail("ws://127.0.0.1:9/v1", connect_timeout=0.3)
+        go_on.set()
+        assert error.stage == "name lookup"
+
+    def test_a_key_function(self, server: LocalServer) -> None:
+        keys = iter(["", "rw-test-key"])
+        client = Runware(lambda: next(keys), url=server.url)
+        with pytest.raises(ConfigurationError, match="api_key"):
+            client.image_inference(**PICTURE)
+        assert len(client.image_inference(**PICTURE)) == 1
+        client.close()
+
+        def broken() -> str:
+            raise RuntimeError("vault is sealed")
+
+        client = Runware(broken, url=server.url)
+        with pytest.raises(ConnectionFailedError) as caught:
+            client.image_inference(**PICTURE)
+        assert caught.value.stage == "key"
+        client.close()
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def tls_server(self, authority: trustme.CA) -> Iterator[LocalServer]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        with LocalServer(api_key="rw-test-key", ssl_context=context) as server:
+            yield server
+
+    def test_a_private_authority(self, tls_server: LocalServer, authority: trustme.CA) -> None:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        with client_for(tls_server.url, ssl_context=context) as client:
+            (image,) = client.image_inference(**PICTURE, output_type="base64Data", output_format="PNG")
+            assert image.read().startswith(b"\x89PNG")
+
+    def test_ssl_cert_file(
+        self, tls_server: LocalServer, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    ) -> None:
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        edge.default_context.cache_clear()
+        try:
+            with client_for(tls_server.url) as client:
+                assert len(client.image_inference(**PICTURE)) == 1
+        finally:
+            edge.default_context.cache_clear()
+
+    def test_an_unknown_authority_is_told_at_once_with_advice(self, tls_server: LocalServer) -> None:
+        client = client_for(tls_server.url, max_retries=5)
+        with pytest.raises(ConnectionFailedError, match="SSL_CERT_FILE") as caught:
+            client.image_inference(**PICTURE)
+        assert caught.value.stage == "TLS"
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+        client.close()
+
+    def test_twenty_megabytes_while_small_calls_run(self, tls_server: LocalServer, authority: trustme.CA) -> None:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        large(tls_server)
+        with client_for(tls_server.url, ssl_context=context) as client:
+            big = client.submit.image_inference(positive_prompt="large picture", timeout=55.0)
+            small = [client.submit.image_inference(**PICTURE, seed=seed) for seed in range(1, 201)]
+            assert [job.result()[0].seed for job in small] == list(range(1, 201))
+            (image,) = big.result()
+            assert len(image.base64_data or "") == 20_000_000
+        assert tls_server.ledger.connections == 1
+
+
+def large(server: LocalServer) -> None:
+    """Let the prompt `large picture` come back as 20 MB."""
+
+    def script(task: dict[str, Any]) -> list[Any] | None:
+        if task.get("positivePrompt") != "large picture":
+            return None
+        names = {"taskType": "imageInference", "taskUUID": task["taskUUID"], "imageUUID": task["taskUUID"]}
+        return [{"data": [{**names, "imageBase64Data": "iVBO" * 5_000_000}]}]
+
+    server.script(script)
+
+
+class TestProxies:
+    @pytest.fixture
+    def proxy(self) -> Iterator[tuple[int, list[bytes]]]:
+        heads: list[bytes] = []
+
+        def handler(sock: socket.socket) -> None:
+            head = read_head(sock)
+            heads.append(head)
+            expected = base64.b64encode(b"user name:pass:word")
+            if b"Proxy-Authorization: Basic " + expected not in head:
+                sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+                return
+            host, port = head.split()[1].decode().rsplit(":", 1)
+            with socket.create_connection((host, int(port)), 5) as target:
+                sock.sendall(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
+                pump(sock, target)
+
+        with listening(handler) as port:
+            yield port, heads
+
+    def test_connect_with_authentication(self, server: LocalServer, proxy: tuple[int, list[bytes]]) -> None:
+        port, heads = proxy
+        with client_for(server.url, proxy=f"http://user%20name:pass%3Aword@127.0.0.1:{port}") as client:
+            assert len(client.image_inference(**PICTURE)) == 1
+            assert "pass" not in repr(client._core.options)
+        assert heads[0].startswith(b"CONNECT 127.0.0.1:")
+
+    def test_a_proxy_that_refuses(self, server: LocalServer, proxy: tuple[int, list[bytes]]) -> None:
+        client = client_for(server.url, proxy=f"http://127.0.0.1:{proxy[0]}", max_retries=5)
+        with pytest.raises(ConnectionFailedError, match="407") as caught:
+            client.image_inference(**PICTURE)
+        assert (caught.value.stage, caught.value.host) == ("proxy", f"127.0.0.1:{proxy[0]}")
+        client.close()
+
+    def test_a_proxy_that_is_none(self, server: LocalServer) -> None:
+        with listening(lambda sock: sock.sendall(b"SSH-2.0-nothing\r\n\r\n")) as port:
+            client = client_for(server.url, proxy=f"http://127.0.0.1:{port}")
+            with pytest.raises(ConnectionFailedError, match="did not answer in HTTP"):
+                client.image_inference(**PICTURE)
+            client.close()
+
+    @pytest.mark.parametrize(
+        ("variables", "used"),
+        [
+            ({"HTTPS_PROXY": "http://proxy.example:3128"}, "proxy.example"),
+            ({"https_proxy": "proxy.example:3128"}, "proxy.example"),
+            ({"ALL_PROXY": "socks5h://socks.example"}, "socks.example"),
+            ({"HTTPS_PROXY": "http://a.example", "ALL_PROXY": "http://b.example"}, "a.example"),
+            ({"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "runware.ai"}, None),
+            ({"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "*"}, None),
+            ({"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "example.com"}, "proxy.example"),
+            ({}, None),
+        ],
+        ids=str,
+    )
+    def test_the_environment(self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], used: str | None) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        options = client_for("wss://ws-api.runware.ai/v1")._core.options
+        found = edge._proxy_for(options, "ws-api.runware.ai", 443)
+        assert (found.hostname if found else None) == used
+        assert edge._proxy_for(options, "127.0.0.1", 80) is None
+        switched_off = client_for("wss://ws-api.runware.ai/v1", proxy="")._core.options
+        assert edge._proxy_for(switched_off, "ws-api.runware.ai", 443) is None
+
+    def test_socks(self, server: LocalServer) -> None:
+        def handler(sock: socket.socket) -> None:
+            _, count = sock.recv(2)
+            sock.recv(count)
+            sock.sendall(b"\x05\x00")
+            _, _, _, kind = sock.recv(4)
+            host = sock.recv(sock.recv(1)[0]).decode() if kind == 3 else socket.inet_ntoa(sock.recv(4))
+            (port,) = struct.unpack("!H", sock.recv(2))
+            with socket.create_connection((host, port), 5) as target:
+                sock.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+                pump(sock, target)
+
+        with listening(handler) as port:
+            for scheme in ("socks5", "socks5h"):
+                with client_for(server.url, proxy=f"{scheme}://127.0.0.1:{port}") as client:
+                    assert len(client.image_inference(**PICTURE)) == 1
+
+    def test_socks_without_a_proxy_there(self, server: LocalServer) -> None:
+        client = client_for(server.url, proxy=f"socks5h://127.0.0.1:{free_port()}")
+        with pytest.raises(ConnectionFailedError) as caught:
+            client.image_inference(**PICTURE)
+        assert caught.value.stage == "proxy"
+        client.close()
+
+
+class TestFramesOverTheWire:
+    def test_twenty_megabytes_out(self, rw: Runware, server: LocalServer) -> None:
+        data = os.urandom(15_000_000)
+        server.script(lambda task: None)
+        big = rw.submit.image_inference(positive_prompt="from a picture", seed_image=data, timeout=55.0)
+        small = [rw.submit.image_inference(**PICTURE, seed=seed) for seed in range(1, 51)]
+        assert [job.result(50)[0].seed for job in small] == list(range(1, 51))
+        assert len(big.result(55)) == 1
+        (sent,) = [task for task in server.ledger.received if task.get("positivePrompt") == "from a picture"]
+        assert base64.b64decode(sent["seedImage"].partition(",")[2]) == data
+
+    def test_a_payload_above_the_cap(self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("runware._engine.thread.Engine.max_message", 1000)
+        with pytest.raises(PayloadTooLargeError, match="UUIDs or URLs"):
+            rw.image_inference(positive_prompt="x" * 1000)
+        assert server.ledger.received == []
+
+    def test_a_server_that_speaks_in_pieces(self) -> None:
+        """Fragments, protocol pings between them, one byte at a time."""
+        with listening(picky_server) as port, client_for(f"ws://127.0.0.1:{port}/v1") as client:
+            (image,) = client.image_inference(positive_prompt="in pieces")
+            assert image.url == "https://im.runware.ai/i/1.png"
+
+    def test_a_server_that_breaks_the_protocol(self) -> None:
+        def handler(sock: socket.socket) -> None:
+            upgrade(sock)
+            sock.sendall(b"\xf1\x00")
+
+        with listening(handler) as port:
+            client = client_for(f"ws://127.0.0.1:{port}/v1")
+            with pytest.raises(ConnectionFailedError, match="reserved bits"):
+                client.image_inference(**PICTURE)
+            client.close()
+
+
+def upgrade(sock: socket.socket) -> None:
+    import hashlib
+
+    head = read_head(sock).decode()
+    key = next(line.split(": ")[1] for line in head.split("\r\n") if line.startswith("Sec-WebSocket-Key"))
+    assert "x-sdk-name: runware-client" in head.lower()
+    assert "sdk=runware-client&version=" in head
+    accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+    sock.sendall(
+        f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+    )
+
+
+def read_frame(sock: socket.socket) -> tuple[int, bytes]:
+    first, second = sock.recv(2, socket.MSG_WAITALL)
+    length = second & 0x7F
+    if length == 126:
+        (length,) = struct.unpack("!H", sock.recv(2, socket.MSG_WAITALL))
+    key = sock.recv(4, socket.MSG_WAITALL)
+    data = sock.recv(length, socket.MSG_WAITALL) if length else b""
+    return first, bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
+
+
+def frame(first: int, data: bytes) -> bytes:
+    length = len(data)
+    return bytes([first, length]) + data if length < 126 else bytes([first, 126]) + struct.pack("!H", length) + data
+
+
+def picky_server(sock: socket.socket) -> None:
+    upgrade(sock)
+    assert read_frame(sock)[0] == 0x81
+    reply = json.dumps({"data": [{"taskType": "authentication", "connectionSessionUUID": "s"}]}).encode()
+    for byte in frame(0x81, reply):
+        sock.sendall(bytes([byte]))
+    _, text = read_frame(sock)
+    (task,) = json.loads(text)
+    item = {**{key: task[key] for key in ("taskType", "taskUUID")}, "imageURL": "https://im.runware.ai/i/1.png"}
+    result = json.dumps({"data": [item]}).encode()
+    half = len(result) // 2
+    sock.sendall(frame(0x01, result[:half]) + frame(0x89, b"are you there") + frame(0x00, b""))
+    assert read_frame(sock) == (0x8A, b"are you there")
+    sock.sendall(frame(0x80, result[half:]))
+    assert read_frame(sock)[0] == 0x88
+
+
+class TestDrops:
+    @pytest.mark.parametrize("how", ["rst", "fin"])
+    def test_a_call_survives_a_drop_and_is_bought_once(self, rw: Runware, server: LocalServer, how: str) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE, seed=5)
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            server.drop(how)
+            server.ledger.wait_for(lambda ledger: ledger.connections == 2)
+        (image,) = job.result(20)
+        assert image.seed == 5
+        assert server.ledger.executions(job.task_uuid) == 1
+
+    def test_a_clean_close_is_a_drop_too(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            server.close_connections(1000)
+            server.ledger.wait_for(lambda ledger: ledger.connections == 2)
+        assert len(job.result(20)) == 1
+        assert server.ledger.executions(job.task_uuid) == 1
+
+    def test_without_reconnect(self, server: LocalServer) -> None:
+        client = client_for(server.url, reconnect=False)
+        with server.hold():
+            job = client.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            server.drop()
+            with pytest.raises(ConnectionLostError) as caught:
+                job.result(20)
+        assert caught.value.may_have_run
+        assert len(client.image_inference(**PICTURE)) == 1
+        client.close()
+
+    def test_a_hundred_calls_survive_a_drop(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            jobs = [rw.submit.image_inference(**PICTURE, seed=seed) for seed in range(1, 101)]
+            server.ledger.wait_for(lambda ledger: ledger.held == 100)
+            server.drop()
+            server.ledger.wait_for(lambda ledger: ledger.connections == 2)
+        assert [job.result(30)[0].seed for job in jobs] == list(range(1, 101))
+        assert all(server.ledger.executions(job.task_uuid) == 1 for job in jobs)
+
+    def test_a_server_that_is_away_for_a_while(self, rw: Runware, server: LocalServer) -> None:
+        rw.connect()
+        server.stop()
+        job = rw.submit.image_inference(**PICTURE)
+        with pytest.raises(TimeoutError):
+            job.result(0.2)
+        server.start()
+        assert len(job.result(20)) == 1
+
+    def test_half_open_connections_are_found(self, server: LocalServer) -> None:
+        client = client_for(server.url, liveness_timeout=0.6)
+        server.play("X3")
+        client.connect()
+        job = client.submit.image_inference(**PICTURE)
+        server.ledger.wait_for(lambda ledger: ledger.connections == 2)
+        server.stop_faults()
+        assert len(job.result(20)) == 1
+        client.close()
+
+
+class TestTheEnd:
+    def threads(self) -> list[threading.Thread]:
+        ours = ("runware-io", "runware-dial", "runware-callbacks")
+        return [thread for thread in threading.enumerate() if thread.name.startswith(ours)]
+
+    def test_close_ends_the_thread_and_the_sockets(self, server: LocalServer) -> None:
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        client = client_for(server.url)
+        client.image_inference(**PICTURE)
+        engine = client._core._engine
+        assert engine is not None
+        assert engine._thread is not None
+        client.close()
+        assert not engine._thread.is_alive()
+        if before:
+            assert len(os.listdir("/proc/self/fd")) <= before + 1  # the server's own end may linger a moment
+
+    def test_close_while_a_dial_hangs(self) -> None:
+        entered = threading.Event()
+
+        def handler(sock: socket.socket) -> None:
+            read_head(sock)
+            entered.set()
+            sock.recv(1)
+
+        with listening(handler) as port:
+            client = client_for(f"ws://127.0.0.1:{port}/v1", connect_timeout=20.0)
+            job = client.submit.image_inference(**PICTURE)
+            assert entered.wait(10)
+            client.close()
+            engine = client._core._engine
+            assert engine is not None
+            assert engine._thread is not None
+            assert not engine._thread.is_alive()
+            assert job.done()
+
+    def test_a_client_that_is_dropped_is_collected(self, server: LocalServer) -> None:
+        client = client_for(server.url)
+        client.image_inference(**PICTURE)
+        engine = client._core._engine
+        assert engine is not None
+        thread = engine._thread
+        assert thread is not None
+        del client, engine
+        gc.collect()
+        thread.join(5)
+        assert not thread.is_alive()
+
+    def test_an_error_in_the_thread_ends_every_call(
+        self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            engine = rw._core._engine
+            assert engine is not None
+            monkeypatch.setattr(engine._session, "cancel", lambda call, now: 1 / 0)
+            other = rw.submit.image_inference(**PICTURE)
+            other.cancel()
+            with pytest.raises(Exception, match="closed"):
+                job.result(10)
+        assert "the I/O thread failed" in caplog.text

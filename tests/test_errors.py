@@ -1,0 +1,153 @@
+"""The tree of errors and the table from server codes to it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+
+from runware import errors
+from runware.errors import (
+    AuthenticationError,
+    ConflictError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    ContentModerationError,
+    IncompleteResultsError,
+    InsufficientCreditsError,
+    NotFoundError,
+    ProviderError,
+    RateLimitError,
+    RunwareError,
+    ServerError,
+    TaskError,
+    ValidationError,
+    error_from_wire,
+)
+from runware.results import Image
+
+CLASSES = [value for _, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, RunwareError)]
+
+CODES = {
+    ValidationError: "invalidPositivePrompt invalidPositivePromptLength missingPositivePrompt invalidCustomHeight "
+    "invalidWidth invalidModel missingParameter unsupportedParameter unsupportedTaskType unsupportedDuration "
+    "valueTooLarge arrayTooSmall duplicatePreloadModelAIR maxLycorisModelsExceeded unknownParameter "
+    "incompatibleParameters mismatchProviderSettingsProvider unknownProviderSettingsProvider "
+    "transparentModelMismatch modelOwnershipValidationError modelAlreadyExists validationFailed someConflictHere",
+    ConflictError: "conflictTaskUUID",
+    AuthenticationError: "invalidApiKey missingApiKey unauthorized forbidden permissionDenied "
+    "insufficientPermissions authenticationFailed authFailed authTimeout invalidAuthentication invalidCredentials "
+    "missingAuthentication tokenExpired tokenInvalid tokenMissing tokenRevoked accountSuspended accountDisabled "
+    "organizationSuspended organizationDisabled workspaceSuspended workspaceDisabled",
+    InsufficientCreditsError: "insufficientCredits quotaExceeded insufficientBalance paymentRequired "
+    "environmentPaused monthlyQuotaReached",
+    RateLimitError: "rateLimitExceeded rateLimit providerRateLimit",
+    ContentModerationError: "contentPolicyViolation providerContentPolicyViolation sensitiveContentDetected "
+    "unsafeContentDetected nsfwContentDetected promptBlocked imageBlocked moderationFailed invalidProviderContent "
+    "contentModeration",
+    NotFoundError: "modelNotFound taskNotFound mediaNotFound providerNotFound taskExpired mediaExpired "
+    "taskCancelled taskFailedOrNotFound unknownModel",
+    ProviderError: "providerTimeout providerGatewayTimeout webhookTimeout requestTimeout timeout timeoutProvider "
+    "providerInternalError inferenceError processingFailed taskFailed downloadFailed uploadFailed "
+    "noAvailableServer modelUnavailable modelDisabled modelNotReady mediaStorageFileCouldNotBeMoved",
+    ServerError: "internalServerError serviceUnavailable serverUnavailable standardError unknownError "
+    "undefinedError defaultError unrecognizedResponse errorRetrievingAccountManagement somethingNew",
+}
+
+
+@pytest.mark.parametrize(("cls", "code"), [(cls, code) for cls, codes in CODES.items() for code in codes.split()])
+def test_every_code_has_its_class(cls: type[TaskError], code: str) -> None:
+    error = error_from_wire({"code": code, "message": "It says so."})
+    assert type(error) is cls
+    assert error.code == code
+    assert error.retryable is (cls in (RateLimitError, ProviderError, ServerError))
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_errors_survive_pickle_and_copy(cls: type[RunwareError]) -> None:
+    error = cls(
+        "What happened.",
+        code="someCode",
+        parameter=["width", "height"],
+        task_type="imageInference",
+        task_uuid="u",
+        documentation="https://runware.ai/docs",
+        results=[Image(uuid="i", raw={"imageUUID": "i"})],
+        raw={"min": 1},
+    )
+    error.attempts = ("a: rateLimit",)
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is cls
+        assert again is not error
+        assert again.__dict__ == error.__dict__
+        assert str(again) == str(error)
+        assert again.args == ("What happened.",)
+
+
+def test_a_copy_keeps_the_cause() -> None:
+    error = ConnectionFailedError("no", stage="TCP")
+    error.__cause__ = OSError("refused")
+    assert copy.copy(error).__cause__ is error.__cause__
+
+
+def fail(error: RunwareError) -> None:
+    raise error
+
+
+def test_errors_cross_processes() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(ConnectionLostError) as caught:
+        pool.submit(fail, ConnectionLostError("gone", may_have_run=True, task_uuid="u")).result(30)
+    assert caught.value.may_have_run
+    assert caught.value.task_uuid == "u"
+
+
+@pytest.mark.parametrize(
+    ("cls", "base"),
+    [
+        (errors.ConfigurationError, ValueError),
+        (errors.ConnectionFailedError, ConnectionError),
+        (errors.ConnectionLostError, ConnectionError),
+        (errors.TaskTimeoutError, TimeoutError),
+        (errors.ValidationError, ValueError),
+        (errors.WrongThreadError, RuntimeError),
+        (errors.IncompleteResultsError, TaskError),
+    ],
+)
+def test_they_are_what_python_programmers_catch(cls: type[RunwareError], base: type[Exception]) -> None:
+    assert issubclass(cls, base)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    assert errors.__doc__ is not None
+    for cls in CLASSES:
+        assert f" {cls.__name__}" in errors.__doc__ + f" {RunwareError.__name__}"
+    assert {cls.__name__ for cls in CLASSES} == set(errors.__all__)
+
+
+def test_what_it_says() -> None:
+    error = error_from_wire(
+        {"code": "invalidDimensions", "message": "Area out of range.", "parameter": ["width", "height"], "min": 1},
+        task_type="imageInference",
+        task_uuid="u",
+    )
+    assert str(error) == (
+        "Area out of range. (code: invalidDimensions, parameter: width, height, task: imageInference u)"
+    )
+    assert error.raw["min"] == 1
+
+
+@pytest.mark.parametrize("raw", [{}, {"code": 7, "message": None}, {"parameter": 3, "taskUUID": []}], ids=str)
+def test_odd_error_objects_are_errors_all_the_same(raw: dict[str, Any]) -> None:
+    assert isinstance(error_from_wire(raw), TaskError)
+
+
+def test_incomplete_results_tell_both() -> None:
+    inner = ProviderError("upstream")
+    error = IncompleteResultsError("1 of 2", errors=[inner], results=[Image(uuid="i")])
+    assert error.errors == (inner,)
+    assert "1 arrived" in str(error)

@@ -1,0 +1,446 @@
+"""The three faces over a real socket, by the same bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from typing import Any
+
+import pytest
+
+import runware.client
+from runware import (
+    AsyncRunware,
+    AuthenticationError,
+    ClientClosedError,
+    Image,
+    IncompleteResultsError,
+    Job,
+    Results,
+    Runware,
+    RunwareAsyncUsageWarning,
+    TaskCancelledError,
+    TaskTimeoutError,
+    ValidationError,
+    WrongThreadError,
+)
+from runware.local import LocalServer
+
+from .conftest import Face
+
+PICTURE = {"positive_prompt": "a red kite over dunes", "model": "runware:101@1", "width": 512, "height": 512}
+
+
+class TestEveryFace:
+    def test_a_result(self, rw: Runware, server: LocalServer, face: Face) -> None:
+        images = face(rw, "image_inference", **PICTURE, seed=77, include_cost=True, output_format="PNG")
+        assert isinstance(images, Results)
+        (image,) = images
+        assert isinstance(image, Image)
+        assert image.seed == 77
+        assert image.cost == images.cost
+        assert image.url is not None
+        assert image.url.endswith(".png")
+        assert image.raw["imageURL"] == image.url == image.image_url
+        (sent,) = [task for task in server.ledger.received if task["taskType"] == "imageInference"]
+        assert sent == {
+            "taskType": "imageInference",
+            "taskUUID": image.task_uuid,
+            "positivePrompt": "a red kite over dunes",
+            "model": "runware:101@1",
+            "width": 512,
+            "height": 512,
+            "seed": 77,
+            "includeCost": True,
+            "outputFormat": "PNG",
+        }
+
+    def test_the_alias(self, rw: Runware, face: Face) -> None:
+        assert len(face(rw, "request_images", **PICTURE, number_results=3)) == 3
+
+    def test_an_error_of_the_server(self, rw: Runware, face: Face) -> None:
+        with pytest.raises(ValidationError) as caught:
+            face(rw, "image_inference", **{**PICTURE, "width": 100})
+        assert caught.value.parameter == "width"
+        assert caught.value.task_type == "imageInference"
+        assert caught.value.task_uuid
+
+    def test_a_wrong_type_is_refused_before_anything_is_sent(
+        self, rw: Runware, server: LocalServer, face: Face
+    ) -> None:
+        with pytest.raises(ValidationError, match="width must be int, not '512'") as caught:
+            face(rw, "image_inference", **{**PICTURE, "width": "512"})
+        assert caught.value.parameter == "width"
+        assert server.ledger.received == []
+
+    def test_an_unknown_parameter(self, rw: Runware, face: Face) -> None:
+        with pytest.raises(TypeError, match="positive_promt"):
+            face(rw, "image_inference", positive_promt="x")
+
+    def test_a_timeout(self, rw: Runware, server: LocalServer, face: Face) -> None:
+        with server.hold(), pytest.raises(TaskTimeoutError) as caught:
+            face(rw, "image_inference", **PICTURE, timeout=0.2)
+        assert caught.value.may_be_running
+
+    def test_some_results_and_an_error(self, rw: Runware, face: Face) -> None:
+        parameters = {**PICTURE, "positive_prompt": "[fail:2] a kite"}
+        with pytest.raises(IncompleteResultsError) as caught:
+            face(rw, "image_inference", **parameters, number_results=3, retry=0, seed=5)
+        assert len(caught.value.results) == 2
+        assert all(isinstance(image, Image) for image in caught.value.results)
+
+    def test_a_wrong_key(self, server: LocalServer, face: Face) -> None:
+        client = Runware("rw-wrong-key", url=server.url)
+        try:
+            with pytest.raises(AuthenticationError):
+                face(client, "image_inference", **PICTURE)
+        finally:
+            client.close()
+
+    def test_after_close(self, rw: Runware, face: Face) -> None:
+        rw.close()
+        with pytest.raises(ClientClosedError):
+            face(rw, "image_inference", **PICTURE)
+
+    def test_partial_results(self, rw: Runware, server: LocalServer, face: Face) -> None:
+        seen: list[tuple[int, int, int]] = []
+        server.configure(frame_size=1)
+
+        def on_partial(results: Any, error: Any) -> None:
+            assert error is None
+            assert all(isinstance(image, Image) for image in results.all)
+            seen.append((len(results), results.completed, results.total))
+            if results.completed == 5:
+                told.set()
+
+        told = threading.Event()
+        images = face(rw, "image_inference", **PICTURE, number_results=5, on_partial=on_partial)
+        assert told.wait(10)
+        assert len(images) == 5
+        assert seen[-1][1:] == (5, 5)
+        assert sum(new for new, _, _ in seen) == 5
+
+    def test_partial_results_before_an_error(self, rw: Runware, face: Face) -> None:
+        told: list[Any] = []
+        done = threading.Event()
+
+        def on_partial(results: Any, error: Any) -> None:
+            told.append((len(results.all), error))
+            if error is not None:
+                done.set()
+
+        parameters = {**PICTURE, "positive_prompt": "[fail:4] a kite", "on_partial": on_partial}
+        with pytest.raises(IncompleteResultsError):
+            face(rw, "image_inference", **parameters, number_results=4, retry=0, seed=5)
+        assert done.wait(10)
+        completed, error = told[-1]
+        assert completed == 3
+        assert isinstance(error, IncompleteResultsError)
+
+    def test_a_callback_that_raises_disturbs_nothing(
+        self, rw: Runware, face: Face, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def on_partial(results: Any, error: Any) -> None:
+            raise RuntimeError("the callback's own trouble")
+
+        assert len(face(rw, "image_inference", **PICTURE, on_partial=on_partial)) == 1
+
+    def test_task_objects_and_wire_objects(self, rw: Runware, server: LocalServer, face: Face) -> None:
+        task = runware.ImageInference(**PICTURE)
+        assert len(face(rw, "run", task=task)) == 1
+        (raw,) = face(rw, "run", task={"taskType": "imageInference", "positivePrompt": "a kite", "width": 512, "height": 512})
+        assert raw.raw["imageURL"]
+
+    def test_no_task_at_all(self, rw: Runware, face: Face) -> None:
+        with pytest.raises(ValidationError, match="taskType"):
+            face(rw, "run", task={})
+        with pytest.raises(ValidationError, match="request object or a dict"):
+            face(rw, "run", task=7)
+
+    def test_own_uuid_and_extra(self, rw: Runware, server: LocalServer, face: Face) -> None:
+        uuid = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
+        (image,) = face(rw, "image_inference", **PICTURE, task_uuid=uuid, extra={"novelKey": {"snake_case": 1}})
+        assert image.task_uuid == uuid
+        assert server.ledger.received[-1]["novelKey"] == {"snake_case": 1}
+
+    def test_the_same_uuid_again(self, rw: Runware, face: Face) -> None:
+        uuid = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
+        face(rw, "image_inference", **PICTURE, task_uuid=uuid)
+        with pytest.raises(runware.ConflictError):
+            face(rw, "image_inference", **PICTURE, task_uuid=uuid)
+
+
+class TestJobs:
+    def test_iterating_gives_each_result_as_it_arrives(self, rw: Runware, server: LocalServer) -> None:
+        server.configure(frame_size=1)
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE, number_results=3)
+            results = iter(job)
+            server.ledger.wait_for(lambda ledger: ledger.held == 3)
+            server.release(1)
+            assert isinstance(next(results), Image)
+            assert not job.done()
+            assert len(job.results) == 1
+            server.release()
+            assert len(list(results)) == 2
+        assert job.status == "succeeded"
+
+    def test_iterating_ends_with_the_error(self, rw: Runware) -> None:
+        job = rw.submit.image_inference(
+            **{**PICTURE, "positive_prompt": "[fail:3] kite"}, number_results=3, retry=0, seed=1
+        )
+        seen = []
+        with pytest.raises(IncompleteResultsError):
+            for image in job:
+                seen.append(image)
+        assert len(seen) == 2
+        assert job.status == "partial"
+
+    def test_async_iteration(self, rw: Runware, server: LocalServer) -> None:
+        server.configure(frame_size=1)
+
+        async def main() -> int:
+            return len([image async for image in rw.submit.image_inference(**PICTURE, number_results=4)])
+
+        assert asyncio.run(main()) == 4
+
+    def test_awaiting_from_several_loops_and_threads(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+
+            async def main() -> Any:
+                return await job
+
+            with ThreadPoolExecutor(8) as pool:
+                waiting = [pool.submit(asyncio.run, main()) for _ in range(4)]
+                waiting += [pool.submit(job.result) for _ in range(4)]
+                server.release()
+                answers = [future.result(20) for future in waiting]
+        assert all(answer is answers[0] for answer in answers)
+
+    def test_it_is_a_concurrent_future(self, rw: Runware) -> None:
+        jobs = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
+        done, pending = wait(jobs, timeout=20)
+        assert (len(done), len(pending)) == (5, 0)
+        assert {len(job.result()) for job in as_completed(jobs, timeout=20)} == {1}
+
+    def test_cancelling(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            assert job.cancel()
+            assert job.status == "cancelled"
+            with pytest.raises(TaskCancelledError):
+                job.result()
+            with pytest.raises(TaskCancelledError):
+                asyncio.run(job.wait_async())
+            with pytest.raises(TaskCancelledError):
+                list(job)
+        assert len(rw.image_inference(**PICTURE)) == 1
+        assert not job.done() or job.cancelled()
+
+    def test_cancelling_one_waiter_does_not_cancel_the_job(self, rw: Runware, server: LocalServer) -> None:
+        async def main() -> None:
+            with server.hold():
+                job = rw.submit.image_inference(**PICTURE)
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(job, 0.05)
+                assert not job.done()
+                server.release()
+                assert len(await job) == 1
+
+        asyncio.run(main())
+
+    def test_cancelling_the_asyncio_caller_cancels_the_call(self, rw: Runware, server: LocalServer) -> None:
+        async def main() -> None:
+            with server.hold():
+                task = asyncio.create_task(rw.aio.image_inference(**PICTURE))
+                await asyncio.to_thread(
+                    server.ledger.wait_for, lambda ledger: any(t["taskType"] == "imageInference" for t in ledger.received)
+                )
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+        asyncio.run(main())
+        engine = rw._core._engine
+        assert engine is not None
+        rw.connect()  # behind the cancellation in the same inbox
+        assert engine._session.calls == {}
+
+    def test_every_waiter_gets_its_own_exception(self, rw: Runware) -> None:
+        job = rw.submit.image_inference(**{**PICTURE, "width": 100})
+        errors = []
+        for _ in range(2):
+            with pytest.raises(ValidationError) as caught:
+                job.result()
+            errors.append(caught.value)
+        assert errors[0] is not errors[1]
+        assert str(errors[0]) == str(errors[1])
+
+    def test_done_callbacks_run_on_the_callback_thread(self, rw: Runware, server: LocalServer) -> None:
+        names: list[str] = []
+        told = threading.Event()
+
+        def callback(job: Any) -> None:
+            names.append(threading.current_thread().name)
+            told.set()
+
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            job.add_done_callback(callback)
+            server.release()
+            assert told.wait(10)
+        assert names == ["runware-callbacks"]
+
+    def test_a_blocking_call_in_a_callback_raises_instead_of_hanging(self, rw: Runware, server: LocalServer) -> None:
+        caught: list[BaseException] = []
+        told = threading.Event()
+
+        def callback(job: Any) -> None:
+            try:
+                rw.image_inference(**PICTURE)
+            except BaseException as error:
+                caught.append(error)
+            told.set()
+
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            job.add_done_callback(callback)
+            server.release()
+            assert told.wait(10)
+        assert isinstance(caught[0], WrongThreadError)
+
+    def test_waiting_with_a_timeout_leaves_the_job_alone(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            with pytest.raises(TimeoutError):
+                job.result(0.05)
+            server.release()
+            assert len(job.result(10)) == 1
+
+    def test_a_job_keeps_its_client_alive(self, server: LocalServer) -> None:
+        job = Runware(server.api_key, url=server.url).submit.image_inference(**PICTURE)
+        assert len(job.result(20)) == 1
+
+
+class TestLifeCycle:
+    def test_construction_does_nothing(self, server: LocalServer) -> None:
+        before = threading.active_count()
+        client = Runware(server.api_key, url=server.url)
+        assert threading.active_count() == before
+        assert server.ledger.connections == 0
+        assert "not connected" in repr(client)
+
+    def test_initialize(self, server: LocalServer) -> None:
+        client = Runware.initialize(server.api_key, url=server.url)
+        assert server.ledger.connections == 1
+        assert "ready" in repr(client)
+        client.disconnect()
+        assert client.closed
+
+    def test_initialize_tells_errors_at_once(self, server: LocalServer) -> None:
+        with pytest.raises(AuthenticationError):
+            Runware.initialize("rw-wrong-key", url=server.url)
+
+    def test_connect_and_ensure_connection(self, rw: Runware, server: LocalServer) -> None:
+        rw.connect()
+        rw.ensure_connection()
+        rw.connect(timeout=5.0)
+        assert server.ledger.connections == 1
+
+    def test_context_manager(self, server: LocalServer) -> None:
+        with Runware(server.api_key, url=server.url) as client:
+            assert server.ledger.connections == 1
+            client.image_inference(**PICTURE)
+        with pytest.raises(ClientClosedError):
+            client.image_inference(**PICTURE)
+
+    def test_asyncio_spellings(self, server: LocalServer) -> None:
+        async def main() -> None:
+            async with AsyncRunware(server.api_key, url=server.url) as client:
+                assert len(await client.image_inference(**PICTURE)) == 1
+                await client.ensure_connection()
+                assert len(await client.submit.image_inference(**PICTURE)) == 1
+            with pytest.raises(ClientClosedError):
+                await client.image_inference(**PICTURE)
+            other = await AsyncRunware.initialize(server.api_key, url=server.url)
+            await other.disconnect()
+
+        asyncio.run(main())
+
+    def test_close_ends_running_calls(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: any(t["taskType"] == "imageInference" for t in ledger.received))
+            start = time.monotonic()
+            rw.close()
+            assert time.monotonic() - start < 5.0
+        with pytest.raises(ClientClosedError, match="may still run"):
+            job.result(5)
+
+    def test_closing_twice_or_unused(self, rw: Runware) -> None:
+        rw.close()
+        rw.close()
+
+    def test_fifty_event_loops_one_after_another(self, rw: Runware, server: LocalServer) -> None:
+        async def main() -> int:
+            return len(await rw.aio.image_inference(**PICTURE))
+
+        assert [asyncio.run(main()) for _ in range(50)] == [1] * 50
+        assert server.ledger.connections == 1
+
+    def test_a_blocking_call_in_a_loop_works_and_warns_once(
+        self, rw: Runware, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runware.client, "_warned", False)
+
+        async def main() -> int:
+            return len(rw.image_inference(**PICTURE)) + len(rw.image_inference(**PICTURE))
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert asyncio.run(main()) == 2
+        assert [warning.category for warning in caught] == [RunwareAsyncUsageWarning]
+        assert "rw.aio" in str(caught[0].message)
+        assert caught[0].filename == __file__
+
+    def test_many_threads_and_loops_share_one_connection(self, rw: Runware, server: LocalServer) -> None:
+        """64 threads and 20 event loops, 50 calls each: every result at its own caller."""
+
+        def thread(number: int) -> None:
+            for turn in range(50):
+                seed = number * 1000 + turn + 1
+                (image,) = rw.image_inference(**PICTURE, seed=seed)
+                assert image.seed == seed
+
+        async def one(seed: int) -> None:
+            (image,) = await rw.aio.image_inference(**PICTURE, seed=seed)
+            assert image.seed == seed
+
+        async def loop(number: int) -> None:
+            await asyncio.gather(*(one(1_000_000 + number * 1000 + turn) for turn in range(50)))
+
+        with ThreadPoolExecutor(84) as pool:
+            running = [pool.submit(thread, number) for number in range(64)]
+            running += [pool.submit(asyncio.run, loop(number)) for number in range(20)]
+            for future in running:
+                future.result(55)
+        assert server.ledger.connections == 1
+        assert len([task for task in server.ledger.received if task["taskType"] == "imageInference"]) == 84 * 50
+
+
+def test_the_signature_shows_every_parameter() -> None:
+    client = Runware("rw-test-key", url="ws://127.0.0.1:9")
+    fields = {field.name for field in runware.ImageInference.__attrs_attrs__}
+    for operation in (client.image_inference, client.submit.image_inference, client.aio.image_inference):
+        signature = inspect.signature(operation)
+        assert set(signature.parameters) == fields
+        assert list(signature.parameters)[0] == "positive_prompt"
+        assert signature.parameters["width"].default is None
+        for name in fields:
+            assert f"\n    {name}: " in operation.__doc__
+    assert isinstance(Job.__doc__, str)

@@ -1,0 +1,563 @@
+"""The session with a made-up clock: polling, resuming after a loss, and trying again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tenacity
+
+from runware._engine.calls import Call, CallState, Completion
+from runware._engine.effects import State
+from runware.errors import (
+    ConflictError,
+    ConnectionLostError,
+    IncompleteResultsError,
+    InsufficientCreditsError,
+    NotFoundError,
+    ProviderError,
+    RateLimitError,
+    ServerError,
+    TaskTimeoutError,
+    ValidationError,
+)
+from runware.options import RetryPolicy
+
+from .support import A, B, C, Desk, ack, failure, image, video
+from .test_session import ready_desk
+
+SESSION = "5b1f0c5e-6a0f-4d0e-9a5c-0c9a5c1d7e10"
+PROCESSING = {"taskType": "videoInference", "taskUUID": A, "status": "processing"}
+
+
+def accepted(desk: Desk, **facts: Any) -> Call:
+    call = desk.submit(task_type="videoInference", timeout=600.0, **facts)
+    desk.receive(ack())
+    desk.take_written()
+    return call
+
+
+def asked(desk: Desk) -> list[tuple[str, str]]:
+    """What was asked since the last look, as pairs of question and UUID."""
+    return [
+        (task["taskType"], task["taskUUID"])
+        for frame in desk.take_written()
+        for task in frame
+        if task["taskType"] in ("getResponse", "getTaskDetails")
+    ]
+
+
+def next_poll(desk: Desk) -> float:
+    """Let time pass until the server is asked, and tell how long it took."""
+    start = desk.now
+    while not asked(desk):
+        desk.pass_time(0.01)
+        assert desk.now - start < 10.0
+    return desk.now - start
+
+
+class TestPolling:
+    def test_an_acknowledged_task_is_asked_for_until_it_is_done(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        assert call.state is CallState.ACCEPTED
+        next_poll(desk)
+        desk.receive({"data": [{**PROCESSING, "progress": 30}]})
+        assert call.progress == 30
+        next_poll(desk)
+        desk.receive({"data": [video()]})
+        assert desk.ended[call] is None
+        desk.pass_time(30.0)
+        assert asked(desk) == []
+
+    def test_never_two_questions_at_once(self) -> None:
+        desk = ready_desk()
+        accepted(desk)
+        next_poll(desk)
+        desk.pass_time(4.8)
+        assert asked(desk) == []
+        desk.pass_time(0.4)
+        assert asked(desk) == [("getResponse", A)]
+
+    def test_the_delay_stays_a_small_part_of_the_duration(self) -> None:
+        desk = ready_desk()
+        accepted(desk)
+        start = desk.now
+        while desk.now - start < 60.0:
+            waited = next_poll(desk)
+            elapsed = desk.now - start
+            assert waited <= max(0.07, 0.2 * elapsed)
+            assert waited <= 1.0
+            desk.receive({"data": [PROCESSING]})
+
+    def test_answers_are_cumulative(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk, expected=2)
+        next_poll(desk)
+        desk.receive({"data": [video(number=1), PROCESSING]})
+        assert desk.arrived == [call]
+        next_poll(desk)
+        desk.receive({"data": [video(number=1), PROCESSING]})
+        assert desk.arrived == [call]
+        next_poll(desk)
+        desk.receive({"data": [video(number=2), video(number=1)]})
+        assert [item["videoURL"][-5] for item in call.items] == ["1", "2"]
+        assert desk.ended[call] is None
+
+    def test_cumulative_texts_without_names(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(task_type="textInference", expected=3, timeout=600.0)
+        desk.receive(ack(kind="textInference"))
+        desk.take_written()
+        text = {"taskType": "textInference", "taskUUID": A, "status": "success"}
+        for answer in (["a"], ["a", "a"], ["a"], [], ["b", "a", "a"]):
+            next_poll(desk)
+            items = [{**text, "text": one} for one in answer] or [{**PROCESSING, "taskType": "textInference"}]
+            desk.receive({"data": items})
+        assert sorted(item["text"] for item in call.items) == ["a", "a", "b"]
+        assert desk.ended[call] is None
+
+    def test_questions_that_fall_due_together_share_a_frame(self) -> None:
+        desk = ready_desk()
+        for uuid in (A, B, C):
+            desk.submit(uuid, task_type="videoInference", timeout=600.0)
+        desk.receive({"data": [ack(uuid)["data"][0] for uuid in (A, B, C)]})
+        desk.take_written()
+        desk.lose()
+        desk.ready()
+        frames = desk.take_written()[1:]
+        assert [[task["taskUUID"] for task in frame] for frame in frames] == [[A, B, C]]
+
+    def test_the_errors_form_of_a_failure(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        next_poll(desk)
+        desk.receive({"data": [], **failure("timeoutProvider", status="error")})
+        assert isinstance(desk.ended[call], ProviderError)
+
+    def test_the_item_form_of_a_failure_keeps_the_others(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk, expected=2)
+        next_poll(desk)
+        bad = {**PROCESSING, "status": "error", "error": {"code": "providerInternalError", "message": "Upstream."}}
+        desk.receive({"data": [video(), bad]})
+        error = desk.ended[call]
+        assert isinstance(error, IncompleteResultsError)
+        assert error.code == "providerInternalError"
+        assert len(call.items) == 1
+
+    @pytest.mark.parametrize("code", ["rateLimitExceeded", "internalServerError"])
+    def test_passing_trouble_is_tolerated(self, code: str) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        for _ in range(3):
+            next_poll(desk)
+            desk.receive(failure(code))
+        assert call not in desk.ended
+        next_poll(desk)
+        desk.receive({"data": [video()]})
+        assert desk.ended[call] is None
+
+    def test_trouble_that_does_not_pass_is_the_tasks_own(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        for _ in range(5):
+            next_poll(desk)
+            desk.receive(failure("internalServerError"))
+        assert isinstance(desk.ended[call], ServerError)
+
+    def test_a_task_that_the_server_forgot(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        for _ in range(5):
+            next_poll(desk)
+            desk.receive(failure("taskNotFound", taskType="getResponse"))
+        assert isinstance(desk.ended[call], NotFoundError)
+
+    def test_an_empty_answer_means_not_yet(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        for _ in range(20):
+            next_poll(desk)
+            desk.receive({"data": []})
+        assert call not in desk.ended
+
+    def test_a_rejection_instead_of_the_acknowledgement(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(task_type="videoInference")
+        desk.receive(failure("unsupportedDuration", allowedValues=[6, 10]))
+        assert isinstance(desk.ended[call], ValidationError)
+
+    def test_the_deadline_ends_it(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(task_type="videoInference", timeout=8.0)
+        desk.receive(ack())
+        while call not in desk.ended:
+            desk.pass_time(0.01)
+            if asked(desk):
+                desk.receive({"data": [PROCESSING]})
+        assert desk.now == pytest.approx(108.0, abs=0.02)
+        error = desk.ended[call]
+        assert isinstance(error, TaskTimeoutError)
+        assert error.may_be_running
+
+
+class TestResume:
+    def test_the_old_session_is_named(self) -> None:
+        desk = ready_desk()
+        desk.submit()
+        desk.lose()
+        desk.ready()
+        (auth,) = next(frame for frame in desk.take_written() if frame[0]["taskType"] == "authentication")
+        assert auth["connectionSessionUUID"] == SESSION
+
+    def test_what_was_never_written_is_sent(self) -> None:
+        desk = ready_desk()
+        desk.hold_writes = True
+        call = desk.submit()
+        desk.lose()
+        desk.hold_writes = False
+        desk.ready()
+        assert [frame[0]["taskType"] for frame in desk.take_written()] == ["authentication", "imageInference"]
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_what_was_written_is_asked_for_and_not_sent(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.take_written()
+        desk.lose()
+        desk.ready()
+        assert [frame[0]["taskType"] for frame in desk.take_written()] == ["authentication", "getResponse"]
+        assert call.state is CallState.RECOVERING
+
+    def test_what_only_reads_is_sent_again(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(task_type="modelSearch", repeatable=True)
+        desk.take_written()
+        desk.lose()
+        desk.ready()
+        assert [frame[0]["taskType"] for frame in desk.take_written()] == ["authentication", "modelSearch"]
+        desk.receive({"data": [{"taskType": "modelSearch", "taskUUID": A, "results": []}]})
+        assert desk.ended[call] is None
+
+    def test_a_replay_after_the_reply(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_a_replay_before_the_reply(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.pass_time(desk.session.next_deadline() - desk.now)
+        desk.open()
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+        desk.accept_key()
+        assert asked(desk) == []
+
+    def test_a_replay_that_repeats_everything(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=3)
+        desk.receive({"data": [image(number=1)]})
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": [image(number=1), image(number=2)]})
+        desk.receive({"data": [image(number=1), image(number=3)]})
+        assert [item["imageURL"][-5] for item in call.items] == ["1", "2", "3"]
+        assert desk.ended[call] is None
+
+    def test_replayed_texts_are_not_counted_twice(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=2, task_type="promptEnhance")
+        item = {"taskType": "promptEnhance", "taskUUID": A, "text": "one"}
+        desk.receive({"data": [item]})
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": [item]})
+        assert call not in desk.ended
+        desk.receive({"data": [item, {**item, "text": "two"}]})
+        assert [one["text"] for one in call.items] == ["one", "two"]
+
+    def test_getresponse_tells_the_result(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[call] is None
+
+    def test_getresponse_tells_that_it_runs(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.take_written()
+        desk.receive({"data": [{"taskType": "imageInference", "taskUUID": A, "status": "processing"}]})
+        next_poll(desk)
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[call] is None
+
+    @pytest.mark.parametrize("unknown", [{"data": []}, failure("taskNotFound", taskType="getResponse")], ids=str)
+    @pytest.mark.parametrize("form", ["object", "array"])
+    def test_gettaskdetails_tells_the_result(self, unknown: Any, form: str) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.take_written()
+        desk.receive(unknown)
+        assert asked(desk) == [("getTaskDetails", A)]
+        response: Any = {"data": [image()]}
+        details = {"taskType": "getTaskDetails", "taskUUID": A, "request": [{"taskType": "imageInference"}]}
+        desk.receive({"data": [{**details, "response": [response] if form == "array" else response}]})
+        assert desk.ended[call] is None
+        assert call.items[0]["imageURL"]
+
+    def test_gettaskdetails_tells_the_failure(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": []})
+        error = {"code": "inferenceError", "message": "Failed."}
+        desk.receive(
+            {"data": [{"taskType": "getTaskDetails", "taskUUID": A, "request": [], "response": {"errors": [error]}}]}
+        )
+        assert isinstance(desk.ended[call], ProviderError)
+
+    def test_gettaskdetails_tells_only_that_it_was_asked_for(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": []})
+        desk.take_written()
+        desk.receive({"data": [{"taskType": "getTaskDetails", "taskUUID": A, "request": [{}]}]})
+        next_poll(desk)
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[call] is None
+
+    def test_what_the_server_never_got_is_sent_again_with_the_same_uuid(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.take_written()
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        assert desk.take_written() == [[{"taskType": "imageInference", "taskUUID": A}]]
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_a_conflict_after_sending_again_means_that_it_runs(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": []})
+        desk.receive({"data": []})
+        desk.take_written()
+        desk.receive(failure("conflictTaskUUID", parameter="taskUUID"))
+        assert asked(desk) == [("getResponse", A)]
+        # Whatever it answers now, it is never sent a third time.
+        desk.receive({"data": []})
+        desk.receive({"data": []})
+        next_poll(desk)
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[call] is None
+
+    def test_a_conflict_at_the_first_attempt_is_the_callers(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.receive(failure("conflictTaskUUID", parameter="taskUUID"))
+        assert isinstance(desk.ended[call], ConflictError)
+
+    def test_an_outcome_that_cannot_be_learned(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=2, timeout=20.0)
+        desk.receive({"data": [image(number=1)]})
+        desk.lose()
+        desk.ready()
+        for _ in range(20):
+            desk.pass_time(1.0)
+            desk.session.bytes_received(desk.now)
+        error = desk.ended[call]
+        assert isinstance(error, ConnectionLostError)
+        assert error.may_have_run
+        assert len(call.items) == 1
+        assert {question for question, _ in asked(desk)} == {"getResponse", "getTaskDetails"}
+
+    def test_an_accepted_task_is_followed_on_the_new_connection(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk)
+        next_poll(desk)
+        desk.lose()
+        desk.ready()
+        assert ("getResponse", A) in asked(desk)
+        desk.receive({"data": [video()]})
+        assert desk.ended[call] is None
+
+    def test_a_drop_at_every_point_buys_once(self) -> None:
+        for drops in range(1, 6):
+            desk = ready_desk()
+            call = desk.submit()
+            sent = 1
+            for _ in range(drops):
+                desk.take_written()
+                desk.lose()
+                desk.ready()
+                sent += sum(task["taskType"] == "imageInference" for frame in desk.take_written() for task in frame)
+            assert sent == 1
+            desk.receive({"data": [image()]})
+            assert desk.ended[call] is None
+
+    def test_order_is_kept_across_a_drop(self) -> None:
+        desk = ready_desk(max_in_flight=2)
+        desk.hold_writes = True
+        for uuid in (A, B, C):
+            desk.submit(uuid)
+        desk.lose()
+        desk.hold_writes = False
+        desk.ready()
+        assert [frame[0]["taskUUID"] for frame in desk.take_written()[1:]] == [A, B]
+
+    def test_backoff_grows_and_is_reset_by_health(self) -> None:
+        desk = ready_desk()
+        desk.submit(timeout=10_000.0)
+        waits = []
+        for _ in range(8):
+            desk.lose()
+            waits.append(desk.session.next_deadline() - desk.now)
+            desk.ready()
+        assert waits[0] <= 1.0
+        assert 1.0 < max(waits) <= 30.0
+        for _ in range(3):
+            desk.pass_time(2.0)
+            desk.session.bytes_received(desk.now)
+        desk.lose()
+        assert desk.session.next_deadline() - desk.now <= 1.0
+
+    def test_an_idle_loss_is_not_mended_before_somebody_calls(self) -> None:
+        desk = ready_desk()
+        desk.lose()
+        assert desk.session.state is State.IDLE
+        assert desk.session.next_deadline() is None
+
+    def test_statuses_go_on_after_a_loss(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(completion=Completion.STATUSES, task_type="modelUpload")
+        desk.receive({"data": [{"taskUUID": A, "status": "validated"}]})
+        desk.lose()
+        desk.ready()
+        desk.receive({"data": [{"taskUUID": A, "status": "stored"}]})
+        desk.take_written()
+        next_poll(desk)
+        desk.receive({"data": [{"taskUUID": A, "status": "ready"}]})
+        assert desk.ended[call] is None
+
+
+class TestTryingAgain:
+    def test_a_failure_that_may_pass_gets_a_new_uuid(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=2)
+        desk.take_written()
+        desk.receive(failure("rateLimitExceeded"))
+        assert call not in desk.ended
+        desk.pass_time(1.0)
+        ((task,),) = desk.take_written()
+        assert task["taskUUID"] == call.uuid != A
+        desk.receive({"data": [image(call.uuid)]})
+        assert desk.ended[call] is None
+        assert call.attempts == [f"{A}: rateLimitExceeded"]
+
+    def test_it_gives_up_after_the_last_attempt(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=2)
+        for _ in range(3):
+            assert call not in desk.ended
+            desk.receive(failure("providerInternalError", call.uuid))
+            desk.pass_time(4.0)
+        error = desk.ended[call]
+        assert isinstance(error, ProviderError)
+        assert len(error.attempts) == 2
+
+    @pytest.mark.parametrize("code", ["invalidWidth", "invalidApiKey", "insufficientCredits", "invalidProviderContent"])
+    def test_what_cannot_pass_is_not_tried_again(self, code: str) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=5)
+        desk.receive(failure(code))
+        assert call in desk.ended
+
+    def test_zero_means_one_attempt(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=0)
+        desk.receive(failure("rateLimitExceeded"))
+        assert isinstance(desk.ended[call], RateLimitError)
+
+    def test_the_deadline_covers_all_attempts(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=100, timeout=5.0)
+        start = desk.now
+        while call not in desk.ended:
+            desk.receive(failure("rateLimitExceeded", call.uuid))
+            desk.pass_time(0.5)
+            assert desk.now - start <= 6.0
+
+    def test_only_what_is_missing_is_bought_again(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=1, expected=3, body={"numberResults": 3})
+        desk.take_written()
+        desk.receive({"data": [image(number=1)], "errors": failure("inferenceError")["errors"] * 2})
+        desk.pass_time(1.0)
+        ((task,),) = desk.take_written()
+        assert task["numberResults"] == 2
+        desk.receive({"data": [image(call.uuid, 2), image(call.uuid, 3)]})
+        assert desk.ended[call] is None
+        assert len(call.items) == 3
+
+    def test_with_a_seed_nothing_is_bought_again(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=1, expected=2, body={"numberResults": 2, "seed": 7})
+        desk.receive({"data": [image(number=1)], **failure("inferenceError")})
+        assert isinstance(desk.ended[call], IncompleteResultsError)
+
+    def test_tenacity_objects_are_asked(self) -> None:
+        desk = ready_desk()
+        policy = RetryPolicy(
+            stop=tenacity.stop_after_attempt(4),
+            wait=tenacity.wait_fixed(0.25),
+            retry=tenacity.retry_if_exception_type(InsufficientCreditsError),
+        )
+        call = desk.submit(retry=policy)
+        for number in range(4):
+            desk.take_written()
+            desk.receive(failure("insufficientCredits", call.uuid))
+            if number < 3:
+                desk.pass_time(0.24)
+                assert desk.take_written() == []
+                desk.pass_time(0.01)
+                assert len(desk.take_written()) == 1
+        assert isinstance(desk.ended[call], InsufficientCreditsError)
+
+    def test_tenacity_sees_the_sessions_clock(self) -> None:
+        desk = ready_desk()
+        policy = RetryPolicy(stop=tenacity.stop_after_delay(3.0), wait=tenacity.wait_fixed(1.0))
+        call = desk.submit(retry=policy)
+        tries = 0
+        while call not in desk.ended:
+            desk.receive(failure("rateLimitExceeded", call.uuid))
+            tries += 1
+            desk.pass_time(1.0)
+        assert tries == 4
+
+    def test_stop_before_delay_knows_the_coming_wait(self) -> None:
+        desk = ready_desk()
+        policy = RetryPolicy(stop=tenacity.stop_before_delay(0.5), wait=tenacity.wait_fixed(1.0))
+        call = desk.submit(retry=policy)
+        desk.receive(failure("rateLimitExceeded"))
+        assert isinstance(desk.ended[call], RateLimitError)

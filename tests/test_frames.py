@@ -1,0 +1,144 @@
+"""Frames: bytes in, messages out, and the other way, however the bytes are cut."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websocket import ABNF
+
+from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
+
+SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000, 300_001]
+
+
+def server_frame(payload: bytes, opcode: int = TEXT, fin: int = 1) -> bytes:
+    """A frame as a server sends it, made by websocket-client."""
+    return bytes(ABNF(fin, 0, 0, 0, opcode, 0, payload).format())
+
+
+def read(data: bytes, cuts: list[int] | None = None, cap: int = 1 << 20) -> list[tuple[int, bytes]]:
+    reader = FrameReader(cap)
+    found: list[tuple[int, bytes]] = []
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
+    for start, end in zip(edges, edges[1:], strict=False):
+        if piece := data[start:end]:
+            found += reader.feed(piece)
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_length_form(size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    assert read(server_frame(payload) + server_frame(b"next")) == [(TEXT, payload), (TEXT, b"next")]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([TEXT, PING, PONG, CLOSE]), st.binary(max_size=120)), max_size=6),
+    st.lists(st.integers(0, 1000), max_size=30),
+)
+def test_any_cut_gives_the_same_messages(messages: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    data = b"".join(server_frame(payload, opcode) for opcode, payload in messages)
+    assert read(data, cuts) == messages
+    assert read(data, list(range(len(data)))) == messages
+
+
+def test_fragments_with_control_frames_between() -> None:
+    data = server_frame(b"one ", TEXT, 0) + server_frame(b"?", PING) + server_frame(b"two", 0, 0)
+    assert read(data + server_frame(b"", 0)) == [(PING, b"?"), (TEXT, b"one two")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xc1\x00",
+        b"\x81\x80\x00\x00\x00\x00",
+        b"\x83\x00",
+        b"\x80\x00",
+        b"\x09\x00",
+        b"\x89\x7e\x00\x80" + b"x" * 128,
+        server_frame(b"a", TEXT, 0) + server_frame(b"b", TEXT),
+        server_frame(b"x" * 2000),
+        server_frame(b"x" * 600, TEXT, 0) + server_frame(b"x" * 600, 0, 0),
+    ],
+    ids=[
+        "reserved bits", "masked", "unknown opcode", "continuation of nothing", "fragmented ping", "long ping",
+        "text inside fragments", "too large", "too large in fragments",
+    ],
+)  # fmt: skip
+def test_what_breaks_the_protocol(data: bytes) -> None:
+    with pytest.raises(FrameError):
+        read(data, cap=1000)
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 100), max_size=10))
+def test_garbage_is_messages_or_a_frame_error(data: bytes, cuts: list[int]) -> None:
+    try:
+        read(data, cuts)
+    except FrameError:
+        pass
+
+
+def unmask(data: bytes) -> list[tuple[int, bytes]]:
+    """Read what a client wrote, with websocket-client's own frame buffer."""
+    from websocket._abnf import frame_buffer
+
+    position = 0
+
+    def take(count: int) -> bytes:
+        nonlocal position
+        position += count
+        if position > len(data):
+            raise EOFError
+        return data[position - count : position]
+
+    buffer: Any = frame_buffer(take, skip_utf8_validation=True)
+    found = []
+    try:
+        while True:
+            frame = buffer.recv_frame()
+            assert frame.mask_value
+            found.append((frame.opcode, frame.data))
+    except EOFError:
+        return found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_written_can_be_read(size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    writer = FrameWriter()
+    writer.put(TEXT, b"before")
+    writer.put(TEXT, payload)
+    writer.put(PING, b"")
+    written = b""
+    while chunk := writer.chunk():
+        assert len(chunk) < 300_000
+        written += chunk
+    assert unmask(written) == [(TEXT, b"before"), (TEXT, payload), (PING, b"")]
+
+
+@given(st.lists(st.sampled_from([0, 5, 200, 70_000, 140_000]), max_size=8), st.randoms(use_true_random=False))
+def test_it_knows_what_has_left(sizes: list[int], rng: Random) -> None:
+    writer = FrameWriter()
+    for number, size in enumerate(sizes):
+        writer.put(TEXT, bytes(size), number)
+    done: list[int] = []
+    ends = []
+    total = 0
+    for size in sizes:
+        total += size + 6 + (0 if size < 126 else 2 if size < 65_536 else 8)
+        ends.append(total)
+    sent = 0
+    while chunk := writer.chunk():
+        while chunk:
+            count = rng.choice([1, 7, 1000, len(chunk)])
+            count = min(count, len(chunk))
+            chunk = chunk[count:]
+            sent += count
+            done += writer.written(count)
+            assert done == [number for number, end in enumerate(ends) if end <= sent]
+            assert done + writer.unwritten() == list(range(len(sizes)))
+    assert sent == total

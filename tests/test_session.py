@@ -1,0 +1,568 @@
+"""The session with a made-up clock: connection, correlation, deadlines, life and death."""
+
+from __future__ import annotations
+
+import pytest
+
+from runware._engine.calls import CallState, Completion
+from runware._engine.effects import State
+from runware.errors import (
+    AuthenticationError,
+    ClientClosedError,
+    ConflictError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    ContentModerationError,
+    IncompleteResultsError,
+    ProviderError,
+    RunwareError,
+    TaskTimeoutError,
+    ValidationError,
+)
+
+from .support import A, B, C, Desk, ack, failure, image, video
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def ready_desk(**config: object) -> Desk:
+    desk = Desk(**config)
+    desk.connect()
+    desk.ready()
+    desk.take_written()
+    return desk
+
+
+class TestConnecting:
+    def test_nothing_happens_before_the_first_call(self, desk: Desk) -> None:
+        assert desk.session.state is State.IDLE
+        assert desk.session.next_deadline() is None
+        assert desk.opened == []
+
+    def test_the_first_call_dials_authenticates_and_sends(self, desk: Desk) -> None:
+        call = desk.submit()
+        assert desk.opened == [1]
+        desk.open()
+        assert desk.take_written() == [[{"taskType": "authentication", "apiKey": "rw-test-key"}]]
+        desk.accept_key()
+        assert desk.take_written() == [[{"taskType": "imageInference", "taskUUID": A}]]
+        desk.receive({"data": [image()]})
+        assert desk.ended == {call: None}
+        assert call.items == [image()]
+
+    def test_calls_made_meanwhile_go_out_in_order(self, desk: Desk) -> None:
+        for uuid in (A, B, C):
+            desk.submit(uuid)
+        desk.ready()
+        assert [frame[0]["taskUUID"] for frame in desk.take_written()[1:]] == [A, B, C]
+        assert desk.opened == [1]
+
+    def test_connect_is_done_when_ready_and_at_once_afterwards(self, desk: Desk) -> None:
+        first = desk.connect()
+        assert first not in desk.ended
+        desk.ready()
+        assert desk.ended[first] is None
+        second = desk.connect()
+        assert desk.ended[second] is None
+        assert len(desk.take_written()) == 1
+
+    def test_other_frames_round_the_auth_reply_count(self, desk: Desk) -> None:
+        call = desk.submit()
+        desk.open()
+        desk.receive({"data": [image(B)]})
+        desk.receive(failure("inferenceError", C))
+        desk.receive(
+            {"data": [{"taskType": "authentication", "connectionSessionUUID": "s"}, {"taskType": "ping", "pong": True}]}
+        )
+        desk.receive({"data": [image()]})
+        assert desk.ended == {call: None}
+
+    def test_a_dial_that_hangs_is_given_up_and_tried_again(self) -> None:
+        desk = Desk(connect_timeout=5.0, dial_attempts=2)
+        call = desk.submit()
+        desk.session.dial_reached(1, "TCP", "example.net:443")
+        desk.pass_time(5.0)
+        assert desk.aborted == [(1, "it took too long")]
+        assert desk.session.state is State.BACKING_OFF
+        desk.pass_time(2.0)
+        assert desk.opened == [1, 2]
+        desk.pass_time(5.0)
+        error = desk.ended[call]
+        assert isinstance(error, ConnectionFailedError)
+        assert error.stage == "name lookup"
+        assert error.task_uuid == A
+
+    def test_the_stage_and_host_are_told(self) -> None:
+        desk = Desk(connect_timeout=5.0, dial_attempts=1)
+        call = desk.submit()
+        desk.session.dial_reached(1, "TLS", "example.net:443")
+        desk.pass_time(5.0)
+        error = desk.ended[call]
+        assert isinstance(error, ConnectionFailedError)
+        assert (error.stage, error.host, error.elapsed) == ("TLS", "example.net:443", 5.0)
+
+    def test_authentication_has_the_same_deadline(self) -> None:
+        desk = Desk(connect_timeout=5.0, dial_attempts=1)
+        call = desk.submit()
+        desk.pass_time(3.0)
+        desk.open()
+        desk.pass_time(2.0)
+        error = desk.ended[call]
+        assert isinstance(error, ConnectionFailedError)
+        assert error.stage == "authentication"
+
+    def test_a_dial_that_cannot_work_is_not_repeated(self, desk: Desk) -> None:
+        calls = [desk.submit(A), desk.submit(B)]
+        desk.fail_dial(ConnectionFailedError("untrusted", stage="TLS"), permanent=True)
+        errors = [desk.ended[call] for call in calls]
+        assert [type(error) for error in errors] == [ConnectionFailedError] * 2
+        assert errors[0] is not errors[1]
+        assert desk.session.state is State.IDLE
+
+    def test_after_a_failure_the_next_call_dials_again(self) -> None:
+        desk = Desk(dial_attempts=1)
+        desk.submit()
+        desk.fail_dial(ConnectionFailedError("refused"))
+        call = desk.submit(B)
+        desk.ready()
+        desk.receive({"data": [image(B)]})
+        assert desk.ended[call] is None
+
+    def test_once_connected_attempts_go_on_until_the_deadline(self) -> None:
+        desk = ready_desk(dial_attempts=2)
+        desk.lose()
+        call = desk.submit(timeout=30.0)
+        for _ in range(4):
+            if desk.session.state is State.BACKING_OFF:
+                desk.pass_time(desk.session.next_deadline() - desk.now)
+            desk.fail_dial(ConnectionFailedError("refused", stage="TCP"))
+        assert call not in desk.ended
+        desk.pass_time(30.0)
+        assert isinstance(desk.ended[call], ConnectionFailedError)
+
+    def test_news_of_an_old_connection_is_dropped(self, desk: Desk) -> None:
+        desk.submit(timeout=100.0)
+        desk.pass_time(15.0)
+        desk.session.connection_opened(1, "key", desk.now)
+        desk.session.connection_failed(1, ConnectionFailedError("late"), desk.now)
+        desk.session.connection_lost(1, "late", (), desk.now)
+        desk.perform()
+        assert desk.aborted[-1] == (1, "it came too late")
+        assert desk.session.state in (State.BACKING_OFF, State.CONNECTING)
+
+
+class TestRejectedKey:
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            failure("invalidApiKey", None, taskType="authentication", parameter="apiKey"),
+            {"error": {"code": "invalidApiKey", "message": "no", "taskType": "authentication"}},
+            {"error": True, "errorId": 19, "errorMessageContentId": 1212, "errorMessage": "Invalid api key"},
+        ],
+        ids=["plural", "singular", "legacy"],
+    )
+    def test_it_fails_everything_at_once_and_is_not_retried(self, desk: Desk, frame: object) -> None:
+        calls = [desk.submit(A, retry=5), desk.submit(B), desk.connect()]
+        desk.open()
+        desk.receive(frame)
+        errors = [desk.ended[call] for call in calls]
+        assert [type(error) for error in errors] == [AuthenticationError] * 3
+        assert len(set(map(id, errors))) == 3
+        assert all(error is not None and error.code == "invalidApiKey" for error in errors)
+        assert desk.session.state is State.IDLE
+        assert desk.session.next_deadline() is None
+        assert desk.opened == [1]
+
+    def test_it_is_not_latched(self, desk: Desk) -> None:
+        desk.submit()
+        desk.open()
+        desk.receive(failure("invalidApiKey", None, taskType="authentication"))
+        call = desk.submit(B)
+        desk.ready()
+        desk.receive({"data": [image(B)]})
+        assert desk.ended[call] is None
+
+    def test_trouble_at_the_server_is_not_a_bad_key(self) -> None:
+        desk = Desk(dial_attempts=1)
+        call = desk.submit()
+        desk.open()
+        desk.receive(failure("serviceUnavailable", None))
+        error = desk.ended[call]
+        assert isinstance(error, ConnectionFailedError)
+        assert error.stage == "authentication"
+
+    def test_a_close_during_authentication_is_not_a_bad_key(self) -> None:
+        desk = Desk(dial_attempts=1)
+        call = desk.submit()
+        desk.open()
+        desk.lose("closed with code 1008")
+        assert isinstance(desk.ended[call], ConnectionFailedError)
+
+
+class TestCorrelation:
+    def test_items_and_errors_of_one_frame_both_count(self) -> None:
+        desk = ready_desk()
+        good, bad = desk.submit(A), desk.submit(B)
+        desk.receive({"data": [image(A)], **failure("invalidProviderContent", B)})
+        assert desk.ended[good] is None
+        assert isinstance(desk.ended[bad], ContentModerationError)
+
+    def test_one_frame_may_answer_several_calls(self) -> None:
+        desk = ready_desk()
+        calls = [desk.submit(uuid) for uuid in (A, B, C)]
+        desk.receive({"data": [image(C), image(A), image(B)]})
+        assert [desk.ended[call] for call in calls] == [None] * 3
+        assert [call.items[0]["taskUUID"] for call in calls] == [A, B, C]
+
+    def test_results_over_several_frames_arrive_in_order(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=3)
+        desk.receive({"data": [image(number=3), image(number=1)]})
+        assert desk.arrived == [call]
+        assert call not in desk.ended
+        desk.receive({"data": [image(number=2)]})
+        assert desk.ended[call] is None
+        assert [item["imageURL"][-5] for item in call.items] == ["3", "1", "2"]
+
+    def test_duplicates_are_dropped_and_more_than_asked_is_kept(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=2)
+        desk.receive({"data": [image(number=1)]})
+        desk.receive({"data": [image(number=1)]})
+        assert call not in desk.ended
+        desk.receive({"data": [image(number=1), image(number=2), image(number=3)]})
+        assert len(call.items) == 3
+
+    def test_equal_texts_are_two_results(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=2, task_type="promptEnhance")
+        item = {"taskType": "promptEnhance", "taskUUID": A, "text": "harbour"}
+        desk.receive({"data": [item]})
+        desk.receive({"data": [item]})
+        assert desk.ended[call] is None
+        assert len(call.items) == 2
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"data": [image(B)]},
+            failure("inferenceError", B),
+            failure("defaultError", None),
+            {"data": []},
+            {"data": None},
+            {},
+            [],
+            b"not json",
+            b"\xff\xfe",
+            b'{"data": [1, "two", null]}',
+            b'"text"',
+            {"data": [{"taskUUID": 7}]},
+            {"errors": "nonsense"},
+            {"errors": [None]},
+        ],
+        ids=str,
+    )
+    def test_what_names_nobody_ends_nobody(self, message: object) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.receive(message)
+        assert call not in desk.ended
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_the_same_uuid_twice_is_refused_and_the_first_goes_on(self) -> None:
+        desk = ready_desk()
+        first, second = desk.submit(A), desk.submit(A)
+        assert isinstance(desk.ended[second], ConflictError)
+        desk.receive({"data": [image()]})
+        assert desk.ended[first] is None
+
+    def test_wrapped_and_single_shapes(self) -> None:
+        desk = ready_desk()
+        one, two = desk.submit(A), desk.submit(B)
+        desk.receive([failure("invalidWidth", A)])
+        desk.receive({"data": image(B)})
+        assert isinstance(desk.ended[one], ValidationError)
+        assert desk.ended[two] is None
+
+    def test_only_the_acknowledgement(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(completion=Completion.ACKNOWLEDGEMENT, expected=4, task_type="videoInference")
+        desk.receive(ack())
+        assert desk.ended[call] is None
+        assert call.items == ack()["data"]
+
+    def test_a_sequence_of_statuses(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(completion=Completion.STATUSES, task_type="modelUpload")
+        for status in ("validated", "downloaded", "downloaded", "optimized", "stored"):
+            desk.receive({"data": [{"taskUUID": A, "status": status}]})
+        assert call not in desk.ended
+        desk.receive({"data": [{"taskUUID": A, "status": "ready", "air": "acme:1@1"}]})
+        assert desk.ended[call] is None
+        assert len(desk.arrived) == 5
+
+    def test_a_failed_status_is_an_error(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(completion=Completion.STATUSES, task_type="modelUpload", retry=3)
+        desk.receive({"data": [{"taskUUID": A, "status": "failed", "message": "Download failed."}]})
+        error = desk.ended[call]
+        assert error is not None
+        assert error.message == "Download failed."
+
+
+class TestSingleFailures:
+    def test_errors_of_some_results_keep_the_others(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=3)
+        desk.receive({"data": [image(number=1), image(number=2)], **failure("inferenceError")})
+        error = desk.ended[call]
+        assert isinstance(error, IncompleteResultsError)
+        assert len(call.items) == 2
+        assert [type(one) for one in error.errors] == [ProviderError]
+
+    def test_after_one_error_the_others_are_waited_for_a_while(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=3)
+        desk.receive(failure("inferenceError"))
+        assert call not in desk.ended
+        desk.pass_time(3.0)
+        desk.receive({"data": [image(number=1)]})
+        desk.pass_time(3.0)
+        assert call not in desk.ended
+        desk.pass_time(3.0)
+        error = desk.ended[call]
+        assert isinstance(error, IncompleteResultsError)
+        assert len(call.items) == 1
+
+    def test_a_rejection_ends_all_at_once(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=3)
+        desk.receive(failure("invalidWidth"))
+        assert isinstance(desk.ended[call], ValidationError)
+
+
+class TestDeadlines:
+    def test_a_sent_call_may_still_run(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(timeout=20.0)
+        for _ in range(4):
+            desk.pass_time(5.0)
+            desk.receive({"data": [{"taskType": "ping", "pong": True}]})
+        error = desk.ended[call]
+        assert isinstance(error, TaskTimeoutError)
+        assert error.may_be_running
+        assert error.task_uuid == A
+
+    def test_a_call_that_waits_for_its_turn_cost_nothing(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        desk.submit(A, timeout=9.0)
+        waiting = desk.submit(B, timeout=5.0)
+        desk.pass_time(5.0)
+        error = desk.ended[waiting]
+        assert isinstance(error, TaskTimeoutError)
+        assert not error.may_be_running
+
+    def test_a_late_result_is_nobodys(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(timeout=1.0)
+        desk.pass_time(1.0)
+        desk.receive({"data": [image()]})
+        assert isinstance(desk.ended[call], TaskTimeoutError)
+
+    def test_timers_of_ended_calls_do_not_pile_up(self) -> None:
+        desk = ready_desk()
+        for number in range(5000):
+            uuid = f"00000000-0000-4000-8000-{number:012d}"
+            desk.submit(uuid, timeout=1000.0)
+            desk.receive({"data": [image(uuid)]})
+        assert len(desk.session._timers) < 2100
+        assert desk.session.next_deadline() == desk.now + 45.0
+
+
+class TestQueue:
+    def test_no_more_than_max_in_flight_are_sent(self) -> None:
+        desk = ready_desk(max_in_flight=2)
+        calls = [desk.submit(uuid) for uuid in (A, B, C)]
+        assert len(desk.take_written()) == 2
+        desk.receive({"data": [image(B)]})
+        assert desk.take_written() == [[{"taskType": "imageInference", "taskUUID": C}]]
+        desk.receive(failure("invalidWidth", A))
+        desk.receive({"data": [image(C)]})
+        assert set(desk.ended) >= set(calls)
+
+    def test_cancelling_lets_the_next_one_in(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        first = desk.submit(A)
+        desk.submit(B)
+        desk.take_written()
+        desk.cancel(first)
+        assert desk.take_written()[0][0]["taskUUID"] == B
+        assert first not in desk.ended
+
+    def test_a_cancelled_call_is_not_sent(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        desk.submit(A)
+        second = desk.submit(B)
+        desk.submit(C)
+        desk.take_written()
+        desk.cancel(second)
+        desk.receive({"data": [image(A)]})
+        assert [frame[0]["taskUUID"] for frame in desk.take_written()] == [C]
+
+    def test_the_queue_is_bounded(self) -> None:
+        desk = Desk(max_queued=1)
+        desk.submit(A)
+        second = desk.submit(B)
+        assert isinstance(desk.ended[second], RunwareError)
+        assert "max_queued" in str(desk.ended[second])
+
+
+class TestClosing:
+    def test_every_call_ends_at_once(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        calls = [desk.submit(A), desk.submit(B)]
+        desk.close()
+        assert [type(desk.ended[call]) for call in calls] == [ClientClosedError] * 2
+        assert "may still run" in str(desk.ended[calls[0]])
+        assert "may still run" not in str(desk.ended[calls[1]])
+        assert desk.closed == [1]
+        assert desk.session.next_deadline() is None
+
+    def test_while_dialling_the_dial_is_dropped(self, desk: Desk) -> None:
+        call = desk.submit()
+        desk.close()
+        assert isinstance(desk.ended[call], ClientClosedError)
+        assert desk.aborted == [(1, "the client was closed")]
+
+    def test_later_calls_are_refused_and_nothing_more_happens(self) -> None:
+        desk = ready_desk()
+        desk.close()
+        call = desk.submit()
+        assert isinstance(desk.ended[call], ClientClosedError)
+        desk.close()
+        desk.receive({"data": [image()]})
+        desk.lose()
+        desk.pass_time(1000.0)
+        assert desk.session.state is State.CLOSED
+        assert desk.opened == [1]
+
+
+class TestLiveness:
+    def test_an_idle_connection_is_tried_after_the_heartbeat_interval(self) -> None:
+        desk = ready_desk()
+        desk.pass_time(44.9)
+        assert desk.take_written() == []
+        desk.pass_time(0.1)
+        assert desk.take_written() == [[{"taskType": "ping", "ping": True}]]
+        desk.receive({"data": [{"taskType": "ping", "pong": True}]})
+        assert desk.session.next_deadline() == desk.now + 45.0
+
+    def test_a_silent_idle_connection_is_given_up_and_not_made_again(self) -> None:
+        desk = ready_desk()
+        desk.pass_time(50.0)
+        assert desk.aborted == [(1, "the server is silent")]
+        assert desk.session.state is State.IDLE
+        assert desk.session.next_deadline() is None
+
+    def test_with_calls_in_flight_it_is_found_within_the_liveness_timeout(self) -> None:
+        desk = ready_desk()
+        desk.submit()
+        desk.pass_time(10.0)
+        assert desk.take_written()[-1] == [{"taskType": "ping", "ping": True}]
+        desk.pass_time(4.9)
+        assert desk.aborted == []
+        desk.pass_time(0.2)
+        assert desk.aborted == [(1, "the server is silent")]
+        assert desk.session.state is State.BACKING_OFF
+
+    def test_any_bytes_are_a_sign_of_life(self) -> None:
+        desk = ready_desk()
+        desk.submit()
+        for _ in range(20):
+            desk.pass_time(9.0)
+            desk.session.bytes_received(desk.now)
+            if desk.ended:
+                break
+        assert desk.aborted == []
+
+    def test_our_own_lag_condemns_nobody(self) -> None:
+        desk = ready_desk()
+        desk.submit()
+        desk.pass_time(10.0)
+        desk.now += 300.0  # our thread stood still: no tick in all that time
+        desk.session.tick(desk.now)
+        desk.perform()
+        assert desk.aborted == []
+        assert desk.session.state is State.READY or desk.ended
+        desk.pass_time(5.0)
+        assert desk.aborted
+
+    def test_the_answer_to_a_ping_is_due_from_when_it_left(self) -> None:
+        desk = ready_desk()
+        desk.submit()
+        desk.hold_writes = True
+        desk.pass_time(10.0)
+        desk.session.bytes_written(desk.now, pending=True)
+        desk.pass_time(8.0)
+        assert desk.aborted == []
+        desk.session.bytes_written(desk.now, pending=False)
+        desk.write()
+        desk.pass_time(4.9)
+        assert desk.aborted == []
+        desk.pass_time(0.2)
+        assert desk.aborted
+
+    def test_output_without_progress_is_a_dead_connection(self) -> None:
+        desk = ready_desk()
+        desk.hold_writes = True
+        desk.submit()
+        desk.session.bytes_written(desk.now, pending=True)
+        for _ in range(15):
+            desk.pass_time(1.0)
+            desk.session.bytes_received(desk.now)
+        assert desk.aborted == [(1, "output makes no progress")]
+
+    def test_after_a_sleep_a_connection_is_not_trusted_with_a_new_call(self) -> None:
+        desk = ready_desk()
+        desk.now += 3600.0  # the machine slept: no tick
+        call = desk.submit()
+        assert desk.aborted == [(1, "nothing was heard for too long")]
+        assert desk.opened == [1, 2]
+        desk.ready()
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+
+class TestReconnectOff:
+    def test_calls_end_with_the_loss_and_the_next_one_dials(self) -> None:
+        desk = ready_desk(reconnect=False, max_in_flight=1)
+        written, waiting = desk.submit(A), desk.submit(B)
+        desk.lose()
+        first, second = desk.ended[written], desk.ended[waiting]
+        assert isinstance(first, ConnectionLostError)
+        assert isinstance(second, ConnectionLostError)
+        assert (first.may_have_run, second.may_have_run) == (True, False)
+        call = desk.submit(C)
+        desk.ready()
+        desk.receive({"data": [image(C)]})
+        assert desk.ended[call] is None
+
+
+def test_repr_tells_where_it_stands() -> None:
+    desk = ready_desk()
+    desk.submit()
+    assert repr(desk.session) == "<Session ready, epoch 1, 1 calls, 1 in flight>"
+
+
+def test_pushed_video_without_status_completes() -> None:
+    desk = ready_desk()
+    call = desk.submit(task_type="videoInference")
+    item = video()
+    del item["status"]
+    desk.receive({"data": [item]})
+    assert desk.ended[call] is None
+    assert call.state is CallState.DONE

@@ -1,0 +1,158 @@
+"""What must stay true of the package as a whole: the direction of imports, its public names, its start."""
+
+from __future__ import annotations
+
+import ast
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import runware
+
+ROOT = pathlib.Path(runware.__file__).parent
+PROJECT = ROOT.parent
+
+# One way down: a module may import from its own row and from the rows below it.
+ROWS = [
+    {"runware"},
+    {"runware.client"},
+    {"runware.operations"},
+    {"runware.jobs", "runware.tasks"},
+    {"runware.answers", "runware.results", "runware.media", "runware.options"},
+    {"runware.errors", "runware._engine", "runware._version"},
+]
+PURE = ["session", "following", "book", "calls", "liveness", "polling", "retry", "effects", "codec", "frames", "ids"]
+
+
+def module_name(path: pathlib.Path) -> str:
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: pathlib.Path, *, at_run_time: bool = True) -> set[str]:
+    """The modules a file imports, those for type checkers only left out."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and at_run_time and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def row(name: str) -> int | None:
+    matching = [(len(member), number) for number, row in enumerate(ROWS) for member in row if within(name, member)]
+    return max(matching)[1] if matching else None
+
+
+def within(name: str, member: str) -> bool:
+    return name == member or name.startswith(member + ".")
+
+
+CLIENT_FILES = [path for path in sorted(ROOT.rglob("*.py")) if "local" not in path.relative_to(ROOT).parts]
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: pathlib.Path) -> None:
+    mine = row(module_name(path))
+    assert mine is not None
+    for name in imports(path):
+        if name.split(".")[0] == "runware" and name != "runware":
+            assert not within(name, "runware.local"), f"{path.name} imports {name}"
+            # The engine reads options and raises errors; of the other rows it knows nothing.
+            if within(module_name(path), "runware._engine") and within(name, "runware.options"):
+                continue
+            theirs = row(name)
+            assert theirs is not None
+            assert theirs >= mine, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "local").rglob("*.py")), ids=lambda path: path.name)
+def test_the_local_server_knows_no_client(path: pathlib.Path) -> None:
+    for name in imports(path):
+        assert name.split(".")[0] != "runware" or within(name, "runware.local"), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_session_does_no_io(name: str) -> None:
+    forbidden = {"socket", "ssl", "threading", "time", "select", "selectors", "websocket", "asyncio"}
+    assert not {module.split(".")[0] for module in imports(ROOT / "_engine" / f"{name}.py")} & forbidden
+
+
+def test_only_one_file_knows_websocket_client() -> None:
+    users = [path.name for path in CLIENT_FILES if "websocket" in {name.split(".")[0] for name in imports(path)}]
+    assert users == ["socket.py"]
+
+
+def test_public_names() -> None:
+    assert sorted(runware.__all__) == runware.__all__
+    for name in runware.__all__:
+        assert hasattr(runware, name), name
+    for name, value in vars(runware).items():
+        if isinstance(value, type) and value.__module__.startswith("runware."):
+            assert name in runware.__all__, name
+
+
+def test_the_changelogs_newest_version_is_the_packages() -> None:
+    newest = re.search(r"^## \[(\d+\.\d+\.\d+)\]", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == runware.__version__
+
+
+def test_importing_is_light_and_does_nothing() -> None:
+    code = """
+import sys, threading, json, logging
+before = set(logging.root.manager.loggerDict)
+import runware
+heavy = [name for name in ("asyncio", "ssl", "websocket", "cattrs", "tenacity", "httpx2", "urllib.request", "PIL",
+                           "tqdm", "uuid", "http.client", "aiohttp") if name in sys.modules]
+ours = [name for name in logging.root.manager.loggerDict if name not in before and not name.startswith("runware")]
+print(json.dumps([heavy, threading.active_count(), logging.root.handlers, ours]))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    heavy, threads, handlers, loggers = json.loads(result.stdout)
+    assert heavy == []
+    assert threads == 1
+    assert handlers == []
+    assert set(loggers) <= {"concurrent", "concurrent.futures"}
+
+
+def test_a_mixture_of_distributions_is_explained(tmp_path: pathlib.Path) -> None:
+    """Another distribution of the same import name has written over some of our files."""
+    package = tmp_path / "runware"
+    package.mkdir()
+    (package / "__init__.py").write_text((ROOT / "__init__.py").read_text())
+    (package / "_version.py").write_text((ROOT / "_version.py").read_text())
+    (package / "client.py").write_text("class RunwareClient: pass\n")
+    result = subprocess.run(
+        [sys.executable, "-c", "import runware"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert "ImportError" in result.stderr
+    assert "pip uninstall runware runware-sdk" in result.stderr
+
+
+def test_another_websocket_package_is_explained(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "websocket.py").write_text("class Server: pass\n")
+    code = "import runware; runware.Runware('key', url='ws://127.0.0.1:9').connect()"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{PROJECT}"},
+        check=False,
+    )
+    assert "ImportError" in result.stderr
+    assert "pip uninstall websocket " in result.stderr

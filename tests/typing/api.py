@@ -1,0 +1,83 @@
+"""User-style code: what type checkers infer, in all three faces."""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, assert_type
+
+from runware import (
+    AsyncRunware,
+    ControlNet,
+    Image,
+    ImageInference,
+    Job,
+    Lora,
+    Partial,
+    Results,
+    RetryPolicy,
+    Runware,
+    RunwareError,
+)
+
+rw = Runware("key", timeout=30.0, max_retries=RetryPolicy())
+
+
+def blocking() -> None:
+    images = rw.image_inference(positive_prompt="x", width=512, height=512)
+    assert_type(images, Results[Image])
+    assert_type(images[0], Image)
+    assert_type(images[0].url, str | None)
+    assert_type(images[0].save("out"), Path)
+    assert_type(images.cost, float | None)
+    assert_type(rw.request_images(positive_prompt="x"), Results[Image])
+    assert_type(rw.run(ImageInference(positive_prompt="x")), Results[Image])
+    with Runware.initialize("key", timeout=3.0) as client:
+        assert_type(client, Runware)
+
+
+def jobs() -> None:
+    job = rw.submit.image_inference(positive_prompt="x")
+    assert_type(job, Job[Results[Image]])
+    assert_type(job.result(), Results[Image])
+    for image in job:
+        assert_type(image, Image)
+    assert_type(rw.submit.run(ImageInference(positive_prompt="x")), Job[Results[Image]])
+
+
+async def asynchronous() -> None:
+    call = assert_type(rw.aio.image_inference(positive_prompt="x"), Coroutine[Any, Any, Results[Image]])
+    assert_type(await call, Results[Image])
+    async with AsyncRunware() as client:
+        assert_type(client, AsyncRunware)
+        assert_type(await client.request_images(positive_prompt="x"), Results[Image])
+        assert_type(await client.submit.image_inference(positive_prompt="x"), Results[Image])
+        async for image in client.submit.image_inference(positive_prompt="x"):
+            assert_type(image, Image)
+    assert_type(await AsyncRunware.initialize("key"), AsyncRunware)
+
+
+def show(results: Partial[Image], error: RunwareError | None) -> None:
+    assert_type(results[0], Image)
+
+
+def inputs() -> None:
+    rw.image_inference(
+        positive_prompt="x",
+        seed_image=Path("a.png"),
+        mask_image=b"...",
+        reference_images=["uuid", Path("b.png"), Image()],
+        control_net=[ControlNet(model="m", guide_image=Path("c.png")), {"model": "n"}],
+        lora=[Lora(model="m", weight=0.5)],
+        provider_settings={"bfl": {"promptUpsampling": True}},
+        on_partial=show,
+        extra={"novel": 1},
+    )
+
+
+def rejected() -> None:
+    rw.image_inference(positive_promt="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    rw.image_inference()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    rw.image_inference(positive_prompt=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    rw.image_inference(positive_prompt="x", width="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    rw.submit.image_inference(positive_prompt="x", output_type="url")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Runware(tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Runware.initialize(tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
