@@ -1,0 +1,106 @@
+"""`python -m runware.local`: serve until the process is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Sequence
+
+from runware.local import FAULTS, SWITCHES, LocalServer, Switches
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runware.local",
+        description="Serve the Runware API on this machine: no account, no network, no cost.",
+    )
+    parser.add_argument("--port", type=int, default=8080, help="TCP port; 0: any free one (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
+    parser.add_argument("--key", default="rw-local-key", help="the accepted API key (default: %(default)s)")
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="until a task's first result")
+    parser.add_argument("--spread", type=float, default=0.0, metavar="SECONDS", help="between one task's results")
+    parser.add_argument("--order", default="as-is", help="of one task's results: as-is, reversed, shuffled")
+    parser.add_argument("--frame-size", type=int, metavar="N", help="results in one frame")
+    parser.add_argument("--balance", type=float, metavar="DOLLARS", help="credits; without it there is no end")
+    parser.add_argument("--keep", type=int, default=10_000, metavar="N", help="tasks that are remembered")
+    parser.add_argument("--cert", metavar="FILE", help="serve over TLS: certificate chain, with the private key")
+    parser.add_argument("--fault", action="extend", nargs="+", default=[], metavar="NAME[:PARAMETER=VALUE,...]",
+                        help="play a fault, such as X6:replay=rest; may be repeated")  # fmt: skip
+    parser.add_argument("--switch", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="answer an open question of the protocol, such as q1=new; may be repeated")  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="list the faults and switches, and end")
+    return parser
+
+
+def listing() -> str:
+    """Describe every fault and switch."""
+    lines = ["Faults (each also takes times=N or none, and task_type=NAME):"]
+    for fault in FAULTS.values():
+        always = "always" if fault.default_times is None else f"{fault.default_times} time(s)"
+        lines.append(f"  {fault.name:4} {fault.summary} [{always}]")
+        for name, default in fault.defaults.items():
+            allowed = fault.choices.get(name)
+            values = f" of {', '.join(map(str, allowed))}" if allowed else ""
+            lines.append(f"         {name}={default}{values}")
+    lines.append("Switches:")
+    default = Switches()
+    for switch in SWITCHES:
+        values = f" of {', '.join(map(str, switch.values))}" if switch.values else ""
+        lines.append(f"  {switch.name} ({switch.alias}) = {getattr(default, switch.name)}{values}: {switch.help}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; print the address when ready."""
+    parser = arguments()
+    options = parser.parse_args(argv)
+    if options.list:
+        sys.stdout.write(f"{listing()}\n")
+        return 0
+    context = None
+    if options.cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.cert)
+    try:
+        switches = dict(pair.split("=", 1) for pair in options.switch)
+        server = LocalServer(
+            port=options.port,
+            host=options.host,
+            api_key=options.key,
+            delay=options.delay,
+            spread=options.spread,
+            result_order=options.order,
+            frame_size=options.frame_size,
+            balance=options.balance,
+            ssl_context=context,
+            switches=switches,
+            faults=options.fault,
+            keep=options.keep,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    # What a server remembers lives long; collecting it again and again costs a third of its time.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        server.start()
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
+        return 1
+    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.flush()
+    stop.wait()
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

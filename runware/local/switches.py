@@ -1,0 +1,131 @@
+"""The open questions of the protocol, each a switch with the likeliest answer as its default.
+
+What the real service does in these places is not documented. A client has to cope with every answer, so the
+server can give every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["SWITCHES", "Switch", "SwitchValue", "Switches"]
+
+SwitchValue = str | int | float | bool
+
+
+class Switch(NamedTuple):
+    """One open question.
+
+    Attributes:
+        name: The short name, `q1` to `q18` for the open questions of the protocol.
+        alias: A name that says what it is about; accepted wherever `name` is.
+        values: The allowed values. `None`: any value of the default's type that is not negative.
+        help: What the values mean.
+    """
+
+    name: str
+    alias: str
+    values: tuple[SwitchValue, ...] | None
+    help: str
+
+
+SWITCHES: tuple[Switch, ...] = (
+    Switch("q1", "resumed_session", ("same", "new"), "the session UUID in the reply to a resume"),
+    Switch("q2", "unknown_session", ("new", "error"), "resuming an unknown or expired session"),
+    Switch("q3", "rejected_key", ("open", "1008", "1000"), "keep the socket open, or close it with this code"),
+    Switch("q4", "replay_time", ("after", "before"), "undelivered frames come after or before the auth reply"),
+    Switch("q5", "replay_written", ("no", "yes"), "replay also what was written to the dead connection"),
+    Switch(
+        "q6",
+        "unknown_poll",
+        ("auto", "empty", "error"),
+        "getResponse for an unknown task: data [] over HTTP and taskNotFound over WebSocket, or always one",
+    ),
+    Switch(
+        "q7",
+        "failed_poll",
+        ("mixed", "errors", "item"),
+        "a failed task in a poll: an errors array if all of it failed and an item otherwise, or always one",
+    ),
+    Switch(
+        "q8",
+        "acknowledgement",
+        ("none", "processing", "finished"),
+        "what an acknowledgement holds besides taskType and taskUUID: nothing, a status, finished results",
+    ),
+    Switch("q9", "placeholders", ("all", "one", "known"), "items of unfinished results in a poll"),
+    Switch("q10", "websocket_stream", ("error", "sync"), "deliveryMethod stream on a WebSocket"),
+    Switch("q11", "dry_run_reply", ("items", "empty"), "a dry run: items without media but with cost, or none"),
+    Switch("q12", "webhook_body", ("flat", "data"), "the body of a webhook: the item, or data around it"),
+    Switch("q13", "max_message_size", None, "bytes of the largest accepted message; 0: no limit"),
+    Switch("q14", "bad_request_code", None, "the error code for malformed JSON, no array, no taskUUID"),
+    Switch("q15", "max_tasks", None, "most tasks in one message; 0: no limit"),
+    Switch("q16", "ping_interval", None, "seconds between protocol pings from the server; 0: none"),
+    Switch("q17", "poll_task_type", ("original", "getResponse"), "the taskType of items in a poll"),
+    Switch("q18", "balance", ("number", "object"), "the form of the account's balance"),
+    Switch("task_details", "task_details_form", ("object", "array"), "the form of response in getTaskDetails"),
+    Switch("replay", "replays", (True, False), "whether undelivered frames are replayed at all"),
+    Switch("sync_polls", "poll_sync_tasks", (True, False), "whether getResponse knows synchronous tasks"),
+    Switch("strict", "reject_unknown", (True, False), "reject unknown parameters everywhere"),
+)
+
+_BY_NAME = {name: switch for switch in SWITCHES for name in (switch.name, switch.alias)}
+
+
+@dataclass(slots=True)
+class Switches:
+    """The current value of every switch; `SWITCHES` explains them."""
+
+    q1: str = "same"
+    q2: str = "new"
+    q3: str = "open"
+    q4: str = "after"
+    q5: str = "no"
+    q6: str = "auto"
+    q7: str = "mixed"
+    q8: str = "none"
+    q9: str = "all"
+    q10: str = "error"
+    q11: str = "items"
+    q12: str = "flat"
+    q13: int = 64 * 2**20
+    q14: str = "invalidRequest"
+    q15: int = 0
+    q16: float = 0.0
+    q17: str = "original"
+    q18: str = "number"
+    task_details: str = "object"
+    replay: bool = True
+    sync_polls: bool = True
+    strict: bool = False
+
+    def update(self, values: Mapping[str, SwitchValue]) -> None:
+        """Set switches by name or alias; texts, as a command line gives them, are converted.
+
+        Raises:
+            ValueError: A name is unknown or a value is not allowed; nothing has been changed then.
+        """
+        checked = [self._checked(name, value) for name, value in values.items()]
+        for attribute, value in checked:
+            setattr(self, attribute, value)
+
+    def _checked(self, name: str, value: SwitchValue) -> tuple[str, SwitchValue]:
+        switch = _BY_NAME.get(name.lower())
+        if switch is None:
+            raise ValueError(f"unknown switch {name!r}; there are: {', '.join(s.name for s in SWITCHES)}")
+        if switch.values is not None:
+            by_text = {str(allowed).lower(): allowed for allowed in switch.values}
+            found = by_text.get(str(value).lower())
+            if found is None:
+                raise ValueError(f"switch {switch.name} is one of {', '.join(by_text)}, not {value!r}")
+            return switch.name, found
+        kind = type(getattr(self, switch.name))
+        try:
+            converted: SwitchValue = kind(value)
+        except ValueError as error:
+            raise ValueError(f"switch {switch.name} takes {kind.__name__}, not {value!r}") from error
+        if not isinstance(converted, str) and converted < 0:
+            raise ValueError(f"switch {switch.name} cannot be negative: {value!r}")
+        return switch.name, converted

@@ -1,0 +1,412 @@
+"""The local server: its controls, its ledger, its life cycle, TLS and the command line."""
+
+from __future__ import annotations
+
+import ast
+import json
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import websocket
+
+from runware import local
+from runware.local import FAULTS, SWITCHES, Ledger, LocalServer, Switches
+from tests.test_local_server import Peer, errors, new_uuid
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as started:
+        yield started
+        assert not started.ledger.errors
+
+
+# Controls.
+
+
+def test_hold_and_release_let_results_through_one_by_one(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        server.hold()
+        task = peer.task(numberResults=3, seed=7)
+        server.ledger.wait_for(lambda ledger: ledger.held == 3)
+        for seed in (7, 8):
+            server.release(1)
+            [item] = peer.frame()["data"]
+            assert (item["taskUUID"], item["seed"]) == (task, seed)
+        assert server.ledger.held == 1
+        server.release()
+        assert peer.frame()["data"][0]["seed"] == 9
+        assert len(peer.ask()["data"]) == 1
+
+
+def test_hold_of_one_task_type(server: LocalServer) -> None:
+    with Peer(server) as peer, server.hold("caption"):
+        held = peer.task("caption", inputImage=new_uuid())
+        assert peer.ask()["data"][0]["taskType"] == "imageInference"
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        server.release(5)
+        assert peer.frame()["data"][0]["taskUUID"] == held
+
+
+def test_ends_of_overlapping_holds(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        outer, inner = server.hold(), server.hold("imageInference")
+        peer.task()
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        outer.release()
+        assert server.ledger.held == 1
+        inner.release()
+        assert "data" in peer.frame()
+        inner.release()
+
+
+def test_delay_by_number_mapping_and_function(server: LocalServer) -> None:
+    seen = []
+    with Peer(server) as peer:
+        server.configure(delay=0.001)
+        assert "data" in peer.ask()
+        server.configure(delay={"imageInference": 0.05})
+        first, second = peer.task(), peer.task("caption", inputImage="some-uuid")
+        assert [peer.frame()["data"][0]["taskUUID"] for _ in range(2)] == [second, first]
+        server.configure(delay=lambda task: seen.append(task["taskType"]) or 0.0)
+        assert "data" in peer.ask()
+    assert seen == ["imageInference"]
+
+
+@pytest.mark.parametrize(
+    ("order", "size", "expected"),
+    [
+        ("as-is", None, [[0, 1, 2, 3, 4]]),
+        ("reversed", 2, [[4, 3], [2, 1], [0]]),
+        ("as-is", 1, [[0], [1], [2], [3], [4]]),
+    ],
+)
+def test_order_and_frame_size(server: LocalServer, order: str, size: int | None, expected: list[list[int]]) -> None:
+    server.configure(result_order=order, frame_size=size)
+    with Peer(server) as peer:
+        peer.task(numberResults=5, seed=100)
+        frames = [peer.frame() for _ in expected]
+    assert [[item["seed"] - 100 for item in frame["data"]] for frame in frames] == expected
+
+
+def test_shuffled_results_and_spread(server: LocalServer) -> None:
+    server.configure(result_order="shuffled", spread=0.001)
+    with Peer(server) as peer:
+        peer.task(numberResults=20, seed=1)
+        seeds = [item["seed"] for _ in range(20) for item in peer.frame()["data"]]
+    assert sorted(seeds) == list(range(1, 21)) != seeds
+
+
+def test_results_of_different_tasks_share_a_frame(server: LocalServer) -> None:
+    server.configure(mix_tasks=True)
+    with Peer(server) as peer:
+        tasks = [
+            {"taskType": "imageInference", "taskUUID": new_uuid(), "positivePrompt": "a kite"},
+            {"taskType": "caption", "taskUUID": new_uuid(), "inputImage": "some-uuid"},
+            {"taskType": "nothing", "taskUUID": new_uuid()},
+        ]
+        peer.send(*tasks)
+        frame = peer.frame()
+    assert [item["taskUUID"] for item in frame["data"]] == [task["taskUUID"] for task in tasks[:2]]
+    assert errors(frame) == ["unsupportedTaskType"]
+
+
+@pytest.mark.parametrize("how", ["rst", "fin"])
+def test_drop(server: LocalServer, how: str) -> None:
+    with Peer(server) as one, Peer(server) as two:
+        assert server.connections == 2
+        assert server.drop(how) == 2
+        assert one.lost()
+        assert two.lost()
+        server.ledger.wait_for(lambda _: server.connections == 0)
+    assert server.ledger.connections == 2
+
+
+def test_close_connections_and_send(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        server.send({"data": []})
+        server.send("not JSON")
+        server.send(b"\x01\x02")
+        assert peer.frame() == {"data": []}
+        assert peer.raw() == (1, b"not JSON")
+        assert peer.raw() == (2, b"\x01\x02")
+        server.close_connections(1012, "restart")
+        assert peer.closed_with() == 1012
+
+
+def test_stall_and_wake(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        server.stall()
+        server.send("lost")
+        peer.task()
+        server.wake()
+        assert peer.frame()["data"][0]["taskType"] == "imageInference"
+
+
+def test_unplug_and_plug(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        server.unplug()
+        assert peer.lost()
+        with pytest.raises(ConnectionRefusedError):
+            Peer(server)
+        server.plug()
+        server.plug()
+        with Peer(server, resume=peer.session) as again:
+            assert again.session == peer.session
+
+
+def test_script_answers_instead_of_the_server(server: LocalServer) -> None:
+    def script(task: dict[str, Any]) -> list[Any] | None:
+        if task["taskType"] == "ping":
+            return []
+        return [{"data": []}, "text", {"data": [{"odd": task["taskUUID"]}]}] if task["taskType"] == "odd" else None
+
+    server.script(script)
+    with Peer(server) as peer:
+        peer.send({"taskType": "ping", "ping": True})
+        task = peer.task("odd")
+        assert peer.frame() == {"data": []}
+        assert peer.raw() == (1, b"text")
+        assert peer.frame() == {"data": [{"odd": task}]}
+        server.script(None)
+        assert errors(peer.ask("odd")) == ["unsupportedTaskType"]
+
+
+def test_a_failing_script_is_in_the_ledger(server: LocalServer) -> None:
+    server.script(lambda task: task["nothing"])
+    with Peer(server, auth=False) as peer:
+        peer.authenticate()
+        assert errors(peer.frame()) == ["internalServerError"]
+    assert [type(error) for error in server.ledger.errors] == [KeyError]
+    server.ledger.errors.clear()
+
+
+def test_a_failing_option_is_in_the_ledger_and_nobody_waits(server: LocalServer) -> None:
+    server.configure(delay=lambda task: task["nothing"])
+    with Peer(server) as peer:
+        assert errors(peer.ask()) == ["internalServerError"]
+    assert [type(error) for error in server.ledger.errors] == [KeyError]
+    server.ledger.errors.clear()
+
+
+# Ledger.
+
+
+def test_the_ledger_counts_by_task_and_prompt(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        first = peer.task(positivePrompt="one", numberResults=2)
+        second = peer.task(positivePrompt="one")
+        third = peer.task(positivePrompt="two", width=1)
+        for _ in range(3):
+            peer.frame()
+        peer.task("imageInference", taskUUID=first, positivePrompt="one")
+        assert errors(peer.frame()) == ["conflictTaskUUID"]
+    ledger = server.ledger
+    assert ledger.executions_by_prompt() == {"one": 2}
+    assert ledger.results_by_prompt() == {"one": 3}
+    assert [ledger.executions(task) for task in (first, second, third, new_uuid())] == [1, 1, 0, 0]
+    assert ledger.submissions(first) == 2
+    assert ledger.cost(first) == 0.0026
+    assert ledger.billed == 0.0039
+    assert (ledger.executed, ledger.results, ledger.rejected, ledger.conflicts) == (2, 3, 2, 1)
+    assert len(ledger.tasks("imageInference")) == 4
+    assert "executed=2" in repr(ledger)
+    server.forget()
+    assert ledger.received == []
+    assert ledger.billed == 0
+
+
+def test_wait_for_says_what_the_ledger_held() -> None:
+    with pytest.raises(TimeoutError, match="received=0"):
+        Ledger().wait_for(lambda _: False, timeout=0.01)
+
+
+def test_keep_bounds_what_is_remembered() -> None:
+    with LocalServer(keep=2) as server, Peer(server) as peer:
+        tasks = [peer.task() for _ in range(12)]
+        for _ in tasks:
+            peer.frame()
+        assert len(server.ledger.received) <= 5
+        assert errors(peer.ask("getResponse", taskUUID=tasks[0])) == ["taskNotFound"]
+        assert "data" in peer.ask("getResponse", taskUUID=tasks[-1])
+        assert server.ledger.executed == 12
+
+
+def test_many_tasks_at_once(server: LocalServer) -> None:
+    count = 3000
+    with Peer(server) as peer:
+        tasks = [new_uuid() for _ in range(count)]
+
+        def send() -> None:
+            for task in tasks:
+                peer.task(taskUUID=task)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        found = [peer.frame()["data"][0]["taskUUID"] for _ in tasks]
+        sender.join()
+    assert found == tasks
+    assert server.ledger.executed == count
+
+
+# The server itself.
+
+
+def test_it_starts_again_on_the_same_port_and_remembers() -> None:
+    server = LocalServer()
+    assert server.connections == 0
+    with pytest.raises(RuntimeError):
+        server.hold()
+    server.stop()
+    with server:
+        port, url = server.port, server.url
+        with Peer(server) as peer:
+            task = peer.task()
+            peer.frame()
+        with pytest.raises(RuntimeError):
+            server.start()
+    with server:
+        assert (server.port, server.url) == (port, url)
+        with Peer(server) as peer:
+            assert "data" in peer.ask("getTaskDetails", taskUUID=task)
+    assert str(port) in repr(server)
+
+
+def test_a_taken_port_is_an_error(server: LocalServer) -> None:
+    second = LocalServer(port=server.port)
+    with pytest.raises(OSError, match="in use"):
+        second.start()
+    second.stop()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", ""])
+def test_it_listens_on_loopback_only(host: str) -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        LocalServer(host=host)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"result_order": "random"}, ValueError),
+        ({"delay": -1}, ValueError),
+        ({"switches": {"q1": "maybe"}}, ValueError),
+        ({"switches": {"q99": "x"}}, ValueError),
+        ({"switches": {"q13": "many"}}, ValueError),
+        ({"switches": {"q15": -1}}, ValueError),
+        ({"faults": ["X99"]}, ValueError),
+        ({"faults": ["X6:nothing=1"]}, ValueError),
+        ({"faults": ["X6:replay=maybe"]}, ValueError),
+        ({"faults": ["X6:replay"]}, ValueError),
+        ({"faults": ["X21:form=split+odd"]}, ValueError),
+    ],
+)
+def test_impossible_options(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        LocalServer(**options)
+
+
+def test_unknown_option_at_run_time(server: LocalServer) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        server.configure(colour="red")
+    with pytest.raises(ValueError, match="rst"):
+        server.drop("softly")
+
+
+def test_every_switch_can_be_set_to_every_value_by_both_names() -> None:
+    assert {f"q{number}" for number in range(1, 19)} <= {switch.name for switch in SWITCHES}
+    for switch in SWITCHES:
+        for value in switch.values or (getattr(Switches(), switch.name),):
+            for name in (switch.name, switch.alias):
+                switches = Switches()
+                switches.update({name: str(value)})
+                assert getattr(switches, switch.name) == value
+
+
+def test_a_rejected_switch_changes_nothing() -> None:
+    switches = Switches()
+    with pytest.raises(ValueError, match="q2"):
+        switches.update({"q1": "new", "q2": "odd"})
+    assert switches == Switches()
+
+
+def test_tls() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    with LocalServer(ssl_context=context) as server:
+        assert server.url.startswith("wss://")
+        with Peer(server, sslopt={"context": client}) as peer:
+            [item] = peer.ask()["data"]
+            assert item["imageURL"].startswith("https://")
+            with urllib.request.urlopen(item["imageURL"], context=client) as reply:
+                assert reply.headers["Content-Type"] == "image/jpeg"
+            server.drop("fin")
+            assert peer.lost()
+
+
+def test_the_command_line() -> None:
+    command = [sys.executable, "-W", "error", "-m", "runware.local", "--port", "0", "--key", "k", "--delay", "0.001"]
+    command += ["--fault", "X18", "--switch", "q18=object"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        sock = websocket.create_connection(url, timeout=10)
+        sock.send(json.dumps([{"taskType": "authentication", "apiKey": "k"}]))
+        assert "connectionSessionUUID" in sock.recv()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        sock.shutdown()
+        assert process.stdout.read() == ""
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_the_command_line_lists_faults_and_switches_and_refuses_nonsense() -> None:
+    command = [sys.executable, "-m", "runware.local"]
+    listing = subprocess.run([*command, "--list"], capture_output=True, text=True, check=True).stdout
+    assert all(f"{name} " in listing for name in FAULTS)
+    assert all(switch.alias in listing for switch in SWITCHES)
+    wrong = subprocess.run([*command, "--fault", "X99"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "X99" in wrong.stderr
+
+
+def test_it_shares_nothing_with_the_client() -> None:
+    for path in Path(local.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names = [node.module or ""]
+            ours = [name for name in names if name.partition(".")[0] == "runware"]
+            assert all(name.startswith("runware.local") for name in ours), (path.name, ours)
+
+
+@pytest.mark.parametrize("missing", ["aiohttp", "PIL"])
+def test_a_missing_dependency_names_the_extra(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import runware.local"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "pip install 'runware-client[local]'" in result.stderr
+
+
+def test_polls_of_unknown_tasks_are_counted(server: LocalServer) -> None:
+    with Peer(server) as peer:
+        task = new_uuid()
+        peer.ask("getResponse", taskUUID=task)
+        assert server.ledger.polls(task) == 1
+        assert server.ledger.submissions(task) == 0
+        peer.ask(taskUUID=task, positivePrompt="later")
+        assert server.ledger.executions_by_prompt() == {"later": 1}

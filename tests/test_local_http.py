@@ -1,0 +1,288 @@
+"""The local server over HTTP: tasks, status codes, token streams."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runware.local import LocalServer
+from tests.test_local_server import Peer, errors, new_uuid
+
+TEXT = {
+    "taskType": "textInference",
+    "model": "minimax:m2.7@0",
+    "deliveryMethod": "stream",
+    "messages": [{"role": "user", "content": "Say hi"}],
+    "includeUsage": True,
+    "includeCost": True,
+}
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as started:
+        yield started
+        assert not started.ledger.errors
+
+
+def image(**fields: Any) -> dict[str, Any]:
+    return {"taskType": "imageInference", "taskUUID": new_uuid(), "positivePrompt": "a kite", **fields}
+
+
+def post(server: LocalServer, body: Any, key: str | None = None, **headers: str) -> tuple[int, Any]:
+    """POST tasks; give the status and the JSON."""
+    status, _, data = post_raw(server, body, key, **headers)
+    return status, json.loads(data)
+
+
+def post_raw(server: LocalServer, body: Any, key: str | None = None, **headers: str) -> tuple[int, str, bytes]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    if key != "":
+        sent["Authorization"] = f"Bearer {key or server.api_key}"
+    request = urllib.request.Request(f"{server.http_url}/v1", data, sent)
+    try:
+        with urllib.request.urlopen(request) as reply:
+            return reply.status, reply.headers["Content-Type"], reply.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read()
+
+
+def test_a_task_with_the_key_in_the_header(server: LocalServer) -> None:
+    status, frame = post(server, [image(numberResults=3, seed=1)])
+    assert status == 200
+    assert [item["seed"] for item in frame["data"]] == [1, 2, 3]
+    assert "errors" not in frame
+    assert server.ledger.http_requests == 1
+
+
+def test_a_task_with_the_key_in_the_body(server: LocalServer) -> None:
+    authentication = {"taskType": "authentication", "apiKey": server.api_key}
+    status, frame = post(server, [authentication, image(), {"taskType": "ping", "ping": True}], key="")
+    assert status == 200
+    assert [item["taskType"] for item in frame["data"]] == ["authentication", "imageInference", "ping"]
+    assert server.api_key not in repr(server.ledger.received)
+
+
+@pytest.mark.parametrize(("key", "code"), [("wrong", "invalidApiKey"), ("", "missingApiKey")])
+def test_no_valid_key(server: LocalServer, key: str, code: str) -> None:
+    status, frame = post(server, [image()], key=key)
+    assert (status, errors(frame)) == (401, [code])
+    assert server.ledger.executed == 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status"),
+    [
+        ("[rate-limit]", 429),
+        ("[timeout]", 504),
+        ("[provider-error]", 500),
+        ("[unsafe]", 400),
+        ("[error:modelNotFound]", 404),
+        ("[error:serviceUnavailable]", 503),
+        ("[error:missingApiKey]", 401),
+    ],
+)
+def test_statuses_of_failures(server: LocalServer, prompt: str, status: int) -> None:
+    found, frame = post(server, [image(positivePrompt=f"x {prompt}")])
+    assert found == status
+    assert frame["data"] == []
+    assert len(frame["errors"]) == 1
+
+
+def test_a_conflict_credits_and_a_partial_failure(server: LocalServer) -> None:
+    task = image()
+    assert post(server, [task])[0] == 200
+    status, frame = post(server, [task])
+    assert (status, errors(frame), frame["data"]) == (400, ["conflictTaskUUID"], [])
+    status, frame = post(server, [image(), image(width=1)])
+    assert (status, errors(frame), len(frame["data"])) == (200, ["invalidWidth"], 1)
+    server.balance = 0
+    assert post(server, [image()])[0] == 402
+
+
+def test_what_is_no_array_of_tasks(server: LocalServer) -> None:
+    assert post(server, b"{")[0] == 400
+    assert post(server, {"taskType": "ping"})[0] == 400
+    assert errors(post(server, ["x"])[1]) == ["invalidRequest"]
+
+
+def test_asynchronous_tasks_and_polls(server: LocalServer) -> None:
+    task = image(deliveryMethod="async")
+    with server.hold():
+        status, frame = post(server, [task])
+        assert (status, frame) == (200, {"data": [{"taskType": "imageInference", "taskUUID": task["taskUUID"]}]})
+        poll = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+        assert post(server, [poll])[1]["data"][0]["status"] == "processing"
+    assert post(server, [poll])[1]["data"][0]["status"] == "success"
+    assert post(server, [{**poll, "taskUUID": new_uuid()}]) == (200, {"data": []})
+    failing = image(deliveryMethod="async", positivePrompt="x [timeout]")
+    assert post(server, [failing])[0] == 200
+    status, frame = post(server, [{**poll, "taskUUID": failing["taskUUID"]}])
+    assert (status, errors(frame), frame["data"]) == (200, ["timeoutProvider"], [])
+
+
+def test_a_delayed_poll_is_waited_for(server: LocalServer) -> None:
+    server.configure(delay={"getResponse": 0.01})
+    task = image()
+    assert post(server, [task, {"taskType": "getResponse", "taskUUID": task["taskUUID"]}])[1]["data"][1]["status"]
+
+
+def test_dry_run(server: LocalServer) -> None:
+    status, frame = post(server, [image()], X_Runware_Dry_Run="1")
+    assert status == 200
+    assert frame["data"][0]["cost"] == 0.0013
+    assert "imageURL" not in frame["data"][0]
+    assert server.ledger.executed == 0
+
+
+def test_a_long_task_times_out_and_goes_on(server: LocalServer) -> None:
+    server.configure(sync_window=0.02)
+    task = image()
+    with server.hold():
+        status, frame = post(server, [task])
+    assert (status, errors(frame)) == (504, ["requestTimeout"])
+    poll = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+    assert post(server, [poll])[1]["data"][0]["status"] == "success"
+
+
+def test_other_paths_and_methods(server: LocalServer) -> None:
+    def status(method: str, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request(method, path)
+        reply = connection.getresponse()
+        reply.read()
+        connection.close()
+        return reply.status
+
+    assert [status("GET", path) for path in ("/", "/v1", "/nothing")] == [200, 405, 404]
+    assert [status(method, "/nothing") for method in ("POST", "DELETE")] == [404, 404]
+
+
+def test_scripts_answer_http_too(server: LocalServer) -> None:
+    server.script(lambda _: [{"data": [{"odd": 1}]}, {"error": {"code": "odd"}}, "ignored"])
+    assert post(server, [image()]) == (200, {"data": [{"odd": 1}], "errors": [{"code": "odd"}]})
+
+
+def test_requests_in_flight_are_dropped(server: LocalServer) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            post(server, [image()])
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(error)
+
+    with server.hold():
+        thread = threading.Thread(target=run)
+        thread.start()
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        server.drop()
+        thread.join(10)
+    assert len(failures) == 1
+
+
+# Streams.
+
+
+def events(data: bytes) -> list[Any]:
+    lines = [line[5:].strip() for line in data.decode().splitlines() if line.startswith("data:")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def test_a_stream(server: LocalServer) -> None:
+    task = {**TEXT, "taskUUID": new_uuid()}
+    status, content_type, data = post_raw(server, [task], Accept="text/event-stream")
+    assert (status, content_type) == (200, "text/event-stream")
+    assert data.startswith(b": ping\n\n")
+    *chunks, last, done = events(data)
+    assert done == "[DONE]"
+    assert {chunk["taskUUID"] for chunk in chunks} == {task["taskUUID"]}
+    assert all(chunk["finishReason"] is None for chunk in chunks)
+    assert "reasoningContent" in chunks[0]["delta"]
+    words = "".join(chunk["delta"].get("text", "") for chunk in chunks)
+    assert "Say hi" in words
+    assert words.endswith("☃.")
+    assert (last["delta"], last["finishReason"], last["cost"]) == ({}, "stop", 0.00002)
+    assert last["usage"]["totalTokens"] > 0
+    assert server.ledger.executions(task["taskUUID"]) == 1
+
+
+def test_a_stream_that_does_not_begin(server: LocalServer) -> None:
+    task = {**TEXT, "taskUUID": new_uuid(), "messages": [{"role": "user", "content": "x [rate-limit]"}]}
+    status, frame = post(server, [task])
+    assert status == 429
+    assert frame["error"]["code"] == "rateLimitExceeded"
+    assert (frame["taskUUID"], frame["taskType"]) == (task["taskUUID"], "textInference")
+    status, frame = post(server, [{**TEXT, "taskUUID": new_uuid(), "taskType": "imageInference"}])
+    assert (status, frame["error"]["code"]) == (400, "missingPositivePrompt")
+
+
+def stream(server: LocalServer, form: str) -> bytes:
+    server.play("X21", form=form)
+    return post_raw(server, [{**TEXT, "taskUUID": new_uuid()}])[2]
+
+
+def test_x21_odd_streams(server: LocalServer) -> None:
+    plain = post_raw(server, [{**TEXT, "taskUUID": new_uuid()}])[2]
+    assert events(stream(server, "no-done"))[-1]["finishReason"] == "stop"
+    assert b"\r\n\r\n" in stream(server, "crlf")
+    assert b"data:[DONE]" in stream(server, "no-space+joined")
+    assert stream(server, "no-newline").endswith(b"[DONE]")
+    assert len(events(stream(server, "split+joined"))) == len(events(plain))
+    assert errors(events(stream(server, "error"))[-1]) == ["timeoutProvider"]
+    assert events(stream(server, "error-singular"))[-1]["error"]["code"] == "timeoutProvider"
+    with pytest.raises((OSError, http.client.HTTPException)):
+        stream(server, "cut")
+
+
+def test_x21_tears_characters(server: LocalServer) -> None:
+    server.play("X21")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    connection.request("POST", "/v1", json.dumps([{**TEXT, "taskUUID": new_uuid()}]), headers)
+    reply = connection.getresponse()
+    pieces = list(iter(lambda: reply.read1(65536), b""))
+    connection.close()
+    with pytest.raises(UnicodeDecodeError):
+        [piece.decode() for piece in pieces]
+    assert "☃" in b"".join(pieces).decode()
+
+
+# Faults of requests.
+
+
+def test_x20_a_reply_is_lost_and_the_next_request_meets_a_conflict(server: LocalServer) -> None:
+    fault = server.play("X20")
+    task = image()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        post(server, [task])
+    assert (fault.played, server.ledger.faults) == (1, ["X20"])
+    assert server.ledger.executions(task["taskUUID"]) == 1
+    status, frame = post(server, [task])
+    assert (status, errors(frame)) == (400, ["conflictTaskUUID"])
+
+
+def test_x20_a_gateway_answers(server: LocalServer) -> None:
+    server.play("X20:status=503,run=false")
+    task = image()
+    status, content_type, body = post_raw(server, [task])
+    assert (status, content_type, body) == (503, "text/plain; charset=utf-8", b"upstream unavailable")
+    assert server.ledger.executions(task["taskUUID"]) == 0
+    assert post(server, [task])[0] == 200
+
+
+def test_cuts_apply_to_http_as_well(server: LocalServer) -> None:
+    server.play("X6")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        post(server, [image(numberResults=3)])
+    with Peer(server) as peer:
+        assert "data" in peer.ask()
