@@ -1,7 +1,7 @@
 """Many pictures at once with asyncio, on one connection; each is shown as soon as it is there.
 
-    python examples/asyncio_many.py --local                # no key and no network: a server on this machine
-    RUNWARE_API_KEY=... python examples/asyncio_many.py    # the real thing
+python examples/asyncio_many.py --local                # no key and no network: a server on this machine
+RUNWARE_API_KEY=... python examples/asyncio_many.py    # the real thing
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Make four pictures and save them.
 
-    python examples/quickstart.py --local                  # no key and no network: a server on this machine
-    RUNWARE_API_KEY=... python examples/quickstart.py      # the real thing
+python examples/quickstart.py --local                  # no key and no network: a server on this machine
+RUNWARE_API_KEY=... python examples/quickstart.py      # the real thing
 """
 
 from __future__ import annotations

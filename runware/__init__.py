@@ -5,14 +5,18 @@
     rw = Runware()
     images = rw.image_inference(positive_prompt="a lighthouse at dusk", model="runware:101@1", width=1024, height=1024)
     images[0].save("out/")
+
+`rw.submit` gives jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
 """
 
 import logging as _logging
+from typing import TYPE_CHECKING
 
 from runware._version import __version__
 
 try:
-    from runware.client import AsyncRunware, Runware, RunwareAsyncUsageWarning
+    from runware import tasks
+    from runware.client import AsyncRunware, Runware, RunwareAsyncUsageWarning, get_client
     from runware.errors import (
         AuthenticationError,
         ClientClosedError,
@@ -39,30 +43,23 @@ try:
     from runware.jobs import Job
     from runware.media import Media
     from runware.options import RetryPolicy
-    from runware.results import Image, MediaResult, Partial, Result, Results
-    from runware.tasks.base import Safety, Task
-    from runware.tasks.image import (
-        AcceleratorOptions,
-        AcePlusPlus,
-        AdvancedFeatures,
-        ControlNet,
-        Embedding,
-        FluxKontext,
-        ImageInference,
-        ImageInputs,
-        InstantID,
-        IPAdapter,
-        Lora,
-        Lycoris,
-        Outpaint,
-        PhotoMakerSettings,
-        PuLID,
-        Refiner,
-        Region,
-        RegionalPrompting,
-        Ultralytics,
-        Watermark,
+    from runware.results import (
+        Audio,
+        Detection,
+        GuideImage,
+        Image,
+        MaskImage,
+        MediaResult,
+        Model3D,
+        Partial,
+        Result,
+        Results,
+        StoredMedia,
+        Text,
+        Usage,
+        Video,
     )
+    from runware.tasks.base import Task
 except ImportError as _error:
     if not (_error.name or "").startswith("runware"):
         raise
@@ -74,10 +71,11 @@ except ImportError as _error:
 _logging.getLogger("runware").addHandler(_logging.NullHandler())
 
 __all__ = [
-    "AcceleratorOptions",
-    "AcePlusPlus",
-    "AdvancedFeatures",
+    "Account",
+    "AccountKey",
+    "AccountUsage",
     "AsyncRunware",
+    "Audio",
     "AuthenticationError",
     "ClientClosedError",
     "ConfigurationError",
@@ -85,48 +83,77 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionLostError",
     "ContentModerationError",
-    "ControlNet",
+    "Detection",
     "DownloadError",
-    "Embedding",
-    "FluxKontext",
-    "IPAdapter",
+    "GuideImage",
     "Image",
-    "ImageInference",
-    "ImageInputs",
     "IncompleteResultsError",
-    "InstantID",
     "InsufficientCreditsError",
     "Job",
-    "Lora",
-    "Lycoris",
+    "MaskImage",
     "Media",
     "MediaResult",
+    "Model",
+    "Model3D",
+    "ModelPage",
     "NotFoundError",
-    "Outpaint",
     "Partial",
     "PayloadTooLargeError",
-    "PhotoMakerSettings",
     "ProviderError",
-    "PuLID",
     "RateLimitError",
-    "Refiner",
-    "Region",
-    "RegionalPrompting",
     "Result",
     "Results",
     "RetryPolicy",
     "Runware",
     "RunwareAsyncUsageWarning",
     "RunwareError",
-    "Safety",
     "ServerError",
+    "Spending",
+    "StoredMedia",
     "Task",
     "TaskCancelledError",
+    "TaskDetails",
     "TaskError",
     "TaskTimeoutError",
-    "Ultralytics",
+    "TeamMember",
+    "Text",
+    "TrainedModel",
+    "UploadedModel",
+    "Usage",
     "ValidationError",
-    "Watermark",
+    "Video",
     "WrongThreadError",
     "__version__",
+    "get_client",
 ]
+__all__ += tasks.__all__
+list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
+
+if TYPE_CHECKING:
+    from runware.answers import (
+        Account,
+        AccountKey,
+        AccountUsage,
+        Model,
+        ModelPage,
+        Spending,
+        TaskDetails,
+        TeamMember,
+        TrainedModel,
+        UploadedModel,
+    )
+    from runware.tasks import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        # The request classes and the rarer answers are loaded when they are first used.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in tasks.__all__:
+            return getattr(tasks, name)
+        from runware import answers
+
+        return getattr(answers, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

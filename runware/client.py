@@ -1,190 +1,52 @@
 """The faces of the client: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` gives jobs.
 
-All three stand on one `Core`, which owns the engine: one background I/O thread and one WebSocket. Nothing of it exists
-before the first call.
+All three stand on one `Core`, which owns the engine: one background I/O thread and one WebSocket.
 """
 
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
-import threading
 import warnings
-import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from functools import cached_property
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from runware._engine.callbacks import CallbackThread
-from runware._engine.calls import Call, Completion
-from runware._engine.ids import new_uuid
-from runware._engine.retry import Retries
-from runware.errors import ClientClosedError, PayloadTooLargeError
-from runware.jobs import POLL, Job, wrong_thread
+from runware.bulk import amap, map_blocking, tasks_from
+from runware.core import Core, Dispatch, shared_core
+from runware.errors import RunwareError
+from runware.jobs import Job, Progress, deliver
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
-from runware.options import ApiKey, Options, RetryPolicy, read_options, seconds
-from runware.results import Result, Results
+from runware.options import ApiKey, RetryPolicy, read_options, restore_options
+from runware.results import Partial, Result, Results
 from runware.tasks.base import Task, as_task
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
 
-    from runware._engine.thread import Engine
-
-__all__ = ["AsyncRunware", "Core", "Runware", "RunwareAsyncUsageWarning", "Submitter"]
-
-log = logging.getLogger("runware.client")
+__all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-Dispatch = Callable[[Callable[[], object]], object]
+F = TypeVar("F", bound="_Face")
 
 
 class RunwareAsyncUsageWarning(UserWarning):
     """A blocking call was made where an event loop runs, which stands still meanwhile."""
 
 
-class Core:
-    """What the faces of one client share: its options, its engine, its callback thread."""
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._closed = False
-        self._callbacks = CallbackThread()
-        self._retries = Retries.of(None, options.max_retries, options.retry_delay)
-        weakref.finalize(self, self._callbacks.stop)
-
-    # ------------------------------------------------------------------ engine
-
-    def engine(self) -> Engine:
-        """Give the engine; it is made by the first call.
-
-        Raises:
-            ClientClosedError: The client is closed.
-        """
-        engine = self._engine
-        if engine is not None and not self._closed:
-            return engine
-        from runware._engine.thread import Engine
-
-        with self._lock:
-            if self._closed:
-                raise ClientClosedError("The client is closed. Make a new one for further calls.")
-            if self._engine is None:
-                self._engine = Engine(self.options)
-                # At interpreter exit too: the thread is told, and not waited for longer than this.
-                weakref.finalize(self, self._engine.close, 0.3)
-            return self._engine
-
-    @property
-    def started(self) -> bool:
-        """Whether the engine is loaded; loading it takes a fifth of a second, which belongs off an event loop."""
-        return self._engine is not None
-
-    def close(self, timeout: float = 0.5) -> None:
-        """Close for good."""
-        with self._lock:
-            self._closed = True
-            engine = self._engine
-        if engine is not None:
-            engine.close(timeout)
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
-    # ------------------------------------------------------------------ calls
-
-    def submit(self, task: Task[R], dispatch: Dispatch) -> Job[R]:
-        """Encode a task and hand it to the engine.
-
-        Args:
-            task: What to run.
-            dispatch: Runs callbacks where the caller wants them.
-        """
-        engine = self.engine()
-        options = self.options
-        wire = task.wire()
-        if options.include_cost is not None:
-            wire.setdefault("includeCost", options.include_cost)
-        task_uuid = task.task_uuid or new_uuid()
-        text = engine.encode([{"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}])
-        if len(text) > engine.max_message:
-            raise PayloadTooLargeError(
-                f"The task has {len(text):,} bytes, and a message may have {engine.max_message:,}. Store its media "
-                "first, and pass their UUIDs or URLs.",
-                task_type=task.task_type,
-            )
-        call = Call(
-            uuid=task_uuid,
-            text=text,
-            task_type=task.task_type,
-            timeout=task.timeout or (options.long_timeout if task.takes_long else options.timeout),
-            expected=task.expected,
-            completion=Completion.ACKNOWLEDGEMENT if task.acknowledgement_only else Completion.RESULTS,
-            repeatable=task.repeatable,
-            policy=self._retries
-            if task.retry is None
-            else Retries.of(task.retry, options.max_retries, options.retry_delay),
-        )
-        job = Job(task, call, self, dispatch, engine.decode)
-        engine.submit(call)
-        return job
-
-    def connect(self, timeout: float | None, dispatch: Dispatch) -> Job[Any]:
-        """Ask the engine for a connection that is ready."""
-        engine = self.engine()
-        call = Call(
-            uuid=new_uuid(),
-            text=b"",
-            task_type="",
-            timeout=self.options.timeout if timeout is None else seconds(timeout, "timeout"),
-            completion=Completion.CONNECTION,
-        )
-        job: Job[Any] = Job(_Connect(), call, self, dispatch, engine.decode)
-        engine.submit(call)
-        return job
-
-    # ------------------------------------------------------------------ for jobs
-
-    def cancel_call(self, call: Call) -> None:
-        """Nobody waits for the call any more."""
-        if self._engine is not None:
-            self._engine.cancel(call)
-
-    def post_callback(self, callback: Callable[[], object]) -> None:
-        """Run a callback on the client's callback thread."""
-        self._callbacks.post(callback)
-
-    def check_thread(self) -> None:
-        """Raise `WrongThreadError` on one of the client's own threads."""
-        engine = self._engine
-        if self._callbacks.owns_current_thread() or (engine is not None and engine.owns_current_thread()):
-            raise wrong_thread()
-
-
-class _Connect(Task[None]):
-    """Stands for the wish to be connected; nothing of it goes on the wire."""
-
-    task_type: ClassVar[str] = ""
-
-    def assemble(self, results: Any) -> None:
-        return None
-
-
 class _Face(Operations):
-    """What the faces have in common: a core."""
+    """What the faces have in common: a core. They pickle by their configuration, without the key."""
 
     _core: Core
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (type(self), self._core.options.portable())
 
     def __repr__(self) -> str:
         engine = self._core._engine
@@ -284,6 +146,31 @@ class _Client(_Face):
         """The same operations, each returning a `Job` at once."""
         return Submitter(self._core)
 
+    def job(
+        self,
+        ref: str | Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        on_partial: Callable[[Partial[Any], RunwareError | None], object] | None = None,
+    ) -> Job[Results[Any]]:
+        """Pick up a task that was submitted earlier, by this process or another, and wait for its results.
+
+        The server is asked until nothing of the task runs any more. Nothing is sent that could run it again.
+
+        Args:
+            ref: A job's `ref`, or the UUID of the task.
+            timeout: Seconds for all of it. `None` means the client's `long_timeout`.
+            on_partial: As for any other call.
+
+        Returns:
+            A job, whose results each have the class of their kind. It fails with `NotFoundError` when the server
+            does not know the task, or no longer, and with the task's own error when that failed.
+
+        Raises:
+            ValidationError: *ref* is neither.
+        """
+        return self._core.follow(ref, timeout, on_partial, self._core.post_callback)
+
 
 def _parameters_of(
     _: Callable[Concatenate[Any, P], None],
@@ -339,12 +226,85 @@ class Runware(_Client, BlockingFace):
         job = core.submit(task, callbacks.put)
         Future.add_done_callback(job, lambda _: callbacks.put(None))
         try:
-            while (callback := _next(callbacks)) is not None:
+            while (callback := deliver(callbacks)) is not None:
                 callback()
         except BaseException:
             job.cancel()
             raise
         return _wait(job)
+
+    @overload
+    def map(
+        self,
+        what: Iterable[Task[R]],
+        inputs: None = None,
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Iterator[R]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., Task[R]],
+        inputs: Iterable[Any],
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Iterator[R]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., R],
+        inputs: Iterable[Any],
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Iterator[R]: ...
+    def map(
+        self,
+        what: Any,
+        inputs: Iterable[Any] | None = None,
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Iterator[Any]:
+        """Run many tasks, and yield their answers as an iterator. Inputs are taken as room is made for them.
+
+        Args:
+            what: An operation of this client or a request class; or, without *inputs*, an iterable of request objects.
+            inputs: For each task a dict of parameters, or the value of its first parameter (the prompt, mostly).
+            concurrency: How many tasks run at once.
+            ordered: Whether answers come in the order of the inputs; otherwise each comes as soon as it is there.
+            return_exceptions: Yield errors in place of answers, instead of raising the first one. Raising it, like
+                leaving the loop early, cancels what is under way.
+            progress: `True` shows a bar (extra `progress`); a function is called with a `Progress` at each answer.
+
+        Raises:
+            TypeError: *what* and *inputs* do not go together.
+            RunwareError: The first error, unless *return_exceptions*.
+        """
+        core = self._core
+        core.check_thread()
+        outcomes = map_blocking(
+            tasks_from(what, inputs),
+            lambda task: core.submit(task, core.post_callback),
+            concurrency=concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+        )
+        if not progress:
+            return outcomes
+        from runware.progress import count
+
+        return count(outcomes, progress, _length(what if inputs is None else inputs))
 
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, if that has not happened yet.
@@ -415,18 +375,72 @@ class AsyncRunware(_Client, AsyncFace):
         Raises:
             RunwareError: It failed; see there for the kinds.
         """
+        return await _awaited(await self._start(as_task(task)))
+
+    @overload
+    def map(
+        self,
+        what: Iterable[Task[R]],
+        inputs: None = None,
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> AsyncIterator[R]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., Task[R]],
+        inputs: Iterable[Any],
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> AsyncIterator[R]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., Coroutine[Any, Any, R]],
+        inputs: Iterable[Any],
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> AsyncIterator[R]: ...
+    def map(
+        self,
+        what: Any,
+        inputs: Iterable[Any] | None = None,
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> AsyncIterator[Any]:
+        """Run many tasks, and yield their answers as an async iterator. See `Runware.map` for the arguments."""
+        outcomes = amap(
+            tasks_from(what, inputs),
+            self._start,
+            concurrency=concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+        )
+        return _counted(outcomes, progress, _length(what if inputs is None else inputs)) if progress else outcomes
+
+    async def _start(self, task: Task[R]) -> Job[R]:
+        """Submit a task from an event loop, which does not stand still for it."""
         import asyncio
 
         core = self._core
-        task = as_task(task)
         loop = asyncio.get_running_loop()
         # In the order they are posted, and before the result: callbacks and results take the same way into the loop.
         dispatch: Dispatch = loop.call_soon_threadsafe if task.on_partial is not None else core.post_callback
         if not core.started or task.holds_payload():
-            job = await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
-        else:
-            job = core.submit(task, dispatch)
-        return await _awaited(job)
+            return await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
+        return core.submit(task, dispatch)
 
     async def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, if that has not happened yet.
@@ -471,6 +485,29 @@ class AsyncRunware(_Client, AsyncFace):
         await self.close()
 
 
+# ---------------------------------------------------------------------- one client a process
+
+
+def _unpickle(face: type[F], portable: dict[str, Any]) -> F:
+    made = face.__new__(face)
+    made._core = shared_core(restore_options(portable))
+    return made
+
+
+def get_client() -> Runware:
+    """Give the client of this process, which is made at the first call with the options of the environment.
+
+    It is the same for every caller, may be used from any thread, connects with the first operation, and works in
+    forked workers too. Closing it makes the next call give a new one.
+
+    Raises:
+        ConfigurationError: `RUNWARE_API_KEY` is not set.
+    """
+    client = Runware.__new__(Runware)
+    client._core = shared_core(read_options({}))
+    return client
+
+
 # ---------------------------------------------------------------------- waiting
 
 
@@ -483,20 +520,28 @@ def _wait(job: Job[R]) -> R:
         raise
 
 
-def _next(queue: SimpleQueue[T]) -> T:
-    while True:
-        try:
-            return queue.get(timeout=POLL)
-        except Empty:  # pragma: no cover - Windows only, where a wait without a limit cannot be interrupted
-            continue
-
-
 async def _awaited(job: Job[R]) -> R:
     try:
         return await job
     except BaseException:
         job.cancel()
         raise
+
+
+def _length(inputs: Any) -> int | None:
+    return len(inputs) if isinstance(inputs, Sized) else None
+
+
+async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None) -> AsyncIterator[T]:
+    from runware.progress import Counter
+
+    counter = Counter(progress, total)
+    try:
+        async for outcome in outcomes:
+            counter.step()
+            yield outcome
+    finally:
+        counter.close()
 
 
 async def _encoded_elsewhere(loop: asyncio.AbstractEventLoop, submit: Callable[[], Job[R]]) -> Job[R]:

@@ -1,26 +1,26 @@
 """What can go wrong, as a tree of exceptions, and the one table from server codes to them.
 
-    RunwareError
-    ├── ConfigurationError (ValueError)        an option cannot work; nothing was sent
-    ├── ClientClosedError                      the client was closed, or belongs to another process
-    ├── WrongThreadError (RuntimeError)        a blocking call on one of the client's own threads
-    ├── ConnectionFailedError (ConnectionError)  no connection could be made; nothing was sent
-    ├── ConnectionLostError (ConnectionError)  the connection went away; may_have_run tells the rest
-    ├── TaskTimeoutError (TimeoutError)        the time for the call was up
-    ├── TaskCancelledError (CancelledError)    the caller cancelled
-    ├── PayloadTooLargeError (ValueError)      a message above the size cap
-    ├── DownloadError                          a result could not be fetched or saved
-    ├── IncompleteResultsError                 some results came, some failed
-    └── TaskError                              the server (or a check before sending) said no
-        ├── ValidationError (ValueError)
-        ├── AuthenticationError
-        ├── InsufficientCreditsError
-        ├── RateLimitError                     retryable
-        ├── ContentModerationError
-        ├── NotFoundError
-        ├── ConflictError
-        ├── ProviderError                      retryable
-        └── ServerError                        retryable
+RunwareError
+├── ConfigurationError (ValueError)        an option cannot work; nothing was sent
+├── ClientClosedError                      the client was closed, or belongs to another process
+├── WrongThreadError (RuntimeError)        a blocking call on one of the client's own threads
+├── ConnectionFailedError (ConnectionError)  no connection could be made; nothing was sent
+├── ConnectionLostError (ConnectionError)  the connection went away; may_have_run tells the rest
+├── TaskTimeoutError (TimeoutError)        the time for the call was up
+├── TaskCancelledError (CancelledError)    the caller cancelled
+├── PayloadTooLargeError (ValueError)      a message above the size cap
+├── DownloadError                          a result could not be fetched or saved
+├── IncompleteResultsError                 some results came, some failed
+└── TaskError                              the server (or a check before sending) said no
+├── ValidationError (ValueError)
+├── AuthenticationError
+├── InsufficientCreditsError
+├── RateLimitError                     retryable
+├── ContentModerationError
+├── NotFoundError
+├── ConflictError
+├── ProviderError                      retryable
+└── ServerError                        retryable
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
     retryable = True
 
-    def __init__(
-        self, message: str, *, stage: str = "TCP", host: str = "", elapsed: float = 0.0, **facts: Any
-    ) -> None:
+    def __init__(self, message: str, *, stage: str = "TCP", host: str = "", elapsed: float = 0.0, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.stage = stage
         self.host = host
@@ -330,9 +328,7 @@ def class_for_code(code: str) -> type[TaskError]:
     return ValidationError if "Conflict" in code else ServerError
 
 
-def error_from_wire(
-    raw: Mapping[str, Any], *, task_type: str | None = None, task_uuid: str | None = None
-) -> TaskError:
+def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, task_uuid: str | None = None) -> TaskError:
     """Make the typed error for a server's error object, whatever of it is missing or odd.
 
     Args:

@@ -6,20 +6,22 @@ import copy
 import logging
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
-from runware._engine.calls import Call, CallState
 from runware._engine.callbacks import run_guarded
-from runware.errors import RunwareError, TaskCancelledError, WrongThreadError
+from runware._engine.calls import Call, CallState
+from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
 from runware.results import Partial, Results
 from runware.tasks.base import Task
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Job"]
+__all__ = ["Job", "Progress"]
 
 log = logging.getLogger("runware.jobs")
 
@@ -41,6 +43,24 @@ class Owner(Protocol):
 
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
+
+
+class Progress(NamedTuple):
+    """How far a job is.
+
+    Attributes:
+        completed: How many results there are.
+        total: How many were asked for.
+        percent: How far the server says it is, 0–100; `None` when it does not say.
+        elapsed: Seconds since it was submitted.
+        status: The job's `status`.
+    """
+
+    completed: int
+    total: int
+    percent: float | None
+    elapsed: float
+    status: str
 
 
 class Job(Future[R], Generic[R]):
@@ -70,6 +90,7 @@ class Job(Future[R], Generic[R]):
         self._read = read
         self._results: list[Any] = []
         self._total = call.expected
+        self._started = time.monotonic()
         self._listeners: list[Callable[[], object]] | None = None
         call.job = self
 
@@ -82,6 +103,11 @@ class Job(Future[R], Generic[R]):
     def task_uuid(self) -> str:
         """The UUID of the task at the server; that of the last attempt, if there were several."""
         return self._call.uuid
+
+    @property
+    def task_type(self) -> str:
+        """The wire's task type (`"imageInference"`)."""
+        return self._call.task_type
 
     @property
     def results(self) -> Results[Any]:
@@ -109,6 +135,22 @@ class Job(Future[R], Generic[R]):
         if state is CallState.ACCEPTED:
             return "running" if self._call.running and self._call.progress is not None else "accepted"
         return "sent"
+
+    @property
+    def ref(self) -> dict[str, str]:
+        """What the job can be picked up with elsewhere: `rw.job(ref)`. Small, and fit for pickle and JSON."""
+        return {"task_uuid": self._call.uuid, "task_type": self._call.task_type}
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """UUID and outcome of each attempt that the server failed, oldest first."""
+        return tuple(self._call.attempts or ())
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        call = self._call
+        return Progress(len(self._results), self._total, call.progress, time.monotonic() - self._started, self.status)
 
     # ------------------------------------------------------------------ waiting
 
@@ -173,7 +215,7 @@ class Job(Future[R], Generic[R]):
     def __iter__(self) -> Iterator[Any]:
         """Yield each result as it arrives; in the end, raise the error if there is one."""
         news = threading.Event()
-        self._listen(news.set)
+        self.listen(news.set)
         try:
             seen = 0
             while True:
@@ -190,7 +232,7 @@ class Job(Future[R], Generic[R]):
                     while not news.wait(POLL):
                         pass
         finally:
-            self._unlisten(news.set)
+            self.unlisten(news.set)
         self.result(0)
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -213,9 +255,9 @@ class Job(Future[R], Generic[R]):
         news = asyncio.Event()
 
         def tell() -> None:
-            _call_in(loop, news.set)
+            call_in(loop, news.set)
 
-        self._listen(tell)
+        self.listen(tell)
         try:
             seen = 0
             while True:
@@ -230,14 +272,16 @@ class Job(Future[R], Generic[R]):
                 if not new:
                     await news.wait()
         finally:
-            self._unlisten(tell)
+            self.unlisten(tell)
         self.result(0)
 
-    def _listen(self, listener: Callable[[], object]) -> None:
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call *listener*, from the I/O thread, whenever something has changed. It must be quick."""
         with self._condition:
             self._listeners = [*(self._listeners or ()), listener]
 
-    def _unlisten(self, listener: Callable[[], object]) -> None:
+    def unlisten(self, listener: Callable[[], object]) -> None:
+        """Call *listener* no more."""
         with self._condition:
             self._listeners = [one for one in self._listeners or () if one != listener]
 
@@ -256,7 +300,7 @@ class Job(Future[R], Generic[R]):
             finish()
         else:
             # Not through the callback thread: this only hands over to the loop.
-            super().add_done_callback(lambda _: _call_in(loop, finish))
+            super().add_done_callback(lambda _: call_in(loop, finish))
         return waiter
 
     # ------------------------------------------------------------------ from the I/O thread
@@ -265,8 +309,12 @@ class Job(Future[R], Generic[R]):
         """New items have come."""
         new = self._take_in(call)
         self._tell_listeners()
-        if new and self._task.on_partial is not None:
-            self._report(new, None)
+        news, call.news = call.news, None
+        if self._task.on_partial is not None:
+            for item in news or ():
+                self._report([self._read(item, self._task.result_for(item))], None)
+            if new:
+                self._report(new, None)
 
     def call_ended(self, call: Call, error: RunwareError | None) -> None:
         """The call is over."""
@@ -280,6 +328,9 @@ class Job(Future[R], Generic[R]):
                 error = RunwareError(f"The answer could not be read: {type(failure).__name__}: {failure}")
         if error is not None:
             error.results = tuple(self._results)
+            if self._task.return_partial and self._results:
+                errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
+                answer, error = self._task.assemble(Results(self._results, errors=errors)), None
         if self._task.on_partial is not None and (new or error is not None):
             self._report(new, error)
         if self.set_running_or_notify_cancel():
@@ -291,11 +342,27 @@ class Job(Future[R], Generic[R]):
         self._owner = None
         self._tell_listeners()
 
+    def abandon(self) -> None:
+        """In a child that was forked: nobody will end this job here, so it ends now."""
+        # Another thread may have held the lock when the process forked; here it would stay locked.
+        self._condition = threading.Condition()
+        self._owner = None
+        if not self.done():
+            error = ClientClosedError(
+                "The process was forked while the call was running. It goes on in the parent; start it again here if "
+                "you want it here too.",
+                task_type=self._call.task_type,
+                task_uuid=self._call.uuid,
+            )
+            error.results = tuple(self._results)
+            self.set_exception(error)
+            self._tell_listeners()
+
     def _take_in(self, call: Call) -> list[Any]:
         items = call.items[len(self._results) :]
         if not items:
             return []
-        new = [self._read(item, self._task.result_class) for item in items]
+        new = [self._read(item, self._task.result_for(item)) for item in items]
         self._results.extend(new)
         return new
 
@@ -323,12 +390,21 @@ class Job(Future[R], Generic[R]):
         return error
 
 
-def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
     """Run a callback in an event loop, if there is still somebody in it."""
     try:
         loop.call_soon_threadsafe(callback)
     except RuntimeError:
         log.debug("the event loop that waited is closed")
+
+
+def deliver(queue: SimpleQueue[T]) -> T:
+    """Wait for the next item of a queue that will get one."""
+    while True:
+        try:
+            return queue.get(timeout=POLL)
+        except Empty:  # pragma: no cover - Windows only, where a wait without a limit cannot be interrupted
+            continue
 
 
 def wrong_thread() -> WrongThreadError:

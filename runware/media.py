@@ -20,7 +20,8 @@ __all__ = ["Media", "ReadableFile", "encode_media", "holds_payload"]
 class ReadableFile(Protocol):
     """A file that was opened for reading in binary mode. It is read from where it stands."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """Give the bytes from where it stands."""
 
 
 @runtime_checkable
@@ -30,7 +31,7 @@ class PictureLike(Protocol):
     mode: Any
 
     def tobytes(self) -> bytes: ...
-    def save(self, fp: Any, format: str | None = None) -> None: ...
+    def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002 - it is PIL's name
 
 
 @runtime_checkable
@@ -86,7 +87,7 @@ def holds_payload(value: object) -> bool:
         return any(map(holds_payload, value))
     if isinstance(value, dict):
         return any(map(holds_payload, value.values()))
-    return isinstance(value, (bytes, Path, ReadableFile, PictureLike))
+    return isinstance(value, (bytes, Path, ReadableFile, PictureLike)) and not isinstance(value, StoredResult)
 
 
 def encode_media(value: Any) -> str:
@@ -99,7 +100,10 @@ def encode_media(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, StoredResult):
-        return value.as_input()
+        try:
+            return value.as_input()
+        except DownloadError as error:
+            raise _unusable("the result holds no media") from error
     if isinstance(value, Path):
         try:
             data = value.read_bytes()
@@ -219,7 +223,7 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
         with part.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
-        os.replace(part, path)
+        part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         if not overwrite:

@@ -10,14 +10,28 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from functools import cache
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from functools import cache, cached_property
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import attrs
 
+from runware import tasks
 from runware.jobs import Job
+from runware.media import Media
 from runware.tasks.base import Task
-from runware.tasks.image import ImageInference
 
 __all__ = ["AsyncFace", "BlockingFace", "JobFace", "Operations", "operation"]
 
@@ -29,6 +43,8 @@ R_co = TypeVar("R_co", covariant=True)
 class BlockingFace(ABC):
     """A face whose operations wait for the result."""
 
+    gives: ClassVar[str] = "{}"
+
     @abstractmethod
     def run(self, task: Task[R]) -> R:
         """Run one task and wait for its result."""
@@ -37,6 +53,8 @@ class BlockingFace(ABC):
 class AsyncFace(ABC):
     """A face whose operations are coroutines."""
 
+    gives: ClassVar[str] = "Coroutine[Any, Any, {}]"
+
     @abstractmethod
     async def run(self, task: Task[R]) -> R:
         """Run one task and wait for its result in the running event loop."""
@@ -44,6 +62,8 @@ class AsyncFace(ABC):
 
 class JobFace(ABC):
     """A face whose operations return a job at once."""
+
+    gives: ClassVar[str] = "Job[{}]"
 
     @abstractmethod
     def run(self, task: Task[R]) -> Job[R]:
@@ -54,12 +74,21 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     """One operation of the table.
 
     Args:
-        request: The request class; its parameters are the operation's.
+        load: Gives the request class, whose parameters are the operation's. It is asked at the first use, so that
+            the classes of operations that are not used need not be loaded.
     """
 
-    def __init__(self, request: Callable[P, Task[R_co]]) -> None:
-        self.request = request
+    def __init__(self, load: Callable[[], Callable[P, Task[R_co]]]) -> None:
+        self._load = load
         self._name = ""
+
+    def __repr__(self) -> str:
+        return f"<operation {self._name}>"
+
+    @cached_property
+    def request(self) -> Callable[P, Task[R_co]]:
+        """The request class."""
+        return self._load()
 
     @overload
     def __get__(self, face: None, owner: type[Any]) -> operation[P, R_co]: ...
@@ -78,39 +107,102 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
             return face.run(request(*args, **kwargs))
 
         call.__name__ = self._name
+        call.request = request  # type: ignore[attr-defined]
         call.__qualname__ = f"{owner.__name__}.{self._name}"
         call.__doc__ = document(request)
-        call.__signature__ = signature(request)  # type: ignore[attr-defined]
+        call.__signature__ = signature(request, face.gives)  # type: ignore[attr-defined]
         return call
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self._name = self._name or name  # an alias is the same operation
 
 
+# ---------------------------------------------------------------------- what help() and a notebook show
+
+
+class _Spelled(str):
+    """An annotation as it is read in the source; its `repr` has no quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+_GENERAL = ("runware.tasks.base", "runware.tasks.inference")
+
+
 @cache
-def signature(request: Any) -> inspect.Signature:
-    """Give the parameters of a request class, its own before those that all have."""
-    parameters = inspect.signature(request).parameters
-    own = [field.name for field in attrs.fields(request) if not field.inherited]
-    rest = [name for name in parameters if name not in own]
-    return inspect.Signature([parameters[name] for name in [*own, *rest]])
+def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
+    """Give the fields of a request class in the order of interest: those of its own, then those that many have."""
+    home: dict[str, int] = {}
+    for depth, cls in enumerate(filter(attrs.has, request.__mro__)):
+        for field in attrs.fields(cls):
+            if not field.inherited:
+                home.setdefault(field.name, depth if cls.__module__ in _GENERAL else -1)
+    return tuple(sorted(filter(lambda field: field.init, attrs.fields(request)), key=lambda field: home[field.name]))
+
+
+@cache
+def signature(request: Any, gives: str = "{}") -> inspect.Signature:
+    """Give the parameters of a request class, and what a face gives for it."""
+    hints = get_type_hints(request)
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is attrs.NOTHING else field.default,
+            annotation=_Spelled(spell(hints[field.name])),
+        )
+        for field in fields(request)
+    ]
+    answer = gives.format(spell(answer_of(request)))
+    return inspect.Signature(parameters, return_annotation=_Spelled(answer))
+
+
+def answer_of(request: Any) -> Any:
+    """Tell what a request class is answered with: the argument of `Task[...]`."""
+    for base in request.__orig_bases__:
+        for argument in get_args(base):
+            return argument
+    raise AssertionError(f"{request} does not say what it is answered with")
+
+
+def spell(annotation: Any) -> str:
+    """Write an annotation as it stands in the source."""
+    if annotation is NoneType:
+        return "None"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        if set(arguments) >= _MEDIA:
+            return " | ".join(["Media", *(spell(one) for one in arguments if one not in _MEDIA)])
+        return " | ".join(map(spell, arguments))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if origin is Callable:
+        return "Callable[[Partial, RunwareError | None], object]"
+    name = str(getattr(origin or annotation, "__name__", annotation))
+    return f"{name}[{', '.join(map(spell, arguments))}]" if arguments else name
+
+
+_MEDIA = frozenset(get_args(Media))
 
 
 @cache
 def document(request: Any) -> str:
     """Give the documentation of a request class, with that of the parameters it inherits."""
-    text = inspect.getdoc(request) or ""
-    own = parameters(request)
-    inherited = [name for name in signature(request).parameters if f"\n    {name}: " not in text]
-    return "\n".join([text, *(f"    {name}: {own.get(name, '')}" for name in inherited)])
+    head = (inspect.getdoc(request) or "").partition("\nArgs:\n")[0].rstrip()
+    words = parameters(request)
+    lines = (f"    {field.name}: {words.get(field.name, '')}" for field in fields(request))
+    return "\n".join([head, "", "Args:", *lines])
 
 
 @cache
-def parameters(request: Any) -> dict[str, str]:
-    """Read what the docstrings of a request class and its bases say of each parameter."""
+def parameters(request: Any, heading: str = "Args:") -> dict[str, str]:
+    """Read what the docstrings of a class and its bases say of each parameter, or of what else has a *heading*."""
     found: dict[str, str] = {}
     for cls in reversed(request.__mro__):
-        section = inspect.cleandoc(cls.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+        section = inspect.cleandoc(cls.__doc__ or "").partition(heading + "\n")[2].partition("\n\n")[0]
         name = ""
         for line in section.splitlines():
             if line[4:5].strip():
@@ -124,5 +216,33 @@ def parameters(request: Any) -> dict[str, str]:
 class Operations:
     """Every operation, once, under the wire's name for it; and the JavaScript library's names beside them."""
 
-    image_inference = operation(ImageInference)
+    image_inference = operation(lambda: tasks.ImageInference)
     request_images = image_inference
+    video_inference = operation(lambda: tasks.VideoInference)
+    audio_inference = operation(lambda: tasks.AudioInference)
+    three_d_inference = operation(lambda: tasks.ThreeDInference)
+    text_inference = operation(lambda: tasks.TextInference)
+
+    upscale = operation(lambda: tasks.Upscale)
+    upscale_gan = upscale
+    remove_background = operation(lambda: tasks.RemoveBackground)
+    remove_image_background = remove_background
+    caption = operation(lambda: tasks.Caption)
+    request_image_to_text = caption
+    prompt_enhance = operation(lambda: tasks.PromptEnhance)
+    enhance_prompt = prompt_enhance
+    controlnet_preprocess = operation(lambda: tasks.ControlNetPreprocess)
+    control_net_preprocess = controlnet_preprocess
+    control_net_pre_process = controlnet_preprocess
+    image_masking = operation(lambda: tasks.ImageMasking)
+    photo_maker = operation(lambda: tasks.PhotoMaker)
+    vectorize = operation(lambda: tasks.Vectorize)
+
+    training = operation(lambda: tasks.Training)
+    model_upload = operation(lambda: tasks.ModelUpload)
+    model_search = operation(lambda: tasks.ModelSearch)
+    image_upload = operation(lambda: tasks.ImageUpload)
+    media_storage = operation(lambda: tasks.MediaStorage)
+    get_response = operation(lambda: tasks.GetResponse)
+    get_task_details = operation(lambda: tasks.GetTaskDetails)
+    account_management = operation(lambda: tasks.AccountManagement)

@@ -52,9 +52,7 @@ class RetryPolicy:
 
 def _seconds(name: str, value: object, *, zero: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigurationError(
-            f"{name} must be a number of seconds, not {type(value).__name__}.", parameter=name
-        )
+        raise ConfigurationError(f"{name} must be a number of seconds, not {type(value).__name__}.", parameter=name)
     if not (value > 0 or (zero and value == 0)):
         limit = "zero or more" if zero else "above zero"
         raise ConfigurationError(f"{name} must be {limit}, not {value!r} seconds.", parameter=name)
@@ -150,6 +148,34 @@ class Options:
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     """The proxy variables, as they were at construction."""
 
+    def portable(self) -> dict[str, Any]:
+        """Give what another process needs to make the same client: everything but the key, which it finds itself.
+
+        Raises:
+            TypeError: There is an `ssl_context`, which cannot leave the process.
+        """
+        if self.ssl_context is not None:
+            raise TypeError(
+                "A client with an ssl_context cannot be pickled. Set SSL_CERT_FILE where it is to be used instead."
+            )
+        given = {
+            field.name: value
+            for field in attrs.fields(Options)
+            if (value := getattr(self, field.name)) != field.default and field.name not in ("api_key", "environment")
+        }
+        if isinstance(self.api_key, str):
+            return {**given, "key_mark": _mark(self.api_key)}
+        return {**given, "api_key": self.api_key}
+
+    def identity(self) -> tuple[Any, ...]:
+        """Tell which clients are the same: those with equal options."""
+        return tuple(
+            value if value.__hash__ else repr(value)
+            for field in attrs.fields(Options)
+            if field.name != "environment"
+            for value in (getattr(self, field.name),)
+        )
+
     @url.validator
     def _check_url(self, _: attrs.Attribute[Any], value: object) -> None:
         if not isinstance(value, str):
@@ -190,6 +216,31 @@ class Options:
             )
 
 
+def _mark(key: str) -> str:
+    """Tell keys apart without telling them."""
+    import hashlib
+
+    return hashlib.sha256(b"runware-client:" + key.encode()).hexdigest()[:12]
+
+
+def restore_options(portable: Mapping[str, Any]) -> Options:
+    """Make the options of a client that was pickled in another process.
+
+    Raises:
+        ConfigurationError: `RUNWARE_API_KEY` is not set here, or is another key than the client had there.
+    """
+    given = dict(portable)
+    mark = given.pop("key_mark", None)
+    options = read_options(given)
+    if mark is not None and isinstance(options.api_key, str) and _mark(options.api_key) != mark:
+        raise ConfigurationError(
+            f"The client was pickled with another API key than {KEY_VARIABLE} holds here. The key itself is never "
+            "pickled: set the variable in both processes, or pass a function as api_key.",
+            parameter="api_key",
+        )
+    return options
+
+
 _PROXY_VARIABLES = ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -203,8 +254,6 @@ def read_options(given: Mapping[str, Any]) -> Options:
     chosen.setdefault("api_key", os.environ.get(KEY_VARIABLE, ""))
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     chosen["environment"] = {
-        name: value
-        for name in _PROXY_VARIABLES
-        if (value := os.environ.get(name.lower()) or os.environ.get(name))
+        name: value for name in _PROXY_VARIABLES if (value := os.environ.get(name.lower()) or os.environ.get(name))
     }
     return Options(**chosen)

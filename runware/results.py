@@ -1,7 +1,7 @@
-"""What comes back: one class a kind of result, and the list they come in.
+"""What comes back: one class a kind of media or text, and the list they come in. `answers` has the rest.
 
 Reading a response never fails: what is unknown, renamed or of another type stays in `raw`, and the attribute is
-`None`. Names and meanings on the wire are those of the protocol reference, sections 4.3 and 4.5.
+`None`. Names and meanings on the wire are those of the protocol reference, section 4.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
@@ -17,14 +17,51 @@ import attrs
 from runware import media
 from runware.errors import DownloadError, RunwareError
 
-__all__ = ["Image", "MediaResult", "Partial", "Result", "Results"]
+__all__ = [
+    "Audio",
+    "Detection",
+    "GuideImage",
+    "Image",
+    "MaskImage",
+    "MediaResult",
+    "Model3D",
+    "Part",
+    "Partial",
+    "Result",
+    "Results",
+    "StoredMedia",
+    "Text",
+    "Usage",
+    "Video",
+    "class_by_name",
+    "wire_objects",
+]
 
 T = TypeVar("T")
-Self = TypeVar("Self", bound="Result")
 
 
-@attrs.frozen(kw_only=True)
-class Result:
+@attrs.frozen(kw_only=True, repr=False)
+class Part:
+    """A part of an answer.
+
+    Attributes:
+        raw: The wire object, whole, with whatever is not named here.
+    """
+
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        # What there is of it, but neither prompts nor media: reprs end up in logs and tracebacks.
+        known = (
+            f"{field.name}={value!r}"
+            for field in attrs.fields(type(self))
+            if field.repr and (value := getattr(self, field.name)) is not None
+        )
+        return f"{type(self).__name__}({', '.join(known)})"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Result(Part):
     """One result of a task.
 
     Attributes:
@@ -32,7 +69,7 @@ class Result:
         task_uuid: The UUID of the task that made it.
         cost: What it cost in US dollars; `None` unless `include_cost` was asked for.
         status: The server's word on it, mostly `"success"`; `None` for results that were pushed.
-        raw: The wire item, whole, with whatever is not named here.
+        progress: How far it is in percent, while it is not done and the server tells.
     """
 
     kind: ClassVar[str] = ""
@@ -41,10 +78,24 @@ class Result:
     task_uuid: str | None = None
     cost: float | None = None
     status: str | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    progress: float | None = None
 
 
-@attrs.frozen(kw_only=True)
+class _SameAs:
+    """Another name of an attribute that holds text."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.__doc__ = f"The same as `{name}`."
+
+    def __get__(self, result: Any, owner: Any = None) -> str | None:
+        if result is None:
+            return self  # type: ignore[return-value]
+        text: str | None = getattr(result, self._name)
+        return text
+
+
+@attrs.frozen(kw_only=True, repr=False)
 class MediaResult(Result):
     """A result that is a file: it has a URL, or its bytes came along.
 
@@ -53,8 +104,8 @@ class MediaResult(Result):
         url: Where it can be fetched, for a limited time; `None` when its bytes came along.
         base64_data: Its bytes in base64, for `output_type="base64Data"`.
         data_uri: Its bytes as a data URI, for `output_type="dataURI"`.
-        media_uuid: The server's general media UUID, where it gives one.
-        media_url: The server's general media address, where it gives one.
+        media_uuid: The server's general media UUID, where it gives one; `uuid` is the same if it has no other.
+        media_url: The server's general media address, where it gives one; `url` is the same if it has no other.
         seed: The seed it was made with; result k of a task has the task's seed plus k.
         nsfw_content: Whether the safety check found something; `None` when it was not asked for.
     """
@@ -68,9 +119,17 @@ class MediaResult(Result):
     seed: int | None = None
     nsfw_content: bool | None = None
 
+    def __attrs_post_init__(self) -> None:
+        self._fill("uuid", self.media_uuid)
+        self._fill("url", self.media_url)
+
+    def _fill(self, name: str, value: str | None) -> None:
+        if value is not None and getattr(self, name) is None:
+            object.__setattr__(self, name, value)
+
     def as_input(self) -> str:
         """Return what names this result to the server when it is the input of another task."""
-        name = self.uuid or self.media_uuid or self.url or self.media_url or self.data_uri or self.base64_data
+        name = self.uuid or self.url or self.data_uri or self.base64_data
         if not name:
             raise DownloadError("The result holds no media that could be used as an input.")
         return name
@@ -90,14 +149,12 @@ class MediaResult(Result):
         """Yield the file's bytes piece by piece, without holding the whole file. Raises as `read` does."""
         if text := self.base64_data or self.data_uri:
             yield media.decode_base64(text)
-        elif url := self.url or self.media_url:
-            yield from media.download(url, timeout=timeout)
+        elif self.url:
+            yield from media.download(self.url, timeout=timeout)
         else:
             raise DownloadError("The result holds no media.", task_uuid=self.task_uuid)
 
-    def save(
-        self, where: str | os.PathLike[str] = ".", *, overwrite: bool = False, timeout: float = 60.0
-    ) -> Path:
+    def save(self, where: str | os.PathLike[str] = ".", *, overwrite: bool = False, timeout: float = 60.0) -> Path:
         """Save the file and return its path.
 
         Args:
@@ -112,14 +169,13 @@ class MediaResult(Result):
         """
         chunks = self.iter_bytes(timeout=timeout)
         first = next(chunks, b"")
-        url = self.url or self.media_url or ""
-        extension = media.sniff(first)[1] or os.path.splitext(url.partition("?")[0])[1][:8] or ".bin"
-        stem = self.uuid or self.media_uuid or self.kind or "result"
+        extension = media.sniff(first)[1] or _extension(self.url or "") or ".bin"
+        stem = self.uuid or self.kind or "result"
         path = media.target_path(where, stem, extension)
         return media.write_file(path, chain([first], chunks), overwrite=overwrite)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Image(MediaResult):
     """A picture.
 
@@ -135,19 +191,207 @@ class Image(MediaResult):
 
     input_image_uuid: str | None = None
     input_images_uuid: Sequence[str] | None = None
-    positive_prompt: str | None = None
-    negative_prompt: str | None = None
+    positive_prompt: str | None = attrs.field(default=None, repr=False)
+    negative_prompt: str | None = attrs.field(default=None, repr=False)
+    outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+
+    image_uuid = _SameAs("uuid")
+    image_url = _SameAs("url")
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Video(MediaResult):
+    """A video.
+
+    Attributes:
+        outputs: Further outputs of the model, such as `draftId` and `videoId`, as they came.
+    """
+
+    kind: ClassVar[str] = "video"
+
     outputs: Mapping[str, Any] | None = None
 
-    @property
-    def image_uuid(self) -> str | None:
-        """The same as `uuid`."""
-        return self.uuid
+    video_uuid = _SameAs("uuid")
+    video_url = _SameAs("url")
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Audio(MediaResult):
+    """Speech, music or a sound."""
+
+    kind: ClassVar[str] = "audio"
+
+    audio_uuid = _SameAs("uuid")
+    audio_url = _SameAs("url")
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class GuideImage(MediaResult):
+    """A guide image for a ControlNet model.
+
+    Attributes:
+        input_image_uuid: The UUID of the picture it was made from.
+    """
+
+    kind: ClassVar[str] = "guideImage"
+
+    input_image_uuid: str | None = None
+
+    guide_image_uuid = _SameAs("uuid")
+    guide_image_url = _SameAs("url")
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Detection(Part):
+    """Where something was found, in pixels from the top left.
+
+    Attributes:
+        x_min: Its left edge.
+        y_min: Its top edge.
+        x_max: Its right edge.
+        y_max: Its bottom edge.
+    """
+
+    x_min: float | None = None
+    y_min: float | None = None
+    x_max: float | None = None
+    y_max: float | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class MaskImage(MediaResult):
+    """A mask of what was found in a picture.
+
+    Attributes:
+        detections: Where something was found.
+        input_image_uuid: The UUID of the picture.
+    """
+
+    kind: ClassVar[str] = "maskImage"
+
+    detections: Sequence[Detection] = ()
+    input_image_uuid: str | None = None
+
+    mask_image_uuid = _SameAs("uuid")
+    mask_image_url = _SameAs("url")
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Model3D(MediaResult):
+    """A 3D model: one file or several.
+
+    `uuid`, `url`, `read()` and `iter_bytes()` are those of the first file.
+
+    Attributes:
+        outputs: The outputs of the model, as they came.
+    """
+
+    kind: ClassVar[str] = "model"
+
+    outputs: Mapping[str, Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if files := self.files:
+            self._fill("uuid", files[0].uuid)
+            self._fill("url", files[0].url)
 
     @property
-    def image_url(self) -> str | None:
-        """The same as `url`."""
-        return self.url
+    def files(self) -> Sequence[MediaResult]:
+        """Each file, which has a URL and can be saved by itself."""
+        from runware._engine.codec import structure
+
+        return tuple(structure(file, MediaResult) for file in wire_objects((self.outputs or {}).get("files")))
+
+    def save(self, where: str | os.PathLike[str] = ".", *, overwrite: bool = False, timeout: float = 60.0) -> Path:
+        """Save the model and return its path: that of the file, or of the directory when it has several files.
+
+        Args:
+            where: A directory (it is made when it is missing; files are named after their UUIDs), or the path of
+                the file. For several files it is always a directory.
+            overwrite: Replace files that are there already.
+            timeout: Seconds that connecting, and each wait for more bytes, may take.
+
+        Raises:
+            FileExistsError: A file is there already and *overwrite* is false.
+            DownloadError: There is no media, its address has expired, or the network failed.
+        """
+        files = self.files
+        if len(files) < 2:
+            return super().save(where, overwrite=overwrite, timeout=timeout)
+        Path(where).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            file.save(where, overwrite=overwrite, timeout=timeout)
+        return Path(where)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Usage(Part):
+    """How many tokens a text took.
+
+    Attributes:
+        prompt_tokens: Those of what was sent; `input_tokens` is the same.
+        completion_tokens: Those of the answer; `output_tokens` is the same.
+        total_tokens: All of them.
+        thinking_tokens: Those of what the model thought.
+        input_tokens: Another name the wire has for *prompt_tokens*.
+        output_tokens: Another name the wire has for *completion_tokens*.
+        cost_breakdown: What each kind cost, as it came.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    thinking_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_breakdown: Mapping[str, Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for one, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
+            value = getattr(self, one) if getattr(self, other) is None else getattr(self, other)
+            for name in (one, other):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, value)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Text(Result):
+    """A text. `str()` of it is the text itself.
+
+    Attributes:
+        text: The text; `None` when the answer is in *structured_data* alone.
+        finish_reason: Why it ended: `"stop"`, `"length"`, `"content_filter"`, `"tool_calls"`, or another word.
+        usage: How many tokens it took, if `include_usage` was asked for.
+        reasoning_content: What the model thought, where it tells.
+        thought_signature: The signature of the thoughts, to be handed back with the next message.
+        structured_data: The answer as an object, such as `ageGroup` and `confidence` of a caption, as it came.
+        seed: The seed it was made with.
+    """
+
+    text: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    reasoning_content: str | None = None
+    thought_signature: str | None = None
+    structured_data: Any = None
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        return self.text or ""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class StoredMedia(MediaResult):
+    """Media that the server keeps, or has deleted. Its `uuid`, or it itself, can be the input of a task.
+
+    Attributes:
+        operation: What was done: `"upload"` or `"delete"`; `None` for `image_upload`.
+    """
+
+    kind: ClassVar[str] = "image"  # the older task says imageUUID, the newer one mediaUUID
+
+    operation: str | None = None
 
 
 class Results(list[T]):
@@ -185,7 +429,7 @@ class Results(list[T]):
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        os.makedirs(where, exist_ok=True)
+        Path(where).mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=8) as pool:
             saved = [
                 pool.submit(item.save, where, overwrite=overwrite, timeout=timeout)
@@ -208,8 +452,36 @@ class Partial(Results[T], Generic[T]):
     completed: int
     total: int
 
-    def __init__(self, new: Iterable[T], *, all: Sequence[T], total: int) -> None:
+    def __init__(self, new: Iterable[T], *, all: Sequence[T], total: int) -> None:  # noqa: A002 - it is the attribute
         super().__init__(new)
         self.all = all
         self.completed = len(all)
         self.total = total
+
+
+_BY_EXTENSION: dict[str, type[Result]] = {
+    extension: cls
+    for cls, extensions in {
+        Image: ".jpg .jpeg .png .webp .gif .avif .svg",
+        Video: ".mp4 .webm .mov",
+        Audio: ".mp3 .wav .flac .ogg",
+    }.items()
+    for extension in extensions.split()
+}
+
+
+def class_by_name(item: Mapping[str, Any], otherwise: type[Result]) -> type[Result]:
+    """Tell a picture, a video and a sound apart by the names in a wire item, or by its address."""
+    for cls in (otherwise, Image, Video, Audio):
+        if cls.kind and any(item.get(cls.kind + name) is not None for name in ("UUID", "URL", "Base64Data", "DataURI")):
+            return cls
+    return _BY_EXTENSION.get(_extension(str(item.get("mediaURL"))), otherwise)
+
+
+def _extension(url: str) -> str:
+    return PurePosixPath(url.partition("?")[0]).suffix[:8].lower()
+
+
+def wire_objects(value: object) -> list[dict[str, Any]]:
+    """Give the objects of a list, or the one object that stands for a list of one."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]

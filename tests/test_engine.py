@@ -234,7 +234,9 @@ class TestProxies:
         ],
         ids=str,
     )
-    def test_the_environment(self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], used: str | None) -> None:
+    def test_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], used: str | None
+    ) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         options = client_for("wss://ws-api.runware.ai/v1")._core.options

@@ -152,7 +152,9 @@ class TestEveryFace:
     def test_task_objects_and_wire_objects(self, rw: Runware, server: LocalServer, face: Face) -> None:
         task = runware.ImageInference(**PICTURE)
         assert len(face(rw, "run", task=task)) == 1
-        (raw,) = face(rw, "run", task={"taskType": "imageInference", "positivePrompt": "a kite", "width": 512, "height": 512})
+        (raw,) = face(
+            rw, "run", task={"taskType": "imageInference", "positivePrompt": "a kite", "width": 512, "height": 512}
+        )
         assert raw.raw["imageURL"]
 
     def test_no_task_at_all(self, rw: Runware, face: Face) -> None:
@@ -259,7 +261,8 @@ class TestJobs:
             with server.hold():
                 task = asyncio.create_task(rw.aio.image_inference(**PICTURE))
                 await asyncio.to_thread(
-                    server.ledger.wait_for, lambda ledger: any(t["taskType"] == "imageInference" for t in ledger.received)
+                    server.ledger.wait_for,
+                    lambda ledger: any(t["taskType"] == "imageInference" for t in ledger.received),
                 )
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -393,9 +396,7 @@ class TestLifeCycle:
         assert [asyncio.run(main()) for _ in range(50)] == [1] * 50
         assert server.ledger.connections == 1
 
-    def test_a_blocking_call_in_a_loop_works_and_warns_once(
-        self, rw: Runware, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_blocking_call_in_a_loop_works_and_warns_once(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(runware.client, "_warned", False)
 
         async def main() -> int:

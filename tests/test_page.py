@@ -87,9 +87,7 @@ def test_concurrent_images(rw: Runware, face: Face) -> None:
 
         results = asyncio.run(main())
     elif face.name == "job":
-        jobs = [
-            rw.submit.request_images(positive_prompt=p, number_results=3, width=1024, height=1024) for p in prompts
-        ]
+        jobs = [rw.submit.request_images(positive_prompt=p, number_results=3, width=1024, height=1024) for p in prompts]
         results = [job.result() for job in jobs]
     else:
         results = [rw.request_images(positive_prompt=p, number_results=3, width=1024, height=1024) for p in prompts]

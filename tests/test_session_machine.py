@@ -67,7 +67,7 @@ class Schedules(RuleBasedStateMachine):
         limit=st.sampled_from([None, None, 1, 3]),
     )
     def start(self, seed: int, reconnect: bool, limit: int | None) -> None:
-        self.rng = random.Random(seed)
+        self.rng = random.Random(f"not the seed of the session: {seed}")
         self.desk = Desk(seed=seed, reconnect=reconnect, max_in_flight=limit, dial_attempts=2)
         self.server = Server()
         self.known: list[Call] = []
@@ -80,12 +80,12 @@ class Schedules(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ callers
 
-    @rule(target=calls, expected=st.integers(1, 3), timeout=st.sampled_from([1.0, 20.0, 300.0]), retry=st.integers(0, 2))
+    @rule(
+        target=calls, expected=st.integers(1, 3), timeout=st.sampled_from([1.0, 20.0, 300.0]), retry=st.integers(0, 2)
+    )
     def submit(self, expected: int, timeout: float, retry: int) -> Call:
         uuid = new_uuid(self.rng)
-        call = self.desk.submit(
-            uuid, expected=expected, timeout=timeout, retry=retry, body={"numberResults": expected}
-        )
+        call = self.desk.submit(uuid, expected=expected, timeout=timeout, retry=retry, body={"numberResults": expected})
         self.known.append(call)
         return call
 
@@ -218,8 +218,17 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(
         message=st.sampled_from(
-            [b"garbage", b"{}", b"[]", b'{"data":[]}', b'{"data":null}', b'{"data":["x"]}', b'{"errors":[{}]}',
-             b'{"data":[{"taskType":"ping","pong":true}]}', b'{"error":"odd"}']
+            [
+                b"garbage",
+                b"{}",
+                b"[]",
+                b'{"data":[]}',
+                b'{"data":null}',
+                b'{"data":["x"]}',
+                b'{"errors":[{}]}',
+                b'{"data":[{"taskType":"ping","pong":true}]}',
+                b'{"error":"odd"}',
+            ]
         )
     )
     def noise(self, message: bytes) -> None:

@@ -20,7 +20,8 @@ PROJECT = ROOT.parent
 ROWS = [
     {"runware"},
     {"runware.client"},
-    {"runware.operations"},
+    {"runware.core", "runware.bulk", "runware.operations"},
+    {"runware.progress"},
     {"runware.jobs", "runware.tasks"},
     {"runware.answers", "runware.results", "runware.media", "runware.options"},
     {"runware.errors", "runware._engine", "runware._version"},

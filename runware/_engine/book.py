@@ -49,6 +49,7 @@ class Book:
         self._stale = 0
         self._numbers = itertools.count(1)
         self._in_flight = 0
+        self._looks: dict[str, list[Call]] = {}  # questions of callers, by the task they are about
         self._last_failure: ConnectionFailedError | None = None
 
     def take_effects(self) -> list[Effect]:
@@ -63,6 +64,8 @@ class Book:
         call.started = now
         call.deadline = now + call.timeout
         call.turn = next(self._numbers)
+        if call.completion is Completion.ANSWER:
+            call.key = f"{call.uuid}:{call.turn}"
         error: RunwareError
         if self.state is State.CLOSED:
             error = ClientClosedError("The client is closed.")
@@ -79,6 +82,8 @@ class Book:
             )
         else:
             self.calls[call.key] = call
+            if call.completion is Completion.ANSWER:
+                self._looks.setdefault(call.uuid, []).append(call)
             heapq.heappush(self._timers, (call.deadline, call.turn, _DEADLINE, call))
             self._queue.append(call)
             return True
@@ -107,11 +112,18 @@ class Book:
             if call.completion is Completion.CONNECTION:
                 self._end(call, now)
                 continue
-            call.state = CallState.SENT
-            call.sends += 1
             call.epoch = self.epoch
             self._in_flight += 1
+            if call.completion is Completion.EXISTING:
+                call.state = CallState.RECOVERING
+                self._ask([call], now)
+                continue
+            call.state = CallState.SENT
+            call.sends += 1
             self._effects.append(Send(call.text, call))
+
+    def _ask(self, calls: list[Call], now: float) -> None:
+        raise NotImplementedError
 
     # ------------------------------------------------------------------ out
 
@@ -130,6 +142,10 @@ class Book:
         """Take a call out of everything, and drop its payload."""
         if self.calls.get(call.key) is call:
             del self.calls[call.key]
+            if call.completion is Completion.ANSWER:
+                self._looks[call.uuid].remove(call)
+                if not self._looks[call.uuid]:
+                    del self._looks[call.uuid]
         self._land(call)
         call.state = CallState.DONE
         call.forget()

@@ -28,6 +28,10 @@ class CallbackThread:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    def abandon(self) -> None:
+        """In a child that was forked: the thread is not there, and its lock may stay locked."""
+        self.__init__()  # type: ignore[misc]
+
     def post(self, callback: Callable[[], object]) -> None:
         """Run a callback on the thread, after those that were posted before."""
         with self._lock:

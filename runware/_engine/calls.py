@@ -42,6 +42,10 @@ class Completion(Enum):
     """The server's first word."""
     STATUSES = auto()
     """A sequence of statuses that ends in `ready` or `failed` (modelUpload)."""
+    ANSWER = auto()
+    """The one answer to a question about another task, whatever it holds."""
+    EXISTING = auto()
+    """All that the server has of a task that was submitted before, once nothing of it runs any more."""
     CONNECTION = auto()
     """No task at all: that the connection is ready."""
 
@@ -132,8 +136,9 @@ class Call:
         "expected",
         "items",
         "job",
-        "known",
         "key",
+        "known",
+        "news",
         "policy",
         "progress",
         "question",
@@ -162,10 +167,9 @@ class Call:
         repeatable: bool = False,
         policy: Any = None,
         job: Any = None,
-        key: str | None = None,
     ) -> None:
         self.uuid = uuid
-        self.key = key or uuid
+        self.key = uuid  # what it is known by; a question about another task has a name of its own
         self.text = text
         self.task_type = task_type
         self.timeout = timeout
@@ -192,6 +196,7 @@ class Call:
         self.troubles = 0  # answers in a row that did not help
         self.progress: float | None = None
         self.known: Counter[str] | None = None
+        self.news: list[Item] | None = None  # statuses that nobody was told of yet
         self.epoch = 0
 
     def __repr__(self) -> str:
@@ -248,6 +253,8 @@ class Call:
             said = meaning(item, self.completion)
             if said is Meaning.RUNNING:
                 self.running = True
+                if self.completion is Completion.STATUSES and item.get("status") is not None:
+                    self.news = [*(self.news or ()), item]
                 progress = item.get("progress")
                 if isinstance(progress, (int, float)):
                     self.progress = float(progress)

@@ -120,18 +120,20 @@ def _reader(cls: type) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, 
         for field in attrs.fields(cls)
         if field.name != "raw"
     }
-    names = {
-        name: override(rename=wire, struct_hook=_PLAIN.get(expected)) for name, (wire, expected) in fields.items()
-    }
+    names = {name: override(rename=wire, struct_hook=_PLAIN.get(expected)) for name, (wire, expected) in fields.items()}
     fast: Callable[[Any, Any], Any] = make_dict_structure_fn(
-        cls, _reading, _cattrs_detailed_validation=False, raw=override(omit=True), **names  # type: ignore[arg-type]
+        cls,
+        _reading,
+        _cattrs_detailed_validation=False,
+        raw=override(omit=True),
+        **names,  # type: ignore[arg-type]
     )
     return fast, fields
 
 
 def structure(item: Item, cls: type[T]) -> T:
     """Make a result object from a wire item. It never fails: what does not fit is `None`, and stays in `raw`."""
-    fast, fields = _reader(cast(Any, cls))
+    fast, fields = _reader(cast("Any", cls))
     try:
         result = fast(item, cls)
     except Exception:
@@ -145,7 +147,7 @@ def structure(item: Item, cls: type[T]) -> T:
                     log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
         result = cls(**fitting)
     object.__setattr__(result, "raw", item)
-    return cast(T, result)
+    return cast("T", result)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

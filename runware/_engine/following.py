@@ -110,9 +110,17 @@ class Following(Book):
         asked, call.asked = call.asked, False
         call.troubles = 0
         followed = call.state is not CallState.SENT
-        new = call.add(items, self.epoch, cumulative=asked or followed)
+        new = (
+            call.add(items, self.epoch, cumulative=asked or followed) if call.completion is not Completion.ANSWER else 0
+        )
         if len(call.items) >= call.expected and not call.errors:
             self._end(call, now)
+        elif call.completion is Completion.ANSWER:
+            call.items = items
+            self._end(call, now)
+        elif call.completion is Completion.EXISTING and not call.running and (call.items or call.errors):
+            call.expected = len(call.items) + len(call.errors)
+            self._finish(call, now)
         elif call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
             call.items = call.items or items[:1]
             self._end(call, now)
@@ -187,6 +195,8 @@ class Following(Book):
         elif call.question is Question.RESPONSE:
             call.question = Question.DETAILS
             self._ask([call], now)
+        elif call.completion is Completion.EXISTING:
+            self._fail(call, error, now)
         elif call.conflicted:
             call.question = Question.RESPONSE
             self._step_at(call, now + next_delay(now - call.started, self._rng))
@@ -227,6 +237,14 @@ class Following(Book):
 
     def _answered_nothing(self, now: float) -> None:
         """An empty answer names nobody. It is taken for the oldest question's, which only leads to the next one."""
+        looks = [call for group in self._looks.values() for call in group if call.state is CallState.SENT]
+        if looks:
+            look = min(looks, key=lambda call: call.turn)
+            if look.task_type == Question.RESPONSE.value:
+                self._end(look, now)
+            else:
+                self._end(look, now, NotFoundError("The server does not know the task.", code="taskNotFound"))
+            return
         asked = [call for call in self.calls.values() if call.asked]
         if not asked:
             return
@@ -244,9 +262,7 @@ class Following(Book):
         wait = None
         retries: Retries | None = call.policy
         if retries is not None and isinstance(error, TaskError) and call.can_try_again:
-            wait = retries.wait_before_next(
-                error, attempt=call.attempt, started=call.started, now=now, rng=self._rng
-            )
+            wait = retries.wait_before_next(error, attempt=call.attempt, started=call.started, now=now, rng=self._rng)
         if wait is not None and now + wait < call.deadline:
             self._try_again(call, error, now, wait)
             return

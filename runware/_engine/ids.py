@@ -20,7 +20,9 @@ if hasattr(os, "register_at_fork"):
 def new_uuid(rng: random.Random = _random) -> str:
     """Make a UUID, different in every process and at every call."""
     digits = f"{rng.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
+    return (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
+    )
 
 
 def is_uuid(text: object) -> bool:

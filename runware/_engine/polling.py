@@ -41,4 +41,3 @@ def question_frames(calls: Iterable[Call]) -> Iterator[bytes]:
     tasks = [{"taskType": call.question.value, "taskUUID": call.uuid} for call in calls]
     for start in range(0, len(tasks), _PER_FRAME):
         yield dumps(tasks[start : start + _PER_FRAME])
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from runware._engine.loading import loading
 from runware.errors import RunwareError
 from runware.options import RetryPolicy
 
@@ -77,7 +78,8 @@ def backoff(failures: int, delay: float, rng: random.Random) -> float:
 
 def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> Any:
     # Imported when a call has failed: it takes as long as the rest of the package together.
-    from tenacity import RetryCallState, Retrying
+    with loading:
+        from tenacity import RetryCallState, Retrying
 
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = attempt

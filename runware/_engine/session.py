@@ -15,7 +15,7 @@ import logging
 import random
 from collections.abc import Collection
 
-from runware._engine.calls import Call, CallState, Item
+from runware._engine.calls import Call, CallState, Completion, Item, Question
 from runware._engine.codec import dumps, read_frame
 from runware._engine.effects import FOREVER, PING, Abort, Close, Open, Send, SessionConfig, State
 from runware._engine.following import Following
@@ -194,7 +194,7 @@ class Session(Following):
         if not items and not errors:
             self._answered_nothing(now)
             return
-        if len(items) == 1 and not errors and items[0].get("taskUUID") in self.calls:
+        if len(items) == 1 and not errors and not self._looks and items[0].get("taskUUID") in self.calls:
             item = items[0]
             call = self.calls[item["taskUUID"]]
             if item.get("taskType") == call.task_type:  # the usual case
@@ -206,23 +206,31 @@ class Session(Following):
             if kind == "authentication":
                 self._authenticated(item, now)
             elif kind != "ping":
-                found = self._call_for(item)
-                if found is None:
+                found = self._calls_for(item)
+                if not found:
                     log.debug("nobody waits for %s %s", kind, item.get("taskUUID"))
-                elif kind == "getTaskDetails" and found.task_type != kind:
-                    self._details_received(found, item, now)
-                else:
-                    touched.setdefault(found, []).append(item)
+                for one in found:
+                    if kind == "getTaskDetails" and one.completion is not Completion.ANSWER:
+                        self._details_received(one, item, now)
+                    else:
+                        touched.setdefault(one, []).append(item)
         for call, mine in touched.items():
             self._items_received(call, mine, now)
         for raw in errors:
             self._error_received(raw, now)
 
-    def _call_for(self, raw: Item) -> Call | None:
+    def _calls_for(self, raw: Item) -> list[Call]:
+        """Tell whom an item or an error is for: the call it names, and those who asked about that task."""
         uuid = raw.get("taskUUID")
         if not isinstance(uuid, str):
-            return None
-        return self.calls.get(uuid) or self.calls.get(f"{uuid}:{raw.get('taskType')}")
+            return []
+        call, kind = self.calls.get(uuid), raw.get("taskType")
+        found = [] if call is None else [call]
+        if uuid in self._looks:
+            # An answer to getResponse has the task's own type; one to getTaskDetails has its own.
+            details = kind == Question.DETAILS.value
+            found += [look for look in self._looks[uuid] if (look.task_type == Question.DETAILS.value) is details]
+        return found
 
     def _authenticated(self, item: Item, now: float) -> None:
         if self.state is not State.AUTHENTICATING:
@@ -237,11 +245,12 @@ class Session(Following):
         self._pump(now)
 
     def _error_received(self, raw: Item, now: float) -> None:
-        call = self._call_for(raw)
+        calls = self._calls_for(raw)
         error = error_from_wire(raw)
-        if call is not None:
-            if call.state is not CallState.QUEUED:
-                self._task_failed(call, error, raw, now)
+        if calls:
+            for call in calls:
+                if call.state is not CallState.QUEUED:
+                    self._task_failed(call, copy.copy(error), raw, now)
         elif self.state is State.AUTHENTICATING and raw.get("taskUUID") is None:
             self._authentication_failed(error, now)
         else:

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import websocket
 
+from runware._engine.loading import loading
 from runware._version import __version__
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options, is_loopback
@@ -223,7 +224,8 @@ def _proxy_for(options: Options, host: str, port: int) -> SplitResult | None:
     found = options.environment.get("HTTPS_PROXY") or options.environment.get("ALL_PROXY")
     if not found or is_loopback(host):
         return None
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+    with loading:
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
     no_proxy = options.environment.get("NO_PROXY", "")
     if no_proxy and proxy_bypass_environment(f"{host}:{port}", {"no": no_proxy}):
@@ -237,8 +239,9 @@ def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) ->
         return _socks(proxy, host, port, stages)
     if proxy.scheme != "http":
         raise PermanentFailure(
-            ConfigurationError(f"A proxy with {proxy.scheme}:// is not supported; use http:// or socks5h://.",
-                               parameter="proxy")
+            ConfigurationError(
+                f"A proxy with {proxy.scheme}:// is not supported; use http:// or socks5h://.", parameter="proxy"
+            )
         )
     sock = _tcp(proxy_host, proxy_port, stages)
     stages.enter("proxy", f"{proxy_host}:{proxy_port}")
@@ -277,8 +280,9 @@ def _read_head(sock: socket.socket) -> bytes:
 def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> socket.socket:
     stages.enter("proxy", f"{proxy.hostname}:{proxy.port or 1080}")
     try:
-        from python_socks import ProxyType
-        from python_socks.sync import Proxy
+        with loading:
+            from python_socks import ProxyType
+            from python_socks.sync import Proxy
     except ImportError as error:
         raise PermanentFailure(
             ConfigurationError("A SOCKS proxy needs an extra: pip install 'runware-client[socks]'.", parameter="proxy")

@@ -153,6 +153,25 @@ class Engine:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
+    def abandon(self) -> list[Call]:
+        """In a child that was forked: let go of the parent's connection without touching it, and give its calls.
+
+        The I/O thread was not forked, and whatever lock it held stays locked, so nothing here takes one.
+        """
+        self._stopped = True
+        self._lock = threading.Lock()
+        self._asleep = False
+        waiting = [args[0] for _, args in self._inbox if args and isinstance(args[0], Call)]
+        calls = [*self._session.calls.values(), *(call for call in waiting if call.key not in self._session.calls)]
+        self._inbox.clear()
+        self._thread = None
+        # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
+        for resource in (self._selector, *(self._bell or ()), self._connection and self._connection.sock):
+            if resource is not None:
+                resource.close()
+        self._selector = self._bell = self._connection = None
+        return calls
+
     def _post(self, fact: Callable[..., None], *args: Any) -> None:
         self._inbox.append((fact, args))
         self._wake()
@@ -279,6 +298,9 @@ class Engine:
             return
         assert self._selector is not None
         self._selector.unregister(connection.sock)
+        with suppress(OSError):
+            # A child that was forked meanwhile may hold the socket too; closing alone would not end the connection.
+            connection.sock.shutdown(socket.SHUT_RDWR)
         connection.sock.close()
         unsent = {token for token in connection.writer.unwritten() if isinstance(token, Call)}
         self._session.connection_lost(connection.epoch, reason, unsent, clock())

@@ -1,1 +1,148 @@
-"""Request classes: what can be asked of the server, one class an operation."""
+"""Request classes: what can be asked of the server, one class an operation.
+
+A module is loaded when the first of its classes is used: all of them would take a third of the time that
+`import runware` may take, and most programs use one or two.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runware.tasks.audio import AudioInference, AudioSettings, Speech
+    from runware.tasks.editing import (
+        Caption,
+        ControlNetPreprocess,
+        EditingInputs,
+        ImageMasking,
+        RemoveBackground,
+        RemoveBackgroundSettings,
+        Upscale,
+        Vectorize,
+    )
+    from runware.tasks.image import (
+        AcceleratorOptions,
+        AcePlusPlus,
+        AdvancedFeatures,
+        ControlNet,
+        Embedding,
+        FluxKontext,
+        ImageInference,
+        ImageInputs,
+        InstantID,
+        IPAdapter,
+        Lora,
+        Lycoris,
+        Outpaint,
+        PhotoMaker,
+        PhotoMakerSettings,
+        PuLID,
+        Refiner,
+        Region,
+        RegionalPrompting,
+        Ultralytics,
+        Watermark,
+    )
+    from runware.tasks.inference import Safety
+    from runware.tasks.platform import (
+        AccountManagement,
+        GetResponse,
+        GetTaskDetails,
+        ImageUpload,
+        ImportModel,
+        MediaStorage,
+        ModelSearch,
+        ModelUpload,
+        Training,
+        TrainingInputs,
+    )
+    from runware.tasks.text import Message, PromptEnhance, TextInference, TextInputs
+    from runware.tasks.three_d import ThreeDInference, ThreeDInputs
+    from runware.tasks.video import FrameImage, VideoInference, VideoInputs
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return found
+
+
+_MODULES = {
+    name: module
+    for module, names in {
+        "audio": "AudioInference AudioSettings Speech",
+        "editing": (
+            "Caption ControlNetPreprocess EditingInputs ImageMasking RemoveBackground RemoveBackgroundSettings"
+            " Upscale Vectorize"
+        ),
+        "image": (
+            "AcceleratorOptions AcePlusPlus AdvancedFeatures ControlNet Embedding FluxKontext IPAdapter"
+            " ImageInference ImageInputs InstantID Lora Lycoris Outpaint PhotoMaker PhotoMakerSettings PuLID Refiner"
+            " Region RegionalPrompting Ultralytics Watermark"
+        ),
+        "inference": "Safety",
+        "platform": (
+            "AccountManagement GetResponse GetTaskDetails ImageUpload ImportModel MediaStorage ModelSearch ModelUpload"
+            " Training TrainingInputs"
+        ),
+        "text": "Message PromptEnhance TextInference TextInputs",
+        "three_d": "ThreeDInference ThreeDInputs",
+        "video": "FrameImage VideoInference VideoInputs",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = [
+    "AcceleratorOptions",
+    "AccountManagement",
+    "AcePlusPlus",
+    "AdvancedFeatures",
+    "AudioInference",
+    "AudioSettings",
+    "Caption",
+    "ControlNet",
+    "ControlNetPreprocess",
+    "EditingInputs",
+    "Embedding",
+    "FluxKontext",
+    "FrameImage",
+    "GetResponse",
+    "GetTaskDetails",
+    "IPAdapter",
+    "ImageInference",
+    "ImageInputs",
+    "ImageMasking",
+    "ImageUpload",
+    "ImportModel",
+    "InstantID",
+    "Lora",
+    "Lycoris",
+    "MediaStorage",
+    "Message",
+    "ModelSearch",
+    "ModelUpload",
+    "Outpaint",
+    "PhotoMaker",
+    "PhotoMakerSettings",
+    "PromptEnhance",
+    "PuLID",
+    "Refiner",
+    "Region",
+    "RegionalPrompting",
+    "RemoveBackground",
+    "RemoveBackgroundSettings",
+    "Safety",
+    "Speech",
+    "TextInference",
+    "TextInputs",
+    "ThreeDInference",
+    "ThreeDInputs",
+    "Training",
+    "TrainingInputs",
+    "Ultralytics",
+    "Upscale",
+    "Vectorize",
+    "VideoInference",
+    "VideoInputs",
+    "Watermark",
+]

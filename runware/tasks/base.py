@@ -17,20 +17,19 @@ from runware.media import ReadableFile, encode_media, holds_payload
 from runware.options import RetryPolicy, seconds
 from runware.results import Partial, Result, Results
 
-__all__ = ["Checked", "DeliveryMethod", "Inference", "OutputType", "RawTask", "Safety", "Task", "as_task", "to_wire"]
+__all__ = ["Checked", "RawTask", "Task", "as_task", "to_wire"]
 
 R_co = TypeVar("R_co", covariant=True)
 
-OutputType = Literal["URL", "base64Data", "dataURI"]
-DeliveryMethod = Literal["sync", "async"]
-
-SETTINGS = frozenset(("retry", "timeout", "task_uuid", "on_partial", "extra", "skip_response", "task_type"))
+SETTINGS = frozenset(
+    ("retry", "timeout", "task_uuid", "on_partial", "extra", "skip_response", "return_partial", "progress", "task_type")
+)
 """Fields that steer the call and do not go on the wire."""
 
 _ATOMS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
 
 
-def _fits(value: object, expected: Any) -> bool:
+def _fits(value: object, expected: Any) -> bool:  # noqa: PLR0911 - a table of kinds
     """Tell whether a value may stand where the annotation is *expected*."""
     origin = get_origin(expected)
     if expected is Any:
@@ -95,7 +94,7 @@ class Checked:
     """A part of a request. Its values are checked against their annotations when it is made."""
 
     def __attrs_post_init__(self) -> None:
-        for name, expected, needed in _annotated(cast(Any, type(self))):
+        for name, expected, needed in _annotated(cast("Any", type(self))):
             value = getattr(self, name)
             if value is None:
                 if needed:
@@ -121,29 +120,13 @@ class Checked:
 
     @classmethod
     def _reject(cls, name: str, what: str) -> None:
+        kind = getattr(cls, "task_type", None)
         raise ValidationError(
             f"{cls.__name__}: {name} {what}.",
             code="invalidParameter",
             parameter=name,
-            task_type=getattr(cls, "task_type", None),
+            task_type=kind if isinstance(kind, str) else None,
         )
-
-
-@attrs.frozen(kw_only=True, repr=False, eq=False)
-class Safety(Checked):
-    """The safety check of a task.
-
-    Args:
-        check_content: Whether the results are checked; `True` is the same as `mode="fast"`.
-        mode: How thoroughly; it wins over *check_content*.
-        tolerance: How much is tolerated, where the model has such a setting.
-        check_inputs: Whether the inputs are checked as well.
-    """
-
-    check_content: bool | None = None
-    mode: Literal["none", "fast", "full"] | None = None
-    tolerance: Any = None
-    check_inputs: bool | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)
@@ -160,6 +143,11 @@ class Task(Checked, Generic[R_co]):
             the error if the call fails; `results.all` has every result so far. It runs in the caller's thread for
             a blocking call, in the caller's event loop for asyncio, and on the client's callback thread for
             `submit`. What it raises is logged.
+        skip_response: Return after the server's first word, without waiting for results.
+        return_partial: When some results came and the rest failed, return those instead of raising; `.errors` of the
+            answer tells why the others are missing.
+        progress: `True` shows a progress bar (extra `progress`); a function is called with a `Progress` at each
+            change, on a thread of its own.
         extra: Further parameters by their names on the wire, which are sent unchanged.
         include_cost: Whether each result tells its cost. `None` means the client's `include_cost`.
     """
@@ -173,11 +161,20 @@ class Task(Checked, Generic[R_co]):
     """Whether it always takes long, so that it is acknowledged and polled for."""
     repeatable: ClassVar[bool] = False
     """Whether it only reads, so that sending it twice does no harm."""
+    statuses: ClassVar[bool] = False
+    """Whether it is answered by a sequence of statuses, of which `ready` and `failed` are the last."""
+    inspects: ClassVar[bool] = False
+    """Whether it asks about another task, whose UUID it bears."""
+    always: ClassVar[tuple[str, ...]] = ()
+    """Fields that go on the wire even when they have their default."""
 
     retry: int | RetryPolicy | None = None
     timeout: float | None = None
     task_uuid: str | None = None
     on_partial: Callable[[Partial[Any], RunwareError | None], object] | None = attrs.field(default=None, repr=False)
+    skip_response: bool = False
+    return_partial: bool = False
+    progress: bool | Callable[[Any], object] = attrs.field(default=False, repr=False)
     extra: Mapping[str, Any] | None = None
     include_cost: bool | None = None
 
@@ -205,7 +202,7 @@ class Task(Checked, Generic[R_co]):
     @property
     def takes_long(self) -> bool:
         """Whether the client's `long_timeout` applies."""
-        return self.polled
+        return self.polled or self.statuses
 
     def holds_payload(self) -> bool:
         """Tell whether encoding it reads files or copies large data, and so belongs off an event loop."""
@@ -214,7 +211,11 @@ class Task(Checked, Generic[R_co]):
     @property
     def acknowledgement_only(self) -> bool:
         """Whether the server's first word ends the call."""
-        return False
+        return self.skip_response
+
+    def result_for(self, item: Mapping[str, Any]) -> type[Result]:  # noqa: ARG002 - some classes look at it
+        """Tell which class an item of the answer becomes."""
+        return self.result_class
 
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID.
@@ -226,58 +227,7 @@ class Task(Checked, Generic[R_co]):
 
     def assemble(self, results: Results[Any]) -> R_co:
         """Make the answer of the call from its results."""
-        return cast(R_co, results if self.many else results[0])
-
-
-@attrs.frozen(kw_only=True, repr=False, eq=False)
-class Inference(Task[R_co]):
-    """The fields that tasks which make something have in common.
-
-    Args:
-        number_results: How many results to make; the default is 1.
-        output_type: How results come: as a `"URL"` (the default), in base64, or as a data URI.
-        output_quality: Quality of compressed formats, 20–99; the server's default is 95.
-        upload_endpoint: An address to which the server sends each result with HTTP PUT.
-        webhook_url: An address to which the server sends each result with HTTP POST; the call then returns after
-            the acknowledgement.
-        delivery_method: `"sync"` pushes results, `"async"` acknowledges and lets us ask for them, which happens
-            without your doing. The default is the model's.
-        skip_response: Return after the server's first word, without waiting for results.
-        ttl: Seconds for which a result's URL is valid, 60 or more; the server's default is used without it.
-        safety: The safety check.
-        routing: How a provider is chosen, as the wire has it.
-    """
-
-    number_results: int | None = None
-    output_type: OutputType | None = None
-    output_quality: int | None = None
-    upload_endpoint: str | None = None
-    webhook_url: str | None = None
-    delivery_method: DeliveryMethod | None = None
-    skip_response: bool = False
-    ttl: int | None = None
-    safety: Safety | Mapping[str, Any] | None = None
-    routing: Mapping[str, Any] | None = None
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        if self.number_results is not None and self.number_results < 1:
-            self._reject("number_results", f"must be 1 or more, not {self.number_results}")
-
-    @property
-    def expected(self) -> int:
-        """How many results complete it."""
-        return self.number_results or 1
-
-    @property
-    def takes_long(self) -> bool:
-        """Whether the client's `long_timeout` applies."""
-        return self.polled or self.delivery_method == "async"
-
-    @property
-    def acknowledgement_only(self) -> bool:
-        """Whether the server's first word ends the call."""
-        return self.skip_response or self.webhook_url is not None
+        return cast("R_co", results if self.many else results[0])
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)
@@ -311,6 +261,12 @@ class RawTask(Task[Results[Result]]):
     def takes_long(self) -> bool:
         """Whether the client's `long_timeout` applies."""
         return self.body.get("deliveryMethod") == "async"
+
+    def result_for(self, item: Mapping[str, Any]) -> type[Result]:
+        """Tell which class an item of the answer becomes."""
+        from runware.answers import class_for
+
+        return class_for(item)
 
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID."""
@@ -360,8 +316,12 @@ def to_wire(task: Task[Any]) -> dict[str, Any]:
     Raises:
         ValidationError: A medium cannot be read; `parameter` tells which.
     """
+    from runware._engine.codec import wire_name
+
     try:
         wire: dict[str, Any] = _converter().unstructure(task)
+        for name in task.always:
+            wire.setdefault(wire_name(name), getattr(task, name))
         if task.extra:
             wire.update(_converter().unstructure(dict(task.extra)))
     except ValidationError as error:
@@ -380,17 +340,15 @@ def to_wire(task: Task[Any]) -> dict[str, Any]:
 def _find_unusable(value: Any, path: str = "") -> str | None:
     """Find the field whose medium cannot be sent."""
     children: list[tuple[str, object]] = []
-    if isinstance(value, (str, Result)) or value is None or callable(value):
+    if isinstance(value, (str, bool, int, float)) or value is None or callable(value):
         return None
-    if attrs.has(type(value)):
+    if attrs.has(type(value)) and not isinstance(value, Result):
         names = (field.name for field in attrs.fields(type(value)) if field.name != "extra")
         children = [(f"{path}.{name}" if path else name, getattr(value, name)) for name in names]
     elif isinstance(value, (list, tuple)):
         children = [(f"{path}[{number}]", one) for number, one in enumerate(value)]
     elif isinstance(value, Mapping):
         children = [(f"{path}.{name}" if path else str(name), one) for name, one in value.items()]
-    elif isinstance(value, (bool, int, float)):
-        return None
     else:
         try:
             encode_media(value)

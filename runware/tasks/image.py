@@ -1,19 +1,21 @@
 """Making pictures from text and pictures (protocol reference, section 4.5)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
 from runware.media import Media
 from runware.results import Image, Results
-from runware.tasks.base import Checked, Inference
+from runware.tasks.base import Checked
+from runware.tasks.inference import Generation
 
 __all__ = [
     "AcceleratorOptions",
     "AcePlusPlus",
     "AdvancedFeatures",
     "ControlNet",
+    "Diffusion",
     "Embedding",
     "FluxKontext",
     "IPAdapter",
@@ -24,6 +26,7 @@ __all__ = [
     "Lora",
     "Lycoris",
     "Outpaint",
+    "PhotoMaker",
     "PhotoMakerSettings",
     "PuLID",
     "Refiner",
@@ -32,6 +35,8 @@ __all__ = [
     "Ultralytics",
     "Watermark",
 ]
+
+R_co = TypeVar("R_co", covariant=True)
 
 ImageFormat = Literal["JPG", "PNG", "WEBP"]
 Acceleration = Literal["none", "low", "medium", "high"]
@@ -409,8 +414,8 @@ class ImageInputs(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)
-class ImageInference(Inference[Results[Image]]):
-    """Make pictures.
+class Diffusion(Generation[R_co]):
+    """A task that makes pictures from a prompt.
 
     Args:
         positive_prompt: What to show, 2–3000 characters; `"__BLANK__"` means no prompt.
@@ -423,8 +428,31 @@ class ImageInference(Inference[Results[Image]]):
         scheduler: The scheduler's name; the default is the model's.
         seed: The seed, 1–9223372036854775807; result k has seed plus k. The default is random.
         cfg_scale: How closely the prompt is followed, 0–50; the server's default is 7.
-        true_cfg_scale: The same for FLUX models.
         clip_skip: Layers of the text encoder to skip, 0–2.
+    """
+
+    result_class = Image
+    many: ClassVar[bool] = True
+
+    positive_prompt: str
+    model: str | None = None
+    width: int | None = None
+    height: int | None = None
+    negative_prompt: str | None = None
+    output_format: ImageFormat | None = None
+    steps: int | None = None
+    scheduler: str | None = None
+    seed: int | None = None
+    cfg_scale: float | None = None
+    clip_skip: int | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class ImageInference(Diffusion[Results[Image]]):
+    """Make pictures.
+
+    Args:
+        true_cfg_scale: How closely the prompt is followed, for FLUX models.
         strength: How much a seed image is changed, 0–1; the server's default is 0.8.
         inputs: The media to start from, in the current form of the wire.
         seed_image: The picture to start from, in the older form.
@@ -434,7 +462,7 @@ class ImageInference(Inference[Results[Image]]):
         outpaint: How far the picture is extended.
         resolution: The size by name, for models that want it so.
         prompt_weighting: The syntax for weights in the prompt.
-        use_prompt_weighting: The older switch for it.
+        use_prompt_weighting: The older switch for weights in the prompt.
         structured_prompt: A prompt in parts, as the model wants it.
         vae: The AIR of a VAE.
         acceleration: How much quality is given for speed; the server's default is `"none"`.
@@ -460,21 +488,7 @@ class ImageInference(Inference[Results[Image]]):
     """
 
     task_type: ClassVar[str] = "imageInference"
-    result_class = Image
-    many: ClassVar[bool] = True
-
-    positive_prompt: str
-    model: str | None = None
-    width: int | None = None
-    height: int | None = None
-    negative_prompt: str | None = None
-    output_format: ImageFormat | None = None
-    steps: int | None = None
-    scheduler: str | None = None
-    seed: int | None = None
-    cfg_scale: float | None = None
     true_cfg_scale: float | None = None
-    clip_skip: int | None = None
     strength: float | None = None
     inputs: ImageInputs | Mapping[str, Any] | None = None
     seed_image: Media | None = None
@@ -506,3 +520,35 @@ class ImageInference(Inference[Results[Image]]):
     provider_settings: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] | None = None
     check_nsfw: bool | None = None
+
+
+PhotoMakerStyle = Literal[
+    "No style",
+    "Cinematic",
+    "Disney Character",
+    "Digital Art",
+    "Photographic",
+    "Fantasy art",
+    "Neonpunk",
+    "Enhance",
+    "Comic book",
+    "Lowpoly",
+    "Line art",
+]
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class PhotoMaker(Diffusion[Results[Image]]):
+    """Make pictures of a person from photographs. The prompt names the person `rwre`; the server adds it if needed.
+
+    Args:
+        input_images: Photographs of the person, 1–4.
+        style: The style; the server's default is `"No style"`.
+        strength: How much the style counts against the likeness, 15–50; the server's default is 15.
+    """
+
+    task_type: ClassVar[str] = "photoMaker"
+
+    input_images: Sequence[Media]
+    style: PhotoMakerStyle | None = None
+    strength: int | None = None

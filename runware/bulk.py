@@ -1,0 +1,226 @@
+"""Many tasks: a window of jobs that is kept full, and drained as results are taken. Memory does not grow with the work."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+import attrs
+
+from runware.errors import RunwareError, ValidationError
+from runware.jobs import Job, deliver
+from runware.tasks.base import Task, as_task
+
+__all__ = ["amap", "map_blocking", "tasks_from"]
+
+_BUFFER = 4
+"""How many times *concurrency* may wait, finished, behind a slow one when the order is kept."""
+
+Outcome = Any
+
+
+def tasks_from(what: Any, inputs: Iterable[Any] | None) -> Iterator[Task[Any] | RunwareError]:
+    """Make the tasks one by one, as they are asked for.
+
+    Args:
+        what: An operation, a request class, or (without *inputs*) an iterable of request objects or wire objects.
+        inputs: For each task its parameters, or only the value of the request's first parameter.
+
+    Raises:
+        TypeError: *what* and *inputs* do not go together.
+    """
+    if inputs is None:
+        if callable(what) or not isinstance(what, Iterable):
+            raise TypeError("map() takes an operation and inputs for it, or an iterable of request objects.")
+        return _each(as_task, what)
+    request: Any = getattr(what, "request", what)
+    if not (isinstance(request, type) and issubclass(request, Task)):
+        raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
+    first = next((field.name for field in attrs.fields(request) if field.default is attrs.NOTHING), None)
+
+    def make(value: Any) -> Task[Any]:
+        if isinstance(value, Task):
+            return value
+        if isinstance(value, Mapping):
+            return request(**value)
+        if first is None:
+            raise ValidationError(
+                f"{request.__name__} needs a dict of parameters for each input, not {type(value).__name__}.",
+                code="invalidParameter",
+                parameter="inputs",
+            )
+        return request(**{first: value})
+
+    return _each(make, inputs)
+
+
+def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[Task[Any] | RunwareError]:
+    for value in values:
+        try:
+            yield make(value)
+        except RunwareError as error:  # one wrong input is that input's outcome, not the end of the others
+            yield error
+
+
+class _Window:
+    """Which tasks run, and which outcome is next. It neither waits nor submits.
+
+    Args:
+        tasks: The tasks to come.
+        concurrency: How many may run at once.
+        ordered: Whether outcomes keep the order of the tasks.
+    """
+
+    def __init__(self, tasks: Iterator[Task[Any] | RunwareError], concurrency: int, *, ordered: bool) -> None:
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise ValueError(f"concurrency must be a whole number, 1 or more, not {concurrency!r}.")
+        self._tasks: Iterator[Task[Any] | RunwareError] | None = tasks
+        self._concurrency = concurrency
+        self._ordered = ordered
+        self._running = 0
+        self._line: deque[Job[Any] | RunwareError] = deque()  # in order: running or finished
+        self._ready: deque[Job[Any] | RunwareError] = deque()  # finished, when the order does not count
+
+    def wanted(self) -> Task[Any] | None:
+        """Give the next task to submit, or `None` when there is no room or no task."""
+        while self._tasks is not None and self._running < self._concurrency:
+            if len(self._line) >= self._concurrency * _BUFFER:
+                return None
+            try:
+                task = next(self._tasks)
+            except StopIteration:
+                self._tasks = None
+                return None
+            if isinstance(task, Task):
+                self._running += 1
+                return task
+            (self._line if self._ordered else self._ready).append(task)
+        return None
+
+    def submitted(self, job: Job[Any] | RunwareError) -> None:
+        """A task runs; or it could not be submitted, and this is why."""
+        if isinstance(job, RunwareError):
+            self._running -= 1
+            (self._line if self._ordered else self._ready).append(job)
+        else:
+            self._line.append(job)
+
+    def finished(self, job: Job[Any]) -> None:
+        """A job is over."""
+        self._running -= 1
+        if not self._ordered:
+            self._line.remove(job)
+            self._ready.append(job)
+
+    def next_outcome(self) -> Job[Any] | RunwareError | None:
+        """Give what is to be handed out next, if it is there already."""
+        if self._ready:
+            return self._ready.popleft()
+        if self._ordered and self._line:
+            head = self._line[0]
+            if isinstance(head, RunwareError) or head.done():
+                return self._line.popleft()
+        return None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something still runs."""
+        return self._running > 0
+
+    def cancel(self) -> None:
+        """Stop: nothing further is submitted, and what runs is cancelled."""
+        self._tasks = None
+        for job in self._line:
+            if isinstance(job, Job):
+                job.cancel()
+
+
+def _outcome(done: Job[Any] | RunwareError, *, return_exceptions: bool) -> Outcome:
+    error = done if isinstance(done, RunwareError) else done.exception(0)
+    if error is None:
+        assert isinstance(done, Job)
+        return done.result(0)
+    if return_exceptions:
+        return error
+    raise error
+
+
+def map_blocking(
+    tasks: Iterator[Task[Any] | RunwareError],
+    submit: Callable[[Task[Any]], Job[Any]],
+    *,
+    concurrency: int,
+    ordered: bool,
+    return_exceptions: bool,
+) -> Iterator[Outcome]:
+    """Yield the outcomes of tasks, a window of which runs at a time."""
+    window = _Window(tasks, concurrency, ordered=ordered)
+    done: SimpleQueue[Job[Any]] = SimpleQueue()
+
+    def run() -> Iterator[Outcome]:
+        try:
+            while True:
+                while (task := window.wanted()) is not None:
+                    try:
+                        job = submit(task)
+                    except RunwareError as error:
+                        window.submitted(error)
+                    else:
+                        window.submitted(job)
+                        Future.add_done_callback(job, done.put)  # type: ignore[arg-type]
+                if (outcome := window.next_outcome()) is not None:
+                    yield _outcome(outcome, return_exceptions=return_exceptions)
+                elif window.waiting:
+                    window.finished(deliver(done))
+                else:
+                    return
+        finally:
+            window.cancel()
+
+    return run()
+
+
+def amap(
+    tasks: Iterator[Task[Any] | RunwareError],
+    submit: Callable[[Task[Any]], Awaitable[Job[Any]]],
+    *,
+    concurrency: int,
+    ordered: bool,
+    return_exceptions: bool,
+) -> AsyncIterator[Outcome]:
+    """The same in an event loop."""
+    window = _Window(tasks, concurrency, ordered=ordered)
+
+    async def run() -> AsyncIterator[Outcome]:
+        import asyncio
+
+        from runware.jobs import call_in
+
+        loop = asyncio.get_running_loop()
+        done: asyncio.Queue[Job[Any]] = asyncio.Queue()
+        try:
+            while True:
+                while (task := window.wanted()) is not None:
+                    try:
+                        job = await submit(task)
+                    except RunwareError as error:
+                        window.submitted(error)
+                    else:
+                        window.submitted(job)
+                        Future.add_done_callback(
+                            job,
+                            lambda job: call_in(loop, lambda: done.put_nowait(job)),  # type: ignore[arg-type]
+                        )
+                if (outcome := window.next_outcome()) is not None:
+                    yield _outcome(outcome, return_exceptions=return_exceptions)
+                elif window.waiting:
+                    window.finished(await done.get())
+                else:
+                    return
+        finally:
+            window.cancel()
+
+    return run()

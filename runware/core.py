@@ -1,0 +1,237 @@
+"""What the faces of one client share: its options, its engine, its callback thread; and one of them a process.
+
+The engine is loaded and started by the first call. A core survives forks: in the child it starts anew.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from runware._engine.callbacks import CallbackThread
+from runware._engine.calls import Call, Completion
+from runware._engine.ids import new_uuid
+from runware._engine.loading import loading
+from runware._engine.retry import Retries
+from runware.errors import ClientClosedError, PayloadTooLargeError
+from runware.jobs import Job, wrong_thread
+from runware.options import Options, seconds
+from runware.results import Results
+from runware.tasks.base import Task
+
+if TYPE_CHECKING:
+    from runware._engine.thread import Engine
+
+__all__ = ["Core", "Dispatch", "shared_core"]
+
+R = TypeVar("R")
+Dispatch = Callable[[Callable[[], object]], object]
+"""Runs a callback where its owner wants it."""
+
+_cores: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+def _start_anew() -> None:
+    for core in list(_cores):
+        core.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+class Core:
+    """What the faces of one client share: its options, its engine, its callback thread."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._closed = False
+        self._callbacks = CallbackThread()
+        self._retries = Retries.of(None, options.max_retries, options.retry_delay)
+        self._pid = os.getpid()
+        _cores.add(self)
+        weakref.finalize(self, self._callbacks.stop)
+
+    # ------------------------------------------------------------------ engine
+
+    def engine(self) -> Engine:
+        """Give the engine; it is made by the first call.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        if self._pid != os.getpid():
+            self.abandon()  # forked in a way that skips the hooks
+        engine = self._engine
+        if engine is not None and not self._closed:
+            return engine
+        with loading:
+            from runware._engine.thread import Engine
+
+        with self._lock:
+            if self._closed:
+                raise ClientClosedError("The client is closed. Make a new one for further calls.")
+            if self._engine is None:
+                self._engine = Engine(self.options)
+                # At interpreter exit too: the thread is told, and not waited for longer than this.
+                weakref.finalize(self, self._engine.close, 0.3)
+            return self._engine
+
+    def abandon(self) -> None:
+        """In a child that was forked: start anew. Jobs that came along end, and the next call connects."""
+        engine, self._engine = self._engine, None
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._callbacks.abandon()
+        if engine is not None:
+            for call in engine.abandon():
+                call.job.abandon()
+
+    @property
+    def started(self) -> bool:
+        """Whether the engine is loaded; loading it takes a fifth of a second, which belongs off an event loop."""
+        return self._engine is not None
+
+    def close(self, timeout: float = 0.5) -> None:
+        """Close for good."""
+        with self._lock:
+            self._closed = True
+            engine = self._engine
+        if engine is not None:
+            engine.close(timeout)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    # ------------------------------------------------------------------ calls
+
+    def submit(self, task: Task[R], dispatch: Dispatch) -> Job[R]:
+        """Encode a task and hand it to the engine.
+
+        Args:
+            task: What to run.
+            dispatch: Runs callbacks where the caller wants them.
+        """
+        engine = self.engine()
+        options = self.options
+        wire = task.wire()
+        if options.include_cost is not None:
+            wire.setdefault("includeCost", options.include_cost)
+        task_uuid = task.task_uuid or new_uuid()
+        text = engine.encode([{"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}])
+        if len(text) > engine.max_message:
+            raise PayloadTooLargeError(
+                f"The task has {len(text):,} bytes, and a message may have {engine.max_message:,}. Store its media "
+                "first, and pass their UUIDs or URLs.",
+                task_type=task.task_type,
+            )
+        call = Call(
+            uuid=task_uuid,
+            text=text,
+            task_type=task.task_type,
+            timeout=task.timeout or (options.long_timeout if task.takes_long else options.timeout),
+            expected=task.expected,
+            completion=_completion(task),
+            repeatable=task.repeatable,
+            policy=self._retries
+            if task.retry is None
+            else Retries.of(task.retry, options.max_retries, options.retry_delay),
+        )
+        job = Job(task, call, self, dispatch, engine.decode)
+        if task.progress:
+            from runware.progress import watch
+
+            watch(job, task.progress)
+        engine.submit(call)
+        return job
+
+    def follow(
+        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any, dispatch: Dispatch
+    ) -> Job[Results[Any]]:
+        """Wait for a task that was submitted before, perhaps by another process."""
+        engine = self.engine()
+        with loading:
+            from runware.tasks.platform import Existing
+
+        found: dict[str, Any] = {"task_uuid": ref} if isinstance(ref, str) else dict(ref)
+        task = Existing(task_uuid=found.get("task_uuid", ""), timeout=timeout, on_partial=on_partial)
+        call = Call(
+            uuid=task.task_uuid,
+            text=b"",
+            task_type=str(found.get("task_type") or ""),
+            timeout=task.timeout or self.options.long_timeout,
+            completion=Completion.EXISTING,
+        )
+        job: Job[Results[Any]] = Job(task, call, self, dispatch, engine.decode)
+        engine.submit(call)
+        return job
+
+    def connect(self, timeout: float | None, dispatch: Dispatch) -> Job[Any]:
+        """Ask the engine for a connection that is ready."""
+        engine = self.engine()
+        call = Call(
+            uuid=new_uuid(),
+            text=b"",
+            task_type="",
+            timeout=self.options.timeout if timeout is None else seconds(timeout, "timeout"),
+            completion=Completion.CONNECTION,
+        )
+        job: Job[Any] = Job(_Connect(), call, self, dispatch, engine.decode)
+        engine.submit(call)
+        return job
+
+    # ------------------------------------------------------------------ for jobs
+
+    def cancel_call(self, call: Call) -> None:
+        """Nobody waits for the call any more."""
+        if self._engine is not None:
+            self._engine.cancel(call)
+
+    def post_callback(self, callback: Callable[[], object]) -> None:
+        """Run a callback on the client's callback thread."""
+        self._callbacks.post(callback)
+
+    def check_thread(self) -> None:
+        """Raise `WrongThreadError` on one of the client's own threads."""
+        engine = self._engine
+        if self._callbacks.owns_current_thread() or (engine is not None and engine.owns_current_thread()):
+            raise wrong_thread()
+
+
+def _completion(task: Task[Any]) -> Completion:
+    if task.acknowledgement_only:
+        return Completion.ACKNOWLEDGEMENT
+    if task.statuses:
+        return Completion.STATUSES
+    return Completion.ANSWER if task.inspects else Completion.RESULTS
+
+
+class _Connect(Task[None]):
+    """Stands for the wish to be connected; nothing of it goes on the wire."""
+
+    task_type: ClassVar[str] = ""
+
+    def assemble(self, results: Any) -> None:
+        return None
+
+
+# ---------------------------------------------------------------------- one client a process
+
+_shared: dict[Any, Core] = {}
+
+
+def shared_core(options: Options) -> Core:
+    """Give the core that all clients of the same configuration share in this process."""
+    key = options.identity()
+    with loading:
+        core = _shared.get(key)
+        if core is None or core.closed:
+            core = _shared[key] = Core(options)
+        return core

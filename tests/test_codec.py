@@ -1,0 +1,142 @@
+"""The codec: wire names, JSON, and the shapes a frame may have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+import runware
+from runware._engine import codec
+from runware._engine.codec import dumps, loads, read_frame, structure, wire_name
+from runware.results import MediaResult
+
+# Names that a plain rule for camelCase gets wrong, and some that it gets right.
+NAMES = {
+    "cfg_scale": "CFGScale",
+    "true_cfg_scale": "trueCFGScale",
+    "check_nsfw": "checkNSFW",
+    "nsfw_content": "NSFWContent",
+    "task_uuid": "taskUUID",
+    "image_uuid": "imageUUID",
+    "media_uuid": "mediaUUID",
+    "connection_session_uuid": "connectionSessionUUID",
+    "image_url": "imageURL",
+    "video_url": "videoURL",
+    "webhook_url": "webhookURL",
+    "download_url": "downloadURL",
+    "hero_image_url": "heroImageURL",
+    "image_data_uri": "imageDataURI",
+    "mask_image_data_uri": "maskImageDataURI",
+    "pulid": "pulid",
+    "cfg_start_step": "CFGStartStep",
+    "cfg_start_step_percentage": "CFGStartStepPercentage",
+    "default_cfg": "defaultCFG",
+    "instant_id": "instantID",
+    "air": "air",
+    "air_source": "AIRSource",
+    "x_min": "x_min",
+    "y_max": "y_max",
+    "last_7_days": "last7Days",
+    "draft_id": "draftId",
+    "unique_identifier": "uniqueIdentifier",
+    "include_hands_and_face_open_pose": "includeHandsAndFaceOpenPose",
+    "ip_adapters": "ipAdapters",
+    "ttl": "ttl",
+    "input_images_uuid": "inputImagesUUID",
+}
+
+
+@pytest.mark.parametrize(("name", "wire"), NAMES.items())
+def test_wire_names(name: str, wire: str) -> None:
+    assert wire_name(name) == wire
+
+
+@pytest.mark.parametrize(
+    ("cls", "kind"),
+    [
+        (runware.Image, "image"),
+        (runware.Video, "video"),
+        (runware.Audio, "audio"),
+        (runware.GuideImage, "guideImage"),
+        (runware.MaskImage, "maskImage"),
+    ],
+)
+def test_names_of_media(cls: type[MediaResult], kind: str) -> None:
+    item = {f"{kind}UUID": "u", f"{kind}URL": "l", f"{kind}Base64Data": "b", f"{kind}DataURI": "d"}
+    result = structure(item, cls)
+    assert (result.uuid, result.url, result.base64_data, result.data_uri) == ("u", "l", "b", "d")
+
+
+def test_no_two_fields_share_a_name() -> None:
+    for name in runware.__all__:
+        cls = getattr(runware, name)
+        if attrs.has(cls):
+            wire = [wire_name(field.name) for field in attrs.fields(cls)]
+            assert len(wire) == len(set(wire)), name
+
+
+VALUES: list[Any] = [
+    {"text": "Grüße ☃ 😀 \u2028 \x00", "list": [1, 2.5, None, True], "deep": {"a": {"b": []}}},
+    7532114250969985124,
+    2**63 - 1,
+    2**64 + 1,
+    "lone surrogate \ud800",
+    [],
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: ascii(value)[:20])
+@pytest.mark.parametrize("fast", [True, False])
+def test_json_round_trip(value: Any, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fast and codec.orjson is None:
+        pytest.skip("orjson is not installed")
+    if not fast:
+        monkeypatch.setattr(codec, "orjson", None)
+    text = dumps(value)
+    assert json.loads(text) == value
+    if value != "lone surrogate \ud800" and not (fast and value == 2**64 + 1):  # orjson reads neither
+        assert loads(text) == value
+
+
+def test_json_without_a_form() -> None:
+    with pytest.raises(TypeError):
+        dumps({"a": object()})
+
+
+@pytest.mark.parametrize("text", [b"", b"hello", b"{", b"\xff\xfe", b"[1,]"])
+def test_no_json(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_frame(text)
+
+
+ITEM = {"taskUUID": "u", "imageUUID": "i"}
+ERROR = {"code": "c", "message": "m"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "items", "errors"),
+    [
+        ({"data": [ITEM]}, [ITEM], []),
+        ({"errors": [ERROR]}, [], [ERROR]),
+        ({"data": [ITEM], "errors": [ERROR]}, [ITEM], [ERROR]),
+        ({"error": ERROR}, [], [ERROR]),
+        ({"error": [ERROR]}, [], [ERROR]),
+        ([{"errors": [ERROR]}], [], [ERROR]),
+        ({"data": ITEM}, [ITEM], []),
+        ({"error": True, "errorMessage": "x"}, [], [{"error": True, "errorMessage": "x"}]),
+        ({"error": ERROR, "taskUUID": "u", "taskType": "t"}, [], [{"taskUUID": "u", "taskType": "t", **ERROR}]),
+        ({"error": "broken"}, [], [{"message": "broken"}]),
+        ({"data": []}, [], []),
+        ({"data": None}, [], []),
+        ({"data": ["x", 1, ITEM]}, [ITEM], []),
+        ({}, [], []),
+        ([], [], []),
+        ("text", [], []),
+        (None, [], []),
+    ],
+)
+def test_shapes_of_a_frame(frame: Any, items: list[Any], errors: list[Any]) -> None:
+    assert read_frame(json.dumps(frame).encode()) == (items, errors)

@@ -1,0 +1,297 @@
+"""Media in and out: what an input becomes, where a file goes, and how it is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Picture
+
+import runware
+from runware import DownloadError, ValidationError, media
+from runware.tasks.base import Task
+from tests.wire_objects import IMAGE, PNG, PNG_URI
+
+# ---------------------------------------------------------------------- media inputs
+
+
+PLACES: dict[str, tuple[Callable[[Any], Task[Any]], Callable[[Any], Any]]] = {
+    "field": (lambda medium: runware.Upscale(input_image=medium), lambda wire: wire["inputImage"]),
+    "list": (lambda medium: runware.Caption(input_images=[medium]), lambda wire: wire["inputImages"][0]),
+    "nested": (
+        lambda medium: runware.VideoInference(
+            model="m", inputs=runware.VideoInputs(frame_images=[runware.FrameImage(image=medium)])
+        ),
+        lambda wire: wire["inputs"]["frameImages"][0]["image"],
+    ),
+    "nested list": (
+        lambda medium: runware.ThreeDInference(model="m", inputs=runware.ThreeDInputs(images=[medium])),
+        lambda wire: wire["inputs"]["images"][0],
+    ),
+    "mapping": (
+        lambda medium: runware.AudioInference(model="m", inputs={"deep": [{"audio": medium}]}),
+        lambda wire: wire["inputs"]["deep"][0]["audio"],
+    ),
+    "extra": (lambda medium: runware.ModelSearch(extra={"like": [medium]}), lambda wire: wire["like"][0]),
+}
+
+
+class NamedFile(io.BytesIO):
+    name = "picture.png"
+
+
+def pictures(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+    return {
+        "path": path,
+        "bytes": PNG,
+        "file": NamedFile(PNG),
+        "picture": Picture.new("RGB", (2, 2)),
+        "result": runware.Image(uuid=IMAGE),
+        "general": runware.StoredMedia(media_uuid=IMAGE),
+        "UUID": IMAGE,
+        "URL": "https://example.com/a.png",
+        "data URI": PNG_URI,
+    }
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "file", "picture", "result", "general", "UUID", "URL", "data URI"])
+@pytest.mark.parametrize("place", PLACES)
+def test_media_inputs(kind: str, place: str, tmp_path: Path) -> None:
+    medium = pictures(tmp_path)[kind]
+    make, read = PLACES[place]
+    task = make(medium)
+    assert task.holds_payload() is (kind in ("path", "bytes", "file", "picture"))
+    sent = read(task.wire())
+    if kind in ("path", "bytes", "file", "data URI"):
+        assert sent == PNG_URI
+    elif kind == "picture":
+        assert sent.startswith("data:image/png;base64,iVBOR")
+    elif kind == "URL":
+        assert sent == "https://example.com/a.png"
+    else:
+        assert sent == IMAGE
+
+
+def test_a_str_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    task = runware.Upscale(input_image="secret.txt", inputs={"image": str(tmp_path / "secret.txt")})
+    assert task.wire()["inputImage"] == "secret.txt"
+    assert task.wire()["inputs"]["image"] == str(tmp_path / "secret.txt")
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "directory", "empty bytes", "text file", "empty result"])
+def test_unusable_media_name_the_field(what: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    medium: Any = {
+        "missing": tmp_path / "missing.png",
+        "empty": tmp_path / "empty",
+        "directory": tmp_path,
+        "empty bytes": b"",
+        "text file": io.StringIO("text"),
+        "empty result": runware.Image(),
+    }[what]
+    task = runware.VideoInference(
+        model="m", inputs=runware.VideoInputs(image=IMAGE, frame_images=[runware.FrameImage(image=medium)])
+    )
+    with pytest.raises(ValidationError) as caught:
+        task.wire()
+    assert caught.value.parameter == "inputs.frame_images[0].image"
+    assert caught.value.task_type == "videoInference"
+    assert "inputs.frame_images[0].image" in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["settings", "extra"])
+def test_objects_of_another_kind_in_open_places(place: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        runware.Upscale(input_image=IMAGE, **{place: {"deep": [object()]}}).wire()
+    assert caught.value.parameter == ("settings.deep[0]" if place == "settings" else "extra")
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "extension"),
+    [
+        (PNG, "image/png", ".png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg", ".jpg"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp", ".webp"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "audio/wav", ".wav"),
+        (b"\x00\x00\x00\x18ftypmp42", "video/mp4", ".mp4"),
+        (b"\x00\x00\x00\x14ftypqt  ", "video/quicktime", ".mov"),
+        (b"\x1aE\xdf\xa3", "video/webm", ".webm"),
+        (b"glTF\x02", "model/gltf-binary", ".glb"),
+        (b"ID3\x04", "audio/mpeg", ".mp3"),
+        (b"<svg xmlns=", "image/svg+xml", ".svg"),
+        (b"who knows", "application/octet-stream", ""),
+    ],
+)
+def test_sniff(data: bytes, media_type: str, extension: str) -> None:
+    assert media.sniff(data) == (media_type, extension)
+
+
+def test_unknown_bytes_are_named_by_the_extension(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"plain")
+    assert media.encode_media(path) == "data:text/plain;base64,cGxhaW4="
+    assert media.encode_media(b"plain") == "data:application/octet-stream;base64,cGxhaW4="
+
+
+def test_a_file_is_read_from_where_it_stands() -> None:
+    file = io.BytesIO(b"skip" + PNG)
+    file.seek(4)
+    assert media.encode_media(file) == PNG_URI
+
+
+@pytest.mark.parametrize("text", ["not base64!", "data:image/png;base64,###"])
+def test_damaged_base64(text: str) -> None:
+    with pytest.raises(DownloadError):
+        media.decode_base64(text)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("", "stem.png"),
+        ("new", "new/stem.png"),
+        ("new/", "new/stem.png"),
+        ("new.dir/", "new.dir/stem.png"),
+        ("picture.jpg", "picture.jpg"),
+        ("old", "old/stem.png"),
+        ("old.d", "old.d/stem.png"),
+        ("bare", "bare"),
+    ],
+)
+def test_where_a_file_goes(where: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old.d").mkdir()
+    (tmp_path / "bare").touch()
+    ending = "/" if where.endswith("/") else ""
+    assert media.target_path(str(tmp_path / where) + ending, "stem", ".png") == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("../../etc/passwd", "etc-passwd"),
+        (".hidden", "hidden"),
+        ("", "result"),
+        ("a" * 300, "a" * 100),
+        ("bb-1_C", "bb-1_C"),
+    ],
+)
+def test_names_that_the_server_chose(text: str, expected: str) -> None:
+    assert media.safe_name(text) == expected
+
+
+def test_write_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    assert media.write_file(path, iter([b"a", b"b"]), overwrite=False) == path
+    assert path.read_bytes() == b"ab"
+    with pytest.raises(FileExistsError):
+        media.write_file(path, iter([b"c"]), overwrite=False)
+    assert path.read_bytes() == b"ab"
+    media.write_file(path, iter([b"c"]), overwrite=True)
+    assert path.read_bytes() == b"c"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_failure_leaves_nothing_behind(overwrite: bool, tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise DownloadError("gone")
+
+    with pytest.raises(DownloadError):
+        media.write_file(tmp_path / "file", broken(), overwrite=overwrite)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- over HTTP
+
+
+class Files(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", "/file.png")
+            self.end_headers()
+            return
+        status = 200 if self.path.startswith("/file") else 404 if self.path == "/gone" else 503
+        self.send_response(status)
+        self.send_header("X-Authorization", str(self.headers.get("Authorization")))
+        self.end_headers()
+        self.wfile.write(PNG)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Files)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_download(site: str, tmp_path: Path) -> None:
+    image = runware.Image(uuid=IMAGE, url=f"{site}/moved")
+    assert image.read() == PNG
+    assert image.save(tmp_path) == tmp_path / f"{IMAGE}.png"
+    assert (tmp_path / f"{IMAGE}.png").read_bytes() == PNG
+    with pytest.raises(FileExistsError):
+        image.save(tmp_path)
+    assert image.save(tmp_path / "other.bin") == tmp_path / "other.bin"
+
+
+def test_general_media_address(site: str, tmp_path: Path) -> None:
+    assert runware.Image(media_uuid="m1", media_url=f"{site}/file").save(tmp_path).name == "m1.png"
+
+
+@pytest.mark.parametrize(("path", "retryable"), [("/gone", False), ("/busy", True)])
+def test_download_refused(site: str, path: str, retryable: bool, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError) as caught:
+        runware.Image(url=site + path).save(tmp_path)
+    assert caught.value.retryable is retryable
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_download_limits(site: str) -> None:
+    with pytest.raises(DownloadError, match="larger"):
+        list(media.download(f"{site}/file", max_bytes=3))
+    with pytest.raises(DownloadError, match="http"):
+        list(media.download("file:///etc/hostname"))
+
+
+def test_bytes_that_came_along(tmp_path: Path) -> None:
+    text = base64.b64encode(PNG).decode()
+    for image in (runware.Image(base64_data=text), runware.Image(data_uri=PNG_URI)):
+        assert image.read() == PNG
+        assert image.save(tmp_path, overwrite=True) == tmp_path / "image.png"
+    with pytest.raises(DownloadError):
+        runware.Image().read()
+
+
+def test_save_all(site: str, tmp_path: Path) -> None:
+    results = runware.Results([runware.Image(uuid=str(n), url=f"{site}/file{n}") for n in range(12)])
+    assert [path.name for path in results.save_all(tmp_path / "new")] == [f"{n}.png" for n in range(12)]
+
+
+def test_save_a_model_of_several_files(site: str, tmp_path: Path) -> None:
+    files = [{"uuid": f"f{n}", "url": f"{site}/file{n}.glb"} for n in range(3)]
+    one = runware.Model3D(outputs={"files": files[:1]})
+    assert one.save(tmp_path / "one.glb") == tmp_path / "one.glb"
+    assert one.read() == PNG
+    several = runware.Model3D(outputs={"files": files})
+    assert several.save(tmp_path / "new.d") == tmp_path / "new.d"
+    assert sorted(path.name for path in (tmp_path / "new.d").iterdir()) == ["f0.png", "f1.png", "f2.png"]
+    assert [file.save(tmp_path).name for file in several.files] == ["f0.png", "f1.png", "f2.png"]

@@ -1,0 +1,257 @@
+"""The table of operations: names, aliases, parameters, documentation, and that little is loaded for it."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+import runware
+from runware import Runware, tasks
+from runware._engine.codec import wire_name
+from runware.operations import Operations, fields, operation, parameters, signature
+from runware.tasks.base import Task
+from tests.wire_objects import WIRE_TYPES
+
+PROJECT = Path(__file__).parent.parent
+
+# Operation, aliases, class, answer: section 1 of the design.
+TABLE = [
+    ("image_inference", ["request_images"], "ImageInference", "Results[Image]"),
+    ("video_inference", [], "VideoInference", "Results[Video]"),
+    ("audio_inference", [], "AudioInference", "Results[Audio]"),
+    ("three_d_inference", [], "ThreeDInference", "Results[Model3D]"),
+    ("text_inference", [], "TextInference", "Results[Text]"),
+    ("upscale", ["upscale_gan"], "Upscale", "Image | Video"),
+    ("remove_background", ["remove_image_background"], "RemoveBackground", "Image | Video"),
+    ("caption", ["request_image_to_text"], "Caption", "Text"),
+    ("prompt_enhance", ["enhance_prompt"], "PromptEnhance", "Results[Text]"),
+    (
+        "controlnet_preprocess",
+        ["control_net_preprocess", "control_net_pre_process"],
+        "ControlNetPreprocess",
+        "GuideImage",
+    ),
+    ("image_masking", [], "ImageMasking", "MaskImage"),
+    ("photo_maker", [], "PhotoMaker", "Results[Image]"),
+    ("vectorize", [], "Vectorize", "Image"),
+    ("training", [], "Training", "TrainedModel"),
+    ("model_upload", [], "ModelUpload", "UploadedModel"),
+    ("model_search", [], "ModelSearch", "ModelPage"),
+    ("image_upload", [], "ImageUpload", "StoredMedia"),
+    ("media_storage", [], "MediaStorage", "StoredMedia"),
+    ("get_response", [], "GetResponse", "Results[Result]"),
+    ("get_task_details", [], "GetTaskDetails", "TaskDetails"),
+    ("account_management", [], "AccountManagement", "Account"),
+]
+
+# The JavaScript library's methods, their aliases and their parameters: features, section 2.3.
+COMMON = "taskUUID retry includeCost"
+MAKING = f"{COMMON} outputType outputFormat outputQuality uploadEndpoint skipResponse deliveryMethod"
+SEVERAL = f"{MAKING} numberResults seed"
+JAVASCRIPT = {
+    "imageInference requestImages": (
+        f"{SEVERAL} positivePrompt negativePrompt width height model checkNSFW seedImage maskImage maskMargin strength"
+        " steps scheduler CFGScale clipSkip usePromptWeighting promptWeighting refiner controlNet lora embeddings"
+        " ipAdapters providerSettings outpaint acceleratorOptions advancedFeatures referenceImages onPartialImages"
+        " customTaskUUID"
+    ),
+    "photoMaker": f"{SEVERAL} inputImages style positivePrompt height width onPartialImages",
+    "controlNetPreprocess controlNetPreProcess": (
+        f"{MAKING} inputImage preProcessorType width height highThresholdCanny lowThresholdCanny"
+        " includeHandsAndFaceOpenPose"
+    ),
+    "caption requestImageToText": f"{COMMON} inputImage inputs model skipResponse deliveryMethod",
+    "removeBackground removeImageBackground": f"{MAKING} inputImage inputs model settings",
+    "upscale upscaleGan": f"{MAKING} inputImage inputs upscaleFactor model",
+    "promptEnhance enhancePrompt": f"{COMMON} prompt promptMaxLength promptVersions",
+    "videoInference": (
+        f"{SEVERAL} positivePrompt negativePrompt model duration fps width height steps CFGScale inputs inputAudios"
+        " referenceVideos speech"
+    ),
+    "audioInference": f"{SEVERAL} model positivePrompt duration audioSettings inputs",
+    "threeDInference": f"{SEVERAL} model positivePrompt inputs onPartialResponse",
+    "textInference": (
+        f"{COMMON} model messages maxTokens temperature topP topK seed stopSequences systemPrompt numberResults"
+        " onPartialResponse skipResponse"
+    ),
+    "training": f"{COMMON} model importModel inputs webhookURL skipResponse",
+    "vectorize": f"{MAKING} model inputs",
+    "imageMasking": f"{MAKING} model inputImage confidence maskPadding maskBlur maxDetections",
+    "modelUpload": (
+        f"{COMMON} air name downloadURL uniqueIdentifier version format architecture heroImageURL tags"
+        " shortDescription comment private category type defaultScheduler defaultSteps defaultCFG defaultStrength"
+        " defaultWeight positiveTriggerWords negativeTriggerWords conditioning onUploadStream"
+    ),
+    "modelSearch": (f"{COMMON} search tags category type architecture conditioning visibility limit offset"),
+    "imageUpload": f"{COMMON} image",
+    "mediaStorage": f"{COMMON} media operation",
+    "getTaskDetails": "taskUUID",
+    "getResponse": "taskUUID",
+}
+NESTED = {
+    "ControlNet": "model guideImage weight startStep endStep startStepPercentage endStepPercentage controlMode",
+    "Outpaint": "top right bottom left blur",
+    "AcceleratorOptions": "teaCache teaCacheDistance deepCache deepCacheInterval deepCacheBranchId",
+    "AdvancedFeatures": "layerDiffuse",
+    "RemoveBackgroundSettings": (
+        "rgba postProcessMask returnOnlyMask alphaMatting alphaMattingForegroundThreshold"
+        " alphaMattingBackgroundThreshold alphaMattingErodeSize"
+    ),
+    "VideoInputs": "image images audio audios mask reference references",
+    "EditingInputs": "image video",
+    "Speech": "voice text",
+    "AudioSettings": "sampleRate bitrate",
+    "ThreeDInputs": "image mask",
+    "ImportModel": "air name uniqueIdentifier version private heroImageURL shortDescription",
+    "TrainingInputs": "dataset",
+}
+# What is called otherwise here. `includePayload` and `includeGenerationTime` are no parameters: results always know.
+RENAMED = {
+    "onPartialImages": "on_partial",
+    "onPartialResponse": "on_partial",
+    "onUploadStream": "on_partial",
+    "customTaskUUID": "task_uuid",
+}
+
+
+@pytest.fixture
+def rw() -> Runware:
+    return Runware("key")
+
+
+def python_name(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+@pytest.mark.parametrize(("name", "aliases", "cls", "answer"), TABLE)
+def test_table(name: str, aliases: list[str], cls: str, answer: str, rw: Runware) -> None:
+    row = vars(Operations)[name]
+    assert row.request is getattr(runware, cls)
+    assert str(inspect.signature(getattr(rw, name)).return_annotation) == answer
+    assert str(inspect.signature(getattr(rw.submit, name)).return_annotation) == f"Job[{answer}]"
+    assert str(inspect.signature(getattr(rw.aio, name)).return_annotation) == f"Coroutine[Any, Any, {answer}]"
+    assert repr(row) == f"<operation {name}>"
+    for alias in aliases:
+        assert vars(Operations)[alias] is row
+        assert getattr(rw, alias).__name__ == name
+
+
+def test_the_table_is_complete() -> None:
+    named = {name for row in TABLE for name in (row[0], *row[1])}
+    assert {name for name, row in vars(Operations).items() if isinstance(row, operation)} == named
+    assert {row[2] for row in TABLE} == set(WIRE_TYPES)
+
+
+@pytest.mark.parametrize("names", JAVASCRIPT)
+def test_whatever_the_javascript_library_offers(names: str, rw: Runware) -> None:
+    for method in names.split():
+        found = inspect.signature(getattr(rw, python_name(method))).parameters
+        given = {wire_name(name) for name in found}
+        for name in JAVASCRIPT[names].split():
+            assert RENAMED[name] in found if name in RENAMED else name in given, name
+
+
+@pytest.mark.parametrize("cls", NESTED)
+def test_nested_objects(cls: str) -> None:
+    given = {wire_name(field.name) for field in attrs.fields(getattr(runware, cls))}
+    assert set(NESTED[cls].split()) <= given
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row[0])
+def test_documentation(row: tuple[str, list[str], str, str], rw: Runware) -> None:
+    method, cls = getattr(rw, row[0]), getattr(runware, row[2])
+    shown = inspect.signature(method).parameters
+    assert set(shown) == set(inspect.signature(cls).parameters)
+    words = parameters(cls)
+    assert set(words) == set(shown)
+    for name, parameter in shown.items():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert words[name].endswith((".", "…")), name
+        assert f"\n    {name}: {words[name]}" in method.__doc__
+        assert "Union[" not in str(parameter)
+        assert "runware." not in str(parameter)
+    text = pydoc.plain(pydoc.render_doc(method))
+    assert "Media" in text or row[0] not in ("upscale", "caption", "image_inference")
+    assert "ReadableFile" not in text
+    names = list(shown)
+    assert names.index("retry") > names.index(fields(cls)[0].name)
+    assert names[-1] == "include_cost"
+
+
+def test_every_parameter_of_every_object_is_documented() -> None:
+    for name in tasks.__all__:
+        cls = getattr(runware, name)
+        assert set(parameters(cls)) == {field.name for field in attrs.fields(cls)}, name
+        assert cls.__doc__.strip().partition("\n")[0].endswith("."), name
+
+
+def test_signature_of_a_picture() -> None:
+    shown = signature(runware.ImageInference)
+    assert list(shown.parameters)[:4] == ["positive_prompt", "model", "width", "height"]
+    assert str(shown.parameters["seed_image"]) == "seed_image: Media | None = None"
+    assert str(shown.parameters["mask_image"].annotation) == "Media | None"
+    assert str(signature(runware.Upscale).parameters["input_image"]) == "input_image: Media | None = None"
+
+
+def test_operations_of_the_class_itself() -> None:
+    assert isinstance(Runware.video_inference, operation)
+    assert Runware.video_inference.request is runware.VideoInference
+
+
+def test_the_lists_of_names_agree() -> None:
+    source = inspect.getsource(tasks)
+    for name, module in tasks._MODULES.items():
+        assert getattr(tasks, name).__module__ == f"runware.tasks.{module}"
+        assert name in source.partition("else:")[0], name
+    assert set(tasks.__all__) == set(tasks._MODULES)
+    assert set(tasks.__all__) <= set(runware.__all__)
+    found: dict[str, Any] = {}
+    exec("from runware import *", found)
+    assert set(runware.__all__) <= set(found)
+    assert set(runware.__all__) <= set(dir(runware))
+    for module in (runware, tasks):
+        with pytest.raises(AttributeError, match="Typo"):
+            module.Typo  # type: ignore[attr-defined]
+
+
+def test_little_is_loaded() -> None:
+    code = """
+import sys
+import runware
+rw = runware.Runware("key")
+loaded = lambda: sorted(name for name in sys.modules if name.startswith(("runware.tasks.", "runware.answers")))
+print(loaded())
+rw.submit.text_inference
+print(loaded())
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert shown.stdout.splitlines() == [
+        "['runware.tasks.base']",
+        "['runware.tasks.base', 'runware.tasks.inference', 'runware.tasks.text']",
+    ]
+
+
+def test_a_task_of_ones_own(rw: Runware) -> None:
+    @attrs.frozen(kw_only=True, repr=False, eq=False)
+    class Tools(Task[runware.Results[runware.Result]]):
+        task_type = "tools"
+        many = True
+        model: str
+
+    class Mine(Runware):
+        tools = operation(lambda: Tools)
+
+    assert next(iter(inspect.signature(Mine("key").tools).parameters)) == "model"
+    assert "tools" not in dir(rw)
+
+
+def test_the_documentation_is_up_to_date() -> None:
+    script = PROJECT / "tools" / "reference.py"
+    assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0, f"run {script.name}"

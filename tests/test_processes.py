@@ -1,0 +1,367 @@
+"""Processes: forks at any moment, pickles, Ctrl-C, and interpreter exit. Each is a script of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+
+import pytest
+
+from runware import ConfigurationError, Image, ImageInference, Results, Runware, get_client
+from runware.local import LocalServer
+
+from .net import free_port
+from .test_faces import PICTURE
+
+PROJECT = pathlib.Path(__file__).parent.parent
+# Python 3.12 warns of every fork beside threads, which is what is tried here.
+PYTHON = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:.*fork:DeprecationWarning"]
+START = f"""
+import os, signal, sys, threading, time
+from runware import *
+PICTURE = {PICTURE!r}
+rw = Runware(timeout=20.0, retry_delay=0.05)
+def in_child(work):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException as error:
+            print(type(error).__name__, error, file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, status
+"""
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+def environment(server: LocalServer) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "RUNWARE_API_KEY": server.api_key,
+        "RUNWARE_URL": server.url,
+    }
+
+
+def run(server: LocalServer, code: str) -> str:
+    result = subprocess.run(
+        [*PYTHON, "-c", START + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=environment(server),
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def start(server: LocalServer, code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PYTHON, "-c", START + textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(server),
+    )
+
+
+@needs_fork
+class TestFork:
+    def test_before_the_first_call(self, server: LocalServer) -> None:
+        run(server, "in_child(lambda: rw.image_inference(**PICTURE)); rw.image_inference(**PICTURE); rw.close()")
+        assert server.ledger.connections == 2
+
+    def test_while_idle(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            rw.image_inference(**PICTURE)
+            for _ in range(3):
+                in_child(lambda: rw.image_inference(**PICTURE))
+                rw.image_inference(**PICTURE)
+            rw.close()
+            """,
+        )
+        # The parent's connection is untouched: one for it, and one for each child.
+        assert server.ledger.connections == 4
+
+    def test_while_a_call_runs(self, server: LocalServer) -> None:
+        with server.hold("imageInference"):
+            script = start(
+                server,
+                """
+                job = rw.submit.image_inference(**PICTURE)
+                sys.stdin.readline() if False else None
+                while job.status != "sent": pass
+                def child():
+                    try:
+                        job.result(5)
+                    except ClientClosedError as error:
+                        assert "forked" in str(error)
+                    else:
+                        raise AssertionError("the job went on in the child")
+                    other = rw.submit.image_inference(**PICTURE)
+                    print("child waits", flush=True)
+                    assert len(other.result()) == 1
+                in_child(child)
+                assert len(job.result()) == 1
+                print("parent done", flush=True)
+                rw.close()
+                """,
+            )
+            server.ledger.wait_for(lambda ledger: ledger.held == 2, 20)
+        out, err = script.communicate(timeout=40)
+        assert (script.returncode, err) == (0, "")
+        assert out.split() == ["child", "waits", "parent", "done"]
+        assert server.ledger.connections == 2
+
+    def test_while_dialling(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            import runware._engine.socket as edge
+            real, entered, go_on = edge.socket.getaddrinfo, threading.Event(), threading.Event()
+            def slow(*args):
+                entered.set()
+                go_on.wait(20)
+                return real(*args)
+            edge.socket.getaddrinfo = slow
+            job = rw.submit.image_inference(**PICTURE)
+            assert entered.wait(10)
+            def child():
+                edge.socket.getaddrinfo = real
+                rw.image_inference(**PICTURE)
+            in_child(child)
+            go_on.set()
+            assert len(job.result()) == 1
+            rw.close()
+            """,
+        )
+        assert server.ledger.connections == 2
+
+    def test_with_threads_that_submit_all_the_time(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            stop = threading.Event()
+            def busy():
+                while not stop.is_set():
+                    rw.image_inference(**PICTURE)
+            threads = [threading.Thread(target=busy) for _ in range(4)]
+            for thread in threads: thread.start()
+            for _ in range(15):
+                in_child(lambda: rw.image_inference(**PICTURE))
+            stop.set()
+            for thread in threads: thread.join()
+            rw.close()
+            """,
+        )
+
+    def test_a_child_of_a_child_and_an_exit_by_the_front_door(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            rw.image_inference(**PICTURE)
+            def child():
+                rw.image_inference(**PICTURE)
+                in_child(lambda: rw.image_inference(**PICTURE))
+                rw.image_inference(**PICTURE)
+            in_child(child)
+            if (pid := os.fork()) == 0:
+                sys.exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            rw.image_inference(**PICTURE)
+            """,
+        )
+
+    @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+    def test_multiprocessing(self, server: LocalServer, method: str, tmp_path: pathlib.Path) -> None:
+        script = tmp_path / "work.py"
+        script.write_text(
+            textwrap.dedent(f"""
+            import multiprocessing, sys
+            from runware import Runware
+            PICTURE = {PICTURE!r}
+            rw = Runware(timeout=20.0)
+            def work(arguments):
+                client, seed = arguments
+                (image,) = client.image_inference(**PICTURE, seed=seed)
+                return image
+            if __name__ == "__main__":
+                (first,) = rw.image_inference(**PICTURE)
+                with multiprocessing.get_context({method!r}).Pool(2) as pool:
+                    images = pool.map(work, [(rw, seed) for seed in range(1, 9)])
+                assert [image.seed for image in images] == list(range(1, 9))
+                assert all(image.raw["imageURL"] == image.url for image in images)
+                rw.image_inference(**PICTURE)
+            """)
+        )
+        result = subprocess.run(
+            [*PYTHON, str(script)], capture_output=True, text=True, timeout=50, env=environment(server), check=False
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        assert server.ledger.connections <= 3
+
+    def test_gunicorn_with_preload(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
+        pytest.importorskip("gunicorn")
+        (tmp_path / "site.py").write_text("")
+        (tmp_path / "gallery.py").write_text(
+            textwrap.dedent(f"""
+            import os, json
+            from runware import Runware
+            PICTURE = {PICTURE!r}
+            rw = Runware(timeout=20.0)
+            rw.image_inference(**PICTURE)  # the master is connected before it forks
+            def app(environ, start_response):
+                (image,) = rw.image_inference(**PICTURE)
+                start_response("200 OK", [("Content-Type", "application/json")])
+                return [json.dumps([os.getpid(), image.url]).encode()]
+            """)
+        )
+        (tmp_path / "site.py").unlink()
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "--preload", "-w", "2", "-b", f"127.0.0.1:{port}", "gallery:app"],
+            cwd=tmp_path, env=environment(server), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            server.ledger.wait_for(lambda ledger: ledger.connections >= 1, 30)
+            workers, deadline = set(), time.monotonic() + 30
+            while len(workers) < 2 and time.monotonic() < deadline:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+                        pid, url = json.load(answer)
+                        assert url.startswith("http")
+                        workers.add(pid)
+                except urllib.error.URLError:
+                    time.sleep(0.05)  # it is not listening yet; nothing tells when it does
+            assert len(workers) == 2
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+        assert server.ledger.connections == 3
+
+
+class TestExit:
+    def test_without_closing(self, server: LocalServer) -> None:
+        run(server, "rw.image_inference(**PICTURE)")
+
+    def test_with_calls_in_flight(self, server: LocalServer) -> None:
+        with server.hold("imageInference"):
+            before = time.monotonic()
+            run(server, "jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]")
+            assert time.monotonic() - before < 10
+
+    def test_in_the_middle_of_a_dial(self, server: LocalServer) -> None:
+        server.play("X1")
+        run(server, "job = rw.submit.image_inference(**PICTURE)")
+
+    def test_with_a_callback_waiting(self, server: LocalServer) -> None:
+        run(server, "rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: time.sleep(30)).result()")
+
+    def test_calls_at_exit_are_refused(self, server: LocalServer) -> None:
+        out = run(
+            server,
+            """
+            import atexit
+            def late():
+                try:
+                    rw.image_inference(**PICTURE)
+                except RunwareError as error:
+                    print(type(error).__name__)
+            atexit.register(late)
+            rw.image_inference(**PICTURE)
+            rw.close()
+            """,
+        )
+        assert out == "ClientClosedError\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+class TestInterrupt:
+    @pytest.mark.parametrize("partial", ["None", "lambda results, error: None"])
+    def test_ctrl_c_ends_a_blocking_call_at_once(self, server: LocalServer, partial: str) -> None:
+        with server.hold("imageInference"):
+            script = start(
+                server,
+                f"""
+                try:
+                    rw.image_inference(**PICTURE, on_partial={partial})
+                except KeyboardInterrupt:
+                    print("interrupted", flush=True)
+                assert len(rw.image_inference(positive_prompt="afterwards")) == 1
+                """,
+            )
+            server.ledger.wait_for(lambda ledger: ledger.held == 1, 20)
+            before = time.monotonic()
+            script.send_signal(signal.SIGINT)
+            assert script.stdout is not None
+            assert script.stdout.readline() == "interrupted\n"
+            assert time.monotonic() - before < 5
+            server.ledger.wait_for(lambda ledger: ledger.held == 2, 20)
+        _, err = script.communicate(timeout=20)
+        assert (script.returncode, err) == (0, "")
+
+
+class TestPickle:
+    def test_a_client_is_found_again_by_its_configuration(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        client = Runware(url=server.url, timeout=12.0)
+        data = pickle.dumps(client)
+        assert server.api_key.encode() not in data
+        one, two = pickle.loads(data), pickle.loads(data)
+        assert one._core is two._core
+        assert one._core.options.timeout == 12.0
+        assert len(one.image_inference(**PICTURE)) == 1
+        one.close()
+        assert pickle.loads(pickle.dumps(client.aio))._core is not one._core
+
+    def test_another_key_is_not_taken_for_it(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = pickle.dumps(Runware("rw-one", url=server.url))
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-another")
+        with pytest.raises(ConfigurationError, match="another API key"):
+            pickle.loads(data)
+
+    def test_an_ssl_context_stays_here(self) -> None:
+        import ssl
+
+        with pytest.raises(TypeError, match="SSL_CERT_FILE"):
+            pickle.dumps(Runware("rw-one", ssl_context=ssl.create_default_context()))
+
+    def test_results_and_tasks(self, rw: Runware) -> None:
+        images = rw.image_inference(**PICTURE, number_results=2)
+        again = pickle.loads(pickle.dumps(images))
+        assert isinstance(again, Results)
+        assert again == images
+        assert isinstance(again[0], Image)
+        assert again[0].raw == images[0].raw
+        task = ImageInference(**PICTURE)
+        assert pickle.loads(pickle.dumps(task)) == task
+
+    def test_get_client_is_one_a_process(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ConfigurationError, match="RUNWARE_API_KEY"):
+            get_client()
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        assert get_client()._core is get_client()._core
+        assert len(get_client().image_inference(**PICTURE)) == 1
+        closed = get_client()
+        closed.close()
+        assert get_client()._core is not closed._core
+        assert len(get_client().image_inference(**PICTURE)) == 1
+        get_client().close()

@@ -1,0 +1,432 @@
+"""Results: what the wire's items become, and that reading them never fails."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+
+import runware
+from runware import answers
+from runware._engine.codec import structure
+from runware.errors import NotFoundError, RunwareError
+from runware.results import Part, class_by_name
+from runware.tasks.base import RawTask, Task
+from tests.test_tasks import REQUEST_CLASSES, needed
+
+A = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
+B = "1c6e4d2f-8b63-4d2e-8b51-7e2a3c9f1b02"
+C = "cc000000-0000-4000-8000-00000000000"
+HOST = "https://im.runware.ai"
+
+
+def read(task: Task[Any], *items: dict[str, Any]) -> Any:
+    """The answer of a call, made as a job makes it."""
+    return task.assemble(runware.Results(structure(item, task.result_for(item)) for item in items))
+
+
+def example(name: str, **parameters: Any) -> Task[Any]:
+    cls: Any = getattr(runware, name)
+    task: Task[Any] = cls(**{**needed(cls), **parameters})
+    return task
+
+
+# Task, item, class, values: the example frames of the protocol reference, F11 to F70.
+FRAMES: list[tuple[str, dict[str, Any], type[Any], dict[str, Any]]] = [
+    (
+        "ImageInference",
+        {"imageUUID": C + "1", "imageURL": f"{HOST}/i/1.png", "seed": 77, "cost": 0.0013},
+        runware.Image,
+        {"uuid": C + "1", "url": f"{HOST}/i/1.png", "seed": 77, "cost": 0.0013, "image_url": f"{HOST}/i/1.png"},
+    ),
+    (
+        "ImageInference",
+        {"imageUUID": C + "2", "imageBase64Data": "iVBORw0KGgo=", "seed": 7532114250969985124, "NSFWContent": False},
+        runware.Image,
+        {"base64_data": "iVBORw0KGgo=", "seed": 7532114250969985124, "nsfw_content": False, "image_uuid": C + "2"},
+    ),
+    (
+        "ImageInference",
+        {"imageUUID": C + "3", "imageDataURI": "data:image/png;base64,iVBORw0KGgo=", "outputs": {"textBlocks": []}},
+        runware.Image,
+        {"data_uri": "data:image/png;base64,iVBORw0KGgo=", "url": None, "outputs": {"textBlocks": []}},
+    ),
+    (
+        "VideoInference",
+        {"status": "success", "videoUUID": C + "1", "videoURL": f"{HOST}/v/1.mp4", "cost": 0.18},
+        runware.Video,
+        {"uuid": C + "1", "url": f"{HOST}/v/1.mp4", "cost": 0.18, "status": "success", "video_url": f"{HOST}/v/1.mp4"},
+    ),
+    (
+        "VideoInference",
+        {"mediaUUID": C + "1", "mediaURL": f"{HOST}/v/1.mp4", "outputs": {"draftId": "d"}},
+        runware.Video,
+        {"uuid": C + "1", "url": f"{HOST}/v/1.mp4", "outputs": {"draftId": "d"}},
+    ),
+    (
+        "MediaStorage",
+        {"operation": "upload", "mediaUUID": C + "1", "mediaURL": f"{HOST}/m/1.mp4"},
+        runware.StoredMedia,
+        {"operation": "upload", "uuid": C + "1", "url": f"{HOST}/m/1.mp4"},
+    ),
+    (
+        "MediaStorage",
+        {"operation": "delete", "mediaUUID": C + "1"},
+        runware.StoredMedia,
+        {"operation": "delete", "uuid": C + "1", "url": None},
+    ),
+    (
+        "ImageUpload",
+        {"imageUUID": C + "1", "imageURL": f"{HOST}/i/1.png"},
+        runware.StoredMedia,
+        {"uuid": C + "1", "url": f"{HOST}/i/1.png", "operation": None},
+    ),
+    ("Caption", {"text": "boats tied to a pier"}, runware.Text, {"text": "boats tied to a pier", "usage": None}),
+    (
+        "Caption",
+        {"structuredData": {"ageGroup": "adult", "confidence": 0.9}},
+        runware.Text,
+        {"text": None, "structured_data": {"ageGroup": "adult", "confidence": 0.9}},
+    ),
+    (
+        "Upscale",
+        {"imageUUID": C + "2", "imageURL": f"{HOST}/i/up.png", "inputImageUUID": C + "1", "cost": 0.002},
+        runware.Image,
+        {"uuid": C + "2", "input_image_uuid": C + "1", "cost": 0.002},
+    ),
+    ("Upscale", {"videoUUID": C + "2", "videoURL": f"{HOST}/v/up.mp4"}, runware.Video, {"uuid": C + "2"}),
+    ("Upscale", {"mediaUUID": C + "2", "mediaURL": f"{HOST}/v/up.mp4?x=1.png"}, runware.Video, {"uuid": C + "2"}),
+    (
+        "RemoveBackground",
+        {"mediaUUID": C + "3", "mediaURL": f"{HOST}/i/cut.png"},
+        runware.Image,
+        {"uuid": C + "3", "url": f"{HOST}/i/cut.png", "media_uuid": C + "3"},
+    ),
+    ("RemoveBackground", {"mediaUUID": C + "3"}, runware.Image, {"uuid": C + "3"}),
+    (
+        "ControlNetPreprocess",
+        {"guideImageUUID": C + "4", "guideImageURL": f"{HOST}/i/guide.png", "inputImageUUID": C + "1"},
+        runware.GuideImage,
+        {"uuid": C + "4", "url": f"{HOST}/i/guide.png", "input_image_uuid": C + "1", "guide_image_uuid": C + "4"},
+    ),
+    (
+        "ImageMasking",
+        {
+            "maskImageUUID": C + "5",
+            "maskImageURL": f"{HOST}/i/mask.png",
+            "inputImageUUID": C + "1",
+            "detections": [{"x_min": 10, "y_min": 20, "x_max": 110, "y_max": 140}],
+        },
+        runware.MaskImage,
+        {"uuid": C + "5", "mask_image_url": f"{HOST}/i/mask.png"},
+    ),
+    (
+        "ThreeDInference",
+        {"status": "success", "outputs": {"files": [{"uuid": C + "6", "url": f"{HOST}/m/1.glb"}]}, "seed": 5},
+        runware.Model3D,
+        {"uuid": C + "6", "url": f"{HOST}/m/1.glb", "seed": 5},
+    ),
+    (
+        "AudioInference",
+        {"status": "success", "audioUUID": C + "7", "audioURL": f"{HOST}/a/1.mp3", "cost": 0.01},
+        runware.Audio,
+        {"uuid": C + "7", "audio_url": f"{HOST}/a/1.mp3", "cost": 0.01},
+    ),
+    ("AudioInference", {"videoUUID": C + "7", "videoURL": f"{HOST}/v/1.mp4"}, runware.Video, {"uuid": C + "7"}),
+    (
+        "Training",
+        {"status": "success", "air": "acme:100@1", "outputs": {}, "cost": 2.5},
+        runware.TrainedModel,
+        {"air": "acme:100@1", "outputs": {}, "cost": 2.5},
+    ),
+    (
+        "ModelUpload",
+        {"status": "ready", "message": "Deployed.", "air": "acme:1@1"},
+        runware.UploadedModel,
+        {"status": "ready", "message": "Deployed.", "air": "acme:1@1"},
+    ),
+    (
+        "TextInference",
+        {
+            "text": "Hi there.",
+            "finishReason": "stop",
+            "reasoningContent": "short greeting",
+            "thoughtSignature": "sig",
+            "cost": 0.00002,
+            "seed": 4,
+        },
+        runware.Text,
+        {"text": "Hi there.", "finish_reason": "stop", "reasoning_content": "short greeting", "seed": 4},
+    ),
+    ("Vectorize", {"imageUUID": C + "8", "imageURL": f"{HOST}/i/v.svg"}, runware.Image, {"url": f"{HOST}/i/v.svg"}),
+    (
+        "PhotoMaker",
+        {"imageUUID": C + "9", "imageURL": f"{HOST}/i/pm.png", "inputImagesUUID": [C + "1"], "seed": 11},
+        runware.Image,
+        {"input_images_uuid": [C + "1"], "seed": 11},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "item", "cls", "values"), FRAMES)
+def test_example_frames(name: str, item: dict[str, Any], cls: type[Any], values: dict[str, Any]) -> None:
+    task = example(name)
+    item = {"taskType": task.task_type, "taskUUID": B, **item}
+    answer = read(task, item)
+    result = answer[0] if task.many else answer
+    assert type(result) is cls
+    assert (result.task_type, result.task_uuid, result.raw) == (task.task_type, B, item)
+    for attribute, value in values.items():
+        got = getattr(result, attribute)
+        assert (list(got) if isinstance(got, tuple) else got) == value
+    if name not in ("Upscale", "RemoveBackground", "AudioInference"):
+        assert answers.class_for(item) is cls
+
+
+def test_detections() -> None:
+    item = {"detections": [{"x_min": 10, "y_min": 20.5, "x_max": 110, "y_max": 140, "score": 1}, None, {}]}
+    first, odd, empty = structure(item, runware.MaskImage).detections
+    assert (first.x_min, first.y_min, first.x_max, first.y_max) == (10, 20.5, 110, 140)
+    assert first.raw["score"] == 1
+    assert odd == empty == runware.Detection()
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"promptTokens": 9, "completionTokens": 3, "totalTokens": 12, "thinkingTokens": 1}, (9, 3, 12, 1, 9, 3)),
+        ({"inputTokens": 9, "outputTokens": 3}, (9, 3, None, None, 9, 3)),
+        ({"promptTokens": 0, "costBreakdown": {"prompt": 0.1}}, (0, None, None, None, 0, None)),
+    ],
+)
+def test_usage(usage: dict[str, Any], tokens: tuple[int | None, ...]) -> None:
+    got = structure({"text": "x", "usage": usage}, runware.Text).usage
+    assert got is not None
+    names = ("prompt", "completion", "total", "thinking", "input", "output")
+    assert tuple(getattr(got, f"{name}_tokens") for name in names) == tokens
+    assert got.raw == usage
+
+
+def test_str_of_a_text() -> None:
+    assert str(runware.Text(text="hello")) == "hello"
+    assert str(runware.Text()) == ""
+
+
+def test_model_search() -> None:
+    item = {
+        "taskType": "modelSearch",
+        "taskUUID": B,
+        "totalResults": 42,
+        "results": [
+            {
+                "air": "civitai:305149@392545",
+                "name": "Sample XL",
+                "version": "v1",
+                "category": "checkpoint",
+                "architecture": "sdxl",
+                "type": "base",
+                "tags": ["photo"],
+                "heroImage": "https://mim.runware.ai/r/x.jpg",
+                "private": False,
+                "comment": "",
+                "defaultWidth": 1024,
+                "defaultHeight": 1024,
+                "defaultSteps": 20,
+                "defaultScheduler": "Default",
+                "defaultCFG": 7.5,
+                "nsfwLevel": 0,
+                "positiveTriggerWords": ["a"],
+            },
+            {"air": "acme:2@1", "defaultWidth": "wide"},
+        ],
+    }
+    page = read(runware.ModelSearch(), item)
+    assert isinstance(page, runware.ModelPage)
+    assert page.total_results == 42
+    assert len(page) == 2
+    first, second = page
+    assert page[0] is first
+    assert attrs.asdict(first, filter=attrs.filters.exclude("raw")) == {
+        "air": "civitai:305149@392545",
+        "name": "Sample XL",
+        "version": "v1",
+        "category": "checkpoint",
+        "architecture": "sdxl",
+        "type": "base",
+        "conditioning": None,
+        "tags": first.tags,
+        "hero_image": "https://mim.runware.ai/r/x.jpg",
+        "image_url": None,
+        "thumbnail_url": None,
+        "nsfw_level": 0,
+        "private": False,
+        "comment": "",
+        "default_width": 1024,
+        "default_height": 1024,
+        "default_steps": 20,
+        "default_scheduler": "Default",
+        "default_cfg": 7.5,
+        "default_strength": None,
+        "default_weight": None,
+        "positive_trigger_words": ["a"],
+    }
+    assert list(first.tags or ()) == ["photo"]
+    assert (second.air, second.default_width) == ("acme:2@1", None)
+
+
+def test_account() -> None:
+    item = {
+        "operation": "getDetails",
+        "organizationUUID": A,
+        "organizationName": "Test Org",
+        "AIRSource": "testorg",
+        "balance": 12.5,
+        "team": [{"name": "Ada Example", "email": "ada@example.com", "roles": ["Owner"], "joinedAt": "2025-01-01"}],
+        "apiKeys": [{"name": "ci", "apiKey": "abcd****", "enabled": True, "requests": 3, "lastUsedAt": "2025-01-03"}],
+        "usage": {
+            "total": {"credits": 1.5, "requests": 9},
+            "last7Days": {"credits": 0.5, "requests": 3},
+            "last30Days": {"credits": 1, "requests": 5},
+        },
+    }
+    account = read(runware.AccountManagement(), item)
+    assert isinstance(account, runware.Account)
+    assert (account.organization_uuid, account.air_source, account.balance) == (A, "testorg", 12.5)
+    assert account.team[0].joined_at == "2025-01-01"
+    assert list(account.team[0].roles or ()) == ["Owner"]
+    assert (account.api_keys[0].api_key, account.api_keys[0].requests) == ("abcd****", 3)
+    assert "abcd" not in repr(account)
+    usage = account.usage
+    assert usage is not None
+    assert (usage.total, usage.today) == (runware.Spending(credits=1.5, requests=9, raw=usage.raw["total"]), None)
+    assert usage.last_7_days is not None
+    assert usage.last_30_days is not None
+    assert (usage.last_7_days.credits, usage.last_30_days.requests) == (0.5, 5)
+    assert structure({"balance": {"amount": 3}}, runware.Account).balance == {"amount": 3}
+
+
+IMAGE_ITEM = {"taskType": "imageInference", "taskUUID": A, "imageUUID": C + "1", "imageURL": f"{HOST}/i/1.png"}
+FAILURE = {"code": "taskNotFound", "message": "Failed.", "taskUUID": A}
+
+
+@pytest.mark.parametrize(
+    ("response", "results", "errors"),
+    [
+        ({"data": [IMAGE_ITEM]}, 1, 0),
+        ({"errors": [FAILURE]}, 0, 1),
+        ([{"data": [IMAGE_ITEM, IMAGE_ITEM], "error": FAILURE}], 2, 1),
+        ([{"data": [IMAGE_ITEM]}, {"errors": [FAILURE]}], 1, 1),
+        ({"data": [{"taskType": "imageInference", "status": "error", "error": FAILURE}]}, 0, 1),
+        ({"data": None}, 0, 0),
+        (None, 0, 0),
+        ("odd", 0, 0),
+    ],
+)
+def test_task_details(response: Any, results: int, errors: int) -> None:
+    request = {"taskType": "imageInference", "positivePrompt": "a red kite"}
+    item = {"taskType": "getTaskDetails", "taskUUID": A, "request": [request], "response": response}
+    details = read(runware.GetTaskDetails(task_uuid=A), item)
+    assert isinstance(details, runware.TaskDetails)
+    assert details.request == [request]
+    assert [type(one) for one in details.results] == [runware.Image] * results
+    assert [type(one) for one in details.errors] == [NotFoundError] * errors
+    assert len(details.results.errors) == errors
+    assert structure({"request": request}, runware.TaskDetails).request == [request]
+    assert pickle.loads(pickle.dumps(details)) == details
+
+
+def test_get_response_gives_each_item_its_class() -> None:
+    task = runware.GetResponse(task_uuid=A)
+    running = {"taskType": "videoInference", "taskUUID": A, "status": "processing", "progress": 30}
+    found = read(task, IMAGE_ITEM, running, {"taskType": "new", "videoURL": "x"}, {"taskType": "new", "a": 1}, {})
+    assert [type(one) for one in found] == [
+        runware.Image,
+        runware.Video,
+        runware.Video,
+        runware.Result,
+        runware.Result,
+    ]
+    assert (found[1].status, found[1].progress) == ("processing", 30)
+
+
+def test_raw_tasks_give_typed_results() -> None:
+    task = RawTask(body={"taskType": "imageInference"})
+    assert isinstance(read(task, IMAGE_ITEM)[0], runware.Image)
+
+
+def test_every_table_agrees() -> None:
+    for cls in REQUEST_CLASSES:
+        item = {"taskType": cls.task_type}
+        if cls not in (runware.GetResponse, runware.Upscale, runware.RemoveBackground, runware.AudioInference):
+            assert answers.class_for(item) is cls.result_class
+        assert cls(**needed(cls)).result_for(item) in (cls.result_class, runware.Result)
+
+
+def test_class_by_name_prefers_what_was_asked_for() -> None:
+    item = {"audioURL": "a.mp3", "imageURL": "cover.png"}
+    assert class_by_name(item, runware.Audio) is runware.Audio
+    assert class_by_name(item, runware.Result) is runware.Image
+    assert class_by_name({}, runware.Audio) is runware.Audio
+    assert class_by_name({"imageURL": None, "mediaURL": 5}, runware.Result) is runware.Result
+
+
+def all_parts(cls: type[Any] = Part) -> list[type[Any]]:
+    return [cls, *(found for below in cls.__subclasses__() for found in all_parts(below))]
+
+
+@pytest.mark.parametrize("odd", [None, "text", 5, 1.5, True, [], [None, 1, "x"], {}, {"a": {"b": None}}], ids=repr)
+@pytest.mark.parametrize("cls", list(dict.fromkeys(all_parts())), ids=lambda cls: cls.__name__)
+def test_reading_never_fails(cls: type[Any], odd: Any) -> None:
+    from runware._engine.codec import _result_wire_name
+
+    names = [_result_wire_name(cls, field.name) for field in attrs.fields(cls) if field.name != "raw"]
+    item = {**dict.fromkeys(names, odd), "brandNew": odd, "outputs": odd}
+    result = structure(item, cls)
+    assert result.raw is item
+    assert pickle.loads(pickle.dumps(result)) == copy.deepcopy(result) == copy.copy(result) == result
+    repr(result)
+    str(result)
+    for name in ("files", "results", "errors"):
+        list(getattr(result, name, None) or ())
+    assert structure({}, cls) == cls()
+
+
+def test_what_fits_is_kept_beside_what_does_not() -> None:
+    image = structure({"imageUUID": "u", "seed": "seven", "cost": [1], "imageURL": None}, runware.Image)
+    assert (image.uuid, image.seed, image.cost, image.url) == ("u", None, None, None)
+    assert image.raw["seed"] == "seven"
+
+
+def test_results_as_inputs() -> None:
+    assert runware.Image(uuid="u", url="x").as_input() == "u"
+    assert runware.Image(media_uuid="m", url="x").as_input() == "m"
+    assert runware.Video(url="x").as_input() == "x"
+    assert runware.Model3D(outputs={"files": [{"uuid": "f"}]}).as_input() == "f"
+    with pytest.raises(RunwareError):
+        runware.Image().as_input()
+
+
+def test_results_list() -> None:
+    results = runware.Results([runware.Image(cost=0.1), runware.Image(), runware.Image(cost=0.2)])
+    assert results.cost == pytest.approx(0.3)
+    assert runware.Results([runware.Text()]).cost is None
+    assert runware.Results([runware.Text()]).save_all is not None
+    partial = runware.Partial([1], all=[0, 1], total=3)
+    assert (list(partial), partial.completed, partial.total, list(partial.all)) == ([1], 2, 3, [0, 1])
+
+
+def test_reprs_show_what_there_is_but_neither_prompts_nor_media() -> None:
+    item = {"imageUUID": "u", "seed": 0, "imageBase64Data": "secret", "imageDataURI": "secret", "cost": None}
+    item |= {"positivePrompt": "secret", "negativePrompt": "secret", "outputs": {"structuredPrompt": "secret"}}
+    assert repr(structure(item, runware.Image)) == "Image(uuid='u', seed=0)"
+    details = structure({"taskUUID": A, "request": [item], "response": {"data": [item]}}, runware.TaskDetails)
+    assert repr(details) == f"TaskDetails(task_uuid='{A}')"
+
+
+def test_raw_is_json() -> None:
+    item = {"taskType": "imageInference", "imageUUID": "u", "later": {"x": [1, None]}}
+    assert json.loads(json.dumps(structure(item, runware.Image).raw)) == item

@@ -1,0 +1,153 @@
+"""Every request class: what it becomes on the wire, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import attrs
+import pytest
+
+import runware
+from runware import ValidationError
+from runware.tasks.base import SETTINGS, RawTask, Task, as_task
+from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
+
+REQUEST_CLASSES = [getattr(runware, name) for name in WIRE_TYPES]
+
+
+def needed(cls: Any) -> dict[str, Any]:
+    """The fewest parameters that make a task of the class."""
+    given = next(parameters for name, parameters, _ in FULL if name == cls.__name__)
+    return {field.name: given[field.name] for field in attrs.fields(cls) if field.default is attrs.NOTHING}
+
+
+@pytest.mark.parametrize(("name", "parameters", "wire"), FULL)
+def test_wire_object(name: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
+    assert getattr(runware, name)(**parameters).wire() == {"taskType": WIRE_TYPES[name], **wire}
+
+
+def test_every_operation_is_tried() -> None:
+    assert {name for name, _, _ in FULL} == set(WIRE_TYPES)
+
+
+@pytest.mark.parametrize("cls", REQUEST_CLASSES)
+def test_what_every_request_has(cls: type[Task[Any]]) -> None:
+    task = cls(**needed(cls))
+    assert task.task_type == WIRE_TYPES[cls.__name__]
+    assert copy.deepcopy(task) == task
+    assert cls(**needed(cls), skip_response=True).acknowledgement_only
+    assert "newParameter" in cls(**needed(cls), extra={"newParameter": {"a": None}}).wire()
+    assert not {"retry", "timeout", "taskUUID", "onPartial", "extra", "skipResponse"} & task.wire().keys()
+
+
+@pytest.mark.parametrize("cls", REQUEST_CLASSES)
+def test_wrong_types_name_the_field(cls: type[Task[Any]]) -> None:
+    for field in attrs.fields(cls):
+        if field.name in (*SETTINGS, "dataset"):
+            continue
+        with pytest.raises(ValidationError) as caught:
+            cls(**{**needed(cls), field.name: object()})
+        assert caught.value.parameter == field.name
+        assert caught.value.task_type == cls.task_type
+    for name in needed(cls):
+        with pytest.raises(ValidationError) as caught:
+            cls(**{**needed(cls), name: None})
+        assert caught.value.parameter == name
+
+
+@pytest.mark.parametrize(
+    ("cls", "parameters"),
+    [
+        ("ImageInference", {"width": True}),
+        ("ImageInference", {"cfg_scale": float("nan")}),
+        ("ImageInference", {"output_format": "png"}),
+        ("ImageInference", {"number_results": 0}),
+        ("ImageInference", {"lora": "acme:1@1"}),
+        ("VideoInference", {"delivery_method": "stream"}),
+        ("TextInference", {"number_results": 0}),
+        ("RemoveBackground", {"settings": {1: 2}}),
+        ("PhotoMaker", {"style": "cinematic"}),
+        ("ControlNetPreprocess", {"pre_processor_type": "hed"}),
+        ("MediaStorage", {"operation": "list"}),
+        ("GetResponse", {"task_uuid": "the last one"}),
+        ("ModelSearch", {"limit": "20"}),
+    ],
+)
+def test_refused(cls: str, parameters: dict[str, Any]) -> None:
+    request = getattr(runware, cls)
+    with pytest.raises(ValidationError) as caught:
+        request(**{**needed(request), **parameters})
+    assert caught.value.parameter == next(iter(parameters))
+
+
+def test_misspelt_parameters_are_type_errors() -> None:
+    with pytest.raises(TypeError, match="heigth"):
+        runware.ImageInference(positive_prompt="x", heigth=1)  # type: ignore[call-arg]
+
+
+def test_delivery() -> None:
+    video = runware.VideoInference(model="m")
+    assert video.takes_long
+    assert not video.acknowledgement_only
+    assert runware.VideoInference(model="m", extra={"deliveryMethod": "sync"}).wire()["deliveryMethod"] == "sync"
+    assert runware.Training(model="m", webhook_url="https://example.com").acknowledgement_only
+    audio = runware.AudioInference(model="m")
+    assert not audio.takes_long
+    assert "deliveryMethod" not in audio.wire()
+    assert runware.AudioInference(model="m", delivery_method="async").takes_long
+    upload = runware.ModelUpload(**needed(runware.ModelUpload))
+    assert upload.statuses
+    assert upload.takes_long
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (runware.ImageInference(positive_prompt="x"), 1),
+        (runware.ImageInference(positive_prompt="x", number_results=4), 4),
+        (runware.TextInference(model="m", messages=[], number_results=3), 3),
+        (runware.PromptEnhance(prompt="x", prompt_versions=5), 5),
+        (runware.Upscale(input_image=IMAGE), 1),
+        (RawTask(body={"taskType": "tools", "numberResults": 2}), 2),
+    ],
+)
+def test_how_many_results_are_expected(task: Task[Any], expected: int) -> None:
+    assert task.expected == expected
+
+
+@pytest.mark.parametrize("cls", [runware.GetResponse, runware.GetTaskDetails, runware.ModelSearch])
+def test_reading_tasks_are_repeatable(cls: type[Task[Any]]) -> None:
+    assert cls.repeatable
+
+
+def test_older_task_type_through_extra() -> None:
+    task = runware.ControlNetPreprocess(input_image=IMAGE, extra={"taskType": "imageControlNetPreProcess"})
+    assert task.wire() == {"taskType": "imageControlNetPreProcess", "inputImage": IMAGE}
+
+
+def test_extra_stays_where_it_was_put() -> None:
+    task = runware.TextInference(model="m", messages=[], temperature=0.5, top_k=2, extra={"temperature": 0.1})
+    wire = task.wire()
+    assert wire["temperature"] == 0.1
+    assert wire["settings"] == {"topK": 2}
+
+
+def test_raw_task() -> None:
+    task = as_task({"taskType": "tools", "taskUUID": UUID, "inputs": {"image": PNG}, "unknown": [1]})
+    assert task.task_uuid == UUID
+    assert task.wire() == {"taskType": "tools", "inputs": {"image": PNG_URI}, "unknown": [1]}
+    with pytest.raises(ValidationError, match="taskType"):
+        as_task({"model": "m"})
+    with pytest.raises(ValidationError):
+        as_task("imageInference")  # type: ignore[arg-type]
+
+
+def test_reprs_show_neither_prompts_nor_media() -> None:
+    secret = "a very private prompt about a person"
+    task = runware.TextInference(
+        model="m", messages=[runware.Message(role="user", content=secret)], extra={"a": secret}
+    )
+    assert secret not in repr(task)
+    assert secret not in repr(task.messages[0])
+    assert "iVBOR" not in repr(runware.ImageUpload(image=PNG_URI * 10))
