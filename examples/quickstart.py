@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 
-from runware import Partial, Runware, RunwareError
+from runware import Image, Partial, Runware, RunwareError
 
 
-def show_progress(results: Partial, error: RunwareError | None) -> None:
+def show_progress(results: Partial[Image], error: RunwareError | None) -> None:
     if error is None:
         print(f"  {results.completed} of {results.total} pictures")
 

@@ -1,4 +1,4 @@
-"""Many tasks: a window of jobs that is kept full, and drained as results are taken. Memory does not grow with the work."""
+"""Many tasks: a window of jobs, kept full and drained as results are taken. Memory does not grow with the work."""
 
 from __future__ import annotations
 

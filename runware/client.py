@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from functools import cached_property
 from queue import SimpleQueue
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from runware.bulk import amap, map_blocking, tasks_from
 from runware.core import Core, Dispatch, shared_core
@@ -49,9 +49,7 @@ class _Face(Operations):
         return _unpickle, (type(self), self._core.options.portable())
 
     def __repr__(self) -> str:
-        engine = self._core._engine
-        state = "closed" if self._core.closed else "not connected" if engine is None else engine.state.value
-        return f"<{type(self).__name__} {self._core.options.url} {state}>"
+        return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
 
     @property
     def closed(self) -> bool:
@@ -329,7 +327,7 @@ class Runware(_Client, BlockingFace):
 
     disconnect = close
 
-    def __enter__(self) -> Runware:
+    def __enter__(self) -> Self:
         try:
             self.connect()
         except BaseException:
@@ -346,8 +344,8 @@ class Runware(_Client, BlockingFace):
 class AsyncRunware(_Client, AsyncFace):
     """The client for asyncio. Its operations are coroutines; it may be used from any number of event loops.
 
-    It is `Runware` seen from an event loop: the connection has its own thread, and nothing is tied to a loop. Cancelling
-    the task that awaits an operation cancels the call.
+    It is `Runware` seen from an event loop: the connection has its own thread, and nothing is tied to a loop.
+    Cancelling the task that awaits an operation cancels the call.
     """
 
     @classmethod
@@ -471,7 +469,7 @@ class AsyncRunware(_Client, AsyncFace):
 
     disconnect = aclose = close
 
-    async def __aenter__(self) -> AsyncRunware:
+    async def __aenter__(self) -> Self:
         try:
             await self.connect()
         except BaseException:
@@ -556,16 +554,15 @@ async def _encoded_elsewhere(loop: asyncio.AbstractEventLoop, submit: Callable[[
         raise
 
 
-_warned = False
+_warned: list[bool] = []
 
 
 def _warn_in_event_loop() -> None:
     """Say once that a blocking call holds up the event loop it is made in; a notebook's own loop does not mind."""
-    global _warned
     asyncio = sys.modules.get("asyncio")
     if _warned or asyncio is None or asyncio._get_running_loop() is None or "ipykernel" in sys.modules:
         return
-    _warned = True
+    _warned.append(True)
     warnings.warn(
         "A blocking call of runware was made where an event loop runs, which stands still until it returns. "
         "Use rw.aio: `await rw.aio.image_inference(...)`.",

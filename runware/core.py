@@ -93,6 +93,12 @@ class Core:
                 call.job.abandon()
 
     @property
+    def state(self) -> str:
+        """Where the connection stands, in words."""
+        engine = self._engine
+        return "closed" if self._closed else "not connected" if engine is None else engine.state.value
+
+    @property
     def started(self) -> bool:
         """Whether the engine is loaded; loading it takes a fifth of a second, which belongs off an event loop."""
         return self._engine is not None
@@ -219,7 +225,7 @@ class _Connect(Task[None]):
     task_type: ClassVar[str] = ""
 
     def assemble(self, results: Any) -> None:
-        return None
+        """Give the answer of `connect`, which is none."""
 
 
 # ---------------------------------------------------------------------- one client a process

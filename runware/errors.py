@@ -338,10 +338,7 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
     """
     # The 2024 form has no code: {"error": true, "errorId": 19, "errorMessage": "Invalid api key"}.
     legacy = raw.get("errorMessage")
-    if raw.get("errorId") == 19:
-        code = "invalidApiKey"
-    else:
-        code = str(raw.get("code") or "unknownError")
+    code = "invalidApiKey" if raw.get("errorId") == 19 else str(raw.get("code") or "unknownError")
     parameter = raw.get("parameter")
     if not (parameter is None or isinstance(parameter, str)):
         parameter = [str(name) for name in parameter] if isinstance(parameter, list) else str(parameter)

@@ -22,6 +22,7 @@ class ReadableFile(Protocol):
 
     def read(self, size: int = -1, /) -> bytes:
         """Give the bytes from where it stands."""
+        ...
 
 
 @runtime_checkable

@@ -100,7 +100,7 @@ def _check_retries(_: Any, field: attrs.Attribute[Any], value: object) -> None:
         _whole(0)(_, field, value)
 
 
-def _check_key(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _check_key(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
     if callable(value):
         return
     if not isinstance(value, str) or not value.strip():
@@ -121,6 +121,45 @@ def is_loopback(host: str | None) -> bool:
     return host is not None and (host.lower() in _LOOPBACK or host.startswith("127."))
 
 
+def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"url must be a str, not {type(value).__name__}.", parameter="url")
+    parts = urlsplit(value)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ConfigurationError(
+            f"url must look like {DEFAULT_URL}, not {parts.scheme or '(no scheme)'}://{parts.hostname or ''}.",
+            parameter="url",
+        )
+    if parts.username or parts.password:
+        raise ConfigurationError("url must not hold a user name or password.", parameter="url")
+    if parts.scheme == "ws" and not self.insecure_ws and not is_loopback(parts.hostname):
+        raise ConfigurationError(
+            f"ws:// to {parts.hostname} would send the API key in the clear. Use wss://, or pass "
+            "insecure_ws=True if the way there is safe.",
+            parameter="url",
+        )
+
+
+def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is None or value == "":
+        return
+    schemes = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or parts.scheme not in schemes or not parts.hostname:
+        raise ConfigurationError(
+            "proxy must look like http://user:password@host:port or socks5h://host:port.", parameter="proxy"
+        )
+
+
+def _check_context(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+    import ssl  # here, because it takes 20 ms of every import and most clients never pass one
+
+    if value is not None and not isinstance(value, ssl.SSLContext):
+        raise ConfigurationError(
+            f"ssl_context must be an ssl.SSLContext, not {type(value).__name__}.", parameter="ssl_context"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class Options:
     """The options of one client. All durations are float seconds.
@@ -129,7 +168,7 @@ class Options:
     """
 
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
-    url: str = attrs.field()
+    url: str = attrs.field(validator=_check_url)
     timeout: float = attrs.field(default=60.0, validator=_duration())
     long_timeout: float = attrs.field(default=600.0, validator=_duration())
     connect_timeout: float = attrs.field(default=15.0, validator=_duration())
@@ -142,8 +181,8 @@ class Options:
     max_queued: int = attrs.field(default=100_000, validator=_whole(1))
     include_cost: bool | None = attrs.field(default=None, validator=_flag)
     dry_run: bool = attrs.field(default=False, validator=_flag)
-    proxy: str | None = attrs.field(default=None, repr=False)
-    ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy)
+    ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     """The proxy variables, as they were at construction."""
@@ -175,45 +214,6 @@ class Options:
             if field.name != "environment"
             for value in (getattr(self, field.name),)
         )
-
-    @url.validator
-    def _check_url(self, _: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, str):
-            raise ConfigurationError(f"url must be a str, not {type(value).__name__}.", parameter="url")
-        parts = urlsplit(value)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ConfigurationError(
-                f"url must look like {DEFAULT_URL}, not {parts.scheme or '(no scheme)'}://{parts.hostname or ''}.",
-                parameter="url",
-            )
-        if parts.username or parts.password:
-            raise ConfigurationError("url must not hold a user name or password.", parameter="url")
-        if parts.scheme == "ws" and not self.insecure_ws and not is_loopback(parts.hostname):
-            raise ConfigurationError(
-                f"ws:// to {parts.hostname} would send the API key in the clear. Use wss://, or pass "
-                "insecure_ws=True if the way there is safe.",
-                parameter="url",
-            )
-
-    @proxy.validator
-    def _check_proxy(self, _: attrs.Attribute[Any], value: object) -> None:
-        if value is None or value == "":
-            return
-        schemes = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-        parts = urlsplit(value) if isinstance(value, str) else None
-        if parts is None or parts.scheme not in schemes or not parts.hostname:
-            raise ConfigurationError(
-                "proxy must look like http://user:password@host:port or socks5h://host:port.", parameter="proxy"
-            )
-
-    @ssl_context.validator
-    def _check_context(self, _: attrs.Attribute[Any], value: object) -> None:
-        import ssl  # here, because it takes 20 ms of every import and most clients never pass one
-
-        if value is not None and not isinstance(value, ssl.SSLContext):
-            raise ConfigurationError(
-                f"ssl_context must be an ssl.SSLContext, not {type(value).__name__}.", parameter="ssl_context"
-            )
 
 
 def _mark(key: str) -> str:

@@ -397,7 +397,7 @@ class TestLifeCycle:
         assert server.ledger.connections == 1
 
     def test_a_blocking_call_in_a_loop_works_and_warns_once(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runware.client, "_warned", False)
+        monkeypatch.setattr(runware.client, "_warned", [])
 
         async def main() -> int:
             return len(rw.image_inference(**PICTURE)) + len(rw.image_inference(**PICTURE))
@@ -440,7 +440,7 @@ def test_the_signature_shows_every_parameter() -> None:
     for operation in (client.image_inference, client.submit.image_inference, client.aio.image_inference):
         signature = inspect.signature(operation)
         assert set(signature.parameters) == fields
-        assert list(signature.parameters)[0] == "positive_prompt"
+        assert next(iter(signature.parameters)) == "positive_prompt"
         assert signature.parameters["width"].default is None
         for name in fields:
             assert f"\n    {name}: " in operation.__doc__

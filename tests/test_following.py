@@ -9,8 +9,10 @@ import tenacity
 
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import State
+from runware._engine.following import SETTLE
 from runware.errors import (
     ConflictError,
+    ConnectionFailedError,
     ConnectionLostError,
     IncompleteResultsError,
     InsufficientCreditsError,
@@ -561,3 +563,267 @@ class TestTryingAgain:
         call = desk.submit(retry=policy)
         desk.receive(failure("rateLimitExceeded"))
         assert isinstance(desk.ended[call], RateLimitError)
+
+
+class TestOneOfSeveralFails:
+    """An error that names a task of several results may be one result's: the others are paid for."""
+
+    def unsettled(self, **facts: Any) -> tuple[Desk, Call]:
+        desk = ready_desk()
+        call = desk.submit(expected=3, body={"numberResults": 3}, **facts)
+        desk.take_written()
+        return desk, call
+
+    def test_the_server_is_asked_before_anything_is_bought_again(self) -> None:
+        desk, call = self.unsettled(retry=2)
+        desk.receive({"data": [image(number=1)]})
+        desk.receive(failure("inferenceError"))
+        desk.pass_time(SETTLE)
+        assert asked(desk) == [("getResponse", A)]
+        running = {"taskType": "imageInference", "taskUUID": A, "status": "processing"}
+        bad = {**running, "status": "error", "error": {"code": "inferenceError", "message": "One failed."}}
+        desk.receive({"data": [image(number=1, status="success"), bad, running]})
+        desk.receive({"data": [image(number=3)]})
+        assert [task for frame in desk.written for task in frame if task["taskType"] == "imageInference"] == []
+        assert call.uuid != A  # its last result came, so that the one that failed is tried again
+        assert call.attempts == [f"{A}: inferenceError"]
+        desk.pass_time(1.0)
+        assert [
+            task["numberResults"]
+            for frame in desk.take_written()
+            for task in frame
+            if "model" not in task and task["taskType"] == "imageInference"
+        ] == [1]
+
+    def test_nothing_that_still_comes_is_lost(self) -> None:
+        desk, call = self.unsettled()
+        desk.receive(failure("invalidProviderContent"))
+        assert call not in desk.ended
+        desk.receive({"data": [image(number=1)]})
+        desk.pass_time(SETTLE)
+        assert asked(desk) == [("getResponse", A)]
+        running = {"taskType": "imageInference", "taskUUID": A, "status": "processing"}
+        desk.receive(
+            {"data": [image(number=1, status="success"), running], **failure("invalidProviderContent", status="error")}
+        )
+        assert call not in desk.ended
+        next_poll(desk)
+        done = [image(number=1, status="success"), image(number=2, status="success")]
+        desk.receive({"data": done, **failure("invalidProviderContent", status="error")})
+        error = desk.ended[call]
+        assert isinstance(error, IncompleteResultsError)
+        assert error.code == "invalidProviderContent"
+        assert len(call.items) == 2
+
+    def test_the_whole_task_failed(self) -> None:
+        desk, call = self.unsettled(retry=1)
+        desk.receive(failure("providerInternalError"))
+        desk.pass_time(SETTLE)
+        assert asked(desk) == [("getResponse", A)]
+        desk.receive({"data": [], **failure("providerInternalError", status="error")})
+        desk.pass_time(1.0)
+        ((task,),) = desk.take_written()
+        assert task["taskUUID"] == call.uuid != A
+        assert task["numberResults"] == 3
+
+    def test_the_whole_task_failed_in_the_item_form(self) -> None:
+        desk, call = self.unsettled()
+        desk.receive(failure("providerInternalError"))
+        desk.pass_time(SETTLE)
+        bad = {
+            "taskType": "imageInference",
+            "taskUUID": A,
+            "status": "error",
+            "error": {"code": "providerInternalError"},
+        }
+        desk.receive({"data": [bad]})
+        assert isinstance(desk.ended[call], ProviderError)
+
+    def test_what_the_server_never_took_is_tried_again(self) -> None:
+        desk, call = self.unsettled(retry=1)
+        desk.receive(failure("rateLimitExceeded"))
+        desk.pass_time(SETTLE)
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.pass_time(0.5)
+        assert asked(desk)[-1] == ("getTaskDetails", A)
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        desk.pass_time(1.0)
+        ((task,),) = desk.take_written()
+        assert task["taskUUID"] == call.uuid != A
+        assert call.attempts == [f"{A}: rateLimitExceeded"]
+
+    def test_an_error_that_comes_twice_counts_once(self) -> None:
+        desk, call = self.unsettled(retry=1)
+        desk.receive({"data": [image(number=1)]})
+        desk.receive(failure("inferenceError"))
+        desk.receive(failure("inferenceError"))
+        assert call.uuid == A
+        desk.pass_time(SETTLE)
+        assert asked(desk) == [("getResponse", A)]
+        desk.receive({"data": [image(number=3)]})
+        desk.receive({"data": [image(number=2)]})
+        assert desk.ended[call] is None
+
+    def test_a_replayed_error_of_one_result_waits_for_the_others(self) -> None:
+        desk, call = self.unsettled(retry=2)
+        desk.receive({"data": [image(number=1)]})
+        desk.lose()
+        desk.ready()
+        desk.take_written()
+        desk.receive(failure("inferenceError"))
+        assert call.uuid == A
+        desk.receive({"data": [image(number=3)]})
+        assert call.uuid == A
+        bad = {"taskType": "imageInference", "taskUUID": A, "status": "error", "error": {"code": "inferenceError"}}
+        next_poll(desk)
+        desk.receive({"data": [image(number=1, status="success"), bad, image(number=3, status="success")]})
+        assert len(call.items) == 2
+        assert call.attempts == [f"{A}: inferenceError"]
+
+    def test_a_loss_after_the_error_of_one_result(self) -> None:
+        desk, call = self.unsettled(retry=2)
+        desk.receive(failure("rateLimitExceeded"))
+        desk.lose()
+        desk.ready()
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        assert call.attempts == [f"{A}: rateLimitExceeded"]
+
+
+class TestWhatTheServerKnows:
+    def test_a_task_that_only_gettaskdetails_knows_is_waited_for(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(timeout=60.0)
+        desk.lose()
+        desk.ready()
+        known = {"taskType": "getTaskDetails", "taskUUID": A, "request": [{}], "response": {"data": []}}
+        desk.take_written()
+        answered = 0
+        while answered < 30:
+            if asked(desk):
+                answered += 1
+            desk.receive(failure("taskNotFound", taskType="getResponse") if answered % 2 else {"data": [known]})
+            desk.pass_time(0.1)
+            desk.session.bytes_received(desk.now)
+            assert call not in desk.ended
+        desk.receive({"data": [{**known, "response": {"data": [image()]}}]})
+        assert desk.ended[call] is None
+
+    @pytest.mark.parametrize("code", ["invalidConnectionSessionUUID", "sessionNotFound", "sessionExpired"])
+    def test_a_session_that_the_server_forgot_is_not_asked_for_again(self, code: str) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.pass_time(desk.session.next_deadline() - desk.now)
+        desk.open()
+        desk.receive(failure(code, None, taskType="authentication"))
+        desk.take_written()
+        desk.ready()
+        (auth,), (question,) = desk.take_written()
+        assert "connectionSessionUUID" not in auth
+        assert question["taskType"] == "getResponse"
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_nothing_is_asked_before_the_key_is_accepted(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.lose()
+        desk.ready()
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.lose()
+        desk.pass_time(desk.session.next_deadline() - desk.now)
+        desk.open()
+        desk.take_written()
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        desk.receive(failure("conflictTaskUUID"))
+        assert desk.take_written() == []
+        desk.accept_key()
+        assert asked(desk)
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+
+class TestTheTruthAboutTheEnd:
+    """What was sent once may have run, wherever its call stood when it ended."""
+
+    def sent_again(self, **config: Any) -> tuple[Desk, Call]:
+        """A call that the server said it does not know, and that waits to be sent again."""
+        desk = ready_desk(max_in_flight=1, **config)
+        call = desk.submit(timeout=20.0)
+        desk.lose()
+        desk.ready()
+        desk.hold_writes = True
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        desk.lose()
+        assert call.state is CallState.QUEUED
+        return desk, call
+
+    def test_at_the_deadline(self) -> None:
+        desk, call = self.sent_again()
+        desk.pass_time(20.0)
+        error = desk.ended[call]
+        assert isinstance(error, ConnectionLostError)
+        assert error.may_have_run
+
+    def test_at_the_close(self) -> None:
+        desk, call = self.sent_again()
+        desk.close()
+        assert "may still run" in str(desk.ended[call])
+
+    def test_when_the_connection_cannot_be_made_again(self) -> None:
+        desk = ready_desk()
+        written = desk.submit(A)
+        desk.lose()
+        waiting = desk.submit(B)
+        desk.pass_time(desk.session.next_deadline() - desk.now)
+        desk.fail_dial(ConnectionFailedError("the server answered 403"), permanent=True)
+        error = desk.ended[written]
+        assert isinstance(error, ConnectionLostError)
+        assert error.may_have_run
+        assert "403" in str(error)
+        assert isinstance(desk.ended[waiting], ConnectionFailedError)
+
+
+def test_a_result_for_a_call_that_waits_its_turn_takes_a_turn() -> None:
+    desk = ready_desk(max_in_flight=2)
+    desk.submit(A, expected=2)
+    desk.submit(B)
+    desk.submit(C, expected=2)
+    desk.take_written()
+    desk.receive({"data": [image(C)]})
+    assert repr(desk.session).endswith("3 in flight>")
+
+
+def test_connecting_does_not_wait_for_a_turn() -> None:
+    desk = ready_desk(max_in_flight=1)
+    desk.submit()
+    waiting = desk.connect()
+    assert desk.ended[waiting] is None
+    desk.lose()
+    desk.submit(B)
+    waiting = desk.connect()
+    assert waiting not in desk.ended
+    desk.ready()
+    assert desk.ended[waiting] is None
+
+
+def test_many_empty_answers_take_no_longer_than_as_many_others() -> None:
+    desk = ready_desk()
+    for number in range(3000):
+        desk.submit(f"00000000-0000-4000-8000-{number:012d}", timeout=600.0)
+    desk.lose()
+    desk.ready()
+    looked = 0
+
+    class Counted(dict[str, Call]):
+        def values(self) -> Any:
+            nonlocal looked
+            looked += len(self)
+            return super().values()
+
+    desk.session.calls = Counted(desk.session.calls)
+    for _ in range(3000):
+        desk.receive({"data": []})
+    assert looked < 10 * 3000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -24,7 +25,7 @@ def read(data: bytes, cuts: list[int] | None = None, cap: int = 1 << 20) -> list
     reader = FrameReader(cap)
     found: list[tuple[int, bytes]] = []
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if piece := data[start:end]:
             found += reader.feed(piece)
     return found

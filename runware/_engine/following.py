@@ -110,12 +110,11 @@ class Following(Book):
         asked, call.asked = call.asked, False
         call.troubles = 0
         followed = call.state is not CallState.SENT
-        new = (
-            call.add(items, self.epoch, cumulative=asked or followed) if call.completion is not Completion.ANSWER else 0
-        )
+        answer = call.completion is Completion.ANSWER
+        new = 0 if answer else call.add(items, self.epoch, cumulative=asked or followed)
         if len(call.items) >= call.expected and not call.errors:
             self._end(call, now)
-        elif call.completion is Completion.ANSWER:
+        elif answer:
             call.items = items
             self._end(call, now)
         elif call.completion is Completion.EXISTING and not call.running and (call.items or call.errors):

@@ -57,11 +57,8 @@ class Liveness:
 
     def due(self, *, busy: bool) -> float:
         """Tell when to `check` next."""
-        if self._pinged is None:
-            next_check = self._last + self._silence(busy)
-        else:
-            next_check = self._pinged + self._patience / 3
-        return min(next_check, FOREVER if self._stuck is None else self._stuck + self._patience)
+        due = self._last + self._silence(busy) if self._pinged is None else self._pinged + self._patience / 3
+        return due if self._stuck is None else min(due, self._stuck + self._patience)
 
     def check(self, now: float, *, busy: bool) -> Literal["", "ping", "silent", "stuck"]:
         """Tell what silence means now: nothing yet, time for a ping, or that nobody is there."""

@@ -77,7 +77,7 @@ class _Stages:
         return error
 
 
-class PermanentFailure(Exception):
+class PermanentError(Exception):
     """Carries an error that trying again cannot mend."""
 
     def __init__(self, error: RunwareError) -> None:
@@ -94,7 +94,7 @@ def dial(options: Options, report: Callable[[str, str], None]) -> Dialled:
 
     Raises:
         ConnectionFailedError: It failed; another attempt may work.
-        PermanentFailure: It failed, and another attempt would too.
+        PermanentError: It failed, and another attempt would too.
     """
     stages = _Stages(report, options.connect_timeout)
     sock: socket.socket | None = None
@@ -127,9 +127,9 @@ def _key(options: Options, stages: _Stages) -> str:
     try:
         key = options.api_key()
     except Exception as error:
-        raise PermanentFailure(stages.error(f"api_key() raised {type(error).__name__}", error)) from error
+        raise PermanentError(stages.error(f"api_key() raised {type(error).__name__}", error)) from error
     if not isinstance(key, str) or not key.strip():
-        raise PermanentFailure(
+        raise PermanentError(
             ConfigurationError(f"api_key() returned no key; {KEY_VARIABLE} is not looked at then.", parameter="api_key")
         )
     return key
@@ -171,7 +171,7 @@ def _tls(sock: socket.socket, host: str, port: int, options: Options, stages: _S
         return (options.ssl_context or default_context()).wrap_socket(sock, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         reason = f"the certificate is not trusted ({error.verify_message}). {_TLS_ADVICE}"
-        raise PermanentFailure(stages.error(reason.rstrip("."), error)) from error
+        raise PermanentError(stages.error(reason.rstrip("."), error)) from error
     except ssl.SSLError as error:
         raise stages.error(f"TLS failed ({error.reason or error})", error) from error
 
@@ -203,7 +203,7 @@ def _upgrade(sock: socket.socket, url: SplitResult, host: str, port: int, option
     except websocket.WebSocketBadStatusException as error:
         failure = stages.error(f"the server answered {error.status_code}", error)
         if 400 <= error.status_code < 500 and error.status_code not in (408, 425, 429):
-            raise PermanentFailure(failure) from error
+            raise PermanentError(failure) from error
         raise failure from error
     except websocket.WebSocketException as error:
         raise stages.error(f"the upgrade failed ({str(error)[:200]})", error) from error
@@ -238,7 +238,7 @@ def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) ->
     if proxy.scheme.startswith("socks"):
         return _socks(proxy, host, port, stages)
     if proxy.scheme != "http":
-        raise PermanentFailure(
+        raise PermanentError(
             ConfigurationError(
                 f"A proxy with {proxy.scheme}:// is not supported; use http:// or socks5h://.", parameter="proxy"
             )
@@ -259,7 +259,7 @@ def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) ->
             raise stages.error("the proxy did not answer in HTTP")
         if not code.startswith("2"):
             refused = stages.error(f"the proxy answered {' '.join(status[1:])[:100]}")
-            raise PermanentFailure(refused) if code in ("401", "403", "407") else refused
+            raise PermanentError(refused) if code in ("401", "403", "407") else refused
     except BaseException:
         sock.close()
         raise
@@ -284,7 +284,7 @@ def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> socket.
             from python_socks import ProxyType
             from python_socks.sync import Proxy
     except ImportError as error:
-        raise PermanentFailure(
+        raise PermanentError(
             ConfigurationError("A SOCKS proxy needs an extra: pip install 'runware-client[socks]'.", parameter="proxy")
         ) from error
     kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5

@@ -23,7 +23,7 @@ from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
 from runware._engine.session import Session
-from runware._engine.socket import Dialled, PermanentFailure, dial
+from runware._engine.socket import Dialled, PermanentError, dial
 from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 
@@ -313,7 +313,7 @@ class Engine:
 
         try:
             dialled = dial(self.options, report)
-        except PermanentFailure as failure:
+        except PermanentError as failure:
             error = failure.error
             self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
         except RunwareError as failure:
