@@ -16,10 +16,11 @@ from runware._engine.calls import Call, Completion
 from runware._engine.ids import new_uuid
 from runware._engine.loading import loading
 from runware._engine.retry import Retries
+from runware.downloads import Downloads
 from runware.errors import ClientClosedError, PayloadTooLargeError
 from runware.jobs import Job, wrong_thread
 from runware.options import Options, seconds
-from runware.results import Results
+from runware.results import Results, shortened
 from runware.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Core", "Dispatch", "shared_core"]
 
 R = TypeVar("R")
+_REMEMBERED = 16_384
+"""Bytes up to which a message is kept as it is, for `Result.meta`."""
 Dispatch = Callable[[Callable[[], object]], object]
 """Runs a callback where its owner wants it."""
 
@@ -51,6 +54,7 @@ class Core:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._closed = False
+        self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
         self._pid = os.getpid()
@@ -131,7 +135,8 @@ class Core:
         if options.include_cost is not None:
             wire.setdefault("includeCost", options.include_cost)
         task_uuid = task.task_uuid or new_uuid()
-        text = engine.encode([{"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}])
+        wire = {"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}
+        text = engine.encode([wire])
         if len(text) > engine.max_message:
             raise PayloadTooLargeError(
                 f"The task has {len(text):,} bytes, and a message may have {engine.max_message:,}. Store its media "
@@ -150,7 +155,9 @@ class Core:
             if task.retry is None
             else Retries.of(task.retry, options.max_retries, options.retry_delay),
         )
-        job = Job(task, call, self, dispatch, engine.decode)
+        # Results remember what was sent, but are not to keep large inputs in memory.
+        sent = text if len(text) <= _REMEMBERED else shortened(wire)
+        job = Job(task, call, self, dispatch, engine.decode, sent)
         if task.progress:
             from runware.progress import watch
 

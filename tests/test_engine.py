@@ -22,8 +22,10 @@ from runware import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
+    ImageInference,
     PayloadTooLargeError,
     Runware,
+    RunwareError,
 )
 from runware.local import LocalServer
 
@@ -240,11 +242,11 @@ class TestProxies:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         options = client_for("wss://ws-api.runware.ai/v1")._core.options
-        found = edge._proxy_for(options, "ws-api.runware.ai", 443)
+        found = edge.proxy_for(options.proxy, options.environment, "ws-api.runware.ai", 443)
         assert (found.hostname if found else None) == used
-        assert edge._proxy_for(options, "127.0.0.1", 80) is None
+        assert edge.proxy_for(options.proxy, options.environment, "127.0.0.1", 80) is None
         switched_off = client_for("wss://ws-api.runware.ai/v1", proxy="")._core.options
-        assert edge._proxy_for(switched_off, "ws-api.runware.ai", 443) is None
+        assert edge.proxy_for(switched_off.proxy, switched_off.environment, "ws-api.runware.ai", 443) is None
 
     def test_socks(self, server: LocalServer) -> None:
         def handler(sock: socket.socket) -> None:
@@ -476,3 +478,32 @@ class TestTheEnd:
             with pytest.raises(Exception, match="closed"):
                 job.result(10)
         assert "the I/O thread failed" in caplog.text
+
+
+class TestOddAnswers:
+    def test_an_answer_that_cannot_be_made_ends_its_call_and_no_other(
+        self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse(self: Any, item: Any) -> Any:
+            raise NotImplementedError("no class for it")
+
+        task = ImageInference(**PICTURE, number_results=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageInference, "result_for", refuse)
+            with pytest.raises(RunwareError, match="could not be read") as caught:
+                rw.run(task)
+        assert len(caught.value.raw["data"]) == 2  # paid for, and not lost
+        assert "could not be made" in caplog.text
+        assert len(rw.run(task)) == 2
+        assert server.ledger.connections == 1
+
+    def test_a_callback_whose_event_loop_is_gone(self, rw: Runware, server: LocalServer) -> None:
+        import asyncio
+
+        async def main() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(rw.aio.image_inference(**PICTURE, on_partial=lambda *_: None), 0.1)
+
+        with server.hold():
+            asyncio.run(main())
+        assert len(rw.image_inference(**PICTURE)) == 1

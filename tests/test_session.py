@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runware._engine.calls import CallState, Completion
 from runware._engine.effects import State
@@ -324,16 +328,17 @@ class TestSingleFailures:
         assert len(call.items) == 2
         assert [type(one) for one in error.errors] == [ProviderError]
 
-    def test_after_one_error_the_others_are_waited_for_a_while(self) -> None:
+    def test_after_one_error_the_others_are_asked_for(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         desk.receive(failure("inferenceError"))
         assert call not in desk.ended
-        desk.pass_time(3.0)
+        desk.pass_time(0.3)
         desk.receive({"data": [image(number=1)]})
         desk.pass_time(3.0)
         assert call not in desk.ended
-        desk.pass_time(3.0)
+        assert desk.take_written()[-1] == [{"taskType": "getResponse", "taskUUID": A}]
+        desk.receive({"data": [image(number=1, status="success")], **failure("inferenceError", status="error")})
         error = desk.ended[call]
         assert isinstance(error, IncompleteResultsError)
         assert len(call.items) == 1
@@ -566,3 +571,56 @@ def test_pushed_video_without_status_completes() -> None:
     desk.receive({"data": [item]})
     assert desk.ended[call] is None
     assert call.state is CallState.DONE
+
+
+WORDS = st.sampled_from(
+    [A, B, "imageInference", "getTaskDetails", "getResponse", "authentication", "ping", "success", "processing",
+     "error", "failed", "ready", "taskNotFound", "conflictTaskUUID", "inferenceError"]
+)  # fmt: skip
+NAMES = st.sampled_from(
+    ["data", "errors", "error", "taskUUID", "taskType", "status", "progress", "imageUUID", "outputs", "files", "uuid",
+     "response", "request", "code", "message", "parameter", "errorId", "connectionSessionUUID", "resultIndex", "text",
+     "cost", "imageURL", "seed", "documentation"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=3), WORDS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=5)),
+    max_leaves=12,
+)
+
+
+class TestAnyMessage:
+    """Whatever a server says, the session goes on: an exception in it would end every call."""
+
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(
+        value=VALUES,
+        form=st.sampled_from(["bare", "data", "errors"]),
+        expected=st.sampled_from([1, 2]),
+        state=st.sampled_from(["ready", "resumed", "authenticating"]),
+    )
+    def test_nothing_in_it_is_an_exception(self, value: Any, form: str, expected: int, state: str) -> None:
+        desk = ready_desk()
+        kinds = {A: "imageInference", B: "textInference"}
+        calls = [desk.submit(uuid, task_type=kind, expected=expected, retry=1) for uuid, kind in kinds.items()]
+        if state != "ready":
+            desk.lose()
+            desk.pass_time((desk.session.next_deadline() or desk.now) - desk.now)
+            desk.open()
+        if state == "resumed":
+            desk.accept_key()
+        if form != "bare":
+            value = {form: [{**value, "taskUUID": A} if isinstance(value, dict) else value]}
+        desk.receive(value)
+        desk.close()
+        assert all(call in desk.ended for call in calls)
+
+    @pytest.mark.parametrize("standard", [False, True], ids=["orjson", "json"])
+    def test_what_is_nested_without_end(self, standard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        if standard:
+            monkeypatch.setattr("runware._engine.codec.orjson", None)
+        desk = ready_desk()
+        call = desk.submit()
+        desk.receive(b"[" * 100_000)
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None

@@ -16,46 +16,99 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import State
 from runware._engine.ids import new_uuid
-from runware.errors import AuthenticationError, ConnectionFailedError, ConnectionLostError, RunwareError
+from runware.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    RunwareError,
+    TaskError,
+    TaskTimeoutError,
+)
 
 from .support import Desk, image
 
 SCHEDULES = int(os.environ.get("RUNWARE_SCHEDULES", "150"))
 CODES = ["rateLimitExceeded", "inferenceError", "invalidWidth", "internalServerError", "invalidProviderContent"]
+EMPTY = [b"{}", b"[]", b'{"data":[]}', b'{"data":null}', b'{"data":["x"]}']
+OTHER = [b"garbage", b'{"errors":[{}]}', b'{"data":[{"taskType":"ping","pong":true}]}', b'{"error":"odd"}']
 
 
 class Server:
-    """What a server would know: which UUIDs it has got, what it runs, and how often it began to."""
+    """What a server would know: which UUIDs it has got, what it runs, and what it said.
 
-    def __init__(self) -> None:
+    Attributes:
+        tasks: The tasks it has got, by UUID.
+        refused: UUIDs that it got although it had them.
+        failed: The code with which a task failed as a whole.
+        done: The results of each task.
+        bad: How many results of each task failed alone.
+        questions: What it was asked and has not answered.
+        backlog: Frames that found no connection, for the next one.
+    """
+
+    def __init__(self, *, blind: bool) -> None:
+        self.blind = blind  # getResponse does not know tasks that were submitted synchronously
         self.tasks: dict[str, dict[str, Any]] = {}
-        self.begun: dict[str, int] = {}
-        self.failed: set[str] = set()
+        self.refused: list[str] = []
+        self.failed: dict[str, str] = {}
         self.done: dict[str, list[dict[str, Any]]] = {}
+        self.bad: dict[str, int] = {}
+        self.made = 0
         self.questions: list[dict[str, Any]] = []
+        self.backlog: list[dict[str, Any]] = []
 
-    def take(self, frames: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Take in what was written, and give the refusals of what is here already."""
+    def take(self, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Take in what arrived, and give the refusals of what is here already."""
         refusals = []
-        for task in (task for frame in frames for task in frame):
+        for task in tasks:
             if task["taskType"] == "imageInference":
                 uuid = task["taskUUID"]
                 if uuid in self.tasks:
+                    self.refused.append(uuid)
                     refusals.append({"code": "conflictTaskUUID", "message": "again", "taskUUID": uuid})
                 else:
                     self.tasks[uuid] = task
-                    self.begun[uuid] = self.begun.get(uuid, 0) + 1
             elif task["taskType"] in ("getResponse", "getTaskDetails"):
                 self.questions.append(task)
         return refusals
 
-    def make(self, uuid: str) -> dict[str, Any]:
-        items = self.done.setdefault(uuid, [])
-        items.append(image(uuid, len(items) + 1))
-        return items[-1]
-
     def wanted(self, uuid: str) -> int:
         return int(self.tasks[uuid].get("numberResults", 1))
+
+    def left(self, uuid: str) -> int:
+        """How many results are still to come."""
+        return 0 if uuid in self.failed else self.wanted(uuid) - len(self.done.get(uuid, ())) - self.bad.get(uuid, 0)
+
+    @property
+    def running(self) -> list[str]:
+        return [uuid for uuid in self.tasks if self.left(uuid) > 0]
+
+    def make(self, uuid: str) -> dict[str, Any]:
+        items = self.done.setdefault(uuid, [])
+        self.made += 1
+        items.append(image(uuid, self.made))
+        return items[-1]
+
+    def answer(self, question: dict[str, Any], *, empty: bool = False, as_items: bool = False) -> dict[str, Any]:
+        """Answer a question truthfully, in one of the forms."""
+        uuid, kind = question["taskUUID"], question["taskType"]
+        named = {"taskType": "imageInference", "taskUUID": uuid}
+        if uuid not in self.tasks or (self.blind and kind == "getResponse"):
+            unknown = {"code": "taskNotFound", "message": "unknown", "taskUUID": uuid, "taskType": kind}
+            return {"data": []} if empty else {"errors": [unknown]}
+        done, bad, code = self.done.get(uuid, []), self.bad.get(uuid, 0), self.failed.get(uuid)
+        error = {"code": code or "inferenceError", "message": "failed", **named}
+        if kind == "getTaskDetails":
+            errors = [error] if code else [error] * bad
+            response: dict[str, Any] = {"data": done, **({"errors": errors} if errors else {})}
+            form = [response] if as_items else response
+            return {"data": [{"taskType": kind, "taskUUID": uuid, "request": [{}], "response": form}]}
+        items = [{**item, "status": "success"} for item in done]
+        items += [{**named, "status": "processing"}] * max(0, self.left(uuid))
+        failures = [{**error, "status": "error"}] * (1 if code else bad)
+        if as_items and not code:
+            return {"data": items + [{**named, "status": "error", "error": error}] * bad}
+        return {"data": items, **({"errors": failures} if failures else {})}
 
 
 class Schedules(RuleBasedStateMachine):
@@ -65,14 +118,16 @@ class Schedules(RuleBasedStateMachine):
         seed=st.integers(0, 2**32),
         reconnect=st.sampled_from([True, True, True, False]),
         limit=st.sampled_from([None, None, 1, 3]),
+        blind=st.sampled_from([False, False, True]),
     )
-    def start(self, seed: int, reconnect: bool, limit: int | None) -> None:
-        self.rng = random.Random(f"not the seed of the session: {seed}")
+    def start(self, seed: int, reconnect: bool, limit: int | None, blind: bool) -> None:
+        self.rng = random.Random(f"the test's own, {seed}")
         self.desk = Desk(seed=seed, reconnect=reconnect, max_in_flight=limit, dial_attempts=2)
-        self.server = Server()
+        self.server = Server(blind=blind)
         self.known: list[Call] = []
         self.cancelled: set[Call] = set()
-        self.prompts: dict[Call, list[str]] = {}
+        self.names: dict[Call, list[str]] = {}  # every UUID a call has had
+        self.lied = False  # an empty frame may have been taken for an answer
 
     @property
     def session(self) -> Any:
@@ -87,7 +142,14 @@ class Schedules(RuleBasedStateMachine):
         uuid = new_uuid(self.rng)
         call = self.desk.submit(uuid, expected=expected, timeout=timeout, retry=retry, body={"numberResults": expected})
         self.known.append(call)
+        self.names[call] = [uuid]
         return call
+
+    @rule()
+    def connect(self) -> None:
+        if self.session.state is State.READY:
+            call = self.desk.connect()
+            assert call in self.desk.ended or not self.ready
 
     @rule(call=calls)
     def cancel(self, call: Call) -> None:
@@ -121,10 +183,17 @@ class Schedules(RuleBasedStateMachine):
         self.desk.fail_dial(ConnectionFailedError("refused"), permanent=permanent)
 
     @precondition(lambda self: self.session.state is State.AUTHENTICATING)
-    @rule(same=st.booleans())
-    def key_accepted(self, same: bool) -> None:
-        self.server.take(self.desk.take_written())
-        self.desk.accept_key("5b1f0c5e-6a0f-4d0e-9a5c-0c9a5c1d7e10" if same else new_uuid(self.rng))
+    @rule(same=st.booleans(), replay=st.sampled_from(["before", "after", "twice", "none"]))
+    def key_accepted(self, same: bool, replay: str) -> None:
+        self.arrive(self.desk.take_written())
+        backlog, self.server.backlog = self.server.backlog, []
+        if replay in ("before", "twice"):
+            self.push(*backlog)
+        assert all(task["taskType"] == "authentication" for frame in self.desk.written for task in frame)
+        if self.session.state is State.AUTHENTICATING:
+            self.desk.accept_key("5b1f0c5e-6a0f-4d0e-9a5c-0c9a5c1d7e10" if same else new_uuid(self.rng))
+        if replay in ("after", "twice"):
+            self.push(*backlog)
 
     @precondition(lambda self: self.session.state is State.AUTHENTICATING)
     @rule()
@@ -133,9 +202,18 @@ class Schedules(RuleBasedStateMachine):
         self.desk.receive({"errors": [{"code": "invalidApiKey", "message": "no", "taskType": "authentication"}]})
         assert all(isinstance(self.desk.ended[call], AuthenticationError) for call in waiting)
 
+    @precondition(lambda self: self.session.state is State.AUTHENTICATING)
     @rule()
-    def drop(self) -> None:
-        self.refuse(self.server.take(self.desk.take_written()), lost=True)
+    def session_rejected(self) -> None:
+        error = {"code": "invalidConnectionSessionUUID", "message": "no", "taskType": "authentication"}
+        self.desk.receive({"errors": [error]})
+        assert self.session.session_uuid is None
+
+    @rule(lost=st.sampled_from([0, 0, 1, 2, 100]))
+    def drop(self, lost: int) -> None:
+        """The connection is gone, and with it the last messages that were written."""
+        frames = self.desk.take_written()
+        self.arrive(frames[: max(0, len(frames) - lost)])
         self.desk.lose()
 
     @rule(seconds=st.sampled_from([0.05, 0.5, 5.0, 30.0, 400.0]))
@@ -150,89 +228,83 @@ class Schedules(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ the server
 
-    def refuse(self, refusals: list[dict[str, Any]], *, lost: bool = False) -> None:
-        if refusals and not lost and self.ready:
-            self.desk.receive({"errors": refusals})
+    def arrive(self, frames: list[list[dict[str, Any]]]) -> None:
+        """What was written reaches the server; what it refuses is told."""
+        refusals = self.server.take([task for frame in frames for task in frame])
+        assert self.lied or not self.server.refused, "a task was sent again that the server had never denied"
+        if refusals:
+            self.push({"errors": refusals})
+
+    def push(self, *frames: dict[str, Any]) -> None:
+        """Tell the client, or keep it for the next connection."""
+        for frame in frames:
+            if self.session.state in (State.READY, State.AUTHENTICATING):
+                self.desk.receive(frame)
+            else:
+                self.server.backlog.append(frame)
 
     @property
     def ready(self) -> bool:
         return self.session.state is State.READY
 
     def sync(self) -> None:
-        while frames := self.desk.take_written():
-            self.refuse(self.server.take(frames))
+        while self.ready and (frames := self.desk.take_written()):
+            self.arrive(frames)
 
-    @precondition(lambda self: self.ready)
     @rule(data=st.data(), copies=st.integers(1, 2), extra=st.booleans())
     def push_result(self, data: st.DataObject, copies: int, extra: bool) -> None:
         self.sync()
         open_tasks = [uuid for uuid in self.server.tasks if uuid not in self.server.failed]
-        if open_tasks and self.ready:
+        if open_tasks:
             uuid = data.draw(st.sampled_from(open_tasks))
             done = self.server.done.get(uuid, [])
-            item = self.server.make(uuid) if len(done) < self.server.wanted(uuid) or extra else done[0]
-            self.desk.receive({"data": [item] * copies})
+            item = self.server.make(uuid) if self.server.left(uuid) > 0 or extra or not done else done[0]
+            self.push({"data": [item] * copies})
 
-    @precondition(lambda self: self.ready)
     @rule(data=st.data(), code=st.sampled_from(CODES))
     def push_error(self, data: st.DataObject, code: str) -> None:
+        """A task fails as a whole."""
         self.sync()
-        fresh = [uuid for uuid in self.server.tasks if not self.server.done.get(uuid)]
-        if fresh and self.ready:
+        server = self.server
+        fresh = [uuid for uuid in server.running if not server.done.get(uuid) and not server.bad.get(uuid)]
+        if fresh:
             uuid = data.draw(st.sampled_from(fresh))
-            self.server.failed.add(uuid)
-            self.desk.receive({"errors": [{"code": code, "message": code, "taskUUID": uuid}]})
+            self.server.failed[uuid] = code
+            self.push({"errors": [{"code": code, "message": code, "taskUUID": uuid}]})
+
+    @rule(data=st.data(), code=st.sampled_from(["inferenceError", "invalidProviderContent"]), copies=st.integers(1, 2))
+    def push_error_of_one(self, data: st.DataObject, code: str, copies: int) -> None:
+        """One of several results fails."""
+        self.sync()
+        several = [uuid for uuid in self.server.running if self.server.wanted(uuid) > 1]
+        if several:
+            uuid = data.draw(st.sampled_from(several))
+            self.server.bad[uuid] = self.server.bad.get(uuid, 0) + 1
+            self.push(*[{"errors": [{"code": code, "message": code, "taskUUID": uuid}]}] * copies)
 
     @precondition(lambda self: self.ready)
     @rule()
     def acknowledge(self) -> None:
         self.sync()
-        uuids = [uuid for uuid in self.server.tasks if uuid not in self.server.failed]
         if self.ready:
+            uuids = [uuid for uuid in self.server.tasks if uuid not in self.server.failed]
             self.desk.receive({"data": [{"taskType": "imageInference", "taskUUID": uuid} for uuid in uuids]})
 
     @precondition(lambda self: self.ready)
-    @rule(empty=st.booleans())
-    def answer(self, empty: bool) -> None:
+    @rule(empty=st.booleans(), as_items=st.booleans())
+    def answer(self, empty: bool, as_items: bool) -> None:
         """Answer one question truthfully."""
         self.sync()
-        if not self.server.questions or not self.ready:
-            return
-        question = self.server.questions.pop(0)
-        uuid, kind = question["taskUUID"], question["taskType"]
-        if uuid not in self.server.tasks:
-            unknown = {"code": "taskNotFound", "message": "unknown", "taskUUID": uuid, "taskType": kind}
-            self.desk.receive({"data": []} if empty else {"errors": [unknown]})
-        elif uuid in self.server.failed:
-            error = {"code": "inferenceError", "message": "failed", "taskUUID": uuid, "status": "error"}
-            self.desk.receive({"errors": [error]})
-        elif kind == "getResponse":
-            done = [{**item, "status": "success"} for item in self.server.done.get(uuid, [])]
-            running = {"taskType": "imageInference", "taskUUID": uuid, "status": "processing"}
-            missing = self.server.wanted(uuid) - len(done)
-            self.desk.receive({"data": done + [running] * missing})
-        else:
-            done = self.server.done.get(uuid, [])
-            response = {"data": done} if len(done) >= self.server.wanted(uuid) else None
-            self.desk.receive({"data": [{"taskType": kind, "taskUUID": uuid, "request": [{}], "response": response}]})
+        if self.server.questions and self.ready:
+            question = self.server.questions.pop(0)
+            # An empty answer is the oldest question's; after a loss it need not be this one's.
+            empty = empty and len(self.server.questions) == 0 and self.session.epoch == 1
+            self.desk.receive(self.server.answer(question, empty=empty, as_items=as_items))
 
-    @rule(
-        message=st.sampled_from(
-            [
-                b"garbage",
-                b"{}",
-                b"[]",
-                b'{"data":[]}',
-                b'{"data":null}',
-                b'{"data":["x"]}',
-                b'{"errors":[{}]}',
-                b'{"data":[{"taskType":"ping","pong":true}]}',
-                b'{"error":"odd"}',
-            ]
-        )
-    )
+    @rule(message=st.sampled_from(EMPTY + OTHER))
     def noise(self, message: bytes) -> None:
         if self.session.state is not State.AUTHENTICATING or b"error" not in message:
+            self.lied = self.lied or message in EMPTY
             self.desk.receive(message)
 
     # ------------------------------------------------------------------ what always holds
@@ -258,19 +330,36 @@ class Schedules(RuleBasedStateMachine):
             assert due <= call.deadline
 
     @invariant()
+    def the_limit_is_kept(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        there = sum(call.may_run for call in self.session.calls.values())
+        assert self.session._in_flight == (there if self.ready else 0)
+
+    @invariant()
     def nothing_is_bought_twice(self) -> None:
         if not hasattr(self, "known"):
             return
-        assert all(count == 1 for count in self.server.begun.values())
+        server = self.server
         for call in self.known:
-            # A UUID is only left behind after the server's own word that it failed.
-            for attempt in call.attempts or ():
-                assert attempt.split(":")[0] in self.server.failed
+            attempts = [attempt.split(":")[0] for attempt in call.attempts or ()]
+            for uuid in attempts:
+                # A UUID is only left behind after the server's own word that nothing more comes of it, and with all
+                # that has come of it.
+                assert self.lied or server.left(uuid) <= 0
+            for uuid in (*attempts, call.uuid):
+                if uuid not in self.names[call]:
+                    self.names[call].append(uuid)
+                    last = self.names[call][-2]
+                    assert all(item in _bare(call.items) for item in server.done.get(last, [])[: server.wanted(last)])
 
     @invariant()
     def what_came_is_what_was_made(self) -> None:
         if not hasattr(self, "known"):
             return
+        for call in self.known:
+            made = [item for uuid in self.names[call] for item in self.server.done.get(uuid, [])]
+            assert all(item in made for item in _bare(call.items))
         for call, error in self.desk.ended.items():
             if error is None and call.completion is Completion.RESULTS:
                 assert len(call.items) >= call.expected
@@ -278,16 +367,57 @@ class Schedules(RuleBasedStateMachine):
             assert len(names) == len(set(names))
             if isinstance(error, ConnectionLostError) and not error.may_have_run:
                 assert call.uuid not in self.server.tasks
+            if isinstance(error, TaskTimeoutError) and not error.may_be_running:
+                assert call.uuid not in self.server.tasks
+            if isinstance(error, ConnectionFailedError):
+                assert call.uuid not in self.server.tasks
+
+    # ------------------------------------------------------------------ in the end
+
+    def heal(self) -> None:
+        """From here on all goes well: whoever has the time for it gets a result, or the server's own word."""
+        self.desk.hold_writes = False
+        self.desk.write()
+        for _ in range(150):
+            open_ = [call for call in self.known if call.state is not CallState.DONE]
+            if not open_:
+                break
+            if self.session.state is State.CONNECTING:
+                self.desk.open()
+            if self.session.state is State.AUTHENTICATING:
+                self.key_accepted(same=True, replay="after")
+            self.sync()
+            while self.ready and self.server.questions:
+                self.desk.receive(self.server.answer(self.server.questions.pop(0)))
+                self.sync()
+            for uuid in self.server.running if self.ready else ():
+                self.desk.receive({"data": [self.server.make(uuid) for _ in range(self.server.left(uuid))]})
+            self.desk.pass_time(0.5)
+            for call in open_:
+                error = self.desk.ended.get(call)
+                if self.desk.now < call.deadline and error is not None:
+                    assert isinstance(error, TaskError), error
+                    assert not isinstance(error, AuthenticationError)
 
     def teardown(self) -> None:
         if not hasattr(self, "known"):
             return
+        start = self.desk.now
+        self.heal()
+        # The longest wait before a dial is 30 s.
+        late = [call for call in self.known if call.state is not CallState.DONE]
+        assert all(call.deadline > self.desk.now for call in late)
+        assert not late or self.desk.now - start < 75.0 or self.lied, late
         self.desk.pass_time(2000.0)
         self.desk.close()
         assert self.session.calls == {}
         assert all(call in self.desk.ended or call in self.cancelled for call in self.known)
         assert all(error is None or isinstance(error, RunwareError) for error in self.desk.ended.values())
         assert self.session.next_deadline() is None
+
+
+def _bare(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in item.items() if name != "status"} for item in items]
 
 
 TestSchedules = Schedules.TestCase

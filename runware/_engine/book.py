@@ -50,7 +50,9 @@ class Book:
         self._numbers = itertools.count(1)
         self._in_flight = 0
         self._looks: dict[str, list[Call]] = {}  # questions of callers, by the task they are about
+        self._questions: deque[tuple[Call, float]] = deque()
         self._last_failure: ConnectionFailedError | None = None
+        self._proven = False  # whether the connection has been of use
 
     def take_effects(self) -> list[Effect]:
         """Give what is to be done, in order; it is given once."""
@@ -219,7 +221,7 @@ class Book:
     def _ran_out(self, call: Call, now: float) -> None:
         waited = f"{call.timeout:g} s"
         error: RunwareError
-        if call.state is CallState.RECOVERING:
+        if call.state is CallState.RECOVERING or (call.may_have_run and not call.may_run):
             error = ConnectionLostError(
                 f"The connection was lost, and what became of the task could not be learned within {waited}. "
                 "The server may have run and billed it.",

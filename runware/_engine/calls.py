@@ -82,6 +82,8 @@ _FAILED = frozenset(("error", "failed"))
 def meaning(item: Item, completion: Completion) -> Meaning:
     """Tell a result from an error and from a word that the task is accepted or running."""
     status = item.get("status")
+    if not isinstance(status, str):
+        status = None
     if status in _FAILED or (item.get("error") and status != "success"):
         return Meaning.ERROR
     if completion is Completion.STATUSES:
@@ -130,6 +132,7 @@ class Call:
         "completion",
         "conflicted",
         "deadline",
+        "doubt",
         "due",
         "epoch",
         "errors",
@@ -193,6 +196,7 @@ class Call:
         self.answered = False  # the server has answered a question about it since the last reconnect
         self.conflicted = False  # the server's own word that it has the task
         self.running = False  # the last answer said that something is still to come
+        self.doubt: TaskError | None = None  # the last error of a result, when that of the others is to be asked for
         self.troubles = 0  # answers in a row that did not help
         self.progress: float | None = None
         self.known: Counter[str] | None = None
@@ -204,7 +208,9 @@ class Call:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more is to come."""
+        """Whether nothing more is to come. Of a task submitted elsewhere nobody knows how many results it has."""
+        if self.running and self.completion is Completion.EXISTING:
+            return False
         return len(self.items) + len(self.errors) >= self.expected
 
     @property
@@ -217,6 +223,16 @@ class Call:
         """Whether the server may have the task."""
         state = self.state
         return state is CallState.SENT or state is CallState.ACCEPTED or state is CallState.RECOVERING
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the server may have the task, or may have had it: its message was written once."""
+        return self.may_run or (self.sends > 0 and not self.repeatable)
+
+    @property
+    def several(self) -> bool:
+        """Whether an error that names it may be that of one result, with others still to come."""
+        return self.expected > 1 or self.completion is Completion.EXISTING
 
     @property
     def can_try_again(self) -> bool:
@@ -271,11 +287,21 @@ class Call:
         if unnamed:
             self._add_unnamed(unnamed, cumulative=cumulative, replayed=epoch != self.epoch)
         self.epoch = epoch
-        for item in failed[len(self.errors) if cumulative else 0 :]:
+        self._add_errors(failed[len(self.errors) if cumulative else 0 :])
+        return len(self.items) - had
+
+    def add_answer(self, items: Sequence[Item]) -> None:
+        """Take in the answer to a question about another task: what it says has failed, and all the rest."""
+        tells = self.task_type == Question.RESPONSE.value
+        failed = [item for item in items if tells and meaning(item, self.completion) is Meaning.ERROR]
+        self.items = [item for item in items if item not in failed] if failed else list(items)
+        self._add_errors(failed)
+
+    def _add_errors(self, failed: Sequence[Item]) -> None:
+        for item in failed:
             raw = item.get("error")
             wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
             self.errors.append(error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid))
-        return len(self.items) - had
 
     def _add_unnamed(self, items: list[Item], *, cumulative: bool, replayed: bool) -> None:
         """Take in results that have no name of their own, such as texts.

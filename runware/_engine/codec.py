@@ -118,7 +118,7 @@ def _reader(cls: type) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, 
     fields = {
         field.name: (_result_wire_name(cls, field.name), field.type)
         for field in attrs.fields(cls)
-        if field.name != "raw"
+        if field.name != "raw" and field.init
     }
     names = {name: override(rename=wire, struct_hook=_PLAIN.get(expected)) for name, (wire, expected) in fields.items()}
     fast: Callable[[Any, Any], Any] = make_dict_structure_fn(
@@ -175,7 +175,10 @@ def loads(data: bytes) -> Any:
     """Read JSON. Raises `ValueError` for anything else."""
     if orjson is not None:
         return orjson.loads(data)
-    return json.loads(data.decode())
+    try:
+        return json.loads(data.decode())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _objects(value: Any) -> list[Item]:

@@ -20,6 +20,7 @@ from runware._engine.polling import ANSWER_TIMEOUT, next_delay, question_frames
 from runware._engine.retry import Retries
 from runware.errors import (
     ConflictError,
+    ContentModerationError,
     IncompleteResultsError,
     NotFoundError,
     RateLimitError,
@@ -33,8 +34,9 @@ __all__ = ["Following"]
 
 log = logging.getLogger("runware.session")
 
-SETTLE = 5.0
-"""Seconds of silence after the error of one of several pushed results, after which no more are waited for."""
+SETTLE = 0.5
+"""Seconds of silence after the error of one of several pushed results, after which the others are asked for."""
+_QUESTIONS = [question.value for question in Question]
 _TROUBLES = 5
 """Answers in a row that only tell of trouble, after which the trouble is taken for the task's own."""
 
@@ -50,6 +52,7 @@ class Following(Book):
         again: set[Call] = set()
         for call in self.calls.values():
             call.asked = False
+            self._put_in_doubt(call)
             if call.state is not CallState.RETRYING:
                 self._forget_step(call)  # it is asked for as soon as the connection stands again
             if call.state is CallState.SENT:
@@ -74,12 +77,24 @@ class Following(Book):
     # ------------------------------------------------------------------ asking
 
     def _ask(self, calls: list[Call], now: float) -> None:
-        if not calls:
-            return
+        if not calls or self.state is not State.READY:
+            return  # once it is ready, everything is asked for
         for call in calls:
             call.asked = True
             self._step_at(call, now + ANSWER_TIMEOUT)
+            self._questions.append((call, call.due))
+        self._first_question()  # lets go of what was answered long ago
         self._effects += [Send(frame) for frame in question_frames(calls)]
+
+    def _first_question(self) -> Call | None:
+        """Tell which call has waited longest for an answer."""
+        questions = self._questions
+        while questions:
+            call, due = questions[0]
+            if call.asked and call.due == due and call.may_run:
+                return call
+            questions.popleft()
+        return None
 
     def _take_steps(self, due: list[Call], now: float) -> None:
         """Do what is due for these calls."""
@@ -88,7 +103,10 @@ class Following(Book):
             if call.state is CallState.RETRYING:
                 self._requeue(call)
             elif call.state is CallState.SENT:
-                self._fail(call, call.errors[-1], now)  # nothing more came after the error of one result
+                # Nothing more came after the error of one result. Only the server can tell what the others do.
+                self._put_in_doubt(call)
+                self._accept(call, now)
+                to_ask.append(call)
             elif call.may_run and self.state is State.READY:
                 if call.asked and call.state is CallState.RECOVERING:
                     call.question = _other(call.question)  # no answer: perhaps to the other question
@@ -98,10 +116,23 @@ class Following(Book):
 
     def _follow(self, call: Call, now: float) -> None:
         """The server works on a task: ask again after a while."""
+        since = self._accept(call, now)
+        self._step_at(call, now + next_delay(now - since, self._rng))
+
+    def _accept(self, call: Call, now: float) -> float:
+        """The server has a task. Give the time since when that is known."""
+        if not call.may_run:
+            self._in_flight += 1  # it was waiting to be sent again
+        call.state = CallState.ACCEPTED
         if call.accepted_at is None:
             call.accepted_at = now
-        call.state = CallState.ACCEPTED
-        self._step_at(call, now + next_delay(now - call.accepted_at, self._rng))
+        return call.accepted_at
+
+    @staticmethod
+    def _put_in_doubt(call: Call) -> None:
+        """From here on answers count, which repeat the errors that were pushed."""
+        if call.several and call.errors:
+            call.doubt, call.errors = call.errors[-1], []
 
     # ------------------------------------------------------------------ answers
 
@@ -109,31 +140,36 @@ class Following(Book):
         """Items that name this call came in, pushed or as an answer."""
         asked, call.asked = call.asked, False
         call.troubles = 0
+        self._proven = True
         followed = call.state is not CallState.SENT
+        doubtful = bool(call.errors) and not followed  # errors that were pushed may have been pushed twice
         answer = call.completion is Completion.ANSWER
         new = 0 if answer else call.add(items, self.epoch, cumulative=asked or followed)
-        if len(call.items) >= call.expected and not call.errors:
+        if call.complete and not call.errors:
             self._end(call, now)
         elif answer:
-            call.items = items
-            self._end(call, now)
+            call.add_answer(items)
+            self._end(call, now, None if call.items or not call.errors else call.errors[-1])
         elif call.completion is Completion.EXISTING and not call.running and (call.items or call.errors):
             call.expected = len(call.items) + len(call.errors)
             self._finish(call, now)
         elif call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
             call.items = call.items or items[:1]
             self._end(call, now)
-        elif call.complete:
+        elif call.complete and not (doubtful and call.missing):
             self._finish(call, now)
+        elif asked and call.errors and not call.running and all(item.get("status") for item in items):
+            # That was all there is. What is missing is not said to have failed, so it is not bought again.
+            self._fail(call, call.errors[-1], now, again=False)
         else:
             if new or call.completion is Completion.STATUSES:
                 self._effects.append(Arrived(call))
             if call.completion is Completion.STATUSES and not followed:
                 return  # its statuses are pushed
-            if call.running or followed:
-                self._follow(call, now)
+            if call.running or followed or any(item.get("status") == "success" for item in items):
+                self._follow(call, now)  # what is pushed has no status: these are the first of a task that is polled
             elif call.errors:
-                self._step_at(call, now + SETTLE)
+                self._step_at(call, now if call.complete else now + SETTLE)
 
     def _finish(self, call: Call, now: float) -> None:
         """A call has everything that is to come: end it, well or not."""
@@ -142,26 +178,53 @@ class Following(Book):
         else:
             self._end(call, now)
 
-    def _task_failed(self, call: Call, error: TaskError, raw: Item, now: float) -> None:
-        """An error that names this call came in."""
+    def _task_failed(self, call: Call, raws: list[Item], now: float, *, running: bool) -> None:
+        """Errors that name this call came in, in one message.
+
+        Args:
+            call: The call.
+            raws: The errors.
+            now: The session's time.
+            running: Whether the same message says that something of the task still runs.
+        """
         asked, call.asked = call.asked, False
+        errors = [error_from_wire(raw) for raw in raws]
+        error, raw = errors[0], raws[0]
+        about_question = raw.get("taskType") in _QUESTIONS
         if asked and self._answer_failed(call, error, raw, now):
             return
+        if not asked and about_question and call.completion is not Completion.ANSWER:
+            return  # the answer to a question of an earlier connection, or to one that was answered already
         if isinstance(error, ConflictError) and call.sends > 1:
             # Our own message was the first: the server has the task.
             call.conflicted = True
             call.state = CallState.RECOVERING
             call.question = Question.RESPONSE
             self._ask([call], now)
-        elif call.expected > 1 and error.retryable and call.state is CallState.SENT:
-            # It may be one result's error: the others are paid for, and may be on their way.
-            call.errors.append(error)
-            if call.complete:
-                self._finish(call, now)
-            else:
-                self._step_at(call, now + SETTLE)
+        elif call.several and all(one.retryable or isinstance(one, ContentModerationError) for one in errors):
+            self._some_failed(call, errors, now, final=raw.get("status") == "error", running=running)
         else:
             self._fail(call, error, now)
+
+    def _some_failed(self, call: Call, errors: list[TaskError], now: float, *, final: bool, running: bool) -> None:
+        """The errors may be those of single results: the others are paid for, and may be on their way."""
+        if call.state is CallState.SENT:
+            doubtful = bool(call.errors)
+            call.errors += errors
+            if call.complete and not doubtful:
+                self._finish(call, now)
+            else:
+                self._step_at(call, now if call.complete else now + SETTLE)
+        elif running:
+            call.doubt = errors[-1]  # the answer that says it is over will tell it again
+        elif final or call.troubles >= _TROUBLES:
+            call.errors = errors
+            self._fail(call, errors[-1], now)
+        else:  # pushed, or an answer that does not say whether it is the last
+            call.doubt = errors[-1]
+            call.troubles += 1
+            since = call.accepted_at if call.accepted_at is not None else call.started
+            self._step_at(call, now + next_delay(now - since, self._rng))
 
     def _answer_failed(self, call: Call, error: TaskError, raw: Item, now: float) -> bool:
         """An error came while a question was open. Tell whether it was about the question, not the task."""
@@ -169,8 +232,7 @@ class Following(Book):
             self._unknown(call, error, now)
             return True
         transient = isinstance(error, (RateLimitError, ServerError)) and raw.get("status") != "error"
-        about_question = raw.get("taskType") in (Question.RESPONSE.value, Question.DETAILS.value)
-        if not (transient or about_question):
+        if not (transient or raw.get("taskType") in _QUESTIONS):
             return False
         call.troubles += 1
         if call.troubles >= _TROUBLES and not isinstance(error, RateLimitError):
@@ -184,13 +246,18 @@ class Following(Book):
 
     def _unknown(self, call: Call, error: TaskError, now: float) -> None:
         """The server does not know a task that we asked for."""
-        if call.state is CallState.ACCEPTED:
-            # It had accepted it. Right after, its own memory may lag; then the word stands.
+        last = call.question is Question.DETAILS
+        if call.doubt is not None and last and not call.conflicted:
+            self._fail(call, call.doubt, now)  # it said no, and keeps nothing of it
+        elif call.state is CallState.ACCEPTED:
+            # It had accepted it. Right after, its own memory may lag; then the word stands, unless the other question
+            # gets another answer.
+            call.question = _other(call.question)
             call.troubles += 1
-            if call.troubles >= _TROUBLES:
+            if call.troubles >= _TROUBLES and not call.conflicted:
                 self._fail(call, error, now)
             else:
-                self._step_at(call, now + 0.2 * call.troubles)
+                self._step_at(call, now + 0.2 * min(call.troubles, _TROUBLES))
         elif call.question is Question.RESPONSE:
             call.question = Question.DETAILS
             self._ask([call], now)
@@ -220,15 +287,23 @@ class Following(Book):
         call.conflicted = True  # it is known there, so it is never sent again
         if items:
             # The details are those of a task that is through: they are results, not an acknowledgement.
+            troubles = call.troubles
             self._items_received(call, items, now)
             if call.state is CallState.DONE:
                 return
+            call.troubles = troubles
         call.asked = False
         if errors:
-            for raw in errors:
-                if call.state is not CallState.DONE:
-                    error = error_from_wire(raw, task_type=call.task_type, task_uuid=call.uuid)
-                    self._fail(call, error, now)
+            failed = [error_from_wire(raw, task_type=call.task_type, task_uuid=call.uuid) for raw in errors]
+            if len(call.items) + len(failed) < call.expected and call.troubles < _TROUBLES:
+                # Of what is missing it says nothing; perhaps getResponse does.
+                call.doubt = failed[-1]
+                call.troubles += 1
+                call.question = _other(call.question)
+                self._follow(call, now)
+                return
+            call.errors = failed
+            self._fail(call, failed[-1], now)
         elif not items:
             # Known, but not through. getResponse may tell of it from now on.
             call.question = _other(call.question)
@@ -244,10 +319,9 @@ class Following(Book):
             else:
                 self._end(look, now, NotFoundError("The server does not know the task.", code="taskNotFound"))
             return
-        asked = [call for call in self.calls.values() if call.asked]
-        if not asked:
+        call = self._first_question()
+        if call is None:
             return
-        call = min(asked, key=lambda call: call.due)
         call.asked = False
         if call.state is CallState.ACCEPTED:
             self._follow(call, now)
@@ -256,11 +330,11 @@ class Following(Book):
 
     # ------------------------------------------------------------------ trying again
 
-    def _fail(self, call: Call, error: RunwareError, now: float) -> None:
-        """The server has said that an attempt failed: try again, or end the call."""
+    def _fail(self, call: Call, error: RunwareError, now: float, *, again: bool = True) -> None:
+        """The server has said that an attempt failed: try again, unless *again* forbids it, or end the call."""
         wait = None
         retries: Retries | None = call.policy
-        if retries is not None and isinstance(error, TaskError) and call.can_try_again:
+        if again and retries is not None and isinstance(error, TaskError) and call.can_try_again:
             wait = retries.wait_before_next(error, attempt=call.attempt, started=call.started, now=now, rng=self._rng)
         if wait is not None and now + wait < call.deadline:
             self._try_again(call, error, now, wait)
@@ -296,6 +370,7 @@ class Following(Book):
         call.errors = []
         call.accepted_at = None
         call.asked = call.conflicted = False
+        call.doubt = None
         call.troubles = 0
         call.question = Question.RESPONSE
         self._step_at(call, now + wait)

@@ -36,7 +36,7 @@ __all__ = ["Session"]
 log = logging.getLogger("runware.session")
 
 _PROVEN = 5.0
-"""Seconds for which a connection must have been ready before its loss counts as a first failure again."""
+"""Seconds for which a connection that brought nothing must have been ready before its loss is a first failure again."""
 
 
 class Session(Following):
@@ -71,6 +71,8 @@ class Session(Following):
             self._enter(State.IDLE, now)
         if self.state is State.IDLE:
             self._dial(now)
+        elif self.state is State.READY and call.completion is Completion.CONNECTION:
+            self._end(call, now)  # whoever else waits for a turn
         self._pump(now)
 
     def cancel(self, call: Call, now: float) -> None:
@@ -92,7 +94,7 @@ class Session(Following):
         self._end_all(
             now,
             lambda call: ClientClosedError(
-                f"The client was closed while the call was running.{sent if call.may_run else ''}"
+                f"The client was closed while the call was running.{sent if call.may_have_run else ''}"
             ),
         )
         self._timers.clear()
@@ -136,7 +138,7 @@ class Session(Following):
         if permanent or hopeless:
             self._enter(State.IDLE, now)
             self._failures = 0
-            self._end_all(now, lambda call: copy.copy(error))
+            self._end_all(now, lambda call: _not_again(error) if call.may_have_run else copy.copy(error))
         else:
             self._back_off(now)
 
@@ -155,14 +157,14 @@ class Session(Following):
             self.connection_failed(epoch, self._connect_error(f"The connection was closed ({reason}).", now), now)
             return
         log.info("connection %d lost: %s", epoch, reason)
-        self._failures = 1 if now - self._since >= _PROVEN else self._failures + 1
+        self._failures = 1 if self._proven or now - self._since >= _PROVEN else self._failures + 1
         again = self._suspend(unsent)
         if not self.config.reconnect:
             self._enter(State.IDLE, now)
             self._end_all(
                 now,
                 lambda call: ConnectionLostError(
-                    f"The connection was lost ({reason}), and reconnect is off.", may_have_run=call.may_run
+                    f"The connection was lost ({reason}), and reconnect is off.", may_have_run=call.may_have_run
                 ),
             )
             return
@@ -194,10 +196,11 @@ class Session(Following):
         if not items and not errors:
             self._answered_nothing(now)
             return
-        if len(items) == 1 and not errors and not self._looks and items[0].get("taskUUID") in self.calls:
-            item = items[0]
-            call = self.calls[item["taskUUID"]]
-            if item.get("taskType") == call.task_type:  # the usual case
+        if len(items) == 1 and not errors and not self._looks:
+            (item,) = items
+            uuid = item.get("taskUUID")
+            call = self.calls.get(uuid) if isinstance(uuid, str) else None
+            if call is not None and item.get("taskType") == call.task_type:  # the usual case
                 self._items_received(call, items, now)
                 return
         touched: dict[Call, list[Item]] = {}
@@ -214,10 +217,14 @@ class Session(Following):
                         self._details_received(one, item, now)
                     else:
                         touched.setdefault(one, []).append(item)
+        told = self._tell_errors(touched, errors)
         for call, mine in touched.items():
             self._items_received(call, mine, now)
+        failed: dict[Call, list[Item]] = {}
         for raw in errors:
-            self._error_received(raw, now)
+            self._error_received(raw, failed, told, now)
+        for call, theirs in failed.items():
+            self._task_failed(call, theirs, now, running=call in touched and call.running)
 
     def _calls_for(self, raw: Item) -> list[Call]:
         """Tell whom an item or an error is for: the call it names, and those who asked about that task."""
@@ -232,28 +239,42 @@ class Session(Following):
             found += [look for look in self._looks[uuid] if (look.task_type == Question.DETAILS.value) is details]
         return found
 
+    def _tell_errors(self, touched: Collection[Call], errors: list[Item]) -> list[Item]:
+        """Calls that may end with the items of a message take the errors beside them along. Give those."""
+        told: list[Item] = []
+        for call in touched:
+            if errors and call.completion in (Completion.ANSWER, Completion.EXISTING):
+                mine = [raw for raw in errors if call in self._calls_for(raw)]
+                made = [error_from_wire(raw, task_type=call.task_type, task_uuid=call.uuid) for raw in mine]
+                call.errors = made or call.errors
+                told += mine
+        return told
+
     def _authenticated(self, item: Item, now: float) -> None:
         if self.state is not State.AUTHENTICATING:
             return
         uuid = item.get("connectionSessionUUID")
         self.session_uuid = uuid if isinstance(uuid, str) else None
         self._enter(State.READY, now)
+        self._proven = False
         self._ever_ready = True
         self._last_failure = None
         log.info("connection %d is ready", self.epoch)
         self._resume(now)
+        for call in [call for call in self.calls.values() if call.completion is Completion.CONNECTION]:
+            self._end(call, now)
         self._pump(now)
 
-    def _error_received(self, raw: Item, now: float) -> None:
+    def _error_received(self, raw: Item, failed: dict[Call, list[Item]], told: list[Item], now: float) -> None:
         calls = self._calls_for(raw)
         error = error_from_wire(raw)
         if calls:
             for call in calls:
                 if call.state is not CallState.QUEUED:
-                    self._task_failed(call, copy.copy(error), raw, now)
+                    failed.setdefault(call, []).append(raw)
         elif self.state is State.AUTHENTICATING and raw.get("taskUUID") is None:
             self._authentication_failed(error, now)
-        else:
+        elif raw not in told:
             # Not even an error without a name is anybody's: a late error of a forgotten task must not end others.
             log.warning("an error for nobody who waits: %s", error)
 
@@ -265,6 +286,8 @@ class Session(Following):
             self._enter(State.IDLE, now)
             self._end_all(now, lambda call: copy.copy(error))
         else:
+            if not error.retryable:
+                self.session_uuid = None  # it is what the server does not want
             self.connection_failed(self.epoch, self._connect_error(f"The server said: {error}.", now), now)
 
     # ------------------------------------------------------------------ time
@@ -328,3 +351,13 @@ class Session(Following):
             host=host,
             elapsed=now - self._since,
         )
+
+
+def _not_again(error: RunwareError) -> ConnectionLostError:
+    lost = ConnectionLostError(
+        f"The connection was lost, and cannot be made again: {error.message} What became of the task is not known; "
+        "the server may have run and billed it.",
+        may_have_run=True,
+    )
+    lost.__cause__ = error
+    return lost

@@ -10,7 +10,7 @@ import platform
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -22,7 +22,7 @@ from runware._version import __version__
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options, is_loopback
 
-__all__ = ["Dialled", "dial"]
+__all__ = ["Dialled", "default_context", "dial", "proxy_for", "user_agent"]
 
 if not (hasattr(websocket, "WebSocket") and hasattr(websocket, "WebSocketBadStatusException")):
     raise ImportError(
@@ -103,7 +103,7 @@ def dial(options: Options, report: Callable[[str, str], None]) -> Dialled:
         url = urlsplit(options.url)
         host = url.hostname or ""
         port = url.port or (443 if url.scheme == "wss" else 80)
-        proxy = _proxy_for(options, host, port)
+        proxy = proxy_for(options.proxy, options.environment, host, port)
         sock = _through_proxy(proxy, host, port, stages) if proxy else _tcp(host, port, stages)
         if url.scheme == "wss":
             sock = _tls(sock, host, port, options, stages)
@@ -218,16 +218,24 @@ def user_agent() -> str:
 # ---------------------------------------------------------------------- proxies
 
 
-def _proxy_for(options: Options, host: str, port: int) -> SplitResult | None:
-    if options.proxy is not None:
-        return urlsplit(options.proxy) if options.proxy else None
-    found = options.environment.get("HTTPS_PROXY") or options.environment.get("ALL_PROXY")
+def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port: int) -> SplitResult | None:
+    """Tell which proxy leads to a host, if one does.
+
+    Args:
+        given: The client's `proxy`.
+        environment: The proxy variables.
+        host: The host's name.
+        port: Its port.
+    """
+    if given is not None:
+        return urlsplit(given) if given else None
+    found = environment.get("HTTPS_PROXY") or environment.get("ALL_PROXY")
     if not found or is_loopback(host):
         return None
     with loading:
         from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-    no_proxy = options.environment.get("NO_PROXY", "")
+    no_proxy = environment.get("NO_PROXY", "")
     if no_proxy and proxy_bypass_environment(f"{host}:{port}", {"no": no_proxy}):
         return None
     return urlsplit(found if "://" in found else f"http://{found}")

@@ -263,16 +263,25 @@ class Engine:
                 kind = type(effect)
                 if kind is Send:
                     self._send(effect)  # type: ignore[arg-type]
-                elif kind is Ended:
-                    effect.call.job.call_ended(effect.call, effect.error)  # type: ignore[union-attr]
-                elif kind is Arrived:
-                    effect.call.job.call_arrived(effect.call)  # type: ignore[union-attr]
+                elif kind is Ended or kind is Arrived:
+                    self._tell(effect)  # type: ignore[arg-type]
                 elif kind is Open:
                     self._open(effect.epoch)  # type: ignore[union-attr]
                 elif kind is Abort:
                     self._abort(effect)  # type: ignore[arg-type]
                 elif kind is Close:
                     self._take_leave()
+
+    @staticmethod
+    def _tell(effect: Ended | Arrived) -> None:
+        waiter: Waiter = effect.call.job
+        try:
+            if isinstance(effect, Ended):
+                waiter.call_ended(effect.call, effect.error)
+            else:
+                waiter.call_arrived(effect.call)
+        except Exception:  # one caller's trouble must not become everybody's
+            log.exception("%s could not be told", effect.call)
 
     def _send(self, effect: Send) -> None:
         if self._connection is not None:

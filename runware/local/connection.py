@@ -62,6 +62,7 @@ class FrontDoor(asyncio.Protocol):
         """A client has connected."""
         self._transport = cast("asyncio.Transport", transport)
         self._engine.waiting.add(self._transport)
+        self._engine.transports.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went away before it asked for anything."""

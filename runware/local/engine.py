@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -103,6 +104,7 @@ class Engine:
         self.connections: list[Connection] = []
         self.sessions: dict[str, Session] = {}
         self.waiting: set[asyncio.Transport] = set()
+        self.transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self.script: Script | None = None
         self._attempts: Counter[str] = Counter()
         faults.started(loop, self.inactivity_changed)

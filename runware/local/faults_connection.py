@@ -121,6 +121,8 @@ class CutAfter(Fault):
             return frames
         for position, frame in enumerate(frames):
             items = frame.get("data", []) if isinstance(frame, dict) else []
+            if not isinstance(items, list):
+                continue
             room = limit - self._seen
             if len(items) < room:
                 self._seen += len(items)
@@ -140,7 +142,7 @@ class CutAfter(Fault):
         if limit is None:
             return frames
         items = [item for frame in frames if isinstance(frame, dict) for item in frame.get("data") or []]
-        finished = sum(1 for item in items if item.get("status") == "success")
+        finished = sum(1 for item in items if isinstance(item, dict) and item.get("status") == "success")
         if limit == 0:
             return [self._cut(), *frames]
         return [*frames, self._cut()] if finished >= limit else frames

@@ -199,7 +199,7 @@ class OddPolls(Fault):
 
     def polled(self, task: dict[str, Any], job: Job | None, frames: list[Output]) -> list[Output]:
         """Change the items of a finished or partly finished task."""
-        frame = frames[0] if frames else None
+        frame = frames[-1] if frames else None  # other faults put theirs before it
         if not isinstance(frame, dict):
             return frames
         items = frame.get("data") or []
@@ -215,7 +215,7 @@ class OddPolls(Fault):
             items = [{k: v for k, v in item.items() if k == "taskUUID" or not k.endswith("UUID")} for item in items]
         else:
             items = [{k: item[k] for k in ("taskType", "taskUUID", "status") if k in item} for item in items]
-        return [{**frame, "data": items}, *frames[1:]]
+        return [*frames[:-1], {**frame, "data": items}]
 
 
 class FailingPoll(Fault):

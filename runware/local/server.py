@@ -219,7 +219,11 @@ class LocalServer:
         await engine.runner.close()
         await http.shutdown(0.1)
         self._faults.stopped()
-        # Aborted transports tell their protocols in the loop's next step.
+        # A connection may just have been accepted; and aborted transports tell their protocols in the loop's next step.
+        for _ in range(3):
+            await asyncio.sleep(0)
+            for transport in list(engine.transports):
+                transport.abort()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 

@@ -1,0 +1,595 @@
+"""Every fault of the protocol reference (A.6) over a real socket: quick and polled tasks, in all three faces.
+
+Whatever the network and the server do, a call ends by its deadline, with the right result or the right error, and the
+server's books show one execution for its prompt. X20 and X21 are not here: they are faults of REST and of token
+streams, which this client does not speak; it has one WebSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import attrs
+import pytest
+
+from runware import (
+    AuthenticationError,
+    ClientClosedError,
+    ConflictError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    IncompleteResultsError,
+    ProviderError,
+    Results,
+    Runware,
+    RunwareError,
+    ServerError,
+    TaskTimeoutError,
+    ValidationError,
+)
+from runware.local import LocalServer
+
+from .conftest import FACES, Face
+
+PROMPT = "a red kite over dunes"
+KINDS = ["quick", "polled"]
+SEED = 77
+TIMEOUT = 15.0
+MODEL = {
+    "category": "checkpoint",
+    "architecture": "sdxl",
+    "name": "Dunes",
+    "version": "1.0",
+    "download_url": "https://example.com/dunes.safetensors",
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """A fault, what is asked for while it is played, and what is to come of it.
+
+    Attributes:
+        faults: The faults to play, as on the server's command line.
+        results: How many results are asked for.
+        comes: How many of them come.
+        error: What the call ends with; `None` for its results.
+        task: Further parameters of the task.
+        switches: The answers to the protocol's open questions.
+        server: The server's options.
+        client: The client's options.
+        executions: How often the task is to be executed.
+        kinds: The kinds of tasks it concerns.
+    """
+
+    faults: tuple[str, ...] = ()
+    results: int = 1
+    comes: int | None = None
+    error: type[RunwareError] | None = None
+    task: dict[str, Any] = attrs.field(factory=dict)
+    switches: dict[str, Any] = attrs.field(factory=dict)
+    server: dict[str, Any] = attrs.field(factory=dict)
+    client: dict[str, Any] = attrs.field(factory=dict)
+    executions: int = 1
+    kinds: tuple[str, ...] = ("quick", "polled")
+
+    def __str__(self) -> str:
+        parts = [*self.faults, *(f"{name}={value}" for name, value in (self.switches | self.server).items())]
+        return " ".join(parts) or "nothing"
+
+
+def case(*faults: str, **facts: Any) -> Case:
+    return Case(faults=faults, **facts)
+
+
+# Three results, each in a frame of its own and at a time of its own.
+APART: dict[str, Any] = {"results": 3, "server": {"spread": 0.03, "frame_size": 1}}
+QUICK: dict[str, Any] = {"kinds": ("quick",)}
+POLLED: dict[str, Any] = {"kinds": ("polled",)}
+REFUSED: dict[str, Any] = {"error": AuthenticationError, "executions": 0}
+NEVER = 0.15
+"""The client's patience where silence is the fault."""
+
+CASES = [
+    case(),
+    # The way to a connection.
+    case("X1", client={"connect_timeout": NEVER}),
+    case("X1:delay=0.05"),
+    case(
+        "X1:times=none", client={"connect_timeout": NEVER, "max_retries": 1}, error=ConnectionFailedError, executions=0
+    ),
+    *(case(f"X2:form={form}", **REFUSED) for form in ("plural", "singular", "legacy")),
+    *(case(f"X2:end={end}", **REFUSED) for end in ("1008", "1000", "fin")),
+    *(case("X2", switches={"q3": end}, **REFUSED) for end in ("1008", "1000")),
+    # Silence.
+    case("X3", client={"liveness_timeout": NEVER}),
+    case("X3:after_tasks=1", client={"liveness_timeout": NEVER}),
+    *(
+        case(f"X3:after_results=1,replay={replay}", client={"liveness_timeout": NEVER}, **APART)
+        for replay in ("rest", "all", "nothing")
+    ),
+    case("X3:after_results=1,mid_frame=true", client={"liveness_timeout": NEVER}, **APART),
+    *(
+        case(f"X4:kind={which}", server={"delay": 0.5}, client={"liveness_timeout": 0.3})
+        for which in ("json", "protocol", "both")
+    ),
+    # Around a submission.
+    *(
+        case(f"X5:when={when},then={then},delivery=any,how={how}", client={"liveness_timeout": NEVER})
+        for when, then in (("submit", "replay"), ("submit", "conflict"), ("submit", "nothing"), ("ack", "replay"))
+        for how in ("fin", "rst", "close", "stall")
+    ),
+    case("X5:when=submit,then=nothing,delivery=any,times=3"),
+    case("X5:when=submit,then=conflict,delivery=any", "X5:when=poll,times=2"),
+    *(case(f"X5:when=poll,how={how}", **POLLED) for how in ("fin", "rst", "close")),
+    case("X5:when=poll,times=3", server={"delay": 0.1}, **POLLED),
+    # Between results, and in the middle of a frame.
+    *(
+        case(f"X6:replay={replay},how={how},mid_frame={mid_frame}", **APART)
+        for replay in ("rest", "all", "nothing")
+        for how in ("fin", "rst", "close")
+        for mid_frame in ("false", "true")
+        if how != "close" or mid_frame == "false"
+    ),
+    *(case(f"X6:after_results={count}", **APART) for count in (0, 2, 3)),
+    case("X6:times=3", **APART),
+    *(case(f"X7:code={code}") for code in (1000, 1001, 1011, 1012)),
+    case("X7:code=1001,after_results=1,replay=all", **APART),
+    *(case(f"X6:replay={replay}", "X8", **APART) for replay in ("rest", "all", "nothing")),
+    # Errors.
+    case("X9"),
+    case("X9:code=invalidApiKey"),
+    case("X10:form=F18", error=ValidationError),
+    case("X10:form=F19"),
+    case("X10:form=F20", results=3, error=IncompleteResultsError, comes=2),
+    case("X10:form=F20", results=1, error=ProviderError),
+    case("X10:form=F21"),
+    *(case(f"X10:form={form}", error=ServerError) for form in ("F22", "singular", "singular-list")),
+    case("X10:form=F22", results=2, error=ServerError),
+    case("X10:form=legacy"),
+    # Results.
+    case("X11", task={"output_type": "base64Data", "output_format": "PNG"}),
+    case("X11", "X6:mid_frame=true", task={"output_type": "base64Data"}, **APART),
+    case("X12"),
+    case("X12:in_ack=true", results=2),
+    case("X13", results=2, comes=3),
+    case("X13:extra=0,copies=2", "X6:replay=all", **APART),
+    case("X13", "X10:form=F20", results=3),  # the one that fails is the one too many
+    *(
+        case(f"X14:form={form}", results=2)
+        for form in ("all", "empty-data", "null-data", "empty-object", "empty-array", "text", "binary", "string-items",
+                     "null")
+    ),
+    case("X14", "X6:replay=nothing", **APART),
+    # Polls.
+    *(case(f"X15:form={form}", results=3, **POLLED) for form in ("shrink", "reorder")),
+    *(case(f"X15:form={form}", results=2, **POLLED) for form in ("no-ids", "status-only")),
+    *(
+        case(f"X16:code={code},times={times}", server={"delay": 0.1}, **POLLED)
+        for code, times in (("rateLimitExceeded", 2), ("internalServerError", 1), ("serviceUnavailable", 1))
+    ),
+    # Sessions and keys.
+    case("X17:after=0.15", server={"delay": 0.4}),
+    case("X6", "X18", **APART),
+    case("X6:replay=nothing,times=3", "X18", **APART),
+    case("X19"),
+    case("X19", "X5:when=submit,then=conflict,delivery=any"),
+    case("X22", "X6", error=AuthenticationError, **APART),
+    case("X23", results=3),
+    case("X23:order=reversed", "X6", **APART),
+    # The open questions, each with a connection that is lost.
+    *(
+        case("X6", switches=switches, **APART)
+        for switches in (
+            {"q1": "new"}, {"q4": "before"}, {"q5": "yes"}, {"q5": "yes", "q4": "before"}, {"q6": "empty"},
+            {"q8": "processing"}, {"q8": "finished"}, {"q9": "one"}, {"q9": "known"}, {"q16": 0.01},
+            {"q17": "getResponse"}, {"replay": False}, {"sync_polls": False}, {"sync_polls": False, "replay": False},
+            {"sync_polls": False, "replay": False, "task_details": "array"},
+            {"sync_polls": False, "replay": False, "q6": "empty"},
+        )
+    ),
+    *(
+        case("X5:when=submit,then=nothing,delivery=any", switches=switches)
+        for switches in ({"q6": "empty"}, {"q6": "error"}, {"q1": "new", "q6": "empty"})
+    ),
+    *(
+        case("X5:when=submit,then=conflict,delivery=any", switches=switches)
+        for switches in ({"sync_polls": False}, {"sync_polls": False, "q6": "empty"}, {"task_details": "array"})
+    ),
+    *(
+        case("X5:when=submit,then=conflict,delivery=any", server={"delay": 0.3}, switches=switches, **QUICK)
+        for switches in ({"sync_polls": False, "replay": False}, {"sync_polls": False, "replay": False, "q6": "empty"})
+    ),
+    case("X5:delivery=any", switches={"q2": "new"}, server={"resume_window": 0.0, "delay": 0.1}),
+    case("X5:delivery=any", switches={"q2": "error"}, server={"resume_window": 0.0, "delay": 0.1}),
+    *(
+        case("X10:form=F20", "X5:when=poll", switches={"q7": form}, error=IncompleteResultsError, comes=2, **APART)
+        for form in ("mixed", "errors", "item")
+    ),
+    *(
+        case("X10:form=F22", switches={"q7": form}, error=ServerError, results=2, **POLLED)
+        for form in ("mixed", "errors", "item")
+    ),
+]  # fmt: skip
+
+
+Clients = Callable[..., Runware]
+
+
+@contextlib.contextmanager
+def clients_of(server: LocalServer) -> Iterator[Clients]:
+    made: list[Runware] = []
+
+    def make(**options: Any) -> Runware:
+        usual = {"timeout": TIMEOUT, "long_timeout": TIMEOUT, "retry_delay": 0.02, "connect_timeout": 5.0}
+        made.append(Runware(server.api_key, url=server.url, **(usual | options)))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def client_of(server: LocalServer) -> Iterator[Clients]:
+    with clients_of(server) as make:
+        yield make
+
+
+def in_every_face(body: Callable[..., None]) -> Callable[..., None]:
+    """Make a test of a body with `face`, `server` and `client_of`: all faces side by side, as most of it is waiting."""
+
+    def one(face: Face, given: dict[str, Any]) -> None:
+        with LocalServer(api_key="rw-test-key") as server, clients_of(server) as make:
+            body(face=face, server=server, client_of=make, **given)
+
+    @functools.wraps(body)
+    def test(**given: Any) -> None:
+        with ThreadPoolExecutor(len(FACES)) as pool:
+            for face, done in [(face, pool.submit(one, face, given)) for face in FACES]:
+                try:
+                    done.result()
+                except BaseException as error:
+                    error.add_note(f"It was the face {face}.")
+                    raise
+
+    signature = inspect.signature(body)
+    ours = ("face", "server", "client_of")
+    kept = [parameter for name, parameter in signature.parameters.items() if name not in ours]
+    test.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return test
+
+
+def parameters(kind: str, results: int = 1, **more: Any) -> dict[str, Any]:
+    polled = {"delivery_method": "async"} if kind == "polled" else {}
+    several = {"number_results": results} if results > 1 else {}
+    return {"positive_prompt": PROMPT, "model": "runware:101@1", "seed": SEED, **several, **polled, **more}
+
+
+def outcome(call: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
+    """What a call ends with, its error or its results, by its deadline."""
+    start = time.monotonic()
+    try:
+        ended: Any = call()
+    except RunwareError as error:
+        ended = error
+    assert time.monotonic() - start < timeout + 1.0
+    return ended
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what only the client can see."""
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+CONCERNED = [
+    pytest.param(kind, case, id=f"{kind} {case} {'' if case.results == 1 else case.results}".strip())
+    for case in CASES
+    for kind in case.kinds
+]
+
+
+@pytest.mark.parametrize(("kind", "case"), CONCERNED)
+@in_every_face
+def test_a_call_ends_right_and_is_bought_once(
+    kind: str, case: Case, face: Face, server: LocalServer, client_of: Clients
+) -> None:
+    server.configure(**case.server)
+    server.switch(case.switches)
+    for fault in case.faults:
+        server.play(fault)
+    client = client_of(**{"max_retries": 2, **case.client})
+    retry = 0 if case.error is not None else None
+    ended = outcome(lambda: face(client, "image_inference", **parameters(kind, case.results, retry=retry, **case.task)))
+    comes = case.results if case.comes is None else case.comes
+    if case.error is not None:
+        assert type(ended) is case.error
+        assert len(ended.results) == (case.comes or len(ended.results))
+        assert all(image.raw for image in ended.results)
+    else:
+        assert isinstance(ended, Results), ended
+        right(ended, comes, case)
+    assert server.ledger.executions_by_prompt() == ({PROMPT: case.executions} if case.executions else {})
+    assert server.ledger.errors == []
+
+
+def right(images: Results[Any], count: int, case: Case) -> None:
+    """The results are those of this task, each once."""
+    assert len(images) == count
+    if "status-only" in str(case):
+        return
+    if "no-ids" not in str(case):
+        assert len({image.uuid for image in images}) == count
+    assert sorted(image.seed for image in images) == list(range(SEED, SEED + count))
+    for image in images:
+        if case.task.get("output_type") == "base64Data":
+            assert len(image.base64_data) >= 3 * 2**20
+        else:
+            assert image.url.startswith("http://127.0.0.1")
+
+
+# ---------------------------------------------------------------------- what the matrix cannot say
+
+
+@pytest.mark.parametrize("form", ["repeat", "failed", "no-task-type"])
+@in_every_face
+def test_x24_statuses(form: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    server.play("X24", form=form)
+    told: list[str] = []
+    ended = outcome(
+        lambda: face(
+            client_of(),
+            "model_upload",
+            **MODEL,
+            on_partial=lambda news, error: told.extend(one.status for one in news),
+        )
+    )
+    if form == "failed":
+        assert isinstance(ended, RunwareError)
+        assert "Download failed." in str(ended)
+    else:
+        assert ended.status == "ready"
+    assert server.ledger.executed == 1
+
+
+@pytest.mark.parametrize("form", ["repeat", "no-task-type"])
+@pytest.mark.parametrize("replay", ["rest", "all", "nothing"])
+@in_every_face
+def test_x24_with_a_loss(form: str, replay: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    server.configure(frame_size=1)
+    server.play("X24", form=form)
+    server.play("X6", after_results=2, replay=replay)
+    ended = outcome(lambda: face(client_of(), "model_upload", **MODEL))
+    assert ended.status == "ready", ended
+    assert server.ledger.executed == 1
+
+
+def test_x19_the_same_uuid_twice_at_once(kind: str, server: LocalServer, client_of: Clients) -> None:
+    server.play("X19")
+    rw, name = client_of(), "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
+    with server.hold():
+        first = rw.submit.image_inference(**parameters(kind, task_uuid=name))
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        assert isinstance(outcome(lambda: rw.image_inference(**parameters(kind, task_uuid=name))), ConflictError)
+    assert len(first.result(TIMEOUT)) == 1
+    assert server.ledger.executions(name) == 1
+
+
+@in_every_face
+def test_a_uuid_that_was_used_is_not_ours(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    rw, name = client_of(), "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
+    rw.image_inference(**parameters("quick", task_uuid=name))
+    ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, task_uuid=name)))
+    assert isinstance(ended, ConflictError)
+    assert server.ledger.executions(name) == 1
+
+
+@in_every_face
+def test_x22_calls_after_the_key_was_revoked(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    rw = client_of()
+    rw.image_inference(**parameters("quick"))
+    server.play("X22")
+    server.drop()
+    assert isinstance(outcome(lambda: face(rw, "image_inference", **parameters(kind))), AuthenticationError)
+    server.stop_faults()
+    assert len(face(rw, "image_inference", **parameters(kind))) == 1
+
+
+def test_x23_results_of_many_tasks_in_any_order(kind: str, server: LocalServer, client_of: Clients) -> None:
+    server.configure(mix_tasks=True, spread=0.01, result_order="shuffled")
+    server.play("X23", interval=0.0)
+    server.play("X13", extra=0)
+    rw = client_of()
+    jobs = [
+        rw.submit.image_inference(**parameters(kind, 3) | {"positive_prompt": f"kite {number}", "seed": 1000 * number})
+        for number in range(1, 21)
+    ]
+    for number, job in enumerate(jobs, 1):
+        assert sorted(image.seed for image in job.result(TIMEOUT)) == [1000 * number + index for index in range(3)]
+    assert set(server.ledger.executions_by_prompt().values()) == {1}
+
+
+@in_every_face
+def test_partly_written(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    """The server stops reading in the middle of a large task, which the next connection gets whole."""
+    rw = client_of(liveness_timeout=0.3)
+    rw.connect()
+    server.stall()
+    picture = random.Random(7).randbytes(12_000_000)
+    ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, seed_image=picture, strength=0.5)))
+    assert len(ended) == 1
+    assert server.ledger.executions_by_prompt() == {PROMPT: 1}
+    assert len(server.ledger.tasks("imageInference")) == 1
+    assert server.ledger.connections > 1
+
+
+@in_every_face
+def test_not_written(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    """Calls that are made while there is no connection wait for the next one, and go out in order."""
+    rw = client_of()
+    rw.connect()
+    server.unplug()
+    until(lambda: "ready" not in repr(rw))
+    jobs = [rw.submit.image_inference(**parameters(kind) | {"positive_prompt": f"kite {n}"}) for n in range(20)]
+    threading.Timer(0.1, server.plug).start()
+    assert len(face(rw, "image_inference", **parameters(kind))) == 1
+    assert all(len(job.result(TIMEOUT)) == 1 for job in jobs)
+    sent = [task["positivePrompt"] for task in server.ledger.tasks("imageInference")]
+    assert sent == [f"kite {n}" for n in range(20)] + [PROMPT]
+
+
+@pytest.mark.parametrize("how", ["fin", "rst", "close", "stall"])
+@in_every_face
+def test_an_outcome_that_cannot_be_learned(
+    kind: str, how: str, face: Face, server: LocalServer, client_of: Clients
+) -> None:
+    """The server executes the task, loses the connection, and afterwards answers no question."""
+    server.play("X6", after_tasks=1, how=how, replay="nothing")
+    server.script(lambda task: [] if task["taskType"] in ("getResponse", "getTaskDetails") else None)
+    rw = client_of(timeout=0.8, long_timeout=0.8, liveness_timeout=0.3)
+    ended = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.8)
+    # A polled task was acknowledged before the loss: then it is known to run.
+    expected = ConnectionLostError if kind == "quick" else TaskTimeoutError
+    assert type(ended) is expected, ended
+    assert ended.may_have_run if isinstance(ended, ConnectionLostError) else ended.may_be_running
+    assert ended.task_uuid is not None
+    assert server.ledger.executions(ended.task_uuid) == 1
+    assert server.ledger.submissions(ended.task_uuid) == 1
+
+
+@in_every_face
+def test_a_server_that_never_comes_back(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    rw = client_of(timeout=0.5, long_timeout=0.5)
+    rw.connect()
+    with server.hold():
+        unplugger = threading.Thread(target=_unplug_when_it_runs, args=(server,))
+        unplugger.start()
+        ended = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.5)
+        unplugger.join()
+        assert isinstance(ended, (ConnectionLostError, TaskTimeoutError))
+        assert ended.may_have_run if isinstance(ended, ConnectionLostError) else ended.may_be_running
+        never_sent = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.5)
+        assert isinstance(never_sent, ConnectionFailedError)
+        assert server.ledger.executions_by_prompt() == {PROMPT: 1}
+
+
+def _unplug_when_it_runs(server: LocalServer) -> None:
+    server.ledger.wait_for(lambda ledger: ledger.held == 1)
+    server.unplug()
+
+
+@in_every_face
+def test_a_server_that_says_nothing(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+    """The deadline holds, though the connection lives."""
+    rw = client_of(liveness_timeout=0.2)
+    with server.hold():
+        ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, timeout=0.6)), 0.6)
+    assert isinstance(ended, TaskTimeoutError)
+    assert ended.may_be_running
+    assert server.ledger.executions(ended.task_uuid or "") == 1
+
+
+def test_close_ends_calls_whatever_the_network_does(kind: str, server: LocalServer, client_of: Clients) -> None:
+    for disturb in (lambda: None, server.stall, server.unplug):
+        rw = client_of()
+        with server.hold():
+            held = server.ledger.held
+            job = rw.submit.image_inference(**parameters(kind))
+            server.ledger.wait_for(lambda ledger, held=held: ledger.held > held)
+            disturb()
+            start = time.monotonic()
+            rw.close()
+            assert isinstance(outcome(lambda job=job: job.result(5.0)), ClientClosedError)
+            assert time.monotonic() - start < 1.0
+        server.plug()
+
+
+@in_every_face
+def test_one_of_several_that_takes_long(face: Face, server: LocalServer, client_of: Clients) -> None:
+    """One result fails, and the others take their time: they are waited for, and only the one is bought again."""
+    server.configure(spread=0.8)
+    rw = client_of(retry_delay=0.0)
+    named = parameters("quick", 3) | {"positive_prompt": "a kite [fail:1]"}
+    del named["seed"]
+    ended = outcome(lambda: face(rw, "image_inference", **named, retry=0))
+    assert isinstance(ended, IncompleteResultsError)
+    assert len(ended.results) == 2
+    assert server.ledger.executions_by_prompt() == {"a kite [fail:1]": 1}
+    assert server.ledger.results == 2
+
+
+class TestManyAtOnce:
+    """Calls of all kinds from all sides, while the connection goes again and again."""
+
+    CALLS = 300
+
+    def run(self, server: LocalServer, rw: Runware, disturb: Callable[[random.Random], Any]) -> None:
+        server.configure(delay=lambda task: 0.002 * (hash(task["taskUUID"]) % 200), frame_size=1, mix_tasks=True)
+        rng = random.Random(4)
+        over = threading.Event()
+
+        def drops() -> None:
+            while not over.wait(rng.uniform(0.05, 0.25)):
+                disturb(rng)
+
+        def one(number: int) -> list[int]:
+            named = parameters(KINDS[number % 2], 1 + number % 3)
+            named |= {"positive_prompt": f"kite {number}", "seed": 10 * number + 1}
+            if number % 5 == 0:
+                return [image.seed for image in rw.submit.image_inference(**named)]
+            return [image.seed for image in rw.image_inference(**named)]
+
+        async def all_of(numbers: list[int]) -> list[list[int]]:
+            async def one(number: int) -> list[int]:
+                named = parameters(KINDS[number % 2], 1 + number % 3)
+                named |= {"positive_prompt": f"kite {number}", "seed": 10 * number + 1}
+                return [image.seed for image in await rw.aio.image_inference(**named)]
+
+            return await asyncio.gather(*map(one, numbers))
+
+        dropper = threading.Thread(target=drops)
+        dropper.start()
+        try:
+            with ThreadPoolExecutor(20) as pool:
+                in_loop = pool.submit(lambda: asyncio.run(all_of(list(range(200, self.CALLS)))))
+                seeds = [*pool.map(one, range(200)), *in_loop.result()]
+        finally:
+            over.set()
+            dropper.join()
+        for number, found in enumerate(seeds):
+            assert sorted(found) == [10 * number + 1 + index for index in range(1 + number % 3)]
+        assert server.ledger.executions_by_prompt() == {f"kite {number}": 1 for number in range(self.CALLS)}
+        assert server.ledger.errors == []
+
+    @pytest.mark.parametrize("switches", [{}, {"q1": "new", "q4": "before"}, {"replay": False, "q6": "empty"}], ids=str)
+    def test_drops(self, server: LocalServer, client_of: Clients, switches: dict[str, Any]) -> None:
+        server.switch(switches)
+
+        def disturb(rng: random.Random) -> None:
+            how = rng.choice(["rst", "fin", "close"])
+            server.close_connections(1001) if how == "close" else server.drop(how)
+
+        self.run(server, client_of(timeout=40.0, long_timeout=40.0), disturb)
+
+    def test_silence(self, server: LocalServer, client_of: Clients) -> None:
+        self.run(
+            server,
+            client_of(timeout=40.0, long_timeout=40.0, liveness_timeout=0.2),
+            lambda rng: server.stall() if rng.random() < 0.3 else None,
+        )
