@@ -40,7 +40,7 @@ try:
         ValidationError,
         WrongThreadError,
     )
-    from runware.jobs import Job
+    from runware.jobs import Job, Progress
     from runware.media import Media
     from runware.options import RetryPolicy
     from runware.results import (
@@ -50,6 +50,7 @@ try:
         Image,
         MaskImage,
         MediaResult,
+        Meta,
         Model3D,
         Partial,
         Result,
@@ -93,12 +94,14 @@ __all__ = [
     "MaskImage",
     "Media",
     "MediaResult",
+    "Meta",
     "Model",
     "Model3D",
     "ModelPage",
     "NotFoundError",
     "Partial",
     "PayloadTooLargeError",
+    "Progress",
     "ProviderError",
     "RateLimitError",
     "Result",

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, o
 from runware._engine.callbacks import run_guarded
 from runware._engine.calls import Call, CallState
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
-from runware.results import Partial, Results
+from runware.results import Partial, Results, set_downloads, set_meta
 from runware.tasks.base import Task
 
 if TYPE_CHECKING:
     import asyncio
+
+    from runware.downloads import Downloads
 
 __all__ = ["Job", "Progress"]
 
@@ -34,6 +36,8 @@ POLL = 0.1 if sys.platform == "win32" else None
 
 class Owner(Protocol):
     """What a job needs of the client it belongs to."""
+
+    downloads: Downloads
 
     def cancel_call(self, call: Call) -> None:
         """Nobody waits for the call any more."""
@@ -81,6 +85,7 @@ class Job(Future[R], Generic[R]):
         owner: Owner,
         dispatch: Callable[[Callable[[], object]], object],
         read: Callable[[dict[str, Any], type[Any]], Any],
+        sent: bytes | Mapping[str, Any] = b"",
     ) -> None:
         super().__init__()
         self._task = task
@@ -88,6 +93,7 @@ class Job(Future[R], Generic[R]):
         self._owner: Owner | None = owner
         self._dispatch = dispatch
         self._read = read
+        self._sent = sent
         self._results: list[Any] = []
         self._total = call.expected
         self._started = time.monotonic()
@@ -96,6 +102,12 @@ class Job(Future[R], Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Job {self._task.task_type} {self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Show where it stands in a notebook, and the results so far."""
+        from runware.notebook import job_bundle
+
+        return job_bundle(self)
 
     # ------------------------------------------------------------------ what is known
 
@@ -312,27 +324,24 @@ class Job(Future[R], Generic[R]):
         news, call.news = call.news, None
         if self._task.on_partial is not None:
             for item in news or ():
-                self._report([self._read(item, self._task.result_for(item))], None)
+                self._report(self._made([item]), None)
             if new:
                 self._report(new, None)
 
     def call_ended(self, call: Call, error: RunwareError | None) -> None:
         """The call is over."""
-        new = self._take_in(call)
         answer: Any = None
-        if error is None:
-            try:
-                answer = self._task.assemble(Results(self._results, errors=call.errors))
-            except Exception as failure:
-                log.exception("the answer of %s could not be made", call)
-                error = RunwareError(f"The answer could not be read: {type(failure).__name__}: {failure}")
-        if error is not None:
-            error.results = tuple(self._results)
-            if self._task.return_partial and self._results:
-                errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
-                answer, error = self._task.assemble(Results(self._results, errors=errors)), None
-        if self._task.on_partial is not None and (new or error is not None):
-            self._report(new, error)
+        try:
+            answer, error = self._conclude(call, error)
+        except Exception as failure:  # whatever is wrong with an answer, its call ends, and what came is handed over
+            log.exception("the answer of %s could not be made", call)
+            error = RunwareError(
+                f"The answer could not be read ({type(failure).__name__}: {failure}); it is in `raw`.",
+                task_type=call.task_type,
+                task_uuid=call.uuid,
+                raw={"data": call.items},
+                results=tuple(self._results),
+            )
         if self.set_running_or_notify_cancel():
             if error is None:
                 self.set_result(answer)
@@ -341,6 +350,21 @@ class Job(Future[R], Generic[R]):
         call.items = []
         self._owner = None
         self._tell_listeners()
+
+    def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:
+        """Make the answer or the error of the call, and tell `on_partial` of what is new."""
+        new = self._take_in(call)
+        answer: Any = None
+        if error is None:
+            answer = self._task.assemble(Results(self._results, errors=call.errors))
+        else:
+            error.results = tuple(self._results)
+            if self._task.return_partial and self._results:
+                errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
+                answer, error = self._task.assemble(Results(self._results, errors=errors)), None
+        if self._task.on_partial is not None and (new or error is not None):
+            self._report(new, error)
+        return answer, error
 
     def abandon(self) -> None:
         """In a child that was forked: nobody will end this job here, so it ends now."""
@@ -362,8 +386,16 @@ class Job(Future[R], Generic[R]):
         items = call.items[len(self._results) :]
         if not items:
             return []
-        new = [self._read(item, self._task.result_for(item)) for item in items]
+        new = self._made(items)
         self._results.extend(new)
+        return new
+
+    def _made(self, items: list[dict[str, Any]]) -> list[Any]:
+        """Make the results of some items that have just arrived."""
+        call = self._call
+        new = [self._read(item, self._task.result_for(item)) for item in items]
+        set_downloads(new, None if self._owner is None else self._owner.downloads)
+        set_meta(new, (self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ()))
         return new
 
     def _tell_listeners(self) -> None:
@@ -375,7 +407,10 @@ class Job(Future[R], Generic[R]):
         assert callback is not None
         partial = Partial(new, all=tuple(self._results), total=self._total)
         told = copy.copy(error)
-        self._dispatch(lambda: run_guarded(lambda: callback(partial, told)))
+        try:
+            self._dispatch(lambda: run_guarded(lambda: callback(partial, told)))
+        except RuntimeError:
+            log.debug("the event loop of a callback is closed")
 
     def _exception_of(self) -> BaseException | None:
         return super().exception(0)

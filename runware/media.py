@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol, Union, runtime_checkable
-from urllib.parse import urlsplit
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, TypeVar, Union, runtime_checkable
 
 from runware.errors import DownloadError, ValidationError
 
-__all__ = ["Media", "ReadableFile", "encode_media", "holds_payload"]
+__all__ = ["MAX_BYTES", "Media", "ReadableFile", "encode_media", "holds_payload"]
+
+T = TypeVar("T")
+
+MAX_BYTES = 2 << 30
+"""Bytes a file that is fetched may have, unless the caller says otherwise."""
 
 
 @runtime_checkable
@@ -64,12 +70,26 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"ID3", "audio/mpeg", ".mp3"),
     (0, b"\xff\xfb", "audio/mpeg", ".mp3"),
     (0, b"\xff\xf3", "audio/mpeg", ".mp3"),
+    (0, b"\xff\xf2", "audio/mpeg", ".mp3"),
+    (0, b"\xff\xf1", "audio/aac", ".aac"),
     (0, b"glTF", "model/gltf-binary", ".glb"),
     (0, b"%PDF", "application/pdf", ".pdf"),
     (0, b"<svg", "image/svg+xml", ".svg"),
     (0, b"<?xml", "image/svg+xml", ".svg"),
 )
 _OCTETS = ("application/octet-stream", "")
+
+
+def extension_of(data: bytes, address: str) -> str:
+    """Tell the extension for a file from its first bytes, or else from its address."""
+    return sniff(data)[1] or url_extension(address) or ".bin"
+
+
+def url_extension(address: str) -> str:
+    """Tell the extension in an address, in small letters; empty when there is none."""
+    path = address.partition("?")[0].partition("#")[0].rpartition("/")[2]
+    found = PurePosixPath(path).suffix.lower()
+    return found if re.fullmatch(r"\.[a-z0-9]{1,8}", found) else ""
 
 
 def sniff(data: bytes) -> tuple[str, str]:
@@ -157,43 +177,14 @@ def decode_base64(text: str) -> bytes:
         raise DownloadError("The result's base64 data is damaged.") from error
 
 
-def download(url: str, *, timeout: float = 60.0, max_bytes: int = 2 << 30) -> Iterator[bytes]:
-    """Yield the bytes behind an http(s) address as they come. The API key is not sent.
-
-    Args:
-        url: The address of a result.
-        timeout: Seconds that connecting, and each wait for more bytes, may take.
-        max_bytes: Size above which the download is given up.
-
-    Raises:
-        DownloadError: The address has expired or is refused, or the network failed.
-    """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError("Only http and https addresses are fetched.")
-    import httpx2
-
-    got = 0
-    try:
-        with httpx2.stream("GET", url, timeout=timeout, follow_redirects=True) as response:
-            if response.status_code >= 400:
-                hint = " It may have expired: results are kept for a limited time."
-                raise DownloadError(
-                    f"The result's address answered {response.status_code}."
-                    + (hint if response.status_code in (403, 404, 410) else ""),
-                    retryable=response.status_code >= 500,
-                )
-            for chunk in response.iter_bytes():
-                got += len(chunk)
-                if got > max_bytes:
-                    raise DownloadError(f"The result is larger than {max_bytes:,} bytes; pass a larger max_bytes.")
-                yield chunk
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise DownloadError(f"The result could not be fetched: {error or type(error).__name__}.") from error
+_RESERVED = re.compile(r"(?i)con|prn|aux|nul|com\d|lpt\d")
+"""Names that Windows keeps for devices, with any extension."""
 
 
 def safe_name(text: str) -> str:
     """Make a name that the server chose fit for a file: no path, nothing hidden, of a bounded length."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:100] or "result"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:100] or "result"
+    return f"{name}_" if _RESERVED.fullmatch(name) else name
 
 
 def target_path(where: str | os.PathLike[str], stem: str, extension: str) -> Path:
@@ -212,22 +203,87 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
     """Write a file so that nobody ever sees half of it.
 
     Raises:
-        FileExistsError: It exists and *overwrite* is false.
+        FileExistsError: It exists and *overwrite* is false. Nothing is fetched then.
         OSError: It cannot be written.
     """
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not overwrite:
-        # Takes the name before anything is fetched, so that two writers cannot both believe that it is free.
-        path.open("xb").close()
-    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with part.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
-        part.replace(path)
-    except BaseException:
+        if overwrite:
+            part.replace(path)
+        else:
+            _put(part, path)
+    finally:
         part.unlink(missing_ok=True)
-        if not overwrite:
-            path.unlink(missing_ok=True)
-        raise
     return path
+
+
+def _put(part: Path, path: Path) -> None:
+    """Give a file its name, unless somebody else has taken that meanwhile."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:
+        # A file system without links: take the name first, so that two writers cannot both believe it free.
+        path.open("xb").close()
+        part.replace(path)
+
+
+def _exists(path: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "The file is there already; pass overwrite=True to replace it", str(path))
+
+
+def until(stop: threading.Event, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield chunks until somebody says stop.
+
+    Raises:
+        DownloadError: Somebody did.
+    """
+    for chunk in chunks:
+        if stop.is_set():
+            raise DownloadError("The download was cancelled.")
+        yield chunk
+
+
+async def in_thread(work: Callable[[threading.Event], T]) -> T:
+    """Do blocking work on a thread of the running loop's executor.
+
+    Args:
+        work: Called with an event that is set when the waiting is cancelled; the work is to end soon then.
+    """
+    import asyncio
+
+    stop = threading.Event()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, work, stop)
+    except asyncio.CancelledError:
+        stop.set()
+        raise
+
+
+async def step_in_thread(chunks: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+    """Yield what a generator yields, which works on a thread of the running loop's executor."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    lock = threading.Lock()  # a step may still run when nobody waits for it any more
+
+    def step() -> bytes | None:
+        with lock:
+            return next(chunks, None)
+
+    def end() -> None:
+        with lock:
+            chunks.close()
+
+    try:
+        while (chunk := await loop.run_in_executor(None, step)) is not None:
+            yield chunk
+    finally:
+        loop.run_in_executor(None, end)

@@ -107,10 +107,14 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
             return face.run(request(*args, **kwargs))
 
         call.__name__ = self._name
-        call.request = request  # type: ignore[attr-defined]
         call.__qualname__ = f"{owner.__name__}.{self._name}"
         call.__doc__ = document(request)
+        call.request = request  # type: ignore[attr-defined]
         call.__signature__ = signature(request, face.gives)  # type: ignore[attr-defined]
+        # Next time it is found on the face itself: making it takes as long as all the rest of a call before sending.
+        for name, value in vars(Operations).items():
+            if value is self:
+                face.__dict__[name] = call
         return call
 
     def __set_name__(self, owner: type[Any], name: str) -> None:

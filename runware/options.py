@@ -253,7 +253,10 @@ def read_options(given: Mapping[str, Any]) -> Options:
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen.setdefault("api_key", os.environ.get(KEY_VARIABLE, ""))
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-    chosen["environment"] = {
-        name: value for name in _PROXY_VARIABLES if (value := os.environ.get(name.lower()) or os.environ.get(name))
-    }
+    chosen["environment"] = proxy_environment()
     return Options(**chosen)
+
+
+def proxy_environment() -> dict[str, str]:
+    """Give the proxy variables that are set."""
+    return {name: value for name in _PROXY_VARIABLES if (value := os.environ.get(name.lower()) or os.environ.get(name))}

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from runware._engine.callbacks import run_guarded
 from runware.errors import ConfigurationError
 from runware.jobs import Job, Progress
+from runware.notebook import Bar, in_notebook
 
 __all__ = ["bar", "count", "watch"]
 
@@ -19,11 +20,13 @@ _REFRESH = 0.5
 
 
 def bar(**options: Any) -> Any:
-    """Make a tqdm bar that suits where it is shown, a terminal or a notebook.
+    """Make a bar that suits where it is shown: our own in a notebook, or else tqdm's.
 
     Raises:
         ConfigurationError: tqdm is not installed.
     """
+    if in_notebook():
+        return Bar(**options)
     try:
         from tqdm.auto import tqdm
     except ImportError as error:

@@ -7,15 +7,18 @@ Reading a response never fails: what is unknown, renamed or of another type stay
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
-from runware import media
 from runware.errors import DownloadError, RunwareError
+from runware.media import MAX_BYTES, in_thread, url_extension
+from runware.saving import MadeOfFiles, Saving, ViewedWithPillow, save_all
+
+if TYPE_CHECKING:
+    from runware.downloads import Downloads, Session
 
 __all__ = [
     "Audio",
@@ -24,6 +27,7 @@ __all__ = [
     "Image",
     "MaskImage",
     "MediaResult",
+    "Meta",
     "Model3D",
     "Part",
     "Partial",
@@ -34,6 +38,9 @@ __all__ = [
     "Usage",
     "Video",
     "class_by_name",
+    "set_downloads",
+    "set_meta",
+    "shortened",
     "wire_objects",
 ]
 
@@ -60,6 +67,53 @@ class Part:
         return f"{type(self).__name__}({', '.join(known)})"
 
 
+@attrs.frozen(kw_only=True)
+class Meta:
+    """What is known of the call that a result came with. Its `repr` shows no prompt.
+
+    Attributes:
+        request: What was sent: the wire object. In one of more than 16 KiB, long texts (base64, mostly) are replaced
+            by words that tell their length, so that results do not keep their inputs in memory.
+        task_uuid: The UUID of the attempt that made the result.
+        elapsed: Seconds from the call to the result's arrival; 0.0 for a result that no call brought.
+        attempts: UUID and outcome of each attempt that the server had failed before, oldest first.
+    """
+
+    request: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    task_uuid: str | None = None
+    elapsed: float = 0.0
+    attempts: Sequence[str] = ()
+
+
+Told = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
+"""What `Meta` is made of when somebody asks for it. The request may be the message that was sent."""
+
+
+def set_meta(results: Iterable[Result], told: Told) -> None:
+    """Tell results of the call that they came with."""
+    for result in results:
+        object.__setattr__(result, "_told", told)
+
+
+def set_downloads(results: Iterable[object], downloads: Downloads | None) -> None:
+    """Tell results how their client fetches files, those that are made of some."""
+    for result in results:
+        if isinstance(result, MediaResult):
+            object.__setattr__(result, "_downloads", downloads)
+
+
+def shortened(value: Any) -> Any:
+    """Give a wire object without the media in it: of a long text, only the length is told."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONG_TEXT else f"<text of length {len(value)}>"
+    if isinstance(value, dict):
+        return {name: shortened(one) for name, one in value.items()}
+    return [shortened(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+_LONG_TEXT = 4096
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class Result(Part):
     """One result of a task.
@@ -79,6 +133,25 @@ class Result(Part):
     cost: float | None = None
     status: str | None = None
     progress: float | None = None
+    _told: Told | None = attrs.field(default=None, init=False, eq=False, repr=False)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Show itself in a notebook: the picture or a player, prompt, seed, size and cost. Nothing is fetched."""
+        from runware.notebook import result_bundle
+
+        return result_bundle(self)
+
+    @property
+    def meta(self) -> Meta:
+        """What was sent for it, how long it took, and the attempts before it."""
+        if self._told is None:
+            return Meta(task_uuid=self.task_uuid)
+        sent, task_uuid, elapsed, attempts = self._told
+        if isinstance(sent, bytes):
+            from runware._engine.codec import loads
+
+            sent = loads(sent)[0] if sent else {}
+        return Meta(request=sent, task_uuid=task_uuid, elapsed=elapsed, attempts=tuple(attempts))
 
 
 class _SameAs:
@@ -96,7 +169,7 @@ class _SameAs:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class MediaResult(Result):
+class MediaResult(Result, MadeOfFiles):
     """A result that is a file: it has a URL, or its bytes came along.
 
     Attributes:
@@ -118,6 +191,7 @@ class MediaResult(Result):
     media_url: str | None = None
     seed: int | None = None
     nsfw_content: bool | None = None
+    _downloads: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._fill("uuid", self.media_uuid)
@@ -134,49 +208,9 @@ class MediaResult(Result):
             raise DownloadError("The result holds no media that could be used as an input.")
         return name
 
-    def read(self, *, timeout: float = 60.0) -> bytes:
-        """Return the file's bytes, fetching them when only a URL came.
-
-        Args:
-            timeout: Seconds that connecting, and each wait for more bytes, may take.
-
-        Raises:
-            DownloadError: There is no media, its address has expired, or the network failed.
-        """
-        return b"".join(self.iter_bytes(timeout=timeout))
-
-    def iter_bytes(self, *, timeout: float = 60.0) -> Iterator[bytes]:
-        """Yield the file's bytes piece by piece, without holding the whole file. Raises as `read` does."""
-        if text := self.base64_data or self.data_uri:
-            yield media.decode_base64(text)
-        elif self.url:
-            yield from media.download(self.url, timeout=timeout)
-        else:
-            raise DownloadError("The result holds no media.", task_uuid=self.task_uuid)
-
-    def save(self, where: str | os.PathLike[str] = ".", *, overwrite: bool = False, timeout: float = 60.0) -> Path:
-        """Save the file and return its path.
-
-        Args:
-            where: A directory (it is made when it is missing; the file is named after the UUID, with the
-                extension of what arrived), or the path of the file.
-            overwrite: Replace a file that is there already.
-            timeout: Seconds that connecting, and each wait for more bytes, may take.
-
-        Raises:
-            FileExistsError: The file is there already and *overwrite* is false.
-            DownloadError: There is no media, its address has expired, or the network failed.
-        """
-        chunks = self.iter_bytes(timeout=timeout)
-        first = next(chunks, b"")
-        extension = media.sniff(first)[1] or _extension(self.url or "") or ".bin"
-        stem = self.uuid or self.kind or "result"
-        path = media.target_path(where, stem, extension)
-        return media.write_file(path, chain([first], chunks), overwrite=overwrite)
-
 
 @attrs.frozen(kw_only=True, repr=False)
-class Image(MediaResult):
+class Image(MediaResult, ViewedWithPillow):
     """A picture.
 
     Attributes:
@@ -226,7 +260,7 @@ class Audio(MediaResult):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class GuideImage(MediaResult):
+class GuideImage(MediaResult, ViewedWithPillow):
     """A guide image for a ControlNet model.
 
     Attributes:
@@ -259,7 +293,7 @@ class Detection(Part):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class MaskImage(MediaResult):
+class MaskImage(MediaResult, ViewedWithPillow):
     """A mask of what was found in a picture.
 
     Attributes:
@@ -301,28 +335,17 @@ class Model3D(MediaResult):
         """Each file, which has a URL and can be saved by itself."""
         from runware._engine.codec import structure
 
-        return tuple(structure(file, MediaResult) for file in wire_objects((self.outputs or {}).get("files")))
+        files = tuple(structure(file, MediaResult) for file in wire_objects((self.outputs or {}).get("files")))
+        set_downloads(files, self._downloads)
+        return files
 
-    def save(self, where: str | os.PathLike[str] = ".", *, overwrite: bool = False, timeout: float = 60.0) -> Path:
-        """Save the model and return its path: that of the file, or of the directory when it has several files.
-
-        Args:
-            where: A directory (it is made when it is missing; files are named after their UUIDs), or the path of
-                the file. For several files it is always a directory.
-            overwrite: Replace files that are there already.
-            timeout: Seconds that connecting, and each wait for more bytes, may take.
-
-        Raises:
-            FileExistsError: A file is there already and *overwrite* is false.
-            DownloadError: There is no media, its address has expired, or the network failed.
-        """
+    def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
+        """Save each file, or the one there is."""
         files = self.files
         if len(files) < 2:
-            return super().save(where, overwrite=overwrite, timeout=timeout)
-        Path(where).mkdir(parents=True, exist_ok=True)
-        for file in files:
-            file.save(where, overwrite=overwrite, timeout=timeout)
-        return Path(where)
+            return super().save_with(session, saving, stem)
+        save_all(files, saving)
+        return Path(saving.where)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -382,7 +405,7 @@ class Text(Result):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class StoredMedia(MediaResult):
+class StoredMedia(MediaResult, ViewedWithPillow):
     """Media that the server keeps, or has deleted. Its `uuid`, or it itself, can be the input of a task.
 
     Attributes:
@@ -413,8 +436,19 @@ class Results(list[T]):
         costs = [cost for item in self if (cost := getattr(item, "cost", None)) is not None]
         return sum(costs) if costs else None
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Show the results in a notebook, as a grid. Nothing is fetched."""
+        from runware.notebook import results_bundle
+
+        return results_bundle(self, self.errors)
+
     def save_all(
-        self, where: str | os.PathLike[str] = ".", *, overwrite: bool = False, timeout: float = 60.0
+        self,
+        where: str | os.PathLike[str] = ".",
+        *,
+        overwrite: bool = False,
+        timeout: float = 60.0,
+        max_bytes: int = MAX_BYTES,
     ) -> list[Path]:
         """Save every result into a directory, several at once, and return the paths in the results' order.
 
@@ -422,21 +456,24 @@ class Results(list[T]):
             where: The directory; it is made when it is missing.
             overwrite: Replace files that are there already.
             timeout: Seconds that connecting, and each wait for more bytes, may take.
+            max_bytes: Size above which fetching a file is given up.
 
         Raises:
             FileExistsError: A file is there already and *overwrite* is false.
             DownloadError: One of the results could not be fetched; the others are saved all the same.
         """
-        from concurrent.futures import ThreadPoolExecutor
+        return save_all(self, Saving(where, overwrite, timeout, max_bytes))
 
-        Path(where).mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            saved = [
-                pool.submit(item.save, where, overwrite=overwrite, timeout=timeout)
-                for item in self
-                if isinstance(item, MediaResult)
-            ]
-        return [future.result() for future in saved]
+    async def asave_all(
+        self,
+        where: str | os.PathLike[str] = ".",
+        *,
+        overwrite: bool = False,
+        timeout: float = 60.0,
+        max_bytes: int = MAX_BYTES,
+    ) -> list[Path]:
+        """Save every result into a directory; `save_all` for asyncio."""
+        return await in_thread(lambda stop: save_all(self, Saving(where, overwrite, timeout, max_bytes, stop)))
 
 
 class Partial(Results[T], Generic[T]):
@@ -475,11 +512,7 @@ def class_by_name(item: Mapping[str, Any], otherwise: type[Result]) -> type[Resu
     for cls in (otherwise, Image, Video, Audio):
         if cls.kind and any(item.get(cls.kind + name) is not None for name in ("UUID", "URL", "Base64Data", "DataURI")):
             return cls
-    return _BY_EXTENSION.get(_extension(str(item.get("mediaURL"))), otherwise)
-
-
-def _extension(url: str) -> str:
-    return PurePosixPath(url.partition("?")[0]).suffix[:8].lower()
+    return _BY_EXTENSION.get(url_extension(str(item.get("mediaURL"))), otherwise)
 
 
 def wire_objects(value: object) -> list[dict[str, Any]]:

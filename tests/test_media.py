@@ -267,9 +267,9 @@ def test_download_refused(site: str, path: str, retryable: bool, tmp_path: Path)
 
 def test_download_limits(site: str) -> None:
     with pytest.raises(DownloadError, match="larger"):
-        list(media.download(f"{site}/file", max_bytes=3))
+        runware.Image(url=f"{site}/file").read(max_bytes=3)
     with pytest.raises(DownloadError, match="http"):
-        list(media.download("file:///etc/hostname"))
+        runware.Image(url="file:///etc/hostname").read()
 
 
 def test_bytes_that_came_along(tmp_path: Path) -> None:

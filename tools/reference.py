@@ -44,6 +44,10 @@ the wire's words goes into `rw.run({"taskType": ...})`.
 
 This page is made from the classes by `tools/reference.py`.
 """
+RESULTS = """
+Each has `raw`, the wire's object, whole. An attribute is `None` when the server does not tell it. What comes as an
+answer of its own also has [`meta`](#meta): what was sent for it, and how long it took.
+"""
 
 
 def page() -> str:
@@ -63,8 +67,8 @@ def page() -> str:
         "# Objects in requests",
         *(object_section(cls) for cls in public(Checked) if not issubclass(cls, Task)),
         "# Results",
-        "Each has `raw`, the wire's object, whole. An attribute is `None` when the server does not tell it.",
-        *(result_section(cls) for cls in public(Part)),
+        RESULTS,
+        *(result_section(cls) for cls in sorted([*public(Part), runware.Meta], key=lambda cls: cls.__name__)),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -117,10 +121,11 @@ def object_section(cls: Any) -> str:
 def result_section(cls: Any) -> str:
     """Describe a result."""
     words, hints = parameters(cls, "Attributes:"), get_type_hints(cls)
-    shown = [field for field in attrs.fields(cls) if field.name != "raw" and not field.inherited]
+    shown = [field for field in attrs.fields(cls) if field.init and field.name != "raw" and not field.inherited]
     lines = [f"| `{field.name}` | {code(spell(hints[field.name]))} | {cell(words[field.name])} |" for field in shown]
     base = cls.__mro__[1]
-    more = f"It has the attributes of [`{base.__name__}`](#{base.__name__.lower()}) too." if base is not Part else ""
+    whole = base in (Part, object)
+    more = "" if whole else f"It has the attributes of [`{base.__name__}`](#{base.__name__.lower()}) too."
     rows = "\n".join(["| attribute | type | meaning |", "|---|---|---|", *lines]) if lines else ""
     return "\n\n".join(filter(None, (f"## {cls.__name__}", description(cls), rows, more)))
 

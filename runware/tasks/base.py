@@ -5,9 +5,22 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
 
@@ -81,12 +94,39 @@ def _brief(value: object) -> str:
     return type(value).__name__
 
 
+class _Row(NamedTuple):
+    """What is known of a field that is checked."""
+
+    at_once: frozenset[type]  # types whose values fit without a closer look
+    name: str
+    expected: Any
+
+
+class _Checks(NamedTuple):
+    """The checks of a class. Most fields of most requests are `None`, so that passing over those has to be cheap."""
+
+    values: Callable[[Any], tuple[Any, ...]]
+    rows: tuple[_Row, ...]
+    needed: tuple[str, ...]
+
+
 @cache
-def _annotated(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
-    """Name, type and need of each field that is checked against its annotation; read at the first use."""
+def _checks(cls: Any) -> _Checks:
+    """Read the checks of a class off its annotations, at the first use."""
     hints = get_type_hints(cls)
-    fields = [field for field in attrs.fields(cls) if field.name not in SETTINGS]
-    return tuple((field.name, hints[field.name], field.default is attrs.NOTHING) for field in fields)
+    names = [field.name for field in attrs.fields(cls) if field.name not in SETTINGS]
+    rows = tuple(_Row(_at_once(hints[name]), name, hints[name]) for name in names)
+    needed = tuple(field.name for field in attrs.fields(cls) if field.name in names and field.default is attrs.NOTHING)
+    # attrgetter gives a lone value bare, so that it is asked for one more than there are.
+    return _Checks(attrgetter(*names, "__class__", "__class__"), rows, needed)
+
+
+def _at_once(expected: Any) -> frozenset[type]:
+    options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
+    # A float may be NaN, and so needs the closer look.
+    return frozenset(option for option in options if option in (str, int, bool)) | (
+        {int} if float in options else set()
+    )
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)
@@ -94,13 +134,13 @@ class Checked:
     """A part of a request. Its values are checked against their annotations when it is made."""
 
     def __attrs_post_init__(self) -> None:
-        for name, expected, needed in _annotated(cast("Any", type(self))):
-            value = getattr(self, name)
-            if value is None:
-                if needed:
-                    self._reject(name, "is needed, and must not be None")
-            elif not _fits(value, expected):
-                self._reject(name, f"must be {describe(expected)}, not {_brief(value)}")
+        checks = _checks(cast("Any", type(self)))
+        for value, row in zip(checks.values(self), checks.rows, strict=False):
+            if value is not None and type(value) not in row.at_once and not _fits(value, row.expected):
+                self._reject(row.name, f"must be {describe(row.expected)}, not {_brief(value)}")
+        for name in checks.needed:
+            if getattr(self, name) is None:
+                self._reject(name, "is needed, and must not be None")
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -1,0 +1,265 @@
+"""Fetching results: over the client's own proxy and trust store, again after a passing failure, and without the key.
+
+A result carries a small reference to its client's settings, a `Downloads`. It is shared by all results of the client,
+and left behind when a result is pickled: the result is then fetched with the settings of the environment.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from runware._engine.loading import loading
+from runware.errors import ConfigurationError, DownloadError
+from runware.options import Options, proxy_environment
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+__all__ = ["Downloads", "Session"]
+
+_ATTEMPTS = 3
+_PAUSE = 0.3
+_LONGEST_PAUSE = 10.0
+_REDIRECTS = 5
+_PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
+_GONE = frozenset((401, 403, 404, 410))
+
+
+class Downloads:
+    """How a client's results are fetched. It holds settings only, and no key.
+
+    Args:
+        proxy: The client's `proxy`.
+        environment: The proxy variables, as the client found them.
+        ssl_context: The client's `ssl_context`.
+    """
+
+    __slots__ = ("environment", "proxy", "ssl_context")
+
+    def __init__(
+        self, proxy: str | None, environment: Mapping[str, str], ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        self.proxy = proxy
+        self.environment = environment
+        self.ssl_context = ssl_context
+
+    @classmethod
+    def of(cls, options: Options) -> Downloads:
+        """Take the settings of a client."""
+        return cls(options.proxy, options.environment, options.ssl_context)
+
+    @classmethod
+    def of_environment(cls) -> Downloads:
+        """Take the settings of the environment, for a result that belongs to no client here."""
+        return cls(None, proxy_environment())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()
+
+    def __deepcopy__(self, _: object) -> Downloads:
+        return self
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give what fetches files, over shared connections, for the length of a `with` block."""
+        session = Session(self)
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def _nothing() -> None:
+    """What is left of the settings after pickling."""
+
+
+class Session:
+    """Fetches files over connections that are kept until it is closed. It may be used from several threads.
+
+    Args:
+        settings: The way out.
+    """
+
+    def __init__(self, settings: Downloads) -> None:
+        self._settings = settings
+        self._clients: dict[str | None, httpx2.Client] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+
+    def fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None = None) -> Iterator[bytes]:
+        """Yield the bytes behind an address as they come, and go on where it broke off after a passing failure.
+
+        Args:
+            url: The address of a result, http or https.
+            timeout: Seconds that connecting, and each wait for more bytes, may take.
+            max_bytes: Size above which the download is given up.
+            task_uuid: The task to name in errors.
+
+        Raises:
+            DownloadError: The address has expired or is refused, the file is too large, or the network failed.
+        """
+        got = 0
+        attempt = 1
+        while True:
+            try:
+                for chunk in self._attempt(url, got, timeout):
+                    got += len(chunk)
+                    if got > max_bytes:
+                        raise DownloadError(
+                            f"The result is larger than {max_bytes:,} bytes; pass a larger max_bytes if you want it."
+                        )
+                    yield chunk
+                return
+            except DownloadError as error:
+                error.task_uuid = task_uuid
+                raise
+            except _PassingError as passing:
+                if attempt == _ATTEMPTS:
+                    raise DownloadError(
+                        f"{passing} It was tried {attempt} times.", task_uuid=task_uuid, retryable=True
+                    ) from passing.__cause__
+                pause = passing.pause
+            import random
+
+            time.sleep(pause if pause is not None else _PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
+            attempt += 1
+
+    def date_at(self, url: str, *, timeout: float) -> str:
+        """Tell what time a server says it is, in HTTP's own form; empty when it does not say."""
+        return str(self._client(url).head(url, timeout=timeout).headers.get("Date", ""))
+
+    def _attempt(self, url: str, start: int, timeout: float) -> Iterator[bytes]:
+        with loading:
+            import httpx2
+        # As it is stored: a count of decoded bytes would say nothing about where to go on.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        try:
+            for _ in range(_REDIRECTS + 1):
+                with self._client(url).stream("GET", url, timeout=timeout, headers=headers) as response:
+                    if response.is_redirect:
+                        url = _joined(url, response.headers.get("Location", ""))
+                        continue
+                    yield from _body(response, start)
+                    return
+            raise DownloadError(f"The result's address leads from one place to the next, {_REDIRECTS} times over.")
+        except httpx2.InvalidURL as error:
+            raise DownloadError("The result's address is not one that can be fetched.") from error
+        except httpx2.HTTPError as error:
+            raise _network_failure(error, url, timeout) from error
+
+    def _client(self, url: str) -> httpx2.Client:
+        host, port = _whereabouts(url)
+        import httpx2
+
+        from runware._engine.socket import default_context, proxy_for, user_agent
+
+        settings = self._settings
+        found = proxy_for(settings.proxy, settings.environment, host, port)
+        proxy = found.geturl() if found is not None else None
+        with self._lock:
+            client = self._clients.get(proxy)
+            if client is None:
+                try:
+                    # Without the environment: it would add the password of a .netrc, and other proxies.
+                    client = httpx2.Client(
+                        proxy=proxy,
+                        verify=settings.ssl_context or default_context(),
+                        trust_env=False,
+                        headers={"User-Agent": user_agent()},
+                    )
+                except ImportError as error:
+                    raise ConfigurationError(
+                        "Downloads over a SOCKS proxy need an extra: pip install 'runware-client[socks]'.",
+                        parameter="proxy",
+                    ) from error
+                except ValueError as error:
+                    raise ConfigurationError(
+                        "Results cannot be downloaded over this kind of proxy; use http:// or socks5h://.",
+                        parameter="proxy",
+                    ) from error
+                self._clients[proxy] = client
+            return client
+
+
+class _PassingError(Exception):
+    """Trouble that may pass; *pause* is in how many seconds, where the server says so."""
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        super().__init__(message)
+        self.pause = pause
+
+
+def _whereabouts(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise DownloadError("Only http and https addresses are fetched.")
+        return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise DownloadError("The result's address is not one that can be fetched.") from error
+
+
+def _body(response: httpx2.Response, start: int) -> Iterator[bytes]:
+    status = response.status_code
+    if status >= 400:
+        raise _refusal(status, response.headers.get("Retry-After", ""))
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise DownloadError("The result's address answered with a web page, not with a file.")
+    # A server that does not know ranges sends everything again; what is there already is passed over.
+    skip = 0 if status == 206 else start
+    for chunk in response.iter_bytes():
+        if skip >= len(chunk):
+            skip -= len(chunk)
+            continue
+        yield chunk[skip:] if skip else chunk
+        skip = 0
+
+
+def _refusal(status: int, retry_after: str) -> DownloadError | _PassingError:
+    if status not in _PASSING:
+        hint = " It may have expired: results are kept for a limited time." if status in _GONE else ""
+        return DownloadError(f"The result's address answered {status}.{hint}")
+    pause = min(float(retry_after), _LONGEST_PAUSE) if retry_after.isdecimal() else None
+    return _PassingError(f"The result's address answered {status}.", pause)
+
+
+def _network_failure(error: httpx2.HTTPError, url: str, timeout: float) -> DownloadError | _PassingError:
+    import ssl
+
+    import httpx2
+
+    host = urlsplit(url).hostname
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return DownloadError(
+                f"The result could not be fetched from {host}: its certificate is not trusted "
+                f"({cause.verify_message}). If your network inspects TLS, point SSL_CERT_FILE at its CA certificate."
+            )
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx2.TimeoutException):
+        reason = f"no answer for {timeout:g} s"
+    else:
+        reason = str(error) or type(error).__name__
+    message = f"The result could not be fetched from {host}: {reason.rstrip('.')}."
+    return _PassingError(message) if isinstance(error, httpx2.TransportError) else DownloadError(message)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise DownloadError("The result's address leads to one that cannot be fetched.") from error

@@ -1,0 +1,233 @@
+"""Many tasks at once: order, memory, errors, early exits, progress."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runware import (
+    ConfigurationError,
+    Image,
+    ImageInference,
+    Progress,
+    Results,
+    Runware,
+    RunwareError,
+    ValidationError,
+)
+from runware.local import LocalServer
+
+from .test_faces import PICTURE
+
+
+def seeds(count: int) -> list[dict[str, Any]]:
+    return [{**PICTURE, "seed": seed} for seed in range(1, count + 1)]
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def outcomes(request: pytest.FixtureRequest, rw: Runware) -> Any:
+    """Run `map` on a face and give the list of what it yields."""
+
+    def run(operation: str | Any, *arguments: Any, **options: Any) -> list[Any]:
+        if request.param == "blocking":
+            what = getattr(rw, operation) if isinstance(operation, str) else operation
+            return list(rw.map(what, *arguments, **options))
+
+        async def main() -> list[Any]:
+            what = getattr(rw.aio, operation) if isinstance(operation, str) else operation
+            return [answer async for answer in rw.aio.map(what, *arguments, **options)]
+
+        return asyncio.run(main())
+
+    return run
+
+
+class TestEveryFace:
+    def test_order_is_kept(self, outcomes: Any, server: LocalServer) -> None:
+        server.configure(delay=lambda task: 0.05 if task.get("seed", 0) % 7 == 1 else 0.0)
+        answers = outcomes("image_inference", seeds(60), concurrency=8)
+        assert all(isinstance(answer, Results) for answer in answers)
+        assert [answer[0].seed for answer in answers] == list(range(1, 61))
+
+    def test_or_not(self, outcomes: Any) -> None:
+        answers = outcomes("image_inference", seeds(60), concurrency=8, ordered=False)
+        assert sorted(answer[0].seed for answer in answers) == list(range(1, 61))
+
+    def test_request_classes_objects_and_bare_values(self, outcomes: Any, server: LocalServer) -> None:
+        assert len(outcomes(ImageInference, ["a kite", {"positive_prompt": "a heron"}])) == 2
+        assert len(outcomes([ImageInference(positive_prompt="a kite"), {"taskType": "imageInference", **WIRE}])) == 2
+        prompts = [task["positivePrompt"] for task in server.ledger.received if task["taskType"] == "imageInference"]
+        assert sorted(prompts) == ["a heron", "a kite", "a kite", "a wire"]
+
+    def test_no_more_than_concurrency_run_at_once(self, outcomes: Any, server: LocalServer) -> None:
+        with server.hold():
+            thread = threading.Thread(target=outcomes, args=("image_inference", seeds(50)), kwargs={"concurrency": 5})
+            thread.start()
+            for _ in range(3):
+                server.ledger.wait_for(lambda ledger: ledger.held == 5)
+                assert server.ledger.held == 5
+                before = server.ledger.results
+                server.release(5)
+                server.ledger.wait_for(lambda ledger: ledger.results >= before + 5)  # noqa: B023 - it is used at once
+        thread.join(30)
+        assert not thread.is_alive()
+
+    def test_the_first_error_is_raised_and_the_rest_is_cancelled(self, outcomes: Any, rw: Runware) -> None:
+        inputs = seeds(30)
+        inputs[3] = {**PICTURE, "width": 100}
+        with pytest.raises(ValidationError):
+            outcomes("image_inference", inputs, concurrency=4)
+        rw.connect()  # behind the cancellations
+        assert rw._core._engine is not None
+        assert rw._core._engine._session.calls == {}
+
+    def test_or_errors_take_the_place_of_answers(self, outcomes: Any) -> None:
+        inputs: list[Any] = seeds(6)
+        inputs[1] = {**PICTURE, "width": 100}
+        inputs[4] = {**PICTURE, "width": "wide"}
+        answers = outcomes("image_inference", inputs, return_exceptions=True)
+        assert [isinstance(answer, ValidationError) for answer in answers] == [False, True, False, False, True, False]
+
+    def test_progress_is_told(self, outcomes: Any) -> None:
+        told: list[Progress] = []
+        outcomes("image_inference", seeds(10), progress=told.append)
+        assert [progress.completed for progress in told] == list(range(1, 11))
+        assert {progress.total for progress in told} == {10}
+
+    def test_a_bar_is_shown(self, outcomes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        outcomes("image_inference", seeds(10), progress=True)
+        assert "10/10" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True])
+    def test_an_impossible_concurrency(self, outcomes: Any, concurrency: Any) -> None:
+        with pytest.raises(ValueError, match="concurrency"):
+            outcomes("image_inference", seeds(1), concurrency=concurrency)
+
+    def test_what_cannot_be_mapped(self, outcomes: Any) -> None:
+        for arguments in ((len, ["x"]), (ImageInference,), (7,)):
+            with pytest.raises(TypeError, match="map"):
+                outcomes(*arguments)
+        with pytest.raises(ValidationError, match="request object"):
+            outcomes([7])
+        with pytest.raises(ValidationError, match="dict of parameters"):
+            outcomes("account_management", [7])
+
+    def test_nothing(self, outcomes: Any) -> None:
+        assert outcomes("image_inference", []) == []
+
+
+WIRE = {"positivePrompt": "a wire", "width": 512, "height": 512}
+
+
+class TestLaziness:
+    def test_inputs_are_taken_as_there_is_room(self, rw: Runware) -> None:
+        taken = 0
+
+        def inputs() -> Iterator[dict[str, Any]]:
+            nonlocal taken
+            for seed in itertools.count(1):  # without end
+                taken += 1
+                yield {**PICTURE, "seed": seed}
+
+        answers = rw.map(rw.image_inference, inputs(), concurrency=4)
+        first = list(itertools.islice(answers, 20))
+        assert [answer[0].seed for answer in first] == list(range(1, 21))
+        assert taken <= 20 + 4 * 4 + 1
+        answers.close()  # type: ignore[attr-defined]
+
+    def test_leaving_early_cancels_what_runs(self, rw: Runware, server: LocalServer) -> None:
+        answers = rw.map(rw.image_inference, seeds(100), concurrency=4)
+        next(answers)
+        with server.hold():
+            answers.close()  # type: ignore[attr-defined]
+            rw.connect()
+            assert rw._core._engine is not None
+            assert rw._core._engine._session.calls == {}
+
+    def test_leaving_an_async_map_early(self, rw: Runware) -> None:
+        async def main() -> None:
+            answers = rw.aio.map(rw.aio.image_inference, seeds(100), concurrency=4)
+            async for _ in answers:
+                break
+            await answers.aclose()  # type: ignore[attr-defined]
+            await rw.aio.connect()
+
+        asyncio.run(main())
+        assert rw._core._engine is not None
+        assert rw._core._engine._session.calls == {}
+
+    def test_a_slow_one_does_not_stop_the_others(self, rw: Runware, server: LocalServer) -> None:
+        first = threading.Event()
+
+        def script(task: dict[str, Any]) -> list[Any] | None:
+            return [] if task.get("seed") == 1 and not first.is_set() else None
+
+        server.script(script)
+        with pytest.raises(RunwareError):  # the first one never comes
+            list(rw.map(rw.image_inference, [{**one, "timeout": 0.5} for one in seeds(40)], concurrency=4))
+        done = [task for task in server.ledger.received if task.get("seed")]
+        assert len(done) >= 15  # four times the window went ahead of it
+
+
+class TestHostileNetwork:
+    def test_a_thousand_with_a_drop_and_a_rate_limit(self, rw: Runware, server: LocalServer) -> None:
+        server.play("X16")
+        inputs = [{**PICTURE, "positive_prompt": f"kite {number}", "seed": number} for number in range(1, 1001)]
+        inputs[500]["positive_prompt"] = "[rate-limit:1] kite 501"
+        inputs[501]["include_cost"] = True
+        seen = []
+        for number, (image,) in enumerate(rw.map(rw.image_inference, inputs, concurrency=64), 1):
+            seen.append(image.seed)
+            if number == 300:
+                server.drop()
+        assert seen == list(range(1, 1001))
+        executed = server.ledger.executions_by_prompt()
+        assert all(executed[one["positive_prompt"]] == 1 for one in inputs)
+
+
+class TestProgressOfCalls:
+    def test_a_function_is_told_each_change(self, rw: Runware, server: LocalServer) -> None:
+        told: list[Progress] = []
+        over = threading.Event()
+
+        def show(progress: Progress) -> None:
+            told.append(progress)
+            if progress.status == "succeeded":
+                over.set()
+
+        images = rw.image_inference(**PICTURE, number_results=3, progress=show)
+        assert over.wait(10)
+        assert len(images) == 3
+        assert told[-1][:3] == (3, 3, None)
+
+    def test_a_bar_for_several_results(self, rw: Runware, capsys: pytest.CaptureFixture[str]) -> None:
+        job = rw.submit.image_inference(**PICTURE, number_results=3, progress=True)
+        job.result()
+        for thread in threading.enumerate():
+            if thread.name == "runware-progress":
+                thread.join(10)
+        assert "3/3" in capsys.readouterr().err
+
+    def test_a_video_shows_time_and_state_and_no_invented_percentage(
+        self, rw: Runware, server: LocalServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rw.video_inference(positive_prompt="waves", model="klingai:5@3", duration=5, progress=True)
+        for thread in threading.enumerate():
+            if thread.name == "runware-progress":
+                thread.join(10)
+        shown = capsys.readouterr().err
+        assert "videoInference: 00:0" in shown
+        assert "succeeded" in shown
+        assert "it/s" not in shown
+
+    def test_without_tqdm_it_says_what_to_install(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+        with pytest.raises(ConfigurationError, match=r"runware-client\[progress\]"):
+            rw.image_inference(**PICTURE, progress=True)
+        assert isinstance(rw.image_inference(**PICTURE)[0], Image)

@@ -1,0 +1,526 @@
+"""Results as bytes, pictures and files: over URL, base64 and data URI, again after trouble, and safely named."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import pickle
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+import runware
+from runware import ConfigurationError, DownloadError, Runware, media
+from runware.downloads import Downloads
+from runware.local import LocalServer
+from runware.local.pictures import encode, scene
+from runware.results import set_downloads
+
+from .net import listening, read_head
+from .test_faces import PICTURE
+
+PNG = encode(scene("a file", 1, 64, 64), "png", 90)
+LONG = PNG + bytes(200_000)
+Answer = Callable[[BaseHTTPRequestHandler, int], None]
+
+
+class Site:
+    """A web server whose answers are functions of the handler and the number of the request, from 1."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.answers: dict[str, Answer] = {}
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.requests.append((self.path, dict(self.headers)))
+                number = sum(path == self.path for path, _ in site.requests)
+                site.answers.get(self.path, whole(PNG))(self, number)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def image(self, path: str, answer: Answer | None = None, **facts: Any) -> runware.Image:
+        if answer is not None:
+            self.answers[path] = answer
+        return runware.Image(url=self.url + path, **facts)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def whole(data: bytes, status: int = 200, **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+def failing(times: int, status: int = 503, **headers: str) -> Answer:
+    return lambda handler, number: whole(PNG, status if number <= times else 200, **headers)(handler, number)
+
+
+def breaking_off(data: bytes, at: int, *, ranges: bool) -> Answer:
+    """Sends a part at first, and the rest (or everything again) when it is asked again."""
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        if number > 1 and ranges:
+            start = int(handler.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            whole(data[start:], 206, Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")(handler, number)
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data if number > 1 else data[:at])
+        handler.close_connection = True
+
+    return answer
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runware.downloads._PAUSE", 0.0)
+
+
+# ---------------------------------------------------------------------- all three forms
+
+
+@pytest.mark.parametrize("output_type", ["URL", "base64Data", "dataURI"])
+@pytest.mark.parametrize(("output_format", "extension"), [("PNG", ".png"), ("JPG", ".jpg"), ("WEBP", ".webp")])
+def test_every_form_of_a_result(
+    rw: Runware, output_type: Any, output_format: Any, extension: str, tmp_path: Path
+) -> None:
+    (image,) = rw.image_inference(**PICTURE, output_type=output_type, output_format=output_format)
+    path = image.save(tmp_path / "pictures/")
+    assert path.parent == tmp_path / "pictures"
+    assert path.suffix == extension
+    assert path.stem == image.uuid
+    data = image.read()
+    assert path.read_bytes() == data == b"".join(image.iter_bytes())
+    assert image.to_pil().size == (512, 512)
+
+    async def main() -> None:
+        assert await image.aread() == data
+        assert b"".join([chunk async for chunk in image.aiter_bytes()]) == data
+        assert (await image.asave(tmp_path / "again.bin")).read_bytes() == data
+        assert (await image.ato_pil()).size == (512, 512)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "extension"),
+    [
+        ("video_inference", {"positive_prompt": "waves", "model": "klingai:5@3", "duration": 5}, ".mp4"),
+        ("audio_inference", {"positive_prompt": "rain", "model": "elevenlabs:1@1", "duration": 10}, ".mp3"),
+        ("three_d_inference", {"positive_prompt": "a chair", "model": "tripo:1@1"}, ".glb"),
+    ],
+)
+def test_other_media(rw: Runware, operation: str, parameters: dict[str, Any], extension: str, tmp_path: Path) -> None:
+    results = getattr(rw, operation)(**parameters)
+    (path,) = results.save_all(tmp_path)
+    assert path.suffix == extension
+    assert path.stat().st_size > 100
+
+
+def test_to_pil_says_what_is_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DownloadError, match="Pillow"):
+        site.image("/svg", whole(b"<svg xmlns='http://www.w3.org/2000/svg'/>")).to_pil()
+    with pytest.raises(DownloadError, match="damaged"):
+        site.image("/half", whole(PNG[: len(PNG) // 2])).to_pil()
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ConfigurationError, match="images"):
+        site.image("/file").to_pil()
+
+
+# ---------------------------------------------------------------------- names
+
+
+def test_a_name_from_the_server_stays_inside_the_directory(
+    server: LocalServer, rw: Runware, site: Site, tmp_path: Path
+) -> None:
+    names = ["../../x", "/etc/cron.d/x", "..", ".bashrc", "a/../../b", "C:\\x", "nul", "x" * 4000, ""]
+
+    def script(task: dict[str, Any]) -> list[Any] | None:
+        if task["taskType"] != "imageInference":
+            return None
+        kind = {"taskType": "imageInference", "taskUUID": task["taskUUID"]}
+        return [{"data": [{**kind, "imageUUID": name, "imageURL": f"{site.url}/f"} for name in names]}]
+
+    server.script(script)
+    images = rw.image_inference(**PICTURE, number_results=len(names))
+    assert [image.uuid for image in images] == names
+    directory = tmp_path / "deep" / "inside"
+    paths = images.save_all(directory)
+    assert [path.resolve().parent for path in paths] == [directory] * len(names)
+    assert len(set(paths)) == len(names)
+    assert not any(path.name.startswith(".") for path in paths)
+    assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "deep", directory, *paths])
+
+
+@pytest.mark.parametrize("extension", ["", ".", ".php%00", ".a\\b", ".verylongextension"])
+def test_an_extension_from_the_server_is_only_letters(extension: str, site: Site, tmp_path: Path) -> None:
+    path = site.image("/file" + extension, whole(b"of no known form"), uuid="u").save(tmp_path)
+    assert path.parent == tmp_path
+    assert path.name == "u.bin"
+
+
+def test_the_address_tells_what_the_bytes_do_not(site: Site, tmp_path: Path) -> None:
+    assert site.image("/model.USDZ?x=.png", whole(b"PK\x03\x04"), uuid="u").save(tmp_path).name == "u.usdz"
+
+
+def test_results_without_a_uuid_are_numbered(tmp_path: Path) -> None:
+    text = base64.b64encode(PNG).decode()
+    images = runware.Results(
+        [runware.Image(base64_data=text) for _ in range(3)] + [runware.Image(uuid="u", data_uri="")]
+    )
+    images[3:] = [runware.Image(uuid="u", base64_data=text), runware.Image(uuid="u", base64_data=text)]
+    assert [path.name for path in images.save_all(tmp_path)] == [
+        "image-1.png", "image-2.png", "image-3.png", "u.png", "u-5.png",
+    ]  # fmt: skip
+
+
+def test_text_that_names_a_file_is_never_read(server: LocalServer, rw: Runware, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(PNG)
+    encoded = base64.b64encode(PNG).decode()
+    rw.image_inference(positive_prompt=str(secret), model="runware:101@1", width=512, height=512)
+    rw.caption(input_image=str(secret))
+    sent = [*server.ledger.tasks("imageInference"), *server.ledger.tasks("caption")]
+    assert len(sent) == 2
+    assert str(secret) in str(sent[0])
+    assert str(secret) in str(sent[1])
+    assert encoded not in str(sent)
+
+
+# ---------------------------------------------------------------------- files
+
+
+def test_nothing_is_overwritten_unless_asked(site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"mine")
+    image = site.image("/file")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        image.save(path)
+    assert path.read_bytes() == b"mine"
+    assert image.save(path, overwrite=True).read_bytes() == PNG
+    dangling = tmp_path / "link.png"
+    dangling.symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(FileExistsError):
+        image.save(dangling)
+    assert not (tmp_path / "nowhere.png").exists()
+
+
+def test_whoever_comes_second_finds_the_file_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    def meanwhile() -> Iterator[bytes]:
+        yield b"mine"
+        path.write_bytes(b"theirs")
+
+    with pytest.raises(FileExistsError):
+        media.write_file(path, meanwhile(), overwrite=False)
+    assert path.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError("Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    assert media.write_file(tmp_path / "file", iter([b"a"]), overwrite=False).read_bytes() == b"a"
+    with pytest.raises(FileExistsError):
+        media.write_file(tmp_path / "file", iter([b"b"]), overwrite=False)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_half_a_file_is_never_seen(site: Site, tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(handler: BaseHTTPRequestHandler, _: int) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(LONG)))
+        handler.end_headers()
+        handler.wfile.write(LONG[:150_000])
+        begun.set()
+        go_on.wait(20)
+        handler.wfile.write(LONG[150_000:])
+
+    image = site.image("/slow", slow, uuid="u")
+    saving = threading.Thread(target=image.save, args=(tmp_path,))
+    saving.start()
+    assert begun.wait(10)
+    assert not (tmp_path / "u.png").exists()
+    go_on.set()
+    saving.join(20)
+    assert (tmp_path / "u.png").read_bytes() == LONG
+
+
+def test_cancelling_leaves_no_file(site: Site, tmp_path: Path) -> None:
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(handler: BaseHTTPRequestHandler, _: int) -> None:
+        try:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(LONG)))
+            handler.end_headers()
+            handler.wfile.write(LONG[:150_000])
+            begun.set()
+            go_on.wait(20)
+            handler.wfile.write(LONG[150_000:])
+        except OSError:
+            pass
+        finally:
+            over.set()
+
+    async def main() -> None:
+        saving = asyncio.create_task(site.image("/slow", slow, uuid="u").asave(tmp_path))
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 10)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        go_on.set()
+
+    asyncio.run(main())  # waits for the threads of its executor
+    assert over.wait(10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leaving_a_stream_early_closes_it(site: Site) -> None:
+    async def main() -> None:
+        async for chunk in site.image("/long", whole(LONG)).aiter_bytes():
+            assert chunk
+            break
+
+    asyncio.run(main())
+    for chunk in site.image("/long").iter_bytes():
+        assert chunk
+        break
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_saved(site: Site, tmp_path: Path) -> None:
+    images = runware.Results([site.image(f"/{n}", uuid=f"u{n}") for n in range(12)])
+    site.answers["/5"] = site.answers["/7"] = whole(b"", 404)
+    with pytest.raises(DownloadError, match="expired") as caught:
+        images.save_all(tmp_path)
+    assert caught.value.__notes__ == ["2 of 12 results were not saved; the others were."]
+    assert len(list(tmp_path.iterdir())) == 10
+
+    async def again() -> list[Path]:
+        del site.answers["/5"], site.answers["/7"]
+        return await images.asave_all(tmp_path, overwrite=True)
+
+    assert [path.name for path in asyncio.run(again())] == [f"u{n}.png" for n in range(12)]
+
+
+def test_a_model_of_several_files(site: Site, tmp_path: Path) -> None:
+    files = [{"uuid": uuid, "url": f"{site.url}/{n}.fbx"} for n, uuid in enumerate(["../a", "b", "b"])]
+    for n in range(3):
+        site.answers[f"/{n}.fbx"] = whole(b"Kaydara FBX Binary")
+    model = runware.Model3D(outputs={"files": files})
+    assert model.save(tmp_path / "m") == tmp_path / "m"
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["a.fbx", "b-3.fbx", "b.fbx"]
+    assert asyncio.run(model.asave(tmp_path / "n")) == tmp_path / "n"
+    assert model.read() == b"Kaydara FBX Binary"
+
+
+# ---------------------------------------------------------------------- trouble
+
+
+@pytest.mark.parametrize(("status", "passing"), [(503, True), (429, True), (404, False), (403, False), (400, False)])
+def test_passing_failures_are_tried_again(site: Site, status: int, passing: bool) -> None:
+    image = site.image("/file", failing(2, status, Retry_After="0"))
+    if passing:
+        assert image.read() == PNG
+        assert len(site.requests) == 3
+    else:
+        with pytest.raises(DownloadError, match=str(status)):
+            image.read()
+        assert len(site.requests) == 1
+
+
+def test_what_does_not_pass_is_told(site: Site) -> None:
+    with pytest.raises(DownloadError, match=r"503.*tried 3 times") as caught:
+        site.image("/file", failing(9), task_uuid="t").read()
+    assert caught.value.retryable
+    assert caught.value.task_uuid == "t"
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("at", [0, 1, 150_000, len(LONG) - 1])
+def test_what_breaks_off_is_gone_on_with(site: Site, ranges: bool, at: int, tmp_path: Path) -> None:
+    image = site.image("/long", breaking_off(LONG, at, ranges=ranges and at > 0), uuid="u")
+    assert image.save(tmp_path).read_bytes() == LONG
+    second = site.requests[1][1]
+    assert second.get("Range") == (f"bytes={at}-" if at else None)
+    assert second["Accept-Encoding"] == "identity"
+
+
+def test_nobody_listens() -> None:
+    with listening(lambda sock: None) as port:
+        image = runware.Image(url=f"http://127.0.0.1:{port}/x.png")
+        with pytest.raises(DownloadError, match=r"127\.0\.0\.1.*tried 3 times"):
+            image.read()
+
+
+def test_silence_is_not_waited_for_without_end() -> None:
+    with (
+        listening(lambda sock: sock.recv(1 << 16) and sock.recv(1)) as port,
+        pytest.raises(DownloadError, match=r"no answer for 0\.05 s"),
+    ):
+        runware.Image(url=f"http://127.0.0.1:{port}/x.png").read(timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("file:///etc/hostname", "http and https"),
+        ("ftp://example.com/x", "http and https"),
+        ("/etc/hostname", "http and https"),
+        ("http://", "http and https"),
+        ("http://127.0.0.1:99999999/x", "cannot|can be"),
+        ("http://[::1/x", "cannot|can be|http"),
+    ],
+)
+def test_only_web_addresses_are_fetched(url: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=reason):
+        runware.Image(url=url).save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/x"])
+def test_a_redirect_is_held_to_the_same(site: Site, target: str) -> None:
+    with pytest.raises(DownloadError, match="http and https"):
+        site.image("/moved", whole(b"", 302, Location=target)).read()
+    assert len(site.requests) == 1
+
+
+def test_redirects_end(site: Site) -> None:
+    assert site.image("/there", whole(b"", 302, Location="/file")).read() == PNG
+    with pytest.raises(DownloadError, match="one place to the next"):
+        site.image("/loop", whole(b"", 302, Location="/loop")).read()
+
+
+def test_a_web_page_is_not_a_result(site: Site) -> None:
+    with pytest.raises(DownloadError, match="web page"):
+        site.image("/x.png", whole(b"<html>Log in</html>", Content_Type="text/html; charset=utf-8")).read()
+
+
+def test_the_size_is_limited(site: Site, tmp_path: Path) -> None:
+    image = site.image("/long", whole(LONG), uuid="u")
+    with pytest.raises(DownloadError, match="larger than 1,000 bytes"):
+        image.save(tmp_path, max_bytes=1000)
+    assert list(tmp_path.iterdir()) == []
+    assert len(site.requests) == 1
+    assert image.read(max_bytes=len(LONG)) == LONG
+
+
+# ---------------------------------------------------------------------- the way out
+
+
+def test_the_clients_settings_and_nothing_secret(server: LocalServer, rw: Runware, tmp_path: Path) -> None:
+    images = rw.image_inference(**PICTURE, number_results=2)
+    assert all(image._downloads is rw._core.downloads for image in images)
+    assert copy.deepcopy(images)[0]._downloads is rw._core.downloads
+    data = pickle.dumps(images[0])
+    assert server.api_key.encode() not in data
+    again = pickle.loads(data)
+    assert again == images[0]
+    assert again._downloads is None
+    assert again.read() == images[0].read()
+    assert "downloads" not in repr(images[0]).lower()
+
+
+def test_neither_the_key_nor_a_password_file_goes_along(
+    site: Site, rw: Runware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    image = site.image("/file")
+    set_downloads([image], rw._core.downloads)
+    assert image.read() == PNG
+    ((_, headers),) = site.requests
+    assert "Authorization" not in headers
+    assert "Cookie" not in headers
+    assert headers["User-Agent"].startswith("runware-client/")
+
+
+def test_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    def proxy(sock: Any) -> None:
+        heads.append(read_head(sock))
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PNG) + PNG)
+
+    image = runware.Image(url="http://im.example.com/x.png")
+    with listening(proxy) as port:
+        set_downloads([image], Downloads(f"http://me:secret@127.0.0.1:{port}", {}))
+        assert image.read() == PNG
+        set_downloads([image], None)
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{port}")
+        assert image.read() == PNG
+    assert [head.split(b"\r\n")[0] for head in heads] == [b"GET http://im.example.com/x.png HTTP/1.1"] * 2
+    assert b"Proxy-Authorization: Basic " in heads[0]
+    set_downloads([image], Downloads("socks4://127.0.0.1:9", {}))
+    with pytest.raises(ConfigurationError, match="socks5h"):
+        image.read()
+
+
+def test_a_socks_proxy_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    image = runware.Image(url="http://im.example.com/x.png")
+    set_downloads([image], Downloads("socks5h://127.0.0.1:9", {}))
+    with pytest.raises(ConfigurationError, match=r"runware-client\[socks\]"):
+        image.read()
+
+
+def test_the_clients_trust_store(site: Site) -> None:
+    authority = trustme.CA()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    ours = ssl.create_default_context()
+    authority.configure_trust(ours)
+    with LocalServer(ssl_context=theirs) as server, Runware(server.api_key, url=server.url, ssl_context=ours) as rw:
+        (image,) = rw.image_inference(**PICTURE)
+        assert image.url is not None
+        assert image.url.startswith("https:")
+        assert image.to_pil().size == (512, 512)
+        set_downloads([image], None)
+        with pytest.raises(DownloadError, match=r"not trusted.*SSL_CERT_FILE") as caught:
+            image.read()
+        assert not caught.value.retryable
