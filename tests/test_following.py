@@ -9,6 +9,7 @@ import tenacity
 
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import State
+from runware._engine.ids import new_uuid
 from runware._engine.following import SETTLE
 from runware.errors import (
     ConflictError,
@@ -845,3 +846,50 @@ def test_a_connection_that_brought_something_is_healthy() -> None:
         desk.lose()
         assert desk.session.next_deadline() - desk.now <= 1.0
         desk.ready()
+
+
+class TestPace:
+    def submit_many(self, desk: Desk, count: int, **facts: Any) -> list[Call]:
+        return [
+            desk.submit(f"00000000-0000-4000-8000-{number:012d}", timeout=600.0, **facts) for number in range(count)
+        ]
+
+    def test_a_rate_limit_halves_what_is_sent_and_success_recovers_it(self) -> None:
+        desk = ready_desk()
+        calls = self.submit_many(desk, 40)
+        assert len(desk.take_written()) == 40
+        desk.receive({"errors": [failure("rateLimitExceeded", call.uuid)["errors"][0] for call in calls[:10]]})
+        late = [desk.submit(uuid, timeout=600.0) for uuid in (A, B, C)]
+        assert desk.take_written() == []  # 30 are at the server, and 20 may be
+        for call in calls[10:20]:
+            desk.receive({"data": [image(call.uuid)]})
+        assert desk.take_written() == []
+        for call in calls[20:]:
+            desk.receive({"data": [image(call.uuid)]})
+        assert {frame[0]["taskUUID"] for frame in desk.take_written()} == {A, B, C}
+        for call in late:
+            desk.receive({"data": [image(call.uuid)]})
+        # One more after each round of successes, until all may go at once again.
+        for _ in range(2000):
+            if desk.session._pace is None:
+                break
+            desk.receive({"data": [image(desk.submit(new_uuid()).uuid)]})
+        assert desk.session._pace is None
+
+    def test_a_burst_of_them_counts_once(self) -> None:
+        desk = ready_desk()
+        calls = self.submit_many(desk, 16)
+        for call in calls[:8]:
+            desk.receive(failure("rateLimitExceeded", call.uuid))
+        assert desk.session._pace == 8.0
+
+    def test_at_the_slowest_one_call_runs(self) -> None:
+        desk = ready_desk()
+        for number in range(6):
+            call = desk.submit(new_uuid())
+            desk.receive(failure("rateLimitExceeded", call.uuid))
+            desk.now += 2.0
+            assert desk.session._pace == 1.0, number
+        call = desk.submit(A)
+        desk.receive({"data": [image(A)]})
+        assert desk.ended[call] is None

@@ -26,6 +26,8 @@ __all__ = ["Book"]
 log = logging.getLogger("runware.session")
 
 _DEADLINE, _STEP = 0, 1
+_BREATH = 1.0
+"""Seconds in which several answers that ask for a slower pace count as one."""
 _SHARE = 0.02
 """Seconds by which a question may be early to go with another."""
 Timer = tuple[float, int, int, Call]
@@ -51,6 +53,9 @@ class Book:
         self._in_flight = 0
         self._looks: dict[str, list[Call]] = {}  # questions of callers, by the task they are about
         self._questions: deque[tuple[Call, float]] = deque()
+        self._pace: float | None = None  # how many calls may be at the server since it asked for a slower pace
+        self._full_pace = 0.0
+        self._slowed_at = float("-inf")
         self._last_failure: ConnectionFailedError | None = None
         self._proven = False  # whether the connection has been of use
 
@@ -107,6 +112,8 @@ class Book:
         if self.state is not State.READY:
             return
         limit = self.config.max_in_flight
+        if self._pace is not None:
+            limit = int(self._pace) if limit is None else min(limit, int(self._pace))
         while self._queue and (limit is None or self._in_flight < limit):
             call = self._queue.popleft()
             if call.state is not CallState.QUEUED:
@@ -127,6 +134,23 @@ class Book:
     def _ask(self, calls: list[Call], now: float) -> None:
         raise NotImplementedError
 
+    def _slow_down(self, now: float) -> None:
+        """The server asked for a slower pace: halve it, once for all the calls that are told so together."""
+        if now - self._slowed_at < _BREATH:
+            return
+        self._slowed_at = now
+        if self._pace is None:
+            self._full_pace = float(self._in_flight)
+        self._pace = max(1.0, self._in_flight / 2)
+        log.info("the server asks for a slower pace: %d calls at once from now", int(self._pace))
+
+    def _speed_up(self) -> None:
+        """A call went well: after a round of those, one more is let in, until the pace is what it was."""
+        assert self._pace is not None
+        self._pace += 1 / self._pace
+        if self._pace >= self._full_pace:
+            self._pace = None
+
     # ------------------------------------------------------------------ out
 
     def _end(self, call: Call, now: float, error: RunwareError | None = None) -> None:
@@ -136,6 +160,8 @@ class Book:
         if error is not None:
             self._named(error, call)
         self._release(call)
+        if error is None and self._pace is not None:
+            self._speed_up()
         self._effects.append(Ended(call, error))
         if self._queue:
             self._pump(now)

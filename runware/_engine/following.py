@@ -190,6 +190,8 @@ class Following(Book):
         asked, call.asked = call.asked, False
         errors = [error_from_wire(raw) for raw in raws]
         error, raw = errors[0], raws[0]
+        if isinstance(error, RateLimitError):
+            self._slow_down(now)
         about_question = raw.get("taskType") in _QUESTIONS
         if asked and self._answer_failed(call, error, raw, now):
             return
