@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
-from functools import cached_property
+from functools import cached_property, partial
 from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ov
 from runware.bulk import amap, map_blocking, tasks_from
 from runware.core import Core, Dispatch, shared_core
 from runware.errors import RunwareError
-from runware.jobs import Job, Progress, deliver
+from runware.jobs import Job, Progress, call_in, deliver
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 from runware.options import ApiKey, RetryPolicy, read_options, restore_options
 from runware.results import Partial, Result, Results
@@ -76,7 +76,7 @@ class Submitter(_Face, JobFace):
             ValidationError: A parameter is wrong; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
-        return self._core.submit(as_task(task), self._core.post_callback)
+        return self._core.submit(as_task(task))
 
 
 class _Client(_Face):
@@ -167,7 +167,7 @@ class _Client(_Face):
         Raises:
             ValidationError: *ref* is neither.
         """
-        return self._core.follow(ref, timeout, on_partial, self._core.post_callback)
+        return self._core.follow(ref, timeout, on_partial)
 
 
 def _parameters_of(
@@ -218,7 +218,7 @@ class Runware(_Client, BlockingFace):
         _warn_in_event_loop()
         task = as_task(task)
         if task.on_partial is None:
-            job = core.submit(task, core.post_callback)
+            job = core.submit(task)
             return _wait(job)
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         job = core.submit(task, callbacks.put)
@@ -293,7 +293,7 @@ class Runware(_Client, BlockingFace):
         core.check_thread()
         outcomes = map_blocking(
             tasks_from(what, inputs),
-            lambda task: core.submit(task, core.post_callback),
+            core.submit,
             concurrency=concurrency,
             ordered=ordered,
             return_exceptions=return_exceptions,
@@ -317,7 +317,7 @@ class Runware(_Client, BlockingFace):
         """
         self._core.check_thread()
         _warn_in_event_loop()
-        _wait(self._core.connect(timeout, self._core.post_callback))
+        _wait(self._core.connect(timeout))
 
     ensure_connection = connect
 
@@ -435,7 +435,7 @@ class AsyncRunware(_Client, AsyncFace):
         core = self._core
         loop = asyncio.get_running_loop()
         # In the order they are posted, and before the result: callbacks and results take the same way into the loop.
-        dispatch: Dispatch = loop.call_soon_threadsafe if task.on_partial is not None else core.post_callback
+        dispatch: Dispatch | None = None if task.on_partial is None else partial(call_in, loop)
         if not core.started or task.holds_payload():
             return await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
         return core.submit(task, dispatch)
@@ -456,7 +456,7 @@ class AsyncRunware(_Client, AsyncFace):
         core = self._core
         if not core.started:
             await asyncio.get_running_loop().run_in_executor(None, core.engine)
-        await _awaited(core.connect(timeout, core.post_callback))
+        await _awaited(core.connect(timeout))
 
     ensure_connection = connect
 

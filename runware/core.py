@@ -122,7 +122,7 @@ class Core:
 
     # ------------------------------------------------------------------ calls
 
-    def submit(self, task: Task[R], dispatch: Dispatch) -> Job[R]:
+    def submit(self, task: Task[R], dispatch: Dispatch | None = None) -> Job[R]:
         """Encode a task and hand it to the engine.
 
         Args:
@@ -165,9 +165,7 @@ class Core:
         engine.submit(call)
         return job
 
-    def follow(
-        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any, dispatch: Dispatch
-    ) -> Job[Results[Any]]:
+    def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process."""
         engine = self.engine()
         with loading:
@@ -182,11 +180,11 @@ class Core:
             timeout=task.timeout or self.options.long_timeout,
             completion=Completion.EXISTING,
         )
-        job: Job[Results[Any]] = Job(task, call, self, dispatch, engine.decode)
+        job: Job[Results[Any]] = Job(task, call, self, None, engine.decode)
         engine.submit(call)
         return job
 
-    def connect(self, timeout: float | None, dispatch: Dispatch) -> Job[Any]:
+    def connect(self, timeout: float | None) -> Job[Any]:
         """Ask the engine for a connection that is ready."""
         engine = self.engine()
         call = Call(
@@ -196,7 +194,7 @@ class Core:
             timeout=self.options.timeout if timeout is None else seconds(timeout, "timeout"),
             completion=Completion.CONNECTION,
         )
-        job: Job[Any] = Job(_Connect(), call, self, dispatch, engine.decode)
+        job: Job[Any] = Job(_Connect(), call, self, None, engine.decode)
         engine.submit(call)
         return job
 

@@ -74,7 +74,7 @@ class TestEveryFace:
                 assert server.ledger.held == 5
                 before = server.ledger.results
                 server.release(5)
-                server.ledger.wait_for(lambda ledger: ledger.results >= before + 5)  # noqa: B023 - it is used at once
+                server.ledger.wait_for(lambda ledger: ledger.results >= before + 5)
         thread.join(30)
         assert not thread.is_alive()
 

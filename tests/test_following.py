@@ -9,8 +9,8 @@ import tenacity
 
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import State
-from runware._engine.ids import new_uuid
 from runware._engine.following import SETTLE
+from runware._engine.ids import new_uuid
 from runware.errors import (
     ConflictError,
     ConnectionFailedError,

@@ -183,7 +183,7 @@ class Call:
         self.job = job
         self.state = CallState.QUEUED
         self.items: list[Item] = []
-        self.errors: list[TaskError] = []
+        self.errors: Sequence[TaskError] = ()  # mostly it stays empty, and there are many calls
         self.attempts: list[str] | None = None
         self.attempt = 1
         self.sends = 0
@@ -301,7 +301,7 @@ class Call:
         for item in failed:
             raw = item.get("error")
             wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
-            self.errors.append(error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid))
+            self.errors = [*self.errors, error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid)]
 
     def _add_unnamed(self, items: list[Item], *, cumulative: bool, replayed: bool) -> None:
         """Take in results that have no name of their own, such as texts.

@@ -171,12 +171,12 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes | memoryview) -> Any:
     """Read JSON. Raises `ValueError` for anything else."""
     if orjson is not None:
         return orjson.loads(data)
     try:
-        return json.loads(data.decode())
+        return json.loads(str(data, "utf-8"))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -189,7 +189,7 @@ def _objects(value: Any) -> list[Item]:
     return []
 
 
-def read_frame(data: bytes) -> tuple[list[Item], list[Item]]:
+def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
     """Take the items and the errors out of one message from the server, in any of the shapes it is seen in.
 
     They are those of the protocol reference, section 3.2: `data` and `errors` in one frame both count, `error`

@@ -132,7 +132,7 @@ class Following(Book):
     def _put_in_doubt(call: Call) -> None:
         """From here on answers count, which repeat the errors that were pushed."""
         if call.several and call.errors:
-            call.doubt, call.errors = call.errors[-1], []
+            call.doubt, call.errors = call.errors[-1], ()
 
     # ------------------------------------------------------------------ answers
 
@@ -212,7 +212,7 @@ class Following(Book):
         """The errors may be those of single results: the others are paid for, and may be on their way."""
         if call.state is CallState.SENT:
             doubtful = bool(call.errors)
-            call.errors += errors
+            call.errors = [*call.errors, *errors]
             if call.complete and not doubtful:
                 self._finish(call, now)
             else:
@@ -369,7 +369,7 @@ class Following(Book):
         call.attempt += 1
         call.sends = 0
         call.state = CallState.RETRYING
-        call.errors = []
+        call.errors = ()
         call.accepted_at = None
         call.asked = call.conflicted = False
         call.doubt = None

@@ -14,7 +14,11 @@ from typing import Any
 __all__ = ["CLOSE", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
 
 _CONTINUATION, TEXT, _BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+_LARGE = 128 * 1024
 _SLICE = 128 * 1024  # a multiple of four, so that the mask goes on where it stopped
+
+
+Payload = bytes | memoryview
 
 
 class FrameError(Exception):
@@ -33,10 +37,10 @@ class FrameReader:
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 2
-        self._fragments: list[bytes] = []
+        self._fragments: list[Payload] = []
         self._fragmented: int | None = None
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+    def feed(self, data: bytes) -> Iterator[tuple[int, Payload]]:
         """Take in bytes and yield the messages they complete, each with its opcode.
 
         Raises:
@@ -69,7 +73,8 @@ class FrameReader:
             if end > size:
                 self._need = end - start
                 break
-            payload = buffer[body:end]
+            # A large payload is not copied once more; nothing but the JSON parser sees it.
+            payload = buffer[body:end] if length < _LARGE else memoryview(buffer)[body:end]
             start = end
             if first == 0x80 | TEXT and self._fragmented is None:
                 yield TEXT, payload
@@ -79,7 +84,7 @@ class FrameReader:
         self._chunks = [rest] if rest else []
         self._have = len(rest)
 
-    def _other(self, first: int, payload: bytes) -> tuple[int, bytes] | None:
+    def _other(self, first: int, payload: Payload) -> tuple[int, Payload] | None:
         """A frame that is not a whole text message."""
         if first & 0x70:
             raise FrameError("a frame has reserved bits set")

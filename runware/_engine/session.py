@@ -79,6 +79,7 @@ class Session(Following):
         """Forget a call whose caller gave up. Nobody is told; the caller knows."""
         if self.calls.get(call.key) is call:
             self._release(call)
+            call.job = None
             self._pump(now)
 
     def close(self, now: float) -> None:
@@ -186,7 +187,7 @@ class Session(Following):
 
     # ------------------------------------------------------------------ facts about messages
 
-    def frame_received(self, data: bytes, now: float) -> None:
+    def frame_received(self, data: bytes | memoryview, now: float) -> None:
         """A message came in, whole."""
         try:
             items, errors = read_frame(data)

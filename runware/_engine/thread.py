@@ -21,7 +21,7 @@ from runware._engine.calls import Call
 from runware._engine.codec import dumps, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Open, Send, SessionConfig, State
-from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
+from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware.errors import ClientClosedError, RunwareError
@@ -35,7 +35,7 @@ MAX_MESSAGE = 256 * 1024 * 1024
 """Bytes a message may have, in and out."""
 
 _READ = 256 * 1024
-_READS_A_TURN = 16
+_READS_A_TURN = 4
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 if hasattr(time, "CLOCK_BOOTTIME"):
@@ -277,6 +277,7 @@ class Engine:
         waiter: Waiter = effect.call.job
         try:
             if isinstance(effect, Ended):
+                effect.call.job = None  # a timer may hold the call until its deadline; what it carried goes now
                 waiter.call_ended(effect.call, effect.error)
             else:
                 waiter.call_arrived(effect.call)
@@ -379,12 +380,12 @@ class Engine:
                 break  # gone, or empty for now: the selector tells when there is more
         self._perform()
 
-    def _message(self, connection: _Connection, opcode: int, payload: bytes, now: float) -> None:
+    def _message(self, connection: _Connection, opcode: int, payload: Payload, now: float) -> None:
         if opcode == PING:
-            connection.writer.put(PONG, payload)
+            connection.writer.put(PONG, bytes(payload))
         elif opcode == CLOSE:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
-            connection.writer.put(CLOSE, payload[:2])
+            connection.writer.put(CLOSE, bytes(payload[:2]))
             self._flush()
             self._hang_up(f"the server closed it with code {code}")
         elif opcode != PONG and connection is self._connection:

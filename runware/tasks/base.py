@@ -330,9 +330,16 @@ def as_task(task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
     return RawTask(body=body, task_uuid=body.pop("taskUUID", None))
 
 
+_PLAIN = frozenset((NoneType, str, int, float, bool))
+
+
 def _holds_payload(value: Any) -> bool:
+    if type(value) in _PLAIN:  # most are; a look at a protocol takes 30 µs, and an event loop waits for it
+        return isinstance(value, str) and holds_payload(value)
     if attrs.has(type(value)) and not isinstance(value, Result):
-        return any(_holds_payload(getattr(value, field.name)) for field in attrs.fields(type(value)))
+        return any(map(_holds_payload, _checks(cast("Any", type(value))).values(value)[:-2])) or (
+            isinstance(value, Task) and _holds_payload(value.extra)
+        )
     if isinstance(value, (list, tuple)):
         return any(map(_holds_payload, value))
     if isinstance(value, Mapping):

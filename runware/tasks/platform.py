@@ -248,7 +248,7 @@ class GetResponse(Inspection[Results[Result]]):
     """Look once what has come of a task that was delivered asynchronously, without waiting for it.
 
     The answer holds what the server has: results, each of the class of its kind, and for what is not done yet a word
-    with `status` and perhaps `progress`.
+    with `status` and perhaps `progress`. Its `errors` tell what failed; when all of it did, the error is raised.
     """
 
     task_type: ClassVar[str] = "getResponse"
