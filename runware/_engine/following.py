@@ -104,7 +104,6 @@ class Following(Book):
                 self._requeue(call)
             elif call.state is CallState.SENT:
                 # Nothing more came after the error of one result. Only the server can tell what the others do.
-                self._put_in_doubt(call)
                 self._accept(call, now)
                 to_ask.append(call)
             elif call.may_run and self.state is State.READY:
@@ -123,6 +122,8 @@ class Following(Book):
         """The server has a task. Give the time since when that is known."""
         if not call.may_run:
             self._in_flight += 1  # it was waiting to be sent again
+        if call.state is CallState.SENT:
+            self._put_in_doubt(call)
         call.state = CallState.ACCEPTED
         if call.accepted_at is None:
             call.accepted_at = now

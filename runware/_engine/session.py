@@ -277,7 +277,8 @@ class Session(Following):
             self._authentication_failed(error, now)
         elif raw not in told:
             # Not even an error without a name is anybody's: a late error of a forgotten task must not end others.
-            log.warning("an error for nobody who waits: %s", error)
+            # Its code only: messages may repeat a prompt.
+            log.warning("an error for nobody who waits: %s (task %s)", error.code, error.task_uuid)
 
     def _authentication_failed(self, error: TaskError, now: float) -> None:
         self._effects.append(Abort(self.epoch, "authentication failed"))

@@ -42,8 +42,9 @@ class Dialled:
 
     __slots__ = ("key", "sock")
 
-    def __init__(self, sock: socket.socket, key: str) -> None:
-        self.sock = sock
+    sock: socket.socket
+
+    def __init__(self, key: str) -> None:
         self.key = key
 
 
@@ -99,7 +100,8 @@ def dial(options: Options, report: Callable[[str, str], None]) -> Dialled:
     stages = _Stages(report, options.connect_timeout)
     sock: socket.socket | None = None
     try:
-        key = _key(options, stages)
+        # Not a variable of its own: what reports errors often tells the variables along their way.
+        dialled = Dialled(_key(options, stages))
         url = urlsplit(options.url)
         host = url.hostname or ""
         port = url.port or (443 if url.scheme == "wss" else 80)
@@ -109,7 +111,8 @@ def dial(options: Options, report: Callable[[str, str], None]) -> Dialled:
             sock = _tls(sock, host, port, options, stages)
         _upgrade(sock, url, host, port, options, stages)
         sock.setblocking(False)
-        return Dialled(sock, key)
+        dialled.sock = sock
+        return dialled
     except BaseException as error:
         if sock is not None:
             sock.close()

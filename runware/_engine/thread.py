@@ -34,8 +34,8 @@ log = logging.getLogger("runware.engine")
 MAX_MESSAGE = 256 * 1024 * 1024
 """Bytes a message may have, in and out."""
 
-_READ = 256 * 1024
-_READS_A_TURN = 4
+_READ = 64 * 1024  # larger ones are mapped, shrunk and unmapped by the allocator at every read
+_READS_A_TURN = 16
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 if hasattr(time, "CLOCK_BOOTTIME"):

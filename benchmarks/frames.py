@@ -1,0 +1,89 @@
+"""The server's end of the wire: frames as bytes, and the answers ready to be filled in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+__all__ = [
+    "CANONICAL",
+    "HEAVY_HEAD",
+    "HEAVY_TAIL",
+    "ITEM",
+    "PONG",
+    "PROMPT",
+    "SMALL",
+    "SMALL_HEADER",
+    "UUID",
+    "WHOLE",
+    "edges",
+    "frame",
+    "head",
+    "upgrade",
+]
+
+EDGE = 2048
+WHOLE = 256 * 1024
+"""Bytes up to which a message is read whole; of a larger one, only the edges are."""
+CANONICAL = b'[{"taskType":"imageInference","taskUUID":"'
+UUID = re.compile(rb'"taskUUID": ?"([^"]*)"')
+PROMPT = re.compile(rb'"positivePrompt": ?"([^"]*)"')
+
+ITEM = (
+    b'{"taskType":"imageInference","taskUUID":"%b","imageUUID":"9d1b6f10-0c37-4a35-9a86-%012x",'
+    b'"imageURL":"https://im.runware.ai/image/ws/2/ii/9d1b6f10-0c37-4a35-9a86-%012x.png","seed":77,"cost":0.0013}'
+)
+HEAVY_HEAD = (
+    b'{"data":[{"taskType":"imageInference","taskUUID":"%b","imageUUID":"9d1b6f10-0c37-4a35-9a86-%012x",'
+    b'"imageBase64Data":"'
+)
+HEAVY_TAIL = b'","seed":77,"cost":0.0013}]}'
+PONG = b'{"data":[{"taskType":"ping","pong":true}]}'
+
+
+def head(length: int, opcode: int = 1) -> bytes:
+    """Make the header of a frame from the server."""
+    if length < 126:
+        return bytes((0x80 | opcode, length))
+    if length < 65_536:
+        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big")
+    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big")
+
+
+def frame(payload: bytes, opcode: int = 1) -> bytes:
+    """Make a frame from the server."""
+    return head(len(payload), opcode) + payload
+
+
+_SMALL_HEAD = head(len(b'{"data":[' + ITEM % (b"0" * 36, 0, 0) + b"]}"))
+SMALL_HEADER = len(_SMALL_HEAD)
+"""Bytes of `SMALL` before its payload."""
+SMALL = _SMALL_HEAD.replace(b"%", b"%%") + b'{"data":[' + ITEM + b"]}"
+"""The whole frame that answers a small task: fill in its UUID, and a number twice."""
+
+
+def unmask(payload: bytes, key: bytes) -> bytes:
+    """Take the mask off a piece that begins where the mask does."""
+    length = len(payload)
+    mask = (key * (length // 4 + 1))[:length]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
+
+
+def edges(buffer: bytes, start: int, end: int, key: bytes) -> bytes:
+    """Take the payload of a frame out of a buffer, without its mask; of a large one, the beginning and the end."""
+    if end - start <= WHOLE:
+        return unmask(buffer[start:end], key)
+    tail = start + ((end - start - EDGE) & ~3)
+    return unmask(buffer[start : start + EDGE], key) + unmask(buffer[tail:end], key)
+
+
+def upgrade(request: bytes) -> bytes:
+    """Answer the request that opens a WebSocket."""
+    fields = dict(line.split(b":", 1) for line in request.split(b"\r\n")[1:])
+    key = next(value.strip() for name, value in fields.items() if name.lower() == b"sec-websocket-key")
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )

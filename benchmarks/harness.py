@@ -1,0 +1,246 @@
+"""Starting the server, talking to its control port, repeating a measurement, and what a measurement gives.
+
+Only the standard library: a client in an environment of its own is measured with this file as well.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar
+
+__all__ = [
+    "ROOT",
+    "Column",
+    "Context",
+    "Control",
+    "Figure",
+    "ServerProcess",
+    "Stopwatch",
+    "cpu",
+    "cpu_of",
+    "environment",
+    "interleave",
+    "percentile",
+    "waits_of",
+    "wall",
+]
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parent.parent
+Better = Literal["lower", "higher"]
+
+
+@dataclass
+class Figure:
+    """One measured quantity.
+
+    Attributes:
+        name: What was measured: the case, a dot, and the quantity.
+        values: One number a run.
+        unit: Of the values; `"x"` for a ratio of two measurements of the same run.
+        better: Which way is better.
+        note: What it is compared with, or how it came about.
+    """
+
+    name: str
+    values: list[float]
+    unit: str
+    better: Better = "lower"
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        """The value to quote."""
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance of the extremes, as a part of the median."""
+        median = self.median
+        return (max(self.values) - min(self.values)) / 2 / median if median else 0.0
+
+
+class Control:
+    """The control port of a server."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=60.0)
+        self._file = self._sock.makefile("rw", encoding="utf-8", newline="\n")
+
+    def __call__(self, do: str, **more: Any) -> dict[str, Any]:
+        """Give a command and return its answer."""
+        self._file.write(json.dumps({"do": do, **more}) + "\n")
+        self._file.flush()
+        answer: dict[str, Any] = json.loads(self._file.readline())
+        return answer
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self._sock.close()
+
+
+class ServerProcess:
+    """`benchmarks.server` in a process of its own. It ends with the `with` block, or when this process does."""
+
+    def __enter__(self) -> dict[str, int]:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+        assert self._process.stdout is not None
+        ports: dict[str, int] = json.loads(self._process.stdout.readline())
+        return ports
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass
+class Context:
+    """What a case is given.
+
+    Attributes:
+        ports: The server's ports: `port` for clients, `control`, and `echo`.
+        control: The server's control port.
+        runs: How often to measure.
+        quick: Whether less is to be done.
+    """
+
+    ports: dict[str, int]
+    control: Control
+    runs: int
+    quick: bool
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"ws://127.0.0.1:{self.ports['port']}/v1"
+
+
+class Stopwatch:
+    """Wall time and the CPU time of this process, all its threads together.
+
+    Attributes:
+        wall: Seconds.
+        cpu: CPU seconds of the process.
+        io: CPU seconds of the client's I/O thread among them, where that was looked at.
+        server: CPU seconds of the server meanwhile, where that was looked at.
+    """
+
+    wall = cpu = io = server = 0.0
+
+    def __enter__(self) -> Self:
+        self._cpu = time.process_time()
+        self._wall = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wall = time.perf_counter() - self._wall
+        self.cpu = time.process_time() - self._cpu
+
+
+class Column(Generic[T]):
+    """What one measurement gave, turn by turn; so many turns in a row (the slices) are one run.
+
+    Short slices that alternate with those of the other measurements see the same disturbances as they do.
+    """
+
+    def __init__(self, slices: int) -> None:
+        self.turns: list[T] = []
+        self.slices = slices
+
+    def each(self, read: Callable[[T], float]) -> list[float]:
+        """Give one number a run: the median over its slices."""
+        return self._by_run([read(turn) for turn in self.turns])
+
+    def over(self, other: Column[Any], read: Callable[[Any], float]) -> list[float]:
+        """Divide this by another measurement slice by slice; one number a run, the median over its slices."""
+        pairs = zip(self.turns, other.turns, strict=True)
+        return self._by_run([read(one) / read(two) for one, two in pairs])
+
+    def _by_run(self, values: list[float]) -> list[float]:
+        step = self.slices
+        return [statistics.median(values[start : start + step]) for start in range(0, len(values), step)]
+
+
+def interleave(runs: int, *measurements: Callable[[], T], slices: int = 1, dry: bool = True) -> list[Column[T]]:
+    """Take several measurements in turn, so that what disturbs the machine disturbs all of them.
+
+    Args:
+        runs: How many values each is to have.
+        measurements: What to take in turn.
+        slices: How many turns make a run.
+        dry: Whether to take one turn before that does not count.
+    """
+    for measure in measurements if dry else ():
+        measure()
+    columns: list[Column[T]] = [Column(slices) for _ in measurements]
+    for _ in range(runs):
+        gc.collect()  # between runs only; the collector itself stays on, as it is for users
+        for _ in range(slices):
+            for measure, column in zip(measurements, columns, strict=True):
+                column.turns.append(measure())
+    return columns
+
+
+def wall(watch: Stopwatch) -> float:
+    """Read the wall time."""
+    return watch.wall
+
+
+def cpu(watch: Stopwatch) -> float:
+    """Read the CPU time."""
+    return watch.cpu
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Give the smallest value that at least this part of all values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
+
+
+def waits_of(thread: Thread) -> int:
+    """Tell how often a thread of this process has waited for something, as the kernel counts it (Linux)."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text(encoding="utf-8")
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def cpu_of(thread: Thread) -> float:
+    """Tell the CPU seconds of one thread of this process."""
+    assert thread.ident is not None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+
+def environment() -> dict[str, str]:
+    """Give the environment for a process of a measurement: this one's, with the project found first."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
