@@ -124,7 +124,7 @@ class Job(Future[R], Generic[R]):
     """
 
     if TYPE_CHECKING:
-        _condition: _Condition  # type: ignore[assignment]
+        _condition: threading.Condition  # as `as_completed` and `wait` want it
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Job(Future[R], Generic[R]):
     ) -> None:
         # As `Future.__init__` does, which makes a condition of ten objects. Many jobs live at once, and the garbage
         # collector visits each object again and again: it took half of the time that a job took.
-        self._condition = _Condition()
+        self._condition = _Condition()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         self._state = "PENDING"
         self._result = None
         self._exception = None
@@ -424,7 +424,7 @@ class Job(Future[R], Generic[R]):
     def abandon(self) -> None:
         """In a child that was forked: nobody will end this job here, so it ends now."""
         # Another thread may have held the lock when the process forked; here it would stay locked.
-        self._condition = _Condition()
+        self._condition = _Condition()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         self._owner = None
         if not self.done():
             error = ClientClosedError(

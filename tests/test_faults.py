@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -593,3 +595,29 @@ class TestManyAtOnce:
             client_of(timeout=40.0, long_timeout=40.0, liveness_timeout=0.2),
             lambda rng: server.stall() if rng.random() < 0.3 else None,
         )
+
+
+@pytest.mark.parametrize("end", ["well", "badly", "at its deadline", "cancelled"])
+def test_nothing_is_held_of_a_call_that_has_ended(kind: str, end: str, server: LocalServer, client_of: Clients) -> None:
+    """Its timers are still there, but not what it carried."""
+    rw = client_of(timeout=TIMEOUT, long_timeout=TIMEOUT)
+    rw.connect()
+    given = parameters(kind, seed_image=b"\x89PNG" * 1000, strength=0.5)
+    if end == "badly":
+        given |= {"positive_prompt": "a kite [error:invalidWidth]"}
+    if end == "at its deadline":
+        given |= {"timeout": 0.1}
+    with server.hold() if end not in ("well", "badly") else contextlib.nullcontext():
+        job = rw.submit.image_inference(**given)
+        if end == "cancelled":
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            job.cancel()
+        outcome(functools.partial(job.result, TIMEOUT))
+    held = weakref.ref(job)
+    del job
+
+    def gone() -> bool:
+        gc.collect()
+        return held() is None
+
+    until(gone)

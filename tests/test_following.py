@@ -893,3 +893,15 @@ class TestPace:
         call = desk.submit(A)
         desk.receive({"data": [image(A)]})
         assert desk.ended[call] is None
+
+
+def test_an_error_that_came_twice_counts_once_after_the_acknowledgement_too() -> None:
+    desk = ready_desk()
+    call = desk.submit(expected=2, retry=1)
+    for _ in range(2):
+        desk.receive(failure("inferenceError"))
+    for _ in range(2):
+        desk.receive(ack(kind="imageInference"))
+    assert call.uuid == A
+    desk.receive({"data": [image(number=1)]})
+    assert call.uuid == A

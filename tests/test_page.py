@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import pytest
 
-from runware import AsyncRunware, IncompleteResultsError, Runware, RunwareError, ValidationError
+from runware import (
+    AsyncRunware,
+    Image,
+    ImageInference,
+    IncompleteResultsError,
+    Partial,
+    Results,
+    Runware,
+    RunwareError,
+    Text,
+    ValidationError,
+    Video,
+)
 from runware.local import LocalServer
 
 from .conftest import Face
@@ -94,6 +107,141 @@ def test_concurrent_images(rw: Runware, face: Face) -> None:
     assert [len(images) for images in results] == [3, 3, 3]
 
 
+class TestLongOperations:
+    CLIP: ClassVar = {
+        "positive_prompt": "A serene mountain landscape at sunset",
+        "model": "klingai:5@3",
+        "duration": 10,
+    }
+    PROMPTS = ("Ocean waves at sunset", "City traffic time-lapse", "Forest in autumn")
+
+    def test_a_video(self, rw: Runware, server: LocalServer, face: Face) -> None:
+        rw.connect()
+        server.configure(delay=0.2)
+        response = face(rw, "video_inference", **self.CLIP, width=1920, height=1080)
+        assert isinstance(response[0], Video)
+        assert response[0].video_url.endswith(".mp4")
+        assert server.ledger.polls(response[0].task_uuid) >= 1
+
+    def test_handling_long_operations(self, server: LocalServer) -> None:
+        rw = Runware(server.api_key, url=server.url, long_timeout=600.0, max_retries=3, retry_delay=2.0)
+        rw.connect()
+        response = rw.video_inference(
+            positive_prompt="Complex cinematic sequence with multiple scenes",
+            model="google:3@0",
+            duration=8,
+            width=1280,
+            height=720,
+        )
+        assert response[0].url
+        rw.disconnect()
+
+    def test_three_videos_with_futures(self, rw: Runware, server: LocalServer) -> None:
+        rw.connect()
+        with server.hold():
+            jobs = [
+                rw.submit.video_inference(positive_prompt=prompt, model="klingai:5@3", duration=10)
+                for prompt in self.PROMPTS
+            ]
+            server.ledger.wait_for(lambda ledger: ledger.held == 3)  # all of them run at the same time
+        self.check([job.result() for job in jobs], server)
+
+    def test_three_videos_with_asyncio(self, rw: Runware, server: LocalServer) -> None:
+        async def main() -> list[Results[Video]]:
+            await rw.aio.connect()
+            videos = asyncio.gather(
+                *(
+                    rw.aio.video_inference(positive_prompt=prompt, model="klingai:5@3", duration=10)
+                    for prompt in self.PROMPTS
+                )
+            )
+            await asyncio.to_thread(server.ledger.wait_for, lambda ledger: ledger.held == 3)
+            server.release()
+            return await videos
+
+        with server.hold():
+            results = asyncio.run(main())
+        self.check(results, server)
+
+    def test_three_videos_in_blocking_code(self, rw: Runware, server: LocalServer) -> None:
+        """With threads of one's own, or with `map`."""
+        with ThreadPoolExecutor(3) as pool, server.hold():
+            calls = [
+                pool.submit(rw.video_inference, positive_prompt=prompt, model="klingai:5@3", duration=10)
+                for prompt in self.PROMPTS
+            ]
+            server.ledger.wait_for(lambda ledger: ledger.held == 3)
+            server.release()
+            results = [call.result() for call in calls]
+        self.check(results, server)
+        clips = [{"positive_prompt": prompt, "model": "klingai:5@3", "duration": 10} for prompt in self.PROMPTS]
+        self.check(list(rw.map(rw.video_inference, clips)), server)
+
+    def check(self, results: list[Results[Video]], server: LocalServer) -> None:
+        assert [server.ledger.record(videos[0].task_uuid).prompt for videos in results] == list(self.PROMPTS)
+        assert len({videos[0].video_url for videos in results}) == 3
+        assert server.ledger.connections == 1
+
+
+class TestConcurrentOperations:
+    """Pictures, an upscale, a background and a caption at once, on one connection."""
+
+    ABSTRACT: ClassVar = {"positive_prompt": "Abstract digital art", "number_results": 3, "width": 1024, "height": 1024}
+    SOME_UUID = "cc000000-0000-4000-8000-000000000001"
+
+    def test_with_asyncio(self, rw: Runware, server: LocalServer) -> None:
+        async def main() -> Any:
+            together = asyncio.gather(
+                rw.aio.request_images(**self.ABSTRACT),
+                rw.aio.upscale_gan(input_image=self.SOME_UUID, upscale_factor=4),
+                rw.aio.remove_image_background(input_image=self.SOME_UUID),
+                rw.aio.request_image_to_text(input_image=self.SOME_UUID),
+            )
+            await asyncio.to_thread(server.ledger.wait_for, lambda ledger: ledger.held == 6)
+            server.release()
+            return await together
+
+        with server.hold():
+            self.check(asyncio.run(main()), server)
+
+    def test_with_futures(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            jobs = (
+                rw.submit.request_images(**self.ABSTRACT),
+                rw.submit.upscale_gan(input_image=self.SOME_UUID, upscale_factor=4),
+                rw.submit.remove_image_background(input_image=self.SOME_UUID),
+                rw.submit.request_image_to_text(input_image=self.SOME_UUID),
+            )
+            server.ledger.wait_for(lambda ledger: ledger.held == 6)
+        self.check([job.result() for job in jobs], server)
+
+    def test_in_blocking_code(self, rw: Runware, server: LocalServer) -> None:
+        with ThreadPoolExecutor(4) as pool, server.hold():
+            calls = (
+                pool.submit(rw.request_images, **self.ABSTRACT),
+                pool.submit(rw.upscale_gan, input_image=self.SOME_UUID, upscale_factor=4),
+                pool.submit(rw.remove_image_background, input_image=self.SOME_UUID),
+                pool.submit(rw.request_image_to_text, input_image=self.SOME_UUID),
+            )
+            server.ledger.wait_for(lambda ledger: ledger.held == 6)
+            server.release()
+            self.check([call.result() for call in calls], server)
+
+    def check(self, results: Any, server: LocalServer) -> None:
+        images, upscaled, cut_out, caption = results
+        assert [type(image) for image in images] == [Image] * 3
+        assert isinstance(upscaled, Image)
+        assert isinstance(cut_out, Image)
+        assert isinstance(caption, Text)
+        assert upscaled.input_image_uuid == cut_out.input_image_uuid == self.SOME_UUID
+        assert caption.text
+        assert server.ledger.connections == 1
+        # A workflow: the result of one operation is the input of the next.
+        with Runware(server.api_key, url=server.url) as rw:
+            larger = rw.upscale_gan(input_image=images[0], upscale_factor=2)
+            assert larger.input_image_uuid == images[0].uuid
+
+
 class TestErrorHandling:
     def test_the_message_and_the_uuid(self, rw: Runware, face: Face) -> None:
         with pytest.raises(RunwareError) as caught:
@@ -130,3 +278,24 @@ def test_per_request_configuration(rw: Runware, server: LocalServer, face: Face)
     assert images.cost is not None
     assert server.ledger.received[-1]["includeCost"] is True
     assert "retry" not in server.ledger.received[-1]
+
+
+def test_typed_usage(rw: Runware, face: Face) -> None:
+    """Parameters are an object of their own; `tests/typing/page.py` has what type checkers make of this."""
+    request = ImageInference(
+        positive_prompt="A professional product photograph", model="runware:101@1", width=1024, height=1024, steps=30
+    )
+    told: list[str] = []
+
+    def handle(partial: Partial[Image], error: RunwareError | None) -> None:
+        if error:
+            told.append(f"Task {error.task_uuid} failed: {error.message}")
+
+    images = face(rw, "run", task=request)
+    assert isinstance(images, Results)
+    assert isinstance(images[0], Image)
+    failing = ImageInference(positive_prompt="[unsafe] a product", model="runware:101@1", on_partial=handle)
+    with pytest.raises(RunwareError) as caught:
+        face(rw, "run", task=failing)
+    if face.name != "job":
+        assert told == [f"Task {caught.value.task_uuid} failed: {caught.value.message}"]

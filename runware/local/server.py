@@ -220,7 +220,11 @@ class LocalServer:
         await http.shutdown(0.1)
         self._faults.stopped()
         # A connection may just have been accepted; and aborted transports tell their protocols in the loop's next step.
+        # What is still being accepted is a task of asyncio's own: left alone, it would leave its transport open.
         for _ in range(3):
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:
+                await asyncio.wait(others, timeout=0.2)
             await asyncio.sleep(0)
             for transport in list(engine.transports):
                 transport.abort()

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` in this package: the checks read the annotations as types.
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -94,6 +95,14 @@ def _brief(value: object) -> str:
     return type(value).__name__
 
 
+_WORDS = re.compile("prompt|text|message|instruction|lyrics")
+"""What the fields are called that hold what somebody wrote, of which not even a short one is shown."""
+
+
+def _length(value: object) -> str:
+    return f"<{type(value).__name__} of length {len(value)}>" if isinstance(value, str) else _brief(value)
+
+
 class _Row(NamedTuple):
     """What is known of a field that is checked."""
 
@@ -152,7 +161,7 @@ class Checked:
     def __repr__(self) -> str:
         # What was given, but neither prompts nor media: reprs end up in logs and tracebacks.
         given = (
-            f"{field.name}={_brief(value)}"
+            f"{field.name}={_length(value) if _WORDS.search(field.name) else _brief(value)}"
             for field in attrs.fields(type(self))
             if (value := getattr(self, field.name)) != field.default and field.repr
         )

@@ -1,0 +1,304 @@
+"""The commands. Each is a thin dress over one operation of the client."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+import typer
+
+from runware import Results, __version__
+from runware.cli.output import Output, client, media, reporting
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Images, video, audio, text and 3D from the Runware API. The key comes from RUNWARE_API_KEY.",
+    epilog="Exit codes: 0 done, 1 the task failed, 2 wrong usage, 3 the key was rejected, 4 no connection, "
+    "5 out of time, 130 interrupted.",
+)
+
+Local = Annotated[bool, typer.Option("--local", help="Use a server on this machine: no key, no network, no cost.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[
+    Optional[Path], typer.Option("--out", "-o", help="Save into this directory. Without it, addresses are printed.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+Timeout = Annotated[Optional[float], typer.Option("--timeout", help="Seconds for the whole task.")]
+Extra = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", metavar="NAME=VALUE", help="A further parameter by its name on the wire; may be repeated."),
+]
+Model = Annotated[str, typer.Option("--model", "-m", help="The model's AIR.")]
+Width = Annotated[Optional[int], typer.Option("--width", "-W", help="Pixels.")]
+Height = Annotated[Optional[int], typer.Option("--height", "-H", help="Pixels.")]
+Number = Annotated[int, typer.Option("--number", "-n", min=1, max=20, help="How many.")]
+Seed = Annotated[Optional[int], typer.Option("--seed", help="The seed; the default is random.")]
+Negative = Annotated[Optional[str], typer.Option("--negative", help="What not to show.")]
+Given = Annotated[str, typer.Argument(metavar="MEDIA", help="A file, an address, or the UUID of stored media.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"runware-client {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _extra(pairs: list[str] | None) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found or None
+
+
+@app.command()
+def image(
+    prompt: Annotated[str, typer.Argument(help="What to show.")],
+    model: Model = "runware:101@1",
+    width: Width = 1024,
+    height: Height = 1024,
+    number: Number = 1,
+    negative: Negative = None,
+    seed: Seed = None,
+    steps: Annotated[Optional[int], typer.Option("--steps", help="Steps of the model.")] = None,
+    form: Annotated[Optional[Literal["JPG", "PNG", "WEBP"]], typer.Option("--format", help="The file format.")] = None,
+    start: Annotated[
+        Optional[str],
+        typer.Option("--from", metavar="MEDIA", help="The picture to start from: a file, address or UUID."),
+    ] = None,
+    extra: Extra = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Make pictures."""
+    further = _extra(extra)
+    with reporting(as_json):
+        seed_image = media(start) if start is not None else None
+        with client(local) as rw:
+            output = Output(as_json, out, overwrite)
+            job = rw.submit.image_inference(
+                positive_prompt=prompt,
+                model=model,
+                width=width,
+                height=height,
+                number_results=number,
+                negative_prompt=negative,
+                seed=seed,
+                steps=steps,
+                output_format=form,
+                seed_image=seed_image,
+                extra=further,
+                timeout=timeout,
+                include_cost=True,
+            )
+            output.show(output.wait(job))
+
+
+@app.command()
+def video(
+    prompt: Annotated[str, typer.Argument(help="What to show.")],
+    model: Model = "klingai:5@3",
+    duration: Annotated[float, typer.Option("--duration", "-d", help="Seconds.")] = 5,
+    width: Width = None,
+    height: Height = None,
+    number: Number = 1,
+    negative: Negative = None,
+    seed: Seed = None,
+    start: Annotated[
+        Optional[str], typer.Option("--from", metavar="MEDIA", help="The first frame: a file, address or UUID.")
+    ] = None,
+    extra: Extra = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Make videos."""
+    further = _extra(extra)
+    with reporting(as_json):
+        frames = [{"inputImage": media(start), "frame": "first"}] if start is not None else None
+        with client(local) as rw:
+            output = Output(as_json, out, overwrite)
+            job = rw.submit.video_inference(
+                positive_prompt=prompt,
+                model=model,
+                duration=int(duration) if duration == int(duration) else duration,
+                width=width,
+                height=height,
+                number_results=number,
+                negative_prompt=negative,
+                seed=seed,
+                frame_images=frames,
+                extra=further,
+                timeout=timeout,
+                include_cost=True,
+            )
+            output.show(output.wait(job))
+
+
+@app.command()
+def caption(
+    given: Given,
+    prompt: Annotated[Optional[str], typer.Option("--prompt", help="What to tell of it.")] = None,
+    model: Annotated[Optional[str], typer.Option("--model", "-m", help="The model's AIR.")] = None,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Describe a picture in words."""
+    with reporting(as_json):
+        picture = media(given)
+        with client(local) as rw:
+            output = Output(as_json)
+            job = rw.submit.caption(input_image=picture, prompt=prompt, model=model, timeout=timeout, include_cost=True)
+            output.show(output.wait(job))
+
+
+@app.command()
+def upscale(
+    given: Given,
+    factor: Annotated[float, typer.Option("--factor", "-f", help="By how much: 2 or 4.")] = 2,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Enlarge a picture."""
+    with reporting(as_json):
+        picture = media(given)
+        with client(local) as rw:
+            output = Output(as_json, out, overwrite)
+            job = rw.submit.upscale(
+                input_image=picture,
+                upscale_factor=int(factor) if factor == int(factor) else factor,
+                timeout=timeout,
+                include_cost=True,
+            )
+            output.show(output.wait(job))
+
+
+@app.command()
+def models(
+    search: Annotated[str, typer.Argument(help="What to look for.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many to tell.")] = 20,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Search for models."""
+    with reporting(as_json), client(local) as rw:
+        output = Output(as_json)
+        page = output.wait(rw.submit.model_search(search=search or None, limit=limit))
+        if as_json:
+            output.json([one.raw for one in page])
+            return
+        wide = max((len(one.air or "") for one in page), default=0)
+        for one in page:
+            kind = " ".join(filter(None, (one.category, one.architecture)))
+            typer.echo(f"{one.air or '':{wide}}  {one.name or ''} {one.version or ''}".rstrip() + f"  {kind}".rstrip())
+        typer.echo(f"{len(page)} of {page.total_results}", err=True)
+
+
+@app.command()
+def account(as_json: Json = False, local: Local = False) -> None:
+    """Tell the account's balance and usage."""
+    with reporting(as_json), client(local) as rw:
+        output = Output(as_json)
+        found = output.wait(rw.submit.account_management())
+        if as_json:
+            output.show(found)
+            return
+        lines: list[tuple[str, object]] = [("organization", found.organization_name), ("balance", found.balance)]
+        if (usage := found.usage) is not None:
+            parts = {name: getattr(usage, name) for name in ("today", "last_7_days", "last_30_days", "total")}
+            lines += [
+                (name.replace("_", " "), f"{part.credits} in {part.requests} requests")
+                for name, part in parts.items()
+                if part is not None
+            ]
+        lines += [("members", len(found.team)), ("keys", len(found.api_keys))]
+        for name, value in lines:
+            typer.echo(f"{name:13} {'' if value is None else value}".rstrip())
+
+
+@app.command()
+def job(
+    ref: Annotated[str, typer.Argument(help="The UUID of the task, or a job's ref as JSON.")],
+    out: Out = None,
+    overwrite: Overwrite = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Pick up a task that was started before, wait for it, and give its results."""
+    with reporting(as_json), client(local) as rw:
+        output = Output(as_json, out, overwrite)
+        found = json.loads(ref) if ref.lstrip().startswith("{") else ref
+        output.show(output.wait(rw.job(found, timeout=timeout)))
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="JSON: a task in the wire's own words, or a list of them; - is stdin.")],
+    out: Out = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Run tasks from a file, all at once."""
+    with reporting(as_json):
+        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
+        tasks = found if isinstance(found, list) else [found]
+        with client(local) as rw:
+            output = Output(as_json, out, overwrite)
+            jobs = [rw.submit.run(task) for task in tasks]
+            output.show(Results(one for job in jobs for one in output.wait(job)))
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(context: typer.Context) -> None:
+    """Serve the Runware API on this machine, for development. Takes what `python -m runware.local` takes."""
+    with reporting():
+        from runware.local.__main__ import main
+    arguments = [argument for argument in context.args if argument != "--local"]
+    raise typer.Exit(main(arguments))
+
+
+@app.command()
+def doctor(as_json: Json = False, local: Local = False) -> None:
+    """Look at everything a connection needs, and say what is wrong."""
+    from runware.cli.doctor import examine
+
+    with reporting(as_json):
+        findings = examine(local)
+    if as_json:
+        Output.json([finding.as_json() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(finding.as_text())
+    raise typer.Exit(max((finding.exit_code for finding in findings), default=0))

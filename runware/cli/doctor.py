@@ -1,0 +1,235 @@
+"""`doctor`: what a connection needs, step by step, with the time each step took and advice where one fails."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from runware import AuthenticationError, ConfigurationError, ConnectionFailedError, Runware, RunwareError, __version__
+from runware.options import KEY_VARIABLE, URL_VARIABLE, Options, read_options
+
+__all__ = ["Finding", "examine"]
+
+_NEEDED = ("attrs", "cattrs", "httpx2", "tenacity", "websocket-client")
+_EXTRAS = ("aiohttp", "orjson", "Pillow", "python-socks", "tqdm", "typer")
+_IN_THE_WAY = {
+    "runware": "It has the same import name. Run: pip uninstall runware runware-client && pip install runware-client",
+    "runware-sdk": "It has the same import name. Run: pip uninstall runware-sdk runware-client && "
+    "pip install runware-client",
+    "websocket": "It hides the package that is needed. Run: pip uninstall websocket && "
+    "pip install --force-reinstall websocket-client",
+}
+_ADVICE = {
+    "name lookup": "The server's name cannot be found: check the network, DNS and, behind a proxy, HTTPS_PROXY.",
+    "TCP": "Nothing answers there: a firewall may be in the way, or a proxy is needed (HTTPS_PROXY).",
+    "proxy": "The proxy refused: check its address, user name and password, and that it allows CONNECT to port 443.",
+    "TLS": "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate. Check this machine's clock, too.",
+    "upgrade": "The server, or something in between, does not let WebSockets through. Check RUNWARE_URL.",
+    "authentication": "Connected, but the sign-in was not answered. Try again in a minute.",
+}
+_TOLERATED = 120.0
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        value: How it is.
+        advice: What to do about it; empty when all is well.
+        exit_code: What the command exits with because of it.
+    """
+
+    name: str
+    value: str
+    advice: str = ""
+    exit_code: int = 0
+
+    def as_text(self) -> str:
+        """Give a line, and a further one with the advice."""
+        line = f"{'FAIL' if self.exit_code else 'note' if self.advice else 'ok':4}  {self.name:15} {self.value}"
+        return f"{line}\n      -> {self.advice}" if self.advice else line
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object for `--json`."""
+        return {"name": self.name, "ok": not self.exit_code, "value": self.value, "advice": self.advice or None}
+
+
+def examine(local: bool) -> list[Finding]:
+    """Look at everything. What depends on something that failed is left out."""
+    with ExitStack() as stack:
+        given: dict[str, Any] = {}
+        if local:
+            from runware.local import LocalServer
+
+            server = stack.enter_context(LocalServer())
+            given = {"api_key": server.api_key, "url": server.url}
+        return list(_findings(given))
+
+
+def _findings(given: dict[str, Any]) -> Iterator[Finding]:
+    yield Finding("runware-client", f"{__version__}, Python {platform.python_version()} on {platform.platform()}")
+    yield from _packages()
+    key = _key(given)
+    yield key
+    # Everything up to the sign-in can be tried without a key.
+    try:
+        options = read_options({"api_key": "none", **given} if key.exit_code else given)
+    except ConfigurationError as error:
+        yield Finding("options", error.message, "Change that, and try again.", 2)
+        return
+    source = "--local" if given else URL_VARIABLE if os.environ.get(URL_VARIABLE) else "default"
+    yield Finding("url", f"{options.url} ({source})")
+    yield _proxy(options)
+    if options.url.startswith("wss:"):
+        yield _trust()
+    reached = True
+    for finding in _steps(options):
+        reached = reached and not finding.exit_code
+        yield finding
+    if reached:
+        yield _clock(options)
+    if reached and not key.exit_code:
+        yield _sign_in(given)
+
+
+def _packages() -> Iterator[Finding]:
+    versions = {name: _installed(name) for name in (*_NEEDED, *_EXTRAS)}
+    missing = [name for name in _NEEDED if versions[name] is None]
+    yield Finding(
+        "packages",
+        ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items() if version or name in missing),
+        "Install it again: pip install --force-reinstall runware-client" if missing else "",
+        1 if missing else 0,
+    )
+    for name, advice in _IN_THE_WAY.items():
+        if (version := _installed(name)) is not None:
+            yield Finding("in the way", f"{name} {version} is installed", advice)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _key(given: dict[str, Any]) -> Finding:
+    if given:
+        return Finding("key", "that of the server on this machine")
+    value = os.environ.get(KEY_VARIABLE, "")
+    if not value:
+        return Finding("key", f"{KEY_VARIABLE} is not set", "Make a key at https://my.runware.ai, and set it.", 3)
+    if value != value.strip() or not value.isprintable():
+        return Finding("key", f"{KEY_VARIABLE} has white space in or around it", "Copy the key again without it.", 3)
+    return Finding("key", f"from {KEY_VARIABLE}")
+
+
+def _proxy(options: Options) -> Finding:
+    from runware._engine.socket import proxy_for
+
+    url = urlsplit(options.url)
+    found = proxy_for(options.proxy, options.environment, url.hostname or "", _port(options))
+    if found is None:
+        return Finding("proxy", "none")
+    password = " with a password" if found.password else ""
+    return Finding("proxy", f"{found.scheme}://{found.hostname}:{found.port or ''}{password}".rstrip(":"))
+
+
+def _trust() -> Finding:
+    from runware._engine.socket import default_context
+
+    paths = ssl.get_default_verify_paths()
+    chosen = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    where = ", ".join(chosen) or paths.cafile or paths.capath or "the operating system"
+    gone = [pair for pair in chosen if not os.path.exists(pair.partition("=")[2])]  # noqa: PTH110 - a str is at hand
+    if gone:
+        return Finding("trust store", where, f"{gone[0]} is not there.", 4)
+    loaded = default_context().cert_store_stats()["x509_ca"]
+    return Finding("trust store", f"{where} ({loaded} authorities loaded; {ssl.OPENSSL_VERSION})")
+
+
+def _steps(options: Options) -> Iterator[Finding]:
+    from runware._engine.socket import PermanentError, dial
+
+    begun: list[tuple[str, str, float]] = []
+    try:
+        dialled = dial(options, lambda stage, host: begun.append((stage, host, time.perf_counter())))
+    except (RunwareError, PermanentError) as error:
+        yield from _timed(begun[:-1], begun[-1][2] if begun else 0.0)  # the last one is where it failed
+        failure = error.error if isinstance(error, PermanentError) else error
+        stage = getattr(failure, "stage", "options")
+        yield Finding(stage, failure.message, _ADVICE.get(stage, "Change that, and try again."), 4)
+        return
+    end = time.perf_counter()
+    dialled.sock.close()
+    yield from _timed(begun, end)
+
+
+def _timed(begun: list[tuple[str, str, float]], end: float) -> Iterator[Finding]:
+    ends = [*(start for _, _, start in begun[1:]), end]
+    for (stage, host, start), until in zip(begun, ends, strict=False):
+        yield Finding(stage, f"{1000 * (until - start):.1f} ms  {host}")
+
+
+def _clock(options: Options) -> Finding:
+    import httpx2
+
+    from runware.downloads import Downloads
+
+    url = urlsplit(options.url)
+    address = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()
+    try:
+        with Downloads.of(options).session() as session:
+            before = time.time()
+            stamp = session.date_at(address, timeout=options.connect_timeout)
+            after = time.time()
+        there = parsedate_to_datetime(stamp)
+    except (httpx2.HTTPError, RunwareError, TypeError, ValueError):
+        return Finding("clock", f"{_now()}; the server does not tell the time")
+    off = (before + after) / 2 - there.timestamp() - 0.5  # the header has whole seconds
+    words = f"{_now()}; within a few seconds of the server's" if abs(off) < 5 else f"{_now()}; {off:+.0f} s off"
+    return Finding("clock", words, "Set this machine's clock." if abs(off) > _TOLERATED else "")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _sign_in(given: dict[str, Any]) -> Finding:
+    rw = Runware(max_retries=0, **given)
+    try:
+        taken = _time(rw.connect)
+        answered = _time(lambda: rw.model_search(limit=1))
+    except AuthenticationError as error:
+        return Finding("sign-in", error.message, "Check the key at https://my.runware.ai.", 3)
+    except ConnectionFailedError as error:
+        return Finding("sign-in", error.message, _ADVICE["authentication"], 4)
+    except RunwareError as error:
+        return Finding("sign-in", error.message, "The key is accepted, but a question was not answered.", 1)
+    finally:
+        rw.close()
+    return Finding("sign-in", f"{1000 * taken:.1f} ms for all steps; then {1000 * answered:.1f} ms for a question")
+
+
+def _time(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _port(options: Options) -> int:
+    url = urlsplit(options.url)
+    return url.port or (443 if url.scheme == "wss" else 80)

@@ -1,0 +1,311 @@
+"""The command line: what each command prints, its exit codes, and errors of one line without secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from runware.local import LocalServer
+from runware.local.pictures import encode, scene
+
+from .net import free_port, listening, read_head
+
+pytest.importorskip("typer")
+
+from typer.testing import CliRunner
+
+from runware.cli import app
+
+PROJECT = pathlib.Path(__file__).parent.parent
+KEY = "rw-test-key"
+
+
+class Ran:
+    def __init__(self, result: Any) -> None:
+        self.code: int = result.exit_code
+        self.out: str = result.stdout
+        self.err: str = result.stderr
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert KEY not in self.out + self.err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def error(self) -> str:
+        """The error, which is one line and all there is."""
+        assert self.code != 0
+        assert self.out == ""
+        assert self.err.startswith("error: ")
+        assert self.err.count("\n") == 1
+        return self.err
+
+
+def run(*arguments: str | pathlib.Path, stdin: str | None = None) -> Ran:
+    return Ran(CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin))
+
+
+@pytest.fixture
+def here(server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
+    """An empty directory, and an environment that leads to the server."""
+    monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+    monkeypatch.setenv("RUNWARE_URL", server.url)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def picture(here: pathlib.Path) -> pathlib.Path:
+    path = here / "picture.png"
+    path.write_bytes(encode(scene("x", 1, 256, 256), "png", 90))
+    return path
+
+
+def test_pictures(here: pathlib.Path) -> None:
+    ran = run("image", "a red kite", "-n", "2", "-W", "512", "-H", "512", "--format", "PNG", "-o", "out/")
+    paths = [here / line for line in ran.out.splitlines()]
+    assert (ran.code, len(paths)) == (0, 2)
+    assert all(path.parent == here / "out" and path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    assert "2 results, $0.0" in ran.err
+
+
+def test_addresses_and_json(here: pathlib.Path, server: LocalServer) -> None:
+    ran = run("image", "a red kite", "--seed", "5", "--set", "steps=7", "--set", "CFGScale=3.5", "--set", "scheduler=x")
+    assert ran.out.startswith(server.http_url)
+    sent = server.ledger.tasks("imageInference")[0]
+    assert (sent["steps"], sent["CFGScale"], sent["scheduler"]) == (7, 3.5, "x")
+    (item,) = run("image", "a red kite", "--json", "--seed", "5", "-o", "out").json
+    assert item["seed"] == 5
+    assert pathlib.Path(item["path"]).exists()
+
+
+def test_other_commands(picture: pathlib.Path, server: LocalServer) -> None:
+    ran = run("video", "waves", "-d", "5", "--from", picture, "-o", "out")
+    assert (ran.code, pathlib.Path(ran.out.strip()).suffix) == (0, ".mp4")
+    assert server.ledger.tasks("videoInference")[0]["duration"] == 5
+    assert run("image", "x y", "--from", picture).code == 0
+    assert server.ledger.tasks("imageInference")[0]["seedImage"].startswith("data:image/png;base64,")
+    assert len(run("caption", picture).out.split()) > 2
+    assert run("upscale", picture, "-f", "4", "-o", "out").code == 0
+    assert run("models", "flux", "--limit", "3").err == "3 of 28\n"
+    assert len(run("models", "--json", "--limit", "4").json) == 4
+    assert "balance       99.8" in run("account").out
+    assert "apiKey" not in json.dumps([list(key) for key in run("account", "--json").json[0]["apiKeys"]])
+
+
+def test_a_job_from_elsewhere(here: pathlib.Path, server: LocalServer) -> None:
+    (item,) = run("video", "waves", "--json").json
+    assert run("job", item["taskUUID"]).out.strip() == item["videoURL"]
+    assert run("job", json.dumps({"task_uuid": item["taskUUID"]}), "--json").json[0]["videoUUID"] == item["videoUUID"]
+    assert "taskNotFound" in run("job", "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01").error()
+    assert sum(server.ledger.executions_by_prompt().values()) == 1
+
+
+def test_tasks_from_a_file(here: pathlib.Path) -> None:
+    task = {
+        "taskType": "imageInference",
+        "positivePrompt": "x y",
+        "model": "runware:101@1",
+        "width": 512,
+        "height": 512,
+    }
+    (here / "tasks.json").write_text(json.dumps([task, {**task, "numberResults": 2}]))
+    assert len(run("run", "tasks.json", "-o", "out").out.splitlines()) == 3
+    assert len(run("run", "-", "--json", stdin=json.dumps(task)).json) == 1
+    (here / "bad.json").write_text("{")
+    assert "not JSON" in run("run", "bad.json").error()
+    (here / "bad.json").write_text("[7]")
+    assert run("run", "bad.json").code == 2
+
+
+def test_on_a_server_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("image", "a red kite", "--local", "-o", "out/").code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert run("account", "--local").code == 0
+
+
+def test_what_goes_wrong_is_one_line(here: pathlib.Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run("image", "x y", "--width", "100")
+    assert ran.code == 2
+    assert "width" in ran.error()
+    ran = run("caption", "nothere.png")
+    assert (ran.code, ran.error()) == (2, "error: nothere.png: No such file or directory.\n")
+    assert run("run", "nothere.json").error() == "error: nothere.json: No such file or directory.\n"
+    assert run("caption", here).code == 2
+    assert run("image", "x y", "--set", "width").code == 2
+    ran = run("image", "x y [provider-error]")
+    assert ran.code == 1
+    ran.error()
+    ran = run("image", "x y [unsafe]", "--json")
+    assert (ran.code, ran.json["error"]["type"]) == (1, "ContentModerationError")
+    monkeypatch.setenv("RUNWARE_API_KEY", "rw-wrong")
+    ran = run("image", "x y")
+    assert ran.code == 3
+    assert "RUNWARE_API_KEY" in ran.error()
+    assert "rw-wrong" not in ran.err
+    monkeypatch.delenv("RUNWARE_API_KEY")
+    ran = run("image", "x y")
+    assert (ran.code, "RUNWARE_API_KEY" in ran.error()) == (2, True)
+
+
+def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", KEY)
+    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{free_port()}/v1")
+    ran = run("image", "x y", "--timeout", "0.5")
+    assert ran.code in (4, 5)
+    ran.error()
+
+
+def test_out_of_time(here: pathlib.Path, server: LocalServer) -> None:
+    with server.hold("imageInference"):
+        ran = run("image", "x y", "--timeout", "0.3")
+    assert ran.code == 5
+    assert "python -m runware job " in ran.error()
+
+
+def test_interrupted(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runware.jobs.Job.result", interrupted)
+    ran = run("image", "x y")
+    assert ran.code == 130
+    assert "python -m runware job " in ran.err
+
+
+def test_progress_is_for_terminals(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer) -> None:
+    from runware.cli import output
+
+    class Screen:
+        text = ""
+
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> None:
+            self.text += text
+            server.release(1)
+
+        def flush(self) -> None: ...
+
+    screen = Screen()
+    monkeypatch.setattr(output.sys, "stderr", screen)
+    from runware import Runware
+
+    monkeypatch.setattr(output, "_REDRAW", 0.01)
+    with server.hold("imageInference"), Runware() as rw:
+        shown = output.Output(as_json=False)
+        shown.wait(rw.submit.image_inference(positive_prompt="x y", model="runware:101@1", number_results=2))
+    assert "imageInference sent 0 of 2" in screen.text
+    assert screen.text.endswith("\r\x1b[K")
+
+
+# ---------------------------------------------------------------------- doctor
+
+
+def test_the_doctor_finds_nothing(here: pathlib.Path) -> None:
+    ran = run("doctor")
+    assert ran.code == 0, ran.out
+    for name in ("packages", "key", "url", "proxy", "TCP", "upgrade", "clock", "sign-in"):
+        assert f"ok    {name:15} " in ran.out
+    assert all(finding["ok"] for finding in run("doctor", "--json").json)
+    assert run("doctor", "--local").code == 0
+
+
+def test_the_doctor_and_the_key(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", "rw-wrong")
+    ran = run("doctor")
+    assert ran.code == 3
+    assert "FAIL  sign-in" in ran.out
+    assert "rw-wrong" not in ran.out
+    for value, word in ((" rw-x", "white space"), ("", "not set")):
+        monkeypatch.setenv("RUNWARE_API_KEY", value)
+        ran = run("doctor")
+        assert ran.code == 3
+        assert word in ran.out
+        assert "ok    upgrade" in ran.out
+
+
+def test_the_doctor_and_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", KEY)
+    monkeypatch.setenv("RUNWARE_URL", "wss://nowhere.invalid/v1")
+    ran = run("doctor")
+    assert ran.code == 4
+    assert "FAIL  name lookup" in ran.out
+    assert "ok    trust store" in ran.out
+    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{free_port()}/v1")
+    assert "FAIL  TCP" in run("doctor").out
+    monkeypatch.setenv("RUNWARE_URL", "http://127.0.0.1/v1")
+    assert "url must look like" in run("doctor").out
+
+    def refuse(sock: Any) -> None:
+        read_head(sock)
+        sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    with listening(refuse) as port:
+        monkeypatch.setenv("RUNWARE_URL", "wss://api.example.com/v1")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
+        ran = run("doctor")
+    assert f"http://127.0.0.1:{port} with a password" in ran.out
+    assert "secret" not in ran.out
+    assert "FAIL  proxy" in ran.out
+
+
+def test_the_doctor_finds_what_is_in_the_way(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runware.cli import doctor
+
+    monkeypatch.setattr(doctor, "_installed", lambda name: None if name == "tenacity" else "1.0")
+    monkeypatch.setenv("SSL_CERT_FILE", str(here / "gone.pem"))
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "tenacity missing" in ran.out
+    assert "note  in the way      runware-sdk 1.0 is installed" in ran.out
+    monkeypatch.setenv("RUNWARE_URL", "wss://nowhere.invalid/v1")
+    assert "gone.pem is not there" in run("doctor").out
+
+
+# ---------------------------------------------------------------------- as a process
+
+
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", *arguments],
+        capture_output=True, text=True, timeout=50, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+    )  # fmt: skip
+
+
+def test_help_and_version() -> None:
+    ran = process("-m", "runware", "--help")
+    assert ran.returncode == 0
+    assert all(name in ran.stdout for name in ("image", "video", "doctor", "Exit codes"))
+    assert process("-m", "runware", "--version").stdout.startswith("runware-client ")
+
+
+def test_without_typer(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ImportError('no')")
+    ran = process("-m", "runware", PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    assert (ran.returncode, ran.stderr) == (
+        1, "error: the command line needs an extra: pip install 'runware-client[cli]'\n",
+    )  # fmt: skip
+
+
+def test_serve() -> None:
+    assert "X6" in process("-m", "runware", "serve", "--list").stdout
+    with subprocess.Popen(
+        [sys.executable, "-m", "runware", "serve", "--port", "0", "--key", KEY],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    ) as served:  # fmt: skip
+        assert served.stdout is not None
+        url = served.stdout.readline().strip()
+        ran = process("-m", "runware", "image", "x y", RUNWARE_URL=url, RUNWARE_API_KEY=KEY)
+        served.terminate()
+    assert (ran.returncode, served.returncode) == (0, 0)
+    assert ran.stdout.startswith("http://127.0.0.1:")

@@ -1,0 +1,231 @@
+"""What results and jobs show in a notebook, and the example notebook, executed."""
+
+from __future__ import annotations
+
+import base64
+import html.parser
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import runware
+from runware import Runware
+from runware.local import LocalServer
+from runware.local.pictures import encode, scene
+from runware.notebook import Bar, in_notebook
+from runware.results import set_meta
+
+from .test_faces import PICTURE
+
+PROJECT = pathlib.Path(__file__).parent.parent
+EVIL = "\"><script>alert('1')</script><img src=x onerror=alert(1)>"
+VOID = {"img", "br", "source"}
+
+
+class Page(html.parser.HTMLParser):
+    """Reads a page, and insists that what is opened is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def page(shown: Any) -> Page:
+    bundle = shown._repr_mimebundle_(include=None, exclude=None)
+    assert bundle["text/plain"]
+    return Page(bundle["text/html"])
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a repr must not fetch anything")
+
+    monkeypatch.setattr("runware.downloads.Session.fetch", forbidden)
+
+
+def test_a_grid_of_pictures(rw: Runware) -> None:
+    images = rw.image_inference(
+        positive_prompt="a <red> kite", model="runware:101@1", width=768, height=512, number_results=3,
+        include_cost=True, seed=7,
+    )  # fmt: skip
+    shown = page(images)
+    assert [tag["src"] for tag in shown.all("img")] == [image.url for image in images]
+    assert shown.all("img")[0]["alt"] == "a <red> kite"
+    for word in ("a <red> kite", "seed 7", "seed 8", "seed 9", "768 × 512", "$0.00", "3 results"):
+        assert word in shown.words
+    assert len(page(images[0]).all("img")) == 1
+
+
+@pytest.mark.parametrize("output_type", ["base64Data", "dataURI"])
+def test_bytes_that_came_along_are_embedded(rw: Runware, output_type: Any) -> None:
+    (image,) = rw.image_inference(**PICTURE, output_type=output_type, output_format="PNG")
+    (tag,) = page(image).all("img")
+    assert tag["src"] is not None
+    kind, _, data = tag["src"].partition(";base64,")
+    assert kind == "data:image/png"
+    assert base64.b64decode(data) == image.read()
+
+
+def test_players_and_links(rw: Runware) -> None:
+    (video,) = rw.video_inference(positive_prompt="waves", model="klingai:5@3", duration=5)
+    assert page(video).all("video")[0]["src"] == video.url
+    assert "5 s" in page(video).words
+    (audio,) = rw.audio_inference(positive_prompt="rain", model="elevenlabs:1@1", duration=10)
+    assert page(audio).all("audio")[0]["src"] == audio.url
+    (model,) = rw.three_d_inference(positive_prompt="a chair", model="tripo:1@1")
+    assert page(model).all("a")[0]["href"] == model.url
+    several = runware.Model3D(outputs={"files": [{"url": "https://a/1.glb"}, {"url": "https://a/2.fbx"}]})
+    assert [tag["href"] for tag in page(several).all("a")] == ["https://a/1.glb", "https://a/2.fbx"]
+
+
+def test_everything_is_escaped() -> None:
+    shown: list[Any] = [
+        runware.Image(url=f"https://example.com/{EVIL}", positive_prompt=EVIL),
+        runware.Video(url=f"https://example.com/{EVIL}"),
+        runware.Model3D(url=f"https://example.com/x.glb?{EVIL}"),
+        runware.Text(text=EVIL),
+    ]
+    errors = [runware.ServerError(EVIL)]
+    for one in [*shown, runware.Results(shown, errors=errors)]:
+        seen = page(one)
+        assert not seen.all("script")
+        assert not any("onerror" in tag for _, tag in seen.tags)
+    assert EVIL in page(runware.Results(shown, errors=errors)).words
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "http://[::1", "", None]
+)
+def test_only_web_addresses_are_loaded(url: str | None) -> None:
+    for cls in (runware.Image, runware.Video, runware.Audio, runware.Model3D, runware.MediaResult):
+        for _, attributes in page(cls(url=url)).tags:
+            assert "src" not in attributes
+            assert "href" not in attributes
+
+
+def test_what_is_too_large_or_damaged_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = base64.b64encode(encode(scene("x", 1, 64, 64), "png", 90)).decode()
+    assert not page(runware.Image(base64_data="?" * 100)).all("img")
+    monkeypatch.setattr("runware.notebook._MOST_EMBEDDED", 100)
+    shown = page(runware.Image(base64_data=text))
+    assert not shown.all("img")
+    assert "save()" in shown.words
+
+
+def test_flags_and_odd_requests() -> None:
+    image = runware.Image(url="https://a/b.png", nsfw_content=True, cost=0.18)
+    set_meta([image], ({"positivePrompt": ["not text"], "width": "768"}, None, 0.0, ()))
+    words = page(image).words
+    assert "flagged" in words
+    assert "$0.18" in words
+    many = page(runware.Results([image] * 100))
+    assert "and 40 more" in many.words
+
+
+def test_what_is_neither_media_nor_text_is_plain(rw: Runware) -> None:
+    found = rw.model_search(search="flux", limit=2)
+    assert list(found._repr_mimebundle_()) == ["text/plain"]
+    assert list(runware.Results([])._repr_mimebundle_()) == ["text/plain"]
+
+
+def test_a_job(server: LocalServer, rw: Runware) -> None:
+    with server.hold("imageInference"):
+        job = rw.submit.image_inference(**PICTURE, number_results=2, include_cost=True)
+        server.ledger.wait_for(lambda ledger: ledger.held == 2)
+        shown = page(job)
+        assert "sent" in shown.words
+        assert "0 of 2" in shown.words
+        assert job.task_uuid in shown.words
+        (bar,) = shown.all("progress")
+        assert "value" not in bar
+        server.release(1)
+        next(iter(job))
+        shown = page(job)
+        assert shown.all("progress")[0]["value"] == "50"
+        assert len(shown.all("img")) == 1
+    job.result(20)
+    shown = page(job)
+    assert "succeeded" in shown.words
+    assert shown.all("progress")[0]["value"] == "100"
+    assert len(shown.all("img")) == 2
+    failed = rw.submit.image_inference(positive_prompt="x [error:invalidModel]", model="runware:101@1")
+    failed.exception(20)
+    assert "failed" in page(failed).words
+    assert not page(failed).all("progress")
+
+
+def test_the_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not in_notebook()
+    pytest.importorskip("IPython")
+    import IPython.display
+
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, bundle: dict[str, str], raw: bool) -> None:
+            shown.append(bundle)
+
+    def display(bundle: dict[str, str], **_: Any) -> Handle:
+        shown.append(bundle)
+        return Handle()
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr("runware.notebook._REFRESH", 0.0)
+    bar = Bar(total=3, desc="tasks <b>")
+    bar.update(1)
+    bar.set_postfix_str("running", refresh=True)
+    bar.update(2)
+    bar.close()
+    bar.close()
+    values = [Page(bundle["text/html"]).all("progress")[0]["value"] for bundle in shown]
+    assert values == ["0", "1", "1", "3", "3"]
+    assert "running" in shown[2]["text/plain"]
+    Bar(desc="one").close()
+    assert [len(Page(bundle["text/html"]).all("progress")) for bundle in shown[-2:]] == [1, 0]
+
+
+def test_the_example_notebook(server: LocalServer, tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("nbconvert")
+    pytest.importorskip("ipykernel")
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "--output-dir", str(tmp_path),
+            shutil.copy(PROJECT / "examples" / "notebook.ipynb", tmp_path / "copy.ipynb"),
+        ],
+        capture_output=True, text=True, timeout=55, cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "RUNWARE_API_KEY": server.api_key, "RUNWARE_URL": server.url,
+             "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    seen = (tmp_path / "copy.html").read_text()
+    assert seen.count('src="data:image/jpeg;base64,') == 4
+    assert "<progress" in seen
+    assert "<video" in seen
+    assert "&lt;b&gt;please&lt;/b&gt;" in seen
+    assert "IProgress" not in seen
+    assert "Traceback" not in seen
