@@ -560,7 +560,7 @@ _warned: list[bool] = []
 def _warn_in_event_loop() -> None:
     """Say once that a blocking call holds up the event loop it is made in; a notebook's own loop does not mind."""
     asyncio = sys.modules.get("asyncio")
-    if _warned or asyncio is None or asyncio._get_running_loop() is None or "ipykernel" in sys.modules:
+    if _warned or asyncio is None or asyncio._get_running_loop() is None or _in_notebook():
         return
     _warned.append(True)
     warnings.warn(
@@ -569,6 +569,11 @@ def _warn_in_event_loop() -> None:
         RunwareAsyncUsageWarning,
         stacklevel=_caller_level(),
     )
+
+
+def _in_notebook() -> bool:
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    return kernel is not None and bool(kernel.IPKernelApp.initialized())
 
 
 def _caller_level() -> int:

@@ -75,6 +75,7 @@ class Core:
         if engine is not None and not self._closed:
             return engine
         with loading:
+            import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
             from runware._engine.thread import Engine
 
         with self._lock:

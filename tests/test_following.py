@@ -174,7 +174,7 @@ class TestPolling:
         call = accepted(desk)
         for _ in range(5):
             next_poll(desk)
-            desk.receive(failure("taskNotFound", taskType="getResponse"))
+            desk.receive(failure("taskNotFound"))
         assert isinstance(desk.ended[call], NotFoundError)
 
     def test_an_empty_answer_means_not_yet(self) -> None:
@@ -905,3 +905,19 @@ def test_an_error_that_came_twice_counts_once_after_the_acknowledgement_too() ->
     assert call.uuid == A
     desk.receive({"data": [image(number=1)]})
     assert call.uuid == A
+
+
+def test_a_late_answer_is_not_that_to_the_next_question() -> None:
+    desk = ready_desk()
+    call = desk.submit()
+    desk.lose()
+    desk.ready()
+    desk.take_written()
+    while not (questions := asked(desk)):  # getResponse gets no answer in time
+        desk.pass_time(0.1)
+        desk.session.bytes_received(desk.now)
+    assert questions == [("getTaskDetails", A)]
+    desk.receive(failure("taskNotFound", taskType="getResponse"))
+    assert desk.take_written() == []
+    desk.receive({"data": [{"taskType": "getTaskDetails", "taskUUID": A, "response": {"data": [image()]}}]})
+    assert desk.ended[call] is None

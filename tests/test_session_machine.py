@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import State
@@ -30,6 +30,8 @@ from .support import Desk, image
 SCHEDULES = int(os.environ.get("RUNWARE_SCHEDULES", "150"))
 CODES = ["rateLimitExceeded", "inferenceError", "invalidWidth", "internalServerError", "invalidProviderContent"]
 EMPTY = [b"{}", b"[]", b'{"data":[]}', b'{"data":null}', b'{"data":["x"]}']
+WHICH = st.integers(0, 30)
+REPLAYS = ["before", "after", "twice", "none"]
 OTHER = [b"garbage", b'{"errors":[{}]}', b'{"data":[{"taskType":"ping","pong":true}]}', b'{"error":"odd"}']
 
 
@@ -112,15 +114,14 @@ class Server:
 
 
 class Schedules(RuleBasedStateMachine):
-    calls = Bundle("calls")
-
     @initialize(
         seed=st.integers(0, 2**32),
-        reconnect=st.sampled_from([True, True, True, False]),
+        reconnect=st.sampled_from([*[True] * 7, False]),
         limit=st.sampled_from([None, None, 1, 3]),
         blind=st.sampled_from([False, False, True]),
+        up=st.sampled_from([*[True] * 7, False]),
     )
-    def start(self, seed: int, reconnect: bool, limit: int | None, blind: bool) -> None:
+    def start(self, seed: int, reconnect: bool, limit: int | None, blind: bool, up: bool) -> None:
         self.rng = random.Random(f"the test's own, {seed}")
         self.desk = Desk(seed=seed, reconnect=reconnect, max_in_flight=limit, dial_attempts=2)
         self.server = Server(blind=blind)
@@ -128,6 +129,10 @@ class Schedules(RuleBasedStateMachine):
         self.cancelled: set[Call] = set()
         self.names: dict[Call, list[str]] = {}  # every UUID a call has had
         self.lied = False  # an empty frame may have been taken for an answer
+        if up:
+            self.desk.connect()
+            self.desk.open()
+            self.desk.accept_key()
 
     @property
     def session(self) -> Any:
@@ -136,55 +141,63 @@ class Schedules(RuleBasedStateMachine):
     # ------------------------------------------------------------------ callers
 
     @rule(
-        target=calls, expected=st.integers(1, 3), timeout=st.sampled_from([1.0, 20.0, 300.0]), retry=st.integers(0, 2)
+        count=st.integers(1, 3),
+        expected=st.sampled_from([1, 1, 2, 3]),
+        timeout=st.sampled_from([1.0, 20.0, 300.0, 300.0, 300.0]),
+        retry=st.integers(0, 2),
     )
-    def submit(self, expected: int, timeout: float, retry: int) -> Call:
-        uuid = new_uuid(self.rng)
-        call = self.desk.submit(uuid, expected=expected, timeout=timeout, retry=retry, body={"numberResults": expected})
-        self.known.append(call)
-        self.names[call] = [uuid]
-        return call
+    def submit(self, count: int, expected: int, timeout: float, retry: int) -> None:
+        for _ in range(count):
+            uuid = new_uuid(self.rng)
+            body = {"numberResults": expected}
+            call = self.desk.submit(uuid, expected=expected, timeout=timeout, retry=retry, body=body)
+            self.known.append(call)
+            self.names[call] = [uuid]
 
-    @rule()
-    def connect(self) -> None:
-        if self.session.state is State.READY:
+    @precondition(lambda self: self.known)
+    @rule(what=st.sampled_from(["cancel", "connect", "hold writes", "write some", "write all"]), which=WHICH)
+    def little_things(self, what: str, which: int) -> None:
+        if what == "cancel":
+            call = self.known[which % len(self.known)]
+            if call.state is not CallState.DONE:
+                self.cancelled.add(call)
+            self.desk.cancel(call)
+        elif what == "connect" and self.ready:
             call = self.desk.connect()
             assert call in self.desk.ended or not self.ready
-
-    @rule(call=calls)
-    def cancel(self, call: Call) -> None:
-        if call.state is not CallState.DONE:
-            self.cancelled.add(call)
-        self.desk.cancel(call)
-
-    @rule()
-    def hold_writes(self) -> None:
-        self.desk.hold_writes = True
-
-    @rule(count=st.integers(0, 3))
-    def write_some(self, count: int) -> None:
-        self.desk.write(count)
-
-    @rule()
-    def write_all(self) -> None:
-        self.desk.hold_writes = False
-        self.desk.write()
+        elif what == "hold writes":
+            self.desk.hold_writes = True
+        elif what == "write some":
+            self.desk.write(which % 4)
+        elif what == "write all":
+            self.desk.hold_writes = False
+            self.desk.write()
 
     # ------------------------------------------------------------------ the network
 
-    @precondition(lambda self: self.session.state is State.CONNECTING)
-    @rule()
-    def dial_succeeds(self) -> None:
-        self.desk.open()
+    @precondition(lambda self: self.session.state in (State.CONNECTING, State.AUTHENTICATING))
+    @rule(
+        outcome=st.sampled_from([*["well"] * 10, "bad", "worse", "lost"]),
+        same=st.booleans(),
+        replay=st.sampled_from(REPLAYS),
+    )
+    def dial_or_authentication_ends(self, outcome: str, same: bool, replay: str) -> None:
+        dialling = self.session.state is State.CONNECTING
+        if outcome == "lost" and not dialling:
+            self.desk.lose()
+        elif outcome == "well":
+            self.desk.open() if dialling else self.accept_key(same, replay)
+        elif dialling:
+            self.desk.fail_dial(ConnectionFailedError("refused"), permanent=outcome == "worse")
+        else:
+            waiting = [call for call in self.known if call.state is not CallState.DONE]
+            code = "invalidApiKey" if outcome == "worse" else "invalidConnectionSessionUUID"
+            self.desk.receive({"errors": [{"code": code, "message": "no", "taskType": "authentication"}]})
+            if outcome == "worse":
+                assert all(isinstance(self.desk.ended[call], AuthenticationError) for call in waiting)
+            assert self.session.session_uuid is None
 
-    @precondition(lambda self: self.session.state is State.CONNECTING)
-    @rule(permanent=st.sampled_from([False, False, True]))
-    def dial_fails(self, permanent: bool) -> None:
-        self.desk.fail_dial(ConnectionFailedError("refused"), permanent=permanent)
-
-    @precondition(lambda self: self.session.state is State.AUTHENTICATING)
-    @rule(same=st.booleans(), replay=st.sampled_from(["before", "after", "twice", "none"]))
-    def key_accepted(self, same: bool, replay: str) -> None:
+    def accept_key(self, same: bool, replay: str) -> None:
         self.arrive(self.desk.take_written())
         backlog, self.server.backlog = self.server.backlog, []
         if replay in ("before", "twice"):
@@ -195,36 +208,39 @@ class Schedules(RuleBasedStateMachine):
         if replay in ("after", "twice"):
             self.push(*backlog)
 
-    @precondition(lambda self: self.session.state is State.AUTHENTICATING)
-    @rule()
-    def key_rejected(self) -> None:
-        waiting = [call for call in self.known if call.state is not CallState.DONE]
-        self.desk.receive({"errors": [{"code": "invalidApiKey", "message": "no", "taskType": "authentication"}]})
-        assert all(isinstance(self.desk.ended[call], AuthenticationError) for call in waiting)
+    def come_up(self, same: bool, replay: str) -> None:
+        if self.session.state is State.BACKING_OFF:
+            self.desk.pass_time(max(0.0, self.session.next_deadline() - self.desk.now))
+        if self.session.state is State.CONNECTING:
+            self.desk.open()
+        if self.session.state is State.AUTHENTICATING:
+            self.accept_key(same, replay)
 
-    @precondition(lambda self: self.session.state is State.AUTHENTICATING)
-    @rule()
-    def session_rejected(self) -> None:
-        error = {"code": "invalidConnectionSessionUUID", "message": "no", "taskType": "authentication"}
-        self.desk.receive({"errors": [error]})
-        assert self.session.session_uuid is None
-
-    @rule(lost=st.sampled_from([0, 0, 1, 2, 100]))
-    def drop(self, lost: int) -> None:
-        """The connection is gone, and with it the last messages that were written."""
+    @precondition(lambda self: self.known)
+    @rule(
+        lost=st.sampled_from([0, 0, 1, 2, 100]),
+        back=st.sampled_from([*[True] * 5, False]),
+        same=st.booleans(),
+        replay=st.sampled_from(REPLAYS),
+    )
+    def drop(self, lost: int, back: bool, same: bool, replay: str) -> None:
+        """The connection is gone, and with it the last messages that were written; mostly it comes back."""
         frames = self.desk.take_written()
         self.arrive(frames[: max(0, len(frames) - lost)])
         self.desk.lose()
+        if back:
+            self.come_up(same, replay)
 
-    @rule(seconds=st.sampled_from([0.05, 0.5, 5.0, 30.0, 400.0]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(
+        seconds=st.sampled_from([*[0.05, 0.5, 1.0, 2.0] * 3, 5.0, 30.0, 400.0]),
+        lag=st.sampled_from([0.0, 0.0, 3.0, 100.0]),
+    )
+    def time_passes(self, seconds: float, lag: float) -> None:
+        if lag and seconds < 30.0:  # and nobody looked
+            self.desk.now += lag
+            self.desk.session.tick(self.desk.now)
+            self.desk.perform()
         self.desk.pass_time(seconds)
-
-    @rule(seconds=st.sampled_from([3.0, 100.0]))
-    def thread_lags(self, seconds: float) -> None:
-        self.desk.now += seconds
-        self.desk.session.tick(self.desk.now)
-        self.desk.perform()
 
     # ------------------------------------------------------------------ the server
 
@@ -251,60 +267,62 @@ class Schedules(RuleBasedStateMachine):
         while self.ready and (frames := self.desk.take_written()):
             self.arrive(frames)
 
-    @rule(data=st.data(), copies=st.integers(1, 2), extra=st.booleans())
-    def push_result(self, data: st.DataObject, copies: int, extra: bool) -> None:
-        self.sync()
-        open_tasks = [uuid for uuid in self.server.tasks if uuid not in self.server.failed]
-        if open_tasks:
-            uuid = data.draw(st.sampled_from(open_tasks))
-            done = self.server.done.get(uuid, [])
-            item = self.server.make(uuid) if self.server.left(uuid) > 0 or extra or not done else done[0]
-            self.push({"data": [item] * copies})
+    @precondition(lambda self: self.server.tasks or self.ready)
+    @rule(
+        what=st.sampled_from(["result", "result", "result", "one fails", "one fails", "all fail", "acknowledged"]),
+        which=WHICH,
+        copies=st.sampled_from([1, 1, 2]),
+        code=st.sampled_from(CODES),
+        extra=st.sampled_from([False, False, True]),
+        times=st.integers(1, 4),
+    )
+    def server_tells(self, what: str, which: int, copies: int, code: str, extra: bool, times: int) -> None:
+        for turn in range(times):
+            self.sync()
+            self.tell(what, which + turn, copies, code, extra)
 
-    @rule(data=st.data(), code=st.sampled_from(CODES))
-    def push_error(self, data: st.DataObject, code: str) -> None:
-        """A task fails as a whole."""
-        self.sync()
+    def tell(self, what: str, which: int, copies: int, code: str, extra: bool) -> None:
         server = self.server
-        fresh = [uuid for uuid in server.running if not server.done.get(uuid) and not server.bad.get(uuid)]
-        if fresh:
-            uuid = data.draw(st.sampled_from(fresh))
-            self.server.failed[uuid] = code
-            self.push({"errors": [{"code": code, "message": code, "taskUUID": uuid}]})
-
-    @rule(data=st.data(), code=st.sampled_from(["inferenceError", "invalidProviderContent"]), copies=st.integers(1, 2))
-    def push_error_of_one(self, data: st.DataObject, code: str, copies: int) -> None:
-        """One of several results fails."""
-        self.sync()
-        several = [uuid for uuid in self.server.running if self.server.wanted(uuid) > 1]
-        if several:
-            uuid = data.draw(st.sampled_from(several))
-            self.server.bad[uuid] = self.server.bad.get(uuid, 0) + 1
+        if what == "result":
+            suited = [uuid for uuid in server.tasks if uuid not in server.failed and (extra or server.left(uuid) > 0)]
+        elif what == "one fails":
+            suited = [uuid for uuid in server.running if server.wanted(uuid) > 1]
+        elif what == "all fail":
+            suited = [uuid for uuid in server.running if not server.done.get(uuid) and not server.bad.get(uuid)]
+        else:
+            suited = [uuid for uuid in server.tasks if uuid not in server.failed]
+        if not suited:
+            return
+        uuid = suited[which % len(suited)]
+        if what == "result":
+            self.push({"data": [server.make(uuid)] * copies})
+        elif what == "one fails":
+            server.bad[uuid] = server.bad.get(uuid, 0) + 1
+            code = "invalidProviderContent" if code == "invalidProviderContent" else "inferenceError"
             self.push(*[{"errors": [{"code": code, "message": code, "taskUUID": uuid}]}] * copies)
+        elif what == "all fail":
+            server.failed[uuid] = code
+            self.push({"errors": [{"code": code, "message": code, "taskUUID": uuid}]})
+        else:
+            self.push({"data": [{"taskType": "imageInference", "taskUUID": uuid} for uuid in suited]})
 
-    @precondition(lambda self: self.ready)
-    @rule()
-    def acknowledge(self) -> None:
+    @precondition(lambda self: self.ready and self.known)
+    @rule(most=st.sampled_from([1, 3, 100]), empty=st.booleans(), as_items=st.booleans())
+    def server_answers(self, most: int, empty: bool, as_items: bool) -> None:
+        """Answer questions truthfully, in the order they came in."""
         self.sync()
-        if self.ready:
-            uuids = [uuid for uuid in self.server.tasks if uuid not in self.server.failed]
-            self.desk.receive({"data": [{"taskType": "imageInference", "taskUUID": uuid} for uuid in uuids]})
-
-    @precondition(lambda self: self.ready)
-    @rule(empty=st.booleans(), as_items=st.booleans())
-    def answer(self, empty: bool, as_items: bool) -> None:
-        """Answer one question truthfully."""
-        self.sync()
-        if self.server.questions and self.ready:
-            question = self.server.questions.pop(0)
-            # An empty answer is the oldest question's; after a loss it need not be this one's.
-            empty = empty and len(self.server.questions) == 0 and self.session.epoch == 1
-            self.desk.receive(self.server.answer(question, empty=empty, as_items=as_items))
+        for _ in range(most):
+            if self.server.questions and self.ready:
+                question = self.server.questions.pop(0)
+                # An empty answer is the oldest question's; after a loss it need not be this one's.
+                alone = empty and not self.server.questions and self.session.epoch == 1
+                self.desk.receive(self.server.answer(question, empty=alone, as_items=as_items))
+                self.sync()
 
     @rule(message=st.sampled_from(EMPTY + OTHER))
     def noise(self, message: bytes) -> None:
         if self.session.state is not State.AUTHENTICATING or b"error" not in message:
-            self.lied = self.lied or message in EMPTY
+            self.lied = self.lied or (message in EMPTY and any(call.asked for call in self.session.calls.values()))
             self.desk.receive(message)
 
     # ------------------------------------------------------------------ what always holds
@@ -385,7 +403,7 @@ class Schedules(RuleBasedStateMachine):
             if self.session.state is State.CONNECTING:
                 self.desk.open()
             if self.session.state is State.AUTHENTICATING:
-                self.key_accepted(same=True, replay="after")
+                self.accept_key(same=True, replay="after")
             self.sync()
             while self.ready and self.server.questions:
                 self.desk.receive(self.server.answer(self.server.questions.pop(0)))

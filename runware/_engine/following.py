@@ -193,11 +193,12 @@ class Following(Book):
         error, raw = errors[0], raws[0]
         if isinstance(error, RateLimitError):
             self._slow_down(now)
-        about_question = raw.get("taskType") in _QUESTIONS
+        about, asks = raw.get("taskType"), call.completion is Completion.ANSWER
+        if about in _QUESTIONS and not asks and not (asked and about == call.question.value):
+            call.asked = asked
+            return  # late: it was asked on an earlier connection, or is answered, or was given up for the other question
         if asked and self._answer_failed(call, error, raw, now):
             return
-        if not asked and about_question and call.completion is not Completion.ANSWER:
-            return  # the answer to a question of an earlier connection, or to one that was answered already
         if isinstance(error, ConflictError) and call.sends > 1:
             # Our own message was the first: the server has the task.
             call.conflicted = True

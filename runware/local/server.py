@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -208,8 +209,16 @@ class LocalServer:
 
     async def _shut_down(self, engine: Engine, http: web.Server) -> None:
         if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+            listener, self._listener = self._listener, None
+            # A connection that asyncio has accepted, but not made a transport of, is lost when its listener closes
+            # (its socket stays open until it is collected): so first nothing more is accepted.
+            loop = asyncio.get_running_loop()
+            for listening in listener.sockets:
+                with suppress(NotImplementedError):  # not every kind of loop lets go of a reader
+                    loop.remove_reader(listening.fileno())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            listener.close()
         self._engine = None
         for connection in list(engine.connections):
             connection.abort()
@@ -227,7 +236,8 @@ class LocalServer:
                 await asyncio.wait(others, timeout=0.2)
             await asyncio.sleep(0)
             for transport in list(engine.transports):
-                transport.abort()
+                if not transport.is_closing():
+                    transport.abort()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 

@@ -25,7 +25,11 @@ def picture(**more: Any) -> Any:
 
 
 async def video(client: Any) -> Any:
-    """Make a video. This client returns the acknowledgement, by default, and polls when it is asked to."""
+    """Make a video.
+
+    This client returns the acknowledgement, by default, and polls when it is asked to. It overlooks an answer that says
+    `processing`, and asks again after 30 seconds.
+    """
     request = types.IVideoInference(
         positivePrompt="waves", model="klingai:5@3", duration=5, width=1280, height=720, numberResults=1
     )
