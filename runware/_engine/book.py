@@ -253,6 +253,8 @@ class Book:
                 "The server may have run and billed it.",
                 may_have_run=True,
             )
+        elif call.may_run and call.repeatable:
+            error = TaskTimeoutError(f"No answer within {waited}. It only reads, so it may be tried again.")
         elif call.may_run:
             error = TaskTimeoutError(
                 f"No result within {waited}. The task was sent, so the server may still run and bill it; "

@@ -196,7 +196,7 @@ class Following(Book):
         about, asks = raw.get("taskType"), call.completion is Completion.ANSWER
         if about in _QUESTIONS and not asks and not (asked and about == call.question.value):
             call.asked = asked
-            return  # late: it was asked on an earlier connection, or is answered, or was given up for the other question
+            return  # late: of an earlier connection, or answered already, or given up for the other question
         if asked and self._answer_failed(call, error, raw, now):
             return
         if isinstance(error, ConflictError) and call.sends > 1:
