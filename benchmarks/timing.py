@@ -199,11 +199,10 @@ def _round_trip(context: Context) -> float:
 
 
 def idle(context: Context) -> list[Figure]:
-    """What 1,000 calls cost while nothing happens: pushed ones, for which nothing is due, and polled ones."""
+    """What waiting calls cost while nothing happens: pushed ones, for which nothing is due, and polled ones."""
     seconds = 2.0 if context.quick else 4.0
     count = 1_000
     pushed: list[tuple[float, float]] = []
-    asked: list[tuple[float, float, float]] = []
     for _ in range(context.runs):
         with client(context, long_timeout=300.0) as rw:
             context.control("reset")
@@ -212,6 +211,29 @@ def idle(context: Context) -> list[Figure]:
                 rw.submit.image_inference(**small(f"{PROMPT} #hold"))
             time.sleep(0.5)
             pushed.append(_watch(seconds))
+    few, many = _polled(context, count, seconds), _polled(context, 5 * count, seconds)
+    wakes = "of the I/O thread in a second"
+    return [
+        Figure("idle.wakeups", [waits for waits, _ in pushed], "1/s", "lower", wakes + ", 1,000 calls waiting"),
+        Figure("idle.cpu", [cpu for _, cpu in pushed], "%", "lower", "of one core, 1,000 calls waiting"),
+        *_polled_figures("idle.polled", few, "1,000"),
+        *_polled_figures("idle.polled_5000", many, "5,000"),
+        Figure(
+            "idle.polled_growth",
+            [_each(run) / _each(other) for run, other in zip(many, few, strict=True)],
+            "x",
+            "lower",
+            "CPU of a question, at 5,000 tasks / at 1,000",
+        ),
+    ]
+
+
+Polled = tuple[float, float, float, float]
+"""Waits a second, share of a core, tasks asked for a second, frames sent a second."""
+
+
+def _polled(context: Context, count: int, seconds: float) -> list[Polled]:
+    found: list[Polled] = []
     for _ in range(1 if context.quick else context.runs):
         with client(context, long_timeout=300.0) as rw:
             context.control("reset")
@@ -221,21 +243,23 @@ def idle(context: Context) -> list[Figure]:
             before = context.control("ledger")
             waits, cpu = _watch(seconds)
             after = context.control("ledger")
-            asked.append((waits, cpu, (after["polls"] - before["polls"]) / seconds))
-    wakes = "of the I/O thread in a second"
+            frames = (after["poll_frames"] - before["poll_frames"]) / seconds
+            found.append((waits, cpu, (after["polls"] - before["polls"]) / seconds, frames))
+    return found
+
+
+def _each(run: Polled) -> float:
+    return run[1] / 100 / run[2] * 1e6 if run[2] else 0.0
+
+
+def _polled_figures(name: str, runs: list[Polled], count: str) -> list[Figure]:
+    tasks = f"{count} polled tasks"
     return [
-        Figure("idle.wakeups", [waits for waits, _ in pushed], "1/s", "lower", wakes + ", 1,000 calls waiting"),
-        Figure("idle.cpu", [cpu for _, cpu in pushed], "%", "lower", "of one core, 1,000 calls waiting"),
-        Figure("idle.polled_wakeups", [run[0] for run in asked], "1/s", "lower", wakes + ", 1,000 polled tasks"),
-        Figure("idle.polled_cpu", [run[1] for run in asked], "%", "lower", "of one core, 1,000 polled tasks"),
-        Figure("idle.polled_questions", [run[2] for run in asked], "1/s", "lower", "tasks asked for, of 1,000"),
-        Figure(
-            "idle.polled_cpu_each",
-            [run[1] / 100 / run[2] * 1e6 if run[2] else 0.0 for run in asked],
-            "us",
-            "lower",
-            "CPU of a question and its answer",
-        ),
+        Figure(f"{name}_wakeups", [run[0] for run in runs], "1/s", "lower", f"of the I/O thread in a second, {tasks}"),
+        Figure(f"{name}_cpu", [run[1] for run in runs], "%", "lower", f"of one core, {tasks}"),
+        Figure(f"{name}_questions", [run[2] for run in runs], "1/s", "lower", f"tasks asked for, {tasks}"),
+        Figure(f"{name}_frames", [run[3] for run in runs], "1/s", "lower", f"frames they came in, {tasks}"),
+        Figure(f"{name}_cpu_each", [_each(run) for run in runs], "us", "lower", "CPU of a question and its answer"),
     ]
 
 

@@ -125,7 +125,7 @@ CASES = [
     ),
     case("X3:after_results=1,mid_frame=true", client={"liveness_timeout": NEVER}, **APART),
     *(
-        case(f"X4:kind={which}", server={"delay": 0.5}, client={"liveness_timeout": 0.3})
+        case(f"X4:kind={which}", server={"delay": 0.35}, client={"liveness_timeout": 0.2})
         for which in ("json", "protocol", "both")
     ),
     # Around a submission.
@@ -184,7 +184,7 @@ CASES = [
         for code, times in (("rateLimitExceeded", 2), ("internalServerError", 1), ("serviceUnavailable", 1))
     ),
     # Sessions and keys.
-    case("X17:after=0.15", server={"delay": 0.4}),
+    case("X17:after=0.15", server={"delay": 0.3}),
     case("X6", "X18", **APART),
     case("X6:replay=nothing,times=3", "X18", **APART),
     case("X19"),
@@ -464,7 +464,7 @@ def test_an_outcome_that_cannot_be_learned(
     """The server executes the task, loses the connection, and afterwards answers no question."""
     server.play("X6", after_tasks=1, how=how, replay="nothing")
     server.script(lambda task: [] if task["taskType"] in ("getResponse", "getTaskDetails") else None)
-    rw = client_of(timeout=0.8, long_timeout=0.8, liveness_timeout=0.3)
+    rw = client_of(timeout=0.6, long_timeout=0.6, liveness_timeout=0.2)
     ended = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.8)
     # A polled task was acknowledged before the loss: then it is known to run.
     expected = ConnectionLostError if kind == "quick" else TaskTimeoutError
@@ -525,7 +525,7 @@ def test_close_ends_calls_whatever_the_network_does(kind: str, server: LocalServ
 @in_every_face
 def test_one_of_several_that_takes_long(face: Face, server: LocalServer, client_of: Clients) -> None:
     """One result fails, and the others take their time: they are waited for, and only the one is bought again."""
-    server.configure(spread=0.8)
+    server.configure(spread=0.6)
     rw = client_of(retry_delay=0.0)
     named = parameters("quick", 3) | {"positive_prompt": "a kite [fail:1]"}
     del named["seed"]

@@ -808,6 +808,19 @@ def test_connecting_does_not_wait_for_a_turn() -> None:
     assert desk.ended[waiting] is None
 
 
+def test_all_who_wait_for_the_connection_end_once_each() -> None:
+    desk = Desk()
+    calls = [
+        Call(uuid=name, text=b"", task_type="", timeout=60.0, completion=Completion.CONNECTION)
+        for name in ("a", "b", "c")
+    ]
+    for call in calls:
+        desk.session.submit(call, desk.now)
+    desk.perform()
+    desk.ready()
+    assert [desk.ended[call] for call in calls] == [None] * 3
+
+
 def test_many_empty_answers_take_no_longer_than_as_many_others() -> None:
     desk = ready_desk()
     for number in range(3000):

@@ -18,6 +18,7 @@ from runware._engine.effects import State
 from runware._engine.ids import new_uuid
 from runware.errors import (
     AuthenticationError,
+    ConflictError,
     ConnectionFailedError,
     ConnectionLostError,
     RunwareError,
@@ -383,6 +384,7 @@ class Schedules(RuleBasedStateMachine):
                 assert len(call.items) >= call.expected
             names = [item["imageUUID"] + item["taskUUID"] for item in call.items]
             assert len(names) == len(set(names))
+            assert not isinstance(error, ConflictError)  # a conflict can only be with our own message
             if isinstance(error, ConnectionLostError) and not error.may_have_run:
                 assert call.uuid not in self.server.tasks
             if isinstance(error, TaskTimeoutError) and not error.may_be_running:

@@ -266,7 +266,13 @@ class Following(Book):
             call.question = Question.DETAILS
             self._ask([call], now)
         elif call.completion is Completion.EXISTING:
-            self._fail(call, error, now)
+            # It may have been submitted a moment ago, by somebody whose message is still on its way.
+            call.troubles += 1
+            if call.troubles >= _TROUBLES:
+                self._fail(call, error, now)
+            else:
+                call.question = Question.RESPONSE
+                self._step_at(call, now + 0.1 * call.troubles)
         elif call.conflicted:
             call.question = Question.RESPONSE
             self._step_at(call, now + next_delay(now - call.started, self._rng))

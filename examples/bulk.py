@@ -1,0 +1,62 @@
+"""Pictures for any number of prompts, with a progress bar, in constant memory, whatever the network does.
+
+python examples/bulk.py --local                        # no key and no network: a server on this machine
+python examples/bulk.py --local --count 10000 --fault  # and a lost connection and a rate limit on the way
+RUNWARE_API_KEY=... python examples/bulk.py --count 20 # the real thing
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+
+from runware import Runware
+
+
+def prompts(count: int, *, fault: bool) -> Iterator[dict[str, str]]:
+    for number in range(count):
+        # The local server takes the mark for a rate limit that is over at the second attempt.
+        mark = "[rate-limit:1] " if fault and number == count // 3 else ""
+        yield {"positive_prompt": f"{mark}a kite above dune {number}", "model": "runware:101@1"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make pictures in bulk.")
+    parser.add_argument("--local", action="store_true", help="use a server on this machine")
+    parser.add_argument("--count", type=int, default=200, help="how many pictures (default: 200)")
+    parser.add_argument("--concurrency", type=int, default=64, help="how many at once (default: 64)")
+    parser.add_argument(
+        "--fault", action="store_true", help="with --local: drop the connection once, and limit the rate"
+    )
+    arguments = parser.parse_args()
+
+    with contextlib.ExitStack() as stack:
+        server = None
+        if arguments.local:
+            from runware.local import LocalServer
+
+            server = stack.enter_context(LocalServer(keep=1000))
+            rw = stack.enter_context(Runware(server.api_key, url=server.url, include_cost=True))
+        else:
+            rw = stack.enter_context(Runware(include_cost=True))
+
+        cost, done, memory = 0.0, 0, 0
+        inputs = prompts(arguments.count, fault=arguments.fault)
+        answers = rw.map(rw.image_inference, inputs, concurrency=arguments.concurrency, progress=sys.stderr.isatty())
+        for done, images in enumerate(answers, 1):
+            cost += images.cost or 0.0
+            if done == arguments.count // 4:
+                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            if server is not None and arguments.fault and done == arguments.count // 2:
+                server.drop()
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+        print(f"{done} pictures for ${cost:.4f}; memory grew by {grown / 1024:.1f} MiB after the first quarter")
+        if server is not None:
+            print(f"the server billed ${server.ledger.billed:.4f} over {server.ledger.connections} connections")
+
+
+if __name__ == "__main__":
+    main()
