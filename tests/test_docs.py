@@ -29,7 +29,8 @@ def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> st
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
+    # In development mode asyncio notes what took more than 0.1 s, which on a busy machine is anything.
+    assert [line for line in result.stderr.splitlines() if not line.startswith("Executing <")] == []
     return result.stdout
 
 

@@ -370,6 +370,10 @@ class TestResume:
         # Whatever it answers now, it is never sent a third time.
         desk.receive({"data": []})
         desk.receive({"data": []})
+        assert {task["taskType"] for frame in desk.take_written() for task in frame} <= {
+            "getResponse",
+            "getTaskDetails",
+        }
         next_poll(desk)
         desk.receive({"data": [image(status="success")]})
         assert desk.ended[call] is None
