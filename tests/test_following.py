@@ -938,3 +938,29 @@ def test_a_late_answer_is_not_that_to_the_next_question() -> None:
     assert desk.take_written() == []
     desk.receive({"data": [{"taskType": "getTaskDetails", "taskUUID": A, "response": {"data": [image()]}}]})
     assert desk.ended[call] is None
+
+
+class TestReplayedErrors:
+    def test_errors_that_are_replayed_again_and_again_do_not_add_up(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=3, retry=1, body={"numberResults": 3})
+        desk.lose()
+        desk.ready()
+        for _ in range(3):
+            desk.receive(failure("rateLimitExceeded"))
+            desk.receive(failure("rateLimitExceeded"))
+            desk.lose()
+            desk.pass_time(desk.session.next_deadline() - desk.now)
+            desk.open()
+            for _ in range(4):  # before the reply to authentication
+                desk.receive(failure("rateLimitExceeded"))
+            desk.accept_key()
+            for _ in range(4):  # and after it
+                desk.receive(failure("rateLimitExceeded"))
+        # One result may still come: the server has not said that it will not, so nothing is bought again.
+        assert call.uuid == A
+        assert call.attempt == 1
+        desk.take_written()
+        next_poll(desk)
+        desk.receive({"data": [image(number=1, status="success"), image(number=2, status="success")]})
+        assert call not in desk.ended

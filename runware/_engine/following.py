@@ -206,11 +206,13 @@ class Following(Book):
             call.question = Question.RESPONSE
             self._ask([call], now)
         elif call.several and all(one.retryable or isinstance(one, ContentModerationError) for one in errors):
-            self._some_failed(call, errors, now, final=raw.get("status") == "error", running=running)
+            self._some_failed(call, errors, now, final=raw.get("status") == "error", running=running, asked=asked)
         else:
             self._fail(call, error, now)
 
-    def _some_failed(self, call: Call, errors: list[TaskError], now: float, *, final: bool, running: bool) -> None:
+    def _some_failed(
+        self, call: Call, errors: list[TaskError], now: float, *, final: bool, running: bool, asked: bool
+    ) -> None:
         """The errors may be those of single results: the others are paid for, and may be on their way."""
         if call.state is CallState.SENT:
             doubtful = bool(call.errors)
@@ -221,12 +223,12 @@ class Following(Book):
                 self._step_at(call, now if call.complete else now + SETTLE)
         elif running:
             call.doubt = errors[-1]  # the answer that says it is over will tell it again
-        elif final or call.troubles >= _TROUBLES:
+        elif final or (asked and call.troubles >= _TROUBLES):
             call.errors = errors
             self._fail(call, errors[-1], now)
         else:  # pushed, or an answer that does not say whether it is the last
             call.doubt = errors[-1]
-            call.troubles += 1
+            call.troubles += asked  # what is pushed may be the same error over and over
             since = call.accepted_at if call.accepted_at is not None else call.started
             self._step_at(call, now + next_delay(now - since, self._rng))
 
