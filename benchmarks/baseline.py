@@ -7,6 +7,7 @@ long; that is measured beside it.
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import socket
@@ -14,17 +15,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import websocket
 
 from benchmarks.harness import Stopwatch
 
+orjson: Any
 try:
-    import orjson
+    orjson = import_module("orjson")
 except ImportError:
-    orjson = None  # type: ignore[assignment]
-import json
+    orjson = None
 
 __all__ = ["JSON_LIBRARY", "PROMPT", "Bare", "Threaded", "dumps", "loads", "request", "tcp_ping_pong", "uuids"]
 

@@ -6,20 +6,16 @@ where the wire has them so; what does not follow the rule stands in `IRREGULAR`.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar, cast
 
 import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-
-try:
-    import orjson
-except ImportError:
-    orjson = None  # type: ignore[assignment]
-import json
 
 __all__ = ["dumps", "loads", "new_converter", "read_frame", "structure", "wire_name"]
 
@@ -27,6 +23,12 @@ log = logging.getLogger("runware.codec")
 
 T = TypeVar("T")
 Item = dict[str, Any]
+
+orjson: Any
+try:
+    orjson = import_module("orjson")  # the extra `fast`
+except ImportError:
+    orjson = None
 
 IRREGULAR = {
     "cfg_scale": "CFGScale",
@@ -162,7 +164,7 @@ def dumps(value: Any) -> bytes:
     """
     if orjson is not None:
         try:
-            return orjson.dumps(value)
+            return cast("bytes", orjson.dumps(value))
         except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can
             pass
     try:
