@@ -515,6 +515,12 @@ class TestTryingAgain:
             desk.pass_time(0.5)
             assert desk.now - start <= 6.0
 
+    def test_a_wait_that_would_outlast_the_deadline_is_not_begun(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=RetryPolicy(wait=tenacity.wait_fixed(10.0)), timeout=5.0)
+        desk.receive(failure("rateLimitExceeded"))
+        assert isinstance(desk.ended[call], RateLimitError)
+
     def test_only_what_is_missing_is_bought_again(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=1, expected=3, body={"numberResults": 3})
