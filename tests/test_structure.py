@@ -128,10 +128,10 @@ def test_the_changelogs_newest_version_is_the_packages() -> None:
 def test_importing_is_light_and_does_nothing() -> None:
     code = """
 import sys, threading, json, logging
-before = set(logging.root.manager.loggerDict)
+before, loaded = set(logging.root.manager.loggerDict), set(sys.modules)
 import runware
 heavy = [name for name in ("asyncio", "ssl", "websocket", "cattrs", "tenacity", "httpx2", "urllib.request", "PIL",
-                           "tqdm", "uuid", "http.client", "aiohttp") if name in sys.modules]
+                           "tqdm", "uuid", "http.client", "aiohttp") if name in sys.modules and name not in loaded]
 ours = [name for name in logging.root.manager.loggerDict if name not in before and not name.startswith("runware")]
 print(json.dumps([heavy, threading.active_count(), logging.root.handlers, ours]))
 """
