@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast, overload
 
 from runware._engine.callbacks import run_guarded
 from runware._engine.calls import Call, CallState
@@ -52,40 +52,28 @@ class Owner(Protocol):
         """Raise `WrongThreadError` on one of the client's own threads."""
 
 
-class _Condition:
-    """What a future needs of `threading.Condition`, in two objects; those who wait bring their own lock."""
+_RLock: Any = type(threading.RLock())  # for type checkers alone it is final
 
-    __slots__ = ("_lock", "_waiting")
+
+class _Condition(_RLock):  # type: ignore[misc]
+    """What a future needs of `threading.Condition`, in one object; those who wait bring their own lock."""
+
+    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._waiting: list[Any] | None = None
-
-    def __enter__(self) -> bool:
-        return self._lock.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
-
-    def acquire(self) -> bool:
-        """Take the lock."""
-        return self._lock.acquire()
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self._lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Give the lock back until somebody notifies, or *timeout* seconds have passed; tell which it was."""
         turn = threading.Lock()
         turn.acquire()
         self._waiting = [*(self._waiting or ()), turn]
-        self._lock.release()  # it is held once here: no method of a future waits inside another
+        self.release()  # it is held once here: no method of a future waits inside another
         told = False
         try:
             told = turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
         finally:
-            self._lock.acquire()
+            self.acquire()
             if not told:
                 self._waiting = [other for other in self._waiting or () if other is not turn]
         return told
@@ -137,7 +125,7 @@ class Job(Future[R], Generic[R]):
     ) -> None:
         # As `Future.__init__` does, which makes a condition of ten objects. Many jobs live at once, and the garbage
         # collector visits each object again and again: it took half of the time that a job took.
-        self._condition = _Condition()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        self._condition = _Condition()  # pyright: ignore[reportAttributeAccessIssue]
         self._state = "PENDING"
         self._result = None
         self._exception = None
@@ -235,20 +223,21 @@ class Job(Future[R], Generic[R]):
         error = self.exception(timeout)
         if error is not None:
             raise error
-        return super().result(0)
+        return cast("R", self._result)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
-        if not self.done() and (owner := self._owner) is not None:
-            owner.check_thread()
-        if timeout is None and POLL is not None:
-            self._wait_in_slices()
-        try:
-            error = super().exception(timeout)
-        except CancelledError:
-            raise self._cancelled_error() from None
+        if self._state != "FINISHED":
+            if not self.done() and (owner := self._owner) is not None:
+                owner.check_thread()
+            if timeout is None and POLL is not None:
+                self._wait_in_slices()
+            try:
+                super().exception(timeout)
+            except CancelledError:
+                raise self._cancelled_error() from None
         # Each waiter gets an instance of its own: raising one twice makes its traceback grow, and mixes threads.
-        return copy.copy(error)
+        return None if self._exception is None else copy.copy(self._exception)
 
     def _wait_in_slices(self) -> None:  # pragma: no cover - Windows only
         with self._condition:
@@ -424,7 +413,7 @@ class Job(Future[R], Generic[R]):
     def abandon(self) -> None:
         """In a child that was forked: nobody will end this job here, so it ends now."""
         # Another thread may have held the lock when the process forked; here it would stay locked.
-        self._condition = _Condition()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        self._condition = _Condition()  # pyright: ignore[reportAttributeAccessIssue]
         self._owner = None
         if not self.done():
             error = ClientClosedError(

@@ -42,7 +42,7 @@ class CallbackThread:
 
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on this thread."""
-        return threading.current_thread() is self._thread
+        return self._thread is not None and threading.get_ident() == self._thread.ident
 
     def stop(self) -> None:
         """End the thread after the callbacks that were posted so far. Does not wait."""

@@ -15,7 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 from runware._engine.calls import Call
 from runware._engine.codec import dumps, structure
@@ -38,14 +39,10 @@ _READ = 64 * 1024  # larger ones are mapped, shrunk and unmapped by the allocato
 _READS_A_TURN = 16
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
-if hasattr(time, "CLOCK_BOOTTIME"):
-
-    def clock() -> float:
-        """Seconds that never run back, the time this machine slept included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-else:  # pragma: no cover - not Linux
-    clock = time.monotonic
+clock: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+"""Seconds that never run back; on Linux those in which the machine slept are counted."""
 
 
 class Waiter(Protocol):
@@ -64,6 +61,7 @@ class _Connection:
     def __init__(self, epoch: int, sock: socket.socket) -> None:
         self.epoch = epoch
         self.sock = sock
+        self.tls = isinstance(sock, ssl.SSLSocket)
         self.reader = FrameReader(MAX_MESSAGE)
         self.writer = FrameWriter()
         self.chunk = memoryview(b"")
@@ -72,7 +70,7 @@ class _Connection:
 
     def pending(self) -> bool:
         """Whether TLS holds bytes that the selector does not see."""
-        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        return self.tls and cast("ssl.SSLSocket", self.sock).pending() > 0
 
 
 class Engine:
@@ -118,7 +116,7 @@ class Engine:
 
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on the I/O thread."""
-        return threading.current_thread() is self._thread
+        return self._thread is not None and threading.get_ident() == self._thread.ident
 
     def submit(self, call: Call) -> None:
         """Hand a call to the session.
