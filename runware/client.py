@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from runware.events import Event, Stats
+
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
 P = ParamSpec("P")
@@ -102,6 +104,7 @@ class _Client(_Face):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         insecure_ws: bool | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
         """Take the options. Nothing is sent and no thread starts before the first call.
 
@@ -132,12 +135,19 @@ class _Client(_Face):
             ssl_context: How TLS is done. `None` means the operating system's trust store, with `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
             insecure_ws: Whether `ws://` is allowed to other machines. The key is sent in the clear then.
+            on_event: Called with each event of `runware.events`, on a thread of its own. What it raises is logged; if
+                10,000 events wait for it, further ones are thrown away and counted.
 
         Raises:
             ConfigurationError: There is no key, or a value cannot work; `parameter` names it.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._core = Core(read_options(given))
+
+    @property
+    def stats(self) -> Stats:
+        """What the client has done so far in this process: calls, retries, connections, bytes; a snapshot."""
+        return self._core.stats()
 
     @cached_property
     def submit(self) -> Submitter:

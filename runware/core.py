@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from runware._engine.callbacks import CallbackThread
+from runware._engine.callbacks import CallbackThread, EventFeed
 from runware._engine.calls import Call, Completion
 from runware._engine.ids import new_uuid
 from runware._engine.loading import loading
@@ -25,6 +25,7 @@ from runware.tasks.base import Task
 
 if TYPE_CHECKING:
     from runware._engine.thread import Engine
+    from runware.events import Stats
 
 __all__ = ["Core", "Dispatch", "shared_core"]
 
@@ -56,6 +57,7 @@ class Core:
         self._closed = False
         self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
+        self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
         self._pid = os.getpid()
         _cores.add(self)
@@ -82,7 +84,7 @@ class Core:
             if self._closed:
                 raise ClientClosedError("The client is closed. Make a new one for further calls.")
             if self._engine is None:
-                self._engine = Engine(self.options)
+                self._engine = Engine(self.options, self._feed)
                 # At interpreter exit too: the thread is told, and not waited for longer than this.
                 weakref.finalize(self, self._engine.close, 0.3)
             return self._engine
@@ -93,6 +95,8 @@ class Core:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._callbacks.abandon()
+        if self._feed is not None:
+            self._feed.abandon()
         if engine is not None:
             for call in engine.abandon():
                 call.job.abandon()
@@ -102,6 +106,13 @@ class Core:
         """Where the connection stands, in words."""
         engine = self._engine
         return "closed" if self._closed else "not connected" if engine is None else engine.state.value
+
+    def stats(self) -> Stats:
+        """Give the counters."""
+        from runware.events import Stats
+
+        engine = self._engine
+        return Stats() if engine is None else Stats(**engine.stats())
 
     @property
     def started(self) -> bool:

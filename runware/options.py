@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 import attrs
 
 from runware.errors import ConfigurationError
+from runware.logs import LOG_VARIABLE, log_to_stderr
 
 if TYPE_CHECKING:
     import ssl
 
     from tenacity import RetryCallState
+
+    from runware.events import Event
 
 __all__ = ["DEFAULT_URL", "KEY_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
 
@@ -151,6 +154,14 @@ def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
         )
 
 
+def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        raise ConfigurationError(
+            f"{field.name} must be a function that takes one argument, not {type(value).__name__}.",
+            parameter=field.name,
+        )
+
+
 def _check_context(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
     import ssl  # here, because it takes 20 ms of every import and most clients never pass one
 
@@ -184,6 +195,7 @@ class Options:
     proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy)
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
+    on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     """The proxy variables, as they were at construction."""
 
@@ -250,6 +262,8 @@ def read_options(given: Mapping[str, Any]) -> Options:
     Raises:
         ConfigurationError: A value cannot work; `parameter` names it.
     """
+    if level := os.environ.get(LOG_VARIABLE):
+        log_to_stderr(level)
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen.setdefault("api_key", os.environ.get(KEY_VARIABLE, ""))
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)

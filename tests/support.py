@@ -7,10 +7,11 @@ import random
 from typing import Any
 
 from runware._engine.calls import Call, Completion
-from runware._engine.effects import PING, Abort, Arrived, Close, Ended, Open, Send, SessionConfig, State
+from runware._engine.effects import PING, Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.retry import Retries
 from runware._engine.session import Session
 from runware.errors import RunwareError
+from runware.events import Event
 from runware.options import RetryPolicy
 
 A = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
@@ -34,6 +35,7 @@ class Desk:
         self.closed: list[int] = []
         self.arrived: list[Call] = []
         self.ended: dict[Call, RunwareError | None] = {}
+        self.happened: list[Event] = []
         self.hold_writes = False
 
     # -------------------------------------------------------------- performing
@@ -57,6 +59,8 @@ class Desk:
                     case Ended(call, error):
                         assert call not in self.ended, "a call ended twice"
                         self.ended[call] = error
+                    case Happened(kind, facts):
+                        self.happened.append(kind(at=self.now, **facts))
         if not self.hold_writes:
             self.write()
 

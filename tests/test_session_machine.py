@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,7 @@ from runware.errors import (
     TaskError,
     TaskTimeoutError,
 )
+from runware.events import Resolved
 
 from .support import Desk, image
 
@@ -124,7 +126,7 @@ class Schedules(RuleBasedStateMachine):
     )
     def start(self, seed: int, reconnect: bool, limit: int | None, blind: bool, up: bool) -> None:
         self.rng = random.Random(f"the test's own, {seed}")
-        self.desk = Desk(seed=seed, reconnect=reconnect, max_in_flight=limit, dial_attempts=2)
+        self.desk = Desk(seed=seed, reconnect=reconnect, max_in_flight=limit, dial_attempts=2, events=True)
         self.server = Server(blind=blind)
         self.known: list[Call] = []
         self.cancelled: set[Call] = set()
@@ -338,6 +340,17 @@ class Schedules(RuleBasedStateMachine):
             assert ended + open_ + (call in self.cancelled) == 1, call
             if open_:
                 assert self.desk.now <= call.deadline + 400.0
+
+    @invariant()
+    def every_call_is_counted_and_told_of_once(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        counts = self.session.counts
+        told = Counter(event.status for event in self.desk.happened if isinstance(event, Resolved))
+        assert told == Counter({name: counts[name] for name in ("succeeded", "failed", "cancelled") if counts[name]})
+        assert counts["cancelled"] == len(self.cancelled)
+        live = sum(call.completion is not Completion.CONNECTION for call in self.session.calls.values())
+        assert counts["calls"] == told.total() + live
 
     @invariant()
     def no_call_outlives_its_deadline(self) -> None:

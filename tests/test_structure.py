@@ -34,7 +34,7 @@ ROWS = [
         "runware.saving",
         "runware.options",
     },
-    {"runware.errors", "runware._engine", "runware._version"},
+    {"runware.errors", "runware.events", "runware.logs", "runware._engine", "runware._version"},
 ]
 PURE = ["session", "following", "book", "calls", "liveness", "polling", "retry", "effects", "codec", "frames", "ids"]
 

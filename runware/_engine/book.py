@@ -9,9 +9,10 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion
-from runware._engine.effects import Effect, Ended, Send, SessionConfig, State
+from runware._engine.effects import Effect, Ended, Happened, Send, SessionConfig, State
 from runware.errors import (
     ClientClosedError,
     ConflictError,
@@ -20,8 +21,9 @@ from runware.errors import (
     RunwareError,
     TaskTimeoutError,
 )
+from runware.events import Resolved, Sent, TaskEvent
 
-__all__ = ["Book"]
+__all__ = ["COUNTED", "Book"]
 
 log = logging.getLogger("runware.session")
 
@@ -30,6 +32,18 @@ _BREATH = 1.0
 """Seconds in which several answers that ask for a slower pace count as one."""
 _SHARE = 0.02
 """Seconds by which a question may be early to go with another."""
+COUNTED: tuple[str, ...] = (
+    "calls",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "sent",
+    "retries",
+    "questions",
+    "results",
+    "connections",
+    "drops",
+)
 Timer = tuple[float, int, int, Call]
 
 
@@ -44,6 +58,8 @@ class Book:
         self.state = State.IDLE
         self.epoch = 0
         self.calls: dict[str, Call] = {}
+        self.counts = dict.fromkeys(COUNTED, 0)
+        self._watched = config.events
         self._rng = rng
         self._effects: list[Effect] = []
         self._queue: deque[Call] = deque()
@@ -64,6 +80,22 @@ class Book:
         effects, self._effects = self._effects, []
         return effects
 
+    @property
+    def in_flight(self) -> int:
+        """How many calls are at the server."""
+        return self._in_flight
+
+    def _happened(self, kind: type[TaskEvent], call: Call, now: float, **facts: Any) -> None:
+        """Tell those who watch of a task."""
+        if call.completion is not Completion.CONNECTION:
+            facts |= {
+                "task_uuid": call.uuid,
+                "task_type": call.task_type,
+                "attempt": call.attempt,
+                "elapsed": now - call.started,
+            }
+            self._effects.append(Happened(kind, facts))
+
     # ------------------------------------------------------------------ in
 
     def _admit(self, call: Call, now: float) -> bool:
@@ -71,6 +103,7 @@ class Book:
         call.started = now
         call.deadline = now + call.timeout
         call.turn = next(self._numbers)
+        self._count("calls", call)
         if call.completion is Completion.ANSWER:
             call.key = f"{call.uuid}:{call.turn}"
         error: RunwareError
@@ -95,7 +128,7 @@ class Book:
             self._queue.append(call)
             return True
         call.state = CallState.DONE
-        self._effects.append(Ended(call, self._named(error, call)))
+        self._conclude(call, now, self._named(error, call))
         return False
 
     def _requeue(self, call: Call) -> None:
@@ -129,7 +162,10 @@ class Book:
                 continue
             call.state = CallState.SENT
             call.sends += 1
+            self.counts["sent"] += 1
             self._effects.append(Send(call.text, call))
+            if self._watched:
+                self._happened(Sent, call, now, size=len(call.text))
 
     def _ask(self, calls: list[Call], now: float) -> None:
         raise NotImplementedError
@@ -162,9 +198,23 @@ class Book:
         self._release(call)
         if error is None and self._pace is not None:
             self._speed_up()
-        self._effects.append(Ended(call, error))
+        self._conclude(call, now, error)
         if self._queue:
             self._pump(now)
+
+    def _conclude(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
+        """Tell that a call is over: whoever made it, unless it was cancelled, and those who watch."""
+        status = status or ("succeeded" if error is None else "failed")
+        self._count(status, call)
+        if status != "cancelled":
+            self._effects.append(Ended(call, error))
+        if self._watched:
+            facts = {} if error is None else {"error": type(error).__name__, "code": error.code}
+            self._happened(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
+
+    def _count(self, what: str, call: Call) -> None:
+        if call.completion is not Completion.CONNECTION:
+            self.counts[what] += 1
 
     def _release(self, call: Call) -> None:
         """Take a call out of everything, and drop its payload."""

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
 from runware._engine.calls import Call
 from runware._engine.codec import dumps
 from runware.errors import RunwareError
+from runware.events import Event
 
-__all__ = ["PING", "Abort", "Arrived", "Close", "Effect", "Ended", "Open", "Send", "SessionConfig", "State"]
+__all__ = [
+    "PING",
+    "Abort",
+    "Arrived",
+    "Close",
+    "Effect",
+    "Ended",
+    "Happened",
+    "Open",
+    "Send",
+    "SessionConfig",
+    "State",
+]
 
 FOREVER = float("inf")
 PING = dumps([{"taskType": "ping", "ping": True}])
@@ -43,6 +56,7 @@ class SessionConfig:
             a write that makes no progress is.
         max_in_flight: How many calls may be at the server at once; `None` for no limit.
         max_queued: How many calls may wait for their turn.
+        events: Whether somebody wants to hear what happens.
     """
 
     connect_timeout: float = 15.0
@@ -53,6 +67,7 @@ class SessionConfig:
     liveness_timeout: float = 15.0
     max_in_flight: int | None = None
     max_queued: int = 100_000
+    events: bool = False
 
 
 class Open(NamedTuple):
@@ -94,4 +109,11 @@ class Ended(NamedTuple):
     error: RunwareError | None = None
 
 
-Effect = Open | Send | Abort | Close | Arrived | Ended
+class Happened(NamedTuple):
+    """Something to tell those who watch, as they see it; the time of day is missing."""
+
+    kind: type[Event]
+    facts: dict[str, Any]
+
+
+Effect = Open | Send | Abort | Close | Arrived | Ended | Happened

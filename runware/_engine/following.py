@@ -29,6 +29,7 @@ from runware.errors import (
     TaskError,
     error_from_wire,
 )
+from runware.events import Accepted, PartialResults, Retrying
 
 __all__ = ["Following"]
 
@@ -83,6 +84,7 @@ class Following(Book):
             call.asked = True
             self._step_at(call, now + ANSWER_TIMEOUT)
             self._questions.append((call, call.due))
+        self.counts["questions"] += len(calls)
         self._first_question()  # lets go of what was answered long ago
         self._effects += [Send(frame) for frame in question_frames(calls)]
 
@@ -127,6 +129,8 @@ class Following(Book):
         call.state = CallState.ACCEPTED
         if call.accepted_at is None:
             call.accepted_at = now
+            if self._watched:
+                self._happened(Accepted, call, now)
         return call.accepted_at
 
     @staticmethod
@@ -146,10 +150,12 @@ class Following(Book):
         doubtful = bool(call.errors) and not followed  # errors that were pushed may have been pushed twice
         answer = call.completion is Completion.ANSWER
         new = 0 if answer else call.add(items, self.epoch, cumulative=asked or followed)
+        self.counts["results"] += new
         if call.complete and not call.errors:
             self._end(call, now)
         elif answer:
             call.add_answer(items)
+            self.counts["results"] += len(call.items)
             self._end(call, now, None if call.items or not call.errors else call.errors[-1])
         elif call.completion is Completion.EXISTING and not call.running and (call.items or call.errors):
             call.expected = len(call.items) + len(call.errors)
@@ -165,6 +171,8 @@ class Following(Book):
         else:
             if new or call.completion is Completion.STATUSES:
                 self._effects.append(Arrived(call))
+                if self._watched and new:
+                    self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
             if call.completion is Completion.STATUSES and not followed:
                 return  # its statuses are pushed
             if call.running or followed or any(item.get("status") == "success" for item in items):
@@ -366,6 +374,9 @@ class Following(Book):
 
     def _try_again(self, call: Call, error: RunwareError, now: float, wait: float) -> None:
         log.info("attempt %d of %s failed (%s), next in %.2f s", call.attempt, call.uuid, error.code, wait)
+        self.counts["retries"] += 1
+        if self._watched:
+            self._happened(Retrying, call, now, error=type(error).__name__, code=error.code, delay=wait)
         call.attempts = [*(call.attempts or ()), f"{call.uuid}: {error.code or type(error).__name__}"]
         self._land(call)
         del self.calls[call.key]

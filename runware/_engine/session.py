@@ -14,10 +14,11 @@ import copy
 import logging
 import random
 from collections.abc import Collection
+from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion, Item, Question
 from runware._engine.codec import dumps, read_frame
-from runware._engine.effects import FOREVER, PING, Abort, Close, Open, Send, SessionConfig, State
+from runware._engine.effects import FOREVER, PING, Abort, Close, Happened, Open, Send, SessionConfig, State
 from runware._engine.following import Following
 from runware._engine.liveness import Liveness
 from runware._engine.retry import backoff
@@ -30,6 +31,7 @@ from runware.errors import (
     TaskError,
     error_from_wire,
 )
+from runware.events import Authenticated, Connected, ConnectionEvent, Disconnected
 
 __all__ = ["Session"]
 
@@ -68,6 +70,7 @@ class Session(Following):
         if self.state is State.READY and not self._in_flight and self._liveness.suspect(now):
             # The machine slept, or our thread was stopped: the old connection is not trusted with anything new.
             self._effects.append(Abort(self.epoch, "nothing was heard for too long"))
+            self._left("nothing was heard for too long", now)
             self._enter(State.IDLE, now)
         if self.state is State.IDLE:
             self._dial(now)
@@ -79,6 +82,7 @@ class Session(Following):
         """Forget a call whose caller gave up. Nobody is told; the caller knows."""
         if self.calls.get(call.key) is call:
             self._release(call)
+            self._conclude(call, now, status="cancelled")
             call.job = None
             self._pump(now)
 
@@ -90,6 +94,8 @@ class Session(Following):
             self._effects.append(Close(self.epoch))
         elif self.state is State.CONNECTING:
             self._effects.append(Abort(self.epoch, "the client was closed"))
+        if self.state in (State.CONNECTING, State.AUTHENTICATING, State.READY):
+            self._left("the client was closed", now)
         self._enter(State.CLOSED, now)
         sent = " Its task was sent, so the server may still run and bill it."
         self._end_all(
@@ -119,6 +125,7 @@ class Session(Following):
         if self.session_uuid:
             task["connectionSessionUUID"] = self.session_uuid
         self._effects.append(Send(dumps([task])))
+        self._seen(Connected, now, host=self._stage[1])
 
     def connection_failed(self, epoch: int, error: RunwareError, now: float, *, permanent: bool = False) -> None:
         """The attempt to connect has failed.
@@ -132,6 +139,7 @@ class Session(Following):
         if epoch != self.epoch or self.state not in (State.CONNECTING, State.AUTHENTICATING):
             return
         self._failures += 1
+        self._left(str(error), now)
         if isinstance(error, ConnectionFailedError):
             self._last_failure = error
         log.info("connection attempt %d failed: %s", epoch, error)
@@ -158,6 +166,8 @@ class Session(Following):
             self.connection_failed(epoch, self._connect_error(f"The connection was closed ({reason}).", now), now)
             return
         log.info("connection %d lost: %s", epoch, reason)
+        self.counts["drops"] += 1
+        self._left(reason, now)
         self._failures = 1 if self._proven or now - self._since >= _PROVEN else self._failures + 1
         again = self._suspend(unsent)
         if not self.config.reconnect:
@@ -255,7 +265,9 @@ class Session(Following):
         if self.state is not State.AUTHENTICATING:
             return
         uuid = item.get("connectionSessionUUID")
+        self._seen(Authenticated, now, resumed=uuid is not None and uuid == self.session_uuid)
         self.session_uuid = uuid if isinstance(uuid, str) else None
+        self.counts["connections"] += 1
         self._enter(State.READY, now)
         self._proven = False
         self._ever_ready = True
@@ -284,6 +296,7 @@ class Session(Following):
         self._effects.append(Abort(self.epoch, "authentication failed"))
         if isinstance(error, AuthenticationError):
             log.warning("the server rejected the API key")
+            self._left("the server rejected the API key", now)
             self.session_uuid = None
             self._enter(State.IDLE, now)
             self._end_all(now, lambda call: copy.copy(error))
@@ -322,6 +335,17 @@ class Session(Following):
         due = self._due_steps(now)
         if due:
             self._take_steps(due, now)
+
+    # ------------------------------------------------------------------ those who watch
+
+    def _seen(self, kind: type[ConnectionEvent], now: float, **facts: Any) -> None:
+        if self._watched:
+            facts |= {"connection": self.epoch, "elapsed": now - self._since}
+            self._effects.append(Happened(kind, facts))
+
+    def _left(self, reason: str, now: float) -> None:
+        stage = None if self.state is State.READY else self._stage[0]
+        self._seen(Disconnected, now, reason=reason, stage=stage, in_flight=self._in_flight)
 
     # ------------------------------------------------------------------ states
 

@@ -18,10 +18,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, cast
 
+from runware._engine.callbacks import EventFeed
 from runware._engine.calls import Call
 from runware._engine.codec import dumps, structure
 from runware._engine.effects import PING as PING_TASK
-from runware._engine.effects import Abort, Arrived, Close, Ended, Open, Send, SessionConfig, State
+from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
@@ -83,8 +84,10 @@ class Engine:
     decode = staticmethod(structure)
     max_message = MAX_MESSAGE
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
         self.options = options
+        self._feed = feed
+        self._bytes_in = self._bytes_out = 0
         retries = options.max_retries
         self._session = Session(
             SessionConfig(
@@ -96,6 +99,7 @@ class Engine:
                 liveness_timeout=options.liveness_timeout,
                 max_in_flight=options.max_in_flight,
                 max_queued=options.max_queued,
+                events=feed is not None or log.isEnabledFor(logging.DEBUG),
             )
         )
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -113,6 +117,19 @@ class Engine:
     def state(self) -> State:
         """Where the connection stands; it may have moved on when you read it."""
         return self._session.state
+
+    def stats(self) -> dict[str, int]:
+        """Give the numbers of `Stats`. They are read while the I/O thread goes on."""
+        session = self._session
+        in_flight = session.in_flight
+        return {
+            **session.counts,
+            "in_flight": in_flight,
+            "queued": max(0, len(session.calls) - in_flight),
+            "bytes_sent": self._bytes_out,
+            "bytes_received": self._bytes_in,
+            "events_dropped": self._feed.dropped if self._feed is not None else 0,
+        }
 
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on the I/O thread."""
@@ -252,6 +269,8 @@ class Engine:
         self._selector.close()
         for end in self._bell:
             end.close()
+        if self._feed is not None:
+            self._feed.stop()
 
     # ------------------------------------------------------------------ effects
 
@@ -267,6 +286,8 @@ class Engine:
                     self._open(effect.epoch)  # type: ignore[union-attr]
                 elif kind is Abort:
                     self._abort(effect)  # type: ignore[arg-type]
+                elif kind is Happened:
+                    self._report(effect)  # type: ignore[arg-type]
                 elif kind is Close:
                     self._take_leave()
 
@@ -281,6 +302,13 @@ class Engine:
                 waiter.call_arrived(effect.call)
         except Exception:  # one caller's trouble must not become everybody's
             log.exception("%s could not be told", effect.call)
+
+    def _report(self, effect: Happened) -> None:
+        """Tell those who watch; at the level DEBUG that is the log too."""
+        event = effect.kind(at=time.time(), **effect.facts)
+        log.debug("%s", event)
+        if self._feed is not None:
+            self._feed.post(event)
 
     def _send(self, effect: Send) -> None:
         if self._connection is not None:
@@ -367,6 +395,7 @@ class Engine:
                 self._hang_up("the server closed it")
                 break
             now = clock()
+            self._bytes_in += len(data)
             self._session.bytes_received(now)
             try:
                 for opcode, payload in connection.reader.feed(data):
@@ -408,6 +437,7 @@ class Engine:
                 self._hang_up(error.strerror or type(error).__name__)
                 self._perform()
                 return
+            self._bytes_out += count
             connection.chunk = connection.chunk[count:]
             connection.stuck = False
             for token in writer.written(count):
