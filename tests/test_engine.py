@@ -29,6 +29,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
+from .conftest import Face
 from .net import free_port, listening, pump, read_head
 from .test_faces import PICTURE
 
@@ -289,6 +290,30 @@ class TestFramesOverTheWire:
         with pytest.raises(PayloadTooLargeError, match="UUIDs or URLs"):
             rw.image_inference(positive_prompt="x" * 1000)
         assert server.ledger.received == []
+
+    def test_an_answer_above_the_cap(
+        self, face: Face, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It ends the call it is for and nothing else: no other call, and not the connection."""
+        monkeypatch.setattr("runware._engine.thread.Engine.max_message", 20_000)
+        server.configure(delay=0.3)
+        others = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
+        with pytest.raises(PayloadTooLargeError, match="output_type") as caught:
+            face(rw, "image_inference", **{**PICTURE, "width": 1024, "height": 1024}, output_type="base64Data")
+        assert server.ledger.executions(str(caught.value.task_uuid)) == 1
+        assert all(len(job.result(20)) == 1 for job in others)
+        assert rw.stats.connections == 1
+
+    def test_answers_that_are_too_large_together(
+        self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small = {**PICTURE, "width": 128, "height": 128, "output_type": "base64Data", "delivery_method": "async"}
+        (sample,) = rw.image_inference(**small)
+        monkeypatch.setattr("runware._engine.thread.Engine.max_message", 2 * len(sample.base64_data or ""))
+        with Runware(server.api_key, url=server.url, timeout=20.0) as client:
+            jobs = [client.submit.image_inference(**small) for _ in range(8)]
+            assert all(len(job.result(20)) == 1 for job in jobs)
+        assert set(server.ledger.executions_by_prompt().values()) == {9}
 
     def test_a_server_that_speaks_in_pieces(self) -> None:
         """Fragments, protocol pings between them, one byte at a time."""

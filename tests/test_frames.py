@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websocket import ABNF
 
-from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
+from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000, 300_001]
 
@@ -62,12 +62,12 @@ def test_fragments_with_control_frames_between() -> None:
         b"\x09\x00",
         b"\x89\x7e\x00\x80" + b"x" * 128,
         server_frame(b"a", TEXT, 0) + server_frame(b"b", TEXT),
-        server_frame(b"x" * 2000),
-        server_frame(b"x" * 600, TEXT, 0) + server_frame(b"x" * 600, 0, 0),
+        b"\x83\x7e\x07\xd0" + b"x" * 2000,
+        server_frame(b"x" * 2000, 0),
     ],
     ids=[
         "reserved bits", "masked", "unknown opcode", "continuation of nothing", "fragmented ping", "long ping",
-        "text inside fragments", "too large", "too large in fragments",
+        "text inside fragments", "large and unknown", "large continuation of nothing",
     ],
 )  # fmt: skip
 def test_what_breaks_the_protocol(data: bytes) -> None:
@@ -143,3 +143,45 @@ def test_it_knows_what_has_left(sizes: list[int], rng: Random) -> None:
             assert done == [number for number, end in enumerate(ends) if end <= sent]
             assert done + writer.unwritten() == list(range(len(sizes)))
     assert sent == total
+
+
+NAME, OTHER = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01", "1c6e4d2f-8b63-4d2e-8b51-7e2a3c9f1b02"
+LARGE = b'{"data":[{"taskUUID":"%s","x":"%s"},{"taskUUID" : "%s"}]}' % (NAME.encode(), b"A" * 900, OTHER.encode())
+PASSED = (OVERSIZED, f"{NAME} {OTHER}".encode())
+
+
+class TestMessagesAboveTheCap:
+    def check(self, data: bytes, cuts: list[int] | None = None) -> None:
+        around = server_frame(b"before") + data + server_frame(b"after")
+        assert read(around, cuts, cap=500) == [(TEXT, b"before"), PASSED, (TEXT, b"after")]
+
+    @given(st.lists(st.integers(0, 2000), max_size=12))
+    def test_in_one_frame(self, cuts: list[int]) -> None:
+        self.check(server_frame(LARGE), cuts)
+
+    def test_byte_by_byte(self) -> None:
+        self.check(server_frame(LARGE), list(range(2000)))
+
+    @given(
+        st.lists(st.integers(1, len(LARGE) - 1), min_size=1, max_size=5), st.lists(st.integers(0, 2000), max_size=12)
+    )
+    def test_in_fragments(self, breaks: list[int], cuts: list[int]) -> None:
+        edges = [0, *sorted(set(breaks)), len(LARGE)]
+        parts = [LARGE[start:end] for start, end in pairwise(edges)]
+        frames = [
+            server_frame(part, 0 if number else TEXT, int(number == len(parts) - 1))
+            for number, part in enumerate(parts)
+        ]
+        self.check(b"".join(frames), cuts)
+
+    def test_a_ping_between_its_fragments(self) -> None:
+        data = server_frame(LARGE[:800], TEXT, 0) + server_frame(b"?", PING) + server_frame(LARGE[800:], 0)
+        assert read(data, cap=500) == [(PING, b"?"), PASSED]
+
+    def test_nothing_of_it_is_kept(self) -> None:
+        reader = FrameReader(1000)
+        head = bytes((0x81, 127)) + (1 << 40).to_bytes(8, "big")
+        assert list(reader.feed(head)) == []
+        for _ in range(50):
+            assert list(reader.feed(b"x" * 100_000)) == []
+        assert sum(map(len, reader._chunks)) + len(reader._tail) < 200

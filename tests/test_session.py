@@ -18,6 +18,7 @@ from runware.errors import (
     ConnectionLostError,
     ContentModerationError,
     IncompleteResultsError,
+    PayloadTooLargeError,
     ProviderError,
     RunwareError,
     TaskTimeoutError,
@@ -316,6 +317,51 @@ class TestCorrelation:
         error = desk.ended[call]
         assert error is not None
         assert error.message == "Download failed."
+
+
+class TestMessagesAboveTheCap:
+    def too_large(self, desk: Desk, *uuids: str) -> None:
+        desk.session.message_too_large(uuids, 1000, desk.now)
+        desk.perform()
+
+    def test_one_that_is_about_one_task_ends_it(self) -> None:
+        desk = ready_desk()
+        call, other = desk.submit(A, expected=2), desk.submit(B)
+        desk.receive({"data": [image(A)]})
+        self.too_large(desk, A)
+        error = desk.ended[call]
+        assert isinstance(error, PayloadTooLargeError)
+        assert error.task_uuid == A
+        assert len(call.items) == 1
+        assert other not in desk.ended
+
+    def test_one_about_several_leads_to_a_question_for_each(self) -> None:
+        desk = ready_desk()
+        calls = [desk.submit(A), desk.submit(B)]
+        desk.take_written()
+        self.too_large(desk, A, B)
+        assert [[(task["taskType"], task["taskUUID"]) for task in frame] for frame in desk.take_written()] == [
+            [("getResponse", A)],
+            [("getResponse", B)],
+        ]
+        desk.receive({"data": [image(A)]})
+        self.too_large(desk, B)
+        assert desk.ended[calls[0]] is None
+        assert isinstance(desk.ended[calls[1]], PayloadTooLargeError)
+
+    def test_the_answer_to_a_callers_own_question(self) -> None:
+        desk = ready_desk()
+        look = desk.submit(A, task_type="getResponse", completion=Completion.ANSWER, repeatable=True)
+        self.too_large(desk, A)
+        assert isinstance(desk.ended[look], PayloadTooLargeError)
+
+    def test_one_that_is_nobodys(self, caplog: pytest.LogCaptureFixture) -> None:
+        desk = ready_desk()
+        call = desk.submit(A)
+        self.too_large(desk, C)
+        self.too_large(desk)
+        assert call not in desk.ended
+        assert "passed over" in caplog.text
 
 
 class TestSingleFailures:

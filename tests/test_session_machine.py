@@ -322,6 +322,16 @@ class Schedules(RuleBasedStateMachine):
                 self.desk.receive(self.server.answer(question, empty=alone, as_items=as_items))
                 self.sync()
 
+    @precondition(lambda self: self.ready and self.server.tasks)
+    @rule(which=WHICH, count=st.integers(0, 3))
+    def a_message_is_too_large(self, which: int, count: int) -> None:
+        """Only what it was about is known. A single task's is given up, several are asked for one by one."""
+        self.sync()
+        names = list(self.server.tasks)
+        self.session.bytes_received(self.desk.now)
+        self.session.message_too_large(names[which % len(names) :][:count], 10, self.desk.now)
+        self.desk.perform()
+
     @rule(message=st.sampled_from(EMPTY + OTHER))
     def noise(self, message: bytes) -> None:
         if self.session.state is not State.AUTHENTICATING or b"error" not in message:

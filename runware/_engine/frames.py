@@ -7,13 +7,18 @@ takes 7.8 µs there and 1.0 µs here, and writing one 3.9 µs against 1.5 µs, o
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["CLOSE", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
+__all__ = ["CLOSE", "OVERSIZED", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
 
 _CONTINUATION, TEXT, _BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+OVERSIZED = 0x10
+"""Not on the wire: a message that is too large was passed over. Its payload is the `taskUUID`s in it, with blanks."""
+_NAMES = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
+_LONGEST_NAME = 10 + 8 + 1 + 8 + 38
 _LARGE = 128 * 1024
 _SLICE = 128 * 1024  # a multiple of four, so that the mask goes on where it stopped
 
@@ -29,7 +34,7 @@ class FrameReader:
     """Joins bytes to messages.
 
     Args:
-        max_size: Bytes a message may have; a larger one is a `FrameError`.
+        max_size: Bytes a message may have. Of a larger one nothing is kept but the names of the tasks in it.
     """
 
     def __init__(self, max_size: int) -> None:
@@ -39,12 +44,17 @@ class FrameReader:
         self._need = 2
         self._fragments: list[Payload] = []
         self._fragmented: int | None = None
+        self._oversized = False
+        self._final = False  # of the frame that is passed over
+        self._skip = 0  # its bytes that have not come yet
+        self._names: set[bytes] = set()
+        self._tail = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, Payload]]:
         """Take in bytes and yield the messages they complete, each with its opcode.
 
         Raises:
-            FrameError: The bytes break the protocol, or a message is too large.
+            FrameError: The bytes break the protocol.
         """
         self._chunks.append(data)
         self._have += len(data)
@@ -54,6 +64,11 @@ class FrameReader:
         size = len(buffer)
         start = 0
         while True:
+            if self._skip:
+                buffer = self._pass_over(buffer[start:])
+                size, start = len(buffer), 0
+                if self._final and not self._skip:
+                    yield self._passed()
             self._need = 2
             if size - start < 2:
                 break
@@ -67,9 +82,13 @@ class FrameReader:
                 length = int.from_bytes(buffer[start + 2 : body], "big") if body <= size else 127
             elif length > 127:
                 raise FrameError("a frame of the server was masked")
-            if length > self._max_size:
-                raise FrameError(f"a message of {length:,} bytes is above the cap of {self._max_size:,}")
             end = body + length
+            if length > self._max_size and body <= size:
+                self._begin(first)
+                self._drop_fragments()
+                self._final, self._skip = bool(first & 0x80), length
+                start = body
+                continue
             if end > size:
                 self._need = end - start
                 break
@@ -86,27 +105,55 @@ class FrameReader:
 
     def _other(self, first: int, payload: Payload) -> tuple[int, Payload] | None:
         """A frame that is not a whole text message."""
-        if first & 0x70:
-            raise FrameError("a frame has reserved bits set")
         final, opcode = first & 0x80, first & 0x0F
         if opcode in (CLOSE, PING, PONG):
-            if not final or len(payload) > 125:
-                raise FrameError("a control frame is fragmented or too long")
+            if first & 0x70 or not final or len(payload) > 125:
+                raise FrameError("a control frame is fragmented or too long, or has reserved bits set")
             return opcode, payload
+        self._begin(first)
+        self._fragments.append(payload)
+        if self._oversized or sum(map(len, self._fragments)) > self._max_size:
+            self._drop_fragments()
+        if not final:
+            return None
+        if self._oversized:
+            return self._passed()
+        message = (self._fragmented or TEXT, b"".join(self._fragments))
+        self._fragments, self._fragmented = [], None
+        return message
+
+    def _begin(self, first: int) -> None:
+        """A frame with a message, or with a part of one, may begin here."""
+        opcode = first & 0x0F
+        if first & 0x70:
+            raise FrameError("a frame has reserved bits set")
         if opcode in (TEXT, _BINARY) and self._fragmented is None:
-            if final:
-                return opcode, payload
             self._fragmented = opcode
         elif opcode != _CONTINUATION or self._fragmented is None:
             raise FrameError(f"a frame with opcode {opcode} is out of place")
-        self._fragments.append(payload)
-        if sum(map(len, self._fragments)) > self._max_size:
-            raise FrameError(f"a fragmented message is above the cap of {self._max_size:,} bytes")
-        if not final:
-            return None
-        message = (self._fragmented, b"".join(self._fragments))
-        self._fragments, self._fragmented = [], None
-        return message
+
+    def _drop_fragments(self) -> None:
+        """The message is too large: what there is of it is only looked through."""
+        self._oversized = True
+        for piece in self._fragments:
+            self._skip = len(piece)
+            self._pass_over(bytes(piece))
+        self._fragments = []
+
+    def _pass_over(self, data: bytes) -> bytes:
+        """Look for names in what is too large to keep, and give what comes after it."""
+        piece, rest = data[: self._skip], data[self._skip :]
+        self._skip -= len(piece)
+        text = self._tail + piece  # a name may be cut in two
+        self._names.update(_NAMES.findall(text))
+        self._tail = text[-_LONGEST_NAME:]
+        return rest
+
+    def _passed(self) -> tuple[int, bytes]:
+        names = b" ".join(sorted(self._names))
+        self._fragmented, self._oversized = None, False
+        self._names, self._tail = set(), b""
+        return OVERSIZED, names
 
 
 class FrameWriter:

@@ -27,6 +27,7 @@ from runware.errors import (
     ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
+    PayloadTooLargeError,
     RunwareError,
     TaskError,
     error_from_wire,
@@ -236,6 +237,25 @@ class Session(Following):
             self._error_received(raw, failed, told, now)
         for call, theirs in failed.items():
             self._task_failed(call, theirs, now, running=call in touched and call.running)
+
+    def message_too_large(self, uuids: Collection[str], limit: int, now: float) -> None:
+        """A message came that is too large to be kept. Only which tasks it was about is known."""
+        calls = {call: None for uuid in uuids for call in self._calls_for({"taskUUID": uuid})}
+        log.warning("a message of more than %d bytes was passed over; calls it was for: %d", limit, len(calls))
+        for call in calls:
+            if len(calls) > 1 and call.may_run and call.completion is not Completion.ANSWER:
+                # Each alone may be small enough.
+                self._accept(call, now)
+                self._ask([call], now)
+            else:
+                self._end(
+                    call,
+                    now,
+                    PayloadTooLargeError(
+                        f"The answer has more than the {limit:,} bytes that a message may have. The task was run, and "
+                        'may be billed. Ask for results as URLs (output_type="URL"), or for fewer at a time.'
+                    ),
+                )
 
     def _calls_for(self, raw: Item) -> list[Call]:
         """Tell whom an item or an error is for: the call it names, and those who asked about that task."""

@@ -23,7 +23,7 @@ from runware._engine.calls import Call
 from runware._engine.codec import dumps, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
-from runware._engine.frames import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
+from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware.errors import ClientClosedError, RunwareError
@@ -59,11 +59,11 @@ class Waiter(Protocol):
 class _Connection:
     """The socket of one epoch, with what is half read and half written."""
 
-    def __init__(self, epoch: int, sock: socket.socket) -> None:
+    def __init__(self, epoch: int, sock: socket.socket, max_message: int) -> None:
         self.epoch = epoch
         self.sock = sock
         self.tls = isinstance(sock, ssl.SSLSocket)
-        self.reader = FrameReader(MAX_MESSAGE)
+        self.reader = FrameReader(max_message)
         self.writer = FrameWriter()
         self.chunk = memoryview(b"")
         self.interest = selectors.EVENT_READ
@@ -374,7 +374,7 @@ class Engine:
             dialled.sock.close()
             return
         assert self._selector is not None
-        self._connection = _Connection(epoch, dialled.sock)
+        self._connection = _Connection(epoch, dialled.sock, self.max_message)
         self._selector.register(dialled.sock, selectors.EVENT_READ)
         self._session.connection_opened(epoch, dialled.key, now)
 
@@ -415,6 +415,8 @@ class Engine:
             connection.writer.put(CLOSE, bytes(payload[:2]))
             self._flush()
             self._hang_up(f"the server closed it with code {code}")
+        elif opcode == OVERSIZED:
+            self._session.message_too_large(str(payload, "ascii").split(), self.max_message, now)
         elif opcode != PONG and connection is self._connection:
             self._session.frame_received(payload, now)
 
