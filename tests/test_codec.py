@@ -7,9 +7,11 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import runware
-from runware._engine import codec
+from runware._engine import codec, splicing
 from runware._engine.codec import dumps, loads, read_frame, structure, wire_name
 from runware.results import MediaResult
 
@@ -99,6 +101,52 @@ def test_json_round_trip(value: Any, fast: bool, monkeypatch: pytest.MonkeyPatch
     assert json.loads(text) == value
     if value != "lone surrogate \ud800" and not (fast and value == 2**64 + 1):  # orjson reads neither
         assert loads(text) == value
+
+
+LONG_TEXT = st.builds(
+    lambda head, size, tail: head + "Aa1+" * size + tail,
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
+    st.sampled_from([0, 1, splicing.LONG // 4, splicing.LONG // 2]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
+)
+WITH_LONG_TEXT = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | LONG_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab"\\', max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(WITH_LONG_TEXT)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=60)
+def test_long_strings_are_what_they_were(value: Any) -> None:
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    assert splicing.dumps_with(encode, value) == plain.encode()
+    assert splicing.loads_with(json.loads, plain) == value
+    assert loads(dumps(value)) == value
+
+
+def test_a_parser_does_not_see_long_strings() -> None:
+    seen: list[str] = []
+
+    def decode(text: str) -> Any:
+        seen.append(text)
+        return json.loads(text)
+
+    text = json.dumps({"data": [{"imageBase64Data": "A" * 100_000, "seed": 1}] * 2})
+    assert splicing.loads_with(decode, text) == json.loads(text)
+    assert len(seen[0]) < 400
+
+
+def test_many_short_strings_are_not_looked_through() -> None:
+    value = [*["a"] * 5000, "b" * 100_000]
+    assert loads(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", ["[" + "A" * 100_000, '["' + "A" * 100_000, '["' + "A" * 100_000 + '",]'])
+def test_long_and_no_json(text: str) -> None:
+    with pytest.raises(ValueError):
+        loads(text.encode())
 
 
 def test_json_without_a_form() -> None:

@@ -36,7 +36,20 @@ ROWS = [
     },
     {"runware.errors", "runware.events", "runware.logs", "runware._engine", "runware._version"},
 ]
-PURE = ["session", "following", "book", "calls", "liveness", "polling", "retry", "effects", "codec", "frames", "ids"]
+PURE = [
+    "session",
+    "following",
+    "book",
+    "calls",
+    "liveness",
+    "polling",
+    "retry",
+    "effects",
+    "codec",
+    "splicing",
+    "frames",
+    "ids",
+]
 
 
 def module_name(path: pathlib.Path) -> str:

@@ -17,6 +17,8 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from runware._engine.splicing import LONG, dumps_with, loads_with
+
 __all__ = ["dumps", "loads", "new_converter", "read_frame", "structure", "wire_name"]
 
 log = logging.getLogger("runware.codec")
@@ -168,17 +170,17 @@ def dumps(value: Any) -> bytes:
         except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can
             pass
     try:
-        return _encode(value).encode()
+        return dumps_with(_encode, value)
     except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def loads(data: bytes | memoryview) -> Any:
     """Read JSON. Raises `ValueError` for anything else."""
-    if orjson is not None:
-        return orjson.loads(data)
     try:
-        return json.loads(str(data, "utf-8"))
+        if len(data) > LONG:
+            return loads_with(json.loads if orjson is None else orjson.loads, str(data, "utf-8"))
+        return json.loads(str(data, "utf-8")) if orjson is None else orjson.loads(data)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
