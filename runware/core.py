@@ -223,8 +223,8 @@ class Core:
 
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
-        engine = self._engine
-        if self._callbacks.owns_current_thread() or (engine is not None and engine.owns_current_thread()):
+        here, engine = threading.get_ident(), self._engine
+        if here == self._callbacks.ident or (engine is not None and here == engine.ident):
             raise wrong_thread()
 
 

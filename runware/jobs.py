@@ -228,7 +228,7 @@ class Job(Future[R], Generic[R]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
         if self._state != "FINISHED":
-            if not self.done() and (owner := self._owner) is not None:
+            if self._state == "PENDING" and (owner := self._owner) is not None:
                 owner.check_thread()
             if timeout is None and POLL is not None:
                 self._wait_in_slices()

@@ -41,26 +41,25 @@ class Desk:
     # -------------------------------------------------------------- performing
 
     def perform(self) -> None:
-        while effects := self.session.take_effects():
-            for effect in effects:
-                match effect:
-                    case Open(epoch):
-                        self.opened.append(epoch)
-                    case Send():
-                        self.outbox.append(effect)
-                    case Abort(epoch, reason):
-                        self.aborted.append((epoch, reason))
-                        if epoch == self.session.epoch and self.session.state in (State.READY, State.AUTHENTICATING):
-                            self.lose(reason)
-                    case Close(epoch):
-                        self.closed.append(epoch)
-                    case Arrived(call):
-                        self.arrived.append(call)
-                    case Ended(call, error):
-                        assert call not in self.ended, "a call ended twice"
-                        self.ended[call] = error
-                    case Happened(kind, facts):
-                        self.happened.append(kind(at=self.now, **facts))
+        while self.session.effects:
+            match effect := self.session.effects.popleft():
+                case Open(epoch):
+                    self.opened.append(epoch)
+                case Send():
+                    self.outbox.append(effect)
+                case Abort(epoch, reason):
+                    self.aborted.append((epoch, reason))
+                    if epoch == self.session.epoch and self.session.state in (State.READY, State.AUTHENTICATING):
+                        self.lose(reason)
+                case Close(epoch):
+                    self.closed.append(epoch)
+                case Arrived(call):
+                    self.arrived.append(call)
+                case Ended(call, error):
+                    assert call not in self.ended, "a call ended twice"
+                    self.ended[call] = error
+                case Happened(kind, facts):
+                    self.happened.append(kind(at=self.now, **facts))
         if not self.hold_writes:
             self.write()
 

@@ -33,7 +33,6 @@ _BREATH = 1.0
 _SHARE = 0.02
 """Seconds by which a question may be early to go with another."""
 COUNTED: tuple[str, ...] = (
-    "calls",
     "succeeded",
     "failed",
     "cancelled",
@@ -61,7 +60,7 @@ class Book:
         self.counts = dict.fromkeys(COUNTED, 0)
         self._watched = config.events
         self._rng = rng
-        self._effects: list[Effect] = []
+        self.effects: deque[Effect] = deque()
         self._queue: deque[Call] = deque()
         self._timers: list[Timer] = []
         self._stale = 0
@@ -74,11 +73,6 @@ class Book:
         self._slowed_at = float("-inf")
         self._last_failure: ConnectionFailedError | None = None
         self._proven = False  # whether the connection has been of use
-
-    def take_effects(self) -> list[Effect]:
-        """Give what is to be done, in order; it is given once."""
-        effects, self._effects = self._effects, []
-        return effects
 
     @property
     def in_flight(self) -> int:
@@ -94,7 +88,7 @@ class Book:
                 "attempt": call.attempt,
                 "elapsed": now - call.started,
             }
-            self._effects.append(Happened(kind, facts))
+            self.effects.append(Happened(kind, facts))
 
     # ------------------------------------------------------------------ in
 
@@ -103,7 +97,6 @@ class Book:
         call.started = now
         call.deadline = now + call.timeout
         call.turn = next(self._numbers)
-        self._count("calls", call)
         if call.completion is Completion.ANSWER:
             call.key = f"{call.uuid}:{call.turn}"
         error: RunwareError
@@ -163,7 +156,7 @@ class Book:
             call.state = CallState.SENT
             call.sends += 1
             self.counts["sent"] += 1
-            self._effects.append(Send(call.text, call))
+            self.effects.append(Send(call.text, call))
             if self._watched:
                 self._happened(Sent, call, now, size=len(call.text))
 
@@ -205,16 +198,13 @@ class Book:
     def _conclude(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
         """Tell that a call is over: whoever made it, unless it was cancelled, and those who watch."""
         status = status or ("succeeded" if error is None else "failed")
-        self._count(status, call)
+        if call.completion is not Completion.CONNECTION:
+            self.counts[status] += 1
         if status != "cancelled":
-            self._effects.append(Ended(call, error))
+            self.effects.append(Ended(call, error))
         if self._watched:
             facts = {} if error is None else {"error": type(error).__name__, "code": error.code}
             self._happened(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
-
-    def _count(self, what: str, call: Call) -> None:
-        if call.completion is not Completion.CONNECTION:
-            self.counts[what] += 1
 
     def _release(self, call: Call) -> None:
         """Take a call out of everything, and drop its payload."""
@@ -231,8 +221,8 @@ class Book:
 
     def _land(self, call: Call) -> None:
         """A call that was at the server is there no more, as far as we are concerned."""
-        if call.may_run:
-            self._in_flight = max(0, self._in_flight - 1)
+        if call.may_run and self._in_flight:
+            self._in_flight -= 1
 
     def _end_all(self, now: float, make: Callable[[Call], RunwareError]) -> None:
         self._queue.clear()
@@ -263,10 +253,13 @@ class Book:
 
     def _first_timer(self) -> float | None:
         timers = self._timers
-        while timers and _is_stale(timers[0]):
+        while timers:
+            when, _, kind, call = timers[0]
+            if call.state is not CallState.DONE and (kind == _DEADLINE or call.due == when):
+                return when
             heapq.heappop(timers)
             self._stale -= 1
-        return timers[0][0] if timers else None
+        return None
 
     def _due_steps(self, now: float) -> list[Call]:
         """End the calls whose time is up, and tell the others for which something is to be done."""

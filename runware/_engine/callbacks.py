@@ -35,6 +35,7 @@ class CallbackThread:
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.ident: int | None = None
 
     def abandon(self) -> None:
         """In a child that was forked: the thread is not there, and its lock may stay locked."""
@@ -52,17 +53,15 @@ class CallbackThread:
         """Tell how many callbacks wait for their turn, or nearly."""
         return self._queue.qsize()
 
-    def owns_current_thread(self) -> bool:
-        """Whether the caller runs on this thread."""
-        return self._thread is not None and threading.get_ident() == self._thread.ident
-
     def stop(self) -> None:
         """End the thread after the callbacks that were posted so far. Does not wait."""
         self._queue.put(None)
 
     def _run(self) -> None:
+        self.ident = threading.get_ident()
         while (callback := self._queue.get()) is not None:
             run_guarded(callback)
+        self.ident = None  # another thread may get it
 
 
 class EventFeed:

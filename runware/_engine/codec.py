@@ -11,10 +11,12 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 import cattrs
+from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from runware._engine.splicing import LONG, dumps_with, loads_with
@@ -65,6 +67,16 @@ def _result_wire_name(cls: type, name: str) -> str:
     return kind + _BY_KIND[name] if kind and name in _BY_KIND else wire_name(name)
 
 
+_SIMPLE = (str, int, float, bool, type(None))
+
+
+def _is_simple(expected: Any) -> bool:
+    """Tell whether all values of a type go on the wire as they are."""
+    if get_origin(expected) in (Union, UnionType):
+        return all(map(_is_simple, get_args(expected)))
+    return expected in _SIMPLE or get_origin(expected) is Literal
+
+
 def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Converter:
     """Make the converter from request objects to wire objects.
 
@@ -73,13 +85,18 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Co
         leaf: Turns a value that is neither a request object nor JSON into text.
     """
     converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
-    for plain in (str, int, float, bool, type(None)):
-        converter.register_unstructure_hook(plain, lambda value: value)
+    for plain in _SIMPLE:
+        converter.register_unstructure_hook(plain, identity)
 
     @converter.register_unstructure_hook_factory(attrs.has)
     def _(cls: type) -> Callable[[Any], Item]:
+        attrs.resolve_types(cls)
         names = {
-            field.name: override(rename=wire_name(field.name), omit=field.name in omit or None)
+            field.name: override(
+                rename=wire_name(field.name),
+                omit=field.name in omit or None,
+                unstruct_hook=identity if _is_simple(field.type) else None,  # cattrs would look at a union each time
+            )
             for field in attrs.fields(cls)
         }
         return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **names)  # type: ignore[arg-type]
@@ -117,7 +134,7 @@ def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
 
 
 @cache
-def _reader(cls: type) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, Any]]]:
+def _reader(cls: Any) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, Any]]]:
     attrs.resolve_types(cls)
     fields = {
         field.name: (_result_wire_name(cls, field.name), field.type)
@@ -137,7 +154,8 @@ def _reader(cls: type) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, 
 
 def structure(item: Item, cls: type[T]) -> T:
     """Make a result object from a wire item. It never fails: what does not fit is `None`, and stays in `raw`."""
-    fast, fields = _reader(cast("Any", cls))
+    fast, fields = _reader(cls)  # type: ignore[arg-type]  # every class can be hashed
+    result: T
     try:
         result = fast(item, cls)
     except Exception:
@@ -151,7 +169,7 @@ def structure(item: Item, cls: type[T]) -> T:
                     log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
         result = cls(**fitting)
     object.__setattr__(result, "raw", item)
-    return cast("T", result)
+    return result
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -166,7 +184,8 @@ def dumps(value: Any) -> bytes:
     """
     if orjson is not None:
         try:
-            return cast("bytes", orjson.dumps(value))
+            data: bytes = orjson.dumps(value)
+            return data
         except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can
             pass
     try:

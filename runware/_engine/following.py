@@ -86,7 +86,7 @@ class Following(Book):
             self._questions.append((call, call.due))
         self.counts["questions"] += len(calls)
         self._first_question()  # lets go of what was answered long ago
-        self._effects += [Send(frame) for frame in question_frames(calls)]
+        self.effects.extend(map(Send, question_frames(calls)))
 
     def _first_question(self) -> Call | None:
         """Tell which call has waited longest for an answer."""
@@ -170,7 +170,7 @@ class Following(Book):
             self._fail(call, call.errors[-1], now, again=False)
         else:
             if new or call.completion is Completion.STATUSES:
-                self._effects.append(Arrived(call))
+                self.effects.append(Arrived(call))
                 if self._watched and new:
                     self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
             if call.completion is Completion.STATUSES and not followed:

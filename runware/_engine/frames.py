@@ -163,7 +163,7 @@ class FrameWriter:
     """
 
     def __init__(self) -> None:
-        self._frames: deque[tuple[bytes, bytes, bytes, Any]] = deque()
+        self.waiting: deque[tuple[bytes, bytes, bytes, Any]] = deque()
         self._offset = 0  # into the payload of the first frame
         self._made = 0
         self._written = 0
@@ -183,17 +183,14 @@ class FrameWriter:
             # A block at a time: each call lets go of the interpreter lock, and has to get it back.
             self._keys = os.urandom(1024)
         key, self._keys = self._keys[:4], self._keys[4:]
-        self._frames.append((head + key, key, payload, token))
-
-    def __bool__(self) -> bool:
-        return bool(self._frames)
+        self.waiting.append((head + key, key, payload, token))
 
     def chunk(self) -> bytes:
         """Give the next bytes to write, some 64 to 128 KiB of them; empty when there are none."""
         parts: list[bytes] = []
         size = 0
-        while self._frames and size < 65_536:
-            head, key, payload, token = self._frames[0]
+        while self.waiting and size < 65_536:
+            head, key, payload, token = self.waiting[0]
             offset = self._offset
             if not offset:
                 parts.append(head)
@@ -209,7 +206,7 @@ class FrameWriter:
                 self._offset = offset + length
             else:
                 self._offset = 0
-                self._frames.popleft()
+                self.waiting.popleft()
                 self._ends.append((self._made + size, token))
         self._made += size
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -224,4 +221,4 @@ class FrameWriter:
 
     def unwritten(self) -> list[Any]:
         """Give the tokens of all messages that have not left to the last byte."""
-        return [token for _, token in self._ends] + [frame[3] for frame in self._frames]
+        return [token for _, token in self._ends] + [frame[3] for frame in self.waiting]

@@ -27,6 +27,7 @@ class Liveness:
 
     def __init__(self, heartbeat_interval: float, liveness_timeout: float) -> None:
         self._idle = heartbeat_interval
+        self._busy = min(heartbeat_interval, liveness_timeout * 2 / 3)
         self._patience = liveness_timeout
         self._last = 0.0  # when something came in
         self._pinged: float | None = None  # when the ping left; FOREVER while it waits behind other output
@@ -57,7 +58,10 @@ class Liveness:
 
     def due(self, *, busy: bool) -> float:
         """Tell when to `check` next."""
-        due = self._last + self._silence(busy) if self._pinged is None else self._pinged + self._patience / 3
+        if self._pinged is None:
+            due = self._last + (self._busy if busy else self._idle)
+        else:
+            due = self._pinged + self._patience / 3
         return due if self._stuck is None else min(due, self._stuck + self._patience)
 
     def check(self, now: float, *, busy: bool) -> Literal["", "ping", "silent", "stuck"]:
@@ -77,6 +81,3 @@ class Liveness:
             self._pinged = now
             return ""
         return "silent"
-
-    def _silence(self, busy: bool) -> float:
-        return min(self._idle, self._patience * 2 / 3) if busy else self._idle

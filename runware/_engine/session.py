@@ -45,7 +45,7 @@ _PROVEN = 5.0
 class Session(Following):
     """The protocol between the client and the server: facts in, effects out.
 
-    Facts are the methods in the past tense, and `submit`, `cancel` and `close`. After each, `take_effects` gives what
+    Facts are the methods in the past tense, and `submit`, `cancel` and `close`. After each, `effects` holds what
     is to be done, and `next_deadline` tells when `tick` is to be called at the latest.
     """
 
@@ -70,7 +70,7 @@ class Session(Following):
             return
         if self.state is State.READY and not self._in_flight and self._liveness.suspect(now):
             # The machine slept, or our thread was stopped: the old connection is not trusted with anything new.
-            self._effects.append(Abort(self.epoch, "nothing was heard for too long"))
+            self.effects.append(Abort(self.epoch, "nothing was heard for too long"))
             self._left("nothing was heard for too long", now)
             self._enter(State.IDLE, now)
         if self.state is State.IDLE:
@@ -92,9 +92,9 @@ class Session(Following):
         if self.state is State.CLOSED:
             return
         if self.state in (State.AUTHENTICATING, State.READY):
-            self._effects.append(Close(self.epoch))
+            self.effects.append(Close(self.epoch))
         elif self.state is State.CONNECTING:
-            self._effects.append(Abort(self.epoch, "the client was closed"))
+            self.effects.append(Abort(self.epoch, "the client was closed"))
         if self.state in (State.CONNECTING, State.AUTHENTICATING, State.READY):
             self._left("the client was closed", now)
         self._enter(State.CLOSED, now)
@@ -117,7 +117,7 @@ class Session(Following):
     def connection_opened(self, epoch: int, key: str, now: float) -> None:
         """The connection stands. The first message on it is the key."""
         if epoch != self.epoch or self.state is not State.CONNECTING:
-            self._effects.append(Abort(epoch, "it came too late"))
+            self.effects.append(Abort(epoch, "it came too late"))
             return
         self.state = State.AUTHENTICATING  # within the time that was set for dialling and authentication together
         self._stage = ("authentication", self._stage[1])
@@ -125,7 +125,7 @@ class Session(Following):
         task = {"taskType": "authentication", "apiKey": key}
         if self.session_uuid:
             task["connectionSessionUUID"] = self.session_uuid
-        self._effects.append(Send(dumps([task])))
+        self.effects.append(Send(dumps([task])))
         self._seen(Connected, now, host=self._stage[1])
 
     def connection_failed(self, epoch: int, error: RunwareError, now: float, *, permanent: bool = False) -> None:
@@ -313,7 +313,7 @@ class Session(Following):
             log.warning("an error for nobody who waits: %s (task %s)", error.code, error.task_uuid)
 
     def _authentication_failed(self, error: TaskError, now: float) -> None:
-        self._effects.append(Abort(self.epoch, "authentication failed"))
+        self.effects.append(Abort(self.epoch, "authentication failed"))
         if isinstance(error, AuthenticationError):
             log.warning("the server rejected the API key")
             self._left("the server rejected the API key", now)
@@ -341,17 +341,17 @@ class Session(Following):
             if self.state is State.BACKING_OFF:
                 self._dial(now)
             else:
-                self._effects.append(Abort(self.epoch, "it took too long"))
+                self.effects.append(Abort(self.epoch, "it took too long"))
                 limit = self.config.connect_timeout
                 self.connection_failed(self.epoch, self._connect_error(f"No connection within {limit:g} s.", now), now)
         if self.state is State.READY:
             verdict = self._liveness.check(now, busy=self._in_flight > 0)
             if verdict == "ping":
-                self._effects.append(Send(PING))
+                self.effects.append(Send(PING))
             elif verdict:
                 # Whoever performs it answers with `connection_lost`, which tells what had not been written.
                 what = "the server is silent" if verdict == "silent" else "output makes no progress"
-                self._effects.append(Abort(self.epoch, what))
+                self.effects.append(Abort(self.epoch, what))
         due = self._due_steps(now)
         if due:
             self._take_steps(due, now)
@@ -361,7 +361,7 @@ class Session(Following):
     def _seen(self, kind: type[ConnectionEvent], now: float, **facts: Any) -> None:
         if self._watched:
             facts |= {"connection": self.epoch, "elapsed": now - self._since}
-            self._effects.append(Happened(kind, facts))
+            self.effects.append(Happened(kind, facts))
 
     def _left(self, reason: str, now: float) -> None:
         stage = None if self.state is State.READY else self._stage[0]
@@ -380,7 +380,7 @@ class Session(Following):
         self.epoch += 1
         self._stage = ("name lookup", "")
         self._enter(State.CONNECTING, now, until=now + self.config.connect_timeout)
-        self._effects.append(Open(self.epoch))
+        self.effects.append(Open(self.epoch))
 
     def _back_off(self, now: float) -> None:
         if self.calls:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from runware._engine.callbacks import EventFeed
 from runware._engine.calls import Call
@@ -71,7 +71,7 @@ class _Connection:
 
     def pending(self) -> bool:
         """Whether TLS holds bytes that the selector does not see."""
-        return self.tls and cast("ssl.SSLSocket", self.sock).pending() > 0
+        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
 
 
 class Engine:
@@ -105,6 +105,7 @@ class Engine:
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.ident: int | None = None  # of the I/O thread
         self._stopped = False
         self._asleep = False
         self._connection: _Connection | None = None
@@ -124,16 +125,13 @@ class Engine:
         in_flight = session.in_flight
         return {
             **session.counts,
+            "calls": sum(session.counts[how] for how in ("succeeded", "failed", "cancelled")) + len(session.calls),
             "in_flight": in_flight,
             "queued": max(0, len(session.calls) - in_flight),
             "bytes_sent": self._bytes_out,
             "bytes_received": self._bytes_in,
             "events_dropped": self._feed.dropped if self._feed is not None else 0,
         }
-
-    def owns_current_thread(self) -> bool:
-        """Whether the caller runs on the I/O thread."""
-        return self._thread is not None and threading.get_ident() == self._thread.ident
 
     def submit(self, call: Call) -> None:
         """Hand a call to the session.
@@ -196,8 +194,10 @@ class Engine:
         # without a byte; and while it is awake anyway, nobody pays for one.
         if self._asleep and (bell := self._bell) is not None:
             self._asleep = False
-            with suppress(OSError):
+            try:
                 bell[1].send(b"\0")
+            except OSError:
+                pass
 
     def _start(self) -> None:
         self._bell = socket.socketpair()
@@ -211,6 +211,7 @@ class Engine:
     # ------------------------------------------------------------------ the loop
 
     def _run(self) -> None:
+        self.ident = threading.get_ident()
         try:
             while self._session.state is not State.CLOSED:
                 self._turn()
@@ -220,6 +221,7 @@ class Engine:
             with self._lock:
                 self._stopped = True
             self._finish()
+            self.ident = None  # another thread may get it
 
     def _turn(self) -> None:
         assert self._selector is not None
@@ -233,7 +235,8 @@ class Engine:
         connection = self._connection
         deadline = session.next_deadline()
         self._asleep = True
-        if self._inbox or (connection is not None and connection.pending()):
+        tls = connection is not None and connection.tls
+        if self._inbox or (tls and connection is not None and connection.pending()):
             timeout: float | None = 0.0
         else:
             timeout = None if deadline is None else max(0.0, deadline - clock())
@@ -241,11 +244,13 @@ class Engine:
         self._asleep = False
         for key, events in ready:
             if key.fileobj is self._bell[0]:
-                with suppress(*_WOULD_BLOCK):
+                try:
                     self._bell[0].recv(4096)
+                except _WOULD_BLOCK:
+                    pass
             elif events & selectors.EVENT_READ and connection is self._connection:
                 self._read()
-        if connection is not None and connection is self._connection and connection.pending():
+        if tls and connection is not None and connection is self._connection and connection.pending():
             self._read()
         if deadline is not None and (now := clock()) >= deadline:
             session.tick(now)
@@ -275,21 +280,22 @@ class Engine:
     # ------------------------------------------------------------------ effects
 
     def _perform(self) -> None:
-        while effects := self._session.take_effects():
-            for effect in effects:
-                kind = type(effect)
-                if kind is Send:
-                    self._send(effect)  # type: ignore[arg-type]
-                elif kind is Ended or kind is Arrived:
-                    self._tell(effect)  # type: ignore[arg-type]
-                elif kind is Open:
-                    self._open(effect.epoch)  # type: ignore[union-attr]
-                elif kind is Abort:
-                    self._abort(effect)  # type: ignore[arg-type]
-                elif kind is Happened:
-                    self._report(effect)  # type: ignore[arg-type]
-                elif kind is Close:
-                    self._take_leave()
+        effects = self._session.effects
+        while effects:
+            effect: Any = effects.popleft()
+            kind = type(effect)
+            if kind is Send:
+                self._send(effect)
+            elif kind is Ended or kind is Arrived:
+                self._tell(effect)
+            elif kind is Open:
+                self._open(effect.epoch)
+            elif kind is Abort:
+                self._abort(effect)
+            elif kind is Happened:
+                self._report(effect)
+            elif kind is Close:
+                self._take_leave()
 
     @staticmethod
     def _tell(effect: Ended | Arrived) -> None:
@@ -427,7 +433,7 @@ class Engine:
             return
         sock, writer = connection.sock, connection.writer
         blocked = False
-        while connection.chunk or writer:
+        while connection.chunk or writer.waiting:
             if not connection.chunk:
                 connection.chunk = memoryview(writer.chunk())
             try:

@@ -143,7 +143,8 @@ class Checked:
     """A part of a request. Its values are checked against their annotations when it is made."""
 
     def __attrs_post_init__(self) -> None:
-        checks = _checks(cast("Any", type(self)))
+        cls: Any = type(self)
+        checks = _checks(cls)
         for value, row in zip(checks.values(self), checks.rows, strict=False):
             if value is not None and type(value) not in row.at_once and not _fits(value, row.expected):
                 self._reject(row.name, f"must be {describe(row.expected)}, not {_brief(value)}")
@@ -276,7 +277,7 @@ class Task(Checked, Generic[R_co]):
 
     def assemble(self, results: Results[Any]) -> R_co:
         """Make the answer of the call from its results."""
-        return cast("R_co", results if self.many else results[0])
+        return results if self.many else results[0]  # type: ignore[return-value]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)

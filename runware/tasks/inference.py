@@ -76,7 +76,7 @@ class Inference(Delivered[R_co]):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        number = self._number
+        number = getattr(self, "number_results", None)
         if number is not None and number < 1:
             self._reject("number_results", f"must be 1 or more, not {number}")
 
