@@ -383,7 +383,7 @@ class Job(Future[R], Generic[R]):
                 f"The answer could not be read ({type(failure).__name__}: {failure}); it is in `raw`.",
                 task_type=call.task_type,
                 task_uuid=call.uuid,
-                raw={"data": call.items},
+                raw={"data": list(call.items)},
                 results=tuple(self._results),
             )
         if self.set_running_or_notify_cancel():
@@ -391,7 +391,7 @@ class Job(Future[R], Generic[R]):
                 self.set_result(answer)
             else:
                 self.set_exception(error)
-        call.items = []
+        call.items.clear()
         self._owner = None
         self._tell_listeners()
 
@@ -431,7 +431,7 @@ class Job(Future[R], Generic[R]):
         if not items:
             return []
         new = self._made(items)
-        self._results = [*self._results, *new]
+        self._results = [*self._results, *new] if self._results else new
         return new
 
     def _made(self, items: list[dict[str, Any]]) -> list[Any]:

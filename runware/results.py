@@ -194,8 +194,9 @@ class MediaResult(Result, MadeOfFiles):
     _downloads: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._fill("uuid", self.media_uuid)
-        self._fill("url", self.media_url)
+        if self.media_uuid is not None or self.media_url is not None:
+            self._fill("uuid", self.media_uuid)
+            self._fill("url", self.media_url)
 
     def _fill(self, name: str, value: str | None) -> None:
         if value is not None and getattr(self, name) is None:

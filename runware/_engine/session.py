@@ -329,10 +329,14 @@ class Session(Following):
 
     def next_deadline(self) -> float | None:
         """Tell when `tick` is to be called at the latest; `None` when nothing is due, ever."""
-        timer = self._first_timer()
-        due = min(FOREVER if timer is None else timer, self._until)
+        # It is asked before each wait, so it is written out.
+        due, timer = self._until, self._first_timer()
+        if timer is not None and timer < due:
+            due = timer
         if self.state is State.READY:
-            due = min(due, self._liveness.due(busy=self._in_flight > 0))
+            silence = self._liveness.due(busy=self._in_flight > 0)
+            if silence < due:
+                due = silence
         return None if due == FOREVER else due
 
     def tick(self, now: float) -> None:
