@@ -335,8 +335,7 @@ class Session(Following):
             due = timer
         if self.state is State.READY:
             silence = self._liveness.due(busy=self._in_flight > 0)
-            if silence < due:
-                due = silence
+            due = min(due, silence)
         return None if due == FOREVER else due
 
     def tick(self, now: float) -> None:
