@@ -16,6 +16,7 @@ from runware import (
     RetryPolicy,
     Runware,
     RunwareError,
+    events,
 )
 
 rw = Runware("key", timeout=30.0, max_retries=RetryPolicy())
@@ -53,6 +54,19 @@ async def asynchronous() -> None:
         async for image in client.submit.image_inference(positive_prompt="x"):
             assert_type(image, Image)
     assert_type(await AsyncRunware.initialize("key"), AsyncRunware)
+
+
+def watch(event: events.Event) -> None:
+    if isinstance(event, events.Resolved):
+        assert_type(event.elapsed, float)
+        assert_type(event.error, str | None)
+
+
+def watching() -> None:
+    client = Runware("key", on_event=watch)
+    assert_type(client.stats, events.Stats)
+    assert_type(client.aio.stats.retries, int)
+    Runware("key", on_event=lambda: None)  # type: ignore[misc, arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def show(results: Partial[Image], error: RunwareError | None) -> None:
