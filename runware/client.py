@@ -136,7 +136,8 @@ class _Client(_Face):
                 `SSL_CERT_DIR`.
             insecure_ws: Whether `ws://` is allowed to other machines. The key is sent in the clear then.
             on_event: Called with each event of `runware.events`, on a thread of its own. What it raises is logged; if
-                10,000 events wait for it, further ones are thrown away and counted.
+                10,000 events wait for it, further ones are thrown away and counted. If it refers to the client, the
+                client is kept until it is closed.
 
         Raises:
             ConfigurationError: There is no key, or a value cannot work; `parameter` names it.

@@ -187,6 +187,26 @@ class TestFork:
             """,
         )
 
+    def test_events_and_counters_are_those_of_the_process(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            from queue import SimpleQueue
+            queue = SimpleQueue()
+            watched = Runware(on_event=lambda event: queue.put(type(event).__name__))
+            def kinds():
+                return [queue.get(timeout=20) for _ in range(4)]
+            def work():
+                watched.image_inference(**PICTURE)
+                assert kinds() == ["Connected", "Authenticated", "Sent", "Resolved"]
+                assert watched.stats.calls == watched.stats.connections == 1
+            work()
+            in_child(work)
+            assert watched.stats.calls == 1
+            watched.close()
+            """,
+        )
+
     @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
     def test_multiprocessing(self, server: LocalServer, method: str, tmp_path: pathlib.Path) -> None:
         script = tmp_path / "work.py"
