@@ -20,6 +20,8 @@ __all__ = [
     "edges",
     "frame",
     "head",
+    "lone",
+    "stamped",
     "upgrade",
 ]
 
@@ -29,6 +31,7 @@ WHOLE = 256 * 1024
 CANONICAL = b'[{"taskType":"imageInference","taskUUID":"'
 UUID = re.compile(rb'"taskUUID": ?"([^"]*)"')
 PROMPT = re.compile(rb'"positivePrompt": ?"([^"]*)"')
+MANY = re.compile(rb'"numberResults":(?! ?1[,}])')
 
 ITEM = (
     b'{"taskType":"imageInference","taskUUID":"%b","imageUUID":"9d1b6f10-0c37-4a35-9a86-%012x",'
@@ -61,6 +64,19 @@ SMALL_HEADER = len(_SMALL_HEAD)
 """Bytes of `SMALL` before its payload."""
 SMALL = _SMALL_HEAD.replace(b"%", b"%%") + b'{"data":[' + ITEM + b"]}"
 """The whole frame that answers a small task: fill in its UUID, and a number twice."""
+
+
+def lone(text: bytes) -> bytes:
+    """Give the UUID of a message's only task, if one result is to be answered directly, however it is written."""
+    if b'"imageInference"' in text and b'"async"' not in text and text.count(b"{") == 1 and not MANY.search(text):
+        found = UUID.search(text)
+        return found[1] if found else b""
+    return b""
+
+
+def stamped(item: bytes, name: bytes, stamp: int) -> bytes:
+    """Add a stamp to a result, in place of the seed as well: some clients drop the fields they do not know."""
+    return item.replace(b'"seed":77', b'"seed":%d,"%b":%d' % (stamp, name, stamp))
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:

@@ -23,6 +23,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 __all__ = [
     "ROOT",
+    "Better",
     "Column",
     "Context",
     "Control",

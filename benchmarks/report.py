@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -75,10 +75,10 @@ class Verdict:
     ok: bool
 
 
-def judge(figures: list[Figure]) -> list[Verdict]:
+def judge(figures: list[Figure], budgets: Sequence[Budget] = BUDGETS) -> list[Verdict]:
     """Hold every budget against its figure, once for each JSON library it was measured with."""
     verdicts: list[Verdict] = []
-    for budget in BUDGETS:
+    for budget in budgets:
         for figure in figures:
             if plain_name(figure.name) != budget.figure:
                 continue

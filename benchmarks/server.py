@@ -10,9 +10,10 @@ prompt without `#` is answered at once, which is the fast path:
     #every=MS     results are pushed one by one, this far apart, each stamped with `sentNS`
     #ms=N         an asynchronous task takes so long; its results are stamped with `doneNS`
 
-Stamps are `time.monotonic_ns()`, the same clock for every process of the machine. Of a message of more than 256 KiB
-only the first and last 2 KiB are looked at. A second TCP port takes commands as JSON lines (see `Control`), and a third
-sends back what it gets. The server listens on the loopback address only and ends when its standard input does.
+Stamps are `time.monotonic_ns()`, the same clock for every process of the machine; the `seed` is the stamp as well. Of a
+message of more than 256 KiB only the first and last 2 KiB are looked at. A second TCP port takes commands as JSON lines
+(see `Control`), and a third sends back what it gets. The server listens on the loopback address only and ends when its
+standard input does.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ from benchmarks.frames import (
     edges,
     frame,
     head,
+    lone,
+    stamped,
     upgrade,
 )
 
@@ -233,7 +236,7 @@ class Control:
     `{"do": "drop", "after": N}`: cut every connection when N further tasks were received; what they would have been
     answered can be asked for afterwards.
     `{"do": "ledger"}`, `{"do": "reset"}`: the counters; forget all tasks and counters.
-    `{"do": "usage"}`: CPU seconds of the server so far.
+    `{"do": "usage"}`: CPU seconds of the server so far, and its process number.
     """
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
@@ -367,8 +370,9 @@ class Server:
 
     def message(self, connection: Connection, text: bytes, length: int) -> None:
         """A message has come in; of a large one, *text* has only the edges."""
-        if text.startswith(CANONICAL) and b'"numberResults"' not in text:
-            uuid = text[len(CANONICAL) : len(CANONICAL) + 36]
+        canonical = text.startswith(CANONICAL) and b'"numberResults"' not in text
+        uuid = text[len(CANONICAL) : len(CANONICAL) + 36] if canonical else lone(text)
+        if uuid:
             if b"#" not in text:
                 self._at_once(connection, uuid)
                 return
@@ -481,8 +485,8 @@ class Server:
             if number is None or not connection.open:
                 return
             item = ITEM % (task.uuid, number, number)
-            stamp = b',"sentNS":%d}' % time.monotonic_ns()
-            connection.answers.append(frame(b'{"data":[' + item[:-1] + stamp + b"]}"))
+            item = stamped(item, b"sentNS", time.monotonic_ns())
+            connection.answers.append(frame(b'{"data":[' + item + b"]}"))
             connection.flush()
             self.later(every, push)
 
@@ -515,7 +519,8 @@ class Server:
             data = [{"taskType": kind, "taskUUID": uuid, "status": "processing"} for _ in range(task.number)]
         else:
             task = task or Task(name, 1)
-            data = [json.loads(item) | {"status": "success", "doneNS": task.done_at} for item in self._items(task)]
+            items = [stamped(item, b"doneNS", task.done_at) for item in self._items(task)]
+            data = [json.loads(item) | {"status": "success"} for item in items]
         if question["taskType"] == "getTaskDetails":
             data = [{"taskType": "getTaskDetails", "taskUUID": uuid, "response": {"data": data}}]
         connection.answers.append(frame(json.dumps({"data": data}).encode()))
@@ -540,7 +545,7 @@ class Server:
         elif what == "ledger":
             return self.ledger.report()
         elif what == "usage":
-            return {"cpu": time.process_time()}
+            return {"cpu": time.process_time(), "pid": os.getpid()}
         else:
             return {"error": f"there is no command {what!r}"}
         return {}

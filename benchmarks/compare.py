@@ -1,0 +1,161 @@
+"""Measure the official clients beside ours: `python -m benchmarks.compare [--quick] [--results FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.charts import draw
+from benchmarks.contest import CASES, CLIENTS, Client, Stage, own_cores
+from benchmarks.environments import machine, make, versions
+from benchmarks.harness import ROOT, Control, ServerProcess
+from benchmarks.standings import Board, budgets_table, case_table, summary_table, verdicts
+
+FORMAT = 1
+READING = """\
+- **Ratios are what counts.** `1.5 x` in front of a value means that ours is ahead by that factor: the client took 1.5
+  times as long, or moved 1/1.5 of the bytes. Below 1, ours is behind. Where clients alternate, they are divided slice
+  by slice. Absolute figures depend on the machine, and on what else it does.
+- `±` is half the distance between the best and the worst run, as a part of the median.
+- **ours-blocking**, **-futures** and **-asyncio** are the three faces of our client, `+fast` is with the extra `fast`
+  (orjson). The others are held against the plain installation, in the face that has no ratio of its own; the official
+  Python clients have no other face than asyncio.
+- **bare**, **bare+orjson** and **bare-default** are no clients but limits: a loop on websocket-client that writes and
+  reads the same JSON and does nothing else, in its fastest form and as it comes; **tcp** is 300 bytes there and back.
+- **failed** says how a client failed, and a time is the limit it was not through after. Each is used as its own
+  documentation has it, in the way that is fastest; `benchmarks/peers/` tells what was chosen, and why.
+- A dash means that a client has no way of doing it.
+"""
+
+
+def main() -> int:
+    """Measure, print as it goes, and write what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description="Measure clients side by side.")
+    names = [client.name for client in CLIENTS]
+    parser.add_argument("--quick", action="store_true", help="2 runs of less in place of 5")
+    parser.add_argument("--runs", type=int, help="how often each quantity is measured")
+    parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"one of {', '.join(CASES)}")
+    parser.add_argument("--clients", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
+    parser.add_argument("--pin", action="store_true", help="tie the server to one core, and the clients to the others")
+    parser.add_argument("--environments", type=Path, metavar="DIR", help="where the clients are installed, and stay")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save what was measured")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write the tables and, beside it, the charts")
+    parser.add_argument("--saved", type=Path, metavar="FILE", help="measure nothing, show what --json has saved")
+    arguments = parser.parse_args()
+    runs = arguments.runs or (2 if arguments.quick else 5)
+    if runs < 1:
+        parser.error("--runs must be 1 or more")
+    if arguments.saved:
+        saved = json.loads(arguments.saved.read_text(encoding="utf-8"))
+        board = Board.from_json(saved["cells"])
+        for case in dict.fromkeys(line.partition(".")[0] for line in board.cells):
+            print(f"\n{case}\n{case_table(board, case)}")
+    else:
+        directory = arguments.environments or Path(tempfile.gettempdir()) / "runware-compare"
+        if directory.resolve().is_relative_to(ROOT.resolve()):
+            parser.error("the environments must be outside this project")
+        clients = [client for client in CLIENTS if client.name in (arguments.clients or names)]
+        board = Board()
+        cases = arguments.only or list(CASES)
+        how = {"quick": arguments.quick, "pin": arguments.pin}
+        about = measure(board, directory.resolve(), clients, cases, runs, **how)
+        saved = {"format": FORMAT, **about, "cells": board.as_json(), "budgets": budgets(board)}
+    print(f"\nours against the official clients\n{summary_table(board)}")
+    print(f"\nbudgets\n{budgets_table(verdicts(board))}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if arguments.results:
+        write(board, saved, arguments.results)
+    return 0
+
+
+def measure(
+    board: Board, directory: Path, clients: list[Client], cases: list[str], runs: int, *, quick: bool, pin: bool
+) -> dict[str, Any]:
+    """Make the environments, run the cases, and tell what was measured on what."""
+    started = time.monotonic()
+    wanted = list(dict.fromkeys(client.environment for client in clients))
+    broken = make(directory, wanted)
+    found = versions(directory, [name for name in wanted if name not in broken])
+    about = {"quick": quick, "runs": runs, "pinned": pin, "machine": machine(), "versions": found}
+    print(f"environments, {time.monotonic() - started:.0f} s: {json.dumps(about)}", flush=True)
+    if os.getloadavg()[0] > 0.5:
+        print(f"The machine is busy (load {os.getloadavg()[0]:.1f}): absolute figures are too high, ratios are noisy.")
+    for name, error in broken.items():
+        print(f"{name} could not be installed: {error}", flush=True)
+    servers, cores = own_cores(pin=pin)
+    with ServerProcess() as ports:
+        control = Control(ports["control"])
+        os.sched_setaffinity(control("usage")["pid"], servers)
+        able = [client for client in clients if client.environment not in broken]
+        stage = Stage(ports, control, directory, able, runs, quick, board, cores)
+        try:
+            for case, work in CASES.items():
+                if case in cases:
+                    began = time.monotonic()
+                    work(stage)
+                    print(f"\n{case}, {time.monotonic() - began:.0f} s\n{case_table(board, case)}", flush=True)
+        finally:
+            stage.dismiss()
+            control.close()
+    return {**about, "broken": sorted(broken), "seconds": round(time.monotonic() - started)}
+
+
+def budgets(board: Board) -> list[dict[str, Any]]:
+    """Give the budgets in the form in which they are saved."""
+    return [
+        {"what": one.budget.what, "figure": one.figure.name, "value": float(f"{one.value:.4g}"), "ok": one.ok}
+        for one in verdicts(board)
+    ]
+
+
+def write(board: Board, saved: dict[str, Any], file: Path) -> None:
+    """Write the results as Markdown, and the charts beside them."""
+    try:
+        charts = draw(board, file.parent / "charts")
+    except RuntimeError as error:
+        print(f"no charts: {error}", file=sys.stderr)
+        charts = []
+    file.write_text(markdown(board, saved, charts), encoding="utf-8")
+
+
+def markdown(board: Board, saved: dict[str, Any], charts: list[str]) -> str:
+    """Give the results as Markdown."""
+    on = saved["machine"]
+    what = "a quick run, not one to quote" if saved["quick"] else f"medians of {saved['runs']} runs"
+    where = "the server tied to a core of its own" if saved["pinned"] else "the server in a process of its own"
+    parts = [
+        "# Against the official clients",
+        (
+            "Written by `python -m benchmarks.compare --results benchmarks/RESULTS.md`; do not edit it. "
+            f"{what[0].upper()}{what[1:]}, on {on['cpu']}, {on['cores']} cores, {on['kernel']}; {where}."
+        ),
+        "## Ours ahead by",
+        summary_table(board),
+        *(f"![{name.removesuffix('.svg')}](charts/{name})" for name in charts),
+        "## Budgets",
+        budgets_table(verdicts(board)),
+        "## How to read it",
+        READING.strip(),
+        "## Everything",
+    ]
+    for case in dict.fromkeys(line.partition(".")[0] for line in board.cells):
+        doc = " ".join((CASES[case].__doc__ or "").split())
+        parts += [f"### {case}", doc, case_table(board, case)]
+    rows = [
+        f"- {name}: " + ", ".join(f"{package} {version}" for package, version in found.items())
+        for name, found in saved["versions"].items()
+    ]
+    parts += ["## Versions", "\n".join(rows)]
+    parts += [f"{name} could not be installed." for name in saved["broken"]]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

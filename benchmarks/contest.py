@@ -1,0 +1,459 @@
+"""The work that all clients are given, case by case."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.environments import command, surroundings
+from benchmarks.harness import Control, percentile
+from benchmarks.peer import CannotError, Peer, PeerError
+from benchmarks.standings import Board
+
+__all__ = ["CASES", "CLIENTS", "Client", "Stage", "own_cores"]
+
+MICRO, MILLI, MEGA, NANO = 1e6, 1e3, 1e6, 1e-9
+LARGE = 2_000_000
+INPUT = 5_000_000
+Kind = Literal["ours", "official", "limit"]
+
+
+@dataclass(frozen=True)
+class Client:
+    """One who takes part.
+
+    Attributes:
+        name: What it is called in the tables.
+        environment: Where its program runs.
+        program: The program, in `peers/`.
+        how: What the program is told.
+        kind: Whose it is.
+    """
+
+    name: str
+    environment: str
+    program: str
+    how: tuple[str, ...]
+    kind: Kind
+
+
+CLIENTS = (
+    Client("ours-blocking", "ours", "ours.py", ("blocking",), "ours"),
+    Client("ours-futures", "ours", "ours.py", ("futures",), "ours"),
+    Client("ours-asyncio", "ours", "ours_asyncio.py", (), "ours"),
+    Client("ours-blocking+fast", "ours-fast", "ours.py", ("blocking",), "ours"),
+    Client("ours-futures+fast", "ours-fast", "ours.py", ("futures",), "ours"),
+    Client("ours-asyncio+fast", "ours-fast", "ours_asyncio.py", (), "ours"),
+    Client("runware-sdk", "runware-sdk", "runware_sdk.py", (), "official"),
+    Client("runware", "runware", "runware_old.py", (), "official"),
+    Client("sdk-js", "sdk-js", "sdk_js.mjs", (), "official"),
+    Client("bare", "ours", "bare.py", ("lean",), "limit"),
+    Client("bare+orjson", "ours-fast", "bare.py", ("lean",), "limit"),
+    Client("bare-default", "ours", "bare.py", ("default",), "limit"),
+    Client("tcp", "ours", "bare.py", ("tcp",), "limit"),
+)
+
+
+@dataclass
+class Stage:
+    """What a case is given.
+
+    Attributes:
+        ports: The server's ports.
+        control: The server's control port.
+        directory: Where the environments are.
+        clients: Who takes part.
+        runs: How often to measure.
+        quick: Whether less is to be done.
+        board: Where the results go.
+        cores: The processors that the clients may use.
+    """
+
+    ports: dict[str, int]
+    control: Control
+    directory: Path
+    clients: Sequence[Client]
+    runs: int
+    quick: bool
+    board: Board
+    cores: set[int]
+    _peers: dict[str, Peer] = field(default_factory=dict)
+
+    @property
+    def limit(self) -> float:
+        """Seconds that a client may take for one thing it is told."""
+        return 8.0 if self.quick else 60.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a client that is slow is not measured again in a case."""
+        return 5.0 if self.quick else 90.0
+
+    @property
+    def waiters(self) -> list[Client]:
+        """Those of whom it is asked how they wait; the faces of ours share that, so a quick comparison asks one."""
+        return self.among("ours", "official", fast=False, without=("ours-blocking", "ours-asyncio") * self.quick)
+
+    def among(self, *kinds: Kind, fast: bool = True, without: Iterable[str] = ()) -> list[Client]:
+        """Choose who takes part in a case."""
+        found = [client for client in self.clients if client.kind in kinds and client.name not in without]
+        return [client for client in found if fast or "+" not in client.name]
+
+    @contextmanager
+    def fresh(self, client: Client) -> Iterator[Peer]:
+        """Give a new process that is connected, and end it afterwards."""
+        line = command(self.directory, client.environment, client.program, *client.how)
+        with Peer(line, surroundings(client.environment), self.cores) as peer:
+            peer.tell("open", url=self.url(client))
+            yield peer
+
+    def url(self, client: Client) -> str:
+        """Tell where a client connects; `tcp` only gets its bytes back."""
+        return f"ws://127.0.0.1:{self.ports['echo' if client.name == 'tcp' else 'port']}/v1"
+
+    def peer(self, client: Client) -> Peer:
+        """Give the process of a client that was used before, or else a new one."""
+        peer = self._peers.get(client.name)
+        if peer is None or not peer.alive:
+            line = command(self.directory, client.environment, client.program, *client.how)
+            peer = self._peers[client.name] = Peer(line, surroundings(client.environment), self.cores)
+            peer.ask(self.limit, "open", url=self.url(client))
+        return peer
+
+    def dismiss(self) -> None:
+        """End all processes."""
+        for peer in self._peers.values():
+            peer.close()
+        self._peers.clear()
+        self.control("reset")
+
+    @contextmanager
+    def judging(self, client: Client, lines: Sequence[str]) -> Iterator[None]:
+        """Note what a client could not do. One that failed begins anew in the next case."""
+        try:
+            yield
+        except CannotError as error:
+            for line in lines:
+                self.board.cell(line, client.name).note = str(error)
+        except PeerError as error:
+            if peer := self._peers.pop(client.name, None):
+                peer.close()
+            for line in lines:
+                self.board.cell(line, client.name).failed = str(error)
+
+    def turns(
+        self,
+        clients: Sequence[Client],
+        lines: Sequence[str],
+        measure: Callable[[Client], Sequence[float]],
+        *,
+        slices: int = 1,
+        once: bool = False,
+    ) -> None:
+        """Measure the clients in turn, slice by slice, and enter one value a line.
+
+        One that fails is out; one that has taken too long is not measured again, and has fewer runs.
+
+        Args:
+            clients: Who is measured.
+            lines: What is measured.
+            measure: Gives a value for each line.
+            slices: How many turns make a run.
+            once: Whether a quick comparison has one run only.
+        """
+        left = list(clients)
+        spent = dict.fromkeys([client.name for client in clients], 0.0)
+        for _ in range(1 if once and self.quick else self.runs):
+            for client in left:
+                self.board.begin(lines, client.name)
+            for _ in range(slices):
+                for client in list(left):
+                    if spent[client.name] > self.patience:
+                        continue
+                    started = time.monotonic()
+                    with self.judging(client, lines):
+                        for line, value in zip(lines, measure(client), strict=True):
+                            self.board.cell(line, client.name).runs[-1].append(value)
+                    spent[client.name] += time.monotonic() - started
+                    cell = self.board.cell(lines[0], client.name)
+                    if cell.failed or cell.note:
+                        left.remove(client)
+            left = [client for client in left if spent[client.name] < self.patience]
+
+    def in_flight(self, peer: Peer, count: int) -> None:
+        """Have so many calls at the server, which answers none of them."""
+        self.control("reset")
+        self.control("hold", count=1_000_000)
+        peer.ask(self.limit, "wait", count=count)
+        end = time.monotonic() + self.limit
+        while self.control("ledger")["received"] < count:
+            if time.monotonic() > end:
+                raise PeerError(f"not all sent after {self.limit:g} s")
+            time.sleep(0.01)
+
+
+# ---------------------------------------------------------------------- speed
+
+
+def serial(stage: Stage) -> None:
+    """One call after another, in slices that alternate."""
+    count, warm = 200, 20
+
+    def measure(client: Client) -> list[float]:
+        peer = stage.peer(client)
+        peer.ask(stage.limit, "serial", count=warm, seconds=0.05)  # it has slept while the others had their turns
+        before = peer.cpu()
+        found = peer.ask(stage.limit, "serial", count=count, seconds=0.3)
+        each = MICRO / found["count"]
+        return [found["wall"] * each, (peer.cpu() - before) * each]
+
+    stage.turns(stage.clients, ("serial.wall", "serial.cpu"), measure, slices=5 if stage.quick else 20)
+
+
+def flight(stage: Stage) -> None:
+    """So many in flight at once; none is answered before the last is there."""
+    left = stage.among("ours", "official", "limit", without=("tcp",))
+    slices = {100: 5, 1_000: 2} if stage.quick else {100: 10, 1_000: 4, 10_000: 2}
+    for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
+
+        def measure(client: Client, count: int = count) -> list[float]:
+            peer = stage.peer(client)
+            stage.control("reset")
+            stage.control("hold", count=count)
+            before = peer.cpu()
+            found = peer.ask(stage.limit, "flight", count=count)
+            if found["right"] < count:
+                raise PeerError(f"{count - found['right']:,} of {count:,} failed: {found.get('error', '')}")
+            return [found["wall"] / count * MICRO, (peer.cpu() - before) / count * MICRO]
+
+        lines = (f"flight.{count}", f"flight.{count}.cpu")
+        stage.turns(left, lines, measure, slices=slices.get(count, 1))
+        for client in list(left):
+            if stage.board.cell(lines[0], client.name).failed:
+                left.remove(client)  # it is not asked for more
+
+
+def large(stage: Stage) -> None:
+    """Results of 2 MB in base64, and inputs of 5 MB, one after another."""
+    clients = stage.among("ours", "official", "limit", without=("tcp", "bare-default"))
+    for client in clients:
+        with stage.judging(client, ("large.plain",)):
+            stage.peer(client).ask(stage.limit, "large", count=1, size=LARGE, plain=True)
+    results, inputs = (4, 2) if stage.quick else (8, 4)
+
+    def down(client: Client) -> list[float]:
+        found = stage.peer(client).ask(stage.limit, "large", count=results, size=LARGE)
+        return [results * LARGE / MEGA / found["wall"]]
+
+    def up(client: Client) -> list[float]:
+        found = stage.peer(client).ask(stage.limit, "upload", count=inputs, size=INPUT)
+        return [inputs * INPUT / MEGA / found["wall"]]
+
+    stage.turns(clients, ("large.results",), down, slices=3)
+    stage.turns(clients, ("large.inputs",), up, slices=3)
+    for client in clients:
+        if failed := stage.board.cell("large.plain", client.name).failed:
+            stage.board.cell("large.results", client.name).note = f"with its settings changed; as it comes: {failed}"
+
+
+# ---------------------------------------------------------------------- delays
+
+
+def partial(stage: Stage) -> None:
+    """From the server's sending of a result to the callback that gets it."""
+    tasks = 3 if stage.quick else 5
+
+    def measure(client: Client) -> list[float]:
+        lags = [lag * NANO * MILLI for lag in stage.peer(client).ask(stage.limit, "partial", tasks=tasks)["lags"]]
+        if len(lags) < 19 * tasks:  # the last may come with the answer
+            raise PeerError(f"{len(lags)} of {20 * tasks} results were told")
+        return [percentile(lags, 0.5), percentile(lags, 0.99)]
+
+    stage.turns(stage.among("ours", "official", fast=False), ("partial.median", "partial.p99"), measure)
+
+
+def spread(mean: int, count: int) -> list[int]:
+    """Give durations from half as long to one and a half times as long, so that no rhythm of asking meets all."""
+    return [round(mean * (0.5 + number / (count - 1))) for number in range(count)]
+
+
+def polled(stage: Stage) -> None:
+    """From the end of an asynchronous task at the server to its caller, for tasks of about 0.3 s and 2 s."""
+    means = {"0.3s": 300, "2s": 2_000}
+    lines = [f"polled.{name}.{what}" for name in means for what in ("median", "worst", "part")]
+    durations = {name: spread(mean, 20) for name, mean in means.items()}
+    ms = [one for pair in zip(*durations.values(), strict=True) for one in pair]
+
+    def measure(client: Client) -> list[float]:
+        found = stage.peer(client).ask(stage.limit + 3, "polled", ms=ms, spacing=0.0037)["lags"]
+        values = []
+        for number, name in enumerate(means):
+            lags = [lag * NANO for lag in found[number::2]]
+            parts = [lag * 1e5 / one for lag, one in zip(lags, durations[name], strict=True)]
+            values += [percentile(lags, 0.5), max(lags), max(parts)]
+        return values
+
+    stage.turns(stage.waiters, lines, measure, once=True)
+
+
+def many(stage: Stage) -> None:
+    """1,000 asynchronous tasks of 1.5 to 4.5 s at once: what the waiting costs, and how late they are told."""
+    ms = spread(3_000, 1_000)
+    lines = ("many.frames", "many.cpu", "many.median")
+
+    def measure(client: Client) -> list[float]:
+        peer = stage.peer(client)
+        stage.control("reset")
+        before = peer.cpu()
+        lags = peer.ask(stage.limit + 5, "polled", ms=ms, spacing=0)["lags"]
+        frames = stage.control("ledger")["poll_frames"]
+        return [frames / len(ms), (peer.cpu() - before) / len(ms) * MILLI, percentile(lags, 0.5) * NANO]
+
+    stage.turns([client for client in stage.waiters if client.name != "ours-blocking"], lines, measure, once=True)
+
+
+def drop(stage: Stage) -> None:
+    """The connection is cut when 100 calls were received; none was answered, and the server is back at once."""
+    stage.dismiss()
+    count = 100
+    lines = ("drop.time", "drop.lost", "drop.doubled")
+
+    def measure(client: Client) -> list[float]:
+        with stage.fresh(client) as peer:
+            peer.hear(stage.limit)
+            peer.ask(stage.limit, "serial", count=1, seconds=1)
+            stage.control("reset")
+            stage.control("hold", count=10 * count)
+            stage.control("drop", after=count)
+            found = peer.ask(stage.limit + 30.0 * (not stage.quick), "flight", count=count, surviving=True)
+        executed = stage.control("ledger")["executed"]
+        if found.get("error"):
+            stage.board.cell("drop.lost", client.name).note = found["error"]
+        return [found["wall"], count - found["right"], executed - count]
+
+    stage.turns(stage.waiters, lines, measure, slices=1 if stage.quick else 3, once=True)
+
+
+# ---------------------------------------------------------------------- what it costs to be there
+
+
+def idle(stage: Stage) -> None:
+    """1,000 calls wait, and nothing happens."""
+    stage.dismiss()
+    seconds = 1.0 if stage.quick else 3.0
+
+    def measure(client: Client) -> list[float]:
+        with stage.fresh(client) as peer:
+            peer.hear(stage.limit)
+            stage.in_flight(peer, 1_000)
+            time.sleep(0.5)
+            waits, cpu = peer.waits(), peer.cpu()
+            time.sleep(seconds)
+            return [(peer.waits() - waits) / seconds, (peer.cpu() - cpu) / seconds * MILLI]
+
+    stage.turns(stage.waiters, ("idle.wakeups", "idle.cpu"), measure, once=True)
+
+
+def memory(stage: Stage) -> None:
+    """How much a process grows by a call in flight."""
+    stage.dismiss()
+    count = 10_000
+
+    def measure(client: Client) -> list[float]:
+        with stage.fresh(client) as peer:
+            peer.hear(stage.limit)
+            stage.in_flight(peer, 200)
+            peer.ask(stage.limit, "collect")
+            before = peer.resident()
+            stage.in_flight(peer, count)
+            time.sleep(0.2)
+            peer.ask(stage.limit, "collect")
+            return [(peer.resident() - before) / count]
+
+    stage.turns(stage.among("ours", "official", fast=False), ("memory.call",), measure, once=True)
+
+
+def start(stage: Stage) -> None:
+    """From the start of the process to its first result."""
+    stage.dismiss()
+
+    def measure(client: Client) -> list[float]:
+        with stage.fresh(client) as peer:
+            peer.tell("serial", count=1, seconds=60)
+            peer.hear(stage.limit)
+            peer.hear(stage.limit)
+            return [(time.perf_counter() - peer.started) * MILLI]
+
+    stage.turns(
+        stage.among("ours", "official", without=("ours-futures+fast", "ours-asyncio+fast")), ("start",), measure
+    )
+
+
+IMPORT = """
+import sys, time
+before = set(sys.modules)
+started = time.perf_counter()
+import {what}
+print([time.perf_counter() - started, len(set(sys.modules) - before)])
+"""
+IMPORT_JS = (
+    "const started = performance.now(); await import('@runware/sdk-js');"
+    "console.log(JSON.stringify([(performance.now() - started) / 1000, 0]))"
+)
+
+
+def imports(stage: Stage) -> None:
+    """What importing costs, the best of several fresh processes a run."""
+    tries = 3 if stage.quick else 5
+    chosen = ("ours-blocking", "ours-blocking+fast", "runware-sdk", "runware", "sdk-js", "bare")
+    python = ("import.time", "import.modules")
+
+    def measure(client: Client) -> list[float]:
+        place = stage.directory / client.environment
+        what = "websocket" if client.kind == "limit" else "runware"
+        line = [str(place / "bin/python"), "-c", IMPORT.format(what=what)]
+        if client.environment == "sdk-js":
+            line = ["node", "--input-type=module", "-e", IMPORT_JS]
+        found = []
+        for _ in range(tries):
+            try:
+                done = subprocess.run(
+                    line, cwd=place, env=surroundings(client.environment), capture_output=True, timeout=30, check=True
+                )
+            except subprocess.SubprocessError as error:
+                raise PeerError(type(error).__name__) from None
+            found.append(json.loads(done.stdout))
+        return [min(one[0] for one in found) * MILLI, found[-1][1]][: 1 if client.environment == "sdk-js" else 2]
+
+    clients = [client for client in stage.clients if client.name in chosen]
+    stage.turns([client for client in clients if client.name != "sdk-js"], python, measure)
+    stage.turns([client for client in clients if client.name == "sdk-js"], python[:1], measure)
+
+
+CASES: dict[str, Callable[[Stage], None]] = {
+    "serial": serial,
+    "flight": flight,
+    "partial": partial,
+    "polled": polled,
+    "many": many,
+    "large": large,
+    "idle": idle,
+    "drop": drop,
+    "start": start,
+    "import": imports,
+    "memory": memory,
+}
+"""Each case by its name. Those that need processes of their own come last."""
+
+
+def own_cores(*, pin: bool) -> tuple[set[int], set[int]]:
+    """Tell which processors the server may use, and which the clients: all, or if *pin* different ones."""
+    cores = sorted(os.sched_getaffinity(0))
+    return ({cores[-1]}, set(cores[:-1])) if pin and len(cores) > 1 else (set(cores), set(cores))

@@ -1,0 +1,130 @@
+"""The same as `serving.py` for clients that are awaited. It stands apart so that the others need not load asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from serving import HOLD, PROMPT, Cannot, answer, failure, judged, medium, stdout, telling
+
+__all__ = ["AsyncPeer", "serve_async"]
+
+
+class AsyncPeer:
+    """A client for asyncio."""
+
+    async def open(self, url: str) -> None:
+        """Connect."""
+        raise NotImplementedError
+
+    def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:
+        """Make a call; its results are awaited."""
+        raise NotImplementedError
+
+    def surviving(self, prompt: str) -> Awaitable[Any]:
+        """Make a call in the way that survives a lost connection best."""
+        return self.call(prompt)
+
+    def data(self, results: Any) -> str:
+        """Give the base64 text of a result."""
+        raise NotImplementedError
+
+    async def partial(self, told: Callable[[int], object]) -> None:
+        """Make a call for 20 results; tell the stamp of each as it comes."""
+        raise Cannot("no partial results")
+
+    async def polled(self, prompt: str) -> int:
+        """Run an asynchronous task and give its stamp."""
+        raise Cannot("no polling")
+
+    # ------------------------------------------------------------------ the work
+
+    async def do_open(self, url: str) -> dict[str, Any]:
+        await self.open(url)
+        return {}
+
+    async def do_serial(self, count: int, seconds: float) -> dict[str, Any]:
+        call, clock = self.call, time.perf_counter
+        done, started = 0, clock()
+        while done < count and clock() - started < seconds:
+            await call(PROMPT)
+            done += 1
+        return {"count": done, "wall": clock() - started}
+
+    async def do_flight(self, count: int, *, surviving: bool = False) -> dict[str, Any]:
+        call = self.surviving if surviving else self.call
+        started = time.perf_counter()
+        found = await asyncio.gather(*(call(HOLD) for _ in range(count)), return_exceptions=True)
+        wall = time.perf_counter() - started
+        return {"wall": wall, **judged(found)}
+
+    async def do_partial(self, tasks: int) -> dict[str, Any]:
+        lags: list[int] = []
+        for _ in range(tasks):
+            await self.partial(lambda stamp: lags.append(time.monotonic_ns() - stamp))
+        return {"lags": lags}
+
+    async def do_polled(self, ms: list[int], spacing: float) -> dict[str, Any]:
+        lags = [0] * len(ms)
+        told = telling(lags)
+
+        async def one(number: int) -> None:
+            told(number, await self.polled(f"{PROMPT} #ms={ms[number]}"))
+
+        tasks = []
+        for number in range(len(ms)):
+            tasks.append(asyncio.create_task(one(number)))
+            if spacing:
+                await asyncio.sleep(spacing)
+        await asyncio.gather(*tasks)
+        return {"lags": lags}
+
+    async def do_large(self, count: int, size: int, *, plain: bool = False) -> dict[str, Any]:
+        prompt = f"#size={size}"
+        started = time.perf_counter()
+        for _ in range(count):
+            assert len(self.data(await self.call(prompt))) == size
+        return {"wall": time.perf_counter() - started}
+
+    async def do_upload(self, count: int, size: int) -> dict[str, Any]:
+        seed_image = medium(size)
+        started = time.perf_counter()
+        for _ in range(count):
+            await self.call(PROMPT, seed_image)
+        return {"wall": time.perf_counter() - started}
+
+    async def do_wait(self, count: int) -> dict[str, Any]:
+        async def one() -> None:
+            await self.call(HOLD)
+
+        self._left = [asyncio.create_task(one()) for _ in range(count)] + getattr(self, "_left", [])
+        return {}
+
+    async def do_collect(self) -> dict[str, Any]:
+        gc.collect()
+        return {}
+
+
+def serve_async(peer: AsyncPeer) -> None:
+    """Do what standard input says, in one event loop, until it ends."""
+
+    async def run() -> None:
+        out = stdout()
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            command = json.loads(line)
+            try:
+                found = await getattr(peer, "do_" + command.pop("do"))(**command)
+            except Exception as error:  # it is told
+                found = failure(error)
+            answer(out, found)
+        os._exit(0)
+
+    asyncio.run(run())

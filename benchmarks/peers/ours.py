@@ -1,0 +1,118 @@
+"""Our client, by the name of the face it is measured through: `blocking` or `futures`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from serving import EVERY, HOLD, NUMBER, Peer, serve
+
+from runware import Runware
+
+TIMEOUT = 300.0
+
+
+def small(prompt: str, **more: Any) -> dict[str, Any]:
+    """Give the parameters of the task that all clients are given."""
+    return {"positive_prompt": prompt, "model": "runware:101@1", "width": 1024, "height": 1024, **more}
+
+
+def telling(told: Callable[[int], object]) -> Callable[..., None]:
+    """Make a callback for partial results that tells their stamps."""
+
+    def on_partial(results: Any, error: Exception | None) -> None:
+        for one in results:
+            told(one.seed)
+
+    return on_partial
+
+
+class Blocking(Peer):
+    """Calls that block; many at once go through `map`, and those that are polled through threads."""
+
+    rw: Runware
+
+    def open(self, url: str) -> None:
+        self.rw = Runware("bench", url=url, timeout=TIMEOUT, long_timeout=TIMEOUT)
+        self.rw.connect()
+
+    def call(self, prompt: str, seed_image: str | None = None) -> Any:
+        if seed_image is None:
+            return self.rw.image_inference(positive_prompt=prompt, model="runware:101@1", width=1024, height=1024)
+        return self.rw.image_inference(**small(prompt, seed_image=seed_image))
+
+    def data(self, results: Any) -> str:
+        text: str = results[0].base64_data
+        return text
+
+    def together(self, prompt: str, count: int) -> list[Any]:
+        inputs = [small(prompt)] * count
+        return list(self.rw.map(self.rw.image_inference, inputs, concurrency=count, return_exceptions=True))
+
+    def partial(self, told: Callable[[int], object]) -> None:
+        self.rw.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told))
+
+    def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
+        def one(number: int) -> None:
+            told(number, self.rw.image_inference(**small(prompts[number]), delivery_method="async")[0].seed or 0)
+
+        with ThreadPoolExecutor(len(prompts)) as pool:
+            waiting = []
+            for number in range(len(prompts)):
+                waiting.append(pool.submit(one, number))
+                time.sleep(spacing)
+            for each in waiting:
+                each.result()
+
+
+class Futures(Blocking):
+    """Calls that give a job at once."""
+
+    def call(self, prompt: str, seed_image: str | None = None) -> Any:
+        if seed_image is None:
+            return self.rw.submit.image_inference(
+                positive_prompt=prompt, model="runware:101@1", width=1024, height=1024
+            ).result()
+        return self.rw.submit.image_inference(**small(prompt, seed_image=seed_image)).result()
+
+    def together(self, prompt: str, count: int) -> list[Any]:
+        parameters = small(prompt)
+        jobs = [self.rw.submit.image_inference(**parameters) for _ in range(count)]
+        return [job.exception() or job.result() for job in jobs]
+
+    def partial(self, told: Callable[[int], object]) -> None:
+        self.rw.submit.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told)).result()
+
+    def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
+        left = set(range(len(prompts)))
+
+        def start(number: int) -> Any:
+            def done(job: Any) -> None:
+                told(number, job.result(0)[0].seed)
+                left.discard(number)
+
+            job = self.rw.submit.image_inference(**small(prompts[number]), delivery_method="async")
+            job.add_done_callback(done)
+            return job
+
+        jobs = []
+        for number in range(len(prompts)):
+            jobs.append(start(number))
+            if spacing:
+                time.sleep(spacing)
+        for job in jobs:
+            job.result()
+        while left:
+            time.sleep(0.001)
+
+    def leave(self, count: int) -> None:
+        parameters = small(HOLD)
+        kept = [self.rw.submit.image_inference(**parameters) for _ in range(count)]
+        self.kept = [*getattr(self, "kept", []), *kept]
+
+
+if __name__ == "__main__":
+    serve({"blocking": Blocking, "futures": Futures}[sys.argv[1]]())

@@ -1,0 +1,41 @@
+"""Our client through its asyncio face."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from awaiting import AsyncPeer, serve_async
+from ours import TIMEOUT, small, telling
+from serving import EVERY, NUMBER
+
+from runware import Runware
+
+
+class Async(AsyncPeer):
+    """Calls that are awaited."""
+
+    rw: Runware
+
+    async def open(self, url: str) -> None:
+        self.rw = Runware("bench", url=url, timeout=TIMEOUT, long_timeout=TIMEOUT)
+        await self.rw.aio.connect()
+
+    def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:
+        if seed_image is None:
+            return self.rw.aio.image_inference(positive_prompt=prompt, model="runware:101@1", width=1024, height=1024)
+        return self.rw.aio.image_inference(**small(prompt, seed_image=seed_image))
+
+    def data(self, results: Any) -> str:
+        text: str = results[0].base64_data
+        return text
+
+    async def partial(self, told: Callable[[int], object]) -> None:
+        await self.rw.aio.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told))
+
+    async def polled(self, prompt: str) -> int:
+        return (await self.rw.aio.image_inference(**small(prompt), delivery_method="async"))[0].seed or 0
+
+
+if __name__ == "__main__":
+    serve_async(Async())

@@ -1,0 +1,73 @@
+"""`runware-sdk` from PyPI, as its README has it: one client, WebSocket transport, `run()`, and `gather` for many.
+
+What was chosen for it:
+- `taskType` is given, so that nothing is looked up, and `deliveryMethod: "sync"`, which it calls the "single-roundtrip
+  delivery"; its default asks the server again after a second, at the earliest.
+- Tasks that are polled, and calls that should survive a lost connection, take its default, `async`: of those alone it
+  says that they are sent again.
+- 2 MB results take a `ws_connect` of one's own, without the limit of 1 MiB a message that `websockets` has.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from awaiting import AsyncPeer, serve_async
+from serving import EVERY, NUMBER
+
+sdk: Any = importlib.import_module("runware")  # theirs, not ours
+websockets: Any = importlib.import_module("websockets")
+
+
+def small(prompt: str, **more: Any) -> dict[str, Any]:
+    """Give the parameters of the task that all clients are given."""
+    task = {"taskType": "imageInference", "positivePrompt": prompt, "model": "runware:101@1", "width": 1024}
+    return {**task, "height": 1024, **more}
+
+
+class Sdk(AsyncPeer):
+    """The client."""
+
+    async def open(self, url: str) -> None:
+        self.url = url
+        self.client = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=url)
+        self.wide: Any = None
+        await self.client.connect()
+
+    def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:
+        if seed_image is None:
+            return self.client.run(small(prompt, deliveryMethod="sync"))  # type: ignore[no-any-return]
+        return self.client.run(small(prompt, deliveryMethod="sync", seedImage=seed_image))  # type: ignore[no-any-return]
+
+    def surviving(self, prompt: str) -> Awaitable[Any]:
+        return self.client.run(small(prompt))  # type: ignore[no-any-return]
+
+    def data(self, results: Any) -> str:
+        return str(results[0]["imageBase64Data"])
+
+    async def partial(self, told: Callable[[int], object]) -> None:
+        options = sdk.RunOptions(on_result=lambda item: told(item["seed"]))
+        await self.client.run(small(EVERY, deliveryMethod="sync", numberResults=NUMBER), options)
+
+    async def polled(self, prompt: str) -> int:
+        return int((await self.client.run(small(prompt)))[0]["seed"])
+
+    async def do_large(self, count: int, size: int, *, plain: bool = False) -> dict[str, Any]:
+        if plain:
+            return await super().do_large(count, size)
+        usual = self.client
+        if self.wide is None:
+            connect = sdk.RuntimeDependencies(ws_connect=lambda url: websockets.connect(url, max_size=None))
+            self.wide = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=self.url, dependencies=connect)
+            await self.wide.connect()
+        self.client = self.wide
+        try:
+            return await super().do_large(count, size)
+        finally:
+            self.client = usual
+
+
+if __name__ == "__main__":
+    serve_async(Sdk())

@@ -1,0 +1,192 @@
+"""What the programs of all Python clients share: commands come as JSON lines, and each is answered with one.
+
+Only the standard library: it runs in the environment of every client. A client says how one call is made; the loops are
+here, and so are the same for everybody. Times are taken with the monotonic clock, which the server's stamps come from.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = [
+    "EVERY",
+    "HOLD",
+    "NUMBER",
+    "PROMPT",
+    "Cannot",
+    "Peer",
+    "answer",
+    "failure",
+    "judged",
+    "medium",
+    "serve",
+    "stdout",
+    "telling",
+]
+
+LIFETIME = 3600
+PROMPT = "a lighthouse at dusk, waves, long exposure, film grain"
+HOLD = PROMPT + " #hold"
+NUMBER = 20
+"""Results of a task whose partial results are watched."""
+EVERY = f"{PROMPT} #every=4"
+
+_media: dict[int, str] = {}
+
+
+class Cannot(Exception):  # noqa: N818 - no error: there is nothing to measure
+    """The client has no way of doing this; the text says why."""
+
+
+def medium(size: int) -> str:
+    """Give an input of so many characters, made once."""
+    if size not in _media:
+        head = "data:image/png;base64,"
+        _media[size] = head + base64.b64encode(os.urandom(size)).decode()[: size - len(head)]
+    return _media[size]
+
+
+class Peer:
+    """A client that blocks. What it cannot do says so."""
+
+    def open(self, url: str) -> None:
+        """Connect."""
+        raise NotImplementedError
+
+    def call(self, prompt: str, seed_image: str | None = None) -> Any:
+        """Make a call and give its results."""
+        raise NotImplementedError
+
+    def data(self, results: Any) -> str:
+        """Give the base64 text of a result."""
+        raise NotImplementedError
+
+    def together(self, prompt: str, count: int) -> list[Any]:
+        """Have so many calls in flight at once, and give the results of each, or its error."""
+        raise Cannot("one call at a time")
+
+    def partial(self, told: Callable[[int], object]) -> None:
+        """Make a call for 20 results; tell the stamp of each as it comes."""
+        raise Cannot("no partial results")
+
+    def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
+        """Start asynchronous tasks, so far apart; tell the number and the stamp of each when its caller is told."""
+        raise Cannot("no polling")
+
+    def leave(self, count: int) -> None:
+        """Start calls and leave them in flight."""
+        raise Cannot("one call at a time")
+
+    # ------------------------------------------------------------------ the work
+
+    def do_open(self, url: str) -> dict[str, Any]:
+        self.open(url)
+        return {}
+
+    def do_serial(self, count: int, seconds: float) -> dict[str, Any]:
+        call, clock = self.call, time.perf_counter
+        done, started = 0, clock()
+        while done < count and clock() - started < seconds:
+            call(PROMPT)
+            done += 1
+        return {"count": done, "wall": clock() - started}
+
+    def do_flight(self, count: int, *, surviving: bool = False) -> dict[str, Any]:
+        started = time.perf_counter()
+        found = self.together(HOLD, count)
+        wall = time.perf_counter() - started
+        return {"wall": wall, **judged(found)}
+
+    def do_partial(self, tasks: int) -> dict[str, Any]:
+        lags: list[int] = []
+        for _ in range(tasks):
+            self.partial(lambda stamp: lags.append(time.monotonic_ns() - stamp))
+        return {"lags": lags}
+
+    def do_polled(self, ms: list[int], spacing: float) -> dict[str, Any]:
+        lags = [0] * len(ms)
+        self.polled([f"{PROMPT} #ms={one}" for one in ms], telling(lags), spacing)
+        return {"lags": lags}
+
+    def do_large(self, count: int, size: int, *, plain: bool = False) -> dict[str, Any]:
+        prompt = f"#size={size}"
+        started = time.perf_counter()
+        for _ in range(count):
+            assert len(self.data(self.call(prompt))) == size
+        return {"wall": time.perf_counter() - started}
+
+    def do_upload(self, count: int, size: int) -> dict[str, Any]:
+        seed_image = medium(size)
+        started = time.perf_counter()
+        for _ in range(count):
+            self.call(PROMPT, seed_image)
+        return {"wall": time.perf_counter() - started}
+
+    def do_wait(self, count: int) -> dict[str, Any]:
+        self.leave(count)
+        return {}
+
+    def do_collect(self) -> dict[str, Any]:
+        gc.collect()
+        return {}
+
+
+def telling(lags: list[int]) -> Callable[[int, int], object]:
+    """Make what notes the lag of a task, given its number and its stamp."""
+
+    def told(number: int, stamp: int) -> None:
+        lags[number] = time.monotonic_ns() - stamp
+
+    return told
+
+
+def judged(found: list[Any]) -> dict[str, Any]:
+    """Tell how many calls ended right, and the first error of the others."""
+    errors = [one for one in found if isinstance(one, BaseException)]
+    error = f"{type(errors[0]).__name__}: {errors[0]}" if errors else ""
+    return {"right": sum(bool(one) for one in found) - len(errors), "error": error}
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def stdout() -> Any:
+    """Keep standard output for the answers; what a client prints goes to standard error."""
+    signal.alarm(LIFETIME)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
+
+
+def answer(out: Any, found: dict[str, Any]) -> None:
+    """Write an answer."""
+    out.write(json.dumps(found) + "\n")
+    out.flush()
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Make the answer that tells of an error."""
+    kind = "cannot" if isinstance(error, Cannot) else "failed"
+    text = str(error) if kind == "cannot" else f"{type(error).__name__}: {error}"
+    return {kind: text}
+
+
+def serve(peer: Peer) -> None:
+    """Do what standard input says, until it ends."""
+    out = stdout()
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            found = getattr(peer, "do_" + command.pop("do"))(**command)
+        except Exception as error:  # it is told
+            found = failure(error)
+        answer(out, found)
+    os._exit(0)  # what is still in flight is not waited for

@@ -1,0 +1,175 @@
+"""The comparison with other clients: its sums, its tables, and that its programs do their work."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import sys
+
+import pytest
+
+from benchmarks.charts import apart, draw
+from benchmarks.compare import markdown
+from benchmarks.contest import CASES, CLIENTS, spread
+from benchmarks.environments import PEERS, machine
+from benchmarks.frames import ITEM, lone, stamped
+from benchmarks.harness import Control, ServerProcess, environment
+from benchmarks.peer import CannotError, Peer, PeerError
+from benchmarks.standings import LINES, OFFICIAL, Board, case_table, fit, summary_table, table, verdicts
+
+UUID = "9d1b6f10-0c37-4a35-9a86-000000000001"
+
+
+def board() -> Board:
+    """Two runs of two slices: ours takes half as long as `runware-sdk`, and `runware` fails."""
+    found = Board()
+    for _ in range(2):
+        for client, values in (("ours-blocking", [10.0, 20.0]), ("runware-sdk", [20.0, 40.0]), ("bare", [10.0, 10.0])):
+            found.begin(["serial.wall"], client)
+            found.cell("serial.wall", client).runs[-1] += values
+    found.cell("serial.wall", "runware").failed = "not through | after 60 s"
+    for count in (100, 1_000, 10_000):
+        found.cell(f"flight.{count}", "ours-futures").runs = [[float(count)]]
+    found.cell("flight.100", "ours-blocking").note = "one call at a time"
+    return found
+
+
+def test_growth_is_fitted() -> None:
+    assert fit([(10, 3), (100, 30), (1_000, 300)]) == pytest.approx(1)
+    assert fit([(10, 5), (100, 500)]) == pytest.approx(2)
+
+
+def test_clients_are_divided_slice_by_slice() -> None:
+    line = LINES[0]
+    assert board().factor(line, "runware-sdk") == [2, 2]
+    assert board().factor(line, "ours-blocking") == [1, 1]
+    assert board().factor(line, "runware") == []
+    assert board().ratio("serial.wall", "ours-blocking", "bare") == [1.5, 1.5]
+
+
+def test_more_is_better_where_it_is() -> None:
+    found = Board()
+    for client, value in (("ours-blocking", 100.0), ("sdk-js", 20.0)):
+        found.cell("large.results", client).runs = [[value]]
+    line = next(line for line in LINES if line.key == "large.results")
+    assert found.factor(line, "sdk-js") == [5]
+
+
+def test_nothing_is_divided_by_zero() -> None:
+    found = Board()
+    for client, value in (("ours-futures", 0.0), ("sdk-js", 90.0)):
+        found.cell("idle.wakeups", client).runs = [[value]]
+    assert "90.0 1/s" in summary_table(found)
+    (verdict,) = verdicts(found)
+    assert verdict.ok
+
+
+def test_tables_say_who_failed() -> None:
+    shown = case_table(board(), "serial")
+    assert "2.00 x · 30.0 us" in shown
+    assert "failed: not through / after 60 s" in shown
+    assert "failed" in summary_table(board())
+    assert len({line.count("|") for line in shown.splitlines()}) == 1
+
+
+def test_tables_have_growth_and_notes() -> None:
+    shown = case_table(board(), "flight")
+    assert "n^2.00" in shown
+    assert "- ours-blocking: one call at a time" in shown
+
+
+def test_a_table_is_aligned() -> None:
+    assert table(["a", "bb"], [["ccc", "d"]]) == "| a   | bb |\n|-----|----|\n| ccc | d  |"
+
+
+def test_a_saved_board_is_the_same() -> None:
+    saved = json.loads(json.dumps(board().as_json()))
+    again = Board.from_json(saved)
+    assert again.as_json() == saved
+    assert summary_table(again) == summary_table(board())
+
+
+def test_the_results_are_written() -> None:
+    saved = {"machine": machine(), "quick": False, "runs": 2, "pinned": False, "broken": ["sdk-js"]}
+    text = markdown(board(), {**saved, "versions": {"runware": {"runware": "0.5"}}}, ["serial.svg"])
+    for part in ("## Budgets", "medians of 2 runs", "charts/serial.svg", "runware 0.5", "sdk-js could not", "2.00 x"):
+        assert part.lower() in text.lower()
+
+
+def test_charts_are_the_same_for_the_same_figures(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert draw(board(), tmp_path / "one") == draw(board(), tmp_path / "two") == ["serial.svg", "flight.svg"]
+    for name in ("serial.svg", "flight.svg"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_names_in_a_chart_are_kept_apart() -> None:
+    assert apart([0.1, 0.11, 0.5], 0.1) == pytest.approx([0.1, 0.2, 0.5])
+    assert apart([0.98, 0.99, 1.0], 0.1) == pytest.approx([0.8, 0.9, 1.0])
+
+
+def test_durations_are_spread() -> None:
+    assert spread(1_000, 3) == [500, 1_000, 1_500]
+
+
+def test_every_line_has_a_case_and_a_client_of_ours() -> None:
+    names = {client.name for client in CLIENTS}
+    assert {line.case for line in LINES} == set(CASES)
+    assert {line.ours for line in LINES} <= names
+    assert set(OFFICIAL) <= names
+    assert all((PEERS / client.program).is_file() for client in CLIENTS)
+
+
+# ---------------------------------------------------------------------- the server's end
+
+
+def test_a_lone_task_is_known_however_it_is_written() -> None:
+    task = {"model": "a:1@1", "taskType": "imageInference", "taskUUID": UUID, "deliveryMethod": "sync"}
+    for separators in ((",", ":"), (", ", ": ")):
+        for more in ({}, {"numberResults": 1}):
+            assert lone(json.dumps([{**task, **more}], separators=separators).encode()) == UUID.encode()
+        for more in ({"numberResults": 20}, {"deliveryMethod": "async"}, {"inputs": {}}, {"taskType": "getResponse"}):
+            assert lone(json.dumps([{**task, **more}], separators=separators).encode()) == b""
+
+
+def test_a_stamp_is_the_seed_too() -> None:
+    assert json.loads(stamped(ITEM % (UUID.encode(), 1, 1), b"sentNS", 5)).items() >= {"seed": 5, "sentNS": 5}.items()
+
+
+# ---------------------------------------------------------------------- the programs
+
+
+def start(program: str, *how: str) -> Peer:
+    return Peer([sys.executable, str(PEERS / program), *how], environment(), os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("program", [("ours.py", "blocking"), ("ours.py", "futures"), ("ours_asyncio.py",)], ids=str)
+def test_ours_does_all_the_work(program: tuple[str, ...]) -> None:
+    with ServerProcess() as ports, start(*program) as peer:
+        control = Control(ports["control"])
+        peer.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
+        assert peer.ask(20, "serial", count=3, seconds=20)["count"] == 3
+        control("hold", count=5)
+        assert peer.ask(20, "flight", count=5)["right"] == 5
+        assert len(peer.ask(20, "partial", tasks=1)["lags"]) >= 19
+        assert all(lag > 0 for lag in peer.ask(20, "polled", ms=[10, 20], spacing=0)["lags"])
+        assert peer.ask(20, "large", count=1, size=1_000)["wall"] > 0
+        assert peer.ask(20, "upload", count=1, size=1_000)["wall"] > 0
+        assert peer.cpu() > 0
+        assert peer.waits() > 0
+        assert peer.resident() > 0
+        control.close()
+
+
+def test_what_a_client_cannot_do_and_what_fails_is_told() -> None:
+    with start("bare.py", "tcp") as peer:
+        with pytest.raises(CannotError, match="bytes only"):
+            peer.ask(20, "large", count=1, size=1)
+        with pytest.raises(PeerError, match="AttributeError"):
+            peer.ask(20, "serial", count=1, seconds=1)
+        peer.tell("collect")
+        peer.hear(20)
+        with pytest.raises(PeerError, match="not through"):
+            peer.hear(0.05)
+        assert not peer.alive
