@@ -186,6 +186,10 @@ class Stage:
                     if cell.failed or cell.note:
                         left.remove(client)
             left = [client for client in left if spent[client.name] < self.patience]
+        for client in clients:
+            cell = self.board.cell(lines[0], client.name)
+            if spent[client.name] >= self.patience and not cell.failed and not cell.note:
+                cell.note = f"slow, so measured {sum(map(len, cell.runs))} times only"
 
     def in_flight(self, peer: Peer, count: int) -> None:
         """Have so many calls at the server, which answers none of them."""
@@ -306,15 +310,16 @@ def polled(stage: Stage) -> None:
 def many(stage: Stage) -> None:
     """1,000 asynchronous tasks of 1.5 to 4.5 s at once: what the waiting costs, and how late they are told."""
     ms = spread(3_000, 1_000)
-    lines = ("many.frames", "many.cpu", "many.median")
+    lines = ("many.frames", "many.questions", "many.cpu", "many.median")
 
     def measure(client: Client) -> list[float]:
         peer = stage.peer(client)
         stage.control("reset")
         before = peer.cpu()
         lags = peer.ask(stage.limit + 5, "polled", ms=ms, spacing=0)["lags"]
-        frames = stage.control("ledger")["poll_frames"]
-        return [frames / len(ms), (peer.cpu() - before) / len(ms) * MILLI, percentile(lags, 0.5) * NANO]
+        ledger = stage.control("ledger")
+        asked = [ledger[what] / len(ms) for what in ("poll_frames", "polls")]
+        return [*asked, (peer.cpu() - before) / len(ms) * MILLI, percentile(lags, 0.5) * NANO]
 
     stage.turns([client for client in stage.waiters if client.name != "ours-blocking"], lines, measure, once=True)
 

@@ -71,6 +71,7 @@ LINES = (
     Line("polled.2s.worst", "the same, worst of 20", "s", "ours-futures"),
     Line("polled.2s.part", "the same, worst part of the duration", "%", "ours-futures"),
     Line("many.frames", "1,000 polled tasks, frames a task", "", "ours-futures"),
+    Line("many.questions", "1,000 polled tasks, how often each is asked for", "", "ours-futures"),
     Line("many.cpu", "1,000 polled tasks, CPU a task", "ms", "ours-futures"),
     Line("many.median", "1,000 polled tasks, lag, median", "s", "ours-futures"),
     Line("large.results", "2 MB results in base64", "MB/s", better="higher"),
