@@ -30,6 +30,8 @@ READING = """\
   reads the same JSON and does nothing else, in its fastest form and as it comes; **tcp** is 300 bytes there and back.
 - **failed** says how a client failed, and a time is the limit it was not through after. Each is used as its own
   documentation has it, in the way that is fastest; `benchmarks/peers/` tells what was chosen, and why.
+- **growth** is the exponent of the time for all calls over their number, fitted to all the numbers that a client got
+  through; 1 is linear. The timer of 100 ms that `sdk-js` waits with hides its own below 10,000.
 - A dash means that a client has no way of doing it.
 """
 
