@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
 from runware._engine.callbacks import run_guarded
 from runware._engine.calls import Call, CallState
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
-from runware.results import Partial, Results, set_downloads, set_meta
+from runware.results import Partial, Results, set_origin
 from runware.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class Job(Future[R], Generic[R]):
         error = self.exception(timeout)
         if error is not None:
             raise error
-        return cast("R", self._result)
+        return self._result  # type: ignore[return-value]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
@@ -393,7 +393,8 @@ class Job(Future[R], Generic[R]):
                 self.set_exception(error)
         call.items.clear()
         self._owner = None
-        self._tell_listeners()
+        if self._listeners:
+            self._tell_listeners()
 
     def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:
         """Make the answer or the error of the call, and tell `on_partial` of what is new."""
@@ -438,8 +439,8 @@ class Job(Future[R], Generic[R]):
         """Make the results of some items that have just arrived."""
         call = self._call
         new = [self._read(item, self._task.result_for(item)) for item in items]
-        set_downloads(new, None if self._owner is None else self._owner.downloads)
-        set_meta(new, (self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ()))
+        told = (self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ())
+        set_origin(new, told, None if self._owner is None else self._owner.downloads)
         return new
 
     def _tell_listeners(self) -> None:

@@ -38,8 +38,7 @@ __all__ = [
     "Usage",
     "Video",
     "class_by_name",
-    "set_downloads",
-    "set_meta",
+    "set_origin",
     "shortened",
     "wire_objects",
 ]
@@ -89,15 +88,11 @@ Told = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
 """What `Meta` is made of when somebody asks for it. The request may be the message that was sent."""
 
 
-def set_meta(results: Iterable[Result], told: Told) -> None:
-    """Tell results of the call that they came with."""
+def set_origin(results: Iterable[Result], told: Told | None, downloads: Downloads | None) -> None:
+    """Tell results of the call that they came with, and those that are files how their client fetches them."""
     for result in results:
-        object.__setattr__(result, "_told", told)
-
-
-def set_downloads(results: Iterable[object], downloads: Downloads | None) -> None:
-    """Tell results how their client fetches files, those that are made of some."""
-    for result in results:
+        if told is not None:
+            object.__setattr__(result, "_told", told)
         if isinstance(result, MediaResult):
             object.__setattr__(result, "_downloads", downloads)
 
@@ -337,7 +332,7 @@ class Model3D(MediaResult):
         from runware._engine.codec import structure
 
         files = tuple(structure(file, MediaResult) for file in wire_objects((self.outputs or {}).get("files")))
-        set_downloads(files, self._downloads)
+        set_origin(files, None, self._downloads)
         return files
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:

@@ -216,12 +216,15 @@ class Book:
                     del self._looks[call.uuid]
         self._land(call)
         call.state = CallState.DONE
-        call.forget()
-        self._retire(2 if call.due else 1)
+        call.text = b""
+        call.known = None
+        self._stale += 2 if call.due else 1
+        if self._stale > 1000:
+            self._sweep()
 
     def _land(self, call: Call) -> None:
         """A call that was at the server is there no more, as far as we are concerned."""
-        if call.may_run and self._in_flight:
+        if self._in_flight and call.may_run:
             self._in_flight -= 1
 
     def _end_all(self, now: float, make: Callable[[Call], RunwareError]) -> None:
@@ -242,14 +245,16 @@ class Book:
     def _step_at(self, call: Call, when: float) -> None:
         """Come back to a call at this time; an earlier appointment is forgotten."""
         if call.due:
-            self._retire(1)
+            self._stale += 1
+            if self._stale > 1000:
+                self._sweep()
         call.due = when
         heapq.heappush(self._timers, (when, next(self._numbers), _STEP, call))
 
     def _forget_step(self, call: Call) -> None:
         if call.due:
             call.due = 0.0
-            self._retire(1)
+            self._stale += 1
 
     def _first_timer(self) -> float | None:
         timers = self._timers
@@ -279,10 +284,9 @@ class Book:
                 due.append(call)
         return due
 
-    def _retire(self, count: int) -> None:
-        # Timers are left in the heap when they are no longer wanted, but never more of them than wanted ones.
-        self._stale += count
-        if self._stale > 1000 and self._stale * 2 > len(self._timers):
+    def _sweep(self) -> None:
+        # Timers are left in the heap when they are no longer wanted, but never many more of them than wanted ones.
+        if self._stale * 2 > len(self._timers):
             self._timers = [timer for timer in self._timers if not _is_stale(timer)]
             heapq.heapify(self._timers)
             self._stale = 0

@@ -33,6 +33,9 @@ class CallState(Enum):
     DONE = "done"
 
 
+_SENT, _ACCEPTED, _RECOVERING = CallState.SENT, CallState.ACCEPTED, CallState.RECOVERING
+
+
 class Completion(Enum):
     """What a call waits for."""
 
@@ -222,7 +225,7 @@ class Call:
     def may_run(self) -> bool:
         """Whether the server may have the task."""
         state = self.state
-        return state is CallState.SENT or state is CallState.ACCEPTED or state is CallState.RECOVERING
+        return state is _SENT or state is _ACCEPTED or state is _RECOVERING
 
     @property
     def may_have_run(self) -> bool:
@@ -321,11 +324,6 @@ class Call:
             elif room > 0:
                 room -= 1
                 self.items.append(item)
-
-    def forget(self) -> None:
-        """Drop what is large: the call has ended."""
-        self.text = b""
-        self.known = None
 
 
 def _same(one: Item, other: Item) -> bool:

@@ -228,11 +228,12 @@ class Engine:
         assert self._bell is not None
         if self._inbox:
             self._take_posts()
-        self._flush()
-        session = self._session
+        session, connection = self._session, self._connection
+        if connection is not None and (connection.chunk or connection.writer.waiting):
+            self._flush()
+            connection = self._connection
         if session.state is State.CLOSED:
             return
-        connection = self._connection
         deadline = session.next_deadline()
         self._asleep = True
         tls = connection is not None and connection.tls
@@ -410,8 +411,8 @@ class Engine:
                 self._hang_up(str(error))
             self._perform()
             if connection is not self._connection or len(data) < 4096:
-                break  # gone, or empty for now: the selector tells when there is more
-        self._perform()
+                return  # gone, or empty for now: the selector tells when there is more
+        self._perform()  # what comes of a loss
 
     def _message(self, connection: _Connection, opcode: int, payload: Payload, now: float) -> None:
         if opcode == PING:

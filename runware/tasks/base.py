@@ -358,6 +358,11 @@ def _holds_payload(value: Any) -> bool:
 
 
 @cache
+def _writer(cls: Any) -> Any:
+    return _converter().get_unstructure_hook(cls)
+
+
+@cache
 def _converter() -> Any:
     from runware._engine.codec import new_converter
 
@@ -373,12 +378,13 @@ def to_wire(task: Task[Any]) -> dict[str, Any]:
     Raises:
         ValidationError: A medium cannot be read; `parameter` tells which.
     """
-    from runware._engine.codec import wire_name
-
     try:
-        wire: dict[str, Any] = _converter().unstructure(task)
-        for name in task.always:
-            wire.setdefault(wire_name(name), getattr(task, name))
+        wire: dict[str, Any] = _writer(type(task))(task)  # type: ignore[arg-type]
+        if task.always:
+            from runware._engine.codec import wire_name
+
+            for name in task.always:
+                wire.setdefault(wire_name(name), getattr(task, name))
         if task.extra:
             wire.update(_converter().unstructure(dict(task.extra)))
     except ValidationError as error:

@@ -83,12 +83,8 @@ class Inference(Delivered[R_co]):
     @property
     def expected(self) -> int:
         """How many results complete it."""
-        return self._number or 1
-
-    @property
-    def _number(self) -> int | None:
         number: int | None = getattr(self, "number_results", None)  # not every model can make several results
-        return number
+        return number or 1
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)
