@@ -136,7 +136,7 @@ def drop(context: Context) -> list[Figure]:
 
 def _drops(context: Context, name: str, count: int, after: int) -> list[Figure]:
     """Cut it when so many of the tasks were received; those are executed, and none was answered."""
-    delay = 0.05
+    delay = 0.5
     right: list[float] = []
     over: list[float] = []
     first: list[float] = []
@@ -149,7 +149,7 @@ def _drops(context: Context, name: str, count: int, after: int) -> list[Figure]:
             first.append(begun * 1e3)
             times.append(taken / undisturbed)
             right.append(good)
-        bound = delay + 2 * _round_trip(context)
+        bound = delay / 10 + 2 * _round_trip(context)  # the first wait is a tenth at most
         waits: list[float] = []
         for _ in range(5):  # the backoff is random
             with client(context, retry_delay=delay, timeout=30.0) as rw:

@@ -120,7 +120,7 @@ class _Client(_Face):
                 attempt. Only failures that may pass are tried again, and a task only after the server's own word
                 that it failed.
             retry_delay: Seconds of the first wait between attempts, which doubles from there, with jitter; the
-                default is 1.
+                default is 1. A lost connection is made again within a tenth of it at first.
             reconnect: Whether calls survive the loss of the connection; the default is `True`.
             heartbeat_interval: Seconds of silence after which an idle connection is tried; the default is 45. The
                 server closes a connection after 120.

@@ -33,6 +33,8 @@ log = logging.getLogger("runware.jobs")
 R = TypeVar("R")
 T = TypeVar("T")
 
+_PENDING, _FINISHED, _CANCELLED = "PENDING", "FINISHED", "CANCELLED_AND_NOTIFIED"
+"""The states of a future. `RUNNING` is none of a job: it can be cancelled to its end."""
 POLL = 0.1 if sys.platform == "win32" else None
 """Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
 
@@ -126,7 +128,7 @@ class Job(Future[R], Generic[R]):
         # As `Future.__init__` does, which makes a condition of ten objects. Many jobs live at once, and the garbage
         # collector visits each object again and again: it took half of the time that a job took.
         self._condition = _Condition()  # pyright: ignore[reportAttributeAccessIssue]
-        self._state = "PENDING"
+        self._state = _PENDING
         self._result = None
         self._exception = None
         self._waiters: list[Any] = []
@@ -227,8 +229,8 @@ class Job(Future[R], Generic[R]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
-        if self._state != "FINISHED":
-            if self._state == "PENDING" and (owner := self._owner) is not None:
+        if self._state != _FINISHED:
+            if self._state == _PENDING and (owner := self._owner) is not None:
                 owner.check_thread()
             if timeout is None and POLL is not None:
                 self._wait_in_slices()
@@ -250,12 +252,32 @@ class Job(Future[R], Generic[R]):
         Returns:
             Whether it was cancelled; `False` when it had ended already.
         """
-        cancelled = super().cancel()
-        if cancelled and (owner := self._owner) is not None:
-            self._owner = None
+        with self._condition:
+            if self._state != _PENDING:
+                return self._state != _FINISHED
+            self._state = _CANCELLED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+            owner, self._owner = self._owner, None
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+        if owner is not None:
             owner.cancel_call(self._call)
-            self._tell_listeners()
-        return cancelled
+        self._tell_listeners()
+        return True
+
+    def _settle(self, answer: Any, error: BaseException | None) -> None:
+        """End with a result or an error, unless it was cancelled: what a future's own methods do in three steps."""
+        with self._condition:
+            if self._state != _PENDING:
+                return
+            self._result, self._exception = answer, error
+            self._state = _FINISHED
+            for waiter in self._waiters:
+                waiter.add_result(self) if error is None else waiter.add_exception(self)
+            self._condition.notify_all()
+        if self._done_callbacks:
+            self._invoke_callbacks()  # type: ignore[attr-defined]
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call *fn* with the job when it is over, on the client's callback thread; at once if it is over already."""
@@ -386,11 +408,7 @@ class Job(Future[R], Generic[R]):
                 raw={"data": list(call.items)},
                 results=tuple(self._results),
             )
-        if self.set_running_or_notify_cancel():
-            if error is None:
-                self.set_result(answer)
-            else:
-                self.set_exception(error)
+        self._settle(answer, error)
         call.items.clear()
         self._owner = None
         if self._listeners:
@@ -424,7 +442,7 @@ class Job(Future[R], Generic[R]):
                 task_uuid=self._call.uuid,
             )
             error.results = tuple(self._results)
-            self.set_exception(error)
+            self._settle(None, error)
             self._tell_listeners()
 
     def _take_in(self, call: Call) -> list[Any]:
@@ -438,7 +456,9 @@ class Job(Future[R], Generic[R]):
     def _made(self, items: list[dict[str, Any]]) -> list[Any]:
         """Make the results of some items that have just arrived."""
         call = self._call
-        new = [self._read(item, self._task.result_for(item)) for item in items]
+        new: list[Any] = []
+        for item in items:
+            new.append(self._read(item, self._task.result_for(item)))  # noqa: PERF401 - it runs for each call
         told = (self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ())
         set_origin(new, told, None if self._owner is None else self._owner.downloads)
         return new

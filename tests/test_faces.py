@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
@@ -229,6 +230,23 @@ class TestJobs:
         done, pending = wait(jobs, timeout=20)
         assert (len(done), len(pending)) == (5, 0)
         assert {len(job.result()) for job in as_completed(jobs, timeout=20)} == {1}
+
+    @pytest.mark.parametrize("how", [wait, lambda jobs, timeout: list(as_completed(jobs, timeout))])
+    def test_those_who_wait_for_several_hear_of_a_cancelled_one(
+        self, how: Callable[..., Any], rw: Runware, server: LocalServer
+    ) -> None:
+        with server.hold():
+            jobs = [rw.submit.image_inference(**PICTURE) for _ in range(2)]
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(how, jobs, timeout=20)
+                while not all(job._waiters for job in jobs):
+                    time.sleep(0.001)
+                assert jobs[0].cancel()
+                assert jobs[0].cancel()
+                server.release()
+                waiting.result(20)
+        assert jobs[0].cancelled()
+        assert not jobs[1].cancel()
 
     def test_cancelling(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from serving import EVERY, HOLD, NUMBER, Peer, serve
@@ -103,8 +103,7 @@ class Futures(Blocking):
             jobs.append(start(number))
             if spacing:
                 time.sleep(spacing)
-        for job in jobs:
-            job.result()
+        wait(jobs)  # one wake-up; the callbacks tell
         while left:
             time.sleep(0.001)
 

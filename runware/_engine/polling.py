@@ -16,8 +16,8 @@ __all__ = ["ANSWER_TIMEOUT", "next_delay", "question_frames"]
 
 SHORTEST = 0.05
 LONGEST = 0.9
-PART = 0.15
-JITTER = 0.2
+PART = 0.17
+JITTER = 0.1
 
 ANSWER_TIMEOUT = 5.0
 """Seconds after which a question without an answer is asked again."""
@@ -30,7 +30,7 @@ def next_delay(elapsed: float, rng: random.Random) -> float:
 
     Args:
         elapsed: Seconds since the task was accepted.
-        rng: Where the jitter comes from; it shortens the delay by up to a fifth.
+        rng: Where the jitter comes from; it shortens the delay by up to a tenth.
     """
     delay = min(LONGEST, max(SHORTEST, PART * elapsed))
     return delay * (1.0 - JITTER * rng.random())

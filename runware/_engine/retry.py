@@ -72,8 +72,12 @@ class Retries:
 
 
 def backoff(failures: int, delay: float, rng: random.Random) -> float:
-    """Exponential wait with full jitter after the cap, so that many clients do not come back in step."""
-    return min(LONGEST_WAIT, delay * 2.0 ** min(failures - 1, 16)) * rng.random()
+    """Exponential wait with full jitter after the cap, so that many clients do not come back in step.
+
+    The first is a tenth of *delay* at most: most lost connections can be made again at once.
+    """
+    most = delay / 10.0 if failures == 1 else min(LONGEST_WAIT, delay * 2.0 ** min(failures - 2, 16))
+    return most * rng.random()
 
 
 def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> Any:

@@ -58,6 +58,7 @@ class Session(Following):
         self._since = 0.0
         self._until = FOREVER
         self._liveness = Liveness(self.config.heartbeat_interval, self.config.liveness_timeout)
+        self.bytes_received = self._liveness.received  # the fact that something came in: the connection lives
 
     def __repr__(self) -> str:
         return f"<Session {self.state.value}, epoch {self.epoch}, {len(self.calls)} calls, {self._in_flight} in flight>"
@@ -183,10 +184,6 @@ class Session(Following):
         for call in sorted(again, key=lambda call: call.turn, reverse=True):
             self._queue.appendleft(call)
         self._back_off(now)
-
-    def bytes_received(self, now: float) -> None:
-        """Something came in: the connection lives."""
-        self._liveness.received(now)
 
     def bytes_written(self, now: float, *, pending: bool) -> None:
         """The network took some output; *pending* tells whether some is left."""
