@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.charts import draw
-from benchmarks.contest import CASES, CLIENTS, Client, Stage, own_cores
+from benchmarks.contest import CASES, CLIENTS, Client, Stage
 from benchmarks.environments import machine, make, versions
-from benchmarks.harness import ROOT, Control, ServerProcess
+from benchmarks.harness import ROOT, Control, ServerProcess, part
 from benchmarks.standings import Board, budgets_table, case_table, summary_table, verdicts
 
 FORMAT = 1
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="how often each quantity is measured")
     parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"one of {', '.join(CASES)}")
     parser.add_argument("--clients", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
-    parser.add_argument("--pin", action="store_true", help="tie the server to one core, and the clients to the others")
+    parser.add_argument("--share", action="store_true", help="let the server share processors with the clients")
     parser.add_argument("--environments", type=Path, metavar="DIR", help="where the clients are installed, and stay")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save what was measured")
     parser.add_argument("--results", type=Path, metavar="FILE", help="write the tables and, beside it, the charts")
@@ -65,7 +65,7 @@ def main() -> int:
         clients = [client for client in CLIENTS if client.name in (arguments.clients or names)]
         board = Board()
         cases = arguments.only or list(CASES)
-        how = {"quick": arguments.quick, "pin": arguments.pin}
+        how = {"quick": arguments.quick, "pin": not arguments.share}
         about = measure(board, directory.resolve(), clients, cases, runs, **how)
         saved = {"format": FORMAT, **about, "cells": board.as_json(), "budgets": budgets(board)}
     print(f"\nours against the official clients\n{summary_table(board)}")
@@ -91,10 +91,9 @@ def measure(
         print(f"The machine is busy (load {os.getloadavg()[0]:.1f}): absolute figures are too high, ratios are noisy.")
     for name, error in broken.items():
         print(f"{name} could not be installed: {error}", flush=True)
-    servers, cores = own_cores(pin=pin)
     with ServerProcess() as ports:
         control = Control(ports["control"])
-        os.sched_setaffinity(control("usage")["pid"], servers)
+        cores = part(control("usage")["pid"]) if pin else os.sched_getaffinity(0)
         able = [client for client in clients if client.environment not in broken]
         stage = Stage(ports, control, directory, able, runs, quick, board, cores)
         try:

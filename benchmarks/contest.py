@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from benchmarks.harness import Control, percentile
 from benchmarks.peer import CannotError, Peer, PeerError
 from benchmarks.standings import Board
 
-__all__ = ["CASES", "CLIENTS", "Client", "Stage", "own_cores"]
+__all__ = ["CASES", "CLIENTS", "Client", "Stage"]
 
 MICRO, MILLI, MEGA, NANO = 1e6, 1e3, 1e6, 1e-9
 LARGE = 2_000_000
@@ -456,9 +455,3 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "memory": memory,
 }
 """Each case by its name. Those that need processes of their own come last."""
-
-
-def own_cores(*, pin: bool) -> tuple[set[int], set[int]]:
-    """Tell which processors the server may use, and which the clients: all, or if *pin* different ones."""
-    cores = sorted(os.sched_getaffinity(0))
-    return ({cores[-1]}, set(cores[:-1])) if pin and len(cores) > 1 else (set(cores), set(cores))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from benchmarks.harness import Context, Control, Figure, ServerProcess
+from benchmarks.harness import Context, Control, Figure, ServerProcess, part
 
 __all__ = ["CASES"]
 
@@ -50,6 +51,7 @@ def main() -> None:
     case: Callable[[Context], list[Figure]] = getattr(__import__(f"benchmarks.{module}", fromlist=[name]), name)
     with ServerProcess() as ports:
         control = Control(ports["control"])
+        os.sched_setaffinity(0, part(control("usage")["pid"]))
         figures = case(Context(ports, control, arguments.runs, arguments.quick))
         control.close()
     json.dump([asdict(figure) for figure in figures], sys.stdout)
