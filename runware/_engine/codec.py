@@ -21,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from runware._engine.splicing import LONG, dumps_with, loads_with
 
-__all__ = ["dumps", "loads", "new_converter", "read_frame", "structure", "wire_name"]
+__all__ = ["dumps", "loads", "new_converter", "prepare", "read_frame", "structure", "wire_name"]
 
 log = logging.getLogger("runware.codec")
 
@@ -150,6 +150,11 @@ def _reader(cls: Any) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, A
         **names,  # type: ignore[arg-type]
     )
     return fast, fields
+
+
+def prepare(cls: type) -> None:
+    """Get ready to read results of a class. It takes a millisecond, once, which is better spent before they come."""
+    _reader(cls)
 
 
 def structure(item: Item, cls: type[T]) -> T:
