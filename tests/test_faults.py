@@ -439,7 +439,8 @@ def test_partly_written(kind: str, face: Face, server: LocalServer, client_of: C
     ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, seed_image=picture, strength=0.5)))
     assert len(ended) == 1
     assert server.ledger.executions_by_prompt() == {PROMPT: 1}
-    assert len(server.ledger.tasks("imageInference")) == 1
+    # A machine that is slow enough may suspect the next connection too; it is one task, however often it was sent.
+    assert len({task["taskUUID"] for task in server.ledger.tasks("imageInference")}) == 1
     assert server.ledger.connections > 1
 
 
