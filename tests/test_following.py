@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import tenacity
@@ -21,6 +21,7 @@ from runware.errors import (
     ProviderError,
     RateLimitError,
     ServerError,
+    TaskError,
     TaskTimeoutError,
     ValidationError,
 )
@@ -702,6 +703,61 @@ class TestOneOfSeveralFails:
 
 
 class TestWhatTheServerKnows:
+    ONE_FAILED: ClassVar[dict[str, Any]] = {
+        "taskType": "getTaskDetails",
+        "taskUUID": A,
+        "request": [{}],
+        "response": {"errors": [{"code": "inferenceError", "message": "It failed.", "taskUUID": A}]},
+    }
+
+    def test_details_that_come_several_times_are_one_answer(self) -> None:
+        """They tell of one failure of two, which says nothing of the other result."""
+        desk = ready_desk()
+        call = desk.submit(expected=2, retry=2)
+        desk.lose()
+        desk.ready()
+        for _ in range(12):
+            desk.receive({"data": [self.ONE_FAILED]})
+        assert call not in desk.ended
+        assert not call.attempts
+        desk.receive({"data": [image(number=1), image(number=2)]})
+        assert desk.ended[call] is None
+
+    @pytest.mark.parametrize("expected", [1, 2])
+    @pytest.mark.parametrize("about", ["getResponse", "imageInference"])
+    def test_trouble_with_the_question_does_not_buy_the_task_again(self, expected: int, about: str) -> None:
+        """The server cannot answer, over and over. That is no word on the task, unless it is said to be its own."""
+        desk = ready_desk()
+        call = desk.submit(expected=expected, retry=1)
+        desk.lose()
+        desk.ready()
+        for _ in range(40):
+            for question, _ in asked(desk):
+                named = question if about == "getResponse" else about
+                desk.receive(failure("internalServerError", taskType=named))
+            desk.pass_time(0.5)
+            if call in desk.ended or call.attempts:
+                break
+        assert bool(call.attempts) is (about == "imageInference" and expected == 1)
+        if not call.attempts:
+            assert isinstance(desk.ended[call], ServerError)
+
+    def test_what_details_do_not_tell_of_is_not_bought_again(self) -> None:
+        """When nothing but one failure of two is ever told, the call ends with it, and is not tried again."""
+        desk = ready_desk()
+        call = desk.submit(expected=2, retry=2)
+        desk.lose()
+        desk.ready()
+        while call not in desk.ended:
+            for question, _ in asked(desk):
+                unknown = failure("taskNotFound", taskType="getResponse")
+                desk.receive(unknown if question == "getResponse" else {"data": [self.ONE_FAILED]})
+            assert not call.attempts
+            desk.pass_time(0.05)
+        error = desk.ended[call]
+        assert isinstance(error, TaskError)
+        assert error.code == "inferenceError"
+
     def test_a_task_that_only_gettaskdetails_knows_is_waited_for(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=60.0)

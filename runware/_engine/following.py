@@ -207,6 +207,8 @@ class Following(Book):
             return  # late: of an earlier connection, or answered already, or given up for the other question
         if asked and self._answer_failed(call, error, raw, now):
             return
+        # Trouble with a question is no word on the task, which is not bought again then.
+        again = asks or about not in _QUESTIONS
         if isinstance(error, ConflictError) and call.sends > 1:
             # Our own message was the first: the server has the task.
             call.conflicted = True
@@ -214,12 +216,13 @@ class Following(Book):
             call.question = Question.RESPONSE
             self._ask([call], now)
         elif call.several and all(one.retryable or isinstance(one, ContentModerationError) for one in errors):
-            self._some_failed(call, errors, now, final=raw.get("status") == "error", running=running, asked=asked)
+            final = raw.get("status") == "error"
+            self._some_failed(call, errors, now, final=final, running=running, asked=asked, again=again)
         else:
-            self._fail(call, error, now)
+            self._fail(call, error, now, again=again)
 
     def _some_failed(
-        self, call: Call, errors: list[TaskError], now: float, *, final: bool, running: bool, asked: bool
+        self, call: Call, errors: list[TaskError], now: float, *, final: bool, running: bool, asked: bool, again: bool
     ) -> None:
         """The errors may be those of single results: the others are paid for, and may be on their way."""
         if call.state is CallState.SENT:
@@ -233,7 +236,7 @@ class Following(Book):
             call.doubt = errors[-1]  # the answer that says it is over will tell it again
         elif final or (asked and call.troubles >= _TROUBLES):
             call.errors = errors
-            self._fail(call, errors[-1], now)
+            self._fail(call, errors[-1], now, again=again and (final or call.complete))
         else:  # pushed, or an answer that does not say whether it is the last
             call.doubt = errors[-1]
             call.troubles += asked  # what is pushed may be the same error over and over
@@ -305,6 +308,7 @@ class Following(Book):
                 found = part.get(key)
                 errors += [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
         call.conflicted = True  # it is known there, so it is never sent again
+        asked = call.asked
         if items:
             # The details are those of a task that is through: they are results, not an acknowledgement.
             troubles = call.troubles
@@ -312,10 +316,13 @@ class Following(Book):
             if call.state is CallState.DONE:
                 return
             call.troubles = troubles
+        if not asked:
+            return  # late: it was answered already, or asked on an earlier connection
         call.asked = False
         if errors:
             failed = [error_from_wire(raw, task_type=call.task_type, task_uuid=call.uuid) for raw in errors]
-            if len(call.items) + len(failed) < call.expected and call.troubles < _TROUBLES:
+            all_told = len(call.items) + len(failed) >= call.expected
+            if not all_told and call.troubles < _TROUBLES:
                 # Of what is missing it says nothing; perhaps getResponse does.
                 call.doubt = failed[-1]
                 call.troubles += 1
@@ -323,7 +330,7 @@ class Following(Book):
                 self._follow(call, now)
                 return
             call.errors = failed
-            self._fail(call, failed[-1], now)
+            self._fail(call, failed[-1], now, again=all_told)  # what is missing is not said to have failed
         elif not items:
             # Known, but not through. getResponse may tell of it from now on.
             call.question = _other(call.question)
