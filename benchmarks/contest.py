@@ -217,7 +217,7 @@ def serial(stage: Stage) -> None:
         each = MICRO / found["count"]
         return [found["wall"] * each, (peer.cpu() - before) * each]
 
-    stage.turns(stage.clients, ("serial.wall", "serial.cpu"), measure, slices=5 if stage.quick else 20)
+    stage.turns(stage.clients, ("serial.wall", "serial.cpu"), measure, slices=5 if stage.quick else 8)
 
 
 def flight(stage: Stage) -> None:
