@@ -223,7 +223,7 @@ def serial(stage: Stage) -> None:
 def flight(stage: Stage) -> None:
     """So many in flight at once; none is answered before the last is there."""
     left = stage.among("ours", "official", "limit", without=("tcp",))
-    slices = {100: 5, 1_000: 2} if stage.quick else {100: 5, 1_000: 2}
+    slices = {100: 5, 1_000: 2}
     for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
 
         def measure(client: Client, count: int = count) -> list[float]:
