@@ -59,7 +59,6 @@ class Core:
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
-        self._known: set[type] = set()  # classes of results that the engine is ready for
         self._pid = os.getpid()
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
@@ -176,9 +175,7 @@ class Core:
 
             watch(job, task.progress)
         engine.submit(call)
-        if task.result_class not in self._known:
-            self._known.add(task.result_class)
-            engine.prepare(task.result_class)
+        engine.prepare(task.result_class)
         return job
 
     def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:

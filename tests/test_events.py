@@ -8,12 +8,13 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from runware import AuthenticationError, ConfigurationError, Runware, ValidationError, events
+from runware import AuthenticationError, ClientClosedError, ConfigurationError, Runware, ValidationError, events
 from runware._engine import callbacks
 from runware._engine.calls import Completion
 from runware.errors import RunwareError
@@ -21,6 +22,7 @@ from runware.local import LocalServer
 from runware.logs import log_to_stderr
 
 from .conftest import Face
+from .net import listening
 from .support import A, Desk, ack, failure, image, video
 from .test_faces import PICTURE
 
@@ -324,6 +326,17 @@ class TestOverTheWire:
         assert (stats.calls, stats.in_flight, stats.queued) == (5, 2, 3)
         for job in jobs:
             job.cancel()
+
+    def test_the_wish_to_be_connected_is_no_task(self) -> None:
+        with listening(lambda sock: sock.recv(1)) as port:  # nobody answers the upgrade
+            client = Runware("rw-test-key", url=f"ws://127.0.0.1:{port}/v1", connect_timeout=20.0)
+            wish = client._core.connect(20.0)
+            engine = client._core.engine()
+            while not engine._session.calls:
+                time.sleep(0.001)
+            assert (client.stats.calls, client.stats.queued) == (0, 0)
+            client.close()
+            assert isinstance(wish.exception(20), ClientClosedError)
 
     def test_a_client_pickles_with_a_handler_that_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RUNWARE_API_KEY", "rw-test-key")

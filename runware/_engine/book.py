@@ -23,7 +23,7 @@ from runware.errors import (
 )
 from runware.events import Resolved, Sent, TaskEvent
 
-__all__ = ["COUNTED", "Book"]
+__all__ = ["Book"]
 
 log = logging.getLogger("runware.session")
 
@@ -32,7 +32,7 @@ _BREATH = 1.0
 """Seconds in which several answers that ask for a slower pace count as one."""
 _SHARE = 0.02
 """Seconds by which a question may be early to go with another."""
-COUNTED: tuple[str, ...] = (
+_COUNTED: tuple[str, ...] = (
     "succeeded",
     "failed",
     "cancelled",
@@ -57,7 +57,7 @@ class Book:
         self.state = State.IDLE
         self.epoch = 0
         self.calls: dict[str, Call] = {}
-        self.counts = dict.fromkeys(COUNTED, 0)
+        self.counts = dict.fromkeys(_COUNTED, 0)
         self._watched = config.events
         self._rng = rng
         self.effects: deque[Effect] = deque()
@@ -260,6 +260,7 @@ class Book:
         timers = self._timers
         while timers:
             when, _, kind, call = timers[0]
+            # The opposite of `_is_stale`, written out: it is asked before each wait.
             if call.state is not CallState.DONE and (kind == _DEADLINE or call.due == when):
                 return when
             heapq.heappop(timers)

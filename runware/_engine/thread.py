@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from runware._engine.callbacks import EventFeed
-from runware._engine.calls import Call
+from runware._engine.calls import Call, Completion
 from runware._engine.codec import dumps, prepare, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
@@ -124,11 +124,13 @@ class Engine:
         """Give the numbers of `Stats`. They are read while the I/O thread goes on."""
         session = self._session
         in_flight = session.in_flight
+        # The list is made in one step, whatever the I/O thread does meanwhile. The wish to be connected is no task.
+        tasks = sum(call.completion is not Completion.CONNECTION for call in list(session.calls.values()))
         return {
             **session.counts,
-            "calls": sum(session.counts[how] for how in ("succeeded", "failed", "cancelled")) + len(session.calls),
+            "calls": sum(session.counts[how] for how in ("succeeded", "failed", "cancelled")) + tasks,
             "in_flight": in_flight,
-            "queued": max(0, len(session.calls) - in_flight),
+            "queued": max(0, tasks - in_flight),
             "bytes_sent": self._bytes_out,
             "bytes_received": self._bytes_in,
             "events_dropped": self._feed.dropped if self._feed is not None else 0,
