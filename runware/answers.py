@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class TrainedModel(Result):
     """A model that was trained.
 
@@ -54,7 +54,7 @@ class TrainedModel(Result):
     outputs: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class UploadedModel(Result):
     """A model of your own, or how far its upload is: `status` tells.
 
@@ -67,7 +67,7 @@ class UploadedModel(Result):
     message: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Model(Part):
     """A model that was found.
 
@@ -120,7 +120,7 @@ class Model(Part):
     positive_trigger_words: Any = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class ModelPage(Result):
     """One page of the models that were found. It can be iterated and indexed, and has a length.
 
@@ -142,7 +142,7 @@ class ModelPage(Result):
         return self.results[index]
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class TaskDetails(Result):
     """What was sent for a task, and what was answered.
 
@@ -177,7 +177,7 @@ class TaskDetails(Result):
         return tuple(error_from_wire(error, task_uuid=self.task_uuid) for error in found)
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class TeamMember(Part):
     """A member of the account's team.
 
@@ -194,7 +194,7 @@ class TeamMember(Part):
     joined_at: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class AccountKey(Part):
     """An API key of the account.
 
@@ -217,7 +217,7 @@ class AccountKey(Part):
     last_used_at: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Spending(Part):
     """What was used in some time.
 
@@ -230,7 +230,7 @@ class Spending(Part):
     requests: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class AccountUsage(Part):
     """What was used of the account.
 
@@ -247,7 +247,7 @@ class AccountUsage(Part):
     last_30_days: Spending | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Account(Result):
     """The account. What other operations than `"getDetails"` answer is in `raw`.
 

@@ -147,7 +147,7 @@ class Core:
         if options.include_cost is not None:
             wire.setdefault("includeCost", options.include_cost)
         task_uuid = task.task_uuid or new_uuid()
-        wire = {"taskType": wire.pop("taskType"), "taskUUID": task_uuid, **wire}
+        wire = {"taskType": task.task_type, "taskUUID": task_uuid, **wire}
         text = engine.encode([wire])
         if len(text) > engine.max_message:
             raise PayloadTooLargeError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
+from runware._engine.sparse import put_defaults
 from runware.errors import DownloadError, RunwareError
 from runware.media import MAX_BYTES, in_thread, url_extension
 from runware.saving import MadeOfFiles, Saving, ViewedWithPillow, save_all
@@ -46,7 +47,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Part:
     """A part of an answer.
 
@@ -55,6 +56,10 @@ class Part:
     """
 
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        put_defaults(cls)
 
     def __repr__(self) -> str:
         # What there is of it, but neither prompts nor media: reprs end up in logs and tracebacks.
@@ -91,10 +96,11 @@ Told = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
 def set_origin(results: Iterable[Result], told: Told | None, downloads: Downloads | None) -> None:
     """Tell results of the call that they came with, and those that are files how their client fetches them."""
     for result in results:
+        own = vars(result)
         if told is not None:
-            object.__setattr__(result, "_told", told)
+            own["_told"] = told
         if isinstance(result, MediaResult):
-            object.__setattr__(result, "_downloads", downloads)
+            own["_downloads"] = downloads
 
 
 def shortened(value: Any) -> Any:
@@ -109,7 +115,7 @@ def shortened(value: Any) -> Any:
 _LONG_TEXT = 4096
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Result(Part):
     """One result of a task.
 
@@ -163,7 +169,7 @@ class _SameAs:
         return text
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class MediaResult(Result, MadeOfFiles):
     """A result that is a file: it has a URL, or its bytes came along.
 
@@ -205,7 +211,7 @@ class MediaResult(Result, MadeOfFiles):
         return name
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Image(MediaResult, ViewedWithPillow):
     """A picture.
 
@@ -229,7 +235,7 @@ class Image(MediaResult, ViewedWithPillow):
     image_url = _SameAs("url")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Video(MediaResult):
     """A video.
 
@@ -245,7 +251,7 @@ class Video(MediaResult):
     video_url = _SameAs("url")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Audio(MediaResult):
     """Speech, music or a sound."""
 
@@ -255,7 +261,7 @@ class Audio(MediaResult):
     audio_url = _SameAs("url")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class GuideImage(MediaResult, ViewedWithPillow):
     """A guide image for a ControlNet model.
 
@@ -271,7 +277,7 @@ class GuideImage(MediaResult, ViewedWithPillow):
     guide_image_url = _SameAs("url")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Detection(Part):
     """Where something was found, in pixels from the top left.
 
@@ -288,7 +294,7 @@ class Detection(Part):
     y_max: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class MaskImage(MediaResult, ViewedWithPillow):
     """A mask of what was found in a picture.
 
@@ -306,7 +312,7 @@ class MaskImage(MediaResult, ViewedWithPillow):
     mask_image_url = _SameAs("url")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Model3D(MediaResult):
     """A 3D model: one file or several.
 
@@ -344,7 +350,7 @@ class Model3D(MediaResult):
         return Path(saving.where)
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Usage(Part):
     """How many tokens a text took.
 
@@ -374,7 +380,7 @@ class Usage(Part):
                     object.__setattr__(self, name, value)
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Text(Result):
     """A text. `str()` of it is the text itself.
 
@@ -400,7 +406,7 @@ class Text(Result):
         return self.text or ""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class StoredMedia(MediaResult, ViewedWithPillow):
     """Media that the server keeps, or has deleted. Its `uuid`, or it itself, can be the input of a task.
 
@@ -420,11 +426,12 @@ class Results(list[T]):
         errors: What went wrong with those that are missing; empty when all came.
     """
 
-    errors: tuple[RunwareError, ...]
+    errors: tuple[RunwareError, ...] = ()
 
     def __init__(self, items: Iterable[T] = (), *, errors: Iterable[RunwareError] = ()) -> None:
         super().__init__(items)
-        self.errors = tuple(errors)
+        if errors:
+            self.errors = tuple(errors)
 
     @property
     def cost(self) -> float | None:

@@ -318,6 +318,8 @@ class TestInterrupt:
             script = start(
                 server,
                 f"""
+                import signal
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
                 try:
                     rw.image_inference(**PICTURE, on_partial={partial})
                 except KeyboardInterrupt:

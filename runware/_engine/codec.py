@@ -11,14 +11,13 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 import attrs
 import cattrs
 from cattrs.fns import identity
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from runware._engine.sparse import fill
 from runware._engine.splicing import LONG, dumps_with, loads_with
 
 __all__ = ["dumps", "loads", "new_converter", "prepare", "read_frame", "structure", "wire_name"]
@@ -67,14 +66,8 @@ def _result_wire_name(cls: type, name: str) -> str:
     return kind + _BY_KIND[name] if kind and name in _BY_KIND else wire_name(name)
 
 
-_SIMPLE = (str, int, float, bool, type(None))
-
-
-def _is_simple(expected: Any) -> bool:
-    """Tell whether all values of a type go on the wire as they are."""
-    if get_origin(expected) in (Union, UnionType):
-        return all(map(_is_simple, get_args(expected)))
-    return expected in _SIMPLE or get_origin(expected) is Literal
+_SIMPLE = frozenset((str, int, float, bool, type(None)))
+"""Types whose values go on the wire as they are."""
 
 
 def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Converter:
@@ -90,41 +83,24 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Co
 
     @converter.register_unstructure_hook_factory(attrs.has)
     def _(cls: type) -> Callable[[Any], Item]:
-        attrs.resolve_types(cls)
-        names = {
-            field.name: override(
-                rename=wire_name(field.name),
-                omit=field.name in omit or None,
-                unstruct_hook=identity if _is_simple(field.type) else None,  # cattrs would look at a union each time
-            )
-            for field in attrs.fields(cls)
+        rows = {
+            field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit
         }
-        return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **names)  # type: ignore[arg-type]
+
+        def write(value: Any, wire: Item | None = None) -> Item:
+            wire = {} if wire is None else wire
+            for name, given in vars(value).items():
+                row = rows.get(name)
+                if row is not None and given != row[1]:
+                    wire[row[0]] = given if type(given) in _SIMPLE else converter.unstructure(given)
+            return wire
+
+        return write
 
     return converter
 
 
 _reading = cattrs.Converter(detailed_validation=False)
-
-
-def _plain(*kinds: type) -> Callable[[Any, Any], Any]:
-    """Read a value of the usual types as it is. cattrs looks at a union anew each time, for ten times as long."""
-    allowed = frozenset((*kinds, type(None)))
-
-    def check(value: Any, _: Any) -> Any:
-        if type(value) in allowed:
-            return value
-        raise TypeError(type(value).__name__)
-
-    return check
-
-
-_PLAIN: dict[Any, Callable[[Any, Any], Any]] = {
-    str | None: _plain(str),
-    int | None: _plain(int),
-    float | None: _plain(float, int),
-    bool | None: _plain(bool),
-}
 
 
 @_reading.register_structure_hook_factory(attrs.has)
@@ -133,23 +109,26 @@ def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
     return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
+_PLAIN: dict[Any, frozenset[type]] = {
+    str | None: frozenset((str,)),
+    int | None: frozenset((int,)),
+    float | None: frozenset((float, int)),
+    bool | None: frozenset((bool,)),
+    Any: frozenset((str, int, float, bool, dict, list)),
+}
+"""Types whose values are taken as they are, by what a field is declared as."""
+
+
 @cache
-def _reader(cls: Any) -> tuple[Callable[[Any, Any], Any], dict[str, tuple[str, Any]]]:
+def _reader(cls: Any) -> tuple[dict[str, tuple[str, frozenset[type], Any]], Callable[[Any], None] | None]:
+    """Tell what to make of each name on the wire, and what is left to do then."""
     attrs.resolve_types(cls)
     fields = {
-        field.name: (_result_wire_name(cls, field.name), field.type)
+        _result_wire_name(cls, field.name): (field.name, _PLAIN.get(field.type, frozenset()), field.type)
         for field in attrs.fields(cls)
         if field.name != "raw" and field.init
     }
-    names = {name: override(rename=wire, struct_hook=_PLAIN.get(expected)) for name, (wire, expected) in fields.items()}
-    fast: Callable[[Any, Any], Any] = make_dict_structure_fn(
-        cls,
-        _reading,
-        _cattrs_detailed_validation=False,
-        raw=override(omit=True),
-        **names,  # type: ignore[arg-type]
-    )
-    return fast, fields
+    return fields, getattr(cls, "__attrs_post_init__", None)
 
 
 def prepare(cls: type) -> None:
@@ -159,24 +138,27 @@ def prepare(cls: type) -> None:
 
 def structure(item: Item, cls: type[T]) -> T:
     """Make a result object from a wire item. It never fails: what does not fit is `None`, and stays in `raw`."""
-    fast, fields = _reader(cls)  # type: ignore[arg-type]  # every class can be hashed
-    result: T
-    try:
-        result = fast(item, cls)
-    except Exception:
-        # A field of another type than expected: a paid result must not be lost because of it.
-        fitting: dict[str, Any] = {}
-        for name, (wire, expected) in fields.items():
-            if item.get(wire) is not None:
-                try:
-                    fitting[name] = _reading.structure(item[wire], expected)
-                except Exception as error:
-                    log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
-        result = cls(**fitting)
-    object.__setattr__(result, "raw", item)
+    fields, finish = _reader(cls)  # type: ignore[arg-type]  # every class can be hashed
+    values: Item = {"raw": item}
+    for wire, value in item.items():
+        field = fields.get(wire)
+        if field is None or value is None:
+            continue
+        name, plain, expected = field
+        if type(value) in plain:
+            values[name] = value
+            continue
+        try:
+            values[name] = _reading.structure(value, expected)
+        except Exception as error:  # of another type than expected: a paid result must not be lost because of it
+            log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
+    result = fill(cls.__new__(cls), values)
+    if finish is not None:
+        finish(result)
     return result
 
 
+_decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -204,7 +186,15 @@ def loads(data: bytes | memoryview) -> Any:
     try:
         if len(data) > LONG:
             return loads_with(json.loads if orjson is None else orjson.loads, str(data, "utf-8"))
-        return json.loads(str(data, "utf-8")) if orjson is None else orjson.loads(data)
+        if orjson is not None:
+            return orjson.loads(data)
+        text = str(data, "utf-8")
+        if text[:1] == "{":
+            # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
+            value, end = _decode(text)
+            if end == len(text):
+                return value
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

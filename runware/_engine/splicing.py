@@ -18,6 +18,7 @@ LONG = 64 * 1024
 _STRINGS = 1000
 """Strings after which a message is taken for one of many short ones, where looking for long ones costs more."""
 _STAND_IN = f"string {os.urandom(16).hex()} "
+_FLAT = frozenset((int, float, bool, type(None)))
 _ESCAPED = bytes(range(32)) + b'"\\'
 
 
@@ -28,6 +29,8 @@ def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
         encode: Writes what is left.
         value: What to write.
     """
+    if _is_short(value):
+        return encode(value).encode()
     cut: list[bytes] = []
 
     def without(part: Any) -> Any:
@@ -50,6 +53,19 @@ def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
         before, _, rest = rest.partition(f'"{_STAND_IN}{number}"'.encode())
         pieces += [before, b'"', data, b'"']
     return b"".join([*pieces, rest])
+
+
+def _is_short(message: Any) -> bool:
+    """Tell whether a message is a list of flat objects without long strings, as most are."""
+    if not isinstance(message, list):
+        return False
+    for task in message:
+        if not isinstance(task, dict):
+            return False
+        for value in task.values():
+            if len(value) > LONG if type(value) is str else type(value) not in _FLAT:
+                return False
+    return True
 
 
 def loads_with(decode: Callable[[str], Any], text: str) -> Any:

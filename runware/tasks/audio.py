@@ -12,7 +12,7 @@ from runware.tasks.inference import Generation
 __all__ = ["AudioInference", "AudioSettings", "Speech"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Speech(Checked):
     """What is said, and how; models differ in what they take of it.
 
@@ -39,7 +39,7 @@ class Speech(Checked):
     tone: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AudioSettings(Checked):
     """The technical quality of a sound.
 
@@ -54,7 +54,7 @@ class AudioSettings(Checked):
     channels: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AudioInference(Generation[Results[Audio]]):
     """Make speech, music or sounds. For long ones, pass `delivery_method="async"`.
 

@@ -5,8 +5,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from operator import attrgetter
+from functools import cache, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -17,7 +16,6 @@ from typing import (
     NamedTuple,
     TypeVar,
     Union,
-    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -26,6 +24,7 @@ from typing import (
 import attrs
 
 from runware._engine.ids import is_uuid
+from runware._engine.sparse import fill, put_defaults
 from runware.errors import RunwareError, ValidationError
 from runware.media import ReadableFile, encode_media, holds_payload
 from runware.options import RetryPolicy, seconds
@@ -103,31 +102,23 @@ def _length(value: object) -> str:
     return f"<{type(value).__name__} of length {len(value)}>" if isinstance(value, str) else _brief(value)
 
 
-class _Row(NamedTuple):
+class _Check(NamedTuple):
     """What is known of a field that is checked."""
 
     at_once: frozenset[type]  # types whose values fit without a closer look
-    name: str
     expected: Any
-
-
-class _Checks(NamedTuple):
-    """The checks of a class. Most fields of most requests are `None`, so that passing over those has to be cheap."""
-
-    values: Callable[[Any], tuple[Any, ...]]
-    rows: tuple[_Row, ...]
-    needed: tuple[str, ...]
+    needed: bool
 
 
 @cache
-def _checks(cls: Any) -> _Checks:
+def _checks(cls: Any) -> dict[str, _Check]:
     """Read the checks of a class off its annotations, at the first use."""
     hints = get_type_hints(cls)
-    names = [field.name for field in attrs.fields(cls) if field.name not in SETTINGS]
-    rows = tuple(_Row(_at_once(hints[name]), name, hints[name]) for name in names)
-    needed = tuple(field.name for field in attrs.fields(cls) if field.name in names and field.default is attrs.NOTHING)
-    # attrgetter gives a lone value bare, so that it is asked for one more than there are.
-    return _Checks(attrgetter(*names, "__class__", "__class__"), rows, needed)
+    return {
+        field.name: _Check(_at_once(hints[field.name]), hints[field.name], field.default is attrs.NOTHING)
+        for field in attrs.fields(cls)
+        if field.name not in SETTINGS
+    }
 
 
 def _at_once(expected: Any) -> frozenset[type]:
@@ -138,18 +129,25 @@ def _at_once(expected: Any) -> frozenset[type]:
     )
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Checked:
     """A part of a request. Its values are checked against their annotations when it is made."""
 
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        put_defaults(cls)
+        cls.__init__ = _sparse(cls)  # type: ignore[method-assign]
+
     def __attrs_post_init__(self) -> None:
-        cls: Any = type(self)
-        checks = _checks(cls)
-        for value, row in zip(checks.values(self), checks.rows, strict=False):
-            if value is not None and type(value) not in row.at_once and not _fits(value, row.expected):
-                self._reject(row.name, f"must be {describe(row.expected)}, not {_brief(value)}")
-        for name in checks.needed:
-            if getattr(self, name) is None:
+        checks = _checks(type(self))  # type: ignore[arg-type]
+        for name, value in vars(self).items():
+            check = checks.get(name)
+            if check is None or type(value) in check.at_once:
+                continue
+            if value is not None:
+                if not _fits(value, check.expected):
+                    self._reject(name, f"must be {describe(check.expected)}, not {_brief(value)}")
+            elif check.needed:
                 self._reject(name, "is needed, and must not be None")
 
     def __eq__(self, other: object) -> bool:
@@ -179,7 +177,23 @@ class Checked:
         )
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+def _sparse(cls: Any) -> Callable[..., None]:
+    """Make the `__init__` of a class: it keeps what is given, in one step."""
+    dense = cls.__init__
+    names = frozenset(field.name for field in attrs.fields(cls) if field.init)
+    needed = frozenset(field.name for field in attrs.fields(cls) if field.init and field.default is attrs.NOTHING)
+
+    @wraps(dense)
+    def init(self: Any, /, *args: Any, **given: Any) -> None:
+        if args or not needed <= given.keys() <= names:
+            dense(self, *args, **given)  # which says what is wrong
+        fill(self, given)
+        self.__attrs_post_init__()
+
+    return init
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Task(Checked, Generic[R_co]):
     """A request, and the settings of the call it is made with. It is never changed, and may be used again.
 
@@ -230,6 +244,8 @@ class Task(Checked, Generic[R_co]):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
+        if SETTINGS.isdisjoint(vars(self)):
+            return  # as mostly
         if self.timeout is not None:
             seconds(self.timeout, "timeout")
         if self.on_partial is not None and not callable(self.on_partial):
@@ -280,7 +296,7 @@ class Task(Checked, Generic[R_co]):
         return results if self.many else results[0]  # type: ignore[return-value]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RawTask(Task[Results[Result]]):
     """A task in the wire's own words, for what has no class.
 
@@ -347,9 +363,7 @@ def _holds_payload(value: Any) -> bool:
     if type(value) in _PLAIN:  # most are; a look at a protocol takes 30 µs, and an event loop waits for it
         return isinstance(value, str) and holds_payload(value)
     if attrs.has(type(value)) and not isinstance(value, Result):
-        return any(map(_holds_payload, _checks(cast("Any", type(value))).values(value)[:-2])) or (
-            isinstance(value, Task) and _holds_payload(value.extra)
-        )
+        return any(_holds_payload(one) for name, one in vars(value).items() if name == "extra" or name not in SETTINGS)
     if isinstance(value, (list, tuple)):
         return any(map(_holds_payload, value))
     if isinstance(value, Mapping):
@@ -379,7 +393,7 @@ def to_wire(task: Task[Any]) -> dict[str, Any]:
         ValidationError: A medium cannot be read; `parameter` tells which.
     """
     try:
-        wire: dict[str, Any] = _writer(type(task))(task)  # type: ignore[arg-type]
+        wire: dict[str, Any] = _writer(type(task))(task, {"taskType": task.task_type})  # type: ignore[arg-type]
         if task.always:
             from runware._engine.codec import wire_name
 
@@ -397,7 +411,7 @@ def to_wire(task: Task[Any]) -> dict[str, Any]:
             parameter=name,
             task_type=task.task_type,
         ) from error
-    return {"taskType": task.task_type, **wire}
+    return wire
 
 
 def _find_unusable(value: Any, path: str = "") -> str | None:

@@ -42,7 +42,7 @@ PreProcessor = Literal[
 ]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class EditingInputs(Checked):
     """What is worked on, in the current form of the wire.
 
@@ -55,7 +55,7 @@ class EditingInputs(Checked):
     video: Media | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Editing(MediaTask[R_co]):
     """A task that works on a medium.
 
@@ -70,7 +70,7 @@ class Editing(MediaTask[R_co]):
     model: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class EditingOfAny(Editing[Image | Video]):
     """A task that works on a picture or a video.
 
@@ -88,7 +88,7 @@ class EditingOfAny(Editing[Image | Video]):
         return class_by_name(item, Image)
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Upscale(EditingOfAny):
     """Enlarge a picture or a video. For a video, pass `delivery_method="async"`.
 
@@ -117,7 +117,7 @@ class Upscale(EditingOfAny):
     provider_settings: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RemoveBackgroundSettings(Checked):
     """How a background is removed; models differ in what they take of it.
 
@@ -140,7 +140,7 @@ class RemoveBackgroundSettings(Checked):
     alpha_matting_erode_size: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RemoveBackground(EditingOfAny):
     """Remove the background of a picture or a video. For a video, pass `delivery_method="async"`.
 
@@ -153,7 +153,7 @@ class RemoveBackground(EditingOfAny):
     settings: RemoveBackgroundSettings | Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Caption(Inference[Text]):
     """Describe a picture or a video in words.
 
@@ -177,7 +177,7 @@ class Caption(Inference[Text]):
     template: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ControlNetPreprocess(Editing[GuideImage]):
     """Make the guide image for a ControlNet model from a picture.
 
@@ -206,7 +206,7 @@ class ControlNetPreprocess(Editing[GuideImage]):
     output_format: ImageFormat | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageMasking(Editing[MaskImage]):
     """Find things in a picture, such as faces, and make a mask of them. The model decides what is looked for.
 
@@ -230,7 +230,7 @@ class ImageMasking(Editing[MaskImage]):
     settings: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Vectorize(MediaTask[Image]):
     """Make a vector graphic of a picture.
 

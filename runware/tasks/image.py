@@ -42,7 +42,7 @@ ImageFormat = Literal["JPG", "PNG", "WEBP"]
 Acceleration = Literal["none", "low", "medium", "high"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Outpaint(Checked):
     """How far a picture is extended.
 
@@ -61,7 +61,7 @@ class Outpaint(Checked):
     blur: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Lora(Checked):
     """A LoRA model.
 
@@ -76,7 +76,7 @@ class Lora(Checked):
     transformer: Literal["high", "low", "both"] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Lycoris(Checked):
     """A LyCORIS model.
 
@@ -89,7 +89,7 @@ class Lycoris(Checked):
     weight: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Embedding(Checked):
     """A textual inversion.
 
@@ -102,7 +102,7 @@ class Embedding(Checked):
     weight: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ControlNet(Checked):
     """A ControlNet model with its guide image.
 
@@ -127,7 +127,7 @@ class ControlNet(Checked):
     control_mode: Literal["prompt", "controlnet", "balanced"] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class IPAdapter(Checked):
     """An IP-Adapter model with its guide images.
 
@@ -152,7 +152,7 @@ class IPAdapter(Checked):
     weight_composition: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Refiner(Checked):
     """A refiner model, which takes over for the last steps.
 
@@ -167,7 +167,7 @@ class Refiner(Checked):
     start_step_percentage: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AcceleratorOptions(Checked):
     """Caches that save steps.
 
@@ -200,7 +200,7 @@ class AcceleratorOptions(Checked):
     cache_max_consecutive_steps: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class FluxKontext(Checked):
     """Guidance of FLUX Kontext models.
 
@@ -213,7 +213,7 @@ class FluxKontext(Checked):
     guidance_end_step_percentage: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Region(Checked):
     """A part of the picture with a prompt of its own.
 
@@ -226,7 +226,7 @@ class Region(Checked):
     mask: Sequence[int] | Media | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RegionalPrompting(Checked):
     """Prompts for parts of the picture.
 
@@ -243,7 +243,7 @@ class RegionalPrompting(Checked):
     base_ratio: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Watermark(Checked):
     """A watermark on the result.
 
@@ -266,7 +266,7 @@ class Watermark(Checked):
     bg_color: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AdvancedFeatures(Checked):
     """Features of single models.
 
@@ -285,7 +285,7 @@ class AdvancedFeatures(Checked):
     watermark: Watermark | Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class PuLID(Checked):
     """Identity from a picture of a face, with PuLID.
 
@@ -304,7 +304,7 @@ class PuLID(Checked):
     cfg_start_step_percentage: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AcePlusPlus(Checked):
     """Subjects and edits with ACE++.
 
@@ -321,7 +321,7 @@ class AcePlusPlus(Checked):
     repainting_scale: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class InstantID(Checked):
     """Identity from a picture of a face, with InstantID.
 
@@ -346,7 +346,7 @@ class InstantID(Checked):
     enhance_non_face_region: bool | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class PhotoMakerSettings(Checked):
     """Identity from pictures of a face, with PhotoMaker.
 
@@ -361,7 +361,7 @@ class PhotoMakerSettings(Checked):
     images: Sequence[Media] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Ultralytics(Checked):
     """Faces and other details made anew after the picture.
 
@@ -388,7 +388,7 @@ class Ultralytics(Checked):
     strength: float | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageInputs(Checked):
     """The media a picture is made from, in the current form of the wire.
 
@@ -413,7 +413,7 @@ class ImageInputs(Checked):
     super_resolution_references: Sequence[Media] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Diffusion(Generation[R_co]):
     """A task that makes pictures from a prompt.
 
@@ -447,7 +447,7 @@ class Diffusion(Generation[R_co]):
     clip_skip: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageInference(Diffusion[Results[Image]]):
     """Make pictures.
 
@@ -537,7 +537,7 @@ PhotoMakerStyle = Literal[
 ]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class PhotoMaker(Diffusion[Results[Image]]):
     """Make pictures of a person from photographs. The prompt names the person `rwre`; the server adds it if needed.
 

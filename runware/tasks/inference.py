@@ -15,7 +15,7 @@ OutputType = Literal["URL", "base64Data", "dataURI"]
 DeliveryMethod = Literal["sync", "async"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Safety(Checked):
     """The safety check of a task.
 
@@ -32,7 +32,7 @@ class Safety(Checked):
     check_inputs: bool | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Delivered(Task[R_co]):
     """A task whose results can come in several ways.
 
@@ -64,7 +64,7 @@ class Delivered(Task[R_co]):
         return wire
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Inference(Delivered[R_co]):
     """A task that a model runs.
 
@@ -87,7 +87,7 @@ class Inference(Delivered[R_co]):
         return number or 1
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class MediaTask(Inference[R_co]):
     """A task that makes a file.
 
@@ -107,7 +107,7 @@ class MediaTask(Inference[R_co]):
     safety: Safety | Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Generation(MediaTask[R_co]):
     """A task that makes any number of files.
 

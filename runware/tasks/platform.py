@@ -29,7 +29,7 @@ R_co = TypeVar("R_co", covariant=True)
 Category = Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImportModel(Checked):
     """How the trained model is filed.
 
@@ -56,7 +56,7 @@ class ImportModel(Checked):
     category: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class TrainingInputs(Checked):
     """What a model is trained with.
 
@@ -67,7 +67,7 @@ class TrainingInputs(Checked):
     dataset: Any = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Training(Delivered[TrainedModel]):
     """Train a model. It can take hours: pass a `timeout`, or `skip_response=True` and ask later with `get_response`.
 
@@ -94,7 +94,7 @@ class Training(Delivered[TrainedModel]):
     settings: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ModelUpload(Delivered[UploadedModel]):
     """Add a model of your own. The server fetches it, says how far it is, and in the end that it is ready.
 
@@ -155,7 +155,7 @@ class ModelUpload(Delivered[UploadedModel]):
     comment: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ModelSearch(Task[ModelPage]):
     """Search for models. The answer is one page of them.
 
@@ -193,7 +193,7 @@ class ModelSearch(Task[ModelPage]):
     offset: int | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageUpload(Task[StoredMedia]):
     """Store a picture. This is the older form of `media_storage`, which takes videos and sounds too.
 
@@ -207,7 +207,7 @@ class ImageUpload(Task[StoredMedia]):
     image: Media
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class MediaStorage(Task[StoredMedia]):
     """Store media, to be named by their UUID from then on; or delete them.
 
@@ -224,7 +224,7 @@ class MediaStorage(Task[StoredMedia]):
     operation: Literal["upload", "delete"] = "upload"
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Inspection(Task[R_co]):
     """A question about another task.
 
@@ -243,7 +243,7 @@ class Inspection(Task[R_co]):
             self._reject("task_uuid", "is needed, and must not be None")
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class GetResponse(Inspection[Results[Result]]):
     """Look once what has come of a task that was delivered asynchronously, without waiting for it.
 
@@ -259,12 +259,12 @@ class GetResponse(Inspection[Results[Result]]):
         return class_for(item)
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Existing(GetResponse):
     """A task that was submitted before, waited for until nothing of it runs any more. It is `rw.job(...)`."""
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class GetTaskDetails(Inspection[TaskDetails]):
     """Tell what was sent for a task and what was answered, for any task of the account."""
 
@@ -272,7 +272,7 @@ class GetTaskDetails(Inspection[TaskDetails]):
     result_class = TaskDetails
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AccountManagement(Task[Account]):
     """Tell about the account: its balance, team, keys and usage.
 

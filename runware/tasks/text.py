@@ -13,7 +13,7 @@ from runware.tasks.inference import Inference
 __all__ = ["Message", "PromptEnhance", "TextInference", "TextInputs"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Message(Checked):
     """One message of a conversation.
 
@@ -30,7 +30,7 @@ class Message(Checked):
     tools: Sequence[Mapping[str, Any]] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class TextInputs(Checked):
     """The media that the conversation is about.
 
@@ -58,7 +58,7 @@ _SETTINGS = {
 """Parameters that the current wire has inside `settings`."""
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class TextInference(Inference[Results[Text]]):
     """Let a chat model answer.
 
@@ -125,7 +125,7 @@ class TextInference(Inference[Results[Text]]):
         return wire
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class PromptEnhance(Inference[Results[Text]]):
     """Make better prompts of a short one.
 

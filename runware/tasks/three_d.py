@@ -13,7 +13,7 @@ from runware.tasks.inference import Generation
 __all__ = ["ThreeDInference", "ThreeDInputs"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ThreeDInputs(Checked):
     """The media a 3D model is made from; models differ in what they take of it.
 
@@ -32,7 +32,7 @@ class ThreeDInputs(Checked):
     reference_images: Sequence[Media] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ThreeDInference(Generation[Results[Model3D]]):
     """Make 3D models. It takes a while: the task is acknowledged, and asked for until it is done.
 

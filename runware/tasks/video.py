@@ -15,7 +15,7 @@ from runware.tasks.inference import Generation
 __all__ = ["FrameImage", "VideoInference", "VideoInputs"]
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class FrameImage(Checked):
     """A picture that a frame of the video shows.
 
@@ -32,7 +32,7 @@ class FrameImage(Checked):
     input_image: Media | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class VideoInputs(Checked):
     """The media a video is made from, in the current form of the wire; models differ in what they take of it.
 
@@ -77,7 +77,7 @@ class VideoInputs(Checked):
     elements: Sequence[Any] | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, eq=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class VideoInference(Generation[Results[Video]]):
     """Make videos. It takes a while: the task is acknowledged, and asked for until it is done.
 
