@@ -16,6 +16,7 @@ from runware._engine.calls import Call, Completion
 from runware._engine.ids import new_uuid
 from runware._engine.loading import loading
 from runware._engine.retry import Retries
+from runware._engine.waiting import bells
 from runware.downloads import Downloads
 from runware.errors import ClientClosedError, PayloadTooLargeError
 from runware.jobs import Job, wrong_thread
@@ -94,6 +95,7 @@ class Core:
         engine, self._engine = self._engine, None
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        bells.forget()
         self._callbacks.abandon()
         if self._feed is not None:
             self._feed.abandon()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, o
 
 from runware._engine.callbacks import run_guarded
 from runware._engine.calls import Call, CallState
+from runware._engine.waiting import POLL, Condition, Sleeper, wake
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
 from runware.results import Partial, Results, set_origin
 from runware.tasks.base import Task
@@ -35,8 +35,6 @@ T = TypeVar("T")
 
 _PENDING, _FINISHED, _CANCELLED = "PENDING", "FINISHED", "CANCELLED_AND_NOTIFIED"
 """The states of a future. `RUNNING` is none of a job: it can be cancelled to its end."""
-POLL = 0.1 if sys.platform == "win32" else None
-"""Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
 
 
 class Owner(Protocol):
@@ -52,39 +50,6 @@ class Owner(Protocol):
 
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
-
-
-_RLock: Any = type(threading.RLock())  # for type checkers alone it is final
-
-
-class _Condition(_RLock):  # type: ignore[misc]
-    """What a future needs of `threading.Condition`, in one object; those who wait bring their own lock."""
-
-    __slots__ = ("_waiting",)
-
-    def __init__(self) -> None:
-        self._waiting: list[Any] | None = None
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Give the lock back until somebody notifies, or *timeout* seconds have passed; tell which it was."""
-        turn = threading.Lock()
-        turn.acquire()
-        self._waiting = [*(self._waiting or ()), turn]
-        self.release()  # it is held once here: no method of a future waits inside another
-        told = False
-        try:
-            told = turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
-        finally:
-            self.acquire()
-            if not told:
-                self._waiting = [other for other in self._waiting or () if other is not turn]
-        return told
-
-    def notify_all(self) -> None:
-        """Wake everybody who waits."""
-        waiting, self._waiting = self._waiting, None
-        for turn in waiting or ():
-            turn.release()
 
 
 class Progress(NamedTuple):
@@ -127,7 +92,7 @@ class Job(Future[R], Generic[R]):
     ) -> None:
         # As `Future.__init__` does, which makes a condition of ten objects. Many jobs live at once, and the garbage
         # collector visits each object again and again: it took half of the time that a job took.
-        self._condition = _Condition()  # pyright: ignore[reportAttributeAccessIssue]
+        self._condition = Condition()  # pyright: ignore[reportAttributeAccessIssue]
         self._state = _PENDING
         self._result = None
         self._exception = None
@@ -258,26 +223,32 @@ class Job(Future[R], Generic[R]):
             self._state = _CANCELLED
             for waiter in self._waiters:
                 waiter.add_cancelled(self)
-            self._condition.notify_all()
             owner, self._owner = self._owner, None
+            waiting: Sequence[Sleeper] = self._condition.take_waiting()  # type: ignore[attr-defined]
+        wake(waiting)
         self._invoke_callbacks()  # type: ignore[attr-defined]
         if owner is not None:
             owner.cancel_call(self._call)
         self._tell_listeners()
         return True
 
-    def _settle(self, answer: Any, error: BaseException | None) -> None:
-        """End with a result or an error, unless it was cancelled: what a future's own methods do in three steps."""
+    def _settle(self, answer: Any, error: BaseException | None) -> Sequence[Sleeper]:
+        """End with a result or an error, unless it was cancelled: what a future's own methods do in three steps.
+
+        Returns:
+            Those who wait for it. They are still to be woken.
+        """
         with self._condition:
             if self._state != _PENDING:
-                return
+                return ()
             self._result, self._exception = answer, error
             self._state = _FINISHED
             for waiter in self._waiters:
                 waiter.add_result(self) if error is None else waiter.add_exception(self)
-            self._condition.notify_all()
+            waiting: Sequence[Sleeper] = self._condition.take_waiting()  # type: ignore[attr-defined]
         if self._done_callbacks:
             self._invoke_callbacks()  # type: ignore[attr-defined]
+        return waiting
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call *fn* with the job when it is over, on the client's callback thread; at once if it is over already."""
@@ -394,8 +365,8 @@ class Job(Future[R], Generic[R]):
             if new:
                 self._report(new, None)
 
-    def call_ended(self, call: Call, error: RunwareError | None) -> None:
-        """The call is over."""
+    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Sleeper]:
+        """The call is over. Give those who are to be woken."""
         answer: Any = None
         try:
             answer, error = self._conclude(call, error)
@@ -408,11 +379,12 @@ class Job(Future[R], Generic[R]):
                 raw={"data": list(call.items)},
                 results=tuple(self._results),
             )
-        self._settle(answer, error)
+        waiting = self._settle(answer, error)
         call.items.clear()
         self._owner = None
         if self._listeners:
             self._tell_listeners()
+        return waiting
 
     def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:
         """Make the answer or the error of the call, and tell `on_partial` of what is new."""
@@ -432,7 +404,7 @@ class Job(Future[R], Generic[R]):
     def abandon(self) -> None:
         """In a child that was forked: nobody will end this job here, so it ends now."""
         # Another thread may have held the lock when the process forked; here it would stay locked.
-        self._condition = _Condition()  # pyright: ignore[reportAttributeAccessIssue]
+        self._condition = Condition()  # pyright: ignore[reportAttributeAccessIssue]
         self._owner = None
         if not self.done():
             error = ClientClosedError(
@@ -442,7 +414,7 @@ class Job(Future[R], Generic[R]):
                 task_uuid=self._call.uuid,
             )
             error.results = tuple(self._results)
-            self._settle(None, error)
+            wake(self._settle(None, error))
             self._tell_listeners()
 
     def _take_in(self, call: Call) -> list[Any]:

@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
+from runware._engine.waiting import Sleeper, wake
 from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 
@@ -52,8 +53,9 @@ class Waiter(Protocol):
     def call_arrived(self, call: Call) -> None:
         """The call goes on, and has new items."""
 
-    def call_ended(self, call: Call, error: RunwareError | None) -> None:
-        """The call is over."""
+    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Sleeper]:
+        """The call is over. Give those who are to be woken."""
+        ...
 
 
 class _Connection:
@@ -109,6 +111,7 @@ class Engine:
         self.ident: int | None = None  # of the I/O thread
         self._stopped = False
         self._asleep = False
+        self._sleepers: list[Sleeper] = []
         self._connection: _Connection | None = None
         self._selector: selectors.BaseSelector | None = None
         self._bell: tuple[socket.socket, socket.socket] | None = None
@@ -237,6 +240,11 @@ class Engine:
             connection = self._connection
         if session.state is State.CLOSED:
             return
+        if self._sleepers:
+            # Last, because whoever is woken takes the interpreter lock, and may have something new at once.
+            self._wake_sleepers()
+            if self._inbox:
+                return
         deadline = session.next_deadline()
         self._asleep = True
         tls = connection is not None and connection.tls
@@ -260,6 +268,10 @@ class Engine:
             session.tick(now)
             self._perform()
 
+    def _wake_sleepers(self) -> None:
+        sleepers, self._sleepers = self._sleepers, []
+        wake(sleepers)
+
     def _take_posts(self) -> None:
         inbox = self._inbox
         now = clock()
@@ -273,6 +285,7 @@ class Engine:
         self._session.close(clock())
         self._take_posts()
         self._hang_up("the client was closed")
+        self._wake_sleepers()
         assert self._selector is not None
         assert self._bell is not None
         self._selector.close()
@@ -301,13 +314,12 @@ class Engine:
             elif kind is Close:
                 self._take_leave()
 
-    @staticmethod
-    def _tell(effect: Ended | Arrived) -> None:
+    def _tell(self, effect: Ended | Arrived) -> None:
         waiter: Waiter = effect.call.job
         try:
             if isinstance(effect, Ended):
                 effect.call.job = None  # a timer may hold the call until its deadline; what it carried goes now
-                waiter.call_ended(effect.call, effect.error)
+                self._sleepers += waiter.call_ended(effect.call, effect.error)
             else:
                 waiter.call_arrived(effect.call)
         except Exception:  # one caller's trouble must not become everybody's

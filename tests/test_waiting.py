@@ -1,0 +1,152 @@
+"""How a thread waits for a job: nobody sleeps on, and nobody is woken by what was meant for another."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from runware._engine import waiting
+from runware._engine.waiting import Condition, bells
+
+GUARD = 20
+
+
+@pytest.fixture(autouse=True)
+def no_bells() -> Iterator[None]:
+    bells.forget()
+    yield
+    bells.forget()
+
+
+class Waiters:
+    """Threads that wait on a condition."""
+
+    def __init__(self, condition: Condition, count: int, timeout: float | None = None) -> None:
+        self.condition = condition
+        self.entered = threading.Semaphore(0)
+        self.pool = ThreadPoolExecutor(count)
+        self.told = [self.pool.submit(self.wait, timeout) for _ in range(count)]
+        for _ in range(count):
+            assert self.entered.acquire(timeout=GUARD)
+        with condition:
+            pass  # it was held from before `entered`, so that they all wait now
+
+    def wait(self, timeout: float | None) -> bool:
+        with self.condition:
+            self.entered.release()
+            return self.condition.wait(timeout)
+
+    def results(self) -> list[bool]:
+        found = [one.result(GUARD) for one in self.told]
+        self.pool.shutdown()
+        return found
+
+
+@pytest.mark.parametrize("timeout", [None, GUARD])
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_everybody_is_woken_once(count: int, timeout: float | None) -> None:
+    condition = Condition()
+    waiters = Waiters(condition, count, timeout)
+    with condition:
+        condition.notify_all()
+    assert waiters.results() == [True] * count
+    condition.notify_all()  # nobody is left
+
+
+def test_a_few_wait_for_a_bell_and_the_others_for_locks() -> None:
+    condition = Condition()
+    waiters = Waiters(condition, 12)
+    sleepers = condition.take_waiting()
+    assert sum(isinstance(one, waiting._Bell) for one in sleepers) == (0 if waiting.POLL else bells.MOST)
+    waiting.wake(sleepers)
+    assert waiters.results() == [True] * 12
+    assert len(bells.idle) == (0 if waiting.POLL else bells.MOST)
+
+
+def test_a_wait_that_is_over_takes_its_time_with_it() -> None:
+    condition = Condition()
+    with condition:
+        assert not condition.wait(0)
+        assert not condition.wait(0.001)
+        assert condition.take_waiting() == ()
+
+
+class Interrupted:
+    """A bell whose wait is broken off, as Ctrl-C does."""
+
+    def __init__(self, bell: Any, meanwhile: Callable[[], None]) -> None:
+        self.bell, self.meanwhile, self.broken = bell, meanwhile, False
+
+    def acquire(self, timeout: float = -1) -> bool:
+        if self.broken:
+            return bool(self.bell.acquire(timeout))
+        self.broken = True
+        self.meanwhile()
+        raise KeyboardInterrupt
+
+    def release(self) -> None:
+        self.bell.release()
+
+
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+class TestInterruptedWait:
+    def broken_off(self, monkeypatch: pytest.MonkeyPatch, condition: Condition, meanwhile: Callable[[], None]) -> Any:
+        bell = Interrupted(waiting._Bell(socket.socketpair()), meanwhile)
+        monkeypatch.setattr(bells, "take", lambda: bell)
+        with condition, pytest.raises(KeyboardInterrupt):
+            condition.wait()
+        monkeypatch.undo()
+        return bell
+
+    def test_leaves_nothing_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        condition = Condition()
+        bell = self.broken_off(monkeypatch, condition, lambda: None)
+        assert condition.take_waiting() == ()
+        assert bells.idle == [bell]
+
+    @pytest.mark.parametrize("rings", [True, False])
+    def test_gives_up_a_bell_that_rings_for_nobody(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
+        condition = Condition()
+
+        def tell() -> None:
+            for one in condition.take_waiting():
+                if rings:  # or will
+                    one.release()
+
+        self.broken_off(monkeypatch, condition, tell)
+        assert not bells.idle
+        waiters = Waiters(condition, 1)
+        assert not waiters.told[0].done()
+        condition.notify_all()
+        assert waiters.results() == [True]
+
+
+def test_the_default_timeout_of_sockets_is_not_that_of_a_wait() -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.001)
+    try:
+        condition = Condition()
+        waiters = Waiters(condition, 1)
+        assert not threading.Event().wait(0.05)  # not for anything to happen: it is the time that must not end the wait
+        condition.notify_all()
+        assert waiters.results() == [True]
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def test_without_descriptors_there_are_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socketpair", fail)
+    condition = Condition()
+    waiters = Waiters(condition, 2)
+    condition.notify_all()
+    assert waiters.results() == [True, True]
+    assert not bells.idle
