@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
@@ -199,10 +199,11 @@ class Job(Future[R], Generic[R]):
                 owner.check_thread()
             if timeout is None and POLL is not None:
                 self._wait_in_slices()
-            try:
-                super().exception(timeout)
-            except CancelledError:
-                raise self._cancelled_error() from None
+            with self._condition:
+                if self._state == _PENDING:
+                    self._condition.wait(timeout)
+            if self._state != _FINISHED:
+                raise self._cancelled_error() if self._state == _CANCELLED else TimeoutError
         # Each waiter gets an instance of its own: raising one twice makes its traceback grow, and mixes threads.
         return None if self._exception is None else copy.copy(self._exception)
 

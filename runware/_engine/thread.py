@@ -7,7 +7,7 @@ the wake-up pair. Dialling runs on a thread of its own, so that deadlines, cance
 from __future__ import annotations
 
 import logging
-import selectors
+import math
 import socket
 import ssl
 import threading
@@ -24,6 +24,7 @@ from runware._engine.codec import dumps, prepare, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
+from runware._engine.poller import READ, WRITE, Poller, readable
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware._engine.waiting import Sleeper, wake
@@ -68,11 +69,12 @@ class _Connection:
         self.reader = FrameReader(max_message)
         self.writer = FrameWriter()
         self.chunk = memoryview(b"")
-        self.interest = selectors.EVENT_READ
+        self.fd = sock.fileno()
+        self.interest = READ
         self.stuck = False  # output waits, and nothing of it has been taken since
 
     def pending(self) -> bool:
-        """Whether TLS holds bytes that the selector does not see."""
+        """Whether TLS holds bytes that the poller does not see."""
         return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
 
 
@@ -113,7 +115,7 @@ class Engine:
         self._asleep = False
         self._sleepers: list[Sleeper] = []
         self._connection: _Connection | None = None
-        self._selector: selectors.BaseSelector | None = None
+        self._poller: Any = None
         self._bell: tuple[socket.socket, socket.socket] | None = None
 
     # ------------------------------------------------------------------ from any thread
@@ -185,10 +187,10 @@ class Engine:
         self._inbox.clear()
         self._thread = None
         # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
-        for resource in (self._selector, *(self._bell or ()), self._connection and self._connection.sock):
+        for resource in (*(self._bell or ()), self._connection and self._connection.sock):
             if resource is not None:
                 resource.close()
-        self._selector = self._bell = self._connection = None
+        self._poller = self._bell = self._connection = None
         return calls
 
     def _post(self, fact: Callable[..., None], *args: Any) -> None:
@@ -209,8 +211,8 @@ class Engine:
         self._bell = socket.socketpair()
         for end in self._bell:
             end.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._bell[0], selectors.EVENT_READ)
+        self._poller = Poller()
+        self._poller.register(self._bell[0].fileno(), READ)
         self._thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
         self._thread.start()
 
@@ -230,7 +232,6 @@ class Engine:
             self.ident = None  # another thread may get it
 
     def _turn(self) -> None:
-        assert self._selector is not None
         assert self._bell is not None
         if self._inbox:
             self._take_posts()
@@ -249,19 +250,21 @@ class Engine:
         self._asleep = True
         tls = connection is not None and connection.tls
         if self._inbox or (tls and connection is not None and connection.pending()):
-            timeout: float | None = 0.0
+            timeout: int | None = 0
         else:
-            timeout = None if deadline is None else max(0.0, deadline - clock())
-        ready = self._selector.select(timeout)
+            # Rounded up, so that what is due then is due.
+            timeout = None if deadline is None else math.ceil(max(0.0, deadline - clock()) * 1000)
+        ready = self._poller.poll(timeout)
         self._asleep = False
-        for key, events in ready:
-            if key.fileobj is self._bell[0]:
+        for fd, event in ready:
+            if connection is not None and fd == connection.fd:
+                if readable(event) and connection is self._connection:
+                    self._read()
+            else:
                 try:
                     self._bell[0].recv(4096)
                 except _WOULD_BLOCK:
                     pass
-            elif events & selectors.EVENT_READ and connection is self._connection:
-                self._read()
         if tls and connection is not None and connection is self._connection and connection.pending():
             self._read()
         if deadline is not None and (now := clock()) >= deadline:
@@ -286,9 +289,7 @@ class Engine:
         self._take_posts()
         self._hang_up("the client was closed")
         self._wake_sleepers()
-        assert self._selector is not None
         assert self._bell is not None
-        self._selector.close()
         for end in self._bell:
             end.close()
         if self._feed is not None:
@@ -354,8 +355,7 @@ class Engine:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        assert self._selector is not None
-        self._selector.unregister(connection.sock)
+        self._poller.unregister(connection.fd)
         with suppress(OSError):
             # A child that was forked meanwhile may hold the socket too; closing alone would not end the connection.
             connection.sock.shutdown(socket.SHUT_RDWR)
@@ -395,9 +395,8 @@ class Engine:
         if epoch != self._session.epoch or self._session.state is not State.CONNECTING:
             dialled.sock.close()
             return
-        assert self._selector is not None
         self._connection = _Connection(epoch, dialled.sock, self.max_message)
-        self._selector.register(dialled.sock, selectors.EVENT_READ)
+        self._poller.register(self._connection.fd, READ)
         self._session.connection_opened(epoch, dialled.key, now)
 
     # ------------------------------------------------------------------ the socket
@@ -421,12 +420,15 @@ class Engine:
             self._session.bytes_received(now)
             try:
                 for opcode, payload in connection.reader.feed(data):
-                    self._message(connection, opcode, payload, now)
+                    if opcode == TEXT and connection is self._connection:
+                        self._session.frame_received(payload, now)
+                    else:
+                        self._message(connection, opcode, payload, now)
             except FrameError as error:
                 self._hang_up(str(error))
             self._perform()
             if connection is not self._connection or len(data) < 4096:
-                return  # gone, or empty for now: the selector tells when there is more
+                return  # gone, or empty for now: the poller tells when there is more
         self._perform()  # what comes of a loss
 
     def _message(self, connection: _Connection, opcode: int, payload: Payload, now: float) -> None:
@@ -467,16 +469,15 @@ class Engine:
             for token in writer.written(count):
                 if token is PING_TASK:
                     self._session.ping_written(clock())
-        if blocked or connection.interest != selectors.EVENT_READ:
+        if blocked or connection.interest != READ:
             self._watch_output(connection, blocked)
 
     def _watch_output(self, connection: _Connection, blocked: bool) -> None:
-        """Ask the selector for the moment at which the network takes more, or no longer."""
+        """Ask the poller for the moment at which the network takes more, or no longer."""
         if not (blocked and connection.stuck):
             self._session.bytes_written(clock(), pending=blocked)
         connection.stuck = blocked
-        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if blocked else 0)
+        interest = READ | (WRITE if blocked else 0)
         if interest != connection.interest:
             connection.interest = interest
-            assert self._selector is not None
-            self._selector.modify(connection.sock, interest)
+            self._poller.modify(connection.fd, interest)
