@@ -469,8 +469,9 @@ class Server:
     def answer(self, connection: Connection, task: Task) -> None:
         """Answer a task whole, in one message."""
         if task.size:
-            body = self.bodies.setdefault(task.size, memoryview(_base64(task.size)))
-            connection.send_heavy(HEAVY_HEAD % (task.uuid, len(self.tasks)), body, HEAVY_TAIL)
+            if task.size not in self.bodies:
+                self.bodies[task.size] = memoryview(_base64(task.size))
+            connection.send_heavy(HEAVY_HEAD % (task.uuid, len(self.tasks)), self.bodies[task.size], HEAVY_TAIL)
         elif task.number == 1:
             number = len(self.ledger.executed)
             connection.answers.append(SMALL % (task.uuid, number, number))

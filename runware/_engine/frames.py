@@ -20,7 +20,7 @@ OVERSIZED = 0x10
 _NAMES = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
 _LONGEST_NAME = 10 + 8 + 1 + 8 + 38
 _LARGE = 128 * 1024
-_SLICE = 128 * 1024  # a multiple of four, so that the mask goes on where it stopped
+_SLICE = 32 * 1024  # a multiple of four, so that the mask goes on where it stopped; larger ones leave the cache
 
 
 Payload = bytes | memoryview
@@ -169,6 +169,7 @@ class FrameWriter:
         self._written = 0
         self._ends: deque[tuple[int, Any]] = deque()
         self._keys = b""
+        self._mask = 0  # of a whole slice of the first frame
 
     def put(self, opcode: int, payload: bytes, token: Any = None) -> None:
         """Add a message; *token* is given back when its last byte was written."""
@@ -186,7 +187,7 @@ class FrameWriter:
         self.waiting.append((head + key, key, payload, token))
 
     def chunk(self) -> bytes:
-        """Give the next bytes to write, some 64 to 128 KiB of them; empty when there are none."""
+        """Give the next bytes to write, some 64 to 96 KiB of them; empty when there are none."""
         parts: list[bytes] = []
         size = 0
         while self.waiting and size < 65_536:
@@ -198,9 +199,9 @@ class FrameWriter:
             piece = payload[offset : offset + _SLICE] if len(payload) > _SLICE else payload
             length = len(piece)
             if length:
-                mask = (key * (length // 4 + 1))[:length]
-                masked = int.from_bytes(piece, "little") ^ int.from_bytes(mask, "little")
-                parts.append(masked.to_bytes(length, "little"))
+                if length < _SLICE or not offset:
+                    self._mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
+                parts.append((int.from_bytes(piece, "little") ^ self._mask).to_bytes(length, "little"))
                 size += length
             if offset + length < len(payload):
                 self._offset = offset + length
