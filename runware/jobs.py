@@ -70,6 +70,19 @@ class Progress(NamedTuple):
     status: str
 
 
+class _Late:
+    """A list of a future that is made when somebody asks for it, because most are never used."""
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._name = name
+
+    def __get__(self, job: Any, owner: type[Any]) -> list[Any]:
+        made: list[Any] = []
+        job._listened = True  # noqa: SLF001 - it is a part of the job
+        setattr(job, self._name, made)
+        return made
+
+
 class Job(Future[R], Generic[R]):
     """A call that is under way: a `concurrent.futures.Future` that asyncio can await as well.
 
@@ -77,6 +90,10 @@ class Job(Future[R], Generic[R]):
     with `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at
     once. Cancelling one `await job` does not cancel the job; `cancel()` does.
     """
+
+    _listened = False
+    _waiters = _Late()  # pyright: ignore[reportAssignmentType]
+    _done_callbacks = _Late()  # pyright: ignore[reportAssignmentType]
 
     if TYPE_CHECKING:
         _condition: threading.Condition  # as `as_completed` and `wait` want it
@@ -96,8 +113,6 @@ class Job(Future[R], Generic[R]):
         self._state = _PENDING
         self._result = None
         self._exception = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Any] = []
         self._task = task
         self._call = call
         self._owner: Owner | None = owner
@@ -222,7 +237,7 @@ class Job(Future[R], Generic[R]):
             if self._state != _PENDING:
                 return self._state != _FINISHED
             self._state = _CANCELLED
-            for waiter in self._waiters:
+            for waiter in self._waiters if self._listened else ():
                 waiter.add_cancelled(self)
             owner, self._owner = self._owner, None
             waiting: Sequence[Sleeper] = self._condition.take_waiting()  # type: ignore[attr-defined]
@@ -244,10 +259,10 @@ class Job(Future[R], Generic[R]):
                 return ()
             self._result, self._exception = answer, error
             self._state = _FINISHED
-            for waiter in self._waiters:
+            for waiter in self._waiters if self._listened else ():
                 waiter.add_result(self) if error is None else waiter.add_exception(self)
             waiting: Sequence[Sleeper] = self._condition.take_waiting()  # type: ignore[attr-defined]
-        if self._done_callbacks:
+        if self._listened:
             self._invoke_callbacks()  # type: ignore[attr-defined]
         return waiting
 
@@ -381,7 +396,7 @@ class Job(Future[R], Generic[R]):
                 results=tuple(self._results),
             )
         waiting = self._settle(answer, error)
-        call.items.clear()
+        call.items = ()
         self._owner = None
         if self._listeners:
             self._tell_listeners()
@@ -426,7 +441,7 @@ class Job(Future[R], Generic[R]):
         self._results = [*self._results, *new] if self._results else new
         return new
 
-    def _made(self, items: list[dict[str, Any]]) -> list[Any]:
+    def _made(self, items: Sequence[dict[str, Any]]) -> list[Any]:
         """Make the results of some items that have just arrived."""
         call = self._call
         new: list[Any] = []

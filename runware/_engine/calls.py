@@ -185,8 +185,9 @@ class Call:
         self.policy = policy
         self.job = job
         self.state = CallState.QUEUED
-        self.items: list[Item] = []
-        self.errors: Sequence[TaskError] = ()  # mostly it stays empty, and there are many calls
+        # Empty ones are no objects of their own, because there are many calls.
+        self.items: Sequence[Item] = ()
+        self.errors: Sequence[TaskError] = ()
         self.attempts: list[str] | None = None
         self.attempt = 1
         self.sends = 0
@@ -256,15 +257,15 @@ class Call:
             cumulative: Whether the message repeats all there is so far (an answer to a question), rather than
                 telling something new.
         """
-        if self.expected == 1 and not self.items and not self.errors and len(items) == 1:
-            # The usual case: complete with the first result, and nothing to tell apart.
-            (item,) = items
-            if meaning(item, self.completion) is Meaning.RESULT:
-                self.items.append(item)
-                self.running = False
-                self.epoch = epoch
-                return 1
+        usual = self.expected == 1 and not self.items and not self.errors and len(items) == 1
+        if usual and meaning(items[0], self.completion) is Meaning.RESULT:
+            # Complete with the first result, and nothing to tell apart.
+            self.items = items
+            self.running = False
+            self.epoch = epoch
+            return 1
         had = len(self.items)
+        mine = self.items = list(self.items)
         unnamed: list[Item] = []
         failed: list[Item] = []
         self.running = False
@@ -286,9 +287,9 @@ class Call:
                     self.known = Counter(filter(None, map(identity, self.items)))
                 if not self.known[name]:
                     self.known[name] = 1
-                    self.items.append(item)
+                    mine.append(item)
         if unnamed:
-            self._add_unnamed(unnamed, cumulative=cumulative, replayed=epoch != self.epoch)
+            self._add_unnamed(mine, unnamed, cumulative=cumulative, replayed=epoch != self.epoch)
         self.epoch = epoch
         self._add_errors(failed[len(self.errors) if cumulative else 0 :])
         return len(self.items) - had
@@ -306,16 +307,17 @@ class Call:
             wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
             self.errors = [*self.errors, error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid)]
 
-    def _add_unnamed(self, items: list[Item], *, cumulative: bool, replayed: bool) -> None:
+    @staticmethod
+    def _add_unnamed(mine: list[Item], items: list[Item], *, cumulative: bool, replayed: bool) -> None:
         """Take in results that have no name of their own, such as texts.
 
         Two equal texts may be two results, so what is pushed on one connection counts whatever it says. Answers
         that repeat everything, and pushes on a new connection, are compared with what is there, one for one.
         """
         if not (cumulative or replayed):
-            self.items += items
+            mine += items
             return
-        have = [item for item in self.items if identity(item) is None]
+        have = [item for item in mine if identity(item) is None]
         room = len(items) - len(have) if cumulative else len(items)
         for item in items:
             same = next((old for old in have if _same(old, item)), None)
@@ -323,7 +325,7 @@ class Call:
                 have.remove(same)
             elif room > 0:
                 room -= 1
-                self.items.append(item)
+                mine.append(item)
 
 
 def _same(one: Item, other: Item) -> bool:

@@ -14,7 +14,7 @@ from runware._engine.codec import dumps
 
 __all__ = ["ANSWER_TIMEOUT", "next_delay", "question_frames"]
 
-SHORTEST = 0.05
+SHORTEST = 0.025
 LONGEST = 0.9
 PART = 0.17
 JITTER = 0.1
