@@ -96,11 +96,10 @@ Told = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
 def set_origin(results: Iterable[Result], told: Told | None, downloads: Downloads | None) -> None:
     """Tell results of the call that they came with, and those that are files how their client fetches them."""
     for result in results:
-        own = vars(result)
         if told is not None:
-            own["_told"] = told
+            object.__setattr__(result, "_told", told)
         if isinstance(result, MediaResult):
-            own["_downloads"] = downloads
+            object.__setattr__(result, "_downloads", downloads)
 
 
 def shortened(value: Any) -> Any:

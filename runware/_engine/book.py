@@ -9,6 +9,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion
@@ -27,7 +28,6 @@ __all__ = ["Book"]
 
 log = logging.getLogger("runware.session")
 
-_DEADLINE, _STEP = 0, 1
 _BREATH = 1.0
 """Seconds in which several answers that ask for a slower pace count as one."""
 _SHARE = 0.02
@@ -43,7 +43,8 @@ _COUNTED: tuple[str, ...] = (
     "connections",
     "drops",
 )
-Timer = tuple[float, int, int, Call]
+Step = tuple[float, int, Call]
+"""When something is to be done for a call; a number, so that two are never compared further; and the call."""
 
 
 class Book:
@@ -62,7 +63,8 @@ class Book:
         self._rng = rng
         self.effects: deque[Effect] = deque()
         self._queue: deque[Call] = deque()
-        self._timers: list[Timer] = []
+        self._deadlines: list[Call] = []  # two heaps; a call is in the first without a tuple of its own
+        self._steps: list[Step] = []
         self._stale = 0
         self._numbers = itertools.count(1)
         self._in_flight = 0
@@ -117,7 +119,7 @@ class Book:
             self.calls[call.key] = call
             if call.completion is Completion.ANSWER:
                 self._looks.setdefault(call.uuid, []).append(call)
-            heapq.heappush(self._timers, (call.deadline, call.turn, _DEADLINE, call))
+            heapq.heappush(self._deadlines, call)
             self._queue.append(call)
             return True
         call.state = CallState.DONE
@@ -249,7 +251,7 @@ class Book:
             if self._stale > 1000:
                 self._sweep()
         call.due = when
-        heapq.heappush(self._timers, (when, next(self._numbers), _STEP, call))
+        heapq.heappush(self._steps, (when, next(self._numbers), call))
 
     def _forget_step(self, call: Call) -> None:
         if call.due:
@@ -257,39 +259,45 @@ class Book:
             self._stale += 1
 
     def _first_timer(self) -> float | None:
-        timers = self._timers
-        while timers:
-            when, _, kind, call = timers[0]
-            # The opposite of `_is_stale`, written out: it is asked before each wait.
-            if call.state is not CallState.DONE and (kind == _DEADLINE or call.due == when):
-                return when
-            heapq.heappop(timers)
+        deadlines, steps = self._deadlines, self._steps
+        while deadlines and deadlines[0].state is CallState.DONE:
+            heapq.heappop(deadlines)
             self._stale -= 1
-        return None
+        while steps and _is_stale(steps[0]):
+            heapq.heappop(steps)
+            self._stale -= 1
+        if not deadlines:
+            return steps[0][0] if steps else None
+        deadline = deadlines[0].deadline
+        return min(deadline, steps[0][0]) if steps else deadline
 
     def _due_steps(self, now: float) -> list[Call]:
         """End the calls whose time is up, and tell the others for which something is to be done."""
         due: list[Call] = []
         while (first := self._first_timer()) is not None:
-            # What falls due soon joins what is due now: questions share a frame, and a wake-up.
-            _, _, kind, call = self._timers[0]
-            soon = _SHARE if due and kind == _STEP and call.state is CallState.ACCEPTED else 0.0
-            if first > now + soon:
-                break
-            heapq.heappop(self._timers)
-            if kind == _DEADLINE:
+            if self._deadlines and self._deadlines[0].deadline == first:
+                if first > now:
+                    break
+                call = heapq.heappop(self._deadlines)
                 self._ran_out(call, now)
-                self._stale -= 1  # its timer is gone already
+                self._stale -= 1  # it is gone from there already
             else:
+                call = self._steps[0][2]
+                # What falls due soon joins what is due now: questions share a frame, and a wake-up.
+                if first > now + (_SHARE if due and call.state is CallState.ACCEPTED else 0.0):
+                    break
+                heapq.heappop(self._steps)
                 call.due = 0.0
                 due.append(call)
         return due
 
     def _sweep(self) -> None:
-        # Timers are left in the heap when they are no longer wanted, but never many more of them than wanted ones.
-        if self._stale * 2 > len(self._timers):
-            self._timers = [timer for timer in self._timers if not _is_stale(timer)]
-            heapq.heapify(self._timers)
+        # Both heaps keep what is no longer wanted, but never much more of it than of what is.
+        if self._stale * 2 > len(self._deadlines) + len(self._steps):
+            self._deadlines = [call for call in self._deadlines if call.state is not CallState.DONE]
+            self._deadlines.sort(key=attrgetter("deadline", "turn"))  # a heap, and faster than comparing calls
+            self._steps = [step for step in self._steps if not _is_stale(step)]
+            heapq.heapify(self._steps)
             self._stale = 0
 
     def _ran_out(self, call: Call, now: float) -> None:
@@ -318,6 +326,6 @@ class Book:
         self._end(call, now, error)
 
 
-def _is_stale(timer: Timer) -> bool:
-    when, _, kind, call = timer
-    return call.state is CallState.DONE or (kind == _STEP and call.due != when)
+def _is_stale(step: Step) -> bool:
+    when, _, call = step
+    return call.due != when or call.state is CallState.DONE

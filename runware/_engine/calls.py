@@ -210,6 +210,10 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.task_type} {self.uuid} {self.state.value} {len(self.items)}/{self.expected}>"
 
+    def __lt__(self, other: Call) -> bool:
+        """Whether it is to end earlier."""
+        return self.deadline < other.deadline or (self.deadline == other.deadline and self.turn < other.turn)
+
     @property
     def complete(self) -> bool:
         """Whether nothing more is to come. Of a task submitted elsewhere nobody knows how many results it has."""

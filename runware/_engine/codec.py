@@ -17,7 +17,6 @@ import attrs
 import cattrs
 from cattrs.fns import identity
 
-from runware._engine.sparse import fill
 from runware._engine.splicing import LONG, dumps_with, loads_with
 
 __all__ = ["dumps", "loads", "new_converter", "prepare", "read_frame", "structure", "wire_name"]
@@ -139,20 +138,22 @@ def prepare(cls: type) -> None:
 def structure(item: Item, cls: type[T]) -> T:
     """Make a result object from a wire item. It never fails: what does not fit is `None`, and stays in `raw`."""
     fields, finish = _reader(cls)  # type: ignore[arg-type]  # every class can be hashed
-    values: Item = {"raw": item}
+    # Set one by one, for then no dict is made for the object to hold them.
+    result = cls.__new__(cls)
+    put = object.__setattr__
+    put(result, "raw", item)
     for wire, value in item.items():
         field = fields.get(wire)
         if field is None or value is None:
             continue
         name, plain, expected = field
         if type(value) in plain:
-            values[name] = value
+            put(result, name, value)
             continue
         try:
-            values[name] = _reading.structure(value, expected)
+            put(result, name, _reading.structure(value, expected))
         except Exception as error:  # of another type than expected: a paid result must not be lost because of it
             log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
-    result = fill(cls.__new__(cls), values)
     if finish is not None:
         finish(result)
     return result

@@ -106,7 +106,8 @@ class Session(Following):
                 f"The client was closed while the call was running.{sent if call.may_have_run else ''}"
             ),
         )
-        self._timers.clear()
+        self._deadlines.clear()
+        self._steps.clear()
 
     # ------------------------------------------------------------------ facts about the connection
 
