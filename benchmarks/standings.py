@@ -40,6 +40,7 @@ class Line:
         unit: Of the values.
         ours: The client of ours that the others are held against.
         better: Which way is better.
+        means: Whether it is a means, not a cost: it is shown with its case, and not held against the others.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Line:
     unit: str
     ours: str = "ours-blocking"
     better: Better = "lower"
+    means: bool = False
 
     @property
     def case(self) -> str:
@@ -71,7 +73,7 @@ LINES = (
     Line("polled.2s.worst", "the same, worst of 20", "s", "ours-futures"),
     Line("polled.2s.part", "the same, worst part of the duration", "%", "ours-futures"),
     Line("many.frames", "1,000 polled tasks, frames a task", "", "ours-futures"),
-    Line("many.questions", "1,000 polled tasks, how often each is asked for", "", "ours-futures"),
+    Line("many.questions", "1,000 polled tasks, how often each is asked for", "", "ours-futures", means=True),
     Line("many.cpu", "1,000 polled tasks, CPU a task", "ms", "ours-futures"),
     Line("many.median", "1,000 polled tasks, lag, median", "s", "ours-futures"),
     Line("large.results", "2 MB results in base64", "MB/s", better="higher"),
@@ -322,7 +324,7 @@ def summary_table(board: Board) -> str:
     """Write how far ours is ahead of the official clients, line by line."""
     rows = []
     for line in LINES:
-        if line.key not in board.cells:
+        if line.key not in board.cells or line.means:
             continue
         row = [line.title, show_cell(board, line, line.ours)]
         for client in OFFICIAL:

@@ -11,7 +11,8 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -168,6 +169,14 @@ class TestTls:
             (image,) = big.result()
             assert len(image.base64_data or "") == 20_000_000
         assert tls_server.ledger.connections == 1
+
+
+def asleep(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody tells of."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def large(server: LocalServer) -> None:
@@ -411,6 +420,33 @@ class TestDrops:
         assert caught.value.may_have_run
         assert len(client.image_inference(**PICTURE)) == 1
         client.close()
+
+    def test_a_write_that_fails_is_told_at_once(self, server: LocalServer) -> None:
+        class Broken:
+            def __init__(self, sock: Any) -> None:
+                self.sock = sock
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.sock, name)
+
+            def send(self, _: bytes) -> int:
+                raise BrokenPipeError(32, "Broken pipe")
+
+        with client_for(server.url, reconnect=False, timeout=60.0) as rw, server.hold(), ThreadPoolExecutor() as pool:
+            held = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            waiting = pool.submit(held.exception)
+            condition: Any = held._condition
+            asleep(lambda: bool(condition._waiting))
+            engine = rw._core.engine()
+            assert engine._connection is not None
+            engine._connection.sock = Broken(engine._connection.sock)  # type: ignore[assignment]
+            with pytest.raises(ConnectionLostError) as lost:
+                rw.image_inference(**PICTURE)
+            assert not lost.value.may_have_run
+            error = waiting.result(10)
+            assert isinstance(error, ConnectionLostError)
+            assert error.may_have_run
 
     def test_a_hundred_calls_survive_a_drop(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():

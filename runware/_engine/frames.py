@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 __all__ = ["CLOSE", "OVERSIZED", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
@@ -50,12 +50,18 @@ class FrameReader:
         self._names: set[bytes] = set()
         self._tail = b""
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, Payload]]:
-        """Take in bytes and yield the messages they complete, each with its opcode.
+    def feed(self, data: bytes) -> Iterable[tuple[int, Payload]]:
+        """Take in bytes and give the messages they complete, each with its opcode.
 
         Raises:
-            FrameError: The bytes break the protocol.
+            FrameError: The bytes break the protocol, which may be found while the messages are taken.
         """
+        fresh = not (self._have or self._fragmented or self._skip)
+        if fresh and data[:2] == b"\x81\x7e" and len(data) == 4 + int.from_bytes(data[2:4], "big") <= self._max_size:
+            return ((TEXT, data[4:]),)  # one short message and nothing else, as a single call has it
+        return self._join(data)
+
+    def _join(self, data: bytes) -> Iterator[tuple[int, Payload]]:
         self._chunks.append(data)
         self._have += len(data)
         if self._have < self._need:

@@ -235,21 +235,21 @@ class Engine:
         assert self._bell is not None
         if self._inbox:
             self._take_posts()
+        if self._sleepers:
+            # When all else is done, because whoever is woken takes the interpreter lock, and may send something new.
+            self._wake_sleepers()
+            if self._inbox:
+                return
         session, connection = self._session, self._connection
         if connection is not None and (connection.chunk or connection.writer.waiting):
             self._flush()
             connection = self._connection
         if session.state is State.CLOSED:
             return
-        if self._sleepers:
-            # Last, because whoever is woken takes the interpreter lock, and may have something new at once.
-            self._wake_sleepers()
-            if self._inbox:
-                return
         deadline = session.next_deadline()
         self._asleep = True
         tls = connection is not None and connection.tls
-        if self._inbox or (tls and connection is not None and connection.pending()):
+        if self._inbox or self._sleepers or (tls and connection is not None and connection.pending()):
             timeout: int | None = 0
         else:
             # Rounded up, so that what is due then is due.
