@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runware._engine import waiting
-from runware._engine.waiting import Condition, bells
+from runware._engine.waiting import Condition, Mailbox, bells
 
 GUARD = 20
 
@@ -125,6 +125,39 @@ class TestInterruptedWait:
         assert not waiters.told[0].done()
         condition.notify_all()
         assert waiters.results() == [True]
+
+
+class TestMailbox:
+    def test_gives_in_order_what_was_put_before(self) -> None:
+        box: Mailbox[int] = Mailbox()
+        for number in range(3):
+            box.put(number)
+        assert [box.get() for _ in range(3)] == [0, 1, 2]
+
+    def test_wakes_the_reader(self) -> None:
+        box: Mailbox[int] = Mailbox()
+        back: Mailbox[int] = Mailbox()
+
+        def answer() -> None:
+            while (number := box.get()) >= 0:
+                back.put(number + 1)
+
+        reader = threading.Thread(target=answer, daemon=True)
+        reader.start()
+        for number in range(200):
+            box.put(number)
+            assert back.get() == number + 1
+        box.put(-1)
+        reader.join(GUARD)
+        assert not reader.is_alive()
+
+
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+def test_ringing_a_bell_that_is_closed_disturbs_nobody() -> None:
+    ends = socket.socketpair()
+    bell = waiting._Bell(ends)
+    ends[1].close()
+    waiting.wake([bell])
 
 
 def test_the_default_timeout_of_sockets_is_not_that_of_a_wait() -> None:

@@ -12,15 +12,18 @@ import atexit
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runware._engine.loading import loading
 
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["POLL", "Condition", "Sleeper", "bells", "wake"]
+__all__ = ["POLL", "Condition", "Mailbox", "Sleeper", "bells", "wake"]
+
+T = TypeVar("T")
 
 POLL = 0.1 if sys.platform == "win32" else None
 """Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
@@ -54,7 +57,10 @@ class _Bell:
 
     def release(self) -> None:
         """Wake who waits, or who will."""
-        self._far.send(b"\0")
+        try:
+            self._far.send(b"\0")
+        except OSError:  # somebody has closed all descriptors of the process, this one too
+            pass
 
 
 class _Bells:
@@ -135,6 +141,28 @@ class Condition(_RLock):  # type: ignore[misc]
     def notify_all(self) -> None:
         """Wake everybody who waits."""
         wake(self.take_waiting())
+
+
+class Mailbox(Generic[T]):
+    """A queue with one reader, who is woken as a condition wakes."""
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._condition = Condition()
+
+    def put(self, item: T) -> None:
+        """Add an item, and wake the reader."""
+        with self._condition:
+            self._items.append(item)
+            sleepers = self._condition.take_waiting()
+        wake(sleepers)
+
+    def get(self) -> T:
+        """Wait for the next item of a mailbox that will get one."""
+        with self._condition:
+            while not self._items:
+                self._condition.wait(POLL)
+            return self._items.popleft()
 
 
 def wake(sleepers: Iterable[Sleeper]) -> None:
