@@ -84,6 +84,26 @@ class TestFork:
         run(server, "in_child(lambda: rw.image_inference(**PICTURE)); rw.image_inference(**PICTURE); rw.close()")
         assert server.ledger.connections == 2
 
+    def test_while_the_first_name_lookup_imports_what_it_needs(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            entered = threading.Event()
+            class Slow:
+                def find_spec(self, name, path=None, target=None):
+                    if name == "encodings.idna":
+                        entered.set()
+                        threading.Event().wait(0.3)  # so that the fork falls into it
+            assert "encodings.idna" not in sys.modules
+            sys.meta_path.insert(0, Slow())
+            job = rw.submit.image_inference(**PICTURE)
+            assert entered.wait(20)
+            in_child(lambda: rw.image_inference(**PICTURE))
+            job.result()
+            rw.close()
+            """,
+        )
+
     def test_while_idle(self, server: LocalServer) -> None:
         run(
             server,

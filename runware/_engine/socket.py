@@ -141,6 +141,8 @@ def _key(options: Options, stages: _Stages) -> str:
 def _tcp(host: str, port: int, stages: _Stages) -> socket.socket:
     name = f"{host}:{port}"
     stages.enter("name lookup", name)
+    with loading:
+        "".encode("idna")  # the lookup would import it, and a fork in the middle of that leave the child without it
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
