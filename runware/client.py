@@ -11,14 +11,14 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from functools import cached_property, partial
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from runware._engine.waiting import Mailbox
 from runware.bulk import amap, map_blocking, tasks_from
 from runware.core import Core, Dispatch, shared_core
 from runware.errors import RunwareError
-from runware.jobs import Job, Progress, call_in
+from runware.jobs import Job, Progress, call_in, deliver
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 from runware.options import ApiKey, RetryPolicy, read_options, restore_options
 from runware.results import Partial, Result, Results
@@ -231,11 +231,11 @@ class Runware(_Client, BlockingFace):
         if task.on_partial is None:
             job = core.submit(task)
             return _wait(job)
-        callbacks: Mailbox[Callable[[], object] | None] = Mailbox()
+        callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         job = core.submit(task, callbacks.put)
         Future.add_done_callback(job, lambda _: callbacks.put(None))
         try:
-            while (callback := callbacks.get()) is not None:
+            while (callback := deliver(callbacks)) is not None:
                 callback()
         except BaseException:
             job.cancel()

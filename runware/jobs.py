@@ -215,12 +215,17 @@ class Job(Future[R], Generic[R]):
             if timeout is None and POLL is not None:
                 self._wait_in_slices()
             with self._condition:
-                if self._state == _PENDING:
-                    self._condition.wait(timeout)
+                while self._state == _PENDING:
+                    self._condition.wait(timeout, self._is_over)  # type: ignore[call-arg]
+                    if timeout is not None:
+                        break
             if self._state != _FINISHED:
                 raise self._cancelled_error() if self._state == _CANCELLED else TimeoutError
         # Each waiter gets an instance of its own: raising one twice makes its traceback grow, and mixes threads.
         return None if self._exception is None else copy.copy(self._exception)
+
+    def _is_over(self) -> bool:
+        return self._state != _PENDING
 
     def _wait_in_slices(self) -> None:  # pragma: no cover - Windows only
         with self._condition:
@@ -240,8 +245,7 @@ class Job(Future[R], Generic[R]):
             for waiter in self._waiters if self._listened else ():
                 waiter.add_cancelled(self)
             owner, self._owner = self._owner, None
-            waiting: Sequence[Sleeper] = self._condition.take_waiting()  # type: ignore[attr-defined]
-        wake(waiting)
+            self._condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]
         if owner is not None:
             owner.cancel_call(self._call)
@@ -256,7 +260,8 @@ class Job(Future[R], Generic[R]):
         """
         with self._condition:
             if self._state != _PENDING:
-                return ()
+                # Ctrl-C may have kept `cancel` from waking somebody.
+                return self._condition.take_waiting()  # type: ignore[attr-defined, no-any-return]
             self._result, self._exception = answer, error
             self._state = _FINISHED
             for waiter in self._waiters if self._listened else ():
@@ -399,7 +404,10 @@ class Job(Future[R], Generic[R]):
         call.items = ()
         self._owner = None
         if self._listeners:
-            self._tell_listeners()
+            try:
+                self._tell_listeners()
+            except Exception:  # those who wait are woken all the same
+                log.exception("a listener of %s failed", call)
         return waiting
 
     def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -84,6 +85,16 @@ def test_refused(cls: str, parameters: dict[str, Any]) -> None:
 def test_misspelt_parameters_are_type_errors() -> None:
     with pytest.raises(TypeError, match="heigth"):
         runware.ImageInference(positive_prompt="x", heigth=1)  # type: ignore[call-arg]
+
+
+def test_a_class_of_ones_own_may_have_more_than_values_in_its_fields() -> None:
+    @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
+    class Mine(runware.ImageInference):
+        mark: Sequence[str] = attrs.field(factory=tuple)
+        size: int = attrs.field(default=2, converter=int)
+
+    task = Mine(positive_prompt="x", size="3")  # type: ignore[arg-type]
+    assert (task.mark, task.size, task.width) == ((), 3, None)
 
 
 def test_delivery() -> None:

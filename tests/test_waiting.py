@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from runware import Runware
 from runware._engine import waiting
-from runware._engine.waiting import Condition, Mailbox, bells
+from runware._engine.waiting import Condition, bells
+from runware.local import LocalServer
 
 GUARD = 20
 
@@ -127,37 +129,45 @@ class TestInterruptedWait:
         assert waiters.results() == [True]
 
 
-class TestMailbox:
-    def test_gives_in_order_what_was_put_before(self) -> None:
-        box: Mailbox[int] = Mailbox()
-        for number in range(3):
-            box.put(number)
-        assert [box.get() for _ in range(3)] == [0, 1, 2]
-
-    def test_wakes_the_reader(self) -> None:
-        box: Mailbox[int] = Mailbox()
-        back: Mailbox[int] = Mailbox()
-
-        def answer() -> None:
-            while (number := box.get()) >= 0:
-                back.put(number + 1)
-
-        reader = threading.Thread(target=answer, daemon=True)
-        reader.start()
-        for number in range(200):
-            box.put(number)
-            assert back.get() == number + 1
-        box.put(-1)
-        reader.join(GUARD)
-        assert not reader.is_alive()
-
-
 @pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
 def test_ringing_a_bell_that_is_closed_disturbs_nobody() -> None:
     ends = socket.socketpair()
     bell = waiting._Bell(ends)
     ends[1].close()
     waiting.wake([bell])
+
+
+def test_nobody_waits_for_what_is_over_already() -> None:
+    # A signal's handler may end it after the last look and before the wait.
+    condition = Condition()
+    with condition:
+        assert not condition.wait(unless=lambda: True)
+    assert condition.take_waiting() == ()
+    assert len(bells.idle) == len(bells.made)
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_being_woken_twice_does_no_harm(count: int) -> None:
+    # Ctrl-C may break off the first time.
+    condition = Condition()
+    waiters = Waiters(condition, count)
+    sleepers = condition.take_waiting()
+    waiting.wake(sleepers)
+    waiting.wake(sleepers)
+    assert waiters.results() == [True] * count
+
+
+def test_a_job_is_not_over_because_a_bell_rings_for_nothing(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url) as rw, server.hold(), ThreadPoolExecutor(1) as pool:
+        job = rw.submit.image_inference(positive_prompt="a kite", model="runware:101@1")
+        waiter = pool.submit(job.exception)
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        for _ in range(5):
+            for bell in list(bells.made):
+                bell.release()
+        assert not waiter.done()
+        server.release()
+        assert waiter.result(GUARD) is None
 
 
 def test_the_default_timeout_of_sockets_is_not_that_of_a_wait() -> None:

@@ -183,7 +183,9 @@ class Engine:
         self._lock = threading.Lock()
         self._asleep = False
         waiting = [args[0] for _, args in self._inbox if args and isinstance(args[0], Call)]
+        untold = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
         calls = [*self._session.calls.values(), *(call for call in waiting if call.key not in self._session.calls)]
+        calls += untold
         self._inbox.clear()
         self._thread = None
         # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
@@ -239,7 +241,7 @@ class Engine:
             # When all else is done, because whoever is woken takes the interpreter lock, and may send something new.
             self._wake_sleepers()
             if self._inbox:
-                return
+                self._take_posts()
         session, connection = self._session, self._connection
         if connection is not None and (connection.chunk or connection.writer.waiting):
             self._flush()
@@ -285,10 +287,12 @@ class Engine:
 
     def _finish(self) -> None:
         """The last turn: whoever still waits is told, and nothing is left open."""
-        self._session.close(clock())
-        self._take_posts()
-        self._hang_up("the client was closed")
-        self._wake_sleepers()
+        try:
+            self._session.close(clock())
+            self._take_posts()
+            self._hang_up("the client was closed")
+        finally:
+            self._wake_sleepers()
         assert self._bell is not None
         for end in self._bell:
             end.close()

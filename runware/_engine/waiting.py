@@ -12,18 +12,13 @@ import atexit
 import os
 import sys
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-
-from runware._engine.loading import loading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["POLL", "Condition", "Mailbox", "Sleeper", "bells", "wake"]
-
-T = TypeVar("T")
+__all__ = ["POLL", "Condition", "Sleeper", "bells", "wake"]
 
 POLL = 0.1 if sys.platform == "win32" else None
 """Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
@@ -47,20 +42,23 @@ class _Bell:
         self._near, self._far = ends
         self._near.settimeout(None)  # whatever the process has set as the default
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Give back the sockets."""
         self._near.close()
         self._far.close()
 
+    __del__ = close
+
     def acquire(self, timeout: float = -1) -> bool:  # noqa: ARG002 - as a lock has it; who waits for a time has a lock
-        """Wait until it is rung."""
-        return bool(self._near.recv(1))
+        """Wait until it is rung; once in a while for nothing. Not at all in a child that was forked meanwhile."""
+        try:
+            return bool(self._near.recv(1))
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Wake who waits, or who will."""
-        try:
-            self._far.send(b"\0")
-        except OSError:  # somebody has closed all descriptors of the process, this one too
-            pass
+        self._far.send(b"\0")
 
 
 class _Bells:
@@ -70,28 +68,34 @@ class _Bells:
 
     def __init__(self) -> None:
         self.idle: list[_Bell] = []
-        self.made = 0
+        self.made: list[_Bell] = []
 
     def take(self) -> _Bell | None:
         """Give a bell, unless enough threads wait for one."""
         try:
             return self.idle.pop()
         except IndexError:
-            if self.made >= self.MOST or POLL is not None:
+            if len(self.made) >= self.MOST or POLL is not None:
                 return None
-        with loading:
-            import socket
+        import socket  # the engine has loaded it long ago
+
         try:
             bell = _Bell(socket.socketpair())
         except OSError:  # the process has no more descriptors; a lock needs none
             return None
-        self.made += 1
+        self.made.append(bell)
         return bell
 
+    def give_up(self, bell: _Bell) -> None:
+        """Let go of a bell that may still ring for somebody who does not wait any more."""
+        if bell in self.made:
+            self.made.remove(bell)
+
     def forget(self) -> None:
-        """In a child that was forked, and at the end: let go of those that nobody waits for."""
+        """In a child that was forked, and at the end: let go of all."""
+        while self.made:
+            self.made.pop().close()
         self.idle.clear()
-        self.made = 0
 
 
 bells = _Bells()
@@ -108,8 +112,13 @@ class Condition(_RLock):  # type: ignore[misc]
     def __init__(self) -> None:
         self._waiting: list[Any] | None = None
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Give the lock back until somebody is told, or *timeout* seconds have passed; tell which it was."""
+    def wait(self, timeout: float | None = None, unless: Callable[[], bool] | None = None) -> bool:
+        """Give the lock back until somebody is told, or *timeout* seconds have passed; tell which it was.
+
+        Args:
+            timeout: Seconds; `None` waits without a limit, and may come back for nothing.
+            unless: Tells that there is nothing to wait for any more: a signal's handler may have seen to that.
+        """
         bell = bells.take() if timeout is None else None
         turn: Any = bell
         if bell is None:
@@ -119,7 +128,8 @@ class Condition(_RLock):  # type: ignore[misc]
         self.release()  # it is held once here: no method of a future waits inside another
         told: bool = False
         try:
-            told = turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+            if unless is None or not unless():
+                told = turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
         finally:
             self.acquire()
             waiting = self._waiting or ()
@@ -129,8 +139,8 @@ class Condition(_RLock):  # type: ignore[misc]
             if bell is not None:
                 if told or unheard:
                     bells.idle.append(bell)
-                else:  # broken off: it has rung, or will, and that must not be for the next who waits for it
-                    bells.made -= 1
+                else:
+                    bells.give_up(bell)  # broken off: it has rung, or will, and not for the next who would wait for it
         return told
 
     def take_waiting(self) -> Sequence[Sleeper]:
@@ -139,33 +149,15 @@ class Condition(_RLock):  # type: ignore[misc]
         return waiting or ()
 
     def notify_all(self) -> None:
-        """Wake everybody who waits."""
-        wake(self.take_waiting())
-
-
-class Mailbox(Generic[T]):
-    """A queue with one reader, who is woken as a condition wakes."""
-
-    def __init__(self) -> None:
-        self._items: deque[T] = deque()
-        self._condition = Condition()
-
-    def put(self, item: T) -> None:
-        """Add an item, and wake the reader."""
-        with self._condition:
-            self._items.append(item)
-            sleepers = self._condition.take_waiting()
-        wake(sleepers)
-
-    def get(self) -> T:
-        """Wait for the next item of a mailbox that will get one."""
-        with self._condition:
-            while not self._items:
-                self._condition.wait(POLL)
-            return self._items.popleft()
+        """Wake everybody who waits. What interrupts it leaves them to be woken again."""
+        wake(self._waiting or ())
+        self._waiting = None
 
 
 def wake(sleepers: Iterable[Sleeper]) -> None:
-    """Wake them."""
+    """Wake them, each whatever is wrong with another."""
     for sleeper in sleepers:
-        sleeper.release()
+        try:
+            sleeper.release()
+        except (OSError, RuntimeError):  # its descriptor was closed by somebody; it was woken before
+            pass

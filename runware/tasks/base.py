@@ -179,7 +179,9 @@ class Checked:
 
 def _sparse(cls: Any) -> Callable[..., None]:
     """Make the `__init__` of a class: it keeps what is given, in one step."""
-    dense = cls.__init__
+    dense: Callable[..., None] = cls.__init__
+    if any(field.validator or field.converter or hasattr(field.default, "factory") for field in attrs.fields(cls)):
+        return dense  # somebody's own class, with more than a value in its fields
     names = frozenset(field.name for field in attrs.fields(cls) if field.init)
     needed = frozenset(field.name for field in attrs.fields(cls) if field.init and field.default is attrs.NOTHING)
 
