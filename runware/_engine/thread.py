@@ -27,7 +27,7 @@ from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameErro
 from runware._engine.poller import READ, WRITE, Poller, readable
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
-from runware._engine.waiting import Sleeper, wake
+from runware._engine.waiting import Sleeper, bells, wake
 from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 
@@ -210,6 +210,7 @@ class Engine:
                 pass
 
     def _start(self) -> None:
+        bells.prepare()
         self._bell = socket.socketpair()
         for end in self._bell:
             end.setblocking(False)

@@ -86,6 +86,11 @@ class _Bells:
         self.made.append(bell)
         return bell
 
+    def prepare(self) -> None:
+        """Make the first one, if there is none: Ctrl-C in the middle of a wait is not to meet half of a socket pair."""
+        if (bell := self.take()) is not None:
+            self.idle.append(bell)
+
     def give_up(self, bell: _Bell) -> None:
         """Let go of a bell that may still ring for somebody who does not wait any more."""
         if bell in self.made:
