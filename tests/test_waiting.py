@@ -95,11 +95,15 @@ class Interrupted:
     def release(self) -> None:
         self.bell.release()
 
+    def close(self) -> None:
+        self.bell.close()
+
 
 @pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
 class TestInterruptedWait:
     def broken_off(self, monkeypatch: pytest.MonkeyPatch, condition: Condition, meanwhile: Callable[[], None]) -> Any:
         bell = Interrupted(waiting._Bell(socket.socketpair()), meanwhile)
+        bells.made.append(bell)  # type: ignore[arg-type]
         monkeypatch.setattr(bells, "take", lambda: bell)
         with condition, pytest.raises(KeyboardInterrupt):
             condition.wait()
@@ -135,6 +139,21 @@ def test_ringing_a_bell_that_is_closed_disturbs_nobody() -> None:
     bell = waiting._Bell(ends)
     ends[1].close()
     waiting.wake([bell])
+
+
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+def test_a_bell_that_was_closed_is_not_waited_for_again() -> None:
+    bells.prepare()
+    (bell,) = bells.made
+    bell.close()
+    condition = Condition()
+    with condition:
+        assert not condition.wait()
+    assert bell not in bells.made
+    assert bell not in bells.idle
+    waiters = Waiters(condition, 1)
+    condition.notify_all()
+    assert waiters.results() == [True]
 
 
 def test_nobody_waits_for_what_is_over_already() -> None:

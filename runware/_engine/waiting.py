@@ -50,10 +50,11 @@ class _Bell:
     __del__ = close
 
     def acquire(self, timeout: float = -1) -> bool:  # noqa: ARG002 - as a lock has it; who waits for a time has a lock
-        """Wait until it is rung; once in a while for nothing. Not at all in a child that was forked meanwhile."""
+        """Wait until it is rung; once in a while for nothing. A closed one is given up, so that a lock serves."""
         try:
             return bool(self._near.recv(1))
-        except OSError:
+        except OSError:  # in a child that was forked meanwhile, or somebody has closed all descriptors
+            bells.give_up(self)
             return False
 
     def release(self) -> None:
@@ -142,10 +143,10 @@ class Condition(_RLock):  # type: ignore[misc]
             if unheard:
                 self._waiting = [other for other in waiting if other is not turn]
             if bell is not None:
-                if told or unheard:
-                    bells.idle.append(bell)
-                else:
+                if not (told or unheard):
                     bells.give_up(bell)  # broken off: it has rung, or will, and not for the next who would wait for it
+                elif bell in bells.made:
+                    bells.idle.append(bell)
         return told
 
     def take_waiting(self) -> Sequence[Sleeper]:
