@@ -32,8 +32,8 @@ READING = """\
   documentation has it, in the way that is fastest; `benchmarks/peers/` tells what was chosen, and why.
 - **growth** is the exponent of the time for all calls over their number, fitted to all the numbers that a client got
   through; 1 is linear. The timer of 100 ms that `sdk-js` waits with hides its own below 10,000.
-- **How often a polled task is asked for** is in the table of its case, and not in the first one: ours asks five to
-  eleven times as often, which is how it hears so much earlier. What that costs is: frames and CPU a task.
+- **How often a polled task is asked for** is in the table of its case, and not in the first one: ours asks six to
+  twelve times as often, which is how it hears so much earlier. What that costs is: frames and CPU a task.
 - A dash means that a client has no way of doing it.
 """
 
