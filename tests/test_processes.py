@@ -172,6 +172,39 @@ class TestFork:
         )
         assert server.ledger.connections == 2
 
+    @pytest.mark.parametrize("place", ["socket._upgrade", "thread.Engine._opened"])
+    def test_while_a_connection_is_made(self, server: LocalServer, place: str) -> None:
+        run(
+            server,
+            f"""
+            import gc, runware._engine.socket, runware._engine.thread
+            place = runware._engine.{place.rpartition(".")[0]}
+            real, entered, go_on = place.{place.rpartition(".")[2]}, threading.Event(), threading.Event()
+            def slow(*args):
+                entered.set()
+                go_on.wait(20)
+                return real(*args)
+            place.{place.rpartition(".")[2]} = slow
+            job = rw.submit.image_inference(**PICTURE)
+            assert entered.wait(10)
+            def child():
+                place.{place.rpartition(".")[2]} = real
+                for number in range(3, 20):  # but for those of the standard streams
+                    try:
+                        descriptor = os.readlink(f"/proc/self/fd/{{number}}")
+                    except OSError:
+                        continue
+                    assert "socket" not in descriptor, (number, descriptor)
+                gc.collect()
+                rw.image_inference(**PICTURE)
+            in_child(child)
+            go_on.set()
+            assert len(job.result()) == 1
+            rw.close()
+            """,
+        )
+        assert server.ledger.connections == 2
+
     def test_with_threads_that_submit_all_the_time(self, server: LocalServer) -> None:
         run(
             server,

@@ -51,8 +51,11 @@ class Dialled:
 class _Stages:
     """Where an attempt stands, so that whatever fails can say so."""
 
-    def __init__(self, report: Callable[[str, str], None], timeout: float) -> None:
+    def __init__(
+        self, report: Callable[[str, str], None], opened: Callable[[socket.socket], object], timeout: float
+    ) -> None:
         self._report = report
+        self.opened = opened
         self._started = time.monotonic()
         self._timeout = timeout
         self.stage = "key"
@@ -86,18 +89,23 @@ class PermanentError(Exception):
         self.error = error
 
 
-def dial(options: Options, report: Callable[[str, str], None]) -> Dialled:
+def dial(
+    options: Options,
+    report: Callable[[str, str], None],
+    opened: Callable[[socket.socket], object] = lambda sock: None,
+) -> Dialled:
     """Connect, and do the upgrade. Blocks for at most about `connect_timeout` (a name lookup may take longer).
 
     Args:
         options: The client's options.
         report: Told each stage as it begins, and the host it is with.
+        opened: Told each socket as it is made, so that a process forked meanwhile can close it.
 
     Raises:
         ConnectionFailedError: It failed; another attempt may work.
         PermanentError: It failed, and another attempt would too.
     """
-    stages = _Stages(report, options.connect_timeout)
+    stages = _Stages(report, opened, options.connect_timeout)
     sock: socket.socket | None = None
     try:
         # Not a variable of its own: what reports errors often tells the variables along their way.
@@ -151,6 +159,7 @@ def _tcp(host: str, port: int, stages: _Stages) -> socket.socket:
     failure: OSError | None = None
     for number, (family, kind, proto, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, proto)
+        stages.opened(sock)
         try:
             # The addresses share the time, so that one that swallows packets does not use it up.
             sock.settimeout(stages.remaining() / (len(addresses) - number))
@@ -173,7 +182,10 @@ def _tune(sock: socket.socket) -> None:
 def _tls(sock: socket.socket, host: str, port: int, options: Options, stages: _Stages) -> socket.socket:
     stages.enter("TLS", f"{host}:{port}")
     try:
-        return (options.ssl_context or default_context()).wrap_socket(sock, server_hostname=host)
+        # The handshake is left to it: what verifies certificates in other ways does so in this method, after it.
+        wrapped = (options.ssl_context or default_context()).wrap_socket(sock, server_hostname=host)
+        stages.opened(wrapped)
+        return wrapped
     except ssl.SSLCertVerificationError as error:
         reason = f"the certificate is not trusted ({error.verify_message}). {_TLS_ADVICE}"
         raise PermanentError(stages.error(reason.rstrip("."), error)) from error
@@ -311,6 +323,7 @@ def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> socket.
             rdns=proxy.scheme in ("socks4a", "socks5h"),
         )
         sock: socket.socket = made.connect(host, port, timeout=stages.remaining())
+        stages.opened(sock)
     except OSError:
         raise
     except Exception as error:

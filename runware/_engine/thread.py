@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -115,6 +116,7 @@ class Engine:
         self._asleep = False
         self._sleepers: list[Sleeper] = []
         self._connection: _Connection | None = None
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # also those that are not connected yet
         self._poller: Any = None
         self._bell: tuple[socket.socket, socket.socket] | None = None
 
@@ -189,9 +191,8 @@ class Engine:
         self._inbox.clear()
         self._thread = None
         # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
-        for resource in (*(self._bell or ()), self._connection and self._connection.sock):
-            if resource is not None:
-                resource.close()
+        for resource in (*(self._bell or ()), *self._sockets):
+            resource.close()
         self._poller = self._bell = self._connection = None
         return calls
 
@@ -375,7 +376,7 @@ class Engine:
             self._post(lambda now: self._session.dial_reached(epoch, stage, host))
 
         try:
-            dialled = dial(self.options, report)
+            dialled = dial(self.options, report, self._sockets.add)
         except PermanentError as failure:
             error = failure.error
             self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
