@@ -244,7 +244,8 @@ class _Connect(Task[None]):
 
     task_type: ClassVar[str] = ""
 
-    def assemble(self, results: Any) -> None:
+    @classmethod
+    def assemble(cls, results: Any) -> None:
         """Give the answer of `connect`, which is none."""
 
 

@@ -113,7 +113,10 @@ class Job(Future[R], Generic[R]):
         self._state = _PENDING
         self._result = None
         self._exception = None
-        self._task = task
+        # Of the request only this is kept: it may hold large media, which are sent, and would live as long as the job.
+        self._kind = type(task)
+        self._on_partial = task.on_partial
+        self._return_partial = task.return_partial
         self._call = call
         self._owner: Owner | None = owner
         self._dispatch = dispatch
@@ -126,7 +129,7 @@ class Job(Future[R], Generic[R]):
         call.job = self
 
     def __repr__(self) -> str:
-        return f"<Job {self._task.task_type} {self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
+        return f"<Job {self._kind.task_type} {self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show where it stands in a notebook, and the results so far."""
@@ -380,7 +383,7 @@ class Job(Future[R], Generic[R]):
         new = self._take_in(call)
         self._tell_listeners()
         news, call.news = call.news, None
-        if self._task.on_partial is not None:
+        if self._on_partial is not None:
             for item in news or ():
                 self._report(self._made([item]), None)
             if new:
@@ -415,13 +418,13 @@ class Job(Future[R], Generic[R]):
         new = self._take_in(call)
         answer: Any = None
         if error is None:
-            answer = self._task.assemble(Results(self._results, errors=call.errors))
+            answer = self._kind.assemble(Results(self._results, errors=call.errors))
         else:
             error.results = tuple(self._results)
-            if self._task.return_partial and self._results:
+            if self._return_partial and self._results:
                 errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
-                answer, error = self._task.assemble(Results(self._results, errors=errors)), None
-        if self._task.on_partial is not None and (new or error is not None):
+                answer, error = self._kind.assemble(Results(self._results, errors=errors)), None
+        if self._on_partial is not None and (new or error is not None):
             self._report(new, error)
         return answer, error
 
@@ -454,7 +457,7 @@ class Job(Future[R], Generic[R]):
         call = self._call
         new: list[Any] = []
         for item in items:
-            new.append(self._read(item, self._task.result_for(item)))  # noqa: PERF401 - it runs for each call
+            new.append(self._read(item, self._kind.result_for(item)))  # noqa: PERF401 - it runs for each call
         told = (self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ())
         set_origin(new, told, None if self._owner is None else self._owner.downloads)
         return new
@@ -464,7 +467,7 @@ class Job(Future[R], Generic[R]):
             listener()
 
     def _report(self, new: list[Any], error: RunwareError | None) -> None:
-        callback = self._task.on_partial
+        callback = self._on_partial
         assert callback is not None
         partial = Partial(new, all=tuple(self._results), total=self._total)
         told = copy.copy(error)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Any
@@ -19,6 +21,7 @@ from runware import (
     AuthenticationError,
     ClientClosedError,
     Image,
+    ImageInference,
     IncompleteResultsError,
     Job,
     Results,
@@ -342,6 +345,17 @@ class TestJobs:
                 job.result(0.05)
             server.release()
             assert len(job.result(10)) == 1
+
+    def test_a_job_does_not_keep_its_request(self, rw: Runware, server: LocalServer) -> None:
+        # It may hold large media, which are sent.
+        task = ImageInference(**PICTURE)
+        held = weakref.ref(task)
+        with server.hold("imageInference"):
+            job = rw.submit.run(task)
+            del task
+            gc.collect()
+            assert held() is None
+        assert len(job.result(20)) == 1
 
     def test_a_job_keeps_its_client_alive(self, server: LocalServer) -> None:
         job = Runware(server.api_key, url=server.url).submit.image_inference(**PICTURE)

@@ -96,6 +96,7 @@ class AudioInference(Generation[Results[Audio]]):
     provider_settings: Mapping[str, Any] | None = None
     advanced_features: Mapping[str, Any] | None = None
 
-    def result_for(self, item: Mapping[str, Any]) -> type[Result]:
+    @classmethod
+    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
         """Tell which class an item becomes: some models answer with a video."""
         return class_by_name(item, Audio)

@@ -281,9 +281,10 @@ class Task(Checked, Generic[R_co]):
         """Whether the server's first word ends the call."""
         return self.skip_response
 
-    def result_for(self, item: Mapping[str, Any]) -> type[Result]:  # noqa: ARG002 - some classes look at it
+    @classmethod
+    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:  # noqa: ARG003 - some classes look at it
         """Tell which class an item of the answer becomes."""
-        return self.result_class
+        return cls.result_class
 
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID.
@@ -293,9 +294,10 @@ class Task(Checked, Generic[R_co]):
         """
         return to_wire(self)
 
-    def assemble(self, results: Results[Any]) -> R_co:
+    @classmethod
+    def assemble(cls, results: Results[Any]) -> R_co:
         """Make the answer of the call from its results."""
-        return results if self.many else results[0]  # type: ignore[return-value]
+        return results if cls.many else results[0]  # type: ignore[return-value]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -330,7 +332,8 @@ class RawTask(Task[Results[Result]]):
         """Whether the client's `long_timeout` applies."""
         return self.body.get("deliveryMethod") == "async"
 
-    def result_for(self, item: Mapping[str, Any]) -> type[Result]:
+    @classmethod
+    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
         """Tell which class an item of the answer becomes."""
         from runware.answers import class_for
 

@@ -83,7 +83,8 @@ class EditingOfAny(Editing[Image | Video]):
 
     output_format: EditedFormat | None = None
 
-    def result_for(self, item: Mapping[str, Any]) -> type[Result]:
+    @classmethod
+    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
         """Tell whether an item is a picture or a video."""
         return class_by_name(item, Image)
 

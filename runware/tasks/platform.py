@@ -254,7 +254,8 @@ class GetResponse(Inspection[Results[Result]]):
     task_type: ClassVar[str] = "getResponse"
     many: ClassVar[bool] = True
 
-    def result_for(self, item: Mapping[str, Any]) -> type[Result]:
+    @classmethod
+    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
         """Tell which class an item becomes: that of the task it comes from."""
         return class_for(item)
 
