@@ -53,6 +53,9 @@ class Completion(Enum):
     """No task at all: that the connection is ready."""
 
 
+_RESULTS = Completion.RESULTS
+
+
 class Question(Enum):
     """What the server can be asked about a task. Both only read, so that they may be asked again."""
 
@@ -68,6 +71,7 @@ class Meaning(Enum):
     RUNNING = auto()
 
 
+_RUNNING = Meaning.RUNNING
 _IDENTITY = (
     "resultIndex",
     "imageUUID",
@@ -297,6 +301,20 @@ class Call:
         self.epoch = epoch
         self._add_errors(failed[len(self.errors) if cumulative else 0 :])
         return len(self.items) - had
+
+    def still_runs(self, items: Sequence[Item], epoch: int) -> bool:
+        """Tell whether all that the items of one message say is that the task is under way; then, take that in."""
+        if len(items) != 1 or self.errors or self.completion is not _RESULTS:
+            return False
+        item = items[0]
+        if meaning(item, _RESULTS) is not _RUNNING:
+            return False
+        self.running = True
+        self.epoch = epoch
+        progress = item.get("progress")
+        if isinstance(progress, (int, float)):
+            self.progress = float(progress)
+        return True
 
     def add_answer(self, items: Sequence[Item]) -> None:
         """Take in the answer to a question about another task: what it says has failed, and all the rest."""

@@ -146,6 +146,10 @@ class Following(Book):
         asked, call.asked = call.asked, False
         call.troubles = 0
         self._proven = True
+        if call.state is CallState.ACCEPTED and call.still_runs(items, self.epoch):
+            # What most answers say, and nothing else.
+            self._step_at(call, now + next_delay(now - (call.accepted_at or 0.0), self._rng))
+            return
         followed = call.state is not CallState.SENT
         doubtful = bool(call.errors) and not followed  # errors that were pushed may have been pushed twice
         answer = call.completion is Completion.ANSWER
