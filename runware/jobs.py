@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
@@ -469,12 +470,11 @@ class Job(Future[R], Generic[R]):
     def _report(self, new: list[Any], error: RunwareError | None) -> None:
         callback = self._on_partial
         assert callback is not None
-        partial = Partial(new, all=tuple(self._results), total=self._total)
-        told = copy.copy(error)
+        news = Partial(new, all=tuple(self._results), total=self._total)
         owner = self._owner
         dispatch = self._dispatch or (owner.post_callback if owner is not None else run_guarded)
         try:
-            dispatch(lambda: run_guarded(lambda: callback(partial, told)))
+            dispatch(partial(run_guarded, partial(callback, news, error and copy.copy(error))))
         except RuntimeError:
             log.debug("the event loop of a callback is closed")
 
