@@ -34,6 +34,8 @@ READING = """\
   through; 1 is linear. The timer of 100 ms that `sdk-js` waits with hides its own below 10,000.
 - **How often a polled task is asked for** is in the table of its case, and not in the first one: ours asks six to
   twelve times as often, which is how it hears so much earlier. What that costs is: frames and CPU a task.
+- **import** of ours gives the names; what a client needs besides is loaded when the first one is made, and counts in
+  **start of the process to first result**, as all that the others load later.
 - A dash means that a client has no way of doing it.
 """
 

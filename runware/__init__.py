@@ -10,12 +10,19 @@
 """
 
 import logging as _logging
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from runware._version import __version__
 
+_MIXTURE = (
+    "The package `runware` is a mixture of two: the distributions `runware`, `runware-sdk` and `runware-client` share "
+    "this import name. Run: pip uninstall runware runware-sdk runware-client && pip install runware-client"
+)
+
 try:
     from runware import tasks
+    from runware._engine.loading import loading as _loading
     from runware.client import AsyncRunware, Runware, RunwareAsyncUsageWarning, get_client
     from runware.errors import (
         AuthenticationError,
@@ -40,34 +47,10 @@ try:
         ValidationError,
         WrongThreadError,
     )
-    from runware.jobs import Job, Progress
-    from runware.media import Media
-    from runware.options import RetryPolicy
-    from runware.results import (
-        Audio,
-        Detection,
-        GuideImage,
-        Image,
-        MaskImage,
-        MediaResult,
-        Meta,
-        Model3D,
-        Partial,
-        Result,
-        Results,
-        StoredMedia,
-        Text,
-        Usage,
-        Video,
-    )
-    from runware.tasks.base import Task
 except ImportError as _error:
     if not (_error.name or "").startswith("runware"):
         raise
-    raise ImportError(
-        "The package `runware` is a mixture of two: the distributions `runware`, `runware-sdk` and `runware-client` "
-        "share this import name. Run: pip uninstall runware runware-sdk runware-client && pip install runware-client"
-    ) from _error
+    raise ImportError(_MIXTURE) from _error
 
 _logging.getLogger("runware").addHandler(_logging.NullHandler())
 
@@ -132,6 +115,21 @@ __all__ = [
 __all__ += tasks.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
+_LATE = {
+    name: f"runware.{module}"
+    for module, names in {
+        "jobs": "Job Progress",
+        "media": "Media",
+        "options": "RetryPolicy",
+        "results": (
+            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
+            " Text Usage Video"
+        ),
+        "tasks.base": "Task",
+    }.items()
+    for name in names.split()
+}
+
 if TYPE_CHECKING:
     from runware.answers import (
         Account,
@@ -145,18 +143,43 @@ if TYPE_CHECKING:
         TrainedModel,
         UploadedModel,
     )
+    from runware.jobs import Job, Progress
+    from runware.media import Media
+    from runware.options import RetryPolicy
+    from runware.results import (
+        Audio,
+        Detection,
+        GuideImage,
+        Image,
+        MaskImage,
+        MediaResult,
+        Meta,
+        Model3D,
+        Partial,
+        Result,
+        Results,
+        StoredMedia,
+        Text,
+        Usage,
+        Video,
+    )
     from runware.tasks import *  # noqa: F403
+    from runware.tasks.base import Task
 else:
 
     def __getattr__(name: str) -> object:
-        # The request classes and the rarer answers are loaded when they are first used.
+        # Loaded when it is first used, and not by every import.
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name in tasks.__all__:
-            return getattr(tasks, name)
-        from runware import answers
-
-        return getattr(answers, name)
+        module = "runware.tasks" if name in tasks.__all__ else _LATE.get(name, "runware.answers")
+        try:
+            with _loading:
+                found = globals()[name] = getattr(_import_module(module), name)
+        except ImportError as error:
+            if not (error.name or "").startswith("runware"):
+                raise
+            raise ImportError(_MIXTURE) from error
+        return found
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

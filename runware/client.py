@@ -1,34 +1,33 @@
 """The faces of the client: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` gives jobs.
 
-All three stand on one `Core`, which owns the engine: one background I/O thread and one WebSocket.
+All three stand on one `Core`, which owns the engine: one background I/O thread and one WebSocket. What constructing a
+client needs is loaded then, and not by the import.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from functools import cached_property, partial
-from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from runware.bulk import amap, map_blocking, tasks_from
-from runware.core import Core, Dispatch, shared_core
+from runware._engine.loading import loading
 from runware.errors import RunwareError
-from runware.jobs import Job, Progress, call_in, deliver
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
-from runware.options import ApiKey, RetryPolicy, read_options, restore_options
-from runware.results import Partial, Result, Results
-from runware.tasks.base import Task, as_task
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from runware.core import Core, Dispatch
     from runware.events import Event, Stats
+    from runware.jobs import Job, Progress
+    from runware.options import ApiKey, RetryPolicy
+    from runware.results import Partial, Result, Results
+    from runware.tasks.base import Task
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -78,7 +77,8 @@ class Submitter(_Face, JobFace):
             ValidationError: A parameter is wrong; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
-        return self._core.submit(as_task(task))
+        core = self._core
+        return core.submit(core.task_of(task))
 
 
 class _Client(_Face):
@@ -143,6 +143,10 @@ class _Client(_Face):
             ConfigurationError: There is no key, or a value cannot work; `parameter` names it.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        with loading:
+            from runware.core import Core
+            from runware.options import read_options
+
         self._core = Core(read_options(given))
 
     @property
@@ -187,7 +191,7 @@ def _parameters_of(
     """Give a method the parameters of another, for type checkers and for `help`."""
 
     def apply(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
-        method.__signature__ = inspect.signature(_Client.__init__)  # type: ignore[attr-defined]
+        method.__wrapped__ = _Client.__init__  # type: ignore[attr-defined]
         return method
 
     return apply
@@ -227,10 +231,13 @@ class Runware(_Client, BlockingFace):
         core = self._core
         core.check_thread()
         _warn_in_event_loop()
-        task = as_task(task)
+        task = core.task_of(task)
         if task.on_partial is None:
-            job = core.submit(task)
-            return _wait(job)
+            return _wait(core.submit(task))
+        from queue import SimpleQueue
+
+        from runware.jobs import deliver
+
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         job = core.submit(task, callbacks.put)
         Future.add_done_callback(job, lambda _: callbacks.put(None))
@@ -300,6 +307,9 @@ class Runware(_Client, BlockingFace):
             TypeError: *what* and *inputs* do not go together.
             RunwareError: The first error, unless *return_exceptions*.
         """
+        with loading:
+            from runware.bulk import map_blocking, tasks_from
+
         core = self._core
         core.check_thread()
         outcomes = map_blocking(
@@ -384,7 +394,7 @@ class AsyncRunware(_Client, AsyncFace):
         Raises:
             RunwareError: It failed; see there for the kinds.
         """
-        return await _awaited(await self._start(as_task(task)))
+        return await _awaited(await self._start(self._core.task_of(task)))
 
     @overload
     def map(
@@ -430,6 +440,9 @@ class AsyncRunware(_Client, AsyncFace):
         progress: bool | Callable[[Progress], object] = False,
     ) -> AsyncIterator[Any]:
         """Run many tasks, and yield their answers as an async iterator. See `Runware.map` for the arguments."""
+        with loading:
+            from runware.bulk import amap, tasks_from
+
         outcomes = amap(
             tasks_from(what, inputs),
             self._start,
@@ -442,6 +455,8 @@ class AsyncRunware(_Client, AsyncFace):
     async def _start(self, task: Task[R]) -> Job[R]:
         """Submit a task from an event loop, which does not stand still for it."""
         import asyncio
+
+        from runware.jobs import call_in
 
         core = self._core
         loop = asyncio.get_running_loop()
@@ -498,6 +513,10 @@ class AsyncRunware(_Client, AsyncFace):
 
 
 def _unpickle(face: type[F], portable: dict[str, Any]) -> F:
+    with loading:
+        from runware.core import shared_core
+        from runware.options import restore_options
+
     made = face.__new__(face)
     made._core = shared_core(restore_options(portable))
     return made
@@ -512,6 +531,10 @@ def get_client() -> Runware:
     Raises:
         ConfigurationError: `RUNWARE_API_KEY` is not set.
     """
+    with loading:
+        from runware.core import shared_core
+        from runware.options import read_options
+
     client = Runware.__new__(Runware)
     client._core = shared_core(read_options({}))
     return client

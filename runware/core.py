@@ -22,7 +22,7 @@ from runware.errors import ClientClosedError, PayloadTooLargeError
 from runware.jobs import Job, wrong_thread
 from runware.options import Options, seconds
 from runware.results import Results, shortened
-from runware.tasks.base import Task
+from runware.tasks.base import Task, as_task
 
 if TYPE_CHECKING:
     from runware._engine.thread import Engine
@@ -63,6 +63,8 @@ class Core:
         self._pid = os.getpid()
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
+
+    task_of = staticmethod(as_task)
 
     # ------------------------------------------------------------------ engine
 

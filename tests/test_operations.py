@@ -15,7 +15,8 @@ import pytest
 import runware
 from runware import Runware, tasks
 from runware._engine.codec import wire_name
-from runware.operations import Operations, fields, operation, parameters, signature
+from runware.operations import Operations, operation
+from runware.signatures import fields, parameters, signature
 from runware.tasks.base import Task
 from tests.wire_objects import WIRE_TYPES
 

@@ -22,7 +22,7 @@ ROWS = [
     {"runware.cli", "runware.pytest_plugin"},
     {"runware"},
     {"runware.client"},
-    {"runware.core", "runware.bulk", "runware.operations"},
+    {"runware.core", "runware.bulk", "runware.operations", "runware.signatures"},
     {"runware.progress"},
     {"runware.jobs", "runware.tasks"},
     {
@@ -143,8 +143,9 @@ def test_importing_is_light_and_does_nothing() -> None:
 import sys, threading, json, logging
 before, loaded = set(logging.root.manager.loggerDict), set(sys.modules)
 import runware
-heavy = [name for name in ("asyncio", "ssl", "websocket", "cattrs", "tenacity", "httpx2", "urllib.request", "PIL",
-                           "tqdm", "uuid", "http.client", "aiohttp") if name in sys.modules and name not in loaded]
+unwanted = ("asyncio", "ssl", "websocket", "attrs", "cattrs", "tenacity", "httpx2", "urllib.request", "PIL", "tqdm",
+            "uuid", "http.client", "aiohttp")
+heavy = [name for name in unwanted if name in sys.modules and name not in loaded]
 ours = [name for name in logging.root.manager.loggerDict if name not in before and not name.startswith("runware")]
 print(json.dumps([heavy, threading.active_count(), logging.root.handlers, ours]))
 """

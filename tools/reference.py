@@ -19,8 +19,9 @@ TARGET = PROJECT / "docs" / "operations.md"
 sys.path.insert(0, str(PROJECT))
 
 import runware  # noqa: E402
-from runware.operations import Operations, answer_of, fields, operation, parameters, spell  # noqa: E402
+from runware.operations import Operations, operation  # noqa: E402
 from runware.results import Part  # noqa: E402
+from runware.signatures import answer_of, fields, parameters, spell  # noqa: E402
 from runware.tasks.base import Checked, Task  # noqa: E402
 from runware.tasks.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
 
