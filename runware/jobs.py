@@ -382,7 +382,8 @@ class Job(Future[R], Generic[R]):
     def call_arrived(self, call: Call) -> None:
         """New items have come."""
         new = self._take_in(call)
-        self._tell_listeners()
+        if self._listeners:
+            self._tell_listeners()
         news, call.news = call.news, None
         if self._on_partial is not None:
             for item in news or ():

@@ -492,7 +492,7 @@ class Partial(Results[T], Generic[T]):
     total: int
 
     def __init__(self, new: Iterable[T], *, all: Sequence[T], total: int) -> None:  # noqa: A002 - it is the attribute
-        super().__init__(new)
+        list.__init__(self, new)
         self.all = all
         self.completed = len(all)
         self.total = total

@@ -5,7 +5,6 @@ A call knows nothing of the connection. `Session` moves it from state to state; 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
@@ -71,7 +70,7 @@ class Meaning(Enum):
     RUNNING = auto()
 
 
-_RUNNING = Meaning.RUNNING
+_RESULT, _RUNNING = Meaning.RESULT, Meaning.RUNNING
 _IDENTITY = (
     "resultIndex",
     "imageUUID",
@@ -207,7 +206,7 @@ class Call:
         self.doubt: TaskError | None = None  # the last error of a result, when that of the others is to be asked for
         self.troubles = 0  # answers in a row that did not help
         self.progress: float | None = None
-        self.known: Counter[str] | None = None
+        self.known: set[str | None] | None = None
         self.news: list[Item] | None = None  # statuses that nobody was told of yet
         self.epoch = 0
 
@@ -265,13 +264,20 @@ class Call:
             cumulative: Whether the message repeats all there is so far (an answer to a question), rather than
                 telling something new.
         """
-        usual = self.expected == 1 and not self.items and not self.errors and len(items) == 1
-        if usual and meaning(items[0], self.completion) is Meaning.RESULT:
-            # Complete with the first result, and nothing to tell apart.
-            self.items = items
-            self.running = False
-            self.epoch = epoch
-            return 1
+        if len(items) == 1 and not self.errors and meaning(items[0], self.completion) is _RESULT:
+            if self.expected == 1 and not self.items:
+                # Complete with the first result, and nothing to tell apart.
+                self.items = items
+                self.running = False
+                self.epoch = epoch
+                return 1
+            if (name := identity(items[0])) is not None:
+                self.running = False
+                self.epoch = epoch
+                if not self._is_new(name):
+                    return 0
+                self.items = [*self.items, items[0]]
+                return 1
         had = len(self.items)
         mine = self.items = list(self.items)
         unnamed: list[Item] = []
@@ -290,17 +296,22 @@ class Call:
                 failed.append(item)
             elif (name := identity(item)) is None:
                 unnamed.append(item)
-            else:
-                if self.known is None:
-                    self.known = Counter(filter(None, map(identity, self.items)))
-                if not self.known[name]:
-                    self.known[name] = 1
-                    mine.append(item)
+            elif self._is_new(name):
+                mine.append(item)
         if unnamed:
             self._add_unnamed(mine, unnamed, cumulative=cumulative, replayed=epoch != self.epoch)
         self.epoch = epoch
         self._add_errors(failed[len(self.errors) if cumulative else 0 :])
         return len(self.items) - had
+
+    def _is_new(self, name: str) -> bool:
+        """Tell whether no result of this name has come yet; from now on one has."""
+        if self.known is None:
+            self.known = set(map(identity, self.items))
+        if name in self.known:
+            return False
+        self.known.add(name)
+        return True
 
     def still_runs(self, items: Sequence[Item], epoch: int) -> bool:
         """Tell whether all that the items of one message say is that the task is under way; then, take that in."""

@@ -155,7 +155,8 @@ class Following(Book):
         answer = call.completion is Completion.ANSWER
         new = 0 if answer else call.add(items, self.epoch, cumulative=asked or followed)
         self.counts["results"] += new
-        if call.complete and not call.errors:
+        complete = call.complete
+        if complete and not call.errors:
             self._end(call, now)
         elif answer:
             call.add_answer(items)
@@ -167,7 +168,7 @@ class Following(Book):
         elif call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
             call.items = call.items or items[:1]
             self._end(call, now)
-        elif call.complete and not (doubtful and call.missing):
+        elif complete and not (doubtful and call.missing):
             self._finish(call, now)
         elif asked and call.errors and not call.running and all(item.get("status") for item in items):
             # That was all there is. What is missing is not said to have failed, so it is not bought again.
@@ -179,10 +180,10 @@ class Following(Book):
                     self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
             if call.completion is Completion.STATUSES and not followed:
                 return  # its statuses are pushed
-            if call.running or followed or any(item.get("status") == "success" for item in items):
+            if call.running or followed or "success" in [item.get("status") for item in items]:
                 self._follow(call, now)  # what is pushed has no status: these are the first of a task that is polled
             elif call.errors:
-                self._step_at(call, now if call.complete else now + SETTLE)
+                self._step_at(call, now if complete else now + SETTLE)
 
     def _finish(self, call: Call, now: float) -> None:
         """A call has everything that is to come: end it, well or not."""

@@ -9,14 +9,10 @@ import select
 import sys
 from typing import Any
 
-__all__ = ["READ", "WRITE", "Poller", "readable"]
+__all__ = ["READ", "WRITE", "Poller"]
 
-READ, WRITE = 1, 4  # POLLIN and POLLOUT, which have these values everywhere
-
-
-def readable(event: int) -> bool:
-    """Tell whether reading will show something: bytes, the end, or an error."""
-    return event & ~WRITE != 0
+READ, WRITE = 1, 4
+"""POLLIN and POLLOUT, which have these values everywhere. Whatever else an event has, reading will show what it is."""
 
 
 class _Select:  # pragma: no cover - Windows only

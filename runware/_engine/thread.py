@@ -25,7 +25,7 @@ from runware._engine.codec import dumps, prepare, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
-from runware._engine.poller import READ, WRITE, Poller, readable
+from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware._engine.waiting import Sleeper, bells, wake
@@ -262,7 +262,7 @@ class Engine:
         self._asleep = False
         for fd, event in ready:
             if connection is not None and fd == connection.fd:
-                if readable(event) and connection is self._connection:
+                if event & ~WRITE and connection is self._connection:
                     self._read()
             else:
                 try:
@@ -305,6 +305,7 @@ class Engine:
 
     def _perform(self) -> None:
         effects = self._session.effects
+        news = False
         while effects:
             effect: Any = effects.popleft()
             kind = type(effect)
@@ -312,6 +313,8 @@ class Engine:
                 self._send(effect)
             elif kind is Ended or kind is Arrived:
                 self._tell(effect)
+                if effect.call.expected > 1:
+                    news = True
             elif kind is Open:
                 self._open(effect.epoch)
             elif kind is Abort:
@@ -320,6 +323,9 @@ class Engine:
                 self._report(effect)
             elif kind is Close:
                 self._take_leave()
+        if news:
+            # Callbacks may wait for the interpreter lock, which this lets go of. Else they would wait for all the rest.
+            self._poller.poll(0)
 
     def _tell(self, effect: Ended | Arrived) -> None:
         waiter: Waiter = effect.call.job
