@@ -28,6 +28,8 @@ from runware import (
     Runware,
     RunwareError,
 )
+from runware._engine.calls import Call
+from runware._engine.thread import Engine
 from runware.local import LocalServer
 
 from .conftest import Face
@@ -568,3 +570,40 @@ class TestOddAnswers:
         with server.hold():
             asyncio.run(main())
         assert len(rw.image_inference(**PICTURE)) == 1
+
+
+class Tireless:
+    """Somebody whose calls end at once, because the server has that task, and who makes the next one when told."""
+
+    def __init__(self, engine: Engine, taken: str) -> None:
+        self.engine, self.taken = engine, taken
+        self.stop = threading.Event()
+        self.failed = threading.Semaphore(0)
+
+    def submit(self) -> None:
+        self.engine.submit(Call(uuid=self.taken, text=b"[]", task_type="imageInference", timeout=20.0, job=self))
+
+    def call_arrived(self, call: Call) -> None:
+        raise AssertionError(call)
+
+    def call_ended(self, call: Call, error: RunwareError | None) -> list[Tireless]:
+        return [] if self.stop.is_set() else [self]
+
+    def release(self) -> None:
+        self.failed.release()
+        self.submit()
+
+
+def test_calls_that_end_at_once_do_not_keep_the_others_from_being_heard(rw: Runware, server: LocalServer) -> None:
+    with server.hold("imageInference"):
+        job = rw.submit.image_inference(**PICTURE)
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        tireless = Tireless(rw._core.engine(), job.task_uuid)
+        try:
+            tireless.submit()
+            for _ in range(100):
+                assert tireless.failed.acquire(timeout=20)
+            server.release()
+            assert len(job.result(20)) == 1
+        finally:
+            tireless.stop.set()

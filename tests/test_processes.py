@@ -205,6 +205,40 @@ class TestFork:
         )
         assert server.ledger.connections == 2
 
+    def test_while_calls_are_told_that_they_are_over(self, server: LocalServer) -> None:
+        with server.hold("imageInference"):
+            run(
+                server,
+                """
+                import runware.jobs
+                real, entered, go_on = Job.call_ended, threading.Event(), threading.Event()
+                def slow(*args):
+                    entered.set()
+                    go_on.wait(20)
+                    return real(*args)
+                jobs = [rw.submit.image_inference(**PICTURE) for _ in range(3)]
+                while jobs[-1].status != "sent": pass
+                Job.call_ended = slow
+                closing = threading.Thread(target=rw.close)
+                closing.start()
+                assert entered.wait(10)  # the first is being told, and the others are to be
+                def child():
+                    Job.call_ended = real
+                    for job in jobs:
+                        try:
+                            job.result(5)
+                        except ClientClosedError as error:
+                            assert "forked" in str(error)
+                        else:
+                            raise AssertionError("the job went on in the child")
+                in_child(child)
+                go_on.set()
+                for job in jobs:
+                    assert "forked" not in str(job.exception())
+                closing.join()
+                """,
+            )
+
     def test_with_threads_that_submit_all_the_time(self, server: LocalServer) -> None:
         run(
             server,

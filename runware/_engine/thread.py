@@ -307,14 +307,17 @@ class Engine:
         effects = self._session.effects
         news = False
         while effects:
-            effect: Any = effects.popleft()
+            effect: Any = effects[0]
             kind = type(effect)
-            if kind is Send:
-                self._send(effect)
-            elif kind is Ended or kind is Arrived:
-                self._tell(effect)
+            if kind is Ended or kind is Arrived:
+                self._tell(effect)  # before it is taken out: if the process forks meanwhile, the child is to find it
+                effects.popleft()
                 if effect.call.expected > 1:
                     news = True
+                continue
+            effects.popleft()
+            if kind is Send:
+                self._send(effect)
             elif kind is Open:
                 self._open(effect.epoch)
             elif kind is Abort:
@@ -328,15 +331,16 @@ class Engine:
             self._poller.poll(0)
 
     def _tell(self, effect: Ended | Arrived) -> None:
-        waiter: Waiter = effect.call.job
+        call = effect.call
+        waiter: Waiter = call.job
         try:
             if isinstance(effect, Ended):
-                effect.call.job = None  # a timer may hold the call until its deadline; what it carried goes now
-                self._sleepers += waiter.call_ended(effect.call, effect.error)
+                self._sleepers += waiter.call_ended(call, effect.error)
+                call.job = None  # a timer may hold the call until its deadline; what it carried goes now
             else:
-                waiter.call_arrived(effect.call)
+                waiter.call_arrived(call)
         except Exception:  # one caller's trouble must not become everybody's
-            log.exception("%s could not be told", effect.call)
+            log.exception("%s could not be told", call)
 
     def _report(self, effect: Happened) -> None:
         """Tell those who watch; at the level DEBUG that is the log too."""
