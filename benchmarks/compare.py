@@ -52,14 +52,17 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, metavar="DIR", help="where the clients are installed, and stay")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save what was measured")
     parser.add_argument("--results", type=Path, metavar="FILE", help="write the tables and, beside it, the charts")
-    parser.add_argument("--saved", type=Path, metavar="FILE", help="measure nothing, show what --json has saved")
+    help_saved = "measure nothing, show what --json has saved; several are put together"
+    parser.add_argument("--saved", type=Path, action="append", metavar="FILE", help=help_saved)
     arguments = parser.parse_args()
     runs = arguments.runs or (2 if arguments.quick else 5)
     if runs < 1:
         parser.error("--runs must be 1 or more")
     if arguments.saved:
-        saved = json.loads(arguments.saved.read_text(encoding="utf-8"))
-        board = Board.from_json(saved["cells"])
+        try:
+            board, saved = together([json.loads(file.read_text(encoding="utf-8")) for file in arguments.saved])
+        except ValueError as error:
+            parser.error(str(error))
         for case in dict.fromkeys(line.partition(".")[0] for line in board.cells):
             print(f"\n{case}\n{case_table(board, case)}")
     else:
@@ -79,6 +82,23 @@ def main() -> int:
     if arguments.results:
         write(board, saved, arguments.results)
     return 0
+
+
+def together(found: list[dict[str, Any]]) -> tuple[Board, dict[str, Any]]:
+    """Put the runs of several measurements together, as if they were those of one.
+
+    Raises:
+        ValueError: They were not made of the same on the same.
+    """
+    board, saved = Board(), {**found[0], "runs": 0, "seconds": 0}
+    for one in found:
+        for what in ("format", "quick", "pinned", "machine", "versions", "broken"):
+            if one[what] != saved[what]:
+                raise ValueError(f"--saved: the {what} of one is not that of another")
+        board.extend(one["cells"], saved["runs"])
+        saved["runs"] += one["runs"]
+        saved["seconds"] += one["seconds"]
+    return board, {**saved, "cells": board.as_json(), "budgets": budgets(board)}
 
 
 def measure(

@@ -174,10 +174,23 @@ class Board:
     def from_json(cls, saved: list[dict[str, Any]]) -> Board:
         """Read what was saved."""
         board = cls()
-        for entry in saved:
-            cell = board.cell(entry["line"], entry["client"])
-            cell.runs, cell.failed, cell.note = entry.get("runs", []), entry.get("failed", ""), entry.get("note", "")
+        board.extend(saved, 0)
         return board
+
+    def extend(self, saved: list[dict[str, Any]], before: int) -> None:
+        """Add what was saved, as further runs.
+
+        Args:
+            saved: The cells.
+            before: How many runs there were. Who was not measured in all of them has empty ones, so that slices which
+                alternated stay side by side.
+        """
+        for entry in saved:
+            cell = self.cell(entry["line"], entry["client"])
+            cell.runs += [[] for _ in range(before - len(cell.runs))]
+            cell.runs += entry.get("runs", [])
+            cell.failed = cell.failed or entry.get("failed", "")
+            cell.note = cell.note or entry.get("note", "")
 
 
 def _short(value: float) -> float:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from benchmarks.charts import apart, draw
-from benchmarks.compare import markdown
+from benchmarks.compare import markdown, together
 from benchmarks.contest import CASES, CLIENTS, spread
 from benchmarks.environments import PEERS, machine
 from benchmarks.frames import ITEM, lone, stamped
@@ -81,6 +81,21 @@ def test_tables_have_growth_and_notes() -> None:
 
 def test_a_table_is_aligned() -> None:
     assert table(["a", "bb"], [["ccc", "d"]]) == "| a   | bb |\n|-----|----|\n| ccc | d  |"
+
+
+def test_several_measurements_are_put_together() -> None:
+    about = {"format": 1, "quick": False, "pinned": True, "machine": {}, "versions": {}, "broken": [], "seconds": 9}
+    ours = {"line": "serial.wall", "client": "ours-blocking", "runs": [[1.0, 2.0], [2.0, 2.0]]}
+    slow = {"line": "serial.wall", "client": "sdk-js", "runs": [[4.0, 4.0]], "note": "slow"}
+    one = {**about, "runs": 2, "cells": [ours, slow]}
+    both, saved = together([one, one])
+    assert (saved["runs"], saved["seconds"]) == (4, 18)
+    assert both.cell("serial.wall", "ours-blocking").runs == ours["runs"] * 2
+    assert both.cell("serial.wall", "sdk-js").runs == [[4.0, 4.0], [], [4.0, 4.0]]
+    assert both.ratio("serial.wall", "sdk-js", "ours-blocking") == [3.0, 3.0]
+    assert saved["cells"] == both.as_json()
+    with pytest.raises(ValueError, match="quick"):
+        together([one, {**one, "quick": True}])
 
 
 def test_a_saved_board_is_the_same() -> None:
