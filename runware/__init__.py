@@ -115,6 +115,7 @@ __all__ = [
 __all__ += tasks.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
+_MODULES = frozenset(("answers", "events", "jobs", "media", "options", "results"))
 _LATE = {
     name: f"runware.{module}"
     for module, names in {
@@ -169,6 +170,8 @@ else:
 
     def __getattr__(name: str) -> object:
         # Loaded when it is first used, and not by every import.
+        if name in _MODULES:
+            return _import_module(f"runware.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = "runware.tasks" if name in tasks.__all__ else _LATE.get(name, "runware.answers")

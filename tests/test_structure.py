@@ -132,6 +132,12 @@ def test_public_names() -> None:
             assert name in runware.__all__, name
 
 
+def test_modules_with_public_names_need_no_import_of_their_own() -> None:
+    code = "import runware; print(runware.results.Image is runware.Image, runware.events.Sent, runware.jobs.Job)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert result.stdout == "True <class 'runware.events.Sent'> <class 'runware.jobs.Job'>\n"
+
+
 def test_the_changelogs_newest_version_is_the_packages() -> None:
     newest = re.search(r"^## \[(\d+\.\d+\.\d+)\]", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None

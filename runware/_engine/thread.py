@@ -310,8 +310,10 @@ class Engine:
             effect: Any = effects[0]
             kind = type(effect)
             if kind is Ended or kind is Arrived:
-                self._tell(effect)  # before it is taken out: if the process forks meanwhile, the child is to find it
-                effects.popleft()
+                try:
+                    self._tell(effect)
+                finally:
+                    effects.popleft()  # not before: if the process forks meanwhile, the child is to find it
                 if effect.call.expected > 1:
                     news = True
                 continue
