@@ -170,13 +170,6 @@ class Board:
                 found.append(entry)
         return found
 
-    @classmethod
-    def from_json(cls, saved: list[dict[str, Any]]) -> Board:
-        """Read what was saved."""
-        board = cls()
-        board.extend(saved, 0)
-        return board
-
     def extend(self, saved: list[dict[str, Any]], before: int) -> None:
         """Add what was saved, as further runs.
 

@@ -456,12 +456,14 @@ class AsyncRunware(_Client, AsyncFace):
         """Submit a task from an event loop, which does not stand still for it."""
         import asyncio
 
-        from runware.jobs import call_in
-
         core = self._core
         loop = asyncio.get_running_loop()
-        # In the order they are posted, and before the result: callbacks and results take the same way into the loop.
-        dispatch: Dispatch | None = None if task.on_partial is None else partial(call_in, loop)
+        dispatch: Dispatch | None = None
+        if task.on_partial is not None:
+            from runware.jobs import call_in
+
+            # In the order they are posted, and before the result: both take the same way into the loop.
+            dispatch = partial(call_in, loop)
         if not core.started or task.holds_payload():
             return await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
         return core.submit(task, dispatch)

@@ -64,7 +64,7 @@ class Core:
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
 
-    task_of = staticmethod(as_task)
+    task_of = staticmethod(as_task)  # so that faces need not load the requests before there is a client
 
     # ------------------------------------------------------------------ engine
 

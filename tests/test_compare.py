@@ -100,7 +100,8 @@ def test_several_measurements_are_put_together() -> None:
 
 def test_a_saved_board_is_the_same() -> None:
     saved = json.loads(json.dumps(board().as_json()))
-    again = Board.from_json(saved)
+    again = Board()
+    again.extend(saved, 0)
     assert again.as_json() == saved
     assert summary_table(again) == summary_table(board())
 

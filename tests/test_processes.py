@@ -148,32 +148,8 @@ class TestFork:
         assert out.split() == ["child", "waits", "parent", "done"]
         assert server.ledger.connections == 2
 
-    def test_while_dialling(self, server: LocalServer) -> None:
-        run(
-            server,
-            """
-            import runware._engine.socket as edge
-            real, entered, go_on = edge.socket.getaddrinfo, threading.Event(), threading.Event()
-            def slow(*args):
-                entered.set()
-                go_on.wait(20)
-                return real(*args)
-            edge.socket.getaddrinfo = slow
-            job = rw.submit.image_inference(**PICTURE)
-            assert entered.wait(10)
-            def child():
-                edge.socket.getaddrinfo = real
-                rw.image_inference(**PICTURE)
-            in_child(child)
-            go_on.set()
-            assert len(job.result()) == 1
-            rw.close()
-            """,
-        )
-        assert server.ledger.connections == 2
-
-    @pytest.mark.parametrize("place", ["socket._upgrade", "thread.Engine._opened"])
-    def test_while_a_connection_is_made(self, server: LocalServer, place: str) -> None:
+    @pytest.mark.parametrize("place", ["socket.socket.getaddrinfo", "socket._upgrade", "thread.Engine._opened"])
+    def test_while_dialling(self, server: LocalServer, place: str) -> None:
         run(
             server,
             f"""
@@ -210,7 +186,6 @@ class TestFork:
             run(
                 server,
                 """
-                import runware.jobs
                 real, entered, go_on = Job.call_ended, threading.Event(), threading.Event()
                 def slow(*args):
                     entered.set()
