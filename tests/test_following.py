@@ -90,9 +90,60 @@ class TestPolling:
         while desk.now - start < 60.0:
             waited = next_poll(desk)
             elapsed = desk.now - start
-            assert waited <= max(0.07, 0.2 * elapsed)
+            assert waited <= max(0.11, 0.2 * elapsed)
             assert waited <= 1.0
             desk.receive({"data": [PROCESSING]})
+
+    def test_the_first_question_is_not_asked_at_once(self) -> None:
+        desk = ready_desk()
+        accepted(desk)
+        assert 0.08 < next_poll(desk) < 0.11
+
+    @staticmethod
+    def _follow(desk: Desk, seconds: float, *, deaf: str | None = None) -> list[list[str]]:
+        """Answer what is asked, but for one task; give what was asked in each frame, in short."""
+        frames: list[list[str]] = []
+        end = desk.now + seconds
+        while desk.now < end:
+            for frame in desk.take_written():
+                frames.append(sorted("AB"[task["taskUUID"] == B] for task in frame))
+                uuids = [task["taskUUID"] for task in frame if task["taskUUID"] != deaf]
+                desk.receive({"data": [{**PROCESSING, "taskUUID": uuid} for uuid in uuids]})
+            desk.pass_time(0.005)
+        return frames
+
+    @staticmethod
+    def _accept(desk: Desk, uuid: str) -> None:
+        desk.submit(uuid, task_type="videoInference", timeout=600.0)
+        desk.take_written()
+        desk.receive(ack(uuid))
+
+    def test_questions_come_to_share_their_frames(self) -> None:
+        desk = ready_desk()
+        self._accept(desk, A)
+        self._follow(desk, 0.03)
+        self._accept(desk, B)
+        frames = self._follow(desk, 4.0)
+        assert frames[0] == ["A"]
+        assert frames[-5:] == [["A", "B"]] * 5
+        assert len(frames) < 30
+
+    def test_a_short_task_does_not_have_a_long_one_asked_for_as_often(self) -> None:
+        desk = ready_desk()
+        self._accept(desk, A)
+        self._follow(desk, 60.0)
+        self._accept(desk, B)
+        frames = self._follow(desk, 3.0)
+        assert sum("B" in frame for frame in frames) > 15
+        assert sum("A" in frame for frame in frames) <= 6
+
+    def test_an_open_question_is_not_asked_again_to_go_with_another(self) -> None:
+        desk = ready_desk()
+        self._accept(desk, A)
+        self._accept(desk, B)
+        frames = self._follow(desk, 4.9, deaf=A)
+        assert sum("B" in frame for frame in frames) > 15
+        assert sum("A" in frame for frame in frames) == 1
 
     def test_answers_are_cumulative(self) -> None:
         desk = ready_desk()

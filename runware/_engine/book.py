@@ -13,7 +13,8 @@ from operator import attrgetter
 from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion
-from runware._engine.effects import Effect, Ended, Happened, Send, SessionConfig, State
+from runware._engine.effects import FOREVER, Effect, Ended, Happened, Send, SessionConfig, State
+from runware._engine.polling import earliness
 from runware.errors import (
     ClientClosedError,
     ConflictError,
@@ -30,8 +31,6 @@ log = logging.getLogger("runware.session")
 
 _BREATH = 1.0
 """Seconds in which several answers that ask for a slower pace count as one."""
-_SHARE = 0.02
-"""Seconds by which a question may be early to go with another."""
 _COUNTED: tuple[str, ...] = (
     "succeeded",
     "failed",
@@ -69,7 +68,7 @@ class Book:
         self._numbers = itertools.count(1)
         self._in_flight = 0
         self._looks: dict[str, list[Call]] = {}  # questions of callers, by the task they are about
-        self._questions: deque[tuple[Call, float]] = deque()
+        self._questions: deque[Step] = deque()  # steps too: each is due as long after the one before as it was asked
         self._pace: float | None = None  # how many calls may be at the server since it asked for a slower pace
         self._full_pace = 0.0
         self._slowed_at = float("-inf")
@@ -258,46 +257,67 @@ class Book:
             call.due = 0.0
             self._stale += 1
 
-    def _first_timer(self) -> float | None:
-        deadlines, steps = self._deadlines, self._steps
+    def _first_timer(self) -> float:
+        deadlines, steps, questions = self._deadlines, self._steps, self._questions
         while deadlines and deadlines[0].state is CallState.DONE:
             heapq.heappop(deadlines)
             self._stale -= 1
         while steps and _is_stale(steps[0]):
             heapq.heappop(steps)
             self._stale -= 1
-        if not deadlines:
-            return steps[0][0] if steps else None
-        deadline = deadlines[0].deadline
-        return min(deadline, steps[0][0]) if steps else deadline
+        while questions and _is_stale(questions[0]):
+            questions.popleft()
+            self._stale -= 1
+        first = deadlines[0].deadline if deadlines else FOREVER
+        if steps and steps[0][0] < first:
+            first = steps[0][0]
+        if questions and questions[0][0] < first:
+            first = questions[0][0]
+        return first
 
     def _due_steps(self, now: float) -> list[Call]:
         """End the calls whose time is up, and tell the others for which something is to be done."""
-        due: list[Call] = []
-        while (first := self._first_timer()) is not None:
-            if self._deadlines and self._deadlines[0].deadline == first:
-                if first > now:
-                    break
-                call = heapq.heappop(self._deadlines)
+        while self._deadlines and self._deadlines[0].deadline <= now:
+            call = heapq.heappop(self._deadlines)
+            if call.state is not CallState.DONE:
                 self._ran_out(call, now)
-                self._stale -= 1  # it is gone from there already
-            else:
-                call = self._steps[0][2]
-                # What falls due soon joins what is due now: questions share a frame, and a wake-up.
-                if first > now + (_SHARE if due and call.state is CallState.ACCEPTED else 0.0):
+            self._stale -= 1  # it is gone from there already
+        due: list[Call] = []
+        questions, steps = self._questions, self._steps
+        while questions:
+            when, _, call = step = questions[0]
+            if not _is_stale(step):
+                if when > now:
                     break
-                heapq.heappop(self._steps)
                 call.due = 0.0
                 due.append(call)
+            else:
+                self._stale -= 1
+            questions.popleft()
+        while steps:
+            when, _, call = step = steps[0]
+            if not _is_stale(step):
+                # Questions share a frame, and a wake-up, which costs more than asking some too early.
+                if when > now:
+                    if not due or call.state is not CallState.ACCEPTED or call.accepted_at is None:
+                        break
+                    if when > now + earliness(now - call.accepted_at):
+                        break
+                call.due = 0.0
+                due.append(call)
+            else:
+                self._stale -= 1
+            heapq.heappop(steps)
         return due
 
     def _sweep(self) -> None:
-        # Both heaps keep what is no longer wanted, but never much more of it than of what is.
-        if self._stale * 2 > len(self._deadlines) + len(self._steps):
+        # What is no longer wanted is kept, but never much more of it than of what is.
+        if self._stale * 2 > len(self._deadlines) + len(self._steps) + len(self._questions):
             self._deadlines = [call for call in self._deadlines if call.state is not CallState.DONE]
             self._deadlines.sort(key=attrgetter("deadline", "turn"))  # a heap, and faster than comparing calls
             self._steps = [step for step in self._steps if not _is_stale(step)]
             heapq.heapify(self._steps)
+            self._questions = deque(step for step in self._questions if not _is_stale(step))
             self._stale = 0
 
     def _ran_out(self, call: Call, now: float) -> None:

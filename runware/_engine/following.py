@@ -80,23 +80,14 @@ class Following(Book):
     def _ask(self, calls: list[Call], now: float) -> None:
         if not calls or self.state is not State.READY:
             return  # once it is ready, everything is asked for
+        due = now + ANSWER_TIMEOUT
         for call in calls:
+            self._forget_step(call)
             call.asked = True
-            self._step_at(call, now + ANSWER_TIMEOUT)
-            self._questions.append((call, call.due))
+            call.due = due
+            self._questions.append((due, 0, call))
         self.counts["questions"] += len(calls)
-        self._first_question()  # lets go of what was answered long ago
         self.effects.extend(map(Send, question_frames(calls)))
-
-    def _first_question(self) -> Call | None:
-        """Tell which call has waited longest for an answer."""
-        questions = self._questions
-        while questions:
-            call, due = questions[0]
-            if call.asked and call.due == due and call.may_run:
-                return call
-            questions.popleft()
-        return None
 
     def _take_steps(self, due: list[Call], now: float) -> None:
         """Do what is due for these calls."""
@@ -351,7 +342,8 @@ class Following(Book):
             else:
                 self._end(look, now, NotFoundError("The server does not know the task.", code="taskNotFound"))
             return
-        call = self._first_question()
+        self._first_timer()  # lets go of what was answered
+        call = next((call for due, _, call in self._questions if call.due == due and call.asked and call.may_run), None)
         if call is None:
             return
         call.asked = False

@@ -108,6 +108,7 @@ class Session(Following):
         )
         self._deadlines.clear()
         self._steps.clear()
+        self._questions.clear()
 
     # ------------------------------------------------------------------ facts about the connection
 
@@ -327,10 +328,7 @@ class Session(Following):
 
     def next_deadline(self) -> float | None:
         """Tell when `tick` is to be called at the latest; `None` when nothing is due, ever."""
-        # It is asked before each wait, so it is written out.
-        due, timer = self._until, self._first_timer()
-        if timer is not None and timer < due:
-            due = timer
+        due = min(self._until, self._first_timer())
         if self.state is State.READY:
             silence = self._liveness.due(busy=self._in_flight > 0)
             due = min(due, silence)
