@@ -155,6 +155,7 @@ class Stage:
         *,
         slices: int = 1,
         once: bool = False,
+        patience: float | None = None,
     ) -> None:
         """Measure the clients in turn, slice by slice, and enter one value a line.
 
@@ -166,7 +167,9 @@ class Stage:
             measure: Gives a value for each line.
             slices: How many turns make a run.
             once: Whether a quick comparison has one run only.
+            patience: Seconds a client may take in all; `None` has those of all cases.
         """
+        patience = self.patience if patience is None else patience
         left = list(clients)
         spent = dict.fromkeys([client.name for client in clients], 0.0)
         for _ in range(1 if once and self.quick else self.runs):
@@ -174,7 +177,7 @@ class Stage:
                 self.board.begin(lines, client.name)
             for _ in range(slices):
                 for client in list(left):
-                    if spent[client.name] > self.patience:
+                    if spent[client.name] > patience:
                         continue
                     started = time.monotonic()
                     with self.judging(client, lines):
@@ -184,10 +187,10 @@ class Stage:
                     cell = self.board.cell(lines[0], client.name)
                     if cell.failed or cell.note:
                         left.remove(client)
-            left = [client for client in left if spent[client.name] < self.patience]
+            left = [client for client in left if spent[client.name] < patience]
         for client in clients:
             cell = self.board.cell(lines[0], client.name)
-            if spent[client.name] >= self.patience and not cell.failed and not cell.note:
+            if spent[client.name] >= patience and not cell.failed and not cell.note:
                 cell.note = f"slow, so measured {sum(map(len, cell.runs))} times only"
 
     def in_flight(self, peer: Peer, count: int) -> None:
@@ -220,6 +223,17 @@ def serial(stage: Stage) -> None:
     stage.turns(stage.clients, ("serial.wall", "serial.cpu"), measure, slices=5 if stage.quick else 8)
 
 
+def _flown(stage: Stage, peer: Peer, count: int) -> float:
+    """Have so many in flight at once, and give the seconds until all are through."""
+    stage.control("reset")
+    stage.control("hold", count=count)
+    found = peer.ask(stage.limit, "flight", count=count)
+    if found["right"] < count:
+        raise PeerError(f"{count - found['right']:,} of {count:,} failed: {found.get('error', '')}")
+    wall: float = found["wall"]
+    return wall
+
+
 def flight(stage: Stage) -> None:
     """So many in flight at once; none is answered before the last is there."""
     left = stage.among("ours", "official", "limit", without=("tcp",))
@@ -228,19 +242,30 @@ def flight(stage: Stage) -> None:
 
         def measure(client: Client, count: int = count) -> list[float]:
             peer = stage.peer(client)
-            stage.control("reset")
-            stage.control("hold", count=count)
             before = peer.cpu()
-            found = peer.ask(stage.limit, "flight", count=count)
-            if found["right"] < count:
-                raise PeerError(f"{count - found['right']:,} of {count:,} failed: {found.get('error', '')}")
-            return [found["wall"] / count * MICRO, (peer.cpu() - before) / count * MICRO]
+            wall = _flown(stage, peer, count)
+            return [wall / count * MICRO, (peer.cpu() - before) / count * MICRO]
 
         lines = (f"flight.{count}", f"flight.{count}.cpu")
         stage.turns(left, lines, measure, slices=slices.get(count, 1))
         for client in list(left):
             if stage.board.cell(lines[0], client.name).failed:
                 left.remove(client)  # it is not asked for more
+
+
+def growth(stage: Stage) -> None:
+    """100,000 calls at once, and as many by the thousand: half of those right before, half right after."""
+
+    def measure(client: Client) -> list[float]:
+        peer = stage.peer(client)
+        before = sum(_flown(stage, peer, 1_000) for _ in range(50))
+        many = _flown(stage, peer, 100_000)
+        after = sum(_flown(stage, peer, 1_000) for _ in range(50))
+        return [many / (before + after)]
+
+    if not stage.quick:
+        ours = [client for client in stage.clients if client.name in ("ours-futures", "ours-futures+fast")]
+        stage.turns(ours, ("growth.ratio",), measure, patience=120.0)
 
 
 def large(stage: Stage) -> None:
@@ -395,9 +420,8 @@ def start(stage: Stage) -> None:
             peer.hear(stage.limit)
             return [(time.perf_counter() - peer.started) * MILLI]
 
-    stage.turns(
-        stage.among("ours", "official", without=("ours-futures+fast", "ours-asyncio+fast")), ("start",), measure
-    )
+    clients = stage.among("ours", "official", without=("ours-futures+fast", "ours-asyncio+fast"))
+    stage.turns(clients, ("start",), measure, slices=3, patience=60.0)
 
 
 IMPORT = """
@@ -444,6 +468,7 @@ def imports(stage: Stage) -> None:
 CASES: dict[str, Callable[[Stage], None]] = {
     "serial": serial,
     "flight": flight,
+    "growth": growth,
     "partial": partial,
     "polled": polled,
     "many": many,

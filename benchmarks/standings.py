@@ -64,6 +64,7 @@ LINES = (
     Line("flight.10000", "10,000 in flight, a task", "us", "ours-futures"),
     Line("flight.100000", "100,000 in flight, a task", "us", "ours-futures"),
     Line("flight.10000.cpu", "10,000 in flight, CPU a task", "us", "ours-futures"),
+    Line("growth.ratio", "100,000 at once, by as many a thousand at a time", "x", "ours-futures", means=True),
     Line("partial.median", "partial result, sent to callback, median", "ms"),
     Line("partial.p99", "the same, 99th percentile", "ms"),
     Line("polled.0.3s.median", "polled tasks of 0.15 to 0.45 s, lag, median", "s", "ours-futures"),
@@ -243,9 +244,7 @@ def figures(board: Board) -> list[Figure]:
         add(f"serial{mark}.lean", "x", board.ratio("serial.wall", f"ours-blocking{fast}", bare))
         add(f"flight{mark}.speed", "x", board.ratio("flight.10000", bare, f"ours-futures{fast}"))
         add_line(f"flight{mark}.cpu", "flight.10000.cpu", f"ours-futures{fast}")
-        few, many = (board.good(f"flight.{count}", f"ours-futures{fast}") for count in (1_000, 100_000))
-        if few and many:
-            add(f"flight{mark}.growth", "x", [one / two for one, two in zip(many.values, few.values, strict=False)])
+        add_line(f"flight{mark}.growth", "growth.ratio", f"ours-futures{fast}")
         add(f"large{mark}.speed", "x", board.ratio("large.results", f"ours-blocking{fast}", bare))
     add("serial.default", "x", board.ratio("serial.wall", "ours-blocking", "bare-default"))
     add("flight.default", "x", board.ratio("flight.10000", "bare-default", "ours-futures"))

@@ -208,11 +208,13 @@ def loads(data: bytes | memoryview) -> Any:
         if orjson is not None:
             return orjson.loads(data)
         text = str(data, "utf-8")
-        if text[:1] == "{":
+        try:
             # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
             value, end = _decode(text)
             if end == len(text):
                 return value
+        except ValueError:
+            pass  # blanks at the start, or worse: it says which
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
