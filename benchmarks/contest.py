@@ -304,7 +304,8 @@ def partial(stage: Stage) -> None:
             raise PeerError(f"{len(lags)} of {20 * tasks} results were told")
         return [percentile(lags, 0.5), percentile(lags, 0.99)]
 
-    stage.turns(stage.among("ours", "official", fast=False), ("partial.median", "partial.p99"), measure)
+    clients = stage.among("ours", "official", fast=False)
+    stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 4, patience=60.0)
 
 
 def spread(mean: int, count: int) -> list[int]:

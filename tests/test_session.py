@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runware._engine.calls import CallState, Completion
+from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import State
 from runware.errors import (
     AuthenticationError,
@@ -673,3 +673,48 @@ class TestAnyMessage:
         desk.receive(b"[" * 100_000)
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
+
+
+ITEMS = st.fixed_dictionaries(
+    {"taskType": st.just("imageInference"), "taskUUID": st.just(A)},
+    optional={
+        "imageUUID": st.sampled_from(["one", "two", "three", None]),
+        "resultIndex": st.sampled_from([0, 1]),
+        "text": st.sampled_from(["same", "other"]),
+        "status": st.sampled_from(["success", "processing", "error", None]),
+        "error": st.sampled_from([None, {"code": "timeoutProvider", "message": "Upstream."}]),
+    },
+)
+PUSHES = st.lists(st.lists(ITEMS, min_size=1, max_size=2), max_size=6)
+
+
+class TestShortWay:
+    """What is taken in by the short way comes to the same as by the long one."""
+
+    @given(pushes=PUSHES, expected=st.sampled_from([1, 2, 20]), epochs=st.lists(st.booleans(), min_size=6, max_size=6))
+    def test_it_comes_to_the_same(self, pushes: list[list[dict[str, Any]]], expected: int, epochs: list[bool]) -> None:
+        short, long = (
+            Call(uuid=A, text=b"", task_type="imageInference", timeout=60.0, expected=expected) for _ in range(2)
+        )
+        epoch = 1
+        for items, next_epoch in zip(pushes, epochs, strict=False):
+            epoch += next_epoch
+            had = len(long.items)
+            long.add(items, epoch, cumulative=False)
+            if short.add_pushed(items, epoch):
+                assert len(short.items) == had + 1
+            else:
+                short.add(items, epoch, cumulative=False)
+            seen = [(list(call.items), call.running, call.epoch, len(call.errors)) for call in (short, long)]
+            assert seen[0] == seen[1]
+            if long.complete:
+                break
+
+    def test_it_is_the_way_of_what_is_usual(self) -> None:
+        one = Call(uuid=A, text=b"", task_type="imageInference", timeout=60.0)
+        assert one.add_pushed([image()], 1)
+        two = Call(uuid=A, text=b"", task_type="imageInference", timeout=60.0, expected=2)
+        assert two.add_pushed([image(number=1)], 1)
+        assert not two.add_pushed([image(number=1)], 1)
+        assert two.add_pushed([image(number=2)], 1)
+        assert two.complete

@@ -37,6 +37,7 @@ log = logging.getLogger("runware.session")
 
 SETTLE = 0.5
 """Seconds of silence after the error of one of several pushed results, after which the others are asked for."""
+_SENT = CallState.SENT
 _QUESTIONS = [question.value for question in Question]
 _TROUBLES = 5
 """Answers in a row that only tell of trouble, after which the trouble is taken for the task's own."""
@@ -131,6 +132,21 @@ class Following(Book):
             call.doubt, call.errors = call.errors[-1], ()
 
     # ------------------------------------------------------------------ answers
+
+    def _result_pushed(self, call: Call, items: list[Item], now: float) -> bool:
+        """Tell whether what came in was one new result and nothing else, as it mostly is; then, that is seen to."""
+        if call.state is not _SENT or not call.add_pushed(items, self.epoch):
+            return False
+        call.troubles = 0
+        self._proven = True
+        self.counts["results"] += 1
+        if len(call.items) >= call.expected:
+            self._end(call, now)
+        else:
+            self.effects.append(Arrived(call))
+            if self._watched:
+                self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
+        return True
 
     def _items_received(self, call: Call, items: list[Item], now: float) -> None:
         """Items that name this call came in, pushed or as an answer."""

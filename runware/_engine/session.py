@@ -212,8 +212,13 @@ class Session(Following):
             uuid = item.get("taskUUID")
             call = self.calls.get(uuid) if isinstance(uuid, str) else None
             if call is not None and item.get("taskType") == call.task_type:  # the usual case
-                self._items_received(call, items, now)
+                if not self._result_pushed(call, items, now):
+                    self._items_received(call, items, now)
                 return
+        self._sort_out(items, errors, now)
+
+    def _sort_out(self, items: list[Item], errors: list[Item], now: float) -> None:
+        """Find out whom the items and errors of one message are for."""
         touched: dict[Call, list[Item]] = {}
         for item in items:
             kind = item.get("taskType")
