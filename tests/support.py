@@ -45,7 +45,8 @@ class Desk:
             match effect := self.session.effects.popleft():
                 case Open(epoch):
                     self.opened.append(epoch)
-                case Send():
+                case Send(_, call):
+                    assert call is None or self.now < call.deadline, "a task was sent for which nobody waits any more"
                     self.outbox.append(effect)
                 case Abort(epoch, reason):
                     self.aborted.append((epoch, reason))

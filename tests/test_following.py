@@ -145,6 +145,29 @@ class TestPolling:
         assert sum("B" in frame for frame in frames) > 15
         assert sum("A" in frame for frame in frames) == 1
 
+    def test_a_wait_after_trouble_is_not_cut_short_to_go_with_another(self) -> None:
+        """The patience with a server that lost a task is the same, whatever else is asked for."""
+
+        def waits(*others: str) -> list[float]:
+            desk = ready_desk()
+            self._accept(desk, A)
+            self._follow(desk, 10.0)
+            for uuid in others:
+                self._accept(desk, uuid)
+            moments: list[float] = []
+            while A in desk.session.calls:
+                for kind, uuid in asked(desk):
+                    if uuid == A:
+                        moments.append(desk.now)
+                        desk.receive(failure("taskNotFound", A, taskType=kind))
+                    else:
+                        desk.receive({"data": [{**PROCESSING, "taskUUID": uuid}]})
+                desk.pass_time(0.005)
+            return [after - before for before, after in zip(moments, moments[1:], strict=False)]
+
+        assert waits(B, C) == pytest.approx(waits(), abs=0.011)
+        assert waits(B, C) == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.011)
+
     def test_answers_are_cumulative(self) -> None:
         desk = ready_desk()
         call = accepted(desk, expected=2)
@@ -406,6 +429,23 @@ class TestResume:
         desk.take_written()
         desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
         assert desk.take_written() == [[{"taskType": "imageInference", "taskUUID": A}]]
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_what_is_sent_again_is_not_asked_for_because_of_an_old_question(self) -> None:
+        """The time limit of a question that was answered is over with it. A task that is pushed may take long."""
+        desk = ready_desk()
+        call = desk.submit(timeout=60.0)
+        desk.lose()
+        desk.ready()
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        desk.take_written()
+        for _ in range(30):
+            desk.pass_time(1.0)
+            desk.receive({"data": [{"taskType": "ping", "pong": True}]})
+        assert asked(desk) == []
+        assert call.state is CallState.SENT
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
@@ -860,6 +900,21 @@ class TestWhatTheServerKnows:
         assert desk.ended[call] is None
 
 
+def test_what_ended_a_call_is_the_last_that_is_done_with_it() -> None:
+    """Both words on a task in one message: that it runs, and all that there is of it."""
+    desk = ready_desk()
+    call = desk.submit(task_type="videoInference", completion=Completion.EXISTING, timeout=20.0)
+    details = {"taskType": "getTaskDetails", "taskUUID": A, "response": {"data": [video()]}}
+    desk.receive({"data": [PROCESSING, details]})
+    assert desk.ended[call] is None
+    assert desk.session.in_flight == 0
+    desk.take_written()
+    for _ in range(30):
+        desk.pass_time(1.0)
+        desk.receive({"data": [{"taskType": "ping", "pong": True}]})
+    assert asked(desk) == []
+
+
 class TestTheTruthAboutTheEnd:
     """What was sent once may have run, wherever its call stood when it ended."""
 
@@ -936,6 +991,21 @@ def test_all_who_wait_for_the_connection_end_once_each() -> None:
     desk.perform()
     desk.ready()
     assert [desk.ended[call] for call in calls] == [None] * 3
+
+
+def test_any_number_may_wait_for_the_connection() -> None:
+    desk = Desk(max_in_flight=1)
+    calls = [
+        Call(uuid=f"{number}", text=b"", task_type="", timeout=60.0, completion=Completion.CONNECTION)
+        for number in range(2000)
+    ]
+    for call in calls:
+        desk.session.submit(call, desk.now)
+    task = desk.submit()
+    desk.perform()
+    desk.ready()
+    assert [desk.ended[call] for call in calls] == [None] * 2000
+    assert task.state is CallState.SENT
 
 
 def test_many_empty_answers_take_no_longer_than_as_many_others() -> None:

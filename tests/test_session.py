@@ -417,6 +417,31 @@ class TestDeadlines:
         assert isinstance(error, TaskTimeoutError)
         assert not error.may_be_running
 
+    def test_nothing_is_sent_when_its_time_is_up(self) -> None:
+        """The room that a call leaves at its deadline is not for others that end then: nobody waits for them."""
+        desk = ready_desk(max_in_flight=1)
+        sent, *waiting = (desk.submit(uuid, timeout=10.0) for uuid in (A, B, C))
+        desk.take_written()
+        desk.session.bytes_received(desk.now + 9.0)
+        desk.pass_time(10.0)
+        assert isinstance(desk.ended[sent], TaskTimeoutError)
+        for call in waiting:
+            error = desk.ended[call]
+            assert isinstance(error, TaskTimeoutError)
+            assert not error.may_be_running
+        assert desk.take_written() == []
+
+    def test_a_result_that_comes_late_makes_no_room_for_what_is_too_late(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        desk.submit(A, timeout=60.0)
+        waiting = desk.submit(B, timeout=10.0)
+        desk.take_written()
+        desk.now += 10.0  # and nobody looked
+        desk.receive({"data": [image(A)]})
+        desk.pass_time(0.0)
+        assert isinstance(desk.ended[waiting], TaskTimeoutError)
+        assert desk.take_written() == []
+
     def test_a_late_result_is_nobodys(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=1.0)

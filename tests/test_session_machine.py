@@ -378,6 +378,14 @@ class Schedules(RuleBasedStateMachine):
         assert self.session._in_flight == (there if self.ready else 0)
 
     @invariant()
+    def what_is_pushed_is_waited_for(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        for call in self.session.calls.values():
+            if call.state is CallState.QUEUED or (call.state is CallState.SENT and not call.errors):
+                assert not call.due, call
+
+    @invariant()
     def nothing_is_bought_twice(self) -> None:
         if not hasattr(self, "known"):
             return

@@ -127,6 +127,7 @@ class Book:
 
     def _requeue(self, call: Call) -> None:
         """Let a call wait for its turn again, at the place it had."""
+        self._forget_step(call)  # the time limit of the question whose answer led here
         call.state = CallState.QUEUED
         queue = self._queue
         if not queue or queue[-1].turn < call.turn:
@@ -143,10 +144,11 @@ class Book:
             limit = int(self._pace) if limit is None else min(limit, int(self._pace))
         while self._queue and (limit is None or self._in_flight < limit):
             call = self._queue.popleft()
-            if call.state is not CallState.QUEUED:
-                continue
+            if call.state is not CallState.QUEUED or call.deadline <= now:
+                continue  # it has ended, or the next tick ends it: nobody waits for what it would buy
             if call.completion is Completion.CONNECTION:
-                self._end(call, now)
+                self._release(call)  # as `_end` does, which would come back here for each of them
+                self._conclude(call, now)
                 continue
             call.epoch = self.epoch
             self._in_flight += 1
@@ -299,7 +301,7 @@ class Book:
             if not _is_stale(step):
                 # Questions share a frame, and a wake-up, which costs more than asking some too early.
                 if when > now:
-                    if not due or call.state is not CallState.ACCEPTED or call.accepted_at is None:
+                    if not due or call.state is not CallState.ACCEPTED or call.accepted_at is None or call.troubles:
                         break
                     if when > now + earliness(now - call.accepted_at):
                         break

@@ -235,7 +235,8 @@ class Session(Following):
                         touched.setdefault(one, []).append(item)
         told = self._tell_errors(touched, errors)
         for call, mine in touched.items():
-            self._items_received(call, mine, now)
+            if call.state is not CallState.DONE:  # details that came in the same message may have ended it
+                self._items_received(call, mine, now)
         failed: dict[Call, list[Item]] = {}
         for raw in errors:
             self._error_received(raw, failed, told, now)
