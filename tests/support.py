@@ -7,7 +7,19 @@ import random
 from typing import Any
 
 from runware._engine.calls import Call, Completion
-from runware._engine.effects import PING, Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
+from runware._engine.effects import (
+    PING,
+    Abort,
+    Arrived,
+    Close,
+    Ended,
+    Happened,
+    Open,
+    Send,
+    SessionConfig,
+    State,
+    Unsend,
+)
 from runware._engine.retry import Retries
 from runware._engine.session import Session
 from runware.errors import RunwareError
@@ -48,6 +60,8 @@ class Desk:
                 case Send(_, call):
                     assert call is None or self.now < call.deadline, "a task was sent for which nobody waits any more"
                     self.outbox.append(effect)
+                case Unsend(call):
+                    self.outbox = [send for send in self.outbox if send.call is not call]
                 case Abort(epoch, reason):
                     self.aborted.append((epoch, reason))
                     if epoch == self.session.epoch and self.session.state in (State.READY, State.AUTHENTICATING):
@@ -67,6 +81,7 @@ class Desk:
     def write(self, count: int | None = None) -> None:
         taken, self.outbox = (self.outbox, []) if count is None else (self.outbox[:count], self.outbox[count:])
         for send in taken:
+            assert send.call is None or send.call not in self.ended, "a task was sent that is over"
             self.written.append(json.loads(send.text))
             if send.text is PING:
                 self.session.ping_written(self.now)
@@ -145,6 +160,7 @@ class Desk:
         self.now = end
 
     def close(self) -> None:
+        self.outbox = []  # as `Close` has it; what is not written by then is left out
         self.session.close(self.now)
         self.perform()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from runware import Runware, TaskCancelledError
+from runware import ClientClosedError, Runware, TaskCancelledError, TaskTimeoutError
 from runware._engine.calls import Call, CallState
 from runware.errors import ConnectionFailedError
 from runware.local import LocalServer
@@ -115,8 +117,10 @@ def test_at_every_point(point: Callable[[], tuple[Desk, Call]]) -> None:
     desk.cancel(call)  # once more does nothing
 
     # Whatever the server still says of it is nobody's, also after another loss.
+    unwritten = desk.hold_writes
     desk.hold_writes = False
     desk.write()
+    assert not unwritten or desk.take_written() == []
     for news in ({"data": [image(call.uuid, 7)]}, failure("inferenceError", call.uuid), ack(call.uuid)):
         desk.receive(news)
     if desk.session.calls or desk.session.state.value in ("connecting", "authenticating", "backing off"):
@@ -177,3 +181,45 @@ def test_over_a_real_socket_every_operation_works_afterwards(when: str, server: 
     assert client.prompt_enhance(prompt="harbour")[0].text
     assert client.account_management().balance is not None
     client.close()
+
+
+LARGE = b"\x89PNG" + bytes(12_000_000)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "out of time"])
+def test_what_nobody_waits_for_is_not_uploaded(how: str, server: LocalServer) -> None:
+    """Behind an upload that takes long. It would be run and billed, some time later."""
+    with Runware(server.api_key, url=server.url, timeout=30.0) as client:
+        server.stall()  # it takes no more than the system keeps for it
+        first = client.submit.image_inference(**PICTURE, seed_image=LARGE)
+        waiting = client.submit.image_inference(**PICTURE, timeout=0.2 if how == "out of time" else None)
+        later = client.submit.image_inference(**PICTURE)
+        if how == "cancelled":
+            waiting.cancel()
+            client.connect()  # after it, the thread has done what was asked of it before
+        else:
+            assert isinstance(waiting.exception(), TaskTimeoutError)
+        server.wake()
+        assert first.result()
+        assert later.result()
+    assert {task["taskUUID"] for task in server.ledger.tasks("imageInference")} == {first.task_uuid, later.task_uuid}
+
+
+def test_what_was_not_begun_at_the_close_is_not_sent(server: LocalServer) -> None:
+    client = Runware(server.api_key, url=server.url)
+    client.connect()
+    engine, gate = client._core._engine, threading.Event()
+    assert engine is not None
+    engine._post(lambda now: gate.wait(20) and None)  # so that it finds both at once
+    job = client.submit.image_inference(**PICTURE)
+    closing = threading.Thread(target=client.close)
+    closing.start()
+    while not engine._stopped:
+        time.sleep(0.001)
+    gate.set()
+    closing.join(20)
+    assert isinstance(job.exception(), ClientClosedError)
+    with Runware(server.api_key, url=server.url) as another:
+        last = another.submit.image_inference(**PICTURE)
+        last.result()
+    assert [task["taskUUID"] for task in server.ledger.tasks("imageInference")] == [last.task_uuid]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, ClassVar
 
 import pytest
@@ -163,7 +164,7 @@ class TestPolling:
                     else:
                         desk.receive({"data": [{**PROCESSING, "taskUUID": uuid}]})
                 desk.pass_time(0.005)
-            return [after - before for before, after in zip(moments, moments[1:], strict=False)]
+            return [after - before for before, after in itertools.pairwise(moments)]
 
         assert waits(B, C) == pytest.approx(waits(), abs=0.011)
         assert waits(B, C) == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.011)

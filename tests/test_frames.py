@@ -145,6 +145,52 @@ def test_it_knows_what_has_left(sizes: list[int], rng: Random) -> None:
     assert sent == total
 
 
+class TestWhatIsLeftOut:
+    """Of messages that nobody wants any more, those are not written of which nothing was written yet."""
+
+    def rest(self, writer: FrameWriter, written: bytes = b"") -> list[bytes]:
+        while chunk := writer.chunk():
+            written += chunk
+        return [payload for _, payload in unmask(written)]
+
+    @pytest.mark.parametrize("unwanted", ["a", "b", "c"])
+    def test_one(self, unwanted: str) -> None:
+        writer = FrameWriter()
+        for token in "abc":
+            writer.put(TEXT, token.encode() * 9, token)
+        writer.leave_out(unwanted)
+        assert self.rest(writer) == [token.encode() * 9 for token in "abc" if token != unwanted]
+        writer.put(TEXT, b"later", unwanted)
+        assert self.rest(writer) == [b"later"]
+
+    def test_not_one_that_has_begun(self) -> None:
+        writer = FrameWriter()
+        writer.put(TEXT, bytes(300_000), "a")
+        writer.put(TEXT, b"second", "b")
+        begun = writer.chunk()
+        writer.leave_out("a")
+        assert self.rest(writer, begun) == [bytes(300_000), b"second"]
+
+    def test_nothing_but_what_was_written_is_told_as_written(self) -> None:
+        writer = FrameWriter()
+        for token in "ab":
+            writer.put(TEXT, bytes(9), token)
+        writer.leave_out("a")
+        assert writer.unwritten() == ["a", "b"]
+        assert writer.written(len(writer.chunk())) == ["b"]
+        assert writer.unwritten() == []
+
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_all_the_rest(self, begun: bool) -> None:
+        writer = FrameWriter()
+        writer.put(TEXT, bytes(300_000), "a")
+        writer.put(TEXT, b"second", "b")
+        written = writer.chunk() if begun else b""
+        writer.leave_out_rest()
+        writer.put(CLOSE, b"", None)
+        assert self.rest(writer, written) == [*([bytes(300_000)] if begun else []), b""]
+
+
 NAME, OTHER = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01", "1c6e4d2f-8b63-4d2e-8b51-7e2a3c9f1b02"
 LARGE = b'{"data":[{"taskUUID":"%s","x":"%s"},{"taskUUID" : "%s"}]}' % (NAME.encode(), b"A" * 900, OTHER.encode())
 PASSED = (OVERSIZED, f"{NAME} {OTHER}".encode())

@@ -442,6 +442,15 @@ class TestDeadlines:
         assert isinstance(desk.ended[waiting], TaskTimeoutError)
         assert desk.take_written() == []
 
+    def test_what_is_not_written_by_then_is_left_out(self) -> None:
+        desk = ready_desk()
+        desk.hold_writes = True
+        desk.submit(A, timeout=2.0)
+        desk.submit(B, timeout=60.0)
+        desk.pass_time(2.0)
+        desk.write()
+        assert desk.take_written() == [[{"taskType": "imageInference", "taskUUID": B}]]
+
     def test_a_late_result_is_nobodys(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=1.0)

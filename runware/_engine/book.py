@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion
-from runware._engine.effects import FOREVER, Effect, Ended, Happened, Send, SessionConfig, State
+from runware._engine.effects import FOREVER, Effect, Ended, Happened, Send, SessionConfig, State, Unsend
 from runware._engine.polling import earliness
 from runware.errors import (
     ClientClosedError,
@@ -225,6 +225,11 @@ class Book:
         if self._stale > 1000:
             self._sweep()
 
+    def _unsend(self, call: Call) -> None:
+        """Nobody waits for a call any more, whose message may still wait to be written."""
+        if call.state is CallState.SENT:
+            self.effects.append(Unsend(call))
+
     def _land(self, call: Call) -> None:
         """A call that was at the server is there no more, as far as we are concerned."""
         if self._in_flight and call.may_run:
@@ -345,6 +350,7 @@ class Book:
             error = TaskTimeoutError(f"The connection was not ready within {waited}.")
         else:
             error = TaskTimeoutError(f"The task could not be sent within {waited}. Nothing of it was billed.")
+        self._unsend(call)
         self._end(call, now, error)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Send",
     "SessionConfig",
     "State",
+    "Unsend",
 ]
 
 FOREVER = float("inf")
@@ -83,6 +84,12 @@ class Send(NamedTuple):
     call: Call | None = None
 
 
+class Unsend(NamedTuple):
+    """Leave a message out after all, if nothing of it was written: nobody waits for its call any more."""
+
+    call: Call
+
+
 class Abort(NamedTuple):
     """Throw this connection, or the attempt to make it, away without ceremony."""
 
@@ -91,7 +98,7 @@ class Abort(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Take leave of the server, as far as that is possible at once, and close."""
+    """Take leave of the server, as far as that is possible at once, and close. Messages not begun are left out."""
 
     epoch: int
 
@@ -116,4 +123,4 @@ class Happened(NamedTuple):
     facts: dict[str, Any]
 
 
-Effect = Open | Send | Abort | Close | Arrived | Ended | Happened
+Effect = Open | Send | Unsend | Abort | Close | Arrived | Ended | Happened

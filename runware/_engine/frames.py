@@ -174,6 +174,7 @@ class FrameWriter:
         self._made = 0
         self._written = 0
         self._ends: deque[tuple[int, Any]] = deque()
+        self._left_out: set[Any] = set()
         self._keys = b""
         self._mask = 0  # of a whole slice of the first frame
 
@@ -192,14 +193,27 @@ class FrameWriter:
         key, self._keys = self._keys[:4], self._keys[4:]
         self.waiting.append((head + key, key, payload, token))
 
+    def leave_out(self, token: Any) -> None:
+        """Do not write the message with this token, if nothing of it has been made yet."""
+        if self.waiting:
+            self._left_out.add(token)
+
+    def leave_out_rest(self) -> None:
+        """Write nothing more but the end of the message that has begun."""
+        rest = self.waiting
+        self.waiting = deque((rest[0],)) if self._offset else deque()
+
     def chunk(self) -> bytes:
-        """Give the next bytes to write, some 64 to 96 KiB of them; empty when there are none."""
+        """Give the next bytes to write, some 64 to 96 KiB of them; empty when there are none, or none that count."""
         parts: list[bytes] = []
         size = 0
         while self.waiting and size < 65_536:
             head, key, payload, token = self.waiting[0]
             offset = self._offset
             if not offset:
+                if self._left_out and token in self._left_out:
+                    self.waiting.popleft()
+                    continue
                 parts.append(head)
                 size += len(head)
             piece = payload[offset : offset + _SLICE] if len(payload) > _SLICE else payload
@@ -216,6 +230,8 @@ class FrameWriter:
                 self.waiting.popleft()
                 self._ends.append((self._made + size, token))
         self._made += size
+        if self._left_out and not self.waiting:
+            self._left_out.clear()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def written(self, count: int) -> list[Any]:

@@ -23,7 +23,7 @@ from runware._engine.callbacks import EventFeed
 from runware._engine.calls import Call, Completion
 from runware._engine.codec import dumps, prepare, structure
 from runware._engine.effects import PING as PING_TASK
-from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
+from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State, Unsend
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.session import Session
@@ -324,6 +324,9 @@ class Engine:
                 self._open(effect.epoch)
             elif kind is Abort:
                 self._abort(effect)
+            elif kind is Unsend:
+                if self._connection is not None:
+                    self._connection.writer.leave_out(effect.call)
             elif kind is Happened:
                 self._report(effect)
             elif kind is Close:
@@ -364,6 +367,7 @@ class Engine:
 
     def _take_leave(self) -> None:
         if self._connection is not None:
+            self._connection.writer.leave_out_rest()  # whose calls have ended
             self._connection.writer.put(CLOSE, (1000).to_bytes(2, "big"))
             self._flush()
             self._hang_up("the client was closed")
