@@ -112,7 +112,7 @@ def _futures(context: Context, rw: Runware, count: int, *, hold: bool) -> Stopwa
     with Stopwatch() as watch:
         jobs = [submit.image_inference(**parameters) for _ in range(count)]
         for job in jobs:
-            job.result()
+            assert job.result()[0].url
     watch.io = cpu_of(thread) - own
     watch.server = context.control("usage")["cpu"] - server
     return watch

@@ -147,15 +147,15 @@ class TaskDetails(Result):
     """What was sent for a task, and what was answered.
 
     Attributes:
-        request: The wire objects that were sent, a list.
         response: The answer, as it came: an object, or a list of objects.
     """
 
-    request: Any = attrs.field(default=None, repr=False)
     response: Any = attrs.field(default=None, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "request", wire_objects(self.request))
+    @property
+    def request(self) -> list[dict[str, Any]]:
+        """The wire objects that were sent."""
+        return wire_objects(self.raw.get("request"))
 
     @property
     def results(self) -> Results[Result]:

@@ -236,6 +236,7 @@ class Runware(_Client, BlockingFace):
             return _wait(core.submit(task))
         from queue import SimpleQueue
 
+        from runware._engine.callbacks import run_guarded
         from runware.jobs import deliver
 
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -243,7 +244,7 @@ class Runware(_Client, BlockingFace):
         Future.add_done_callback(job, lambda _: callbacks.put(None))
         try:
             while (callback := deliver(callbacks)) is not None:
-                callback()
+                run_guarded(callback)
         except BaseException:
             job.cancel()
             raise

@@ -34,7 +34,7 @@ R = TypeVar("R")
 _REMEMBERED = 16_384
 """Bytes up to which a message is kept as it is, for `Result.meta`."""
 Dispatch = Callable[[Callable[[], object]], object]
-"""Runs a callback where its owner wants it."""
+"""Runs a callback where its owner wants it; what it raises is logged there."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -179,7 +179,7 @@ class Core:
 
             watch(job, task.progress)
         engine.submit(call)
-        engine.prepare(task.result_class)
+        engine.prepare(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
     def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:

@@ -475,7 +475,7 @@ class Job(Future[R], Generic[R]):
         owner = self._owner
         dispatch = self._dispatch or (owner.post_callback if owner is not None else run_guarded)
         try:
-            dispatch(partial(run_guarded, partial(callback, news, error and copy.copy(error))))
+            dispatch(partial(callback, news, error and copy.copy(error)))
         except RuntimeError:
             log.debug("the event loop of a callback is closed")
 
@@ -514,7 +514,7 @@ class _Mailbox:
     def _empty(self) -> None:
         self._woken = False  # first, so that what is posted from here on wakes the loop again
         while self._callbacks:
-            self._callbacks.popleft()()
+            run_guarded(self._callbacks.popleft())
 
 
 _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()

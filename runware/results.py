@@ -1,7 +1,8 @@
 """What comes back: one class a kind of media or text, and the list they come in. `answers` has the rest.
 
-Reading a response never fails: what is unknown, renamed or of another type stays in `raw`, and the attribute is
-`None`. Names and meanings on the wire are those of the protocol reference, section 4.
+A result holds the wire item that it came as, and reads an attribute when somebody asks for it. That never fails: what
+is unknown, renamed or of another type stays in `raw`, and the attribute is `None`. Names and meanings on the wire are
+those of the protocol reference, section 4.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
-from runware._engine.sparse import put_defaults
+from runware._engine.sparse import fill, put_readers
 from runware.errors import DownloadError, RunwareError
 from runware.media import MAX_BYTES, in_thread, url_extension
 from runware.saving import MadeOfFiles, Saving, ViewedWithPillow, save_all
@@ -59,7 +60,15 @@ class Part:
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        put_defaults(cls)
+        put_readers(cls)
+
+    def __attrs_post_init__(self) -> None:
+        # One that somebody has made reads what was not given to it, as one that came does.
+        fill(self, {name: value for name, value in vars(self).items() if value is not None and value != ()})
+
+    def _instead(self, name: str) -> Any:  # noqa: ARG002 - some classes look at it
+        """Give what stands for a field that the wire item does not have, or `None`."""
+        return None
 
     def __repr__(self) -> str:
         # What there is of it, but neither prompts nor media: reprs end up in logs and tracebacks.
@@ -193,14 +202,8 @@ class MediaResult(Result, MadeOfFiles):
     nsfw_content: bool | None = None
     _downloads: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        if self.media_uuid is not None or self.media_url is not None:
-            self._fill("uuid", self.media_uuid)
-            self._fill("url", self.media_url)
-
-    def _fill(self, name: str, value: str | None) -> None:
-        if value is not None and getattr(self, name) is None:
-            object.__setattr__(self, name, value)
+    def _instead(self, name: str) -> Any:
+        return self.media_uuid if name == "uuid" else self.media_url if name == "url" else None
 
     def as_input(self) -> str:
         """Return what names this result to the server when it is the input of another task."""
@@ -325,11 +328,11 @@ class Model3D(MediaResult):
 
     outputs: Mapping[str, Any] | None = None
 
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        if files := self.files:
-            self._fill("uuid", files[0].uuid)
-            self._fill("url", files[0].url)
+    def _instead(self, name: str) -> Any:
+        value = super()._instead(name)
+        if value is None and name in ("uuid", "url") and (files := self.files):
+            value = getattr(files[0], name)
+        return value
 
     @property
     def files(self) -> Sequence[MediaResult]:
@@ -371,12 +374,13 @@ class Usage(Part):
     output_tokens: int | None = None
     cost_breakdown: Mapping[str, Any] | None = None
 
-    def __attrs_post_init__(self) -> None:
-        for one, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
-            value = getattr(self, one) if getattr(self, other) is None else getattr(self, other)
-            for name in (one, other):
-                if getattr(self, name) is None:
-                    object.__setattr__(self, name, value)
+    def _instead(self, name: str) -> Any:
+        other = _OTHER_NAME.get(name)
+        return None if other is None else vars(self).get(other, vars(Usage)[other].own(self))
+
+
+_OTHER_NAME = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+_OTHER_NAME |= {other: name for name, other in _OTHER_NAME.items()}
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -399,6 +401,29 @@ def test_what_fits_is_kept_beside_what_does_not() -> None:
     image = structure({"imageUUID": "u", "seed": "seven", "cost": [1], "imageURL": None}, runware.Image)
     assert (image.uuid, image.seed, image.cost, image.url) == ("u", None, None, None)
     assert image.raw["seed"] == "seven"
+
+
+class TestAttributesAreReadWhenTheyAreAskedFor:
+    ITEM = MappingProxyType({"imageUUID": "u", "seed": 7, "cost": 1})
+
+    def test_and_held_then(self) -> None:
+        image = structure(dict(self.ITEM), runware.Image)
+        assert list(vars(image)) == ["raw"]
+        assert (image.seed, image.seed, image.url) == (7, 7, None)
+        assert vars(image) == {"raw": dict(self.ITEM), "seed": 7}
+
+    def test_of_one_that_somebody_has_made(self) -> None:
+        image = runware.Image(raw=dict(self.ITEM), seed=8)
+        assert (image.uuid, image.seed, image.cost) == ("u", 8, 1)
+        assert runware.Usage(input_tokens=0).prompt_tokens == 0
+        assert runware.Usage(raw={"outputTokens": 3}).completion_tokens == 3
+        assert attrs.evolve(image, seed=None).seed == 7
+
+    def test_at_once_by_any_number_of_threads(self) -> None:
+        images = [structure(dict(self.ITEM), runware.Image) for _ in range(200)]
+        with ThreadPoolExecutor(8) as pool:
+            for found in [pool.submit(lambda: [(one.seed, one.uuid) for one in images]) for _ in range(8)]:
+                assert found.result(20) == [(7, "u")] * 200
 
 
 def test_results_as_inputs() -> None:

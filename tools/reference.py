@@ -124,6 +124,10 @@ def result_section(cls: Any) -> str:
     words, hints = parameters(cls, "Attributes:"), get_type_hints(cls)
     shown = [field for field in attrs.fields(cls) if field.init and field.name != "raw" and not field.inherited]
     lines = [f"| `{field.name}` | {code(spell(hints[field.name]))} | {cell(words[field.name])} |" for field in shown]
+    for name, value in vars(cls).items():
+        if isinstance(value, property) and not name.startswith("_"):
+            kind = spell(get_type_hints(value.fget)["return"])
+            lines.append(f"| `{name}` | {code(kind)} | {cell(inspect.getdoc(value) or '').splitlines()[0]} |")
     base = cls.__mro__[1]
     whole = base in (Part, object)
     more = "" if whole else f"It has the attributes of [`{base.__name__}`](#{base.__name__.lower()}) too."

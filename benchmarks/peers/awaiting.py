@@ -61,6 +61,7 @@ class AsyncPeer:
         call = self.surviving if surviving else self.call
         started = time.perf_counter()
         found = await asyncio.gather(*(call(HOLD) for _ in range(count)), return_exceptions=True)
+        found = self.used(found)
         wall = time.perf_counter() - started
         return {"wall": wall, **judged(found)}
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from awaiting import AsyncPeer, serve_async
-from ours import TIMEOUT, small, telling
+from ours import TIMEOUT, read, small, telling
 from serving import EVERY, NUMBER
 
 from runware import Runware
@@ -29,6 +29,8 @@ class Async(AsyncPeer):
     def data(self, results: Any) -> str:
         text: str = results[0].base64_data
         return text
+
+    used = staticmethod(read)
 
     async def partial(self, told: Callable[[int], object]) -> None:
         await self.rw.aio.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told))

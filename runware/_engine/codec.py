@@ -19,12 +19,14 @@ from cattrs.fns import identity
 
 from runware._engine.splicing import LONG, dumps_with, loads_with
 
-__all__ = ["dumps", "loads", "new_converter", "prepare", "read_frame", "structure", "wire_name"]
+__all__ = ["dumps", "loads", "new_converter", "read_frame", "rules", "structure", "wire_name"]
 
 log = logging.getLogger("runware.codec")
 
 T = TypeVar("T")
 Item = dict[str, Any]
+Rule = tuple[str, frozenset[type], Callable[[Any], Any]]
+"""What a field is called on the wire, which types are taken as they are, and what makes something of the others."""
 
 orjson: Any
 try:
@@ -104,7 +106,7 @@ _reading = cattrs.Converter(detailed_validation=False)
 
 @_reading.register_structure_hook_factory(attrs.has)
 def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
-    # An object inside an item, by the same rules; what is no object becomes one without values.
+    # An object inside an item, in the same way; what is no object becomes one without values.
     return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
@@ -119,43 +121,33 @@ _PLAIN: dict[Any, frozenset[type]] = {
 
 
 @cache
-def _reader(cls: Any) -> tuple[dict[str, tuple[str, frozenset[type], Any]], Callable[[Any], None] | None]:
-    """Tell what to make of each name on the wire, and what is left to do then."""
+def rules(cls: Any) -> dict[str, Rule]:
+    """Tell how each field of a class is read. It takes a millisecond, once, which is better spent before results come.
+
+    Reading never fails: what is of another type than expected becomes `None`, and stays in `raw`, because a paid
+    result must not be lost because of it.
+    """
     attrs.resolve_types(cls)
-    fields = {
-        _result_wire_name(cls, field.name): (field.name, _PLAIN.get(field.type, frozenset()), field.type)
-        for field in attrs.fields(cls)
-        if field.name != "raw" and field.init
-    }
-    return fields, getattr(cls, "__attrs_post_init__", None)
 
+    def rule(field: Any) -> Rule:
+        wire = _result_wire_name(cls, field.name)
 
-def prepare(cls: type) -> None:
-    """Get ready to read results of a class. It takes a millisecond, once, which is better spent before they come."""
-    _reader(cls)
+        def make(value: Any) -> Any:
+            try:
+                return _reading.structure(value, field.type)
+            except Exception as error:
+                log.debug("%s.%s: %s does not fit: %s", cls.__name__, field.name, wire, type(error).__name__)
+                return None
+
+        return wire, _PLAIN.get(field.type, frozenset()), make
+
+    return {field.name: rule(field) for field in attrs.fields(cls) if field.name != "raw" and field.init}
 
 
 def structure(item: Item, cls: type[T]) -> T:
-    """Make a result object from a wire item. It never fails: what does not fit is `None`, and stays in `raw`."""
-    fields, finish = _reader(cls)  # type: ignore[arg-type]  # every class can be hashed
-    # Set one by one, for then no dict is made for the object to hold them.
+    """Make a result object of a wire item, which it reads when it is asked for something."""
     result = cls.__new__(cls)
-    put = object.__setattr__
-    put(result, "raw", item)
-    for wire, value in item.items():
-        field = fields.get(wire)
-        if field is None or value is None:
-            continue
-        name, plain, expected = field
-        if type(value) in plain:
-            put(result, name, value)
-            continue
-        try:
-            put(result, name, _reading.structure(value, expected))
-        except Exception as error:  # of another type than expected: a paid result must not be lost because of it
-            log.debug("%s.%s: the value of %s does not fit: %s", cls.__name__, name, wire, type(error).__name__)
-    if finish is not None:
-        finish(result)
+    object.__setattr__(result, "raw", item)
     return result
 
 
@@ -177,7 +169,7 @@ def _encoder() -> Callable[[Any], str]:
     return encode
 
 
-_decode = json.JSONDecoder().raw_decode
+_decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]  # what `raw_decode` calls
 _encode = _encoder()
 
 
@@ -210,10 +202,10 @@ def loads(data: bytes | memoryview) -> Any:
         text = str(data, "utf-8")
         try:
             # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
-            value, end = _decode(text)
+            value, end = _decode(text, 0)
             if end == len(text):
                 return value
-        except ValueError:
+        except (ValueError, StopIteration):
             pass  # blanks at the start, or worse: it says which
         return json.loads(text)
     except RecursionError as error:
