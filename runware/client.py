@@ -19,7 +19,6 @@ from runware.errors import RunwareError
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl
 
     from runware.core import Core, Dispatch
@@ -48,6 +47,12 @@ class _Face(Operations):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (type(self), self._core.options.portable())
+
+    def __copy__(self) -> Self:
+        return self  # it is a handle on the client's one connection
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
@@ -466,7 +471,8 @@ class AsyncRunware(_Client, AsyncFace):
             # In the order they are posted, and before the result: both take the same way into the loop.
             dispatch = partial(call_in, loop)
         if not core.started or task.holds_payload():
-            return await _encoded_elsewhere(loop, lambda: core.submit(task, dispatch))
+            # Reading and encoding media would hold up the loop.
+            return await _elsewhere(lambda: core.submit(task, dispatch), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch)
 
     async def connect(self, timeout: float | None = None) -> None:
@@ -480,21 +486,17 @@ class AsyncRunware(_Client, AsyncFace):
             ConnectionFailedError: No connection could be made; `stage` tells where it failed.
             TaskTimeoutError: It was not ready in time.
         """
-        import asyncio
-
         core = self._core
         if not core.started:
-            await asyncio.get_running_loop().run_in_executor(None, core.engine)
+            await _elsewhere(core.engine)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
 
     async def close(self) -> None:
         """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
-        import asyncio
-
         self._core.close(0.0)
-        await asyncio.get_running_loop().run_in_executor(None, self._core.close)
+        await _elsewhere(self._core.close)
 
     disconnect = aclose = close
 
@@ -579,15 +581,30 @@ async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None)
         counter.close()
 
 
-async def _encoded_elsewhere(loop: asyncio.AbstractEventLoop, submit: Callable[[], Job[R]]) -> Job[R]:
-    """Submit on a thread of the loop's executor, as reading and encoding media would hold up the loop."""
-    import asyncio
+async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
+    """Do something that may take a while, on a thread of its own: those of the loop's executor may all be busy.
 
-    submitting = loop.run_in_executor(None, submit)
+    Args:
+        work: What to do. It is not begun when the waiting is cancelled before.
+        unwanted: What to do with the answer when the waiting was cancelled.
+    """
+    import asyncio
+    import threading
+
+    done: Future[T] = Future()
+
+    def run() -> None:
+        if done.set_running_or_notify_cancel():
+            try:
+                done.set_result(work())
+            except BaseException as error:  # it is raised where it is waited for
+                done.set_exception(error)
+
+    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
     try:
-        return await asyncio.shield(submitting)
+        return await asyncio.wrap_future(done)
     except asyncio.CancelledError:
-        submitting.add_done_callback(lambda done: done.cancelled() or done.exception() or done.result().cancel())
+        done.add_done_callback(lambda done: done.cancelled() or done.exception() or unwanted(done.result()))
         raise
 
 

@@ -5,6 +5,7 @@ The engine is loaded and started by the first call. A core survives forks: in th
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -20,6 +21,7 @@ from runware._engine.waiting import bells
 from runware.downloads import Downloads
 from runware.errors import ClientClosedError, PayloadTooLargeError
 from runware.jobs import Job, wrong_thread
+from runware.logs import say
 from runware.options import Options, seconds
 from runware.results import Results, shortened
 from runware.tasks.base import Task, as_task
@@ -27,6 +29,8 @@ from runware.tasks.base import Task, as_task
 if TYPE_CHECKING:
     from runware._engine.thread import Engine
     from runware.events import Stats
+
+log = logging.getLogger("runware.client")
 
 __all__ = ["Core", "Dispatch", "shared_core"]
 
@@ -53,7 +57,7 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._closed = False
         self.downloads = Downloads.of(options)
@@ -77,7 +81,7 @@ class Core:
         if self._pid != os.getpid():
             self.abandon()  # forked in a way that skips the hooks
         engine = self._engine
-        if engine is not None and not self._closed:
+        if engine is not None and not (self._closed or engine.stopped):
             return engine
         with loading:
             import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
@@ -86,16 +90,15 @@ class Core:
         with self._lock:
             if self._closed:
                 raise ClientClosedError("The client is closed. Make a new one for further calls.")
-            if self._engine is None:
+            if self._engine is None or self._engine.stopped:  # as it is when it has failed
                 self._engine = Engine(self.options, self._feed)
-                # At interpreter exit too: the thread is told, and not waited for longer than this.
-                weakref.finalize(self, self._engine.close, 0.3)
+                weakref.finalize(self, _leave, self._engine)  # at interpreter exit too
             return self._engine
 
     def abandon(self) -> None:
         """In a child that was forked: start anew. Jobs that came along end, and the next call connects."""
         engine, self._engine = self._engine, None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pid = os.getpid()
         bells.forget()
         self._callbacks.abandon()
@@ -231,6 +234,21 @@ class Core:
         here, engine = threading.get_ident(), self._engine
         if here == self._callbacks.ident or (engine is not None and here == engine.ident):
             raise wrong_thread()
+
+
+def _leave(engine: Engine) -> None:
+    """End an engine that nobody can use any more, because the program ends; say what is lost by it."""
+    running = [] if engine.stopped else engine.running()
+    engine.close(0.3)  # the thread is told, and not waited for longer than this
+    if running:
+        say(
+            log,
+            "the program ended while %d call%s under way; what was sent may run and be billed. "
+            "Wait for jobs with result(), or end them with cancel() or close(). task_uuid: %s",
+            len(running),
+            " was" if len(running) == 1 else "s were",
+            ", ".join(running[:20]) + (", ..." if len(running) > 20 else ""),
+        )
 
 
 def _completion(task: Task[Any]) -> Completion:

@@ -251,7 +251,7 @@ class ProviderError(TaskError):
 
 
 class ServerError(TaskError):
-    """The server failed, or answered in a way that is not known."""
+    """The server failed; or it answered with a code that is not known, and then `retryable` is false."""
 
     retryable = True
 
@@ -292,14 +292,15 @@ _EXACT: dict[str, type[TaskError]] = {
     }.items()
     for code in codes.split()
 }
-_CONTAINS: tuple[tuple[str, type[TaskError]], ...] = (
-    ("ApiKey", AuthenticationError),
-    ("Credits", InsufficientCreditsError),
-    ("Quota", InsufficientCreditsError),
+_CONTAINS: tuple[
+    tuple[str, type[TaskError]], ...
+] = (  # in any case: `timeoutProvider` is as much one as `requestTimeout`
+    ("apikey", AuthenticationError),
+    ("credits", InsufficientCreditsError),
     ("quota", InsufficientCreditsError),
-    ("Balance", InsufficientCreditsError),
-    ("RateLimit", RateLimitError),
-    ("Timeout", ProviderError),
+    ("balance", InsufficientCreditsError),
+    ("ratelimit", RateLimitError),
+    ("timeout", ProviderError),
 )
 _ENDS: tuple[tuple[str, type[TaskError]], ...] = (("NotFound", NotFoundError), ("Expired", NotFoundError))
 _STARTS: tuple[tuple[str, type[TaskError]], ...] = (
@@ -307,17 +308,16 @@ _STARTS: tuple[tuple[str, type[TaskError]], ...] = (
         (prefix, ValidationError)
         for prefix in ("invalid", "missing", "conflict", "duplicate", "unsupported", "value", "array", "max")
     ),
-    ("timeout", ProviderError),
     ("provider", ProviderError),
 )
 
 
-def class_for_code(code: str) -> type[TaskError]:
-    """Tell which class a server code belongs to; `ServerError` for one that nothing is known of."""
+def class_for_code(code: str) -> type[TaskError] | None:
+    """Tell which class a server code belongs to; `None` for one that nothing is known of."""
     if cls := _EXACT.get(code):
         return cls
     for part, cls in _CONTAINS:
-        if part in code:
+        if part in code.lower():
             return cls
     for suffix, cls in _ENDS:
         if code.endswith(suffix):
@@ -325,7 +325,7 @@ def class_for_code(code: str) -> type[TaskError]:
     for prefix, cls in _STARTS:
         if code.startswith(prefix):
             return cls
-    return ValidationError if "Conflict" in code else ServerError
+    return ValidationError if "Conflict" in code else None
 
 
 def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, task_uuid: str | None = None) -> TaskError:
@@ -342,13 +342,16 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
     parameter = raw.get("parameter")
     if not (parameter is None or isinstance(parameter, str)):
         parameter = [str(name) for name in parameter] if isinstance(parameter, list) else str(parameter)
-    return class_for_code(code)(
+    known = class_for_code(code)
+    return (known or ServerError)(
         str(raw.get("message") or legacy or "The server reported an error without a message."),
         code=code,
         parameter=parameter,
         task_type=_text(raw.get("taskType")) or task_type,
         task_uuid=_text(raw.get("taskUUID")) or task_uuid,
         documentation=_text(raw.get("documentation")),
+        # What may have happened is not known, so that trying again might buy it again (section 6.2 has it so too).
+        retryable=None if known else False,
         raw=raw,
     )
 

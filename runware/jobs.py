@@ -132,6 +132,9 @@ class Job(Future[R], Generic[R]):
     def __repr__(self) -> str:
         return f"<Job {self._kind.task_type} {self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
 
+    def __reduce__(self) -> Any:
+        raise TypeError("A job belongs to its process. Pickle its `ref`, and pick it up with rw.job(ref).")
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show where it stands in a notebook, and the results so far."""
         from runware.notebook import job_bundle
@@ -371,7 +374,7 @@ class Job(Future[R], Generic[R]):
                 waiter.set_result(None)
 
         if self.done():
-            finish()
+            call_in(loop, finish)  # after the callbacks that are on their way
         else:
             # Not through the callback thread: this only hands over to the loop.
             super().add_done_callback(lambda _: call_in(loop, finish))
@@ -503,18 +506,26 @@ class _Mailbox:
 
     def post(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
         self._callbacks.append(callback)
-        if not self._woken:
-            self._woken = True
-            try:
-                loop.call_soon_threadsafe(self._empty)
-            except RuntimeError:
-                log.debug("the event loop that waited is closed")
-                self._callbacks.clear()
+        if not self._woken or loop.is_closed():
+            self._wake(loop)
 
-    def _empty(self) -> None:
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._woken = True
+        try:
+            loop.call_soon_threadsafe(self._empty, loop)
+        except RuntimeError:
+            log.debug("the event loop that waited is closed")
+            self._woken = False
+            self._callbacks.clear()
+
+    def _empty(self, loop: asyncio.AbstractEventLoop) -> None:
         self._woken = False  # first, so that what is posted from here on wakes the loop again
-        while self._callbacks:
-            run_guarded(self._callbacks.popleft())
+        try:
+            while self._callbacks:
+                run_guarded(self._callbacks.popleft())
+        finally:
+            if self._callbacks and not self._woken:
+                self._wake(loop)  # one has raised what is no `Exception`
 
 
 _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
@@ -530,6 +541,8 @@ def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> 
     with _mailboxes_lock:
         box = _mailboxes.get(loop)
         if box is None:
+            for closed in [other for other in _mailboxes if other.is_closed()]:
+                del _mailboxes[closed]  # what was left in there may hold the loop
             box = _mailboxes[loop] = _Mailbox()
     box.post(loop, callback)
 

@@ -1,13 +1,15 @@
-"""What `RUNWARE_LOG` does: the package's log on standard error, for programs that have not set up logging."""
+"""What `RUNWARE_LOG` does, and what is said in any case: on standard error, for programs without logging of their own."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from contextlib import suppress
 
 from runware.errors import ConfigurationError
 
-__all__ = ["LOG_VARIABLE", "log_to_stderr"]
+__all__ = ["LOG_VARIABLE", "log_to_stderr", "say"]
 
 LOG_VARIABLE = "RUNWARE_LOG"
 _LEVELS = ("debug", "info", "warning", "error")
@@ -23,6 +25,27 @@ class _ToStderr(logging.Handler):
                 sys.stderr.write(self.format(record) + "\n")
             except Exception:
                 self.handleError(record)
+
+
+def say(logger: logging.Logger, message: str, *facts: object, trace: bool = False) -> None:
+    """Log what its user must hear: it goes to standard error when no handler would have it.
+
+    Args:
+        logger: One of the package's.
+        message: What to say, as logging has it.
+        facts: What the message refers to.
+        trace: Whether the exception that is being handled is told as well.
+    """
+    logger.error(message, *facts, exc_info=trace)
+    heard: logging.Logger | None = logger
+    while heard is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in heard.handlers):
+            return
+        heard = heard.parent if heard.propagate else None
+    if sys.stderr is not None:
+        text = f"{logger.name}: {message % facts}\n" + (traceback.format_exc() if trace else "")
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
 
 
 _handler = _ToStderr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,3 +65,11 @@ FACES = [
 @pytest.fixture(params=FACES, ids=repr)
 def face(request: pytest.FixtureRequest) -> Face:
     return request.param
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what only the client can see."""
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

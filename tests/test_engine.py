@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,7 @@ import trustme
 
 import runware._engine.socket as edge
 from runware import (
+    ClientClosedError,
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
@@ -32,7 +34,7 @@ from runware._engine.calls import Call
 from runware._engine.thread import Engine
 from runware.local import LocalServer
 
-from .conftest import Face
+from .conftest import Face, until
 from .net import free_port, listening, pump, read_head
 from .test_faces import PICTURE
 
@@ -42,14 +44,14 @@ def client_for(url: str, **options: Any) -> Runware:
 
 
 class TestStages:
-    def fail(self, url: str, **options: Any) -> ConnectionFailedError:
+    def fail(self, url: str, *, retryable: bool = True, **options: Any) -> ConnectionFailedError:
         client = client_for(url, **options)
         try:
             with pytest.raises(ConnectionFailedError) as caught:
                 client.image_inference(**PICTURE)
         finally:
             client.close()
-        assert caught.value.retryable
+        assert caught.value.retryable is retryable
         assert "rw-test-key" not in str(caught.value)
         return caught.value
 
@@ -76,7 +78,7 @@ class TestStages:
             sock.sendall(f"HTTP/1.1 {status}\r\nLocation: ws://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n".encode())
 
         with listening(handler) as port:
-            error = self.fail(f"ws://127.0.0.1:{port}/v1")
+            error = self.fail(f"ws://127.0.0.1:{port}/v1", retryable=not status.startswith("404"))
         assert error.stage == "upgrade"
 
     def test_upgrade_without_an_answer(self) -> None:
@@ -607,3 +609,84 @@ def test_calls_that_end_at_once_do_not_keep_the_others_from_being_heard(rw: Runw
             assert len(job.result(20)) == 1
         finally:
             tireless.stop.set()
+
+
+class TestThreadsThatCannotBeStarted:
+    """The system gives no more of them, or the interpreter is on its way out."""
+
+    @staticmethod
+    def refuse_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        start = threading.Thread.start
+        refused: list[threading.Thread] = []
+
+        def refusing(self: threading.Thread) -> None:
+            if self.name.startswith(name) and not refused:
+                refused.append(self)
+                raise RuntimeError("can't start new thread")
+            start(self)
+
+        monkeypatch.setattr(threading.Thread, "start", refusing)
+
+    def test_a_call_says_so_and_the_next_one_works(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuse_once(monkeypatch, "runware-io")
+        with pytest.raises(RunwareError, match="can't start new thread"):
+            rw.image_inference(**PICTURE)
+        assert len(rw.image_inference(**PICTURE)) == 1
+
+    def test_to_connect_is_tried_again(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuse_once(monkeypatch, "runware-dial")
+        assert len(rw.image_inference(**PICTURE)) == 1
+
+    def test_a_callback_is_lost_and_the_next_one_runs(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuse_once(monkeypatch, "runware-callbacks")
+        told = threading.Event()
+        rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: None).result(20)
+        rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: told.set()).result(20)
+        assert told.wait(20)
+
+
+def test_a_client_whose_thread_has_failed_makes_a_new_one(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    rw.connect()
+    failed = rw._core.engine()
+    monkeypatch.setattr(failed._session, "frame_received", None)
+    with pytest.raises(ClientClosedError):
+        rw.image_inference(**PICTURE)
+    until(lambda: failed.stopped)
+    assert len(rw.image_inference(**PICTURE)) == 1
+    assert not rw.closed
+
+
+def test_an_address_of_a_family_that_is_not_there_is_passed_over(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(server.url.rpartition(":")[2].partition("/")[0])
+    addresses = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+    ]
+
+    class OnlyOld(socket.socket):
+        def __init__(self, family: int = -1, *rest: Any, **more: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(97, "Address family not supported by protocol")
+            super().__init__(family, *rest, **more)
+
+    monkeypatch.setattr(edge.socket, "getaddrinfo", lambda *_: addresses)
+    monkeypatch.setattr(edge.socket, "socket", OnlyOld)
+    with client_for(server.url) as client:
+        client.connect()
+
+
+def test_a_signals_handler_may_close_the_client_in_the_middle_of_a_call(rw: Runware) -> None:
+    rw.connect()
+    engine = rw._core.engine()
+
+    class Interrupting(deque[Any]):
+        def append(self, post: Any) -> None:
+            if post[0] == engine._session.submit:
+                rw.close()  # as a handler that runs between two steps of `submit`, in its thread
+            super().append(post)
+
+    engine._inbox = Interrupting()
+    with pytest.raises(ClientClosedError):
+        rw.image_inference(**PICTURE)

@@ -58,6 +58,8 @@ CODES = {
     ServerError: "internalServerError serviceUnavailable serverUnavailable standardError unknownError "
     "undefinedError defaultError unrecognizedResponse errorRetrievingAccountManagement somethingNew",
 }
+CODES[AuthenticationError] += " apiKeyRevoked"
+CODES[InsufficientCreditsError] += " creditsExhausted balanceTooLow"
 
 
 @pytest.mark.parametrize(("cls", "code"), [(cls, code) for cls, codes in CODES.items() for code in codes.split()])
@@ -65,7 +67,7 @@ def test_every_code_has_its_class(cls: type[TaskError], code: str) -> None:
     error = error_from_wire({"code": code, "message": "It says so."})
     assert type(error) is cls
     assert error.code == code
-    assert error.retryable is (cls in (RateLimitError, ProviderError, ServerError))
+    assert error.retryable is (cls in (RateLimitError, ProviderError, ServerError) and code != "somethingNew")
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import inspect
+import pickle
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -34,7 +38,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import Face
+from .conftest import Face, until
 
 PICTURE = {"positive_prompt": "a red kite over dunes", "model": "runware:101@1", "width": 512, "height": 512}
 
@@ -477,3 +481,146 @@ def test_the_signature_shows_every_parameter() -> None:
         for name in fields:
             assert f"\n    {name}: " in operation.__doc__
     assert isinstance(Job.__doc__, str)
+
+
+class TestAsyncioBesideABusyProgram:
+    """The threads that an event loop has for blocking work are all taken, and stay so."""
+
+    @staticmethod
+    async def take_all_threads(until: threading.Event) -> list[asyncio.Task[bool]]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = [asyncio.create_task(asyncio.to_thread(until.wait, 30))]
+        await asyncio.sleep(0)
+        return busy
+
+    def test_calls_connect_and_close_do_not_wait_for_one(self, server: LocalServer) -> None:
+        async def main() -> None:
+            free = threading.Event()
+            busy = await self.take_all_threads(free)
+            rw = AsyncRunware(server.api_key, url=server.url, timeout=20.0)
+            async with asyncio.timeout(25):
+                await rw.connect()
+                stored = await rw.image_upload(image=b"\x89PNG\r\n\x1a\n" + bytes(50))
+                assert stored.uuid
+                await rw.close()
+            free.set()
+            await asyncio.gather(*busy)
+
+        asyncio.run(main())
+
+    def test_a_call_that_is_cancelled_while_it_is_encoded_is_not_sent(self, rw: Runware, server: LocalServer) -> None:
+        rw.connect()
+        begun, go_on = threading.Event(), threading.Event()
+        submit = rw._core.submit
+
+        def slow(*arguments: Any) -> Any:
+            begun.set()
+            go_on.wait(20)
+            return submit(*arguments)
+
+        async def main() -> None:
+            picture = b"\x89PNG\r\n\x1a\n" + bytes(50)
+            call = asyncio.create_task(rw.aio.image_inference(**PICTURE, seed_image=picture, strength=0.5))
+            await asyncio.get_running_loop().run_in_executor(None, begun.wait, 20)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            go_on.set()
+
+        rw._core.submit = slow  # type: ignore[method-assign]
+        with server.hold("imageInference"):
+            asyncio.run(main())
+            rw._core.submit = submit  # type: ignore[method-assign]
+            until(lambda: rw.stats.cancelled == 1)
+
+
+def test_a_callback_comes_before_the_result_though_that_is_there_first(
+    rw: Runware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awaited = runware.client._awaited
+
+    async def late(job: Job[Any]) -> Any:
+        job.exception(20)  # it is over before anybody awaits it
+        return await awaited(job)
+
+    monkeypatch.setattr(runware.client, "_awaited", late)
+
+    async def main() -> None:
+        told: list[int] = []
+        await rw.aio.image_inference(**PICTURE, on_partial=lambda results, error: told.append(len(results)))
+        assert told == [1]
+
+    asyncio.run(main())
+
+
+def test_a_callback_that_raises_what_it_should_not_holds_up_nobody(rw: Runware) -> None:
+    async def main() -> None:
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        call = rw.aio.image_inference(**PICTURE, on_partial=lambda results, error: gone.result())
+        assert len(await asyncio.wait_for(call, 20)) == 1
+
+    asyncio.run(main())
+
+
+def test_a_callback_that_exits_does_not_end_the_others(rw: Runware) -> None:
+    told = threading.Event()
+    first = rw.submit.image_inference(**PICTURE)
+    first.add_done_callback(lambda job: sys.exit(1))
+    second = rw.submit.image_inference(**PICTURE)
+    second.add_done_callback(lambda job: told.set())
+    assert told.wait(20)
+
+
+def test_a_loop_that_was_left_is_let_go_of(rw: Runware, server: LocalServer) -> None:
+    rw.connect()
+    left: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def main(jobs: list[Job[Any]]) -> None:
+        left.append(weakref.ref(asyncio.get_running_loop()))
+        for job in jobs:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(job.wait_async(), 0.01)
+
+    for _ in range(3):
+        with server.hold("imageInference"):
+            jobs = [rw.submit.image_inference(**PICTURE) for _ in range(3)]
+            asyncio.run(main(jobs))
+        assert all(len(job.result(20)) == 1 for job in jobs)
+        jobs.clear()
+    gc.collect()
+    assert [loop() for loop in left] == [None, None, None]
+
+
+def test_a_broken_callback_is_heard_of_without_any_logging(server: LocalServer) -> None:
+    script = f"""
+from runware import Runware
+rw = Runware({server.api_key!r}, url={server.url!r})
+rw.image_inference(**{PICTURE!r}, on_partial=lambda results: None)
+with rw:
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True)
+    assert "TypeError" in done.stderr
+
+
+def test_a_program_that_ends_too_early_says_what_it_has_left(server: LocalServer) -> None:
+    script = f"""
+from runware import Runware
+rw = Runware({server.api_key!r}, url={server.url!r})
+rw.connect()
+print(rw.submit.image_inference(**{PICTURE!r}).task_uuid)
+"""
+    with server.hold("imageInference"):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.strip() in done.stderr
+    assert "result()" in done.stderr
+
+
+def test_what_belongs_to_its_process_says_so(rw: Runware) -> None:
+    job = rw.submit.image_inference(**PICTURE)
+    with pytest.raises(TypeError, match=r"rw\.job\(ref\)"):
+        pickle.dumps(job)
+    assert copy.copy(rw) is copy.deepcopy(rw) is rw

@@ -40,7 +40,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import FACES, Face
+from .conftest import FACES, Face, until
 
 PROMPT = "a red kite over dunes"
 KINDS = ["quick", "polled"]
@@ -292,14 +292,6 @@ def outcome(call: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
         ended = error
     assert time.monotonic() - start < timeout + 1.0
     return ended
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what only the client can see."""
-    deadline = time.monotonic() + 10.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 CONCERNED = [

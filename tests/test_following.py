@@ -1148,3 +1148,116 @@ class TestReplayedErrors:
         next_poll(desk)
         desk.receive({"data": [image(number=1, status="success"), image(number=2, status="success")]})
         assert call not in desk.ended
+
+
+def text(uuid: str, words: str, **more: Any) -> dict[str, Any]:
+    return {"taskType": "textInference", "taskUUID": uuid, "text": words, **more}
+
+
+class TestResultsOfSeveralAttempts:
+    def test_texts_of_the_next_attempt_are_new(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=2, retry=2, task_type="textInference", body={"numberResults": 2})
+        desk.receive(ack(A, "textInference"))
+        desk.pass_time(0.2)
+        desk.receive({"data": [text(A, "one", status="success")], **failure("timeoutProvider", status="error")})
+        desk.pass_time(3.0)
+        again = desk.take_written()[-1][0]
+        assert again["numberResults"] == 1
+        desk.receive(ack(again["taskUUID"], "textInference"))
+        desk.pass_time(0.3)
+        desk.receive({"data": [text(again["taskUUID"], "one", status="success")]})  # equal, and still another one
+        assert desk.ended[call] is None
+        assert len(call.items) == 2
+
+    def test_indices_of_the_next_attempt_start_anew(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(expected=2, retry=2, body={"numberResults": 2})
+        desk.receive({"data": [image(number=1, resultIndex=0)], **failure("timeoutProvider")})
+        desk.pass_time(3.0)
+        again = desk.take_written()[-1][0]["taskUUID"]
+        desk.receive({"data": [image(again, 2, resultIndex=0)]})
+        assert desk.ended[call] is None
+
+    def test_versions_of_a_prompt_are_counted_as_results_are(self) -> None:
+        desk = ready_desk()
+        desk.submit(expected=3, retry=2, task_type="promptEnhance", body={"promptVersions": 3})
+        data = [{**text(A, word), "taskType": "promptEnhance"} for word in "ab"]
+        desk.receive({"data": data, **failure("inferenceError")})
+        desk.pass_time(3.0)
+        assert desk.take_written()[-1][0]["promptVersions"] == 1
+
+
+class TestNothingIsBoughtOnAWordThatIsNotAboutIt:
+    def test_trouble_that_does_not_say_what_it_is_about(self) -> None:
+        desk = ready_desk()
+        desk.submit(retry=2)
+        desk.lose()
+        desk.ready()
+        for _ in range(40):
+            for task in itertools.chain(*desk.take_written()):
+                if task["taskType"].startswith("get"):
+                    desk.receive(failure("serviceUnavailable", task["taskUUID"]))
+                assert task.get("taskUUID", A) == A
+            desk.pass_time(0.5)
+
+    def test_a_task_that_was_accepted_and_forgotten(self) -> None:
+        desk = ready_desk()
+        call = accepted(desk, retry=RetryPolicy(retry=lambda state: True))
+        for _ in range(200):
+            desk.pass_time(0.1)
+            for task in itertools.chain(*desk.take_written()):
+                assert task["taskUUID"] == A
+                desk.receive(failure("taskNotFound", taskType=task["taskType"]))
+        assert isinstance(desk.ended[call], NotFoundError)
+
+
+class TestWhatElseIsTriedAgain:
+    def test_a_policy_that_raises_is_that_calls_trouble_alone(self) -> None:
+        desk = ready_desk()
+
+        def broken(state: tenacity.RetryCallState) -> bool:
+            raise AttributeError("a mistake")
+
+        call, other = desk.submit(A, retry=RetryPolicy(retry=broken)), desk.submit(B)
+        desk.receive(failure("timeoutProvider"))
+        assert isinstance(desk.ended[call], ProviderError)
+        desk.receive({"data": [image(B)]})
+        assert desk.ended[other] is None
+
+    @pytest.mark.parametrize("kind", ["getResponse", "getTaskDetails"])
+    def test_a_question_is_asked_again_about_the_same_task(self, kind: str) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=2, task_type=kind, completion=Completion.ANSWER, repeatable=True)
+        desk.take_written()
+        desk.receive(failure("rateLimitExceeded", taskType=kind))
+        desk.receive(failure("rateLimitExceeded", taskType=kind))  # twice is once
+        assert call.state is CallState.RETRYING
+        assert call.attempt == 2
+        desk.pass_time(3.0)
+        assert desk.take_written() == [[{"taskType": kind, "taskUUID": A}]]
+        desk.receive({"data": [image() if kind == "getResponse" else {"taskType": kind, "taskUUID": A}]})
+        assert desk.ended[call] is None
+
+    def test_an_acknowledgement_is_asked_for_again_as_a_new_task(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(retry=2, completion=Completion.ACKNOWLEDGEMENT, task_type="videoInference")
+        desk.receive(failure("internalServerError"))
+        desk.pass_time(3.0)
+        again = desk.take_written()[-1][0]["taskUUID"]
+        assert again not in (A, None)
+        desk.receive(ack(again))
+        assert desk.ended[call] is None
+
+
+class TestUploadsOfModels:
+    def test_one_that_is_asynchronous_is_polled(self) -> None:
+        desk = ready_desk()
+        body = {"deliveryMethod": "async"}
+        call = desk.submit(task_type="modelUpload", completion=Completion.STATUSES, timeout=600.0, body=body)
+        desk.receive(ack(A, "modelUpload"))
+        next_poll(desk)
+        desk.receive({"data": [{"taskType": "modelUpload", "taskUUID": A, "status": "stored"}]})
+        next_poll(desk)
+        desk.receive({"data": [{"taskType": "modelUpload", "taskUUID": A, "status": "ready", "air": "a:1@1"}]})
+        assert desk.ended[call] is None

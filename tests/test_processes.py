@@ -54,7 +54,7 @@ def environment(server: LocalServer) -> dict[str, str]:
     }
 
 
-def run(server: LocalServer, code: str) -> str:
+def run(server: LocalServer, code: str, *, said: str = "") -> str:
     result = subprocess.run(
         [*PYTHON, "-c", START + textwrap.dedent(code)],
         capture_output=True,
@@ -64,7 +64,7 @@ def run(server: LocalServer, code: str) -> str:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
+    assert said in result.stderr if said else result.stderr == ""
     return result.stdout
 
 
@@ -344,12 +344,12 @@ class TestExit:
     def test_with_calls_in_flight(self, server: LocalServer) -> None:
         with server.hold("imageInference"):
             before = time.monotonic()
-            run(server, "jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]")
+            run(server, "jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]", said="20 calls")
             assert time.monotonic() - before < 10
 
     def test_in_the_middle_of_a_dial(self, server: LocalServer) -> None:
         server.play("X1")
-        run(server, "job = rw.submit.image_inference(**PICTURE)")
+        run(server, "job = rw.submit.image_inference(**PICTURE)", said="1 call ")
 
     def test_with_a_callback_waiting(self, server: LocalServer) -> None:
         run(server, "rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: time.sleep(30)).result()")

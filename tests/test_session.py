@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from runware.errors import (
     ConnectionLostError,
     ContentModerationError,
     IncompleteResultsError,
+    InsufficientCreditsError,
     PayloadTooLargeError,
     ProviderError,
     RunwareError,
@@ -752,3 +754,124 @@ class TestShortWay:
         assert not two.add_pushed([image(number=1)], 1)
         assert two.add_pushed([image(number=2)], 1)
         assert two.complete
+
+
+class TestErrorsThatNameNobody:
+    KEY: ClassVar = {"taskType": "authentication", "parameter": "apiKey"}
+
+    def test_a_key_that_is_rejected_later_ends_everything_too(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        calls = [desk.submit(A), desk.submit(B)]
+        desk.receive(failure("invalidApiKey", None, **self.KEY))
+        assert all(isinstance(desk.ended[call], AuthenticationError) for call in calls)
+        assert desk.session.state is State.IDLE
+        assert desk.aborted
+
+    def test_no_credits_at_authentication_are_no_network_fault(self) -> None:
+        desk = Desk()
+        call = desk.submit()
+        desk.open()
+        desk.receive(failure("insufficientCredits", None, taskType="authentication"))
+        assert isinstance(desk.ended[call], InsufficientCreditsError)
+        assert desk.opened == [1]
+
+    @pytest.mark.parametrize("more", [{}, {"taskType": "imageInference"}])
+    def test_any_other_is_told_to_those_whose_time_is_up(self, more: dict[str, str]) -> None:
+        desk = ready_desk()
+        call = desk.submit(timeout=5.0)
+        desk.receive(failure("insufficientCredits", None, **more))
+        assert call not in desk.ended
+        desk.pass_time(5.0)
+        assert isinstance(desk.ended[call], TaskTimeoutError)
+        assert "insufficientCredits" in str(desk.ended[call])
+
+
+class TestDryRun:
+    def test_an_answer_without_anything_in_it_is_a_good_one(self) -> None:
+        desk = ready_desk(dry_run=True)
+        first, second = desk.submit(A, expected=2), desk.submit(B)
+        desk.receive({"data": []})
+        assert desk.ended[first] is None
+        assert second not in desk.ended
+        assert [item["taskUUID"] for item in first.items] == [A, A]
+        desk.receive({"data": []})
+        assert desk.ended[second] is None
+        desk.receive({"data": []})
+
+    def test_it_is_none_otherwise(self) -> None:
+        desk = ready_desk()
+        call = desk.submit()
+        desk.receive({"data": []})
+        assert call not in desk.ended
+
+
+@pytest.mark.parametrize("word", ["completed", "succeeded", "done"])
+def test_a_finished_result_is_one_whatever_its_status_is_called(word: str) -> None:
+    desk = ready_desk()
+    call = desk.submit()
+    desk.receive({"data": [image(status=word)]})
+    assert desk.ended[call] is None
+
+
+@pytest.mark.parametrize("word", ["processing", "queued", "pending"])
+def test_what_is_under_way_is_no_result_though_it_names_media(word: str) -> None:
+    desk = ready_desk()
+    call = desk.submit()
+    desk.receive({"data": [image(status=word)]})
+    assert call not in desk.ended
+
+
+def test_who_could_not_be_sent_in_time_is_told_where_the_connection_stood() -> None:
+    desk = Desk()
+    call, wish = desk.submit(timeout=4.0), desk.connect()
+    desk.session.dial_reached(1, "upgrade", "ws.example:443")
+    desk.pass_time(4.0)
+    error = desk.ended[call]
+    assert isinstance(error, TaskTimeoutError)
+    assert error.retryable
+    assert "'upgrade' with ws.example:443" in str(error)
+    assert wish not in desk.ended
+
+
+def test_calls_that_are_over_do_not_count_as_waiting() -> None:
+    desk = Desk(max_queued=1)
+    desk.submit(A, timeout=1.0)
+    desk.pass_time(2.0)
+    assert desk.submit(B) not in desk.ended
+
+
+def test_what_was_to_be_sent_when_the_connection_was_lost_was_not_sent() -> None:
+    desk = ready_desk(reconnect=False, max_in_flight=1)
+    first, second = desk.submit(A), desk.submit(B)
+    desk.session.frame_received(
+        json.dumps({"data": [image()]}).encode(), desk.now
+    )  # and nobody looks at the effects yet
+    desk.session.connection_lost(1, "reset", set(), desk.now)
+    desk.perform()
+    assert desk.ended[first] is None
+    error = desk.ended[second]
+    assert isinstance(error, ConnectionLostError)
+    assert not error.may_have_run
+
+
+class TestSlowLines:
+    def test_an_upload_on_its_way_is_a_reason_for_silence(self) -> None:
+        desk = ready_desk()
+        call = desk.submit(timeout=300.0, body={"seedImage": "A" * 2_000_000})
+        desk.pass_time(40.0)  # half a minute at 64 KB a second
+        assert desk.aborted == []
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+
+    def test_but_not_for_ever(self) -> None:
+        desk = ready_desk()
+        desk.submit(timeout=300.0, body={"seedImage": "A" * 200_000_000})
+        desk.pass_time(15.0 + 64.0 + 1.0)
+        assert desk.aborted == [(1, "the server is silent")]
+
+    def test_nor_once_the_server_has_told_of_it(self) -> None:
+        desk = ready_desk()
+        desk.submit(timeout=300.0, task_type="videoInference", body={"seedImage": "A" * 2_000_000})
+        desk.receive(ack())
+        desk.pass_time(15.1)
+        assert desk.aborted == [(1, "the server is silent")]

@@ -73,6 +73,7 @@ class Book:
         self._full_pace = 0.0
         self._slowed_at = float("-inf")
         self._last_failure: ConnectionFailedError | None = None
+        self._stray: str | None = None  # the code of the last error that named nobody
         self._proven = False  # whether the connection has been of use
 
     @property
@@ -101,6 +102,8 @@ class Book:
         if call.completion is Completion.ANSWER:
             call.key = f"{call.uuid}:{call.turn}"
         error: RunwareError
+        if len(self._queue) >= self.config.max_queued:
+            self._queue = deque(one for one in self._queue if one.state is CallState.QUEUED)  # and not over
         if self.state is State.CLOSED:
             error = ClientClosedError("The client is closed.")
         elif call.key in self.calls:
@@ -164,6 +167,10 @@ class Book:
                 self._happened(Sent, call, now, size=len(call.text))
 
     def _ask(self, calls: list[Call], now: float) -> None:
+        raise NotImplementedError
+
+    def _where(self) -> str:
+        """Tell how far the connection is, in words that end a sentence; nothing, if it is there."""
         raise NotImplementedError
 
     def _slow_down(self, now: float) -> None:
@@ -339,17 +346,20 @@ class Book:
         elif call.may_run and call.repeatable:
             error = TaskTimeoutError(f"No answer within {waited}. It only reads, so it may be tried again.")
         elif call.may_run:
+            stray = f" The server has told of an error without naming a task: {self._stray}." if self._stray else ""
             error = TaskTimeoutError(
                 f"No result within {waited}. The task was sent, so the server may still run and bill it; "
-                "its task_uuid is what it can be picked up with.",
+                f"its task_uuid is what it can be picked up with.{stray}",
                 may_be_running=True,
             )
         elif call.state is CallState.QUEUED and self._last_failure is not None and self.state is not State.READY:
             error = copy.copy(self._last_failure)
         elif call.completion is Completion.CONNECTION:
-            error = TaskTimeoutError(f"The connection was not ready within {waited}.")
+            error = TaskTimeoutError(f"The connection was not ready within {waited}{self._where()}.", retryable=True)
         else:
-            error = TaskTimeoutError(f"The task could not be sent within {waited}. Nothing of it was billed.")
+            error = TaskTimeoutError(
+                f"The task could not be sent within {waited}{self._where()}. Nothing of it was billed.", retryable=True
+            )
         self._unsend(call)
         self._end(call, now, error)
 

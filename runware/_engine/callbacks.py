@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from runware.logs import say
+
 if TYPE_CHECKING:
     from runware.events import Event
 
@@ -20,11 +22,11 @@ MAX_EVENTS = 10_000
 
 
 def run_guarded(callback: Callable[[], object]) -> None:
-    """Run a user's callback. What it raises is logged, and disturbs nobody."""
+    """Run a user's callback. What it raises is said, and disturbs nobody."""
     try:
         callback()
     except Exception:
-        log.exception("a callback raised")
+        say(log, "a callback raised", trace=True)
 
 
 class CallbackThread:
@@ -45,8 +47,13 @@ class CallbackThread:
         """Run a callback on the thread, after those that were posted before."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    log.exception("there is no thread for a callback, which is lost")
+                    return
+                self._thread = thread
         self._queue.put(callback)
 
     def waiting(self) -> int:
@@ -60,7 +67,10 @@ class CallbackThread:
     def _run(self) -> None:
         self.ident = threading.get_ident()
         while (callback := self._queue.get()) is not None:
-            run_guarded(callback)
+            try:
+                run_guarded(callback)
+            except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
+                say(log, "a callback raised", trace=True)
         self.ident = None  # another thread may get it
 
 

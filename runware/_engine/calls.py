@@ -11,7 +11,7 @@ from typing import Any
 
 from runware.errors import TaskError, error_from_wire
 
-__all__ = ["Call", "CallState", "Completion", "Question"]
+__all__ = ["COUNTS", "Call", "CallState", "Completion", "Question", "is_acknowledgement"]
 
 Item = dict[str, Any]
 
@@ -82,7 +82,16 @@ _IDENTITY = (
     "mediaUUID",
 )
 _NO_RESULT = frozenset(("taskType", "taskUUID", "status", "progress"))
+COUNTS = ("numberResults", "promptVersions")
+"""What a task says how many results it wants with."""
 _FAILED = frozenset(("error", "failed"))
+_UNDER_WAY = frozenset(("processing", "running", "queued", "pending", "scheduled", "waiting", "accepted", "started"))
+"""The wire has the first; the others are words that servers of its kind use (protocol reference, 5.3)."""
+
+
+def is_acknowledgement(item: Item) -> bool:
+    """Tell whether an item only says that the server has the task."""
+    return item.keys() <= _NO_RESULT and item.get("status") is None
 
 
 def meaning(item: Item, completion: Completion) -> Meaning:
@@ -97,7 +106,9 @@ def meaning(item: Item, completion: Completion) -> Meaning:
     if status is None:
         # A pushed result has no status. What has nothing but its names is an acknowledgement.
         return Meaning.RUNNING if item.keys() <= _NO_RESULT else Meaning.RESULT
-    return Meaning.RESULT if status == "success" else Meaning.RUNNING
+    if status == "success" or (status not in _UNDER_WAY and identity(item) is not None):
+        return Meaning.RESULT  # a finished one must not be lost because its status has a new name
+    return Meaning.RUNNING
 
 
 def identity(item: Item) -> str | None:
@@ -135,6 +146,7 @@ class Call:
         "asked",
         "attempt",
         "attempts",
+        "before",
         "completion",
         "conflicted",
         "deadline",
@@ -193,6 +205,7 @@ class Call:
         self.errors: Sequence[TaskError] = ()
         self.attempts: list[str] | None = None
         self.attempt = 1
+        self.before = 0  # results of earlier attempts, which those of this one have nothing in common with
         self.sends = 0
         self.started = self.deadline = 0.0
         self.accepted_at: float | None = None
@@ -248,8 +261,8 @@ class Call:
     @property
     def can_try_again(self) -> bool:
         """Whether a new attempt could supply just what is missing."""
-        if self.completion is not Completion.RESULTS:
-            return False
+        if self.completion in (Completion.EXISTING, Completion.STATUSES):
+            return False  # of an upload nobody knows how far it came
         from runware._engine.codec import loads  # here, so that importing the package does not load the codec
 
         # With a seed, a second task would make the results again that are there already.
@@ -326,7 +339,7 @@ class Call:
     def _is_new(self, name: str) -> bool:
         """Tell whether no result of this name has come yet; from now on one has."""
         if self.known is None:
-            self.known = set(map(identity, self.items))
+            self.known = set(map(identity, self.items[self.before :]))
         if name in self.known:
             return False
         self.known.add(name)
@@ -359,8 +372,7 @@ class Call:
             wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
             self.errors = [*self.errors, error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid)]
 
-    @staticmethod
-    def _add_unnamed(mine: list[Item], items: list[Item], *, cumulative: bool, replayed: bool) -> None:
+    def _add_unnamed(self, mine: list[Item], items: list[Item], *, cumulative: bool, replayed: bool) -> None:
         """Take in results that have no name of their own, such as texts.
 
         Two equal texts may be two results, so what is pushed on one connection counts whatever it says. Answers
@@ -369,7 +381,7 @@ class Call:
         if not (cumulative or replayed):
             mine += items
             return
-        have = [item for item in mine if identity(item) is None]
+        have = [item for item in mine[self.before :] if identity(item) is None]
         room = len(items) - len(have) if cumulative else len(items)
         for item in items:
             same = next((old for old in have if _same(old, item)), None)

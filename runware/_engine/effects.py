@@ -57,6 +57,7 @@ class SessionConfig:
             a write that makes no progress is.
         max_in_flight: How many calls may be at the server at once; `None` for no limit.
         max_queued: How many calls may wait for their turn.
+        dry_run: Whether the server only checks tasks, so that an answer without anything in it is a good one.
         events: Whether somebody wants to hear what happens.
     """
 
@@ -68,6 +69,7 @@ class SessionConfig:
     liveness_timeout: float = 15.0
     max_in_flight: int | None = None
     max_queued: int = 100_000
+    dry_run: bool = False
     events: bool = False
 
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable
 
 from runware._engine.book import Book
-from runware._engine.calls import Call, CallState, Completion, Item, Question
+from runware._engine.calls import COUNTS, Call, CallState, Completion, Item, Question, is_acknowledgement
 from runware._engine.codec import dumps, loads
 from runware._engine.effects import Arrived, Send, State
 from runware._engine.ids import new_uuid
@@ -185,7 +185,7 @@ class Following(Book):
                 self.effects.append(Arrived(call))
                 if self._watched and new:
                     self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
-            if call.completion is Completion.STATUSES and not followed:
+            if call.completion is Completion.STATUSES and not (followed or _is_to_be_polled(call, items)):
                 return  # its statuses are pushed
             if call.running or followed or "success" in [item.get("status") for item in items]:
                 self._follow(call, now)  # what is pushed has no status: these are the first of a task that is polled
@@ -219,8 +219,9 @@ class Following(Book):
             return  # late: of an earlier connection, or answered already, or given up for the other question
         if asked and self._answer_failed(call, error, raw, now):
             return
-        # Trouble with a question is no word on the task, which is not bought again then.
-        again = asks or about not in _QUESTIONS
+        # Trouble with a question is no word on the task, which is not bought again then. Not every error says what it
+        # is about: while a question is open, it may be that.
+        again = asks or (about not in _QUESTIONS and not (asked and about is None and raw.get("status") != "error"))
         if isinstance(error, ConflictError) and call.sends > 1:
             # Our own message was the first: the server has the task.
             call.conflicted = True
@@ -284,7 +285,7 @@ class Following(Book):
             call.question = _other(call.question)
             call.troubles += 1
             if call.troubles >= _TROUBLES and not call.conflicted:
-                self._fail(call, error, now)
+                self._fail(call, error, now, again=False)
             else:
                 self._step_at(call, now + 0.2 * min(call.troubles, _TROUBLES))
         elif call.question is Question.RESPONSE:
@@ -358,6 +359,8 @@ class Following(Book):
             else:
                 self._end(look, now, NotFoundError("The server does not know the task.", code="taskNotFound"))
             return
+        if self.config.dry_run and self._checked(now):
+            return
         self._first_timer()  # lets go of what was answered
         call = next((call for due, _, call in self._questions if call.due == due and call.asked and call.may_run), None)
         if call is None:
@@ -368,6 +371,16 @@ class Following(Book):
         else:
             self._unknown(call, NotFoundError("The server does not know the task."), now)
 
+    def _checked(self, now: float) -> bool:
+        """Tell whether an empty answer is that of a dry run: the oldest task is in order, and nothing was made."""
+        sent = [call for call in self.calls.values() if call.state is _SENT]
+        if not sent:
+            return False
+        call = min(sent, key=lambda call: call.turn)
+        call.items = [{"taskType": call.task_type, "taskUUID": call.uuid}] * call.expected
+        self._end(call, now)
+        return True
+
     # ------------------------------------------------------------------ trying again
 
     def _fail(self, call: Call, error: RunwareError, now: float, *, again: bool = True) -> None:
@@ -375,7 +388,12 @@ class Following(Book):
         wait = None
         retries: Retries | None = call.policy
         if again and retries is not None and isinstance(error, TaskError) and call.can_try_again:
-            wait = retries.wait_before_next(error, attempt=call.attempt, started=call.started, now=now, rng=self._rng)
+            try:
+                wait = retries.wait_before_next(
+                    error, attempt=call.attempt, started=call.started, now=now, rng=self._rng
+                )
+            except Exception:  # one caller's policy must not become everybody's trouble
+                log.exception("the retry policy of %s raised; it is not tried again", call.task_type)
         if wait is not None and now + wait < call.deadline:
             self._try_again(call, error, now, wait)
             return
@@ -399,15 +417,11 @@ class Following(Book):
             self._happened(Retrying, call, now, error=type(error).__name__, code=error.code, delay=wait)
         call.attempts = [*(call.attempts or ()), f"{call.uuid}: {error.code or type(error).__name__}"]
         self._land(call)
-        del self.calls[call.key]
-        # A new attempt is a new task to the server, for as many results as are missing.
-        task = loads(call.text)[0]
-        call.uuid = call.key = task["taskUUID"] = new_uuid(self._rng)
-        if "numberResults" in task:
-            task["numberResults"] = call.missing
-        call.text = dumps([task])
-        self.calls[call.key] = call
+        if call.completion is not Completion.ANSWER:  # a question stays the same, and is about the same task
+            self._rename(call)
         call.attempt += 1
+        call.before = len(call.items)
+        call.known = None
         call.sends = 0
         call.state = CallState.RETRYING
         call.errors = ()
@@ -417,6 +431,22 @@ class Following(Book):
         call.troubles = 0
         call.question = Question.RESPONSE
         self._step_at(call, now + wait)
+
+    def _rename(self, call: Call) -> None:
+        """A new attempt is a new task to the server, for as many results as are missing."""
+        del self.calls[call.key]
+        task = loads(call.text)[0]
+        call.uuid = call.key = task["taskUUID"] = new_uuid(self._rng)
+        for count in COUNTS:
+            if count in task:
+                task[count] = call.missing
+        call.text = dumps([task])
+        self.calls[call.key] = call
+
+
+def _is_to_be_polled(call: Call, items: list[Item]) -> bool:
+    """Tell whether statuses are not pushed but have to be asked for."""
+    return all(map(is_acknowledgement, items)) and loads(call.text)[0].get("deliveryMethod") == "async"
 
 
 def _other(question: Question) -> Question:

@@ -23,6 +23,9 @@ class Liveness:
     Args:
         heartbeat_interval: Seconds of silence after which an idle connection is tried.
         liveness_timeout: Seconds of silence after which a busy connection is given up.
+
+    Attributes:
+        slack: Seconds that an answer to a ping may take longer, because large messages are on their way before it.
     """
 
     def __init__(self, heartbeat_interval: float, liveness_timeout: float) -> None:
@@ -31,17 +34,20 @@ class Liveness:
         self._patience = liveness_timeout
         self._last = 0.0  # when something came in
         self._pinged: float | None = None  # when the ping left; FOREVER while it waits behind other output
+        self.slack = 0.0
         self._stuck: float | None = None  # since when output has been waiting without progress
 
     def opened(self, now: float) -> None:
         """A new connection."""
         self._last = now
         self._pinged = self._stuck = None
+        self.slack = 0.0
 
     def received(self, now: float) -> None:
         """Bytes came in."""
         self._last = now
         self._pinged = None
+        self.slack = 0.0
 
     def written(self, now: float, *, pending: bool) -> None:
         """Bytes went out; *pending* tells whether some are left."""
@@ -61,7 +67,7 @@ class Liveness:
         if self._pinged is None:
             due = self._last + (self._busy if busy else self._idle)
         else:
-            due = self._pinged + self._patience / 3
+            due = self._pinged + self._patience / 3 + self.slack
         return due if self._stuck is None else min(due, self._stuck + self._patience)
 
     def check(self, now: float, *, busy: bool) -> Literal["", "ping", "silent", "stuck"]:

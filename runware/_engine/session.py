@@ -27,6 +27,7 @@ from runware.errors import (
     ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
+    InsufficientCreditsError,
     PayloadTooLargeError,
     RunwareError,
     TaskError,
@@ -40,6 +41,12 @@ log = logging.getLogger("runware.session")
 
 _PROVEN = 5.0
 """Seconds for which a connection that brought nothing must have been ready before its loss is a first failure again."""
+
+
+_LARGE = 64 * 1024
+_BUFFERED = 4 * 1024 * 1024
+_SLOWEST = 64 * 1024
+"""Bytes above which a message takes its time, that may be on their way, and that a slow line takes in a second."""
 
 
 class Session(Following):
@@ -170,6 +177,7 @@ class Session(Following):
         if self.state is State.AUTHENTICATING:
             self.connection_failed(epoch, self._connect_error(f"The connection was closed ({reason}).", now), now)
             return
+        unsent = {*unsent, *self._take_sends()}
         log.info("connection %d lost: %s", epoch, reason)
         self.counts["drops"] += 1
         self._left(reason, now)
@@ -187,6 +195,15 @@ class Session(Following):
         for call in sorted(again, key=lambda call: call.turn, reverse=True):
             self._queue.appendleft(call)
         self._back_off(now)
+
+    def _take_sends(self) -> list[Call]:
+        """Take back what was to be sent and has not been looked at yet; give the calls of it."""
+        sends = [effect for effect in self.effects if isinstance(effect, Send)]
+        if sends:
+            kept = [effect for effect in self.effects if not isinstance(effect, Send)]
+            self.effects.clear()
+            self.effects.extend(kept)
+        return [send.call for send in sends if send.call is not None]
 
     def bytes_written(self, now: float, *, pending: bool) -> None:
         """The network took some output; *pending* tells whether some is left."""
@@ -296,6 +313,7 @@ class Session(Following):
         self.counts["connections"] += 1
         self._enter(State.READY, now)
         self._proven = False
+        self._stray = None
         self._ever_ready = True
         self._last_failure = None
         log.info("connection %d is ready", self.epoch)
@@ -309,18 +327,24 @@ class Session(Following):
         error = error_from_wire(raw)
         if calls:
             for call in calls:
-                if call.state is not CallState.QUEUED:
+                if call.state not in (CallState.QUEUED, CallState.RETRYING):
                     failed.setdefault(call, []).append(raw)
-        elif self.state is State.AUTHENTICATING and raw.get("taskUUID") is None:
+        elif raw.get("taskUUID") is None and (
+            self.state is State.AUTHENTICATING
+            or (self.state is State.READY and isinstance(error, AuthenticationError) and _about_the_key(raw))
+        ):
             self._authentication_failed(error, now)
         elif raw not in told:
             # Not even an error without a name is anybody's: a late error of a forgotten task must not end others.
+            # But it may be all that is ever said to a call whose time runs out.
+            if raw.get("taskUUID") is None:
+                self._stray = error.code
             # Its code only: messages may repeat a prompt.
             log.warning("an error for nobody who waits: %s (task %s)", error.code, error.task_uuid)
 
     def _authentication_failed(self, error: TaskError, now: float) -> None:
         self.effects.append(Abort(self.epoch, "authentication failed"))
-        if isinstance(error, AuthenticationError):
+        if isinstance(error, (AuthenticationError, InsufficientCreditsError)):
             log.warning("the server rejected the API key")
             self._left("the server rejected the API key", now)
             self.session_uuid = None
@@ -351,7 +375,10 @@ class Session(Following):
                 limit = self.config.connect_timeout
                 self.connection_failed(self.epoch, self._connect_error(f"No connection within {limit:g} s.", now), now)
         if self.state is State.READY:
-            verdict = self._liveness.check(now, busy=self._in_flight > 0)
+            busy = self._in_flight > 0
+            if now >= self._liveness.due(busy=busy):
+                self._liveness.slack = self._upload_time()
+            verdict = self._liveness.check(now, busy=busy)
             if verdict == "ping":
                 self.effects.append(Send(PING))
             elif verdict:
@@ -361,6 +388,15 @@ class Session(Following):
         due = self._due_steps(now)
         if due:
             self._take_steps(due, now)
+
+    def _upload_time(self) -> float:
+        """Tell how many seconds large messages may take that the server has not said anything about.
+
+        They may fill the buffers of a proxy, a tunnel or a slow line long after they have left here, and a ping waits
+        behind them.
+        """
+        sizes = (len(call.text) for call in self.calls.values() if call.state is CallState.SENT)
+        return min(_BUFFERED, sum(size for size in sizes if size > _LARGE)) / _SLOWEST
 
     # ------------------------------------------------------------------ those who watch
 
@@ -395,14 +431,24 @@ class Session(Following):
         else:
             self._enter(State.IDLE, now)  # nobody waits; the next call dials
 
+    def _where(self) -> str:
+        stage, host = self._stage
+        if self.state not in (State.CONNECTING, State.AUTHENTICATING):
+            return ""
+        return f", at the stage {stage!r}{f' with {host}' if host else ''}"
+
     def _connect_error(self, message: str, now: float) -> ConnectionFailedError:
         stage, host = self._stage
         return ConnectionFailedError(
-            f"{message[:-1]}, at the stage {stage!r}{f' with {host}' if host else ''}.",
+            f"{message[:-1]}{self._where()}.",
             stage=stage,
             host=host,
             elapsed=now - self._since,
         )
+
+
+def _about_the_key(raw: Item) -> bool:
+    return raw.get("taskType") == "authentication" or raw.get("parameter") == "apiKey"
 
 
 def _not_again(error: RunwareError) -> ConnectionLostError:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -31,6 +32,8 @@ if not (hasattr(websocket, "WebSocket") and hasattr(websocket, "WebSocketBadStat
     )
 
 _SDK = "runware-client"
+_UNSENT = 256 * 1024
+"""Bytes that may wait in the kernel for the network."""
 _TLS_ADVICE = (
     "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate, or pass "
     "ssl_context=ssl.create_default_context(cafile=...)."
@@ -60,6 +63,7 @@ class _Stages:
         self._timeout = timeout
         self.stage = "key"
         self.host = ""
+        self.by_proxy = False  # whether the host is that of the proxy
 
     def enter(self, stage: str, host: str) -> None:
         self.stage, self.host = stage, host
@@ -70,7 +74,7 @@ class _Stages:
 
     def error(self, what: str, cause: BaseException | None = None) -> ConnectionFailedError:
         elapsed = time.monotonic() - self._started
-        with_host = f" with {self.host}" if self.host else ""
+        with_host = f" with {'the proxy ' if self.by_proxy else ''}{self.host}" if self.host else ""
         error = ConnectionFailedError(
             f"Could not connect: {what} (stage {self.stage!r}{with_host}, after {elapsed:.1f} s).",
             stage=self.stage,
@@ -87,6 +91,7 @@ class PermanentError(Exception):
     def __init__(self, error: RunwareError) -> None:
         super().__init__(str(error))
         self.error = error
+        error.retryable = False
 
 
 def dial(
@@ -158,14 +163,16 @@ def _tcp(host: str, port: int, stages: _Stages) -> socket.socket:
     stages.enter("TCP", name)
     failure: OSError | None = None
     for number, (family, kind, proto, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, proto)
-        stages.opened(sock)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(family, kind, proto)
+            stages.opened(sock)
             # The addresses share the time, so that one that swallows packets does not use it up.
             sock.settimeout(stages.remaining() / (len(addresses) - number))
             sock.connect(address)
         except OSError as error:
-            sock.close()
+            if sock is not None:
+                sock.close()
             failure = error
             continue
         sock.settimeout(stages.remaining())
@@ -177,9 +184,14 @@ def _tcp(host: str, port: int, stages: _Stages) -> socket.socket:
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if (low := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
+        # What waits here, and not in the kernel, can be left out, and its progress be seen.
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, low, _UNSENT)
 
 
 def _tls(sock: socket.socket, host: str, port: int, options: Options, stages: _Stages) -> socket.socket:
+    stages.by_proxy = False
     stages.enter("TLS", f"{host}:{port}")
     try:
         # The handshake is left to it: what verifies certificates in other ways does so in this method, after it.
@@ -200,6 +212,7 @@ def default_context() -> ssl.SSLContext:
 
 
 def _upgrade(sock: socket.socket, url: SplitResult, host: str, port: int, options: Options, stages: _Stages) -> None:
+    stages.by_proxy = False
     stages.enter("upgrade", f"{host}:{port}")
     sock.settimeout(stages.remaining())
     query = f"sdk={_SDK}&version={quote(__version__)}" + ("&dryRun=1" if options.dry_run else "")
@@ -260,6 +273,7 @@ def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port
 
 def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) -> socket.socket:
     proxy_host, proxy_port = proxy.hostname or "", proxy.port or (1080 if proxy.scheme.startswith("socks") else 80)
+    stages.by_proxy = True
     if proxy.scheme.startswith("socks"):
         return _socks(proxy, host, port, stages)
     if proxy.scheme != "http":

@@ -29,7 +29,7 @@ from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware._engine.waiting import Sleeper, bells, wake
-from runware.errors import ClientClosedError, RunwareError
+from runware.errors import ClientClosedError, ConnectionFailedError, RunwareError
 from runware.options import Options
 
 __all__ = ["MAX_MESSAGE", "Engine", "Waiter", "clock"]
@@ -105,11 +105,12 @@ class Engine:
                 liveness_timeout=options.liveness_timeout,
                 max_in_flight=options.max_in_flight,
                 max_queued=options.max_queued,
+                dry_run=options.dry_run,
                 events=feed is not None or log.isEnabledFor(logging.DEBUG),
             )
         )
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None  # of the I/O thread
         self._stopped = False
@@ -143,19 +144,37 @@ class Engine:
             "events_dropped": self._feed.dropped if self._feed is not None else 0,
         }
 
+    def running(self) -> list[str]:
+        """Give the UUIDs of the tasks that have not ended."""
+        return [call.uuid for call in self._calls() if call.completion is not Completion.CONNECTION]
+
+    def _calls(self) -> list[Call]:
+        """Give the calls that have not ended, those that the session has not heard of yet included."""
+        posted = [args[0] for _, args in list(self._inbox) if args and isinstance(args[0], Call)]
+        calls = self._session.calls
+        every = [*list(calls.values()), *(call for call in posted if call.key not in calls)]
+        return [call for call in every if call.job is not None]
+
     def submit(self, call: Call) -> None:
         """Hand a call to the session.
 
         Raises:
             ClientClosedError: The engine is closed; the call was not taken.
+            RunwareError: The system gives no thread.
         """
         with self._lock:
-            if self._stopped:
+            if not self._stopped:
+                if self._thread is None:
+                    self._start()
+                self._inbox.append((self._session.submit, (call,)))
+            if self._stopped:  # before, or by a signal's handler meanwhile
                 raise ClientClosedError("The client is closed.")
-            if self._thread is None:
-                self._start()
-            self._inbox.append((self._session.submit, (call,)))
         self._wake()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes no more calls: it was closed, or has failed."""
+        return self._stopped
 
     def cancel(self, call: Call) -> None:
         """Tell the session that nobody waits for a call any more."""
@@ -182,12 +201,10 @@ class Engine:
         The I/O thread was not forked, and whatever lock it held stays locked, so nothing here takes one.
         """
         self._stopped = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._asleep = False
-        waiting = [args[0] for _, args in self._inbox if args and isinstance(args[0], Call)]
         untold = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
-        calls = [*self._session.calls.values(), *(call for call in waiting if call.key not in self._session.calls)]
-        calls += untold
+        calls = self._calls() + untold
         self._inbox.clear()
         self._thread = None
         # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
@@ -217,8 +234,14 @@ class Engine:
             end.setblocking(False)
         self._poller = Poller()
         self._poller.register(self._bell[0].fileno(), READ)
-        self._thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            for end in self._bell:
+                end.close()
+            raise RunwareError(f"The client's thread cannot be started: {error}.") from error
+        self._thread = thread
 
     # ------------------------------------------------------------------ the loop
 
@@ -359,7 +382,11 @@ class Engine:
             self._connection.writer.put(TEXT, effect.text, PING_TASK if effect.text is PING_TASK else effect.call)
 
     def _open(self, epoch: int) -> None:
-        threading.Thread(target=self._dial, args=(epoch,), name=f"runware-dial-{epoch}", daemon=True).start()
+        try:
+            threading.Thread(target=self._dial, args=(epoch,), name=f"runware-dial-{epoch}", daemon=True).start()
+        except RuntimeError as failure:
+            error = ConnectionFailedError(f"No thread can be started to connect: {failure}.", stage="name lookup")
+            self._session.connection_failed(epoch, error, clock())
 
     def _abort(self, effect: Abort) -> None:
         if self._connection is not None and self._connection.epoch == effect.epoch:
