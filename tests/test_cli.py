@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -120,8 +121,76 @@ def test_tasks_from_a_file(here: pathlib.Path) -> None:
     assert len(run("run", "-", "--json", stdin=json.dumps(task)).json) == 1
     (here / "bad.json").write_text("{")
     assert "not JSON" in run("run", "bad.json").error()
-    (here / "bad.json").write_text("[7]")
-    assert run("run", "bad.json").code == 2
+    (here / "bad.json").write_bytes(b"\xff")
+    assert "not UTF-8" in run("run", "bad.json").error()
+
+
+PICTURE = {"taskType": "imageInference", "positivePrompt": "x y", "model": "runware:101@1", "width": 512, "height": 512}
+
+
+def tasks(here: pathlib.Path, *changes: dict[str, Any]) -> str:
+    (here / "tasks.json").write_text(json.dumps([{**PICTURE, **change} for change in changes]))
+    return "tasks.json"
+
+
+def test_what_some_tasks_of_a_file_give_is_kept_when_others_fail(here: pathlib.Path) -> None:
+    file = tasks(here, {}, {"positivePrompt": "x [unsafe]"}, {"numberResults": 2}, {"width": 5})
+    ran = run("run", file, "-o", "out")
+    paths = [here / line for line in ran.out.splitlines()]
+    assert (ran.code, len(paths), all(path.exists() for path in paths)) == (1, 3, True)
+    errors = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors] == ["task 2", "task 4"]
+    ran = run("run", file, "--json")
+    assert ran.code == 1
+    assert ["imageURL" in item for item in ran.json] == [True, True, True, False, False]
+    assert [item["error"]["task"] for item in ran.json[3:]] == [2, 4]
+
+
+def test_tasks_of_a_file_that_all_fail_alike_have_that_failures_code(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("run", tasks(here, {"width": 5}, {"height": 5}))
+    assert (ran.code, ran.out, ran.err.count("error: task ")) == (2, "", 2)
+    assert run("run", tasks(here, {"width": 5}, {"positivePrompt": "x [unsafe]"})).code == 1
+    monkeypatch.setenv("RUNWARE_API_KEY", "rw-wrong")
+    ran = run("run", tasks(here, {}, {}))  # and what is said of all is said once
+    assert ran.code == 3
+    ran.error()
+
+
+def test_a_wrong_task_of_a_file_is_told_before_any_is_sent(here: pathlib.Path, server: LocalServer) -> None:
+    for wrong in (7, {"positivePrompt": "x y"}):
+        (here / "tasks.json").write_text(json.dumps([PICTURE, wrong]))
+        ran = run("run", "tasks.json")
+        assert ran.code == 2
+        assert "Task 2 of the file" in ran.error()
+    assert server.ledger.connections == 0
+
+
+def test_tasks_of_a_file_have_a_timeout(here: pathlib.Path, server: LocalServer) -> None:
+    file = tasks(here, {}, {"taskType": "videoInference", "model": "klingai:5@3", "width": 1280, "height": 720})
+    with server.hold("videoInference"):
+        ran = run("run", file, "--timeout", "0.5")
+    assert (ran.code, len(ran.out.splitlines())) == (1, 1)
+    assert "python -m runware job " in ran.err
+
+
+def test_the_results_of_a_task_that_failed_in_part_are_kept(here: pathlib.Path, server: LocalServer) -> None:
+    ran = run("image", "x [fail:1]", "-n", "3", "-W", "512", "-H", "512", "-o", "out")
+    assert (ran.code, len(ran.out.splitlines()), len(list((here / "out").iterdir()))) == (1, 2, 2)
+    assert "error: 2 of 3 results came" in ran.err
+    server.configure(spread=5.0)
+    ran = run("image", "x y", "-n", "2", "--timeout", "1", "--json")
+    assert ran.code == 5
+    assert ["imageURL" in item for item in ran.json] == [True, False]
+    assert ran.json[1]["error"]["type"] == "TaskTimeoutError"
+
+
+def test_results_that_cannot_be_saved_are_printed_all_the_same(here: pathlib.Path, server: LocalServer) -> None:
+    (here / "file").write_text("")
+    ran = run("image", "x y", "-o", "file")
+    assert (ran.code, ran.out.startswith(server.http_url)) == (1, True)
+    assert "error: file: File exists." in ran.err
 
 
 def test_on_a_server_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +198,27 @@ def test_on_a_server_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     assert run("image", "a red kite", "--local", "-o", "out/").code == 0
     assert len(list((tmp_path / "out").iterdir())) == 1
     assert run("account", "--local").code == 0
+
+
+def test_results_of_a_server_of_its_own_are_saved_without_being_told_where(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("image", "a red kite", "--local", "-W", "512", "-H", "512")
+    assert (tmp_path / ran.out.strip()).read_bytes().startswith(b"\xff\xd8")
+    assert "saved into the current directory" in ran.err
+    (item,) = run("image", "a red kite", "--local", "--json").json
+    assert pathlib.Path(item["path"]).exists()
+
+
+def test_nothing_of_a_server_of_its_own_can_be_picked_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run("video", "waves", "--local", "--timeout", "0.2")
+    assert ran.code == 5
+    assert "--timeout" in ran.error()
+    press_ctrl_c_once_there_are(0, monkeypatch)
+    assert run("video", "waves", "--local").error() == "error: interrupted\n"
+    assert "picked" not in ran.err + ran.out
+    assert "runware job" not in ran.err + ran.out
 
 
 def test_what_goes_wrong_is_one_line(here: pathlib.Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,14 +260,38 @@ def test_out_of_time(here: pathlib.Path, server: LocalServer) -> None:
     assert "python -m runware job " in ran.error()
 
 
-def test_interrupted(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("runware.jobs.Job.result", interrupted)
-    ran = run("image", "x y")
+def test_interrupted(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer) -> None:
+    press_ctrl_c_once_there_are(0, monkeypatch)
+    with server.hold("videoInference"):
+        ran = run("video", "waves", "--timeout", "20")
     assert ran.code == 130
+    assert "python -m runware job " in ran.error()
+
+
+def test_results_that_came_before_an_interruption_are_kept(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer
+) -> None:
+    press_ctrl_c_once_there_are(1, monkeypatch)
+    server.configure(spread=20.0)
+    ran = run("image", "x y", "-n", "2")
+    assert (ran.code, ran.out.startswith(server.http_url)) == (130, True)
     assert "python -m runware job " in ran.err
+
+
+def press_ctrl_c_once_there_are(results: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runware import Job
+
+    wait = Job.exception
+
+    def interrupted(job: Job[Any], timeout: float | None = None) -> BaseException | None:
+        if timeout is None:
+            monkeypatch.setattr(Job, "exception", wait)
+            while len(job.results) < results:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+        return wait(job, timeout)
+
+    monkeypatch.setattr(Job, "exception", interrupted)
 
 
 def test_progress_is_for_terminals(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer) -> None:

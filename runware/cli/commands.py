@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
+import attrs
 import typer
 
-from runware import Results, __version__
-from runware.cli.output import Output, client, media, reporting
+from runware import Task, ValidationError, __version__
+from runware.cli.output import Output, client, media, reporting, without_secrets
+from runware.tasks.base import as_task
 
 __all__ = ["app"]
 
@@ -20,14 +22,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Images, video, audio, text and 3D from the Runware API. The key comes from RUNWARE_API_KEY.",
-    epilog="Exit codes: 0 done, 1 the task failed, 2 wrong usage, 3 the key was rejected, 4 no connection, "
+    epilog="Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 the key was rejected, 4 no connection, "
     "5 out of time, 130 interrupted.",
 )
 
 Local = Annotated[bool, typer.Option("--local", help="Use a server on this machine: no key, no network, no cost.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[
-    Optional[Path], typer.Option("--out", "-o", help="Save into this directory. Without it, addresses are printed.")
+    Optional[Path],
+    typer.Option(
+        "--out",
+        "-o",
+        help="Save into this directory. Without it, addresses are printed, and with --local the current one is used.",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 Timeout = Annotated[Optional[float], typer.Option("--timeout", help="Seconds for the whole task.")]
@@ -96,10 +103,10 @@ def image(
 ) -> None:
     """Make pictures."""
     further = _extra(extra)
-    with reporting(as_json):
+    with reporting(as_json, local):
         seed_image = media(start) if start is not None else None
         with client(local) as rw:
-            output = Output(as_json, out, overwrite)
+            output = Output(as_json, out, overwrite, local)
             job = rw.submit.image_inference(
                 positive_prompt=prompt,
                 model=model,
@@ -115,7 +122,7 @@ def image(
                 timeout=timeout,
                 include_cost=True,
             )
-            output.show(output.wait(job))
+            output.finish(job)
 
 
 @app.command()
@@ -140,10 +147,10 @@ def video(
 ) -> None:
     """Make videos."""
     further = _extra(extra)
-    with reporting(as_json):
+    with reporting(as_json, local):
         frames = [{"inputImage": media(start), "frame": "first"}] if start is not None else None
         with client(local) as rw:
-            output = Output(as_json, out, overwrite)
+            output = Output(as_json, out, overwrite, local)
             job = rw.submit.video_inference(
                 positive_prompt=prompt,
                 model=model,
@@ -158,7 +165,7 @@ def video(
                 timeout=timeout,
                 include_cost=True,
             )
-            output.show(output.wait(job))
+            output.finish(job)
 
 
 @app.command()
@@ -171,12 +178,12 @@ def caption(
     local: Local = False,
 ) -> None:
     """Describe a picture in words."""
-    with reporting(as_json):
+    with reporting(as_json, local):
         picture = media(given)
         with client(local) as rw:
-            output = Output(as_json)
+            output = Output(as_json, local=local)
             job = rw.submit.caption(input_image=picture, prompt=prompt, model=model, timeout=timeout, include_cost=True)
-            output.show(output.wait(job))
+            output.finish(job)
 
 
 @app.command()
@@ -190,17 +197,17 @@ def upscale(
     local: Local = False,
 ) -> None:
     """Enlarge a picture."""
-    with reporting(as_json):
+    with reporting(as_json, local):
         picture = media(given)
         with client(local) as rw:
-            output = Output(as_json, out, overwrite)
+            output = Output(as_json, out, overwrite, local)
             job = rw.submit.upscale(
                 input_image=picture,
                 upscale_factor=int(factor) if factor == int(factor) else factor,
                 timeout=timeout,
                 include_cost=True,
             )
-            output.show(output.wait(job))
+            output.finish(job)
 
 
 @app.command()
@@ -211,7 +218,7 @@ def models(
     local: Local = False,
 ) -> None:
     """Search for models."""
-    with reporting(as_json), client(local) as rw:
+    with reporting(as_json, local), client(local) as rw:
         output = Output(as_json)
         page = output.wait(rw.submit.model_search(search=search or None, limit=limit))
         if as_json:
@@ -227,11 +234,11 @@ def models(
 @app.command()
 def account(as_json: Json = False, local: Local = False) -> None:
     """Tell the account's balance and usage."""
-    with reporting(as_json), client(local) as rw:
+    with reporting(as_json, local), client(local) as rw:
         output = Output(as_json)
         found = output.wait(rw.submit.account_management())
         if as_json:
-            output.show(found)
+            output.json([without_secrets(found.raw)])
             return
         lines: list[tuple[str, object]] = [("organization", found.organization_name), ("balance", found.balance)]
         if (usage := found.usage) is not None:
@@ -256,10 +263,10 @@ def job(
     local: Local = False,
 ) -> None:
     """Pick up a task that was started before, wait for it, and give its results."""
-    with reporting(as_json), client(local) as rw:
-        output = Output(as_json, out, overwrite)
+    with reporting(as_json, local), client(local) as rw:
+        output = Output(as_json, out, overwrite, local)
         found = json.loads(ref) if ref.lstrip().startswith("{") else ref
-        output.show(output.wait(rw.job(found, timeout=timeout)))
+        output.finish(rw.job(found, timeout=timeout))
 
 
 @app.command()
@@ -267,17 +274,28 @@ def run(
     file: Annotated[Path, typer.Argument(help="JSON: a task in the wire's own words, or a list of them; - is stdin.")],
     out: Out = None,
     overwrite: Overwrite = False,
+    timeout: Annotated[Optional[float], typer.Option("--timeout", help="Seconds for each task.")] = None,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Run tasks from a file, all at once."""
-    with reporting(as_json):
+    """Run tasks from a file, all at once. What some of them give is saved and printed when others fail."""
+    with reporting(as_json, local):
         found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
-        tasks = found if isinstance(found, list) else [found]
+        tasks = _tasks(found if isinstance(found, list) else [found], timeout)
         with client(local) as rw:
-            output = Output(as_json, out, overwrite)
-            jobs = [rw.submit.run(task) for task in tasks]
-            output.show(Results(one for job in jobs for one in output.wait(job)))
+            output = Output(as_json, out, overwrite, local)
+            output.finish(*map(rw.submit.run, tasks))
+
+
+def _tasks(bodies: list[Any], timeout: float | None) -> list[Task[Any]]:
+    # All of them before the first is sent, so that a mistake in one does not leave others unwatched.
+    tasks = []
+    for number, body in enumerate(bodies, 1):
+        try:
+            tasks.append(attrs.evolve(as_task(body), timeout=timeout))
+        except ValidationError as error:
+            raise ValidationError(f"Task {number} of the file: {error.message}", parameter=error.parameter) from error
+    return tasks
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -16,12 +16,14 @@ from runware import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
+    IncompleteResultsError,
     Job,
     MediaResult,
     Result,
     Results,
     Runware,
     RunwareError,
+    TaskCancelledError,
     TaskTimeoutError,
     Text,
     ValidationError,
@@ -38,10 +40,12 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ConnectionFailedError, 4),
     (ConnectionLostError, 4),
     (TaskTimeoutError, 5),
+    (TaskCancelledError, 130),
     (ValidationError, 2),
     (ConfigurationError, 2),
     (RunwareError, 1),
     (json.JSONDecodeError, 2),
+    (UnicodeDecodeError, 2),
     (OSError, 2),
 )
 """Exit codes by kind of error; the first that fits counts."""
@@ -66,43 +70,63 @@ def client(local: bool, **options: Any) -> Iterator[Runware]:
 
 
 @contextmanager
-def reporting(as_json: bool = False) -> Iterator[None]:
+def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
     """Turn what goes wrong into one line, or one JSON object, and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
-        _complain("interrupted", as_json, {})
+        _complain({"message": "interrupted"}, as_json)
         raise typer.Exit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None
-    except (RunwareError, OSError, json.JSONDecodeError, ImportError) as error:
-        facts = {}
-        if isinstance(error, RunwareError):
-            names = ("code", "parameter", "task_type", "task_uuid", "documentation")
-            facts = {name: value for name in names if (value := getattr(error, name))}
-        _complain(_in_words(error), as_json, {"type": type(error).__name__, **facts})
-        raise typer.Exit(next((code for kind, code in CODES if isinstance(error, kind)), 1)) from None
+    except (RunwareError, OSError, json.JSONDecodeError, UnicodeDecodeError, ImportError) as error:
+        _complain(_facts(error, local), as_json)
+        raise typer.Exit(_exit_code(error)) from None
 
 
-def _in_words(error: BaseException) -> str:
+def _exit_code(error: BaseException) -> int:
+    return next((code for kind, code in CODES if isinstance(error, kind)), 1)
+
+
+def _facts(error: BaseException, local: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {"message": " ".join(_in_words(error, local).split()), "type": type(error).__name__}
+    if isinstance(error, RunwareError):
+        names = ("code", "parameter", "task_type", "task_uuid", "documentation")
+        facts |= {name: value for name in names if (value := getattr(error, name))}
+    return facts
+
+
+def _in_words(error: BaseException, local: bool) -> str:
+    words = str(error)
     if isinstance(error, AuthenticationError):
-        return f"{error.message} The key was taken from {KEY_VARIABLE}."
-    if isinstance(error, TaskTimeoutError) and error.may_be_running and error.task_uuid:
-        return f"{error.message} Pick it up with: python -m runware job {error.task_uuid}"
-    if isinstance(error, json.JSONDecodeError):
-        return f"The file is not JSON: {error}."
-    if isinstance(error, OSError) and error.filename and not isinstance(error, RunwareError):
-        return f"{error.filename}: {error.strerror}."
-    return str(error)
+        words = f"{error.message} The key was taken from {KEY_VARIABLE}."
+    elif isinstance(error, TaskTimeoutError) and error.may_be_running and error.task_uuid:
+        ended = "No result in time. The server of --local ends with the command; allow more time with --timeout."
+        words = ended if local else f"{error.message} {_advice(error)}"
+    elif isinstance(error, TaskCancelledError):
+        words = "interrupted" if local else f"interrupted; the task may go on. {_advice(error)}"
+    elif isinstance(error, IncompleteResultsError):  # its own message has one of them
+        others = (one.message for one in error.errors if one.message not in error.message)
+        words = " ".join(dict.fromkeys([words, *others]))
+    elif isinstance(error, json.JSONDecodeError):
+        words = f"The file is not JSON: {error}."
+    elif isinstance(error, UnicodeDecodeError):
+        words = f"The text is not UTF-8: {error}."
+    elif isinstance(error, OSError) and error.filename and not isinstance(error, RunwareError):
+        words = f"{error.filename}: {error.strerror}."
+    return words
 
 
-def _complain(message: str, as_json: bool, facts: Mapping[str, Any]) -> None:
-    message = " ".join(message.split())
+def _advice(error: RunwareError) -> str:
+    return f"Pick it up with: python -m runware job {error.task_uuid}"
+
+
+def _complain(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"error": {"message": message, **facts}}, ensure_ascii=False))
+        typer.echo(json.dumps({"error": facts}, ensure_ascii=False))
     else:
-        typer.echo(f"error: {message}", err=True)
+        typer.echo(f"error: {facts['message']}", err=True)
 
 
 def media(text: str) -> Media:
@@ -130,30 +154,67 @@ class Output:
 
     Args:
         as_json: Whether results are printed as JSON.
-        directory: Where results are saved; `None` prints their addresses instead.
+        directory: Where results are saved; `None` prints their addresses instead, or, as those of a server that ends
+            with the command are soon dead, saves into the current directory.
         overwrite: Whether files that are there are replaced.
+        local: Whether the server ends with the command.
     """
 
-    def __init__(self, as_json: bool, directory: Path | None = None, overwrite: bool = False) -> None:
+    def __init__(
+        self, as_json: bool, directory: Path | None = None, overwrite: bool = False, local: bool = False
+    ) -> None:
         self._json = as_json
-        self._where = directory
+        self._local = local
+        self._here = local and directory is None
+        self._where = Path() if self._here else directory
         self._overwrite = overwrite
         self._live = not as_json and sys.stderr.isatty()
 
     def wait(self, job: Job[R]) -> R:
         """Wait for a job, and show on a terminal how far it is."""
+        self._watch(job)
+        return job.result()
+
+    def finish(self, *jobs: Job[Any]) -> None:
+        """Wait for jobs, and save and print every result that came: whatever else failed, it is paid for.
+
+        Raises:
+            RunwareError: There is no result, and one thing to say about it.
+            typer.Exit: Something failed, and was told.
+        """
+        interrupted = False
         try:
-            while True:
-                try:
-                    return job.result(_REDRAW if self._live else None)
-                except TimeoutError:
-                    if job.done():
-                        raise
-                self._draw(job)
+            for job in jobs:
+                self._watch(job)
         except KeyboardInterrupt:
-            job.cancel()
-            typer.echo(f"\nThe task may go on. Pick it up with: python -m runware job {job.task_uuid}", err=True)
-            raise
+            interrupted = True
+            for job in jobs:
+                job.cancel()
+        results = [one for job in jobs for one in job.results]
+        failed = {number: error for number, job in enumerate(jobs, 1) if (error := _failure(job)) is not None}
+        told = {number: _facts(error, self._local) for number, error in failed.items()}
+        if failed and not results and len({facts["message"] for facts in told.values()}) == 1:
+            raise next(iter(failed.values()))
+        complaints = [{"task": number, **facts} if len(jobs) > 1 else facts for number, facts in told.items()]
+        try:
+            paths = self._save(results)
+        except (RunwareError, OSError) as error:  # their addresses are still good
+            paths = {}
+            complaints.append(_facts(error, self._local))
+        self._print(results, paths, complaints)
+        if interrupted:
+            raise typer.Exit(130)
+        if complaints:
+            codes = {_exit_code(error) for error in failed.values()}
+            raise typer.Exit(codes.pop() if len(failed) == len(jobs) and len(codes) == 1 else 1)
+
+    def _watch(self, job: Job[Any]) -> None:
+        try:
+            while not job.done():
+                try:
+                    job.exception(_REDRAW if self._live else None)
+                except TimeoutError:
+                    self._draw(job)
         finally:
             if self._live:
                 sys.stderr.write("\r\x1b[K")
@@ -166,22 +227,32 @@ class Output:
         sys.stderr.write(f"\r\x1b[K{job.task_type} {now.status}{count}{percent} {now.elapsed:.0f} s")
         sys.stderr.flush()
 
-    def show(self, answer: Any) -> None:
-        """Save and print results."""
-        results = list(answer) if isinstance(answer, Results) else [answer]
+    def _save(self, results: Sequence[Result]) -> dict[int, Path]:
         files = Results(one for one in results if isinstance(one, MediaResult))
-        paths: dict[int, Path] = {}
-        if self._where is not None and files:
-            self._where.mkdir(parents=True, exist_ok=True)
-            saved = files.save_all(self._where, overwrite=self._overwrite)
-            paths = {id(one): path for one, path in zip(files, saved, strict=True)}
+        if self._where is None or not files:
+            return {}
+        self._where.mkdir(parents=True, exist_ok=True)
+        saved = files.save_all(self._where, overwrite=self._overwrite)
+        return {id(one): path for one, path in zip(files, saved, strict=True)}
+
+    def _print(
+        self, results: Sequence[Result], paths: Mapping[int, Path], complaints: Sequence[Mapping[str, Any]]
+    ) -> None:
         if self._json:
-            self.json([{**without_secrets(one.raw), **_path(paths.get(id(one)))} for one in results])
+            items = [{**without_secrets(one.raw), **_path(paths.get(id(one)))} for one in results]
+            self.json([*items, *({"error": facts} for facts in complaints)])
             return
         for one in results:
             typer.echo(self._line(one, paths.get(id(one))))
         if (cost := Results(results).cost) is not None:
             typer.echo(f"{plural(len(results), 'result')}, ${cost:.6f}".rstrip("0"), err=True)
+        if self._here and paths:
+            typer.echo(
+                "saved into the current directory, as the server of --local ends here; -o names another", err=True
+            )
+        for facts in complaints:
+            task = f"task {facts['task']}: " if "task" in facts else ""
+            _complain({"message": f"{task}{facts['message']}"}, as_json=False)
 
     @staticmethod
     def _line(one: Result, path: Path | None) -> str:
@@ -197,6 +268,13 @@ class Output:
     def json(value: Any) -> None:
         """Print JSON."""
         typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _failure(job: Job[Any]) -> BaseException | None:
+    try:
+        return job.exception(0)
+    except TaskCancelledError as error:
+        return error
 
 
 def _path(path: Path | None) -> dict[str, str]:
