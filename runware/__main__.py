@@ -1,4 +1,4 @@
-"""`python -m runware`: the command line."""
+"""`python -m runware`, or the console script `runware`: the command line."""
 
 import sys
 
@@ -11,7 +11,7 @@ def main() -> None:
         sys.exit("error: the command line needs an extra: pip install 'runware-client[cli]'")
     from runware.cli import app
 
-    app(prog_name="python -m runware")
+    app()
 
 
 if __name__ == "__main__":

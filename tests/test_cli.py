@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import tomllib
 from typing import Any
 
 import pytest
@@ -84,6 +85,45 @@ def test_addresses_and_json(here: pathlib.Path, server: LocalServer) -> None:
     (item,) = run("image", "a red kite", "--json", "--seed", "5", "-o", "out").json
     assert item["seed"] == 5
     assert pathlib.Path(item["path"]).exists()
+
+
+def test_the_format_may_be_written_in_any_case(here: pathlib.Path, server: LocalServer) -> None:
+    for form in ("png", "Png", "PNG"):
+        assert run("image", "x y", "--format", form).code == 0
+    assert {task["outputFormat"] for task in server.ledger.tasks("imageInference")} == {"PNG"}
+    assert run("image", "x y", "--format", "gif").code == 2
+
+
+def test_a_prompt_may_come_from_standard_input(here: pathlib.Path, server: LocalServer) -> None:
+    assert run("image", "-", stdin="a red kite\n").code == 0
+    assert run("video", "-", stdin="waves\n").code == 0
+    assert server.ledger.tasks("imageInference")[0]["positivePrompt"] == "a red kite"
+    assert server.ledger.tasks("videoInference")[0]["positivePrompt"] == "waves"
+
+
+def test_factors_that_a_model_has(picture: pathlib.Path, server: LocalServer) -> None:
+    assert run("upscale", picture, "-f", "3", "-m", "acme:1@1").code == 0
+    sent = server.ledger.tasks("upscale")[0]
+    assert (sent["upscaleFactor"], sent["model"]) == (3, "acme:1@1")
+    assert "2 or 4, and with some models others" in " ".join(run("upscale", "--help").out.split())
+
+
+def test_models_page_by_page(here: pathlib.Path) -> None:
+    everything = run("models", "flux", "--json").json
+    ran = run("models", "flux", "--json", "--limit", "2", "--offset", "3")
+    assert ran.json == everything[3:5]
+    assert run("models", "flux", "--limit", "2", "--offset", "3").err == "2 of 28 after the first 3\n"
+
+
+def test_a_ref_that_lacks_something_is_told_what(here: pathlib.Path) -> None:
+    for wrong, missing in (
+        ('{"a":1}', "this has no task_uuid"),
+        ('{"a"', "this is not JSON"),
+        ("x", "a UUID, not 'x'"),
+    ):
+        ran = run("job", wrong)
+        assert ran.code == 2
+        assert missing in ran.error()
 
 
 def test_other_commands(picture: pathlib.Path, server: LocalServer) -> None:
@@ -403,16 +443,35 @@ def test_help_and_version() -> None:
     assert process("-m", "runware", "--version").stdout.startswith("runware-client ")
 
 
-def test_without_typer(tmp_path: pathlib.Path) -> None:
+@pytest.fixture
+def script(tmp_path: pathlib.Path) -> str:
+    """The console script, as an installer makes it."""
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]["runware"]
+    module, _, function = declared.partition(":")
+    path = tmp_path / "runware"
+    path.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    return str(path)
+
+
+def test_the_console_script_is_the_same_command_line(script: str) -> None:
+    assert process(script, "--version").stdout == process("-m", "runware", "--version").stdout
+    assert process(script, "image", "--help").stdout.startswith("Usage: runware image")
+    assert process("-m", "runware", "image", "--help").stdout.startswith("Usage: python -m runware image")
+
+
+def test_without_typer(tmp_path: pathlib.Path, script: str) -> None:
     (tmp_path / "typer.py").write_text("raise ImportError('no')")
-    ran = process("-m", "runware", PYTHONPATH=f"{tmp_path}:{PROJECT}")
-    assert (ran.returncode, ran.stderr) == (
-        1, "error: the command line needs an extra: pip install 'runware-client[cli]'\n",
-    )  # fmt: skip
+    for command in (["-m", "runware"], [script]):
+        ran = process(*command, PYTHONPATH=os.pathsep.join((str(tmp_path), str(PROJECT))))
+        assert (ran.returncode, ran.stderr) == (
+            1, "error: the command line needs an extra: pip install 'runware-client[cli]'\n",
+        )  # fmt: skip
 
 
 def test_serve() -> None:
     assert "X6" in process("-m", "runware", "serve", "--list").stdout
+    assert process("-m", "runware", "serve", "--help").stdout.startswith("usage: python -m runware serve ")
+    assert "python -m runware serve: error" in process("-m", "runware", "serve", "--nonsense").stderr
     with subprocess.Popen(
         [sys.executable, "-m", "runware", "serve", "--port", "0", "--key", KEY],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(PROJECT)},

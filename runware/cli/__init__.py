@@ -1,4 +1,4 @@
-"""The command line, `python -m runware` (extra `cli`). There is no console script: that name is another tool's."""
+"""The command line (extra `cli`): `python -m runware`, or `runware` if no other tool of that name comes first."""
 
 from runware.cli.commands import app
 

@@ -48,6 +48,7 @@ Height = Annotated[Optional[int], typer.Option("--height", "-H", help="Pixels.")
 Number = Annotated[int, typer.Option("--number", "-n", min=1, max=20, help="How many.")]
 Seed = Annotated[Optional[int], typer.Option("--seed", help="The seed; the default is random.")]
 Negative = Annotated[Optional[str], typer.Option("--negative", help="What not to show.")]
+Prompt = Annotated[str, typer.Argument(help="What to show; - is stdin.")]
 Given = Annotated[str, typer.Argument(metavar="MEDIA", help="A file, an address, or the UUID of stored media.")]
 
 
@@ -79,9 +80,13 @@ def _extra(pairs: list[str] | None) -> dict[str, Any] | None:
     return found or None
 
 
+def _prompt(text: str) -> str:
+    return sys.stdin.read().strip() if text == "-" else text
+
+
 @app.command()
 def image(
-    prompt: Annotated[str, typer.Argument(help="What to show.")],
+    prompt: Prompt,
     model: Model = "runware:101@1",
     width: Width = 1024,
     height: Height = 1024,
@@ -89,7 +94,10 @@ def image(
     negative: Negative = None,
     seed: Seed = None,
     steps: Annotated[Optional[int], typer.Option("--steps", help="Steps of the model.")] = None,
-    form: Annotated[Optional[Literal["JPG", "PNG", "WEBP"]], typer.Option("--format", help="The file format.")] = None,
+    form: Annotated[
+        Optional[Literal["JPG", "PNG", "WEBP"]],
+        typer.Option("--format", case_sensitive=False, help="The file format."),
+    ] = None,
     start: Annotated[
         Optional[str],
         typer.Option("--from", metavar="MEDIA", help="The picture to start from: a file, address or UUID."),
@@ -108,7 +116,7 @@ def image(
         with client(local) as rw:
             output = Output(as_json, out, overwrite, local)
             job = rw.submit.image_inference(
-                positive_prompt=prompt,
+                positive_prompt=_prompt(prompt),
                 model=model,
                 width=width,
                 height=height,
@@ -127,7 +135,7 @@ def image(
 
 @app.command()
 def video(
-    prompt: Annotated[str, typer.Argument(help="What to show.")],
+    prompt: Prompt,
     model: Model = "klingai:5@3",
     duration: Annotated[float, typer.Option("--duration", "-d", help="Seconds.")] = 5,
     width: Width = None,
@@ -152,7 +160,7 @@ def video(
         with client(local) as rw:
             output = Output(as_json, out, overwrite, local)
             job = rw.submit.video_inference(
-                positive_prompt=prompt,
+                positive_prompt=_prompt(prompt),
                 model=model,
                 duration=int(duration) if duration == int(duration) else duration,
                 width=width,
@@ -189,7 +197,10 @@ def caption(
 @app.command()
 def upscale(
     given: Given,
-    factor: Annotated[float, typer.Option("--factor", "-f", help="By how much: 2 or 4.")] = 2,
+    factor: Annotated[
+        float, typer.Option("--factor", "-f", help="By how much: 2 or 4, and with some models others.")
+    ] = 2,
+    model: Annotated[Optional[str], typer.Option("--model", "-m", help="The model's AIR.")] = None,
     out: Out = None,
     overwrite: Overwrite = False,
     timeout: Timeout = None,
@@ -203,6 +214,7 @@ def upscale(
             output = Output(as_json, out, overwrite, local)
             job = rw.submit.upscale(
                 input_image=picture,
+                model=model,
                 upscale_factor=int(factor) if factor == int(factor) else factor,
                 timeout=timeout,
                 include_cost=True,
@@ -214,13 +226,14 @@ def upscale(
 def models(
     search: Annotated[str, typer.Argument(help="What to look for.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many to tell.")] = 20,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="How many to leave out at the start.")] = 0,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
     """Search for models."""
     with reporting(as_json, local), client(local) as rw:
         output = Output(as_json)
-        page = output.wait(rw.submit.model_search(search=search or None, limit=limit))
+        page = output.wait(rw.submit.model_search(search=search or None, limit=limit, offset=offset or None))
         if as_json:
             output.json([one.raw for one in page])
             return
@@ -228,7 +241,8 @@ def models(
         for one in page:
             kind = " ".join(filter(None, (one.category, one.architecture)))
             typer.echo(f"{one.air or '':{wide}}  {one.name or ''} {one.version or ''}".rstrip() + f"  {kind}".rstrip())
-        typer.echo(f"{len(page)} of {page.total_results}", err=True)
+        left_out = f" after the first {offset}" if offset else ""
+        typer.echo(f"{len(page)} of {page.total_results}{left_out}", err=True)
 
 
 @app.command()
@@ -265,8 +279,20 @@ def job(
     """Pick up a task that was started before, wait for it, and give its results."""
     with reporting(as_json, local), client(local) as rw:
         output = Output(as_json, out, overwrite, local)
-        found = json.loads(ref) if ref.lstrip().startswith("{") else ref
-        output.finish(rw.job(found, timeout=timeout))
+        output.finish(rw.job(_ref(ref), timeout=timeout))
+
+
+def _ref(text: str) -> str | dict[str, Any]:
+    if not text.lstrip().startswith("{"):
+        return text
+    form = 'REF is the UUID of a task, or JSON such as {"task_uuid": "...", "task_type": "videoInference"}'
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ValidationError(f"{form}; this is not JSON: {error}.", parameter="REF") from error
+    if "task_uuid" not in found:
+        raise ValidationError(f"{form}; this has no task_uuid.", parameter="REF")
+    return found
 
 
 @app.command()
@@ -304,7 +330,7 @@ def serve(context: typer.Context) -> None:
     with reporting():
         from runware.local.__main__ import main
     arguments = [argument for argument in context.args if argument != "--local"]
-    raise typer.Exit(main(arguments))
+    raise typer.Exit(main(arguments, context.command_path))
 
 
 @app.command()

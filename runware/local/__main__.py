@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from runware.local import FAULTS, SWITCHES, LocalServer, Switches
 
 
-def arguments() -> argparse.ArgumentParser:
+def arguments(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m runware.local",
+        prog=prog,
         description="Serve the Runware API on this machine: no account, no network, no cost.",
     )
     parser.add_argument("--port", type=int, default=8080, help="TCP port; 0: any free one (default: %(default)s)")
@@ -55,9 +55,9 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local") -> int:
     """Serve until SIGINT or SIGTERM; print the address when ready."""
-    parser = arguments()
+    parser = arguments(prog)
     options = parser.parse_args(argv)
     if options.list:
         sys.stdout.write(f"{listing()}\n")
