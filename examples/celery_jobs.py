@@ -3,17 +3,21 @@
 python examples/celery_jobs.py --local                      # try it: a worker with two processes, a broker of files
 RUNWARE_API_KEY=... celery -A celery_jobs worker            # the real thing, in this directory, with your CELERY_BROKER
 
-Nothing waits in between: the reference is small, and fit for JSON. If a worker is lost and Celery runs `collect` again,
-the video is fetched again, and not made or paid for again.
+Nothing waits in between: the reference is small, and fit for JSON. If a worker is lost and Celery runs a task again,
+nothing is made or paid for again: `start` sends the same UUID, which the server takes once, and `collect` only asks.
+What the server refuses is not tried again, nor what may have run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+import uuid
+from typing import Any
 
 from runware import ConflictError, RunwareError, get_client
 
@@ -37,18 +41,31 @@ if "CELERY_FOLDER" in os.environ:
     keep_in_files(os.environ["CELERY_FOLDER"])
 
 
-@app.task(
-    name="celery_jobs.start",
-    autoretry_for=(RunwareError,),
-    dont_autoretry_for=(ConflictError,),
-    retry_backoff=True,
-    max_retries=3,
-)
-def start(prompt: str) -> dict[str, str]:
+def uuid_of(run: Any) -> str:
+    """The UUID that a run of a Celery task has at the server, in every worker that runs it."""
+    digits = hashlib.sha256(f"{run.id} {run.retries}".encode()).digest()[:16]
+    return str(uuid.UUID(bytes=digits, version=4))  # the server takes no other version
+
+
+@app.task(bind=True, name="celery_jobs.start", max_retries=3)
+def start(self: Any, prompt: str) -> dict[str, str]:
+    # Without attempts of the client's own, which have new UUIDs, the one given here is the one to collect.
     job = get_client().submit.video_inference(
-        positive_prompt=prompt, model="klingai:5@3", duration=5, skip_response=True
+        positive_prompt=prompt,
+        model="klingai:5@3",
+        duration=5,
+        task_uuid=uuid_of(self.request),
+        retry=0,
+        skip_response=True,
     )
-    job.result()  # the server's first word: it has the task
+    try:
+        job.result()  # the server's first word: it has the task
+    except ConflictError:
+        pass  # a worker that was lost had sent it
+    except RunwareError as error:
+        if not error.retryable:  # it is refused, or may run and be paid for
+            raise
+        raise self.retry(exc=error, countdown=2**self.request.retries) from error
     return job.ref
 
 

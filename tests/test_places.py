@@ -5,6 +5,7 @@ What is not installed is skipped; the extra `examples` has it all.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import runware
 from runware.local import LocalServer
 
 from .net import free_port
@@ -136,6 +138,33 @@ def test_celery(tmp_path: pathlib.Path) -> None:
     shown = example("celery_jobs.py", tmp_path)
     assert shown.count("saved ") == 4
     assert re.search(r"^4 videos made, [12] connections$", shown, re.MULTILINE)
+
+
+@pytest.fixture
+def start(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The Celery task that starts a video, run in this process."""
+    pytest.importorskip("celery")
+    monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+    monkeypatch.setenv("RUNWARE_URL", server.url)
+    monkeypatch.syspath_prepend(PROJECT / "examples")
+    yield importlib.import_module("celery_jobs").start
+    runware.get_client().close()
+
+
+def test_a_celery_task_that_a_lost_worker_had_sent_buys_nothing_again(start: Any, server: LocalServer) -> None:
+    first, second = (start.apply(("waves",), task_id="one-and-the-same").get() for _ in range(2))
+    assert first == second
+    assert runware.get_client().job(second).result()[0].url
+    assert (server.ledger.executed, server.ledger.conflicts) == (1, 1)
+
+
+def test_a_celery_task_is_only_tried_again_where_that_helps(start: Any, server: LocalServer) -> None:
+    for prompt, error in (("x [error:invalidProviderContent]", "ContentModerationError"), ("x", "ValidationError")):
+        with pytest.raises(getattr(runware, error)):
+            start.apply((prompt,)).get()
+    assert len(server.ledger.tasks("videoInference")) == 2
+    assert runware.get_client().job(start.apply(("waves [rate-limit:2]",)).get()).result()
+    assert server.ledger.executed == 1
 
 
 def test_dask(tmp_path: pathlib.Path) -> None:
