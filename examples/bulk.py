@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import resource
 import sys
 from collections.abc import Iterator
 
@@ -21,6 +20,16 @@ def prompts(count: int, *, fault: bool) -> Iterator[dict[str, str]]:
         # The local server takes the mark for a rate limit that is over at the second attempt.
         mark = "[rate-limit:1] " if fault and number == count // 3 else ""
         yield {"positive_prompt": f"{mark}a kite above dune {number}", "model": "runware:101@1"}
+
+
+def memory() -> float | None:
+    """MiB that this process has taken at most, where it is told without a further package."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def main() -> None:
@@ -43,17 +52,19 @@ def main() -> None:
         else:
             rw = stack.enter_context(Runware(include_cost=True))
 
-        cost, done, memory = 0.0, 0, 0
+        cost, done, before = 0.0, 0, memory()
         inputs = prompts(arguments.count, fault=arguments.fault)
         answers = rw.map(rw.image_inference, inputs, concurrency=arguments.concurrency, progress=sys.stderr.isatty())
         for done, images in enumerate(answers, 1):
             cost += images.cost or 0.0
             if done == arguments.count // 4:
-                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                before = memory()
             if server is not None and arguments.fault and done == arguments.count // 2:
                 server.drop()
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
-        print(f"{done} pictures for ${cost:.4f}; memory grew by {grown / 1024:.1f} MiB after the first quarter")
+        after = memory()
+        print(f"{done} pictures for ${cost:.4f}")
+        if before is not None and after is not None:
+            print(f"memory grew by {after - before:.1f} MiB after the first quarter")
         if server is not None:
             print(f"the server billed ${server.ledger.billed:.4f} over {server.ledger.connections} connections")
 

@@ -45,6 +45,16 @@ def test_examples_run_locally(example: pathlib.Path, tmp_path: pathlib.Path) -> 
     assert run([str(example), "--local"], tmp_path)
 
 
+def test_the_bulk_example_runs_where_memory_is_not_told(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "resource.py").write_text("raise ImportError('not on Windows')")
+    bulk = str(PROJECT / "examples" / "bulk.py")
+    paths = os.pathsep.join((str(tmp_path), str(PROJECT)))
+    shown = run([bulk, "--local", "--count", "8"], tmp_path, PYTHONPATH=paths)
+    assert "8 pictures for $0.01" in shown
+    assert "memory" not in shown
+    assert "memory grew by" in run([bulk, "--local", "--count", "8"], tmp_path)
+
+
 def test_the_quickstart_shows_progress_and_writes_pictures(tmp_path: pathlib.Path) -> None:
     shown = run([str(PROJECT / "examples" / "quickstart.py"), "--local", "-o", "pictures"], tmp_path)
     assert "4 of 4 pictures" in shown
