@@ -115,7 +115,7 @@ __all__ = [
 __all__ += tasks.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("answers", "events", "jobs", "media", "options", "results"))
+_MODULES = frozenset(("answers", "events", "jobs", "local", "media", "options", "results"))
 _LATE = {
     name: f"runware.{module}"
     for module, names in {

@@ -78,11 +78,26 @@ def test_the_readme_knows_every_option_and_error() -> None:
 
     from runware import Runware, errors
 
-    for option in set(inspect.signature(Runware).parameters) - {"insecure_ws"}:
+    for option in inspect.signature(Runware).parameters:
         assert f"| `{option}` |" in README, option
     for name in errors.__all__:
         if name not in ("RunwareError", "TaskError", "WrongThreadError"):
             assert f"`{name}`" in README, name
+
+
+def test_what_is_not_there_is_said() -> None:
+    for text in (README, (PROJECT / "docs" / "from-javascript.md").read_text()):
+        assert 'deliveryMethod: "stream"' in text
+
+
+def test_the_readme_says_where_all_faults_are_listed(tmp_path: pathlib.Path) -> None:
+    import runware
+
+    command = "python -m runware.local --list"
+    assert command in README
+    assert command in (runware.local.__doc__ or "")
+    listed = run(command.split()[1:], tmp_path)
+    assert all(f"  {name} " in listed for name in runware.local.FAULTS)
 
 
 def test_the_readmes_two_commands_are_there() -> None:

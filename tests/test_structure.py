@@ -136,6 +136,9 @@ def test_modules_with_public_names_need_no_import_of_their_own() -> None:
     code = "import runware; print(runware.results.Image is runware.Image, runware.events.Sent, runware.jobs.Job)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert result.stdout == "True <class 'runware.events.Sent'> <class 'runware.jobs.Job'>\n"
+    code = "import runware; print(runware.local.LocalServer)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert result.stdout == "<class 'runware.local.server.LocalServer'>\n"
 
 
 def test_the_changelogs_newest_version_is_the_packages() -> None:
