@@ -75,7 +75,7 @@ def test_delay_by_number_mapping_and_function(server: LocalServer) -> None:
         server.configure(delay=0.001)
         assert "data" in peer.ask()
         server.configure(delay={"imageInference": 0.05})
-        first, second = peer.task(), peer.task("caption", inputImage="some-uuid")
+        first, second = peer.task(), peer.task("caption", inputImage="cc000000-0000-4000-8000-000000000001")
         assert [peer.frame()["data"][0]["taskUUID"] for _ in range(2)] == [second, first]
         server.configure(delay=lambda task: seen.append(task["taskType"]) or 0.0)
         assert "data" in peer.ask()
@@ -111,7 +111,7 @@ def test_results_of_different_tasks_share_a_frame(server: LocalServer) -> None:
     with Peer(server) as peer:
         tasks = [
             {"taskType": "imageInference", "taskUUID": new_uuid(), "positivePrompt": "a kite"},
-            {"taskType": "caption", "taskUUID": new_uuid(), "inputImage": "some-uuid"},
+            {"taskType": "caption", "taskUUID": new_uuid(), "inputImage": "cc000000-0000-4000-8000-000000000001"},
             {"taskType": "nothing", "taskUUID": new_uuid()},
         ]
         peer.send(*tasks)

@@ -69,7 +69,7 @@ def test_a_fault_counts_and_stops(server: LocalServer) -> None:
         assert "data" in peer.ask()
         server.play("X9", task_type="caption")
         assert "data" in peer.ask()
-        assert "errors" in peer.ask("caption", inputImage="some-uuid")
+        assert "errors" in peer.ask("caption", inputImage="cc000000-0000-4000-8000-000000000001")
         assert "data" in peer.frame()
         server.play("X9")
         server.stop_faults()

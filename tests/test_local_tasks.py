@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,25 +17,26 @@ from tests.test_local_server import Peer, errors, new_uuid
 
 MODEL = "runware:101@1"
 PNG = "data:image/png;base64,iVBORw0KGgo="
+STORED = "cc000000-0000-4000-8000-000000000001"
 HEAD = {"taskType", "taskUUID"}
 
 MINIMAL: dict[str, dict[str, Any]] = {
     "imageInference": {"positivePrompt": "a red kite"},
-    "photoMaker": {"positivePrompt": "rwre a man", "inputImages": ["some-uuid"]},
+    "photoMaker": {"positivePrompt": "rwre a man", "inputImages": [STORED]},
     "videoInference": {"model": "klingai:5@3", "positivePrompt": "waves"},
     "audioInference": {"model": MODEL, "positivePrompt": "rain"},
     "3dInference": {"model": MODEL, "positivePrompt": "a cube"},
     "textInference": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]},
-    "upscale": {"inputImage": "some-uuid"},
-    "imageUpscale": {"inputImage": "some-uuid"},
-    "removeBackground": {"inputImage": "some-uuid"},
-    "imageBackgroundRemoval": {"inputImage": "some-uuid"},
-    "caption": {"inputImage": "some-uuid"},
-    "imageCaption": {"inputImage": "some-uuid"},
-    "controlNetPreprocess": {"inputs": {"image": "some-uuid"}},
-    "imageControlNetPreProcess": {"inputImage": "some-uuid", "preProcessorType": "canny"},
-    "imageMasking": {"model": MODEL, "inputImage": "some-uuid"},
-    "vectorize": {"model": MODEL, "inputs": {"image": "some-uuid"}},
+    "upscale": {"inputImage": STORED},
+    "imageUpscale": {"inputImage": STORED},
+    "removeBackground": {"inputImage": STORED},
+    "imageBackgroundRemoval": {"inputImage": STORED},
+    "caption": {"inputImage": STORED},
+    "imageCaption": {"inputImage": STORED},
+    "controlNetPreprocess": {"inputs": {"image": STORED}},
+    "imageControlNetPreProcess": {"inputImage": STORED, "preProcessorType": "canny"},
+    "imageMasking": {"model": MODEL, "inputImage": STORED},
+    "vectorize": {"model": MODEL, "inputs": {"image": STORED}},
     "promptEnhance": {"prompt": "harbour"},
     "training": {"model": MODEL, "importModel": {"air": "acme:100@1"}},
     "tools": {"model": MODEL},
@@ -244,7 +245,7 @@ def test_wrong_values(peer: Peer, fields: dict[str, Any], expected: dict[str, An
         ("videoInference", {"model": MODEL, "outputType": "base64Data"}, "invalidOutputType", "outputType"),
         ("videoInference", {"model": MODEL, "numberResults": 5}, "invalidNumberResults", "numberResults"),
         ("upscale", {}, "missingParameter", "inputImage"),
-        ("upscale", {"inputs": {"image": "x"}, "upscaleFactor": 9}, "invalidUpscaleFactor", "upscaleFactor"),
+        ("upscale", {"inputs": {"image": STORED}, "upscaleFactor": 9}, "invalidUpscaleFactor", "upscaleFactor"),
         ("vectorize", {"model": MODEL}, "missingParameter", "inputImage"),
         ("textInference", {"model": MODEL, "messages": []}, "arrayTooSmall", "messages"),
         ("textInference", {"model": MODEL, "messages": [{"role": "user"}]}, "missingParameter", "messages[0].content"),
@@ -266,6 +267,45 @@ def test_more_wrong_values(peer: Peer, kind: Any, fields: dict[str, Any], code: 
     peer.send({"taskType": kind, "taskUUID": new_uuid(), **fields})
     [error] = peer.frame()["errors"]
     assert (error["code"], error["parameter"]) == (code, parameter)
+
+
+MEDIA = [
+    ("upscale", lambda medium: {"inputImage": medium}, "invalidInputImage", "inputImage"),
+    ("upscale", lambda medium: {"inputVideo": medium}, "invalidInputVideo", "inputVideo"),
+    ("caption", lambda medium: {"inputImages": [STORED, medium]}, "invalidInputImages", "inputImages[1]"),
+    ("caption", lambda medium: {"inputs": {"image": medium}}, "invalidImage", "inputs.image"),
+    (
+        "imageInference",
+        lambda medium: {"positivePrompt": "xx", "inputs": {"referenceImages": [STORED, {"image": medium}]}},
+        "invalidReferenceImages", "inputs.referenceImages[1].image",
+    ),
+    (
+        "imageInference", lambda medium: {"positivePrompt": "xx", "seedImage": medium},
+        "invalidSeedImage", "seedImage",
+    ),
+    (
+        "imageInference",
+        lambda medium: {"positivePrompt": "xx", "controlNet": [{"model": MODEL, "guideImage": medium}]},
+        "invalidGuideImage", "controlNet[0].guideImage",
+    ),
+    (
+        "videoInference",
+        lambda medium: {"model": MODEL, "frameImages": [{"inputImage": medium, "frame": "first"}]},
+        "invalidFrameImages", "frameImages[0].inputImage",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "fields", "code", "parameter"), MEDIA)
+def test_a_text_that_means_no_file_is_no_medium(
+    peer: Peer, kind: str, fields: Callable[[str], dict[str, Any]], code: str, parameter: str
+) -> None:
+    for wrong in ("photo.png", "/home/me/photo", "http://", "some-uuid", "abc", 5):
+        [error] = peer.ask(kind, **fields(wrong))["errors"]
+        assert (error["code"], error["parameter"], error["type"]) == (code, parameter, "string")
+    encoded = base64.b64encode(bytes(range(256)) * 64).decode()
+    for right in (STORED, "https://example.com/a.png", "HTTP://EXAMPLE.COM/A", PNG, "aGk=", encoded):
+        assert "data" in peer.ask(kind, **fields(right)), right
 
 
 def test_a_missing_prompt_has_a_code_of_its_own(peer: Peer) -> None:

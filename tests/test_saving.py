@@ -217,7 +217,8 @@ def test_text_that_names_a_file_is_never_read(server: LocalServer, rw: Runware, 
     secret.write_bytes(PNG)
     encoded = base64.b64encode(PNG).decode()
     rw.image_inference(positive_prompt=str(secret), model="runware:101@1", width=512, height=512)
-    rw.caption(input_image=str(secret))
+    with pytest.raises(runware.ValidationError, match="inputImage"):  # it is sent as it is, and no medium
+        rw.caption(input_image=str(secret))
     sent = [*server.ledger.tasks("imageInference"), *server.ledger.tasks("caption")]
     assert len(sent) == 2
     assert str(secret) in str(sent[0])

@@ -9,7 +9,21 @@ from typing import Any
 
 from runware.local import answers
 from runware.local.answers import Details
-from runware.local.validation import UUID4, Field, Rejected, array, boolean, check, check_all, number, obj, text, whole
+from runware.local.validation import (
+    UUID4,
+    Field,
+    Rejected,
+    array,
+    boolean,
+    check,
+    check_all,
+    media,
+    medium,
+    number,
+    obj,
+    text,
+    whole,
+)
 
 __all__ = ["TASK_TYPES", "TaskType"]
 
@@ -17,7 +31,6 @@ _SEED = whole("seed", 1, 9223372036854775807)
 _AIR = re.compile(r"[\w.\-]+(:[\w.\-/]+)*(@[\w.\-]+)?")
 _MODEL = text("model", pattern=_AIR)
 _NEEDED_MODEL = text("model", pattern=_AIR, required=True)
-_MEDIUM = Field("media", "any")
 IMAGE_FORMATS = ("JPG", "PNG", "WEBP")
 VIDEO_FORMATS = ("MP4", "WEBM", "MOV")
 PROVIDERS = frozenset((
@@ -43,7 +56,27 @@ COMMON: tuple[Field, ...] = (
     ),
     obj("routing"),
     obj("settings"),
-    obj("inputs"),
+    obj(
+        "inputs",
+        *map(
+            media,
+            (
+                "image",
+                "images",
+                "seedImage",
+                "mask",
+                "maskImage",
+                "referenceImages",
+                "frameImages",
+                "video",
+                "videos",
+                "referenceVideos",
+                "audio",
+                "audios",
+                "referenceAudios",
+            ),
+        ),
+    ),
     obj("providerSettings"),
 )
 
@@ -108,12 +141,12 @@ _OUTPAINT = obj(
 _ACE = obj(
     "acePlusPlus",
     Field("type", "string", values=("portrait", "subject", "local_editing")),
-    array("inputImages", high=1),
-    array("inputMasks", high=1),
+    array("inputImages", medium("inputImages"), high=1),
+    array("inputMasks", medium("inputMasks"), high=1),
     number("repaintingScale", 0, 1),
 )
 _PULID = (
-    array("inputImages", low=1, high=1),
+    array("inputImages", medium("inputImages"), low=1, high=1),
     number("idWeight", 0, 3),
     number("trueCFGScale", 0, 10),
     whole("CFGStartStep", 0, 10),
@@ -125,8 +158,10 @@ _IMAGE = (
     number("trueCFGScale", 0),
     number("strength", 0, 1),
     whole("maskMargin", 32, 128),
-    *(text(name) for name in ("seedImage", "maskImage", "vae")),
-    array("referenceImages"),
+    medium("seedImage"),
+    medium("maskImage"),
+    text("vae"),
+    array("referenceImages", media("referenceImages")),
     _OUTPAINT,
     Field("promptWeighting", "string", values=("compel", "sdEmbeds", "sdembeds")),
     boolean("usePromptWeighting"),
@@ -139,19 +174,22 @@ _IMAGE = (
         obj(
             "controlNet",
             _NEEDED_MODEL,
-            text("guideImage", required=True),
+            medium("guideImage", required=True),
             _SHARE,
             *_STEP_RANGE,
             Field("controlMode", "string", values=("prompt", "controlnet", "balanced")),
         ),
     ),
-    array("ipAdapters", obj("ipAdapters", _NEEDED_MODEL, text("guideImage"), array("guideImages"), _SHARE)),
+    array(
+        "ipAdapters",
+        obj("ipAdapters", _NEEDED_MODEL, medium("guideImage"), array("guideImages", medium("guideImages")), _SHARE),
+    ),
     obj("refiner", _NEEDED_MODEL, whole("startStep", 2), number("startStepPercentage", 1, 99)),
     obj("advancedFeatures"),
     obj("puLID", *_PULID),
     obj("pulid", *_PULID),
     _ACE,
-    obj("instantID"),
+    obj("instantID", medium("inputImage"), medium("poseImage"), media("inputImages")),
     obj("photoMaker"),
     obj("ultralytics"),
     *anything("hiresFix", "resolution", "structuredPrompt", "upscaleFactor", "extraArgs"),
@@ -166,17 +204,18 @@ _VIDEO = (
     whole("steps", 10, 50),
     _SEED,
     number("CFGScale", 0, 50),
-    array("frameImages"),
-    array("referenceImages"),
-    array("referenceVideos"),
-    array("inputAudios"),
+    *(array(name, media(name)) for name in ("frameImages", "referenceImages", "referenceVideos", "inputAudios")),
     obj("speech"),
     _LORA,
     *_ACCELERATION,
     obj("advancedFeatures"),
     *anything("resolution", "strength", "skipResponse"),
 )
-_EDITED = (text("inputImage"), text("inputVideo"), *anything("resolution", "width", "height", "fps", "positivePrompt"))
+_EDITED = (
+    medium("inputImage"),
+    medium("inputVideo"),
+    *anything("resolution", "width", "height", "fps", "positivePrompt"),
+)
 
 
 @dataclass(frozen=True)
@@ -333,7 +372,7 @@ _TASKS = (
         "photoMaker",
         replace(_PROMPT, high=300),
         *_DIFFUSION,
-        array("inputImages", text("inputImages"), low=1, high=4, required=True),
+        array("inputImages", medium("inputImages"), low=1, high=4, required=True),
         Field("style", "string", values=(
             "No style", "Cinematic", "Disney Character", "Digital Art", "Photographic", "Fantasy art", "Neonpunk",
             "Enhance", "Comic book", "Lowpoly", "Line art",
@@ -388,12 +427,13 @@ _TASKS = (
         details=answers.with_input, price=60, needs_input=True,
     ),
     _task(
-        "caption", text("inputImage"), array("inputImages"), *anything("prompt", "template", "inputVideo"),
+        "caption", medium("inputImage"), array("inputImages", medium("inputImages")), medium("inputVideo"),
+        *anything("prompt", "template"),
         details=answers.caption, price=10, needs_input=True,
     ),
     _picture(
         "controlNetPreprocess",
-        text("inputImage"),
+        medium("inputImage"),
         Field("preProcessorType", "string", values=(
             "canny", "depth", "mlsd", "normalbae", "openpose", "tile", "seg", "lineart", "lineart_anime", "shuffle",
             "scribble", "softedge",
@@ -403,11 +443,11 @@ _TASKS = (
         prefix="guideImage", style="guide", details=answers.with_input, price=50, needs_input=True,
     ),
     _picture(
-        "imageMasking", _NEEDED_MODEL, text("inputImage"), number("confidence", 0, 1), whole("maskPadding"),
+        "imageMasking", _NEEDED_MODEL, medium("inputImage"), number("confidence", 0, 1), whole("maskPadding"),
         whole("maskBlur", 0), whole("maxDetections", 1),
         prefix="maskImage", style="mask", details=answers.masking, price=50, needs_input=True,
     ),
-    _picture("vectorize", _NEEDED_MODEL, text("inputImage"), formats=("SVG",), price=1000, needs_input=True),
+    _picture("vectorize", _NEEDED_MODEL, medium("inputImage"), formats=("SVG",), price=1000, needs_input=True),
     _task(
         "promptEnhance", text("prompt", 1, 300, required=True), whole("promptMaxLength", 4, 400),
         whole("promptVersions", 1, 5), details=answers.enhanced, price=10, most=5, counter="promptVersions",
@@ -418,7 +458,7 @@ _TASKS = (
         details=answers.training, delivery="async", forced=True, price=250_000,
     ),
     _task("tools", _NEEDED_MODEL, kind="media", formats=("MP4", "ZIP"), as_files=True, delivery="async", price=100),
-    _task("imageUpload", text("image", required=True), details=answers.image_upload, closed=True),
+    _task("imageUpload", medium("image", required=True), details=answers.image_upload, closed=True),
     _task(
         "mediaStorage", Field("operation", "string", values=("upload", "delete"), required=True),
         text("media", required=True), details=answers.media_storage, closed=True,

@@ -8,9 +8,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["DOCUMENTATION", "UUID4", "Field", "Rejected", "array", "boolean", "check", "number", "obj", "text", "whole"]
+__all__ = [
+    "DOCUMENTATION",
+    "UUID4",
+    "Field",
+    "Rejected",
+    "array",
+    "boolean",
+    "check",
+    "media",
+    "medium",
+    "number",
+    "obj",
+    "text",
+    "whole",
+]
 
 DOCUMENTATION = "https://runware.ai/docs/models-api/errors"
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE).fullmatch
+_ADDRESS = re.compile(r"https?://[^/\s]|data:[^,]*,", re.IGNORECASE).match
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
+_HOLDERS = frozenset(("image", "inputImage", "video", "audio"))
+# A text that begins so long like base64 is base64; there may be megabytes of it.
+_LOOKED_AT = 4096
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE).fullmatch
 
@@ -50,7 +71,7 @@ class Field:
 
     Attributes:
         name: The wire name.
-        type: `string`, `integer`, `float`, `boolean`, `array`, `object`, or `any`.
+        type: `string`, `integer`, `float`, `boolean`, `array`, `object`, `media`, or `any`.
         required: Whether it must be given.
         low: The least value, length or number of items. `None`: no limit.
         high: The greatest value, length or number of items. `None`: no limit.
@@ -62,6 +83,7 @@ class Field:
         length_code: The error code for a wrong length, if it is another one.
         missing_code: The error code when it is missing.
         pattern: What a string has to match. `None`: any string.
+        medium: Whether a string has to mean a file.
         limits: How an error describes the limits; made from the others.
     """
 
@@ -78,6 +100,7 @@ class Field:
     length_code: str = ""
     missing_code: str = "missingParameter"
     pattern: re.Pattern[str] | None = None
+    medium: bool = False
     limits: dict[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +113,16 @@ class Field:
 def text(name: str, low: int | None = 1, high: int | None = None, **options: Any) -> Field:
     """A string with a length."""
     return Field(name, "string", low=low, high=high, **options)
+
+
+def medium(name: str, **options: Any) -> Field:
+    """A text that means a file."""
+    return text(name, medium=True, **options)
+
+
+def media(name: str) -> Field:
+    """A text that means a file, an object that holds one, or a list of these."""
+    return Field(name, "media")
 
 
 def whole(name: str, low: int | None = None, high: int | None = None, **options: Any) -> Field:
@@ -146,6 +179,9 @@ def check(spec: Field, value: Any, path: str = "") -> None:
     """
     path = path or spec.name
     kind = spec.type
+    if kind == "media":
+        _check_media(spec, value, path)
+        return
     if not _is_type(value, kind):
         raise Rejected(spec.code, f"'{path}' must be of type {kind}.", path, type=kind, **spec.limits)
     if spec.values is not None and value not in spec.values:
@@ -158,11 +194,36 @@ def check(spec: Field, value: Any, path: str = "") -> None:
         _check_length(spec, len(value), path)
         if spec.pattern is not None and not spec.pattern.fullmatch(value):
             raise Rejected(spec.code, f"'{path}' is not well formed.", path, type=kind)
+        if spec.medium:
+            _check_medium(spec, value, path)
     if kind == "array" and spec.items is not None:
         for position, item in enumerate(value):
             check(spec.items, item, f"{path}[{position}]")
     elif kind == "object" and spec.fields is not None:
         check_all(spec.fields.values(), value, f"{path}.")
+
+
+def _check_media(spec: Field, value: Any, path: str) -> None:
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            _check_media(spec, item, f"{path}[{position}]")
+    elif isinstance(value, dict):  # such as a frame of a video and its place
+        for name in _HOLDERS & value.keys():
+            _check_medium(spec, value[name], f"{path}.{name}")
+    else:
+        _check_medium(spec, value, path)
+
+
+def _check_medium(spec: Field, value: Any, path: str) -> None:
+    if not isinstance(value, str) or not _means_a_file(value):
+        wanted = "a UUID, an http(s) URL, a data URI or base64"
+        raise Rejected(spec.code, f"'{path}' must be {wanted}.", path, type="string")
+
+
+def _means_a_file(text: str) -> bool:
+    if _UUID(text) or _ADDRESS(text):
+        return True
+    return len(text) % 4 == 0 and _BASE64(text[:_LOOKED_AT]) is not None
 
 
 def check_all(specs: Iterable[Field], values: Mapping[str, Any], prefix: str = "") -> None:
