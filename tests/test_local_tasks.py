@@ -109,6 +109,12 @@ def test_every_task_type_answers(peer: Peer, kind: str) -> None:
     assert set(item) == HEAD | KEYS.get(kind, set(item)) | ({"cost"} if cost else set())
 
 
+@pytest.mark.parametrize("kind", [*sorted(FREE), "getResponse", "getTaskDetails"])
+def test_what_makes_nothing_is_not_asked_for_its_cost(peer: Peer, kind: str) -> None:
+    [error] = peer.ask(kind, includeCost=True, **MINIMAL.get(kind, {}))["errors"]
+    assert (error["code"], error["parameter"]) == ("unknownParameter", "includeCost")
+
+
 def test_every_task_type_is_tried() -> None:
     assert set(TASK_TYPES) - set(MINIMAL) == {"getResponse", "getTaskDetails"}
 

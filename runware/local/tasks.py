@@ -288,7 +288,8 @@ class TaskType:
                 # Older clients send the one output type in a list.
                 listed = name == "outputType" and isinstance(value, list) and len(value) == 1
                 check(spec, value[0] if listed else value)
-            elif name not in ("taskType", "taskUUID") and (strict or self.closed):
+            # The cost has a name that is known, and so is refused where nothing has one, however open the rest is.
+            elif name not in ("taskType", "taskUUID") and (strict or self.closed or name == "includeCost"):
                 raise Rejected("unknownParameter", f"'{name}' is not a parameter of {self.name}.", name)
         if self.formats:
             self._check_format(task)
@@ -344,8 +345,12 @@ def _check_providers(task: dict[str, Any]) -> None:
             raise Rejected("mismatchProviderSettingsProvider", f"The model is not one of '{provider}'.", path)
 
 
-def _fields(specs: Iterable[Field], most: int, formats: tuple[str, ...], counter: str) -> dict[str, Field]:
+def _fields(
+    specs: Iterable[Field], most: int, formats: tuple[str, ...], counter: str, *, free: bool
+) -> dict[str, Field]:
     found = {spec.name: spec for spec in (*COMMON, *specs)}
+    if free:  # what makes nothing cannot be asked what it costs
+        del found["includeCost"]
     if most > 1 or counter == "numberResults":
         found[counter] = whole(counter, 1, most)
     if formats:
@@ -355,7 +360,8 @@ def _fields(specs: Iterable[Field], most: int, formats: tuple[str, ...], counter
 
 def _task(name: str, *specs: Field, **options: Any) -> TaskType:
     formats, counter = options.get("formats", ()), options.get("counter", "numberResults")
-    return TaskType(name, _fields(specs, options.get("most", 1), formats, counter), **options)
+    fields = _fields(specs, options.get("most", 1), formats, counter, free=not options.get("price"))
+    return TaskType(name, fields, **options)
 
 
 def _picture(name: str, *specs: Field, **options: Any) -> TaskType:
