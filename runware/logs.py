@@ -1,4 +1,4 @@
-"""What `RUNWARE_LOG` does, and what is said in any case: on standard error, for programs without logging of their own."""
+"""What `RUNWARE_LOG` does, and what is said in any case: on standard error, if no logging is set up."""
 
 from __future__ import annotations
 
