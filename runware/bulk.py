@@ -39,7 +39,8 @@ def tasks_from(what: Any, inputs: Iterable[Any] | None) -> Iterator[Task[Any] | 
     request: Any = getattr(what, "request", what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
-    first = next((field.name for field in attrs.fields(request) if field.default is attrs.NOTHING), None)
+    needed = (field.name for field in attrs.fields(request) if field.default is attrs.NOTHING)
+    first = request.main or next(needed, None)
 
     def make(value: Any) -> Task[Any]:
         if isinstance(value, Task):

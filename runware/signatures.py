@@ -32,13 +32,18 @@ _GENERAL = ("runware.tasks.base", "runware.tasks.inference")
 
 @cache
 def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
-    """Give the fields of a request class in the order of interest: those of its own, then those that many have."""
+    """Give the fields of a request class in the order of interest: own and needed ones first, what many have last."""
     home: dict[str, int] = {}
     for depth, cls in enumerate(filter(attrs.has, request.__mro__)):
         for field in attrs.fields(cls):
             if not field.inherited:
                 home.setdefault(field.name, depth if cls.__module__ in _GENERAL else -1)
-    return tuple(sorted(filter(lambda field: field.init, attrs.fields(request)), key=lambda field: home[field.name]))
+    return tuple(
+        sorted(
+            filter(lambda field: field.init, attrs.fields(request)),
+            key=lambda field: (home[field.name], field.default is not attrs.NOTHING),
+        )
+    )
 
 
 @cache

@@ -201,6 +201,11 @@ def test_signature_of_a_picture() -> None:
     assert str(signature(runware.Upscale).parameters["input_image"]) == "input_image: Media | None = None"
 
 
+def test_what_is_needed_is_shown_first() -> None:
+    assert list(signature(runware.PhotoMaker).parameters)[:3] == ["positive_prompt", "input_images", "model"]
+    assert list(signature(runware.TextInference).parameters)[:3] == ["model", "messages", "system_prompt"]
+
+
 def test_operations_of_the_class_itself() -> None:
     assert isinstance(Runware.video_inference, operation)
     assert Runware.video_inference.request is runware.VideoInference

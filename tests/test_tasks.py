@@ -62,7 +62,9 @@ def test_wrong_types_name_the_field(cls: type[Task[Any]]) -> None:
     [
         ("ImageInference", {"width": True}),
         ("ImageInference", {"cfg_scale": float("nan")}),
-        ("ImageInference", {"output_format": "png"}),
+        ("ImageInference", {"output_format": 3}),
+        ("PhotoMaker", {"positive_prompt": None}),
+        ("VideoInference", {"duration": ["5"]}),
         ("ImageInference", {"number_results": 0}),
         ("ImageInference", {"lora": "acme:1@1"}),
         ("VideoInference", {"delivery_method": "stream"}),
@@ -80,6 +82,45 @@ def test_refused(cls: str, parameters: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         request(**{**needed(request), **parameters})
     assert caught.value.parameter == next(iter(parameters))
+
+
+@pytest.mark.parametrize(
+    ("cls", "parameters", "wire"),
+    [
+        ("ImageInference", {"model": "exactly:photo@journey"}, {"model": "exactly:photo@journey"}),
+        ("ImageInference", {"output_format": "TIFF"}, {"outputFormat": "TIFF"}),
+        ("ImageInference", {"output_format": "JXL"}, {"outputFormat": "JXL"}),
+        ("VideoInference", {"duration": "auto"}, {"duration": "auto"}),
+        ("VideoInference", {"check_nsfw": True}, {"checkNSFW": True}),
+        ("VideoInference", {"output_format": "MKV"}, {"outputFormat": "MKV"}),
+        ("AudioInference", {"output_format": "MOV"}, {"outputFormat": "MOV"}),
+        ("ThreeDInference", {"output_format": "GLTF"}, {"outputFormat": "GLTF"}),
+        ("TextInference", {"json_schema": '{"type": "object"}'}, {"jsonSchema": '{"type": "object"}'}),
+        ("TextInference", {"output_format": "XML"}, {"outputFormat": "XML"}),
+        ("Upscale", {"fps": 23.976, "output_format": "MKV"}, {"fps": 23.976, "outputFormat": "MKV"}),
+        ("RemoveBackground", {"provider_settings": {"bria": {"x": 1}}}, {"providerSettings": {"bria": {"x": 1}}}),
+        ("ControlNetPreprocess", {"settings": {"lowThreshold": 90}}, {"settings": {"lowThreshold": 90}}),
+        (
+            "Vectorize",
+            {"positive_prompt": "a fox", "width": 1024, "height": 1024, "settings": {"a": 1}, "output_format": "EPS"},
+            {"positivePrompt": "a fox", "width": 1024, "height": 1024, "settings": {"a": 1}, "outputFormat": "EPS"},
+        ),
+        ("PhotoMaker", {"check_nsfw": True}, {"checkNSFW": True}),
+        (
+            "ImageInference",
+            {"control_net": [runware.ControlNet(model="m", start_step_percentage=2.5, end_step_percentage=97.5)]},
+            {"controlNet": [{"model": "m", "startStepPercentage": 2.5, "endStepPercentage": 97.5}]},
+        ),
+        (
+            "ImageInference",
+            {"accelerator_options": runware.AcceleratorOptions(cache_start_step_percentage=12.5)},
+            {"acceleratorOptions": {"cacheStartStepPercentage": 12.5}},
+        ),
+    ],
+)
+def test_what_some_models_take_is_taken(cls: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
+    request = getattr(runware, cls)
+    assert wire.items() <= request(**{**needed(request), **parameters}).wire().items()
 
 
 def test_misspelt_parameters_are_type_errors() -> None:

@@ -65,7 +65,7 @@ class AudioInference(Generation[Results[Audio]]):
         duration: Its length in seconds, 10–300 for most models.
         speech: What is said, and how.
         inputs: The media to start from, with names as on the wire.
-        output_format: The format; the server's default is `"MP3"`.
+        output_format: The format; the server's default is `"MP3"`, and few models make a video.
         audio_settings: The technical quality.
         seed: The seed; the default is random.
         steps: Steps of the model.
@@ -86,7 +86,7 @@ class AudioInference(Generation[Results[Audio]]):
     duration: float | None = None
     speech: Speech | Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] | None = None
-    output_format: Literal["MP3", "WAV", "FLAC", "OGG"] | None = None
+    output_format: Literal["MP3", "WAV", "FLAC", "OGG", "MP4", "MOV", "WEBM"] | str | None = None
     audio_settings: AudioSettings | Mapping[str, Any] | None = None
     seed: int | None = None
     steps: int | None = None

@@ -233,6 +233,8 @@ class Task(Checked, Generic[R_co]):
     """Whether it asks about another task, whose UUID it bears."""
     always: ClassVar[tuple[str, ...]] = ()
     """Fields that go on the wire even when they have their default."""
+    main: ClassVar[str | None] = None
+    """The parameter that a value alone is for, as an input of `map`; `None` means the first one that is needed."""
 
     retry: int | RetryPolicy | None = None
     timeout: float | None = None

@@ -25,7 +25,7 @@ __all__ = [
 
 R_co = TypeVar("R_co", covariant=True)
 
-EditedFormat = Literal["JPG", "PNG", "WEBP", "MP4", "WEBM", "MOV"]
+EditedFormat = Literal["JPG", "PNG", "WEBP", "MP4", "WEBM", "MOV"] | str
 PreProcessor = Literal[
     "canny",
     "depth",
@@ -112,7 +112,7 @@ class Upscale(EditingOfAny):
     width: int | None = None
     height: int | None = None
     resolution: str | None = None
-    fps: int | None = None
+    fps: float | None = None
     positive_prompt: str | None = None
     settings: Mapping[str, Any] | None = None
     provider_settings: Mapping[str, Any] | None = None
@@ -147,11 +147,13 @@ class RemoveBackground(EditingOfAny):
 
     Args:
         settings: How it is removed.
+        provider_settings: Settings of one provider, with names as on the wire.
     """
 
     task_type: ClassVar[str] = "removeBackground"
 
     settings: RemoveBackgroundSettings | Mapping[str, Any] | None = None
+    provider_settings: Mapping[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -193,6 +195,7 @@ class ControlNetPreprocess(Editing[GuideImage]):
         high_threshold_canny: Upper threshold of `canny`; the server's default is 200.
         include_hands_and_face_open_pose: Whether `openpose` looks at hands and faces too.
         output_format: The format.
+        settings: Settings of the model, with names as on the wire.
     """
 
     task_type: ClassVar[str] = "controlNetPreprocess"
@@ -205,6 +208,7 @@ class ControlNetPreprocess(Editing[GuideImage]):
     high_threshold_canny: int | None = None
     include_hands_and_face_open_pose: bool | None = None
     output_format: ImageFormat | None = None
+    settings: Mapping[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -233,12 +237,16 @@ class ImageMasking(Editing[MaskImage]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Vectorize(MediaTask[Image]):
-    """Make a vector graphic of a picture.
+    """Make a vector graphic of a picture, or from a prompt.
 
     Args:
         inputs: The picture.
         model: The model's AIR. Without it the server decides.
+        positive_prompt: What to show, for models that make it from a prompt.
+        width: Width in pixels, for models that want it so.
+        height: Height in pixels, for models that want it so.
         output_format: The format, which is `"SVG"`.
+        settings: Settings of the model, with names as on the wire.
     """
 
     task_type: ClassVar[str] = "vectorize"
@@ -246,4 +254,8 @@ class Vectorize(MediaTask[Image]):
 
     inputs: EditingInputs | Mapping[str, Any] | None = None
     model: str | None = None
-    output_format: Literal["SVG"] | None = None
+    positive_prompt: str | None = None
+    width: int | None = None
+    height: int | None = None
+    output_format: Literal["SVG"] | str | None = None
+    settings: Mapping[str, Any] | None = None

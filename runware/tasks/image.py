@@ -38,7 +38,8 @@ __all__ = [
 
 R_co = TypeVar("R_co", covariant=True)
 
-ImageFormat = Literal["JPG", "PNG", "WEBP"]
+ImageFormat = Literal["JPG", "PNG", "WEBP", "TIFF"] | str
+"""The formats that are known, for an editor to offer; the server may have others."""
 Acceleration = Literal["none", "low", "medium", "high"]
 
 
@@ -121,9 +122,9 @@ class ControlNet(Checked):
     guide_image: Media | None = None
     weight: float | None = None
     start_step: int | None = None
-    start_step_percentage: int | None = None
+    start_step_percentage: float | None = None
     end_step: int | None = None
-    end_step_percentage: int | None = None
+    end_step_percentage: float | None = None
     control_mode: Literal["prompt", "controlnet", "balanced"] | None = None
 
 
@@ -164,7 +165,7 @@ class Refiner(Checked):
 
     model: str
     start_step: int | None = None
-    start_step_percentage: int | None = None
+    start_step_percentage: float | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -194,9 +195,9 @@ class AcceleratorOptions(Checked):
     fb_cache: bool | None = None
     fb_cache_threshold: float | None = None
     cache_start_step: int | None = None
-    cache_start_step_percentage: int | None = None
+    cache_start_step_percentage: float | None = None
     cache_end_step: int | None = None
-    cache_end_step_percentage: int | None = None
+    cache_end_step_percentage: float | None = None
     cache_max_consecutive_steps: int | None = None
 
 
@@ -210,7 +211,7 @@ class FluxKontext(Checked):
     """
 
     guidance_end_step: int | None = None
-    guidance_end_step_percentage: int | None = None
+    guidance_end_step_percentage: float | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -301,7 +302,7 @@ class PuLID(Checked):
     id_weight: float | None = None
     true_cfg_scale: float | None = None
     cfg_start_step: int | None = None
-    cfg_start_step_percentage: int | None = None
+    cfg_start_step_percentage: float | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -418,12 +419,12 @@ class Diffusion(Generation[R_co]):
     """A task that makes pictures from a prompt.
 
     Args:
-        positive_prompt: What to show, 2–3000 characters; `"__BLANK__"` means no prompt.
+        positive_prompt: What to show, 2–3000 characters; `"__BLANK__"` means no prompt, and a few models take none.
         model: The model's AIR, such as `"runware:101@1"`. Without it the server decides.
         width: Width in pixels, 128–2048 in steps of 64 for most models.
         height: Height in pixels, 128–2048 in steps of 64 for most models.
         negative_prompt: What not to show, 2–3000 characters.
-        output_format: The format; the server's default is `"JPG"`.
+        output_format: The format; the server's default is `"JPG"`, and few models make a `"TIFF"`.
         steps: Steps of the model, 1–100; the server's default is 20.
         scheduler: The scheduler's name; the default is the model's.
         seed: The seed, 1–9223372036854775807; result k has seed plus k. The default is random.
@@ -433,8 +434,9 @@ class Diffusion(Generation[R_co]):
 
     result_class = Image
     many: ClassVar[bool] = True
+    main: ClassVar[str] = "positive_prompt"
 
-    positive_prompt: str
+    positive_prompt: str | None = None
     model: str | None = None
     width: int | None = None
     height: int | None = None
@@ -484,7 +486,6 @@ class ImageInference(Diffusion[Results[Image]]):
         provider_settings: Settings of one provider, such as `{"bfl": {"promptUpsampling": True}}`, with names as on
             the wire.
         settings: Settings of the model, with names as on the wire.
-        check_nsfw: The older form of `safety`.
     """
 
     task_type: ClassVar[str] = "imageInference"
@@ -519,7 +520,6 @@ class ImageInference(Diffusion[Results[Image]]):
     upscale_factor: float | None = None
     provider_settings: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] | None = None
-    check_nsfw: bool | None = None
 
 
 PhotoMakerStyle = Literal[
@@ -542,6 +542,7 @@ class PhotoMaker(Diffusion[Results[Image]]):
     """Make pictures of a person from photographs. The prompt names the person `rwre`; the server adds it if needed.
 
     Args:
+        positive_prompt: What to show, 2–300 characters.
         input_images: Photographs of the person, 1–4.
         style: The style; the server's default is `"No style"`.
         strength: How much the style counts against the likeness, 15–50; the server's default is 15.
@@ -549,6 +550,7 @@ class PhotoMaker(Diffusion[Results[Image]]):
 
     task_type: ClassVar[str] = "photoMaker"
 
+    positive_prompt: str = attrs.field()
     input_images: Sequence[Media]
     style: PhotoMakerStyle | None = None
     strength: int | None = None

@@ -98,6 +98,7 @@ class MediaTask(Inference[R_co]):
         upload_endpoint: An address to which the server sends each result with HTTP PUT.
         ttl: Seconds for which a result's URL is valid, 60 or more; the server's default is used without it.
         safety: The safety check.
+        check_nsfw: The older form of *safety*.
     """
 
     output_type: OutputType | None = None
@@ -105,6 +106,7 @@ class MediaTask(Inference[R_co]):
     upload_endpoint: str | None = None
     ttl: int | None = None
     safety: Safety | Mapping[str, Any] | None = None
+    check_nsfw: bool | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)

@@ -78,7 +78,7 @@ class TextInference(Inference[Results[Text]]):
         inputs: The media that the conversation is about.
         tools: Tools that the model may call.
         tool_choice: Which tool it shall call, as the model wants it.
-        json_schema: The JSON schema of the answer.
+        json_schema: The JSON schema of the answer, as an object or as its text.
         output_format: `"TEXT"`, the server's default, or `"JSON"` with newer models.
         include_usage: Whether the result tells how many tokens were used.
         seed: The seed; the default is random.
@@ -104,8 +104,8 @@ class TextInference(Inference[Results[Text]]):
     inputs: TextInputs | Mapping[str, Any] | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     tool_choice: str | Mapping[str, Any] | None = None
-    json_schema: Mapping[str, Any] | None = None
-    output_format: Literal["TEXT", "JSON"] | None = None
+    json_schema: Mapping[str, Any] | str | None = None
+    output_format: Literal["TEXT", "JSON"] | str | None = None
     include_usage: bool | None = None
     seed: int | None = None
     number_results: int | None = None

@@ -55,6 +55,6 @@ class ThreeDInference(Generation[Results[Model3D]]):
     inputs: ThreeDInputs | Mapping[str, Any] | None = None
     positive_prompt: str | None = None
     negative_prompt: str | None = None
-    output_format: Literal["GLB", "PLY", "OBJ", "FBX", "STL", "USDZ", "3MF"] | None = None
+    output_format: Literal["GLB", "PLY", "OBJ", "FBX", "STL", "USDZ", "3MF"] | str | None = None
     seed: int | None = None
     settings: Mapping[str, Any] | None = None

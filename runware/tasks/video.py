@@ -84,7 +84,8 @@ class VideoInference(Generation[Results[Video]]):
     Args:
         model: The model's AIR, such as `"klingai:5@3"`.
         positive_prompt: What to show, 2 or more characters; a few models need none.
-        duration: The length in seconds, 1–10 for most models; some take certain lengths only.
+        duration: The length in seconds, 1–10 for most models; some take certain lengths only,
+            or `"auto"`.
         width: Width in pixels, 256–1920 in steps of 8; some models take certain sizes only.
         height: Height in pixels, 256–1080 in steps of 8; some models take certain sizes only.
         resolution: The size by name, such as `"720p"`, for models that want it so.
@@ -116,7 +117,7 @@ class VideoInference(Generation[Results[Video]]):
 
     model: str
     positive_prompt: str | None = None
-    duration: float | None = None
+    duration: float | str | None = None
     width: int | None = None
     height: int | None = None
     resolution: str | None = None
@@ -126,7 +127,7 @@ class VideoInference(Generation[Results[Video]]):
     seed: int | None = None
     steps: int | None = None
     cfg_scale: float | None = None
-    output_format: Literal["MP4", "WEBM", "MOV"] | None = None
+    output_format: Literal["MP4", "WEBM", "MOV"] | str | None = None
     speech: Speech | Mapping[str, Any] | None = None
     frame_images: Sequence[FrameImage | Mapping[str, Any]] | None = None
     reference_images: Sequence[Media] | None = None

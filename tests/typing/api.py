@@ -85,11 +85,14 @@ def inputs() -> None:
         on_partial=show,
         extra={"novel": 1},
     )
+    rw.image_inference(model="m", output_format="TIFF")
+    rw.image_inference(model="m", output_format="a new one")
+    rw.video_inference(model="m", duration="auto")
 
 
 def rejected() -> None:
     rw.image_inference(positive_promt="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    rw.image_inference()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    rw.photo_maker(input_images=["uuid"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.image_inference(positive_prompt=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     rw.image_inference(positive_prompt="x", width="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     rw.submit.image_inference(positive_prompt="x", output_type="url")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
