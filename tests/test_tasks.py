@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -11,6 +13,7 @@ import pytest
 
 import runware
 from runware import ValidationError
+from runware._engine.codec import dumps
 from runware.tasks.base import SETTINGS, RawTask, Task, as_task
 from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
 
@@ -121,6 +124,64 @@ def test_refused(cls: str, parameters: dict[str, Any]) -> None:
 def test_what_some_models_take_is_taken(cls: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
     request = getattr(runware, cls)
     assert wire.items() <= request(**{**needed(request), **parameters}).wire().items()
+
+
+class Whole:
+    """A whole number as numpy has them: no `int`, but as good as one."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+class Real(float):
+    """A number as numpy has them: a `float`, but of a type of its own."""
+
+
+def test_numbers_of_other_kinds_become_plain_ones() -> None:
+    task = runware.ImageInference(
+        positive_prompt="x",
+        width=Whole(512),  # type: ignore[arg-type]
+        strength=Whole(1),  # type: ignore[arg-type]
+        cfg_scale=Real(7.5),
+        true_cfg_scale=Decimal("4.5"),  # type: ignore[arg-type]
+        advanced_features=runware.AdvancedFeatures(
+            regional_prompting={"regions": [{"mask": [Whole(1), Real(2)]}]}, hires_fix={"steps": Whole(3)}
+        ),
+        settings={"deep": [Whole(4), Real(0.5)]},
+        extra={"novel": Whole(5)},
+    )
+    assert type(task.width) is int
+    wire = task.wire()
+    for name in ("width", "strength", "CFGScale", "trueCFGScale"):
+        assert type(wire[name]) in (int, float), name
+    assert type(wire["settings"]["deep"][1]) is float
+    sent = json.loads(dumps(wire))
+    assert (sent["width"], sent["strength"], sent["CFGScale"], sent["trueCFGScale"]) == (512, 1, 7.5, 4.5)
+    assert sent["advancedFeatures"]["hiresFix"] == {"steps": 3}
+    assert sent["settings"] == {"deep": [4, 0.5]}
+    assert sent["novel"] == 5
+    region = runware.Region(prompt="a tree", mask=[Whole(0), Whole(64)])  # type: ignore[list-item]
+    assert region.mask == [0, 64]
+
+
+def test_numbers_of_numpy() -> None:
+    numpy = pytest.importorskip("numpy")
+    task = runware.ImageInference(seed=numpy.int64(7), strength=numpy.float32(0.5), cfg_scale=numpy.float64(7.5))
+    sent = json.loads(dumps(task.wire()))
+    assert (sent["seed"], sent["strength"], sent["CFGScale"]) == (7, 0.5, 7.5)
+    for name, value in (
+        ("seed", numpy.float64(7)),
+        ("seed", numpy.True_),
+        ("strength", numpy.True_),
+        ("strength", numpy.float32("nan")),
+        ("seed", numpy.array([7])),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            runware.ImageInference(**{name: value})
+        assert caught.value.parameter == name
 
 
 def test_misspelt_parameters_are_type_errors() -> None:

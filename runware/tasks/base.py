@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` in this package: the checks read the annotations as types.
 
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
@@ -102,6 +103,21 @@ def _length(value: object) -> str:
     return f"<{type(value).__name__} of length {len(value)}>" if isinstance(value, str) else _brief(value)
 
 
+def _number(value: Any) -> Any:
+    """Give an `int` or a `float` for a number of another kind, such as numpy's, and anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return [_number(one) for one in value]
+    kind = type(value)
+    if kind.__name__.startswith("bool") or hasattr(kind, "__len__"):  # numpy has a bool too; an array is no number
+        return value
+    for convert in (operator.index, float):
+        try:
+            return convert(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    return value
+
+
 class _Check(NamedTuple):
     """What is known of a field that is checked."""
 
@@ -146,7 +162,7 @@ class Checked:
                 continue
             if value is not None:
                 if not _fits(value, check.expected):
-                    self._reject(name, f"must be {describe(check.expected)}, not {_brief(value)}")
+                    vars(self)[name] = self._converted(name, value, check)
             elif check.needed:
                 self._reject(name, "is needed, and must not be None")
 
@@ -165,6 +181,13 @@ class Checked:
             if (value := getattr(self, field.name)) != field.default and field.repr
         )
         return f"{type(self).__name__}({', '.join(given)})"
+
+    @classmethod
+    def _converted(cls, name: str, value: object, check: _Check) -> object:
+        number = _number(value)
+        if not _fits(number, check.expected):
+            cls._reject(name, f"must be {describe(check.expected)}, not {_brief(value)}")
+        return number
 
     @classmethod
     def _reject(cls, name: str, what: str) -> None:
@@ -387,10 +410,18 @@ def _writer(cls: Any) -> Any:
 def _converter() -> Any:
     from runware._engine.codec import new_converter
 
-    converter = new_converter(SETTINGS, encode_media)
+    converter = new_converter(SETTINGS, _leaf)
+    for number in (int, float):  # a number of numpy's may be a float, and is not one to every writer of JSON
+        converter.register_unstructure_hook(number, number)
     for kind in (Result, Path, bytes):
         converter.register_unstructure_hook(kind, encode_media)
     return converter
+
+
+def _leaf(value: object) -> object:
+    """Write what is neither an object nor JSON: a number of another kind, or media."""
+    number = _number(value)
+    return encode_media(value) if number is value else number
 
 
 def to_wire(task: Task[Any]) -> dict[str, Any]:
@@ -435,7 +466,7 @@ def _find_unusable(value: Any, path: str = "") -> str | None:
         children = [(f"{path}.{name}" if path else str(name), one) for name, one in value.items()]
     else:
         try:
-            encode_media(value)
+            _leaf(value)
         except ValidationError:
             return path
         # A file can be read once; that it was empty the second time says nothing.
