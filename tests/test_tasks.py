@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -124,6 +125,51 @@ def test_refused(cls: str, parameters: dict[str, Any]) -> None:
 def test_what_some_models_take_is_taken(cls: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
     request = getattr(runware, cls)
     assert wire.items() <= request(**{**needed(request), **parameters}).wire().items()
+
+
+def test_dicts_in_place_of_objects_may_have_the_names_of_python() -> None:
+    given: dict[str, Any] = {
+        "safety": {"check_content": True, "checkInputs": False},
+        "lora": [{"model": "acme:1@1", "weight": 0.5}],
+        "control_net": ({"model": "m", "guide_image": PNG, "new_on_wire": 1},),
+        "advanced_features": {
+            "regional_prompting": {"background_prompt": "x", "regions": [{"prompt": "y", "mask": [0, 0, 1, 1]}]},
+            "flux_kontext": runware.FluxKontext(guidance_end_step=5),
+            "fluxKontext2": {"guidance_end_step": 5},
+        },
+        "hires_fix": {"as_it_is": True},
+        "settings": {"snake_case": 1},
+    }
+    task = runware.ImageInference(positive_prompt="x", **given)
+    assert task.wire() == {
+        "taskType": "imageInference",
+        "positivePrompt": "x",
+        "safety": {"checkContent": True, "checkInputs": False},
+        "lora": [{"model": "acme:1@1", "weight": 0.5}],
+        "controlNet": [{"model": "m", "guideImage": PNG_URI, "new_on_wire": 1}],
+        "advancedFeatures": {
+            "regionalPrompting": {"backgroundPrompt": "x", "regions": [{"prompt": "y", "mask": [0, 0, 1, 1]}]},
+            "fluxKontext": {"guidanceEndStep": 5},
+            "fluxKontext2": {"guidance_end_step": 5},
+        },
+        "hiresFix": {"as_it_is": True},
+        "settings": {"snake_case": 1},
+    }
+    assert task.safety == given["safety"]  # it stays as it was given
+    assert "safety=dict, " in repr(task)
+    assert "lora=list of dict, " in repr(task)
+    for again in (pickle.loads(pickle.dumps(task)), copy.deepcopy(task)):
+        assert again.wire() == task.wire()
+
+
+def test_dicts_inside_objects_and_inside_lists_of_them() -> None:
+    inputs = runware.VideoInputs(frame_images=[{"input_image": IMAGE}, {"inputImage": IMAGE}])
+    frames = [{"inputImage": IMAGE}] * 2
+    assert runware.VideoInference(model="m", inputs=inputs).wire()["inputs"] == {"frameImages": frames}
+    task = runware.VideoInference(model="m", inputs={"frame_images": [{"input_image": IMAGE}, {"inputImage": IMAGE}]})
+    assert task.wire()["inputs"] == {"frameImages": frames}
+    message = runware.TextInference(model="m", messages=[{"role": "user", "content": [{"a_b": 1}]}])
+    assert message.wire()["messages"] == [{"role": "user", "content": [{"a_b": 1}]}]
 
 
 class Whole:

@@ -5,7 +5,7 @@
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from types import NoneType, UnionType
@@ -90,9 +90,13 @@ def _brief(value: object) -> str:
     if isinstance(value, (int, float, NoneType)):
         return repr(value)
     if isinstance(value, (list, tuple)):
-        kinds = sorted({type(one).__name__ for one in value})
+        kinds = sorted(set(map(_kind, value)))
         return f"{type(value).__name__} of {', '.join(kinds)}" if kinds else "an empty list"
-    return type(value).__name__
+    return _kind(value)
+
+
+def _kind(value: object) -> str:
+    return "dict" if isinstance(value, dict) else type(value).__name__
 
 
 _WORDS = re.compile("prompt|text|message|instruction|lyrics")
@@ -124,17 +128,29 @@ class _Check(NamedTuple):
     at_once: frozenset[type]  # types whose values fit without a closer look
     expected: Any
     needed: bool
+    part: Any  # the class for which a dict may stand here
 
 
 @cache
 def _checks(cls: Any) -> dict[str, _Check]:
     """Read the checks of a class off its annotations, at the first use."""
     hints = get_type_hints(cls)
-    return {
-        field.name: _Check(_at_once(hints[field.name]), hints[field.name], field.default is attrs.NOTHING)
-        for field in attrs.fields(cls)
-        if field.name not in SETTINGS
-    }
+
+    def check(field: Any) -> _Check:
+        expected = hints[field.name]
+        part = next((one for one in _kinds(expected) if isinstance(one, type) and issubclass(one, Checked)), None)
+        return _Check(_at_once(expected), expected, field.default is attrs.NOTHING, part)
+
+    return {field.name: check(field) for field in attrs.fields(cls) if field.name not in SETTINGS}
+
+
+def _kinds(expected: Any) -> Iterator[Any]:
+    """Yield what may stand at a place: the members of unions and the items of lists."""
+    if get_origin(expected) in (Union, UnionType, Sequence):
+        for option in get_args(expected):
+            yield from _kinds(option)
+    else:
+        yield expected
 
 
 def _at_once(expected: Any) -> frozenset[type]:
@@ -163,6 +179,8 @@ class Checked:
             if value is not None:
                 if not _fits(value, check.expected):
                     vars(self)[name] = self._converted(name, value, check)
+                elif check.part is not None:
+                    vars(self)[name] = _in_place_of(check.part, value)
             elif check.needed:
                 self._reject(name, "is needed, and must not be None")
 
@@ -401,6 +419,41 @@ def _holds_payload(value: Any) -> bool:
     return holds_payload(value)
 
 
+class _Part(dict[str, Any]):
+    """A dict that stands for an object, and so may have the names of its fields for keys."""
+
+    def __init__(self, cls: Any, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.cls = cls
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Part, (self.cls, dict(self))
+
+    def wire(self) -> dict[str, Any]:
+        """Write it. Keys that are no fields stay as they are: the wire may have them."""
+        from runware._engine.codec import wire_name
+
+        checks = _checks(self.cls)
+        unstructure = _converter().unstructure
+        wire = {}
+        for key, value in self.items():
+            check = checks.get(key)
+            if check is None:
+                wire[key] = unstructure(value)
+            else:
+                wire[wire_name(key)] = unstructure(_in_place_of(check.part, value) if check.part else value)
+        return wire
+
+
+def _in_place_of(cls: Any, value: Any) -> Any:
+    """Let dicts that stand for objects of a class, alone or in a list, be written with the names of its fields."""
+    if isinstance(value, Mapping):
+        return _Part(cls, value)
+    if isinstance(value, (list, tuple)) and any(isinstance(one, Mapping) for one in value):
+        return [_in_place_of(cls, one) for one in value]
+    return value
+
+
 @cache
 def _writer(cls: Any) -> Any:
     return _converter().get_unstructure_hook(cls)
@@ -415,6 +468,7 @@ def _converter() -> Any:
         converter.register_unstructure_hook(number, number)
     for kind in (Result, Path, bytes):
         converter.register_unstructure_hook(kind, encode_media)
+    converter.register_unstructure_hook(_Part, _Part.wire)
     return converter
 
 
