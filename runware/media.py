@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, Union, runtime_checkable
 
 from runware.errors import DownloadError, ValidationError
 
-__all__ = ["MAX_BYTES", "Media", "ReadableFile", "encode_media", "holds_payload"]
+__all__ = ["MAX_BYTES", "Media", "ReadableFile", "encode_media", "holds_payload", "may_be_media"]
 
 T = TypeVar("T")
 
@@ -48,12 +48,22 @@ class StoredResult(Protocol):
     def as_input(self) -> str: ...
 
 
-Media = Union[str, bytes, Path, ReadableFile, PictureLike, StoredResult]
+Media = Union[str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult]
 """What an input may be.
 
 A `str` is a UUID, a URL, a data URI or base64, and is sent as it is: it is never opened as a file. A `Path`,
 `bytes`, a binary file and a PIL image are encoded. One of our results is named by its UUID.
 """
+
+_BYTES = (bytes, bytearray, memoryview)
+_TEXT = re.compile(r"(?i)data:|[a-z][a-z0-9+.-]*://|[a-z0-9+/_=\s-]*\Z")
+"""What text that is media looks like: a data URI, an address, or base64 of either alphabet, as a UUID does too."""
+
+
+def may_be_media(text: str) -> bool:
+    """Tell whether a short text can be media at all. Most often it is the name of a file when it cannot."""
+    return len(text) > 1024 or _TEXT.match(text) is not None
+
 
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png", ".png"),
@@ -108,7 +118,7 @@ def holds_payload(value: object) -> bool:
         return any(map(holds_payload, value))
     if isinstance(value, dict):
         return any(map(holds_payload, value.values()))
-    return isinstance(value, (bytes, Path, ReadableFile, PictureLike)) and not isinstance(value, StoredResult)
+    return isinstance(value, (*_BYTES, Path, ReadableFile, PictureLike)) and not isinstance(value, StoredResult)
 
 
 def encode_media(value: Any) -> str:
@@ -131,7 +141,7 @@ def encode_media(value: Any) -> str:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise _unusable(f"the file {value.name!r} cannot be read ({reason})") from error
-    elif isinstance(value, (bytes, bytearray, memoryview)):
+    elif isinstance(value, _BYTES):
         data = bytes(value)
     elif isinstance(value, PictureLike):
         data = _picture_bytes(value)

@@ -52,6 +52,8 @@ def pictures(tmp_path: Path) -> dict[str, Any]:
     return {
         "path": path,
         "bytes": PNG,
+        "bytearray": bytearray(PNG),
+        "memoryview": memoryview(PNG),
         "file": NamedFile(PNG),
         "picture": Picture.new("RGB", (2, 2)),
         "result": runware.Image(uuid=IMAGE),
@@ -62,15 +64,18 @@ def pictures(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", ["path", "bytes", "file", "picture", "result", "general", "UUID", "URL", "data URI"])
+BYTES = ("path", "bytes", "bytearray", "memoryview", "file")
+
+
+@pytest.mark.parametrize("kind", [*BYTES, "picture", "result", "general", "UUID", "URL", "data URI"])
 @pytest.mark.parametrize("place", PLACES)
 def test_media_inputs(kind: str, place: str, tmp_path: Path) -> None:
     medium = pictures(tmp_path)[kind]
     make, read = PLACES[place]
     task = make(medium)
-    assert task.holds_payload() is (kind in ("path", "bytes", "file", "picture"))
+    assert task.holds_payload() is (kind in (*BYTES, "picture"))
     sent = read(task.wire())
-    if kind in ("path", "bytes", "file", "data URI"):
+    if kind in (*BYTES, "data URI"):
         assert sent == PNG_URI
     elif kind == "picture":
         assert sent.startswith("data:image/png;base64,iVBOR")
@@ -83,9 +88,66 @@ def test_media_inputs(kind: str, place: str, tmp_path: Path) -> None:
 def test_a_str_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     monkeypatch.chdir(tmp_path)
-    task = runware.Upscale(input_image="secret.txt", inputs={"image": str(tmp_path / "secret.txt")})
-    assert task.wire()["inputImage"] == "secret.txt"
-    assert task.wire()["inputs"]["image"] == str(tmp_path / "secret.txt")
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(ValidationError, match=r"Path\('secret.txt'\)"):
+        runware.Upscale(input_image="secret.txt")
+    assert runware.Upscale(input_image="secret").wire()["inputImage"] == "secret"  # it may be base64
+    task = runware.Upscale(positive_prompt="secret.txt", settings={"image": "secret.txt"})
+    assert "secret" in (tmp_path / "secret.txt").read_text()
+    assert task.wire()["settings"]["image"] == "secret.txt"
+
+
+FILE_PLACES: dict[str, Callable[[Any], Any]] = {
+    "input_images[1]": lambda medium: runware.Caption(input_images=[IMAGE, medium]),
+    "inputs.image": lambda medium: runware.Upscale(inputs={"image": medium}),
+    "inputs.frame_images[0].image": lambda medium: runware.VideoInference(
+        model="m", inputs={"frame_images": [{"image": medium}]}
+    ),
+    "inputs.referenceImages[0]": lambda medium: runware.ImageInference(inputs={"referenceImages": [medium, {}]}),
+    "guide_image": lambda medium: runware.ControlNet(model="m", guide_image=medium),
+    "control_net[0].guide_image": lambda medium: runware.ImageInference(
+        control_net=[{"model": "m", "guide_image": medium}]
+    ),
+    "mask": lambda medium: runware.Region(prompt="x", mask=medium),
+    "media": lambda medium: runware.MediaStorage(media=medium),
+}
+
+
+@pytest.mark.parametrize("place", FILE_PLACES)
+def test_the_name_of_a_file_is_refused_wherever_media_stand(place: str) -> None:
+    for name in ("y.png", "C:\\pictures\\y", "~/y", "my picture.png", "été"):
+        with pytest.raises(ValidationError) as caught:
+            FILE_PLACES[place](name)
+        assert caught.value.parameter == place
+        assert place in str(caught.value)
+        shown = "..." if " " in name else repr(name)
+        assert f"pass Path({shown})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        IMAGE.upper(),
+        "http://example.com/a b.png?x=1",
+        "HTTPS://example.com",
+        "s3://bucket/key.png",
+        "data:image/png;base64,iVBO",
+        "DATA:,x",
+        "aGVsbG8_-/+=",
+        "aGVs\nbG8=\r\n",
+        "",
+        "!" * 1025,
+    ],
+)
+@pytest.mark.parametrize("place", FILE_PLACES)
+def test_what_the_wire_allows_is_not_refused(place: str, text: str) -> None:
+    FILE_PLACES[place](text)
+
+
+def test_what_is_shown_of_a_text_is_no_prompt() -> None:
+    with pytest.raises(ValidationError) as caught:
+        runware.Upscale(input_image="a private wish, in words")
+    assert "private" not in str(caught.value)
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "directory", "empty bytes", "text file", "empty result"])

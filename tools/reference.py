@@ -38,10 +38,11 @@ Every operation is a method of three faces: `rw.caption(...)` waits for the resu
 `Job` at once, and `await rw.aio.caption(...)` is for asyncio. All parameters are given by name. A parameter that is
 not given is not sent, so that the server's or the model's own default applies.
 
-Where *Media* is written, a `Path`, `bytes`, a binary file, a PIL image, one of our results or a `str` (UUID, URL, data
-URI or base64) may stand. A `str` is never opened as a file. Where a class *or* `Mapping` is written, a plain dict does
-as well, with the names of the class or those of the wire as keys. What the wire has and no parameter names goes into `extra={...}`; a whole task in
-the wire's words goes into `rw.run({"taskType": ...})`.
+Where *Media* is written, a `Path`, `bytes` (`bytearray`, `memoryview`), a binary file, a PIL image, one of our results
+or a `str` (UUID, URL, data URI or base64) may stand. A `str` is never opened as a file, and refused if it can only be
+the name of one. Where a class *or* `Mapping` is written, a plain dict does as well, with the names of the class or
+those of the wire as keys. What the wire has and no parameter names goes into `extra={...}`; a whole task in the wire's
+words goes into `rw.run({"taskType": ...})`.
 
 This page is made from the classes by `tools/reference.py`.
 """

@@ -27,7 +27,7 @@ import attrs
 from runware._engine.ids import is_uuid
 from runware._engine.sparse import fill, put_defaults
 from runware.errors import RunwareError, ValidationError
-from runware.media import ReadableFile, encode_media, holds_payload
+from runware.media import ReadableFile, encode_media, holds_payload, may_be_media
 from runware.options import RetryPolicy, seconds
 from runware.results import Partial, Result, Results
 
@@ -128,6 +128,7 @@ class _Check(NamedTuple):
     at_once: frozenset[type]  # types whose values fit without a closer look
     expected: Any
     needed: bool
+    media: bool
     part: Any  # the class for which a dict may stand here
 
 
@@ -138,8 +139,12 @@ def _checks(cls: Any) -> dict[str, _Check]:
 
     def check(field: Any) -> _Check:
         expected = hints[field.name]
-        part = next((one for one in _kinds(expected) if isinstance(one, type) and issubclass(one, Checked)), None)
-        return _Check(_at_once(expected), expected, field.default is attrs.NOTHING, part)
+        kinds = tuple(_kinds(expected))
+        media = Path in kinds
+        part = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Checked)), None)
+        # A str may be the name of a file, where it is media.
+        at_once = _at_once(expected) - ({str} if media else set())
+        return _Check(at_once, expected, field.default is attrs.NOTHING, media, part)
 
     return {field.name: check(field) for field in attrs.fields(cls) if field.name not in SETTINGS}
 
@@ -179,8 +184,8 @@ class Checked:
             if value is not None:
                 if not _fits(value, check.expected):
                     vars(self)[name] = self._converted(name, value, check)
-                elif check.part is not None:
-                    vars(self)[name] = _in_place_of(check.part, value)
+                elif check.media or check.part is not None:
+                    vars(self)[name] = self._seen_into(name, value, check)
             elif check.needed:
                 self._reject(name, "is needed, and must not be None")
 
@@ -206,6 +211,13 @@ class Checked:
         if not _fits(number, check.expected):
             cls._reject(name, f"must be {describe(check.expected)}, not {_brief(value)}")
         return number
+
+    @classmethod
+    def _seen_into(cls, name: str, value: object, check: _Check) -> object:
+        for path, text in _no_media(value, check, name):
+            file = repr(text) if len(text) <= 60 and not re.search(r"\s", text) else "..."  # or else it is a prompt
+            cls._reject(path, f"is no UUID, URL, data URI or base64. If it is the name of a file, pass Path({file})")
+        return value if check.part is None else _in_place_of(check.part, value)
 
     @classmethod
     def _reject(cls, name: str, what: str) -> None:
@@ -419,6 +431,31 @@ def _holds_payload(value: Any) -> bool:
     return holds_payload(value)
 
 
+def _no_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]:
+    """Find text that cannot be media, where media stand: in a field, a list, a dict in place of an object."""
+    if isinstance(value, str):
+        if check.media and not may_be_media(value):
+            yield path, value
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _no_media(one, check, f"{path}[{number}]")
+    elif isinstance(value, Mapping) and check.part is not None:
+        checks = _folded_checks(check.part)
+        for key, one in value.items():
+            if inner := checks.get(_folded(str(key))):
+                yield from _no_media(one, inner, f"{path}.{key}")
+
+
+@cache
+def _folded_checks(cls: Any) -> dict[str, _Check]:
+    return {_folded(name): check for name, check in _checks(cls).items()}
+
+
+def _folded(name: str) -> str:
+    """Make names of Python and of the wire the same."""
+    return name.replace("_", "").lower()
+
+
 class _Part(dict[str, Any]):
     """A dict that stands for an object, and so may have the names of its fields for keys."""
 
@@ -466,7 +503,7 @@ def _converter() -> Any:
     converter = new_converter(SETTINGS, _leaf)
     for number in (int, float):  # a number of numpy's may be a float, and is not one to every writer of JSON
         converter.register_unstructure_hook(number, number)
-    for kind in (Result, Path, bytes):
+    for kind in (Result, Path, bytes, bytearray, memoryview):
         converter.register_unstructure_hook(kind, encode_media)
     converter.register_unstructure_hook(_Part, _Part.wire)
     return converter
