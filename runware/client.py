@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
@@ -86,9 +86,26 @@ class Submitter(_Face, JobFace):
         return core.submit(core.task_of(task))
 
 
+def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
+    """Let the constructor say what is wrong in the name of the user's class, and what was meant."""
+    names = ["api_key", *(init.__kwdefaults__ or ())]
+
+    @wraps(init)
+    def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
+        if len(args) > 1 or not options.keys() <= set(names):
+            from runware.names import misnamed
+
+            cls = type(self).__name__
+            raise misnamed(cls, names, options) or TypeError(f"{cls} takes its options by name, except for the key.")
+        init(self, *args, **options)
+
+    return named
+
+
 class _Client(_Face):
     """What a face that users construct has: the options, `submit`, and an end."""
 
+    @_named
     def __init__(
         self,
         api_key: ApiKey | None = None,

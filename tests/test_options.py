@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runware import ConfigurationError, RetryPolicy, Runware
+from runware import AsyncRunware, ConfigurationError, RetryPolicy, Runware
 from runware.options import read_options
 
 LOCAL = "ws://127.0.0.1:9/v1"
@@ -35,8 +35,14 @@ def test_no_key_names_the_variable_and_where_to_get_one() -> None:
 
 
 def test_an_unknown_option_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="tiemout"):
-        Runware("key", tiemout=3)  # type: ignore[call-arg]
+    for make in (Runware, AsyncRunware, Runware.initialize):
+        name = "AsyncRunware" if make is AsyncRunware else "Runware"
+        with pytest.raises(TypeError, match=rf"^{name} has no parameter 'tiemout'; did you mean 'timeout'\?$"):
+            make("key", tiemout=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="did you mean 'max_retries'"):
+        Runware("key", maxRetries=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Runware takes its options by name"):
+        Runware("key", "wss://example.com")  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

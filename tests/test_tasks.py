@@ -231,8 +231,46 @@ def test_numbers_of_numpy() -> None:
 
 
 def test_misspelt_parameters_are_type_errors() -> None:
-    with pytest.raises(TypeError, match="heigth"):
+    with pytest.raises(TypeError, match=r"^ImageInference has no parameter 'heigth'; did you mean 'height'\?$"):
         runware.ImageInference(positive_prompt="x", heigth=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("positivePrompt", "positive_prompt"),
+        ("CFGScale", "cfg_scale"),
+        ("checkNSFW", "check_nsfw"),
+        ("taskUUID", "task_uuid"),
+        ("ipAdapter", "ip_adapters"),
+        ("number_of_results", "number_results"),
+        ("prompt", "positive_prompt"),
+    ],
+)
+def test_a_suggestion_is_made_for_names_of_the_wire_and_near_misses(name: str, known: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        runware.ImageInference(**{name: 1})
+    assert str(caught.value) == f"ImageInference has no parameter {name!r}; did you mean {known!r}?"
+
+
+def test_what_is_wrong_with_a_call_is_said_without_private_names() -> None:
+    for make, message in (
+        (
+            lambda: runware.ImageInference(zzz=1),  # type: ignore[call-arg]
+            "ImageInference has no parameter 'zzz'. What only the wire has goes into extra={...}.",
+        ),
+        (lambda: runware.Lora(model="m", zzz=1), "Lora has no parameter 'zzz'."),  # type: ignore[call-arg]
+        (lambda: runware.Lora(modell="m"), "Lora has no parameter 'modell'; did you mean 'model'?"),  # type: ignore[call-arg]
+        (lambda: runware.VideoInference(duration=5), "VideoInference needs the parameter 'model'."),  # type: ignore[call-arg]
+        (
+            lambda: runware.PhotoMaker(positive_prompt="x"),  # type: ignore[call-arg]
+            "PhotoMaker needs the parameter 'input_images'.",
+        ),
+        (lambda: runware.Lora("m"), "Lora takes its parameters by name."),  # type: ignore[misc]
+    ):
+        with pytest.raises(TypeError) as caught:
+            make()
+        assert str(caught.value) == message
 
 
 def test_a_class_of_ones_own_may_have_more_than_values_in_its_fields() -> None:

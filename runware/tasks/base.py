@@ -28,6 +28,7 @@ from runware._engine.ids import is_uuid
 from runware._engine.sparse import fill, put_defaults
 from runware.errors import RunwareError, ValidationError
 from runware.media import ReadableFile, encode_media, holds_payload, may_be_media
+from runware.names import folded, misnamed
 from runware.options import RetryPolicy, seconds
 from runware.results import Partial, Result, Results
 
@@ -241,11 +242,18 @@ def _sparse(cls: Any) -> Callable[..., None]:
     @wraps(dense)
     def init(self: Any, /, *args: Any, **given: Any) -> None:
         if args or not needed <= given.keys() <= names:
-            dense(self, *args, **given)  # which says what is wrong
+            raise _misused(cls, args, given)
         fill(self, given)
         self.__attrs_post_init__()
 
     return init
+
+
+def _misused(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> TypeError:
+    fields = [field for field in attrs.fields(cls) if field.init]
+    needed = [field.name for field in fields if field.default is attrs.NOTHING]
+    error = misnamed(cls.__name__, [field.name for field in fields], given, () if args else needed)
+    return error or TypeError(f"{cls.__name__} takes its parameters by name.")
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -442,18 +450,13 @@ def _no_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]
     elif isinstance(value, Mapping) and check.part is not None:
         checks = _folded_checks(check.part)
         for key, one in value.items():
-            if inner := checks.get(_folded(str(key))):
+            if inner := checks.get(folded(str(key))):
                 yield from _no_media(one, inner, f"{path}.{key}")
 
 
 @cache
 def _folded_checks(cls: Any) -> dict[str, _Check]:
-    return {_folded(name): check for name, check in _checks(cls).items()}
-
-
-def _folded(name: str) -> str:
-    """Make names of Python and of the wire the same."""
-    return name.replace("_", "").lower()
+    return {folded(name): check for name, check in _checks(cls).items()}
 
 
 class _Part(dict[str, Any]):
