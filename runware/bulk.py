@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
-import attrs
-
-from runware.errors import RunwareError, ValidationError
+from runware.errors import ValidationError
 from runware.jobs import Job, deliver
+from runware.names import misnamed
+from runware.signatures import fields
 from runware.tasks.base import Task, as_task
 
 __all__ = ["amap", "map_blocking", "tasks_from"]
@@ -22,48 +22,72 @@ _BUFFER = 4
 Outcome = Any
 
 
-def tasks_from(what: Any, inputs: Iterable[Any] | None) -> Iterator[Task[Any] | RunwareError]:
-    """Make the tasks one by one, as they are asked for.
+def tasks_from(
+    what: Any, inputs: Iterable[Any] | None, common: Mapping[str, Any] | None = None
+) -> Iterator[Task[Any] | Exception]:
+    """Make the tasks one by one, as they are asked for; what cannot be made into one is an error in its place.
 
     Args:
         what: An operation, a request class, or (without *inputs*) an iterable of request objects or wire objects.
-        inputs: For each task its parameters, or only the value of the request's first parameter.
+        inputs: For each task its parameters, or only the value of the request's main parameter.
+        common: Parameters that every task gets, unless its own input has them.
 
     Raises:
-        TypeError: *what* and *inputs* do not go together.
+        TypeError: They do not go together.
     """
     if inputs is None:
-        if callable(what) or not isinstance(what, Iterable):
+        if callable(what) or isinstance(what, _SINGLE) or not isinstance(what, Iterable):
             raise TypeError("map() takes an operation and inputs for it, or an iterable of request objects.")
+        if common is not None:
+            raise TypeError("map() takes common= together with an operation and inputs for it.")
         return _each(as_task, what)
     request: Any = getattr(what, "request", what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
-    needed = (field.name for field in attrs.fields(request) if field.default is attrs.NOTHING)
-    first = request.main or next(needed, None)
+    if isinstance(inputs, _SINGLE):
+        kind = "dict" if isinstance(inputs, Mapping) else type(inputs).__name__
+        raise TypeError(f"map() takes an iterable of inputs, and a {kind} is one input: put it in a list.")
+    return _each(_maker(request, _checked(request, common)), inputs)
+
+
+_SINGLE = (str, bytes, bytearray, memoryview, Mapping)
+"""What can be iterated over, and is one input all the same."""
+
+
+def _checked(request: Any, common: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if not (common is None or isinstance(common, Mapping)):
+        raise TypeError(f"common must be a dict of parameters, not {type(common).__name__}.")
+    if error := misnamed(request.__name__, [field.name for field in fields(request)], common or ()):
+        raise error  # at once, and not for each input
+    return common or {}
+
+
+def _maker(request: type[Task[Any]], common: Mapping[str, Any]) -> Callable[[Any], Task[Any]]:
+    main = fields(request)[0].name if request.main is None else request.main  # type: ignore[arg-type]
 
     def make(value: Any) -> Task[Any]:
         if isinstance(value, Task):
             return value
         if isinstance(value, Mapping):
-            return request(**value)
-        if first is None:
+            return request(**{**common, **value})
+        if not main:
             raise ValidationError(
                 f"{request.__name__} needs a dict of parameters for each input, not {type(value).__name__}.",
                 code="invalidParameter",
                 parameter="inputs",
             )
-        return request(**{first: value})
+        return request(**{**common, main: request.main_value(value)})
 
-    return _each(make, inputs)
+    return make
 
 
-def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[Task[Any] | RunwareError]:
+def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[Task[Any] | Exception]:
     for value in values:
         try:
-            yield make(value)
-        except RunwareError as error:  # one wrong input is that input's outcome, not the end of the others
-            yield error
+            task: Task[Any] | Exception = make(value)
+        except Exception as error:  # one wrong input is that input's outcome, not the end of the others
+            task = error
+        yield task
 
 
 class _Window:
@@ -75,25 +99,30 @@ class _Window:
         ordered: Whether outcomes keep the order of the tasks.
     """
 
-    def __init__(self, tasks: Iterator[Task[Any] | RunwareError], concurrency: int, *, ordered: bool) -> None:
+    def __init__(self, tasks: Iterator[Task[Any] | Exception], concurrency: int, *, ordered: bool) -> None:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ValueError(f"concurrency must be a whole number, 1 or more, not {concurrency!r}.")
-        self._tasks: Iterator[Task[Any] | RunwareError] | None = tasks
+        self._tasks: Iterator[Task[Any] | Exception] | None = tasks
         self._concurrency = concurrency
         self._ordered = ordered
         self._running = 0
-        self._line: deque[Job[Any] | RunwareError] = deque()  # in order: running or finished
-        self._ready: deque[Job[Any] | RunwareError] = deque()  # finished, when the order does not count
+        self.broken: Exception | None = None
+        """What the tasks' iterable raised."""
+        self._line: deque[Job[Any] | Exception] = deque()  # in order: running or finished
+        self._ready: deque[Job[Any] | Exception] = deque()  # finished, when the order does not count
 
     def wanted(self) -> Task[Any] | None:
         """Give the next task to submit, or `None` when there is no room or no task."""
         while self._tasks is not None and self._running < self._concurrency:
-            if len(self._line) >= self._concurrency * _BUFFER:
+            if len(self._line) + len(self._ready) >= self._concurrency * _BUFFER:
                 return None
             try:
                 task = next(self._tasks)
             except StopIteration:
                 self._tasks = None
+                return None
+            except Exception as error:  # of the iterable itself: what runs is handed out first
+                self._tasks, self.broken = None, error
                 return None
             if isinstance(task, Task):
                 self._running += 1
@@ -101,9 +130,9 @@ class _Window:
             (self._line if self._ordered else self._ready).append(task)
         return None
 
-    def submitted(self, job: Job[Any] | RunwareError) -> None:
+    def submitted(self, job: Job[Any] | Exception) -> None:
         """A task runs; or it could not be submitted, and this is why."""
-        if isinstance(job, RunwareError):
+        if isinstance(job, Exception):
             self._running -= 1
             (self._line if self._ordered else self._ready).append(job)
         else:
@@ -116,13 +145,13 @@ class _Window:
             self._line.remove(job)
             self._ready.append(job)
 
-    def next_outcome(self) -> Job[Any] | RunwareError | None:
+    def next_outcome(self) -> Job[Any] | Exception | None:
         """Give what is to be handed out next, if it is there already."""
         if self._ready:
             return self._ready.popleft()
         if self._ordered and self._line:
             head = self._line[0]
-            if isinstance(head, RunwareError) or head.done():
+            if isinstance(head, Exception) or head.done():
                 return self._line.popleft()
         return None
 
@@ -139,8 +168,8 @@ class _Window:
                 job.cancel()
 
 
-def _outcome(done: Job[Any] | RunwareError, *, return_exceptions: bool) -> Outcome:
-    error = done if isinstance(done, RunwareError) else done.exception(0)
+def _outcome(done: Job[Any] | Exception, *, return_exceptions: bool) -> Outcome:
+    error = done if isinstance(done, Exception) else done.exception(0)
     if error is None:
         assert isinstance(done, Job)
         return done.result(0)
@@ -150,7 +179,7 @@ def _outcome(done: Job[Any] | RunwareError, *, return_exceptions: bool) -> Outco
 
 
 def map_blocking(
-    tasks: Iterator[Task[Any] | RunwareError],
+    tasks: Iterator[Task[Any] | Exception],
     submit: Callable[[Task[Any]], Job[Any]],
     *,
     concurrency: int,
@@ -167,7 +196,7 @@ def map_blocking(
                 while (task := window.wanted()) is not None:
                     try:
                         job = submit(task)
-                    except RunwareError as error:
+                    except Exception as error:  # of that input again, such as a file that is closed
                         window.submitted(error)
                     else:
                         window.submitted(job)
@@ -176,6 +205,8 @@ def map_blocking(
                     yield _outcome(outcome, return_exceptions=return_exceptions)
                 elif window.waiting:
                     window.finished(deliver(done))
+                elif window.broken is not None:
+                    raise window.broken
                 else:
                     return
         finally:
@@ -185,7 +216,7 @@ def map_blocking(
 
 
 def amap(
-    tasks: Iterator[Task[Any] | RunwareError],
+    tasks: Iterator[Task[Any] | Exception],
     submit: Callable[[Task[Any]], Awaitable[Job[Any]]],
     *,
     concurrency: int,
@@ -207,7 +238,7 @@ def amap(
                 while (task := window.wanted()) is not None:
                     try:
                         job = await submit(task)
-                    except RunwareError as error:
+                    except Exception as error:  # of that input again, such as a file that is closed
                         window.submitted(error)
                     else:
                         window.submitted(job)
@@ -219,6 +250,8 @@ def amap(
                     yield _outcome(outcome, return_exceptions=return_exceptions)
                 elif window.waiting:
                     window.finished(await done.get())
+                elif window.broken is not None:
+                    raise window.broken
                 else:
                     return
         finally:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import Future
 from functools import cached_property, partial, wraps
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from runware._engine.loading import loading
 from runware.errors import RunwareError
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from runware.options import ApiKey, RetryPolicy
     from runware.results import Partial, Result, Results
     from runware.tasks.base import Task
+
+    class _MapOptions(TypedDict, total=False):
+        concurrency: int
+        ordered: bool
+        progress: bool | Callable[[Progress], object]
+
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -278,10 +284,27 @@ class Runware(_Client, BlockingFace):
         what: Iterable[Task[R]],
         inputs: None = None,
         *,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[_MapOptions],
+    ) -> Iterator[R]: ...
+    @overload
+    def map(
+        self,
+        what: Iterable[Task[R]],
+        inputs: None = None,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[_MapOptions],
+    ) -> Iterator[R | Exception]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., Task[R]],
+        inputs: Iterable[Any],
+        *,
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[_MapOptions],
     ) -> Iterator[R]: ...
     @overload
     def map(
@@ -289,10 +312,19 @@ class Runware(_Client, BlockingFace):
         what: Callable[..., Task[R]],
         inputs: Iterable[Any],
         *,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: bool,
+        **options: Unpack[_MapOptions],
+    ) -> Iterator[R | Exception]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., R],
+        inputs: Iterable[Any],
+        *,
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[_MapOptions],
     ) -> Iterator[R]: ...
     @overload
     def map(
@@ -300,16 +332,16 @@ class Runware(_Client, BlockingFace):
         what: Callable[..., R],
         inputs: Iterable[Any],
         *,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
-    ) -> Iterator[R]: ...
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: bool,
+        **options: Unpack[_MapOptions],
+    ) -> Iterator[R | Exception]: ...
     def map(
         self,
         what: Any,
         inputs: Iterable[Any] | None = None,
         *,
+        common: Mapping[str, Any] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -319,16 +351,21 @@ class Runware(_Client, BlockingFace):
 
         Args:
             what: An operation of this client or a request class; or, without *inputs*, an iterable of request objects.
-            inputs: For each task a dict of parameters, or the value of its first parameter (the prompt, mostly).
+            inputs: For each task a dict of parameters, or the value of its main parameter: the prompt, the picture that
+                is worked on, the search text. Request objects are taken as they are.
+            common: Parameters that every input gets; an input's own win.
             concurrency: How many tasks run at once.
             ordered: Whether answers come in the order of the inputs; otherwise each comes as soon as it is there.
-            return_exceptions: Yield errors in place of answers, instead of raising the first one. Raising it, like
-                leaving the loop early, cancels what is under way.
+            return_exceptions: Yield errors in place of answers, those of inputs that cannot be made into a request too,
+                so that nothing is lost. Otherwise the first one is raised in its place. That, like leaving the loop
+                early, cancels what runs, and drops what is finished and was not yet yielded: the server may have run
+                and billed both.
             progress: `True` shows a bar (extra `progress`); a function is called with a `Progress` at each answer.
 
         Raises:
-            TypeError: *what* and *inputs* do not go together.
-            RunwareError: The first error, unless *return_exceptions*.
+            TypeError: *what*, *inputs* and *common* do not go together.
+            Exception: The first error, unless *return_exceptions*. What *inputs* itself raises is raised when all
+                that was submitted before has been yielded.
         """
         with loading:
             from runware.bulk import map_blocking, tasks_from
@@ -336,7 +373,7 @@ class Runware(_Client, BlockingFace):
         core = self._core
         core.check_thread()
         outcomes = map_blocking(
-            tasks_from(what, inputs),
+            tasks_from(what, inputs, common),
             core.submit,
             concurrency=concurrency,
             ordered=ordered,
@@ -425,10 +462,27 @@ class AsyncRunware(_Client, AsyncFace):
         what: Iterable[Task[R]],
         inputs: None = None,
         *,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[_MapOptions],
+    ) -> AsyncIterator[R]: ...
+    @overload
+    def map(
+        self,
+        what: Iterable[Task[R]],
+        inputs: None = None,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[_MapOptions],
+    ) -> AsyncIterator[R | Exception]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., Task[R]],
+        inputs: Iterable[Any],
+        *,
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R]: ...
     @overload
     def map(
@@ -436,10 +490,19 @@ class AsyncRunware(_Client, AsyncFace):
         what: Callable[..., Task[R]],
         inputs: Iterable[Any],
         *,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: bool,
+        **options: Unpack[_MapOptions],
+    ) -> AsyncIterator[R | Exception]: ...
+    @overload
+    def map(
+        self,
+        what: Callable[..., Coroutine[Any, Any, R]],
+        inputs: Iterable[Any],
+        *,
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R]: ...
     @overload
     def map(
@@ -447,16 +510,16 @@ class AsyncRunware(_Client, AsyncFace):
         what: Callable[..., Coroutine[Any, Any, R]],
         inputs: Iterable[Any],
         *,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
-    ) -> AsyncIterator[R]: ...
+        common: Mapping[str, Any] | None = None,
+        return_exceptions: bool,
+        **options: Unpack[_MapOptions],
+    ) -> AsyncIterator[R | Exception]: ...
     def map(
         self,
         what: Any,
         inputs: Iterable[Any] | None = None,
         *,
+        common: Mapping[str, Any] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -467,7 +530,7 @@ class AsyncRunware(_Client, AsyncFace):
             from runware.bulk import amap, tasks_from
 
         outcomes = amap(
-            tasks_from(what, inputs),
+            tasks_from(what, inputs, common),
             self._start,
             concurrency=concurrency,
             ordered=ordered,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import runware
 from runware import (
     ConfigurationError,
     Image,
@@ -21,9 +23,12 @@ from runware import (
     RunwareError,
     ValidationError,
 )
+from runware.bulk import tasks_from
 from runware.local import LocalServer
+from runware.tasks.base import Task
 
 from .test_faces import PICTURE
+from .wire_objects import IMAGE, UUID
 
 
 def seeds(count: int) -> list[dict[str, Any]]:
@@ -118,8 +123,127 @@ class TestEveryFace:
         with pytest.raises(ValidationError, match="dict of parameters"):
             outcomes("account_management", [7])
 
+    @pytest.mark.parametrize("inputs", ["a red kite", b"...", bytearray(b"x"), {"positive_prompt": "x"}])
+    def test_one_input_is_not_a_list_of_them(self, outcomes: Any, inputs: Any) -> None:
+        with pytest.raises(TypeError, match="put it in a list"):
+            outcomes("image_inference", inputs)
+        with pytest.raises(TypeError, match="iterable of request objects"):
+            tasks_from(inputs, None)
+
+    def test_inputs_that_make_no_request_are_outcomes_too(self, outcomes: Any, server: LocalServer) -> None:
+        closed = io.BytesIO(b"...")
+        closed.close()
+        inputs: list[Any] = seeds(9)
+        inputs[1] = {**PICTURE, "widht": 512}
+        inputs[2] = {**PICTURE, 7: 8}
+        inputs[4] = {**PICTURE, "timeout": "soon"}
+        inputs[5] = {**PICTURE, "seed_image": closed}
+        inputs[6] = 3.5
+        answers = outcomes("image_inference", inputs, return_exceptions=True, concurrency=2)
+        kinds = [type(answer) for answer in answers]
+        expected: list[type] = [Results] * 9
+        expected[1:3] = [TypeError, TypeError]
+        expected[4:7] = [ConfigurationError, ValueError, ValidationError]
+        assert kinds == expected
+        assert "did you mean 'width'" in str(answers[1])
+        answers = outcomes("image_inference", inputs, return_exceptions=True, ordered=False)
+        assert sorted(map(str, map(type, answers))) == sorted(map(str, expected))
+
+    def test_or_are_raised_in_their_place(self, outcomes: Any, rw: Runware, server: LocalServer) -> None:
+        taken: list[Any] = []
+        inputs = [*seeds(5), {**PICTURE, "widht": 512}, *seeds(5)]
+        with pytest.raises(TypeError, match="widht"):
+            outcomes("image_inference", inputs, progress=taken.append, concurrency=3)
+        assert len(taken) == 5
+
+    def test_what_the_iterable_raises_comes_after_all_that_was_submitted(self, outcomes: Any) -> None:
+        told: list[Any] = []
+
+        def inputs() -> Iterator[Any]:
+            yield from seeds(5)
+            raise OSError("the disk is gone")
+
+        for return_exceptions in (False, True):
+            told.clear()
+            with pytest.raises(OSError, match="disk"):
+                outcomes(
+                    "image_inference",
+                    inputs(),
+                    concurrency=3,
+                    return_exceptions=return_exceptions,
+                    progress=told.append,
+                )
+            assert len(told) == 5
+
+    def test_common_parameters_are_those_of_all(self, outcomes: Any, server: LocalServer) -> None:
+        common = {"model": "runware:101@1", "width": 256, "height": 320, "positive_prompt": "nothing"}
+        request = ImageInference(positive_prompt="an object")
+        inputs = ["a kite", {"positive_prompt": "a heron", "width": 512}, {"seed": 7}, request]
+        assert len(outcomes("image_inference", inputs, common=common)) == 4
+        tasks = [task for task in server.ledger.received if task["taskType"] == "imageInference"]
+        sent = {task["positivePrompt"]: (task.get("model"), task.get("width"), task.get("height")) for task in tasks}
+        assert sent == {
+            "a kite": ("runware:101@1", 256, 320),
+            "a heron": ("runware:101@1", 512, 320),
+            "nothing": ("runware:101@1", 256, 320),
+            "an object": (None, None, None),
+        }
+
+    def test_common_parameters_that_cannot_be(self, outcomes: Any) -> None:
+        with pytest.raises(TypeError, match="did you mean 'width'"):
+            outcomes("image_inference", ["x"], common={"widht": 512}, return_exceptions=True)
+        with pytest.raises(TypeError, match="must be a dict"):
+            outcomes("image_inference", ["x"], common=["width"])
+        with pytest.raises(TypeError, match="together with an operation"):
+            outcomes([ImageInference(positive_prompt="x")], common={"width": 512})
+
     def test_nothing(self, outcomes: Any) -> None:
         assert outcomes("image_inference", []) == []
+
+
+@pytest.mark.parametrize(
+    ("request_class", "value", "common", "wire"),
+    [
+        ("ImageInference", "a kite", {}, {"positivePrompt": "a kite"}),
+        ("PhotoMaker", "a kite", {"input_images": [IMAGE]}, {"positivePrompt": "a kite"}),
+        ("VideoInference", "a kite", {"model": "m"}, {"positivePrompt": "a kite", "model": "m"}),
+        ("AudioInference", "a song", {"model": "m"}, {"positivePrompt": "a song"}),
+        ("ThreeDInference", "a chair", {"model": "m"}, {"positivePrompt": "a chair"}),
+        ("TextInference", "hello", {"model": "m"}, {"messages": [{"role": "user", "content": "hello"}]}),
+        (
+            "TextInference",
+            [{"role": "a", "content": "b"}],
+            {"model": "m"},
+            {"messages": [{"role": "a", "content": "b"}]},
+        ),
+        ("PromptEnhance", "a kite", {}, {"prompt": "a kite"}),
+        ("Upscale", IMAGE, {}, {"inputImage": IMAGE}),
+        ("RemoveBackground", IMAGE, {}, {"inputImage": IMAGE}),
+        ("Caption", IMAGE, {}, {"inputImage": IMAGE}),
+        ("ControlNetPreprocess", IMAGE, {}, {"inputImage": IMAGE}),
+        ("ImageMasking", IMAGE, {}, {"inputImage": IMAGE}),
+        ("Vectorize", Image(uuid=IMAGE), {}, {"inputs": {"image": IMAGE}}),
+        ("ModelSearch", "realistic", {}, {"search": "realistic"}),
+        ("Training", "acme:1@1", {}, {"model": "acme:1@1"}),
+        ("ImageUpload", IMAGE, {}, {"image": IMAGE}),
+        ("MediaStorage", IMAGE, {}, {"media": IMAGE}),
+        ("GetResponse", UUID, {}, {}),
+        ("GetTaskDetails", UUID, {}, {}),
+    ],
+)
+def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any, common: Any, wire: Any) -> None:
+    (task,) = tasks_from(getattr(runware, request_class), [value], common)
+    assert isinstance(task, Task), task
+    assert wire.items() <= task.wire().items()
+    if not wire:
+        assert task.task_uuid == UUID
+
+
+@pytest.mark.parametrize("request_class", ["ModelUpload", "AccountManagement"])
+def test_or_a_dict_is_needed(request_class: str) -> None:
+    (error,) = tasks_from(getattr(runware, request_class), ["x"])
+    assert isinstance(error, ValidationError)
+    assert "needs a dict of parameters" in str(error)
 
 
 WIRE = {"positivePrompt": "a wire", "width": 512, "height": 512}
@@ -140,6 +264,12 @@ class TestLaziness:
         assert [answer[0].seed for answer in first] == list(range(1, 21))
         assert taken <= 20 + 4 * 4 + 1
         answers.close()  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("ordered", [True, False])
+    def test_wrong_inputs_without_end_are_taken_one_by_one_as_well(self, rw: Runware, ordered: bool) -> None:
+        wrong = itertools.repeat({"widht": 512})
+        answers = rw.map(rw.image_inference, wrong, concurrency=4, ordered=ordered, return_exceptions=True)
+        assert [type(answer) for answer in itertools.islice(answers, 50)] == [TypeError] * 50
 
     def test_leaving_early_cancels_what_runs(self, rw: Runware, server: LocalServer) -> None:
         answers = rw.map(rw.image_inference, seeds(100), concurrency=4)

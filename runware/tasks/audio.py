@@ -79,6 +79,7 @@ class AudioInference(Generation[Results[Audio]]):
     task_type: ClassVar[str] = "audioInference"
     result_class = Audio
     many: ClassVar[bool] = True
+    main: ClassVar[str] = "positive_prompt"
 
     model: str
     positive_prompt: str | None = None

@@ -295,7 +295,8 @@ class Task(Checked, Generic[R_co]):
     always: ClassVar[tuple[str, ...]] = ()
     """Fields that go on the wire even when they have their default."""
     main: ClassVar[str | None] = None
-    """The parameter that a value alone is for, as an input of `map`; `None` means the first one that is needed."""
+    """The parameter that a value alone is for, as an input of `map`; `None` means the first of its own, and `""`
+    that there is none."""
 
     retry: int | RetryPolicy | None = None
     timeout: float | None = None
@@ -343,6 +344,11 @@ class Task(Checked, Generic[R_co]):
     def acknowledgement_only(self) -> bool:
         """Whether the server's first word ends the call."""
         return self.skip_response
+
+    @classmethod
+    def main_value(cls, value: Any) -> Any:
+        """Make of a value alone what its `main` parameter takes."""
+        return value
 
     @classmethod
     def result_for(cls, item: Mapping[str, Any]) -> type[Result]:  # noqa: ARG003 - some classes look at it

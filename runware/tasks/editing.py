@@ -65,6 +65,8 @@ class Editing(MediaTask[R_co]):
         model: The model's AIR. Without it the server decides.
     """
 
+    main: ClassVar[str] = "input_image"
+
     inputs: EditingInputs | Mapping[str, Any] | None = None
     input_image: Media | None = None
     model: str | None = None
@@ -171,6 +173,7 @@ class Caption(Inference[Text]):
 
     task_type: ClassVar[str] = "caption"
     result_class = Text
+    main: ClassVar[str] = "input_image"
 
     inputs: EditingInputs | Mapping[str, Any] | None = None
     input_image: Media | None = None
@@ -259,3 +262,8 @@ class Vectorize(MediaTask[Image]):
     height: int | None = None
     output_format: Literal["SVG"] | str | None = None
     settings: Mapping[str, Any] | None = None
+
+    @classmethod
+    def main_value(cls, value: Any) -> Any:
+        """Make of a value alone what its `main` parameter takes: the picture."""
+        return EditingInputs(image=value)

@@ -434,7 +434,6 @@ class Diffusion(Generation[R_co]):
 
     result_class = Image
     many: ClassVar[bool] = True
-    main: ClassVar[str] = "positive_prompt"
 
     positive_prompt: str | None = None
     model: str | None = None

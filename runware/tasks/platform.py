@@ -129,6 +129,7 @@ class ModelUpload(Delivered[UploadedModel]):
     task_type: ClassVar[str] = "modelUpload"
     result_class = UploadedModel
     statuses: ClassVar[bool] = True
+    main: ClassVar[str] = ""  # one value is not enough
     always: ClassVar[tuple[str, ...]] = ("format",)
 
     category: Category
@@ -290,6 +291,7 @@ class AccountManagement(Task[Account]):
     task_type: ClassVar[str] = "accountManagement"
     result_class = Account
     repeatable: ClassVar[bool] = True
+    main: ClassVar[str] = ""  # it is about no thing
     always: ClassVar[tuple[str, ...]] = ("operation",)
 
     operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] = "getDetails"

@@ -89,6 +89,7 @@ class TextInference(Inference[Results[Text]]):
     task_type: ClassVar[str] = "textInference"
     result_class = Text
     many: ClassVar[bool] = True
+    main: ClassVar[str] = "messages"
 
     model: str
     messages: Sequence[Message | Mapping[str, Any]]
@@ -110,6 +111,11 @@ class TextInference(Inference[Results[Text]]):
     seed: int | None = None
     number_results: int | None = None
     provider_settings: Mapping[str, Any] | None = None
+
+    @classmethod
+    def main_value(cls, value: Any) -> Any:
+        """Make of a value alone what its `main` parameter takes: a str is what the user says."""
+        return [Message(role="user", content=value)] if isinstance(value, str) else value
 
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID."""

@@ -50,6 +50,7 @@ class ThreeDInference(Generation[Results[Model3D]]):
     result_class = Model3D
     many: ClassVar[bool] = True
     polled: ClassVar[bool] = True
+    main: ClassVar[str] = "positive_prompt"
 
     model: str
     inputs: ThreeDInputs | Mapping[str, Any] | None = None

@@ -114,6 +114,7 @@ class VideoInference(Generation[Results[Video]]):
     result_class = Video
     many: ClassVar[bool] = True
     polled: ClassVar[bool] = True
+    main: ClassVar[str] = "positive_prompt"
 
     model: str
     positive_prompt: str | None = None

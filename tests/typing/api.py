@@ -1,6 +1,6 @@
 """User-style code: what type checkers infer, in all three faces."""
 
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -16,6 +16,7 @@ from runware import (
     RetryPolicy,
     Runware,
     RunwareError,
+    Text,
     events,
 )
 
@@ -88,6 +89,32 @@ def inputs() -> None:
     rw.image_inference(model="m", output_format="TIFF")
     rw.image_inference(model="m", output_format="a new one")
     rw.video_inference(model="m", duration="auto")
+
+
+def many(flag: bool) -> None:
+    requests = [ImageInference(positive_prompt="x")]
+    assert_type(rw.map(requests), Iterator[Results[Image]])
+    assert_type(rw.map(ImageInference, ["x"], common={"width": 512}), Iterator[Results[Image]])
+    assert_type(rw.map(rw.image_inference, ["x"], concurrency=4), Iterator[Results[Image]])
+    assert_type(rw.map(rw.caption, ["x"], return_exceptions=False), Iterator[Text])
+    assert_type(rw.map(requests, return_exceptions=True), Iterator[Results[Image] | Exception])
+    assert_type(rw.map(ImageInference, ["x"], return_exceptions=True), Iterator[Results[Image] | Exception])
+    assert_type(rw.map(rw.caption, ["x"], return_exceptions=True, common={"model": "m"}), Iterator[Text | Exception])
+    assert_type(rw.map(rw.caption, ["x"], return_exceptions=flag), Iterator[Text | Exception])
+    for answer in rw.map(rw.caption, ["x"], return_exceptions=True):
+        answer.text  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
+    rw.map(rw.caption, ["x"], concurency=4)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    rw.map(requests, common={"width": 512})  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+async def many_in_a_loop() -> None:
+    requests = [ImageInference(positive_prompt="x")]
+    assert_type(rw.aio.map(requests), AsyncIterator[Results[Image]])
+    assert_type(rw.aio.map(ImageInference, ["x"], ordered=False), AsyncIterator[Results[Image]])
+    assert_type(rw.aio.map(rw.aio.caption, ["x"], common={"model": "m"}), AsyncIterator[Text])
+    assert_type(rw.aio.map(requests, return_exceptions=True), AsyncIterator[Results[Image] | Exception])
+    assert_type(rw.aio.map(ImageInference, ["x"], return_exceptions=True), AsyncIterator[Results[Image] | Exception])
+    assert_type(rw.aio.map(rw.aio.caption, ["x"], return_exceptions=True), AsyncIterator[Text | Exception])
 
 
 def rejected() -> None:
