@@ -16,6 +16,8 @@ from runware import tasks
 from runware._engine.loading import loading
 
 if TYPE_CHECKING:
+    import inspect
+
     from runware.jobs import Job
     from runware.tasks.base import Task
 
@@ -56,6 +58,35 @@ class JobFace(ABC):
         """Start one task."""
 
 
+class _Shown:
+    """An attribute of every operation that is made when it is asked for; that of the class itself is another."""
+
+    def __init__(self, of_class: Any, make: Callable[[Any], Any]) -> None:
+        self._of_class = of_class
+        self._make = make
+
+    def __get__(self, row: Any, owner: type[Any]) -> Any:
+        return self._of_class if row is None else self._make(row)
+
+
+def _documented(row: operation[Any, Any]) -> str:
+    with loading:
+        from runware.signatures import document
+
+    return document(row.request)
+
+
+def _signed(row: operation[Any, Any]) -> inspect.Signature:
+    with loading:
+        from inspect import Parameter
+
+        from runware.signatures import signature
+
+    shown = signature(row.request)
+    face = Parameter("self", Parameter.POSITIONAL_ONLY)
+    return shown.replace(parameters=[face, *shown.parameters.values()])
+
+
 class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     """One operation of the table.
 
@@ -64,12 +95,28 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
             the classes of operations that are not used need not be loaded.
     """
 
+    __doc__ = _Shown(__doc__, _documented)  # pyright: ignore[reportAssignmentType]
+    __signature__ = _Shown(None, _signed)
+
     def __init__(self, load: Callable[[], Callable[P, Task[R_co]]]) -> None:
         self._load = load
         self._name = ""
 
     def __repr__(self) -> str:
         return f"<operation {self._name}>"
+
+    @overload
+    def __call__(self, face: BlockingFace, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, face: AsyncFace, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+    @overload
+    def __call__(self, face: JobFace, /, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]: ...
+    def __call__(self, face: Any = None, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call it as the method that it is: `Runware.caption(rw, ...)` is `rw.caption(...)`."""
+        if not isinstance(face, (BlockingFace, AsyncFace, JobFace)):
+            raise TypeError(f"{self._name}() is a method: call it on a client, as in Runware().{self._name}(...).")
+        call = vars(face).get(self._name) or self.__get__(face, type(face))
+        return call(*args, **kwargs)
 
     @cached_property
     def request(self) -> Callable[P, Task[R_co]]:
@@ -102,12 +149,15 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
         call.__signature__ = signature(request, face.gives)  # type: ignore[attr-defined]
         # Next time it is found on the face itself: making it takes as long as all the rest of a call before sending.
         for name, value in vars(Operations).items():
-            if value is self:
+            if value is self and getattr(type(face), name) is self:  # and not a method of a subclass, which calls it
                 face.__dict__[name] = call
         return call
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
-        self._name = self._name or name  # an alias is the same operation
+        if not self._name:  # an alias is the same operation
+            self._name = self.__name__ = name
+            self.__qualname__ = f"{owner.__name__}.{name}"
+            self.__module__ = owner.__module__
 
 
 class Operations:

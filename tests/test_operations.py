@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import pydoc
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import runware
 from runware import Runware, tasks
 from runware._engine.codec import wire_name
+from runware.local import LocalServer
 from runware.operations import Operations, operation
 from runware.signatures import fields, parameters, signature
 from runware.tasks.base import Task
@@ -209,6 +211,51 @@ def test_what_is_needed_is_shown_first() -> None:
 def test_operations_of_the_class_itself() -> None:
     assert isinstance(Runware.video_inference, operation)
     assert Runware.video_inference.request is runware.VideoInference
+
+
+def test_the_class_itself_shows_what_an_operation_is() -> None:
+    shown = inspect.signature(Runware.image_inference)
+    assert [*shown.parameters][:3] == ["self", "positive_prompt", "model"]
+    assert shown.return_annotation == "Results[Image]"
+    text = pydoc.plain(pydoc.render_doc(Runware.image_inference))
+    assert "image_inference(self, /, *, positive_prompt: str | None = None" in text
+    assert "Make pictures." in text
+    assert "positive_prompt: What to show" in text
+    assert Runware.request_images.__name__ == "image_inference"
+    assert Runware.image_inference.__doc__ == Runware("key").image_inference.__doc__
+    assert "image_inference(self, /, *, positive_prompt" in pydoc.plain(pydoc.render_doc(Runware))
+    assert inspect.getdoc(operation) != inspect.getdoc(Runware.image_inference)
+    assert "One operation of the table" in str(operation.__doc__)
+    assert list(inspect.signature(operation).parameters) == ["load"]
+
+
+def test_the_class_itself_can_be_called_with_a_client(server: LocalServer) -> None:
+    rw = Runware(server.api_key, url=server.url)
+    for client in (rw, rw.aio, rw.submit):
+        answer: Any = Runware.image_inference(client, positive_prompt="a kite")
+        if client is rw.submit:
+            answer = answer.result()
+        if client is rw.aio:
+            answer = asyncio.run(answer)
+        assert isinstance(answer, runware.Results)
+    for arguments in ((), (3,)):
+        with pytest.raises(TypeError, match=r"call it on a client, as in Runware\(\).image_inference"):
+            Runware.image_inference(*arguments, positive_prompt="x")  # type: ignore[call-overload]
+    rw.close()
+
+
+def test_a_subclass_may_extend_an_operation(server: LocalServer) -> None:
+    called: list[str] = []
+
+    class Mine(Runware):
+        def image_inference(self, **given: Any) -> Any:  # type: ignore[override]
+            called.append(given["positive_prompt"])
+            return super().image_inference(**given)
+
+    with Mine(server.api_key, url=server.url) as mine:
+        for prompt in ("a kite", "a heron"):
+            assert len(mine.image_inference(positive_prompt=prompt)) == 1
+    assert called == ["a kite", "a heron"]
 
 
 def test_the_lists_of_names_agree() -> None:

@@ -32,6 +32,10 @@ def blocking() -> None:
     assert_type(images.cost, float | None)
     assert_type(rw.request_images(positive_prompt="x"), Results[Image])
     assert_type(rw.run(ImageInference(positive_prompt="x")), Results[Image])
+    assert_type(Runware.image_inference(rw, positive_prompt="x"), Results[Image])
+    assert_type(Runware.image_inference(rw.submit, positive_prompt="x"), Job[Results[Image]])
+    Runware.image_inference(positive_prompt="x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    Runware.image_inference(rw, widht=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     with Runware.initialize("key", timeout=3.0) as client:
         assert_type(client, Runware)
 
