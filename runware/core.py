@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runware._engine.callbacks import CallbackThread, EventFeed
 from runware._engine.calls import Call, Completion
-from runware._engine.ids import new_uuid
+from runware._engine.ids import is_uuid, new_uuid
 from runware._engine.loading import loading
 from runware._engine.retry import Retries
 from runware._engine.waiting import bells
 from runware.downloads import Downloads
-from runware.errors import ClientClosedError, PayloadTooLargeError
+from runware.errors import ClientClosedError, PayloadTooLargeError, ValidationError
 from runware.jobs import Job, wrong_thread
 from runware.logs import say
 from runware.options import Options, seconds
@@ -191,8 +191,12 @@ class Core:
         with loading:
             from runware.tasks.platform import Existing
 
-        found: dict[str, Any] = {"task_uuid": ref} if isinstance(ref, str) else dict(ref)
-        task = Existing(task_uuid=found.get("task_uuid", ""), timeout=timeout, on_partial=on_partial)
+        found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
+        if not is_uuid(found.get("task_uuid")):
+            raise ValidationError(
+                "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
+            )
+        task = Existing(task_uuid=found["task_uuid"], timeout=timeout, on_partial=on_partial)
         call = Call(
             uuid=task.task_uuid,
             text=b"",

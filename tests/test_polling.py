@@ -509,10 +509,11 @@ class TestElsewhere:
             assert server.ledger.executions(task_uuid) == 0
 
     def test_no_uuid_at_all(self, rw: Runware) -> None:
-        for ref in ("the last one", {"uuid": new_uuid()}):
-            with pytest.raises(ValidationError) as caught:
+        refs: tuple[Any, ...] = ("the last one", {"uuid": new_uuid()}, {}, None, 7, {"task_uuid": "x"})
+        for ref in refs:
+            with pytest.raises(ValidationError, match=r"^job\(\): ref must be a job's ref or the UUID") as caught:
                 rw.job(ref)
-            assert caught.value.parameter == "task_uuid"
+            assert caught.value.parameter == "ref"
 
     def test_in_an_event_loop(self, rw: Runware) -> None:
         import asyncio
