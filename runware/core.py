@@ -151,7 +151,7 @@ class Core:
         engine = self.engine()
         options = self.options
         wire = task.wire()
-        if options.include_cost is not None:
+        if options.include_cost is not None and task.priced:
             wire.setdefault("includeCost", options.include_cost)
         task_uuid = task.task_uuid or new_uuid()
         wire = {"taskType": task.task_type, "taskUUID": task_uuid, **wire}
@@ -166,9 +166,9 @@ class Core:
             uuid=task_uuid,
             text=text,
             task_type=task.task_type,
-            timeout=task.timeout or (options.long_timeout if task.takes_long else options.timeout),
-            expected=task.expected,
-            completion=_completion(task),
+            timeout=task.timeout or (options.long_timeout if _takes_long(task, wire) else options.timeout),
+            expected=task.expected(wire),
+            completion=_completion(task, wire),
             repeatable=task.repeatable,
             policy=self._retries
             if task.retry is None
@@ -255,8 +255,12 @@ def _leave(engine: Engine) -> None:
         )
 
 
-def _completion(task: Task[Any]) -> Completion:
-    if task.acknowledgement_only:
+def _takes_long(task: Task[Any], wire: Mapping[str, Any]) -> bool:
+    return task.takes_long or wire.get("deliveryMethod") == "async"
+
+
+def _completion(task: Task[Any], wire: Mapping[str, Any]) -> Completion:
+    if task.acknowledgement_only or "webhookURL" in wire:
         return Completion.ACKNOWLEDGEMENT
     if task.statuses:
         return Completion.STATUSES

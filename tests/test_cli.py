@@ -119,7 +119,7 @@ def test_a_ref_that_lacks_something_is_told_what(here: pathlib.Path) -> None:
     for wrong, missing in (
         ('{"a":1}', "this has no task_uuid"),
         ('{"a"', "this is not JSON"),
-        ("x", "a UUID, not 'x'"),
+        ("x", "the UUID of a task"),
     ):
         ran = run("job", wrong)
         assert ran.code == 2

@@ -483,6 +483,34 @@ def test_the_signature_shows_every_parameter() -> None:
     assert isinstance(Job.__doc__, str)
 
 
+class TestWhatTheWireSays:
+    """How a task is answered depends on what is sent, however it was written down."""
+
+    def test_of_the_number_of_results(self, rw: Runware, server: LocalServer) -> None:
+        server.configure(spread=0.01)
+        assert len(rw.image_inference(**PICTURE, extra={"numberResults": 3})) == 3
+        assert len(rw.run({"taskType": "promptEnhance", "prompt": "a kite", "promptVersions": 3})) == 3
+
+    def test_of_its_kind(self, rw: Runware) -> None:
+        model = {"category": "lora", "architecture": "sdxl", "name": "n", "version": "1", "air": "me:1@1"}
+        source = {"format": "safetensors", "downloadURL": "https://example.com/x.safetensors"}
+        (uploaded,) = rw.run({"taskType": "modelUpload", **model, **source})
+        assert uploaded.status == "ready"
+
+    def test_of_its_cost(self, server: LocalServer) -> None:
+        with Runware(server.api_key, url=server.url, include_cost=True) as rw:
+            assert rw.image_inference(**PICTURE).cost is not None
+            assert rw.model_search(search="flux").total_results
+        (searched,) = server.ledger.tasks("modelSearch")
+        assert "includeCost" not in searched
+
+    def test_of_nobody_who_waits(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold("imageInference"):
+            said = rw.image_inference(**PICTURE, number_results=3, skip_response=True)
+        assert len(said) == 1
+        assert len(rw.job(said[0].task_uuid).result(20)) == 3
+
+
 class TestAsyncioBesideABusyProgram:
     """The threads that an event loop has for blocking work are all taken, and stay so."""
 
@@ -598,12 +626,12 @@ def test_a_broken_callback_is_heard_of_without_any_logging(server: LocalServer) 
     script = f"""
 from runware import Runware
 rw = Runware({server.api_key!r}, url={server.url!r})
-rw.image_inference(**{PICTURE!r}, on_partial=lambda results: None)
+rw.image_inference(**{PICTURE!r}, on_partial=lambda results, error: 1 / 0)
 with rw:
     pass
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True)
-    assert "TypeError" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
 
 
 def test_a_program_that_ends_too_early_says_what_it_has_left(server: LocalServer) -> None:

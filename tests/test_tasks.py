@@ -307,10 +307,12 @@ def test_delivery() -> None:
         (runware.PromptEnhance(prompt="x", prompt_versions=5), 5),
         (runware.Upscale(input_image=IMAGE), 1),
         (RawTask(body={"taskType": "tools", "numberResults": 2}), 2),
+        (RawTask(body={"taskType": "promptEnhance", "promptVersions": 3}), 3),
+        (runware.ImageInference(positive_prompt="x", extra={"numberResults": 3}), 3),
     ],
 )
 def test_how_many_results_are_expected(task: Task[Any], expected: int) -> None:
-    assert task.expected == expected
+    assert task.expected(task.wire()) == expected
 
 
 @pytest.mark.parametrize("cls", [runware.GetResponse, runware.GetTaskDetails, runware.ModelSearch])
@@ -348,3 +350,45 @@ def test_reprs_show_neither_prompts_nor_media() -> None:
     assert secret not in repr(task)
     assert secret not in repr(task.messages[0])
     assert "iVBOR" not in repr(runware.ImageUpload(image=PNG_URI * 10))
+
+
+def test_a_dict_is_answered_as_what_it_is() -> None:
+    video = RawTask(body={"taskType": "videoInference"})
+    assert video.takes_long
+    upload = RawTask(body={"taskType": "modelUpload"})
+    assert upload.statuses
+    assert not upload.priced
+    assert RawTask(body={"taskType": "getResponse"}).inspects
+    assert not RawTask(body={"taskType": "brandNew"}).takes_long
+
+
+def test_extra_does_not_replace_what_the_answer_is_known_by() -> None:
+    with pytest.raises(ValidationError, match="task_uuid"):
+        runware.ImageInference(positive_prompt="x", extra={"taskUUID": "y"})
+
+
+async def _awaitable(results: Any, error: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [(5, "callable"), (_awaitable, "async for"), (lambda results: None, "two arguments")],
+    ids=["no function", "a coroutine function", "too few parameters"],
+)
+def test_callbacks_that_could_not_be_called_are_told_at_once(callback: Any, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        runware.ImageInference(positive_prompt="x", on_partial=callback)
+
+
+@pytest.mark.parametrize(
+    "callback", [print, lambda *_: None, lambda results, error, more=1: None], ids=["builtin", "any", "more"]
+)
+def test_callbacks_of_any_other_form_are_taken(callback: Any) -> None:
+    runware.ImageInference(positive_prompt="x", on_partial=callback)
+
+
+def test_without_waiting_for_results_a_task_is_asynchronous() -> None:
+    task = runware.ImageInference(positive_prompt="x", skip_response=True)
+    assert task.wire()["deliveryMethod"] == "async"
+    with pytest.raises(ValidationError, match="delivery_method"):
+        runware.ImageInference(positive_prompt="x", skip_response=True, delivery_method="sync")

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from runware._engine.callbacks import EventFeed
-from runware._engine.calls import Call, Completion
+from runware._engine.calls import Call, CallState, Completion
 from runware._engine.codec import dumps, rules, structure
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State, Unsend
@@ -145,8 +145,9 @@ class Engine:
         }
 
     def running(self) -> list[str]:
-        """Give the UUIDs of the tasks that have not ended."""
-        return [call.uuid for call in self._calls() if call.completion is not Completion.CONNECTION]
+        """Give the UUIDs of the tasks that have not ended, but for those that can be picked up elsewhere."""
+        calls = (call for call in self._calls() if call.state is not CallState.ACCEPTED)
+        return [call.uuid for call in calls if call.completion is not Completion.CONNECTION]
 
     def _calls(self) -> list[Call]:
         """Give the calls that have not ended, those that the session has not heard of yet included."""

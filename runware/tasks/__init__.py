@@ -4,11 +4,13 @@ A module is loaded when the first of its classes is used: all of them would take
 `import runware` may take, and most programs use one or two.
 """
 
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from runware.tasks.audio import AudioInference, AudioSettings, Speech
+    from runware.tasks.base import Task
     from runware.tasks.editing import (
         Caption,
         ControlNetPreprocess,
@@ -91,6 +93,19 @@ _MODULES = {
     }.items()
     for name in names.split()
 }
+
+
+@cache
+def request_class(task_type: str) -> "type[Task[Any]]":
+    """Give the class of requests of this kind; `Task` for a kind that has none."""
+    from runware.tasks.base import Task
+
+    for name, module in _MODULES.items():
+        found = getattr(import_module(f"{__name__}.{module}"), name)
+        if getattr(found, "task_type", None) == task_type:
+            return cast("type[Task[Any]]", found)
+    return Task
+
 
 __all__ = [
     "AcceleratorOptions",

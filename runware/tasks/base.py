@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` in this package: the checks read the annotations as types.
 
+import inspect
 import math
 import operator
 import re
@@ -98,6 +99,21 @@ def _brief(value: object) -> str:
 
 def _kind(value: object) -> str:
     return "dict" if isinstance(value, dict) else type(value).__name__
+
+
+def _unfit(callback: Any) -> str:
+    """Tell what is wrong with a callback for results and an error; nothing, if it can be called."""
+    if not callable(callback):
+        return "must be callable"
+    if inspect.iscoroutinefunction(callback):
+        return "must be a plain function, which is not awaited; to await, use `async for` over a job of rw.submit"
+    try:
+        inspect.signature(callback).bind(None, None)
+    except TypeError:
+        return "must take two arguments, the results and the error"
+    except ValueError:  # it does not say what it takes
+        pass
+    return ""
 
 
 _WORDS = re.compile("prompt|text|message|instruction|lyrics")
@@ -292,6 +308,10 @@ class Task(Checked, Generic[R_co]):
     """Whether it is answered by a sequence of statuses, of which `ready` and `failed` are the last."""
     inspects: ClassVar[bool] = False
     """Whether it asks about another task, whose UUID it bears."""
+    priced: ClassVar[bool] = True
+    """Whether the wire lets it ask what it costs."""
+    counted: ClassVar[str] = ""
+    """The parameter on the wire that says how many results there are to be; without one, there is one."""
     always: ClassVar[tuple[str, ...]] = ()
     """Fields that go on the wire even when they have their default."""
     main: ClassVar[str | None] = None
@@ -314,8 +334,10 @@ class Task(Checked, Generic[R_co]):
             return  # as mostly
         if self.timeout is not None:
             seconds(self.timeout, "timeout")
-        if self.on_partial is not None and not callable(self.on_partial):
-            self._reject("on_partial", "must be callable")
+        if self.on_partial is not None and (wrong := _unfit(self.on_partial)):
+            self._reject("on_partial", wrong)
+        if self.skip_response and getattr(self, "delivery_method", None) == "sync":
+            self._reject("skip_response", "needs delivery_method='async': results that are pushed have no first word")
         retry = self.retry
         if not (retry is None or isinstance(retry, RetryPolicy)) and (
             isinstance(retry, bool) or not isinstance(retry, int) or retry < 0
@@ -323,13 +345,15 @@ class Task(Checked, Generic[R_co]):
             self._reject("retry", f"must be a RetryPolicy or a whole number, 0 or more, not {_brief(retry)}")
         if self.extra is not None and not _fits(self.extra, Mapping[str, Any]):
             self._reject("extra", f"must be a dict with names on the wire as keys, not {_brief(self.extra)}")
+        if self.extra is not None and "taskUUID" in self.extra:
+            self._reject("extra", "must not hold taskUUID, which the answer is known by; pass task_uuid")
         if self.task_uuid is not None and not is_uuid(self.task_uuid):
             self._reject("task_uuid", f"must be the text of a UUID, not {_brief(self.task_uuid)}")
 
-    @property
-    def expected(self) -> int:
-        """How many results complete it."""
-        return 1
+    def expected(self, wire: Mapping[str, Any]) -> int:
+        """Tell by the wire object how many results complete it."""
+        number = wire.get(self.counted)
+        return number if isinstance(number, int) and number > 0 else 1
 
     @property
     def takes_long(self) -> bool:
@@ -389,17 +413,13 @@ class RawTask(Task[Results[Result]]):
         if not isinstance(kind, str) or not kind:
             self._reject("body", "needs a taskType, such as {'taskType': 'imageInference', ...}")
         object.__setattr__(self, "task_type", kind)
+        # How it is answered depends on what it is, and not on who writes it down.
+        from runware.tasks import request_class
 
-    @property
-    def expected(self) -> int:
-        """How many results complete it."""
-        number = self.body.get("numberResults")
-        return number if isinstance(number, int) and number > 0 else 1
-
-    @property
-    def takes_long(self) -> bool:
-        """Whether the client's `long_timeout` applies."""
-        return self.body.get("deliveryMethod") == "async"
+        known = request_class(kind)
+        for fact in ("polled", "repeatable", "statuses", "inspects", "priced"):
+            object.__setattr__(self, fact, getattr(known, fact))
+        object.__setattr__(self, "counted", known.counted or "numberResults")
 
     @classmethod
     def result_for(cls, item: Mapping[str, Any]) -> type[Result]:

@@ -1,7 +1,7 @@
 """What the tasks of models share: how they are delivered, and how their results come (protocol reference, 4.2)."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
@@ -59,7 +59,7 @@ class Delivered(Task[R_co]):
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID."""
         wire = super().wire()
-        if self.polled:
+        if self.polled or self.skip_response:  # what is pushed has no acknowledgement
             wire.setdefault("deliveryMethod", "async")
         return wire
 
@@ -72,6 +72,8 @@ class Inference(Delivered[R_co]):
         routing: How a provider is chosen, as the wire has it.
     """
 
+    counted: ClassVar[str] = "numberResults"
+
     routing: Mapping[str, Any] | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -79,12 +81,6 @@ class Inference(Delivered[R_co]):
         number = getattr(self, "number_results", None)
         if number is not None and number < 1:
             self._reject("number_results", f"must be 1 or more, not {number}")
-
-    @property
-    def expected(self) -> int:
-        """How many results complete it."""
-        number: int | None = getattr(self, "number_results", None)  # not every model can make several results
-        return number or 1
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)

@@ -127,6 +127,7 @@ class ModelUpload(Delivered[UploadedModel]):
     """
 
     task_type: ClassVar[str] = "modelUpload"
+    priced: ClassVar[bool] = False
     result_class = UploadedModel
     statuses: ClassVar[bool] = True
     main: ClassVar[str] = ""  # one value is not enough
@@ -177,6 +178,7 @@ class ModelSearch(Task[ModelPage]):
     """
 
     task_type: ClassVar[str] = "modelSearch"
+    priced: ClassVar[bool] = False
     result_class = ModelPage
     repeatable: ClassVar[bool] = True
 
@@ -203,6 +205,7 @@ class ImageUpload(Task[StoredMedia]):
     """
 
     task_type: ClassVar[str] = "imageUpload"
+    priced: ClassVar[bool] = False
     result_class = StoredMedia
 
     image: Media
@@ -218,6 +221,7 @@ class MediaStorage(Task[StoredMedia]):
     """
 
     task_type: ClassVar[str] = "mediaStorage"
+    priced: ClassVar[bool] = False
     result_class = StoredMedia
     always: ClassVar[tuple[str, ...]] = ("operation",)
 
@@ -233,6 +237,7 @@ class Inspection(Task[R_co]):
         task_uuid: The UUID of the task that is asked about.
     """
 
+    priced: ClassVar[bool] = False
     repeatable: ClassVar[bool] = True
     inspects: ClassVar[bool] = True
 
@@ -289,6 +294,7 @@ class AccountManagement(Task[Account]):
     """
 
     task_type: ClassVar[str] = "accountManagement"
+    priced: ClassVar[bool] = False
     result_class = Account
     repeatable: ClassVar[bool] = True
     main: ClassVar[str] = ""  # it is about no thing

@@ -145,14 +145,10 @@ class PromptEnhance(Inference[Results[Text]]):
     task_type: ClassVar[str] = "promptEnhance"
     result_class = Text
     many: ClassVar[bool] = True
+    counted: ClassVar[str] = "promptVersions"
     always: ClassVar[tuple[str, ...]] = ("prompt_max_length", "prompt_versions")
 
     prompt: str
     prompt_max_length: int = 380
     prompt_versions: int = 1
     model: str | None = None
-
-    @property
-    def expected(self) -> int:
-        """How many results complete it."""
-        return self.prompt_versions
