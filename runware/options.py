@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Union
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -28,7 +29,11 @@ URL_VARIABLE = "RUNWARE_URL"
 ApiKey = Union[str, Callable[[], str]]
 
 _LONGEST = 86_400.0
-_LOOPBACK = ("localhost", "::1")
+# JavaScript has milliseconds. These are above what anybody means in seconds, and below what is usual there: 60000 for
+# the whole call, 45000 and 2000 for the others.
+_LONGEST_CALL = 10_000.0
+_LONGEST_STEP = 1000.0
+_LONG_TASKS = " Tasks that take long have long_timeout, or a timeout of their own."
 
 
 @attrs.frozen(kw_only=True)
@@ -53,15 +58,16 @@ class RetryPolicy:
     retry: Callable[[RetryCallState], bool] | None = None
 
 
-def _seconds(name: str, value: object, *, zero: bool = False) -> float:
+def _seconds(name: str, value: object, *, zero: bool = False, longest: float = _LONGEST, advice: str = "") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigurationError(f"{name} must be a number of seconds, not {type(value).__name__}.", parameter=name)
     if not (value > 0 or (zero and value == 0)):
         limit = "zero or more" if zero else "above zero"
         raise ConfigurationError(f"{name} must be {limit}, not {value!r} seconds.", parameter=name)
-    if value > _LONGEST:
+    if value > longest:
         raise ConfigurationError(
-            f"{name} is {value!r} seconds, which is more than a day. Did you pass milliseconds?", parameter=name
+            f"{name} is in seconds, not milliseconds, and may be at most {longest:,.0f}, not {value!r}.{advice}",
+            parameter=name,
         )
     return float(value)
 
@@ -75,9 +81,9 @@ def seconds(value: object, name: str) -> float:
     return _seconds(name, value)
 
 
-def _duration(*, zero: bool = False) -> Any:
+def _duration(longest: float, *, zero: bool = False, advice: str = "") -> Any:
     def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
-        _seconds(field.name, value, zero=zero)
+        _seconds(field.name, value, zero=zero, longest=longest, advice=advice)
 
     return check
 
@@ -121,16 +127,39 @@ def _check_key(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
 
 def is_loopback(host: str | None) -> bool:
     """Tell whether a host name means this machine."""
-    return host is not None and (host.lower() in _LOOPBACK or host.startswith("127."))
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _split(address: str) -> SplitResult | None:
+    """Take an address apart; `None` for one that cannot be.
+
+    What is wrong with it is not told, and there is no exception to look at: after a `/` that should have been `%2F`,
+    a part of a password stands where the port is expected.
+    """
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(f"url must be a str, not {type(value).__name__}.", parameter="url")
-    parts = urlsplit(value)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    parts = _split(value)
+    if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
+        wrong = "this one cannot be taken apart" if parts is None else "this one has no host"
+        if parts is not None and parts.scheme not in ("ws", "wss"):
+            wrong = f"this one starts with {parts.scheme}://" if "://" in value else "this one has no scheme"
         raise ConfigurationError(
-            f"url must look like {DEFAULT_URL}, not {parts.scheme or '(no scheme)'}://{parts.hostname or ''}.",
+            f"url must look like {DEFAULT_URL}, or ws://localhost:8080/v1 for a server on this machine; {wrong} "
+            f"(url=, or {URL_VARIABLE}).",
             parameter="url",
         )
     if parts.username or parts.password:
@@ -143,15 +172,51 @@ def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> No
         )
 
 
-def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
-    if value is None or value == "":
-        return
-    schemes = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-    parts = urlsplit(value) if isinstance(value, str) else None
-    if parts is None or parts.scheme not in schemes or not parts.hostname:
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+def split_proxy(address: str, name: str) -> SplitResult:
+    """Take the address of a proxy apart.
+
+    Args:
+        address: The address, which may hold a password.
+        name: The option or variable that it comes from.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    parts = _split(address)
+    # A password that was cut off leaves the @ behind it in the path.
+    whole = parts is not None and "@" not in parts.path + parts.query + parts.fragment
+    if parts is None or not whole or parts.scheme not in _PROXY_SCHEMES or not parts.hostname:
         raise ConfigurationError(
-            "proxy must look like http://user:password@host:port or socks5h://host:port.", parameter="proxy"
+            f"{name} must look like http://user:password@host:port or socks5h://host:port, with %2F, %23, %3F and %40 "
+            "for /, #, ? and @ in the password.",
+            parameter=name,
         )
+    return parts
+
+
+def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and value != "":
+        split_proxy(value if isinstance(value, str) else "", "proxy")
+
+
+def environment_proxy(environment: Mapping[str, str]) -> SplitResult | None:
+    """Give the proxy that the environment names, if it does.
+
+    Raises:
+        ConfigurationError: It is none; `parameter` is the variable.
+    """
+    for name in ("HTTPS_PROXY", "ALL_PROXY"):
+        if found := environment.get(name):
+            return split_proxy(found if "://" in found else f"http://{found}", name)
+    return None
+
+
+def _check_environment(self: Options, _field: attrs.Attribute[Any], value: Mapping[str, str]) -> None:
+    if self.proxy is None:
+        environment_proxy(value)
 
 
 def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
@@ -180,14 +245,14 @@ class Options:
 
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
     url: str = attrs.field(validator=_check_url)
-    timeout: float = attrs.field(default=60.0, validator=_duration())
-    long_timeout: float = attrs.field(default=600.0, validator=_duration())
-    connect_timeout: float = attrs.field(default=15.0, validator=_duration())
+    timeout: float = attrs.field(default=60.0, validator=_duration(_LONGEST_CALL, advice=_LONG_TASKS))
+    long_timeout: float = attrs.field(default=600.0, validator=_duration(_LONGEST))
+    connect_timeout: float = attrs.field(default=15.0, validator=_duration(_LONGEST_STEP))
     max_retries: int | RetryPolicy = attrs.field(default=2, validator=_check_retries)
-    retry_delay: float = attrs.field(default=1.0, validator=_duration(zero=True))
+    retry_delay: float = attrs.field(default=1.0, validator=_duration(_LONGEST_STEP, zero=True))
     reconnect: bool = attrs.field(default=True, validator=_flag)
-    heartbeat_interval: float = attrs.field(default=45.0, validator=_duration())
-    liveness_timeout: float = attrs.field(default=15.0, validator=_duration())
+    heartbeat_interval: float = attrs.field(default=45.0, validator=_duration(_LONGEST_STEP))
+    liveness_timeout: float = attrs.field(default=15.0, validator=_duration(_LONGEST_STEP))
     max_in_flight: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole(1)))
     max_queued: int = attrs.field(default=100_000, validator=_whole(1))
     include_cost: bool | None = attrs.field(default=None, validator=_flag)
@@ -196,7 +261,7 @@ class Options:
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
-    environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)
     """The proxy variables, as they were at construction."""
 
     def portable(self) -> dict[str, Any]:

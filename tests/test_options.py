@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runware import AsyncRunware, ConfigurationError, RetryPolicy, Runware
+from runware import AsyncRunware, ConfigurationError, Image, ImageInference, RetryPolicy, Runware
 from runware.options import read_options
 
 LOCAL = "ws://127.0.0.1:9/v1"
@@ -57,6 +57,10 @@ def test_an_unknown_option_is_a_type_error() -> None:
         ("url", "wss://"),
         ("url", "wss://user:secret@example.com"),
         ("url", "ws://example.com/v1"),
+        ("url", "ws://[::1"),
+        ("url", "ws://localhost:99999/v1"),
+        ("url", "wss://example.com:port/v1"),
+        ("url", "wss://user:sec/secret@example.com"),
         ("url", 7),
         ("timeout", 0),
         ("timeout", -1.0),
@@ -66,7 +70,12 @@ def test_an_unknown_option_is_a_type_error() -> None:
         ("timeout", True),
         ("timeout", 60_000_000),
         ("timeout", 90_000),
+        ("timeout", 10_001),
         ("long_timeout", 600_000),
+        ("connect_timeout", 1001),
+        ("retry_delay", 2000),
+        ("heartbeat_interval", 45_000),
+        ("liveness_timeout", 1001),
         ("connect_timeout", 0),
         ("max_retries", -1),
         ("max_retries", 2.5),
@@ -82,6 +91,12 @@ def test_an_unknown_option_is_a_type_error() -> None:
         ("dry_run", 1),
         ("proxy", "proxy.example:3128"),
         ("proxy", "ftp://proxy.example"),
+        ("proxy", "http://[::1:80"),
+        ("proxy", "http://proxy.example:99999"),
+        ("proxy", "http://bob:secret/9@proxy.example:80"),
+        ("proxy", "http://bob:secret#9@proxy.example:80"),
+        ("proxy", "http://bob:12/secret@proxy.example:80"),
+        ("proxy", "http://bob:12?secret@proxy.example:80"),
         ("proxy", 7),
         ("ssl_context", "yes"),
         ("insecure_ws", "yes"),
@@ -92,17 +107,57 @@ def test_what_cannot_work_is_named(name: str, value: Any) -> None:
         Runware(**{"api_key": "rw-secret", name: value})
     assert caught.value.parameter == name
     assert "secret" not in str(caught.value)
+    # What urllib says of a port, it says with a piece of the password.
+    assert caught.value.__context__ is None
 
 
-def test_milliseconds_are_recognised() -> None:
-    with pytest.raises(ConfigurationError, match="milliseconds"):
-        Runware("key", timeout=90_000)
+@pytest.mark.parametrize("name", ["timeout", "connect_timeout", "retry_delay", "heartbeat_interval"])
+def test_the_milliseconds_of_the_javascript_library_are_recognised(name: str) -> None:
+    theirs = {"timeout": 60_000, "connect_timeout": 15_000, "retry_delay": 2000, "heartbeat_interval": 45_000}[name]
+    with pytest.raises(ConfigurationError, match="seconds, not milliseconds") as caught:
+        Runware("key", **{name: theirs})  # type: ignore[arg-type]
+    assert ("long_timeout" in caught.value.message) is (name == "timeout")
+
+
+def test_long_tasks_may_have_a_day() -> None:
+    assert Runware("key", timeout=10_000, long_timeout=86_400)._core.options.long_timeout == 86_400
+    assert ImageInference(positive_prompt="x", timeout=86_400).timeout == 86_400
+
+
+@pytest.mark.parametrize("url", ["https://ws-api.runware.ai/v1", "ws-api.runware.ai/v1", "localhost:8080", "wss:///v1"])
+def test_an_address_of_another_kind_is_told_what_works(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_URL", url)
+    with pytest.raises(ConfigurationError, match=r"wss://ws-api\.runware\.ai/v1.*RUNWARE_URL"):
+        Runware("key")
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "address", ["http://bob:secret/9@proxy.example:80", "bob:12/secret@proxy:80", "http://p:99999"]
+)
+def test_a_proxy_variable_that_cannot_work_is_named(name: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, address)
+    with pytest.raises(ConfigurationError, match="%2F") as caught:
+        Runware("key")
+    assert caught.value.parameter == name
+    assert "secret" not in str(caught.value)
+    assert caught.value.__context__ is None
+    with pytest.raises(ConfigurationError) as caught:
+        Image(url="https://example.com/x.png").read()
+    assert caught.value.parameter == name
+    Runware("key", proxy="")  # then nobody looks at it
 
 
 def test_ws_to_another_machine_only_when_asked_for() -> None:
     assert Runware("key", url="ws://10.0.0.1/v1", insecure_ws=True)._core.options.url == "ws://10.0.0.1/v1"
-    for host in ("localhost", "127.0.0.1", "127.8.8.8", "[::1]"):
+    for host in ("localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "[::1]"):
         Runware("key", url=f"ws://{host}:9/v1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.attacker.example", "127.evil", "localhost.example", "[::2]", "0.0.0.0"])
+def test_a_name_that_begins_like_this_machine_is_another_one(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="in the clear"):
+        Runware("key", url=f"ws://{host}/v1")
 
 
 def test_none_means_the_default() -> None:

@@ -463,6 +463,20 @@ class TestTheHandshake:
         assert witness.secrets() == []
 
 
+def test_dialling_that_fails_unforeseen(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dial(*_: Any) -> Any:
+        raise ValueError(f"nobody thought of {PASSWORD}")
+
+    monkeypatch.setattr("runware._engine.thread.dial", dial)
+    rw = Runware(KEY, max_retries=0)
+    with pytest.raises(RunwareError, match="ValueError") as caught:
+        rw.image_inference(**task())
+    witness.sees(caught.value)
+    rw.close()
+    assert any("not foreseen: ValueError" in line for line in witness.recorder.lines)
+    assert witness.secrets() == []
+
+
 class Recorded:
     """A socket, and all that was read from it."""
 

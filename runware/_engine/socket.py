@@ -21,7 +21,7 @@ import websocket
 from runware._engine.loading import loading
 from runware._version import __version__
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
-from runware.options import KEY_VARIABLE, Options, is_loopback
+from runware.options import KEY_VARIABLE, Options, environment_proxy, is_loopback, split_proxy
 
 __all__ = ["Dialled", "default_context", "dial", "proxy_for", "user_agent"]
 
@@ -256,11 +256,14 @@ def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port
         environment: The proxy variables.
         host: The host's name.
         port: Its port.
+
+    Raises:
+        ConfigurationError: What should be the address of a proxy is none.
     """
     if given is not None:
-        return urlsplit(given) if given else None
-    found = environment.get("HTTPS_PROXY") or environment.get("ALL_PROXY")
-    if not found or is_loopback(host):
+        return split_proxy(given, "proxy") if given else None
+    found = environment_proxy(environment)
+    if found is None or is_loopback(host):
         return None
     with loading:
         from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
@@ -268,7 +271,7 @@ def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port
     no_proxy = environment.get("NO_PROXY", "")
     if no_proxy and proxy_bypass_environment(f"{host}:{port}", {"no": no_proxy}):
         return None
-    return urlsplit(found if "://" in found else f"http://{found}")
+    return found
 
 
 def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) -> socket.socket:

@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -47,6 +48,12 @@ clock: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 )
 """Seconds that never run back; on Linux those in which the machine slept are counted."""
+
+
+def _log_unforeseen(what: str, failure: Exception) -> None:
+    """Log a failure and where it came from, without its text, which may hold a password or a prompt."""
+    where = "".join(traceback.format_tb(failure.__traceback__))
+    log.error("%s in a way that is not foreseen: %s\n%s", what, type(failure).__name__, where)
 
 
 class Waiter(Protocol):
@@ -428,8 +435,8 @@ class Engine:
             error = failure
             self._post(lambda now: self._session.connection_failed(epoch, error, now))
         except Exception as failure:
-            log.exception("dialling failed in a way that is not foreseen")
-            error = RunwareError(f"Could not connect: {type(failure).__name__}: {failure}")
+            _log_unforeseen("dialling failed", failure)
+            error = RunwareError(f"Could not connect, for a reason that is not foreseen ({type(failure).__name__}).")
             self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
         else:
             with self._lock:
