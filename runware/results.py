@@ -73,11 +73,15 @@ class Part:
     def __repr__(self) -> str:
         # What there is of it, but neither prompts nor media: reprs end up in logs and tracebacks.
         known = (
-            f"{field.name}={value!r}"
+            f"{field.name}={field.repr(value) if callable(field.repr) else repr(value)}"
             for field in attrs.fields(type(self))
             if field.repr and (value := getattr(self, field.name)) is not None
         )
         return f"{type(self).__name__}({', '.join(known)})"
+
+
+def _length(text: str) -> str:
+    return f"<str of length {len(text)}>"
 
 
 @attrs.frozen(kw_only=True)
@@ -385,7 +389,7 @@ _OTHER_NAME |= {other: name for name, other in _OTHER_NAME.items()}
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Text(Result):
-    """A text. `str()` of it is the text itself.
+    """A text. `str()` of it is the text itself; its `repr`, which ends up in logs, tells only how long it is.
 
     Attributes:
         text: The text; `None` when the answer is in *structured_data* alone.
@@ -397,12 +401,12 @@ class Text(Result):
         seed: The seed it was made with.
     """
 
-    text: str | None = None
+    text: str | None = attrs.field(default=None, repr=_length)
     finish_reason: str | None = None
     usage: Usage | None = None
-    reasoning_content: str | None = None
-    thought_signature: str | None = None
-    structured_data: Any = None
+    reasoning_content: str | None = attrs.field(default=None, repr=_length)
+    thought_signature: str | None = attrs.field(default=None, repr=False)
+    structured_data: Any = attrs.field(default=None, repr=False)
     seed: int | None = None
 
     def __str__(self) -> str:

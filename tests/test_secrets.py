@@ -322,6 +322,36 @@ def test_requests_and_their_parts(witness: Witness) -> None:
     assert witness.secrets() == []
 
 
+@pytest.mark.parametrize("given", [SHORT, SHORT.encode(), [SHORT], {SHORT: 1}], ids=["str", "bytes", "list", "dict"])
+@pytest.mark.parametrize("make", [
+    lambda given: Runware(KEY).run(given) if not isinstance(given, dict) else Runware(KEY).run({"taskType": given}),
+    lambda given: ImageInference(positive_prompt=7 if isinstance(given, str) else given),
+    lambda given: ImageInference(positive_prompt="x", width=8, negative_prompt=8 if isinstance(given, str) else given),
+    lambda given: runware.Message(role="user", content=8 if isinstance(given, str) else given),
+], ids=["run", "positive", "negative", "message"])  # fmt: skip
+def test_what_cannot_be_a_prompt_is_not_quoted(make: Callable[[Any], Any], given: Any, witness: Witness) -> None:
+    with pytest.raises((ValidationError, TypeError)) as caught:
+        make(given)
+    witness.sees(caught.value)
+    assert witness.secrets() == []
+
+
+def test_texts_that_came(server: LocalServer, witness: Witness) -> None:
+    said = {"text": PROMPT, "reasoningContent": PROMPT, "thoughtSignature": PROMPT, "structuredData": {"said": PROMPT}}
+
+    def script(task: dict[str, Any]) -> list[Any] | None:
+        kind, uuid = task["taskType"], task.get("taskUUID")
+        return [{"data": [{"taskType": kind, "taskUUID": uuid, **said}]}] if kind == "promptEnhance" else None
+
+    server.script(script)
+    with Runware(KEY, url=server.url) as rw:
+        texts = rw.prompt_enhance(prompt=SHORT)
+    assert str(texts[0]) == PROMPT
+    assert f"text=<str of length {len(PROMPT)}>" in repr(texts)
+    witness.hears("results", (texts, texts[0]))
+    assert witness.secrets() == []
+
+
 def test_a_payload_above_the_cap(server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runware._engine.thread.Engine.max_message", 1000)
     rw = Runware(KEY, url=server.url)

@@ -116,12 +116,16 @@ def _unfit(callback: Any) -> str:
     return ""
 
 
-_WORDS = re.compile("prompt|text|message|instruction|lyrics")
+_WORDS = re.compile("prompt|text|message|content|instruction|lyrics")
 """What the fields are called that hold what somebody wrote, of which not even a short one is shown."""
 
 
 def _length(value: object) -> str:
-    return f"<{type(value).__name__} of length {len(value)}>" if isinstance(value, str) else _brief(value)
+    return f"<{type(value).__name__} of length {len(value)}>" if isinstance(value, (str, bytes)) else _brief(value)
+
+
+def _shown(name: str, value: object) -> str:
+    return _length(value) if _WORDS.search(name) else _brief(value)
 
 
 def _number(value: Any) -> Any:
@@ -216,7 +220,7 @@ class Checked:
     def __repr__(self) -> str:
         # What was given, but neither prompts nor media: reprs end up in logs and tracebacks.
         given = (
-            f"{field.name}={_length(value) if _WORDS.search(field.name) else _brief(value)}"
+            f"{field.name}={_shown(field.name, value)}"
             for field in attrs.fields(type(self))
             if (value := getattr(self, field.name)) != field.default and field.repr
         )
@@ -226,7 +230,7 @@ class Checked:
     def _converted(cls, name: str, value: object, check: _Check) -> object:
         number = _number(value)
         if not _fits(number, check.expected):
-            cls._reject(name, f"must be {describe(check.expected)}, not {_brief(value)}")
+            cls._reject(name, f"must be {describe(check.expected)}, not {_shown(name, value)}")
         return number
 
     @classmethod
@@ -444,7 +448,7 @@ def as_task(task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         return task
     if not isinstance(task, Mapping):
         raise ValidationError(
-            f"run() takes a request object or a dict, not {_brief(task)}.", code="invalidParameter", parameter="task"
+            f"run() takes a request object or a dict, not {_length(task)}.", code="invalidParameter", parameter="task"
         )
     body = dict(task)
     return RawTask(body=body, task_uuid=body.pop("taskUUID", None))
