@@ -403,6 +403,38 @@ def test_what_fits_is_kept_beside_what_does_not() -> None:
     assert image.raw["seed"] == "seven"
 
 
+ODD = ["text", "false", 5, 0, 1.5, True, [], ["a"], [["a"]], {}, {"a": 1}]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize(
+    ("cls", "wire", "name", "fits"),
+    [
+        (runware.Image, "imageURL", "url", (str,)),
+        (runware.Image, "imageUUID", "uuid", (str,)),
+        (runware.Image, "NSFWContent", "nsfw_content", (bool,)),
+        (runware.Image, "seed", "seed", (int,)),
+        (runware.Image, "cost", "cost", (float, int)),
+        (runware.Image, "outputs", "outputs", (dict,)),
+        (runware.Detection, "x_min", "x_min", (float, int)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nothing_is_made_of_a_value_of_another_type(
+    cls: type[Any], wire: str, name: str, fits: tuple[type, ...], odd: Any
+) -> None:
+    result = structure({wire: odd}, cls)
+    assert getattr(result, name) == (odd if type(odd) in fits else None)
+    assert result.raw[wire] == odd
+
+
+@pytest.mark.parametrize("odd", ["abc", {"a": 1}, 5, [1], ["a", None]], ids=repr)
+def test_nothing_is_made_of_a_list_of_other_types(odd: Any) -> None:
+    assert structure({"inputImagesUUID": odd}, runware.Image).input_images_uuid is None
+    assert structure({"inputImagesUUID": ["a", "b"]}, runware.Image).input_images_uuid == ("a", "b")
+    assert not structure({"results": "abc"}, runware.ModelPage).results
+
+
 class TestAttributesAreReadWhenTheyAreAskedFor:
     ITEM = MappingProxyType({"imageUUID": "u", "seed": 7, "cost": 1})
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
 from cattrs.fns import identity
 
 from runware._engine.splicing import LONG, dumps_with, loads_with
+from runware.errors import ValidationError
 
 __all__ = ["dumps", "loads", "new_converter", "read_frame", "rules", "structure", "wire_name"]
 
@@ -69,6 +71,18 @@ def _result_wire_name(cls: type, name: str) -> str:
 
 _SIMPLE = frozenset((str, int, float, bool, type(None)))
 """Types whose values go on the wire as they are."""
+_DEEPEST = 100
+"""Levels of dicts and lists in one value: more than any model has, fewer than would use up the stack."""
+
+
+class _NoFormError(Exception):
+    """A value has no form in JSON; the text tells why."""
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):  # orjson would send null for it
+        raise _NoFormError("holds NaN or an infinity, for which JSON has no form")
+    return value
 
 
 def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Converter:
@@ -79,8 +93,37 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Co
         leaf: Turns a value that is neither a request object nor JSON into text.
     """
     converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
-    for plain in _SIMPLE:
+    for plain in _SIMPLE - {float}:
         converter.register_unstructure_hook(plain, identity)
+    converter.register_unstructure_hook(float, _finite)
+
+    def plain_form(value: Any, levels: int) -> Any:
+        if type(value) in _SIMPLE:
+            return _finite(value) if type(value) is float else value
+        if isinstance(value, (Mapping, list, tuple)):
+            if not levels:
+                raise _NoFormError(f"refers to itself, or is nested more than {_DEEPEST} deep")
+            if isinstance(value, Mapping):
+                return {
+                    name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
+                    for name, one in value.items()
+                }
+            return [plain_form(one, levels - 1) for one in value]
+        return converter.unstructure(value)
+
+    def named(value: Any, name: str = "extra", whole: Any = None) -> Any:
+        try:
+            return plain_form(value, _DEEPEST)
+        except _NoFormError as error:
+            where = f"{type(whole).__name__}: " if whole is not None else ""
+            kind = getattr(whole, "task_type", None)
+            message = f"{where}{name} {error}."
+        raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
+
+    # What is handed over by itself is what a caller adds to the fields.
+    converter.register_unstructure_hook_func(
+        lambda kind: isinstance(kind, type) and issubclass(kind, (Mapping, list, tuple)), named
+    )
 
     @converter.register_unstructure_hook_factory(attrs.has)
     def _(cls: type) -> Callable[[Any], Item]:
@@ -93,7 +136,7 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Co
             for name, given in vars(value).items():
                 row = rows.get(name)
                 if row is not None and given != row[1]:
-                    wire[row[0]] = given if type(given) in _SIMPLE else converter.unstructure(given)
+                    wire[row[0]] = given if type(given) in _SIMPLE else named(given, name, value)
             return wire
 
         return write
@@ -108,6 +151,39 @@ _reading = cattrs.Converter(detailed_validation=False)
 def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
     # An object inside an item, in the same way; what is no object becomes one without values.
     return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
+
+
+def _is_sequence(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is Sequence
+
+
+@_reading.register_structure_hook_factory(_is_sequence)
+def _(kind: Any) -> Callable[[Any, Any], Any]:
+    (item,) = get_args(kind)
+
+    def read(value: Any, _: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):  # the letters of a text, the names of an object
+            raise TypeError
+        return tuple(_reading.structure(one, item) for one in value)
+
+    return read
+
+
+def _only(*kinds: type) -> Callable[[Any, Any], Any]:
+    """Take values of these types and no others, where `bool("false")` and `str({})` would make something up."""
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError
+        return value
+
+    return read
+
+
+for _kind in (str, bool, int):
+    _reading.register_structure_hook(_kind, _only(_kind))
+_reading.register_structure_hook(float, _only(float, int))
 
 
 _PLAIN: dict[Any, frozenset[type]] = {
@@ -192,13 +268,23 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
+def _fast_or_whole(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def loads(data: bytes | memoryview) -> Any:
     """Read JSON. Raises `ValueError` for anything else."""
     try:
         if len(data) > LONG:
-            return loads_with(json.loads if orjson is None else orjson.loads, str(data, "utf-8"))
+            return loads_with(json.loads if orjson is None else _fast_or_whole, str(data, "utf-8"))
         if orjson is not None:
-            return orjson.loads(data)
+            try:
+                return orjson.loads(data)
+            except ValueError:  # a lone surrogate, perhaps: the standard library can
+                pass
         text = str(data, "utf-8")
         try:
             # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.

@@ -97,7 +97,7 @@ def loads_with(decode: Callable[[str], Any], text: str) -> Any:
         if isinstance(part, str):
             return cut.get(part, part)
         if isinstance(part, dict):
-            return {name: whole(one) for name, one in part.items()}
+            return {cut.get(name, name): whole(one) for name, one in part.items()}
         return [whole(one) for one in part] if isinstance(part, list) else part
 
     return whole(decode("".join([*pieces, text[start:]])))
