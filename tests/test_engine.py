@@ -31,6 +31,7 @@ from runware import (
     RunwareError,
 )
 from runware._engine.calls import Call
+from runware._engine.session import Session
 from runware._engine.thread import Engine
 from runware.local import LocalServer
 
@@ -546,6 +547,29 @@ class TestTheEnd:
 
 
 class TestOddAnswers:
+    def test_a_message_that_cannot_be_taken_in_ends_no_other_call(
+        self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        take = Session.frame_received
+
+        def strict(self: Session, data: bytes, now: float) -> None:
+            if b"secret" in data:
+                raise LookupError(str(bytes(data)))
+            take(self, data, now)
+
+        def script(task: dict[str, Any]) -> list[Any] | None:
+            strange = {"data": [{"taskType": "strange", "taskUUID": "secret"}]}
+            if task["taskType"] != "imageInference":
+                return None
+            item = {"taskType": "imageInference", "taskUUID": task["taskUUID"], "imageUUID": "u"}
+            return [strange, {"data": [item]}]
+
+        monkeypatch.setattr(Session, "frame_received", strict)
+        server.script(script)
+        assert rw.image_inference(**PICTURE)[0].uuid == "u"
+        assert "a message was not understood in a way that is not foreseen: LookupError" in caplog.text
+        assert "secret" not in caplog.text
+
     def test_an_answer_that_cannot_be_made_ends_its_call_and_no_other(
         self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

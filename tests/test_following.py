@@ -69,6 +69,10 @@ class TestPolling:
         next_poll(desk)
         desk.receive({"data": [{**PROCESSING, "progress": 30}]})
         assert call.progress == 30
+        for odd in (10**400, -(10**400), float("nan"), True, "40", None):
+            desk.receive({"data": [{**PROCESSING, "progress": odd}]})
+            desk.receive({"data": [{**PROCESSING, "progress": odd}, {**PROCESSING, "progress": odd}]})
+            assert call.progress == 30
         next_poll(desk)
         desk.receive({"data": [video()]})
         assert desk.ended[call] is None

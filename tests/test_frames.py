@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -50,6 +51,26 @@ def test_any_cut_gives_the_same_messages(messages: list[tuple[int, bytes]], cuts
 def test_fragments_with_control_frames_between() -> None:
     data = server_frame(b"one ", TEXT, 0) + server_frame(b"?", PING) + server_frame(b"two", 0, 0)
     assert read(data + server_frame(b"", 0)) == [(PING, b"?"), (TEXT, b"one two")]
+
+
+def test_many_fragments_are_counted_once_each() -> None:
+    looks = 0
+
+    class Fragments(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal looks
+            looks += 1
+            return super().__iter__()
+
+    reader = FrameReader(1 << 20)
+    reader._fragments = Fragments()  # type: ignore[assignment]
+    for number in range(1000):
+        assert list(reader.feed(server_frame(b"abcd", 0 if number else TEXT, 0))) == []
+    assert list(reader.feed(server_frame(b"end", 0))) == [(TEXT, b"abcd" * 1000 + b"end")]
+    assert looks <= 1
+    # What the first message had does not count against the second.
+    half = server_frame(b"x" * 600_000, TEXT, 0) + server_frame(b"x", 0)
+    assert [len(payload) for data in (half, half) for _, payload in reader.feed(data)] == [600_001] * 2
 
 
 @pytest.mark.parametrize(
@@ -223,6 +244,13 @@ class TestMessagesAboveTheCap:
     def test_a_ping_between_its_fragments(self) -> None:
         data = server_frame(LARGE[:800], TEXT, 0) + server_frame(b"?", PING) + server_frame(LARGE[800:], 0)
         assert read(data, cap=500) == [(PING, b"?"), PASSED]
+
+    @pytest.mark.parametrize("last", [1, 2, 3])
+    def test_it_is_told_with_its_last_byte(self, last: int) -> None:
+        reader = FrameReader(500)
+        data = server_frame(LARGE)
+        assert list(reader.feed(data[:-last])) == []
+        assert list(reader.feed(data[-last:])) == [PASSED]
 
     def test_nothing_of_it_is_kept(self) -> None:
         reader = FrameReader(1000)

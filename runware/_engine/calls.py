@@ -288,9 +288,7 @@ class Call:
                 self.running = True
                 if self.completion is Completion.STATUSES and item.get("status") is not None:
                     self.news = [*(self.news or ()), item]
-                progress = item.get("progress")
-                if isinstance(progress, (int, float)):
-                    self.progress = float(progress)
+                self._note_progress(item)
             elif said is Meaning.ERROR:
                 failed.append(item)
             elif (name := identity(item)) is None:
@@ -354,10 +352,15 @@ class Call:
             return False
         self.running = True
         self.epoch = epoch
-        progress = item.get("progress")
-        if isinstance(progress, (int, float)):
-            self.progress = float(progress)
+        self._note_progress(item)
         return True
+
+    def _note_progress(self, item: Item) -> None:
+        progress = item.get("progress")
+        if isinstance(progress, bool) or not isinstance(progress, (int, float)):
+            return
+        if abs(progress) < 1e9:  # an int may be larger than any float
+            self.progress = float(progress)
 
     def add_answer(self, items: Sequence[Item]) -> None:
         """Take in the answer to a question about another task: what it says has failed, and all the rest."""

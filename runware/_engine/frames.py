@@ -43,6 +43,7 @@ class FrameReader:
         self._have = 0
         self._need = 2
         self._fragments: list[Payload] = []
+        self._size = 0  # of the fragments
         self._fragmented: int | None = None
         self._oversized = False
         self._final = False  # of the frame that is passed over
@@ -75,7 +76,7 @@ class FrameReader:
                 size, start = len(buffer), 0
                 if self._final and not self._skip:
                     yield self._passed()
-            self._need = 2
+            self._need = 1 if self._skip else 2  # what is passed over may end with a single byte
             if size - start < 2:
                 break
             first, length = buffer[start], buffer[start + 1]
@@ -118,14 +119,15 @@ class FrameReader:
             return opcode, payload
         self._begin(first)
         self._fragments.append(payload)
-        if self._oversized or sum(map(len, self._fragments)) > self._max_size:
+        self._size += len(payload)
+        if self._oversized or self._size > self._max_size:
             self._drop_fragments()
         if not final:
             return None
         if self._oversized:
             return self._passed()
         message = (self._fragmented or TEXT, b"".join(self._fragments))
-        self._fragments, self._fragmented = [], None
+        self._fragments, self._size, self._fragmented = [], 0, None
         return message
 
     def _begin(self, first: int) -> None:
@@ -144,7 +146,7 @@ class FrameReader:
         for piece in self._fragments:
             self._skip = len(piece)
             self._pass_over(bytes(piece))
-        self._fragments = []
+        self._fragments, self._size = [], 0
 
     def _pass_over(self, data: bytes) -> bytes:
         """Look for names in what is too large to keep, and give what comes after it."""

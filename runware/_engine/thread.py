@@ -477,10 +477,13 @@ class Engine:
             self._session.bytes_received(now)
             try:
                 for opcode, payload in connection.reader.feed(data):
-                    if opcode == TEXT and connection is self._connection:
-                        self._session.frame_received(payload, now)
-                    else:
-                        self._message(connection, opcode, payload, now)
+                    try:
+                        if opcode == TEXT and connection is self._connection:
+                            self._session.frame_received(payload, now)
+                        else:
+                            self._message(connection, opcode, payload, now)
+                    except Exception as failure:  # one message must not end the calls that others are for
+                        _log_unforeseen("a message was not understood", failure)
             except FrameError as error:
                 self._hang_up(str(error))
             self._perform()
