@@ -138,15 +138,14 @@ def encode_media(value: Any) -> str:
     if isinstance(value, Path):
         try:
             data = value.read_bytes()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise _unusable(f"the file {value.name!r} cannot be read ({reason})") from error
+        except (OSError, ValueError) as error:
+            raise _unusable(f"the file {value.name or str(value)!r} cannot be read ({_reason(error)})") from error
     elif isinstance(value, _BYTES):
         data = bytes(value)
     elif isinstance(value, PictureLike):
         data = _picture_bytes(value)
     elif isinstance(value, ReadableFile):
-        data = value.read()
+        data = _file_bytes(value)
         if not isinstance(data, bytes):
             raise _unusable("the file was opened in text mode; open it with mode 'rb'")
     else:
@@ -165,11 +164,42 @@ def _unusable(reason: str) -> ValidationError:
     return ValidationError(f"The media cannot be sent: {reason}.", code="invalidMedia")
 
 
-def _picture_bytes(picture: PictureLike) -> bytes:
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _file_bytes(file: ReadableFile) -> Any:
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        return ""  # text, if it could be read
+    except (OSError, ValueError) as error:  # the second when it is closed
+        raise _unusable(f"the file cannot be read ({_reason(error)})") from error
+
+
+_AS = {
+    **dict.fromkeys(("CMYK", "YCbCr", "LAB", "HSV", "RGBX"), "RGB"),
+    **dict.fromkeys(("PA", "RGBa"), "RGBA"),
+    "La": "LA",
+}
+"""Modes of pictures that PNG does not have, and those that say the same."""
+
+
+def _picture_bytes(picture: Any) -> bytes:
     import io
 
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    mode = picture.mode
+    try:
+        if mode in _AS:
+            picture = picture.convert(_AS[mode])
+            if mode in ("CMYK", "LAB"):
+                picture.info.pop("icc_profile", None)  # of the colours that it had
+        picture.save(buffer, format="PNG")
+    except Exception as error:  # Pillow has no class for them: OSError, ValueError, SyntaxError and others
+        raise _unusable(
+            f"the picture, of mode {mode}, cannot be written as PNG ({_reason(error)}); convert it to RGB first"
+        ) from error
     return buffer.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -169,6 +170,75 @@ def test_unusable_media_name_the_field(what: str, tmp_path: Path) -> None:
     assert caught.value.parameter == "inputs.frame_images[0].image"
     assert caught.value.task_type == "videoInference"
     assert "inputs.frame_images[0].image" in str(caught.value)
+
+
+class Failing(io.BytesIO):
+    def read(self, *_: Any) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+def closed(file: Any) -> Any:
+    file.close()
+    return file
+
+
+def truncated() -> Any:
+    buffer = io.BytesIO()
+    Picture.effect_noise((200, 200), 90).save(buffer, "JPEG")
+    return Picture.open(io.BytesIO(buffer.getvalue()[:-5000]))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda tmp_path: closed(io.BytesIO(PNG)), "closed"),
+        (lambda tmp_path: (tmp_path / "new").open("wb"), "cannot be read"),
+        (lambda tmp_path: Failing(), "Input/output error"),
+        (lambda tmp_path: io.TextIOWrapper(io.BytesIO(PNG), "utf-8"), "text mode"),
+        (lambda tmp_path: Path("a\0b"), "null"),
+        (lambda tmp_path: Path(), "the file '.' cannot be read"),
+        (lambda tmp_path: truncated(), "truncated"),
+        (lambda tmp_path: closed(Picture.new("RGB", (2, 2))), "closed"),
+        (lambda tmp_path: Picture.new("RGB", (0, 0)), "empty"),
+        (lambda tmp_path: Picture.new("I", (2, 2)), "mode I.*convert it to RGB"),
+        (lambda tmp_path: Picture.new("F", (2, 2)), "mode F.*convert it to RGB"),
+    ],
+    ids=[
+        "closed file", "file for writing", "failing file", "text file of bytes", "path with NUL", "path of nothing",
+        "truncated picture", "closed picture", "picture of no size", "32 bits", "floats",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["field", "extra"])
+def test_media_that_cannot_be_read_name_the_parameter(
+    make: Callable[[Path], Any], reason: str, place: str, tmp_path: Path
+) -> None:
+    medium = make(tmp_path)
+    with pytest.raises(ValidationError, match=reason) as caught:
+        PLACES[place][0](medium).wire()
+    assert caught.value.parameter == ("input_image" if place == "field" else "extra")
+    with contextlib.suppress(Exception):
+        medium.close()
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I;16"]
+)
+def test_pictures_of_every_kind(mode: str) -> None:
+    picture = Picture.new(mode, (3, 2))
+    picture.info["icc_profile"] = b"profile"
+    data = media.decode_base64(media.encode_media(picture))
+    again = Picture.open(io.BytesIO(data))
+    assert (again.format, again.size) == ("PNG", (3, 2))
+    assert ("icc_profile" in again.info) is (mode not in ("CMYK", "LAB"))
+    assert picture.mode == mode
+
+
+def test_colours_stay_what_they_were() -> None:
+    for mode, colour in (("CMYK", (0, 255, 255, 0)), ("HSV", (0, 255, 255)), ("YCbCr", (76, 85, 255))):
+        data = media.decode_base64(media.encode_media(Picture.new(mode, (1, 1), colour)))
+        red, green, blue = Picture.open(io.BytesIO(data)).convert("RGB").getpixel((0, 0))  # type: ignore[misc]
+        assert red > 250
+        assert max(green, blue) < 5
 
 
 @pytest.mark.parametrize("place", ["settings", "extra"])

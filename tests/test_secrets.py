@@ -257,7 +257,7 @@ SITUATIONS: dict[str, Situation] = {
     ),
     "a client that is closed": Situation(act=lambda server, rw: rw.close(), error=RunwareError),
     "an unreadable path": Situation(task={"seed_image": pathlib.Path("/nowhere") / "picture.png"}, error=RunwareError),
-    "an unreadable file": Situation(task={"seed_image": Unreadable(PICTURE)}, error=OSError),
+    "an unreadable file": Situation(task={"seed_image": Unreadable(PICTURE)}, error=RunwareError),
     "a directory": Situation(task={"seed_image": pathlib.Path(__file__).parent}, error=RunwareError),
     "a server that echoes": Situation(act=echoing),
 }  # fmt: skip
