@@ -71,6 +71,13 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (8, b"WEBP", "image/webp", ".webp"),
     (0, b"GIF8", "image/gif", ".gif"),
     (4, b"ftypavif", "image/avif", ".avif"),
+    (4, b"ftypavis", "image/avif", ".avif"),
+    (4, b"ftyphei", "image/heic", ".heic"),
+    (4, b"ftyphev", "image/heic", ".heic"),
+    (4, b"ftypmif1", "image/heif", ".heif"),
+    (4, b"ftypmsf1", "image/heif", ".heif"),
+    (4, b"ftypM4A", "audio/mp4", ".m4a"),
+    (4, b"ftypM4B", "audio/mp4", ".m4a"),
     (4, b"ftypqt", "video/quicktime", ".mov"),
     (4, b"ftyp", "video/mp4", ".mp4"),
     (0, b"\x1aE\xdf\xa3", "video/webm", ".webm"),
@@ -87,6 +94,8 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"<svg", "image/svg+xml", ".svg"),
     (0, b"<?xml", "image/svg+xml", ".svg"),
 )
+TELLING = 32
+"""Bytes at the start of a file that tell what it is."""
 _OCTETS = ("application/octet-stream", "")
 
 
@@ -204,15 +213,22 @@ def _picture_bytes(picture: Any) -> bytes:
 
 
 def decode_base64(text: str) -> bytes:
-    """Turn base64, or a base64 data URI, into bytes.
+    """Turn base64, or a data URI, into bytes.
 
     Raises:
         DownloadError: It is neither.
     """
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.lower().endswith(";base64"):
+            from urllib.parse import unquote_to_bytes
+
+            return unquote_to_bytes(text)
     try:
-        return base64.b64decode(text, validate=True)
+        try:
+            return base64.b64decode(text, validate=True)
+        except ValueError:
+            return base64.b64decode("".join(text.split()), validate=True)  # it may have been wrapped in lines
     except (binascii.Error, ValueError) as error:
         raise DownloadError("The result's base64 data is damaged.") from error
 
@@ -249,7 +265,8 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    # Not after the file: with a name of the greatest length, there is no room for more.
+    part = path.with_name(f".runware-{os.urandom(8).hex()}.part")
     try:
         with part.open("xb") as file:
             for chunk in chunks:
@@ -272,7 +289,11 @@ def _put(part: Path, path: Path) -> None:
     except OSError:
         # A file system without links: take the name first, so that two writers cannot both believe it free.
         path.open("xb").close()
-        part.replace(path)
+        try:
+            part.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _exists(path: Path) -> FileExistsError:

@@ -352,7 +352,8 @@ class Model3D(MediaResult):
         files = self.files
         if len(files) < 2:
             return super().save_with(session, saving, stem)
-        save_all(files, saving)
+        # Models that are saved together share a directory, and their files may have no names of their own.
+        save_all(files, saving, stem or self.uuid or self.kind)
         return Path(saving.where)
 
 

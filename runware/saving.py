@@ -152,7 +152,9 @@ class MadeOfFiles:
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save the result over connections that it shares with others; for `save` and `save_all`."""
         chunks = media.until(saving.stop, self._pieces(session, saving.timeout, saving.max_bytes))
-        first = next(chunks, b"")
+        first = b""
+        while len(first) < media.TELLING and (chunk := next(chunks, None)) is not None:
+            first += chunk
         extension = media.extension_of(first, self.url or "")
         path = media.target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
         return media.write_file(path, chain([first], chunks), overwrite=saving.overwrite)
@@ -201,8 +203,13 @@ def _opened(data: bytes) -> PILImage:
     return picture
 
 
-def save_all(items: Sequence[Any], saving: Saving) -> list[Path]:
+def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> list[Path]:
     """Save several results into a directory, a few at once, and return the paths in their order.
+
+    Args:
+        items: The results.
+        saving: Where to, and how.
+        stem: What those are named after that have no UUID; their kind by itself.
 
     Raises:
         FileExistsError: A file is there already; the other results are saved all the same, as with any error.
@@ -212,7 +219,7 @@ def save_all(items: Sequence[Any], saving: Saving) -> list[Path]:
 
     files = [item for item in items if isinstance(item, MadeOfFiles)]
     Path(saving.where).mkdir(parents=True, exist_ok=True)
-    names = _names(files)
+    names = _names(files, stem)
     with ExitStack() as stack:
         # One way out for results of one client, so that they share its connections.
         ways = [getattr(item, "_downloads", None) for item in files]
@@ -236,14 +243,14 @@ def save_all(items: Sequence[Any], saving: Saving) -> list[Path]:
     return [future.result() for future in running]
 
 
-def _names(files: Sequence[MadeOfFiles]) -> list[str]:
+def _names(files: Sequence[MadeOfFiles], stem: str | None) -> list[str]:
     """Name each file after its UUID; those that have none, or share one, are numbered."""
     names: list[str] = []
     seen: set[str] = set()
     for number, item in enumerate(files, 1):
-        name = item.uuid or f"{item.kind or 'result'}-{number}"
+        name = media.safe_name(item.uuid or f"{stem or item.kind or 'result'}-{number}")
         if name in seen:
-            name = f"{name}-{number}"
+            name = f"{name[:90]}-{number}"
         seen.add(name)
         names.append(name)
     return names

@@ -259,6 +259,14 @@ def test_objects_of_another_kind_in_open_places(place: str) -> None:
         (b"\x00\x00\x00\x14ftypqt  ", "video/quicktime", ".mov"),
         (b"\x1aE\xdf\xa3", "video/webm", ".webm"),
         (b"glTF\x02", "model/gltf-binary", ".glb"),
+        (b"\x00\x00\x00\x20ftypavif", "image/avif", ".avif"),
+        (b"\x00\x00\x00\x20ftypavis", "image/avif", ".avif"),
+        (b"\x00\x00\x00\x18ftypheic", "image/heic", ".heic"),
+        (b"\x00\x00\x00\x18ftypheix", "image/heic", ".heic"),
+        (b"\x00\x00\x00\x18ftyphevc", "image/heic", ".heic"),
+        (b"\x00\x00\x00\x18ftypmif1", "image/heif", ".heif"),
+        (b"\x00\x00\x00\x18ftypM4A ", "audio/mp4", ".m4a"),
+        (b"\x00\x00\x00\x18ftypM4V ", "video/mp4", ".mp4"),
         (b"ID3\x04", "audio/mpeg", ".mp3"),
         (b"<svg xmlns=", "image/svg+xml", ".svg"),
         (b"who knows", "application/octet-stream", ""),
@@ -279,6 +287,22 @@ def test_a_file_is_read_from_where_it_stands() -> None:
     file = io.BytesIO(b"skip" + PNG)
     file.seek(4)
     assert media.encode_media(file) == PNG_URI
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("aGVsbG8=", b"hello"),
+        ("aGVs\r\nbG8=\n", b"hello"),
+        ("data:text/plain;base64,aGVs\nbG8=", b"hello"),
+        ("DATA:text/plain;Base64,aGVsbG8=", b"hello"),
+        ("data:image/svg+xml,%3Csvg%3E%C3%A9", "<svg>é".encode()),
+        ("data:image/svg+xml;utf8,<svg/>", b"<svg/>"),
+        ("data:,a,b", b"a,b"),
+    ],
+)
+def test_forms_of_data(text: str, data: bytes) -> None:
+    assert media.decode_base64(text) == data
 
 
 @pytest.mark.parametrize("text", ["not base64!", "data:image/png;base64,###"])

@@ -9,6 +9,7 @@ import pickle
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -271,6 +272,27 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
+def test_a_file_system_without_links_on_which_the_renaming_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "held by a virus scanner")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(PermissionError, match="scanner"):
+        media.write_file(tmp_path / "file", iter([b"a"]), overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["灯" * 83 + ".png", "é" * 125 + ".png", "a" * 251 + ".png"])
+def test_a_name_of_the_greatest_length(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert media.write_file(path, iter([b"a"]), overwrite=False) == path
+    assert media.write_file(path, iter([b"b"]), overwrite=True).read_bytes() == b"b"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_half_a_file_is_never_seen(site: Site, tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -359,6 +381,38 @@ def test_a_model_of_several_files(site: Site, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["a.fbx", "b-3.fbx", "b.fbx"]
     assert asyncio.run(model.asave(tmp_path / "n")) == tmp_path / "n"
     assert model.read() == b"Kaydara FBX Binary"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_models_whose_files_have_no_names_do_not_overwrite_each_other(overwrite: bool, tmp_path: Path) -> None:
+    def model(number: int) -> runware.Model3D:
+        data = [base64.b64encode(f"model {number}, file {n}".encode()).decode() for n in (1, 2)]
+        return runware.Model3D(outputs={"files": [{"base64Data": text} for text in data]})
+
+    runware.Results([model(1), model(2)]).save_all(tmp_path, overwrite=overwrite)
+    assert sorted((path.name, path.read_text()) for path in tmp_path.iterdir()) == [
+        (f"model-{number}-{n}.bin", f"model {number}, file {n}") for number in (1, 2) for n in (1, 2)
+    ]
+
+
+def test_names_that_become_the_same_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    uuids = ["a/b", "a-b", "x" * 150, "x" * 150 + "y"]
+    images = runware.Results([runware.Image(uuid=uuid, base64_data=base64.b64encode(PNG).decode()) for uuid in uuids])
+    assert len(set(images.save_all(tmp_path, overwrite=True))) == 4
+
+
+def test_a_file_is_told_by_its_bytes_however_few_come_at_first(site: Site, tmp_path: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(PNG)))
+        handler.end_headers()
+        for piece in (PNG[:1], PNG[1:7], PNG[7:]):
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    path = site.image("/file", answer, uuid="u").save(tmp_path)
+    assert (path.name, path.read_bytes()) == ("u.png", PNG)
 
 
 # ---------------------------------------------------------------------- trouble
