@@ -6,15 +6,18 @@ and left behind when a result is pickled: the result is then fetched with the se
 
 from __future__ import annotations
 
+import re
+import socket
 import threading
-import time
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from runware._engine.loading import loading
 from runware.errors import ConfigurationError, DownloadError
+from runware.media import Stop
 from runware.options import Options, proxy_environment
 
 if TYPE_CHECKING:
@@ -67,9 +70,13 @@ class Downloads:
         return self
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Give what fetches files, over shared connections, for the length of a `with` block."""
-        session = Session(self)
+    def session(self, stop: Stop | None = None) -> Iterator[Session]:
+        """Give what fetches files, over shared connections, for the length of a `with` block.
+
+        Args:
+            stop: What ends it before, from another thread.
+        """
+        session = Session(self, stop or Stop())
         try:
             yield session
         finally:
@@ -85,22 +92,46 @@ class Session:
 
     Args:
         settings: The way out.
+        stop: What ends all waiting.
     """
 
-    def __init__(self, settings: Downloads) -> None:
+    def __init__(self, settings: Downloads, stop: Stop) -> None:
         self._settings = settings
+        self._stop = stop
         self._clients: dict[str | None, httpx2.Client] = {}
+        self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
+        stop.then(self._hang_up)
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             clients, self._clients = self._clients, {}
+            sockets, self._sockets = self._sockets, []
         for client in clients.values():
             client.close()
+        for sock in sockets:
+            sock.close()
+
+    def _hang_up(self) -> None:
+        """Let no thread wait for a connection any more; to close it would not wake those that do."""
+        # Without the lock, which is held while trust stores are loaded: an event loop may have said stop.
+        for sock in tuple(self._sockets):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _watch(self, event: str, info: Mapping[str, Any]) -> None:
+        """Keep hold of each new connection; told by httpx2 what it does."""
+        if event.endswith(".connect_tcp.complete"):
+            # A copy: the handshake of TLS puts another object in the place of the first.
+            self._sockets.append(info["return_value"].get_extra_info("socket").dup())
+            if self._stop.is_set():
+                self._hang_up()
 
     def fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None = None) -> Iterator[bytes]:
         """Yield the bytes behind an address as they come, and go on where it broke off after a passing failure.
+
+        They are those of one file: where it cannot be made sure that the rest belongs to what came, nothing more comes.
 
         Args:
             url: The address of a result, http or https.
@@ -111,22 +142,26 @@ class Session:
         Raises:
             DownloadError: The address has expired or is refused, the file is too large, or the network failed.
         """
-        got = 0
+        file = _File()
         attempt = 1
         while True:
             try:
-                for chunk in self._attempt(url, got, timeout):
-                    got += len(chunk)
-                    if got > max_bytes:
+                self._stop.check()
+                for chunk in self._attempt(url, file, timeout):
+                    file.add(chunk)
+                    if file.got > max_bytes:
                         raise DownloadError(
                             f"The result is larger than {max_bytes:,} bytes; pass a larger max_bytes if you want it."
                         )
                     yield chunk
+                if not file.got:
+                    raise DownloadError("The result's address answered with an empty file.")
                 return
             except DownloadError as error:
                 error.task_uuid = task_uuid
                 raise
             except _PassingError as passing:
+                self._stop.check()  # which may be what broke it off
                 if attempt == _ATTEMPTS:
                     raise DownloadError(
                         f"{passing} It was tried {attempt} times.", task_uuid=task_uuid, retryable=True
@@ -134,28 +169,35 @@ class Session:
                 pause = passing.pause
             import random
 
-            time.sleep(pause if pause is not None else _PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
+            if pause is None:
+                pause = _PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+            self._stop.check(pause)
             attempt += 1
 
     def date_at(self, url: str, *, timeout: float) -> str:
         """Tell what time a server says it is, in HTTP's own form; empty when it does not say."""
         return str(self._client(url).head(url, timeout=timeout).headers.get("Date", ""))
 
-    def _attempt(self, url: str, start: int, timeout: float) -> Iterator[bytes]:
+    def _attempt(self, url: str, file: _File, timeout: float) -> Iterator[bytes]:
         with loading:
             import httpx2
         # As it is stored: a count of decoded bytes would say nothing about where to go on.
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        headers = {"Accept-Encoding": "identity"}
+        if file.got and file.mark:
+            headers |= {"Range": f"bytes={file.got}-", "If-Range": file.mark}
+        watch = {"trace": self._watch}
         try:
             for _ in range(_REDIRECTS + 1):
-                with self._client(url).stream("GET", url, timeout=timeout, headers=headers) as response:
+                with self._client(url).stream(
+                    "GET", url, timeout=timeout, headers=headers, extensions=watch
+                ) as response:
                     if response.is_redirect:
                         url = _joined(url, response.headers.get("Location", ""))
                         continue
-                    yield from _body(response, start)
+                    yield from _body(response, file, ranged="Range" in headers)
                     return
             raise DownloadError(f"The result's address leads from one place to the next, {_REDIRECTS} times over.")
-        except httpx2.InvalidURL as error:
+        except (httpx2.InvalidURL, UnicodeError) as error:
             raise DownloadError("The result's address is not one that can be fetched.") from error
         except httpx2.HTTPError as error:
             raise _network_failure(error, url, timeout) from error
@@ -212,20 +254,86 @@ def _whereabouts(url: str) -> tuple[str, int]:
         raise DownloadError("The result's address is not one that can be fetched.") from error
 
 
-def _body(response: httpx2.Response, start: int) -> Iterator[bytes]:
+class _File:
+    """What has come of a file, and what tells whether something else is the rest of it.
+
+    Attributes:
+        got: How many bytes came.
+        mark: The server's word for this state of the file, an ETag or a date; `None` when it gave none, or when what
+            comes is not what is stored. The file is then fetched from its start again, and compared.
+    """
+
+    def __init__(self) -> None:
+        self.got = 0
+        self.mark: str | None = None
+        self._sum = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Note what came."""
+        self.got += len(chunk)
+        self._sum = zlib.crc32(chunk, self._sum)
+
+    def is_rest(self, response: httpx2.Response) -> bool:
+        """Tell whether an answer has all that is missing of this file, and nothing else."""
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", "").strip())
+        name = "ETag" if (self.mark or "").startswith('"') else "Last-Modified"
+        return (
+            found is not None
+            and (int(found[1]), int(found[2]) + 1) == (self.got, int(found[3]))
+            and response.headers.get(name, self.mark) == self.mark
+            and not _is_encoded(response)
+        )
+
+    def rest_of(self, response: httpx2.Response) -> Iterator[bytes]:
+        """Give what is new in an answer that has the file from its start.
+
+        Raises:
+            DownloadError: It begins in another way than what came.
+        """
+        etag = response.headers.get("ETag", "")
+        mark = (
+            None if _is_encoded(response) else etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        )
+        self.mark = None if self.got else mark  # not before it is known to be the same
+        behind, checked = self.got, 0
+        for chunk in response.iter_bytes():
+            new = chunk
+            if behind:
+                seen, new = chunk[:behind], chunk[behind:]
+                checked = zlib.crc32(seen, checked)
+                behind -= len(seen)
+                if behind:
+                    continue
+                if checked != self._sum:
+                    break
+                self.mark = mark
+            if new:
+                yield new
+        else:
+            if not behind:
+                return
+        raise DownloadError("The result's file changed while it was fetched. Fetch it again.", retryable=True)
+
+
+def _is_encoded(response: httpx2.Response) -> bool:
+    return response.headers.get("Content-Encoding", "identity").lower() != "identity"
+
+
+def _body(response: httpx2.Response, file: _File, *, ranged: bool) -> Iterator[bytes]:
     status = response.status_code
+    if ranged and status == 416 and response.headers.get("Content-Range", "").strip() == f"bytes */{file.got}":
+        return  # it broke off behind the last byte
+    if status == 206 and ranged and file.is_rest(response):
+        yield from response.iter_bytes()
+        return
+    if status == 206 or (ranged and status == 416):
+        file.mark = None
+        raise _PassingError("The result's address answered with another part of the file than was asked for.")
     if status >= 400:
         raise _refusal(status, response.headers.get("Retry-After", ""))
-    if response.headers.get("Content-Type", "").startswith("text/html"):
+    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise DownloadError("The result's address answered with a web page, not with a file.")
-    # A server that does not know ranges sends everything again; what is there already is passed over.
-    skip = 0 if status == 206 else start
-    for chunk in response.iter_bytes():
-        if skip >= len(chunk):
-            skip -= len(chunk)
-            continue
-        yield chunk[skip:] if skip else chunk
-        skip = 0
+    yield from file.rest_of(response)
 
 
 def _refusal(status: int, retry_after: str) -> DownloadError | _PassingError:

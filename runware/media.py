@@ -300,27 +300,65 @@ def _exists(path: Path) -> FileExistsError:
     return FileExistsError(errno.EEXIST, "The file is there already; pass overwrite=True to replace it", str(path))
 
 
-def until(stop: threading.Event, chunks: Iterator[bytes]) -> Iterator[bytes]:
+class Stop:
+    """The word to a thread that nobody waits for its work any more."""
+
+    def __init__(self) -> None:
+        self._said = threading.Event()
+        self._lock = threading.Lock()
+        self._acts: list[Callable[[], object]] = []
+
+    def set(self) -> None:
+        """Say it, and do what was to be done then."""
+        with self._lock:
+            self._said.set()
+            acts, self._acts = self._acts, []
+        for act in acts:
+            act()
+
+    def is_set(self) -> bool:
+        """Tell whether it was said."""
+        return self._said.is_set()
+
+    def then(self, act: Callable[[], object]) -> None:
+        """Have something done when it is said; at once if it was."""
+        with self._lock:
+            if not self._said.is_set():
+                self._acts.append(act)
+                return
+        act()
+
+    def check(self, seconds: float = 0.0) -> None:
+        """Go on unless it is said within so many seconds.
+
+        Raises:
+            DownloadError: It is.
+        """
+        if self._said.wait(seconds) if seconds else self._said.is_set():
+            raise DownloadError("The download was cancelled.")
+
+
+def until(stop: Stop, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield chunks until somebody says stop.
 
     Raises:
-        DownloadError: Somebody did.
+        DownloadError: Somebody did, perhaps after the last one: what was made of them is not wanted either.
     """
     for chunk in chunks:
-        if stop.is_set():
-            raise DownloadError("The download was cancelled.")
+        stop.check()
         yield chunk
+    stop.check()
 
 
-async def in_thread(work: Callable[[threading.Event], T]) -> T:
+async def in_thread(work: Callable[[Stop], T]) -> T:
     """Do blocking work on a thread of the running loop's executor.
 
     Args:
-        work: Called with an event that is set when the waiting is cancelled; the work is to end soon then.
+        work: Called with what says stop when the waiting is cancelled; the work is to end soon then.
     """
     import asyncio
 
-    stop = threading.Event()
+    stop = Stop()
     try:
         return await asyncio.get_running_loop().run_in_executor(None, work, stop)
     except asyncio.CancelledError:
@@ -328,11 +366,17 @@ async def in_thread(work: Callable[[threading.Event], T]) -> T:
         raise
 
 
-async def step_in_thread(chunks: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
-    """Yield what a generator yields, which works on a thread of the running loop's executor."""
+async def step_in_thread(make: Callable[[Stop], Generator[bytes, None, None]]) -> AsyncIterator[bytes]:
+    """Yield what a generator yields, which works on a thread of the running loop's executor.
+
+    Args:
+        make: Makes the generator; called with what says stop when nobody wants more.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
+    stop = Stop()
+    chunks = make(stop)
     lock = threading.Lock()  # a step may still run when nobody waits for it any more
 
     def step() -> bytes | None:
@@ -347,4 +391,5 @@ async def step_in_thread(chunks: Generator[bytes, None, None]) -> AsyncIterator[
         while (chunk := await loop.run_in_executor(None, step)) is not None:
             yield chunk
     finally:
+        stop.set()
         loop.run_in_executor(None, end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from itertools import chain
@@ -33,14 +32,14 @@ class Saving:
     overwrite: bool
     timeout: float
     max_bytes: int
-    stop: threading.Event = attrs.field(factory=threading.Event)
+    stop: media.Stop = attrs.field(factory=media.Stop)
 
 
-def session_of(downloads: Downloads | None) -> AbstractContextManager[Session]:
+def session_of(downloads: Downloads | None, stop: media.Stop | None = None) -> AbstractContextManager[Session]:
     """Give what fetches files the way a client does, or else as the environment says."""
     from runware.downloads import Downloads
 
-    return (downloads or Downloads.of_environment()).session()
+    return (downloads or Downloads.of_environment()).session(stop)
 
 
 class MadeOfFiles:
@@ -72,8 +71,8 @@ class MadeOfFiles:
     async def aread(self, *, timeout: float = 60.0, max_bytes: int = media.MAX_BYTES) -> bytes:
         """Return the file's bytes; `read` for asyncio."""
 
-        def work(stop: threading.Event) -> bytes:
-            return b"".join(media.until(stop, self.iter_bytes(timeout=timeout, max_bytes=max_bytes)))
+        def work(stop: media.Stop) -> bytes:
+            return b"".join(self._chunks(timeout, max_bytes, stop))
 
         return await media.in_thread(work)
 
@@ -87,12 +86,11 @@ class MadeOfFiles:
         Raises:
             DownloadError: There is no media, its address has expired, it is too large, or the network failed.
         """
-        with self._fetching() as session:
-            yield from self._pieces(session, timeout, max_bytes)
+        return self._chunks(timeout, max_bytes, media.Stop())
 
     def aiter_bytes(self, *, timeout: float = 60.0, max_bytes: int = media.MAX_BYTES) -> AsyncIterator[bytes]:
         """Yield the file's bytes piece by piece; `iter_bytes` for asyncio."""
-        return media.step_in_thread(self.iter_bytes(timeout=timeout, max_bytes=max_bytes))
+        return media.step_in_thread(lambda stop: self._chunks(timeout, max_bytes, stop))
 
     def save(
         self,
@@ -117,8 +115,7 @@ class MadeOfFiles:
             DownloadError: There is no media, its address has expired, it is too large, or the network failed.
             OSError: It cannot be written.
         """
-        with self._fetching() as session:
-            return self.save_with(session, Saving(where, overwrite, timeout, max_bytes))
+        return self._save(Saving(where, overwrite, timeout, max_bytes))
 
     async def asave(
         self,
@@ -129,21 +126,24 @@ class MadeOfFiles:
         max_bytes: int = media.MAX_BYTES,
     ) -> Path:
         """Save the result and return its path; `save` for asyncio. Cancelling it leaves no file."""
-
-        def work(stop: threading.Event) -> Path:
-            with self._fetching() as session:
-                return self.save_with(session, Saving(where, overwrite, timeout, max_bytes, stop))
-
-        return await media.in_thread(work)
+        return await media.in_thread(lambda stop: self._save(Saving(where, overwrite, timeout, max_bytes, stop)))
 
     # ------------------------------------------------------------------ how
 
-    def _fetching(self) -> AbstractContextManager[Session]:
-        return session_of(self._downloads)
+    def _chunks(self, timeout: float, max_bytes: int, stop: media.Stop) -> Generator[bytes, None, None]:
+        with session_of(self._downloads, stop) as session:
+            yield from media.until(stop, self._pieces(session, timeout, max_bytes))
+
+    def _save(self, saving: Saving) -> Path:
+        with session_of(self._downloads, saving.stop) as session:
+            return self.save_with(session, saving)
 
     def _pieces(self, session: Session, timeout: float, max_bytes: int) -> Iterator[bytes]:
         if text := self.base64_data or self.data_uri:
-            yield media.decode_base64(text)
+            data = media.decode_base64(text)
+            if not data:
+                raise DownloadError("The result's data are empty.", task_uuid=self.task_uuid)
+            yield data
         elif self.url:
             yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
         else:
@@ -223,7 +223,10 @@ def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> l
     with ExitStack() as stack:
         # One way out for results of one client, so that they share its connections.
         ways = [getattr(item, "_downloads", None) for item in files]
-        sessions = {id(way): stack.enter_context(session_of(way)) for way in {id(way): way for way in ways}.values()}
+        sessions = {
+            id(way): stack.enter_context(session_of(way, saving.stop))
+            for way in {id(way): way for way in ways}.values()
+        }
         pool = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="runware-save")
         try:
             running = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import gzip
 import pickle
+import random
 import ssl
 import sys
 import threading
@@ -73,7 +75,7 @@ class Site:
 def whole(data: bytes, status: int = 200, **headers: str) -> Answer:
     def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
         handler.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+        for name, value in {"Content_Length": str(len(data)), **headers}.items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
         handler.wfile.write(data)
@@ -85,16 +87,20 @@ def failing(times: int, status: int = 503, **headers: str) -> Answer:
     return lambda handler, number: whole(PNG, status if number <= times else 200, **headers)(handler, number)
 
 
-def breaking_off(data: bytes, at: int, *, ranges: bool) -> Answer:
+def breaking_off(data: bytes, at: int, *, ranges: bool, mark: str = "") -> Answer:
     """Sends a part at first, and the rest (or everything again) when it is asked again."""
+    marks = {"ETag": mark} if '"' in mark else {"Last-Modified": mark} if mark else {}
 
     def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
         if number > 1 and ranges:
+            assert handler.headers["If-Range"] == mark
             start = int(handler.headers["Range"].removeprefix("bytes=").rstrip("-"))
-            whole(data[start:], 206, Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")(handler, number)
+            part = {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}", **marks}
+            whole(data[start:], 206, **part)(handler, number)
             return
         handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
+        for name, value in {"Content-Length": str(len(data)), **marks}.items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(data if number > 1 else data[:at])
         handler.close_connection = True
@@ -401,20 +407,6 @@ def test_names_that_become_the_same_do_not_overwrite_each_other(tmp_path: Path) 
     assert len(set(images.save_all(tmp_path, overwrite=True))) == 4
 
 
-def test_a_file_is_told_by_its_bytes_however_few_come_at_first(site: Site, tmp_path: Path) -> None:
-    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(PNG)))
-        handler.end_headers()
-        for piece in (PNG[:1], PNG[1:7], PNG[7:]):
-            handler.wfile.write(piece)
-            handler.wfile.flush()
-            time.sleep(0.05)
-
-    path = site.image("/file", answer, uuid="u").save(tmp_path)
-    assert (path.name, path.read_bytes()) == ("u.png", PNG)
-
-
 # ---------------------------------------------------------------------- trouble
 
 
@@ -439,13 +431,234 @@ def test_what_does_not_pass_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("mark", ['"v1"', "Wed, 21 Oct 2026 07:28:00 GMT", 'W/"v1"', ""])
 @pytest.mark.parametrize("at", [0, 1, 150_000, len(LONG) - 1])
-def test_what_breaks_off_is_gone_on_with(site: Site, ranges: bool, at: int, tmp_path: Path) -> None:
-    image = site.image("/long", breaking_off(LONG, at, ranges=ranges and at > 0), uuid="u")
+def test_what_breaks_off_is_gone_on_with(site: Site, ranges: bool, mark: str, at: int, tmp_path: Path) -> None:
+    known = bool(at and mark and not mark.startswith("W/"))
+    image = site.image("/long", breaking_off(LONG, at, ranges=ranges and known, mark=mark), uuid="u")
     assert image.save(tmp_path).read_bytes() == LONG
     second = site.requests[1][1]
-    assert second.get("Range") == (f"bytes={at}-" if at else None)
+    # Without a word for the state of the file, nothing would tell whether the rest belongs to it.
+    assert (second.get("Range"), second.get("If-Range")) == ((f"bytes={at}-", mark) if known else (None, None))
     assert second["Accept-Encoding"] == "identity"
+
+
+V1 = b"A" * 600 + b"B" * 400
+V2 = b"A" * 500 + b"C" * 500
+Step = tuple[int, bytes, dict[str, str]]
+
+
+def part(start: int, data: bytes = V1, total: int | str = 1000, **headers: str) -> Step:
+    given = f"bytes {start}-{start + len(data) - 1}/{total}"
+    return 206, data, {"Content_Range": given, "ETag": '"v1"', **headers}
+
+
+def all_of(data: bytes, etag: str = '"v1"', **headers: str) -> Step:
+    return 200, data, {"ETag": etag, **headers}
+
+
+def in_steps(*steps: Step) -> Answer:
+    """Sends 600 bytes of V1 in an answer of 1,000, and then what it is told."""
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        if number == 1:
+            whole(V1[:600], 200, Content_Length="1000", ETag='"v1"')(handler, number)
+            handler.close_connection = True
+        else:
+            status, data, headers = steps[number - 2]
+            whole(data, status, **headers)(handler, number)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([part(600, V1[600:])], V1),
+        ([part(600, V2[600:], ETag='"v2"'), all_of(V2, '"v2"')], None),
+        ([part(600, V1[600:], ETag='"v2"'), all_of(V1, '"v2"')], V1),
+        ([part(0), all_of(V1)], V1),
+        ([part(500, V1[500:]), all_of(V2, '"v2"')], None),
+        ([part(600, V1[600:900]), all_of(V1)], V1),
+        ([part(600, V1[600:], total="*"), all_of(V1)], V1),
+        ([part(600, V1[600:], Content_Range="pages 1-2/3"), all_of(V1)], V1),
+        ([part(600, V1[600:], Content_Encoding="gzip"), all_of(V1)], V1),
+        ([all_of(V1)], V1),
+        ([all_of(V1 + b"D", '"v2"')], V1 + b"D"),
+        ([all_of(V2, '"v2"')], None),
+        ([all_of(V1[:300], '"v2"')], None),
+        ([all_of(V1[:599], '"v2"')], None),
+        ([all_of(V1[:600], '"v2"')], V1[:600]),
+        ([(416, b"", {"Content_Range": "bytes */600"})], V1[:600]),
+        ([(416, b"", {"Content_Range": "bytes */300"}), all_of(V1[:300])], None),
+        ([(416, b"", {}), all_of(V1)], V1),
+        # It breaks off before it is known to be the same file: its mark is no reason to ask for the rest of it.
+        ([all_of(V2[:550], '"v2"', Content_Length="1000"), all_of(V2, '"v2"')], None),
+        ([all_of(V1[:700], '"v2"', Content_Length="1000"), part(700, V1[700:], ETag='"v2"')], V1),
+    ],
+)  # fmt: skip
+def test_the_bytes_are_those_of_one_file(site: Site, steps: list[Step], expected: bytes | None, tmp_path: Path) -> None:
+    image = site.image("/file.bin", in_steps(*steps), uuid="u")
+    if expected is not None:
+        assert image.save(tmp_path).read_bytes() == expected
+    else:
+        with pytest.raises(DownloadError, match="changed while it was fetched") as caught:
+            image.save(tmp_path)
+        assert caught.value.retryable
+        assert list(tmp_path.iterdir()) == []
+    assert len(site.requests) == len(steps) + 1
+    for _, headers in site.requests[1:]:
+        assert headers.get("If-Range") in ((None,) if "Range" not in headers else ('"v1"', '"v2"'))
+
+
+def test_a_part_that_nobody_asked_for_is_no_file(site: Site) -> None:
+    with pytest.raises(DownloadError, match="another part"):
+        site.image("/part", whole(V1[:5], 206, Content_Range="bytes 0-4/5")).read()
+
+
+def test_a_compressed_answer_is_fetched_from_its_start_again(site: Site) -> None:
+    packed = gzip.compress(random.Random(1).randbytes(50_000) + LONG)
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        facts = {"Content_Encoding": "gzip", "Content_Length": str(len(packed)), "ETag": '"v1"'}
+        whole(packed[:40_000] if number == 1 else packed, **facts)(handler, number)
+        handler.close_connection = True
+
+    assert site.image("/packed", answer).read() == gzip.decompress(packed)
+    assert len(site.requests) == 2
+    assert "Range" not in site.requests[1][1]
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_an_empty_file_is_no_result(status: int, site: Site, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="empty"):
+        site.image("/x.png", whole(b"", status), uuid="u").save(tmp_path)
+    with pytest.raises(DownloadError, match="empty"):
+        runware.Image(uuid="u", data_uri="data:image/png;base64,").save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_told_by_its_bytes_however_few_come_at_first(site: Site, tmp_path: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(PNG)))
+        handler.end_headers()
+        for piece in (PNG[:1], PNG[1:7], PNG[7:]):
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    path = site.image("/file", answer, uuid="u").save(tmp_path)
+    assert (path.name, path.read_bytes()) == ("u.png", PNG)
+
+
+class TestSilenceThatNobodyWaitsForAnyMore:
+    """A server says nothing, or no more, and the one who waited has gone."""
+
+    @pytest.fixture(params=["nothing", "head", "half", "endless", "TLS"])
+    def image(self, request: pytest.FixtureRequest) -> Iterator[tuple[runware.Image, threading.Event]]:
+        heard = threading.Event()
+        said = {
+            "half": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + bytes(100),
+            "endless": b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100),
+            "head": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+        }
+
+        def handler(sock: Any) -> None:
+            sock.recv(1)
+            sock.sendall(said.get(request.param, b""))
+            heard.set()
+            while sock.recv(65536):
+                pass
+
+        with listening(handler) as port:
+            scheme = "https" if request.param == "TLS" else "http"
+            yield runware.Image(url=f"{scheme}://127.0.0.1:{port}/x.png", uuid="u"), heard
+
+    @pytest.mark.parametrize("way", ["asave", "aread", "aiter_bytes", "asave_all"])
+    def test_in_asyncio(self, way: str, image: tuple[runware.Image, threading.Event], tmp_path: Path) -> None:
+        result, heard = image
+
+        async def wait() -> None:
+            if way == "asave":
+                await result.asave(tmp_path)
+            elif way == "aread":
+                await result.aread()
+            elif way == "asave_all":
+                await runware.Results([result]).asave_all(tmp_path)
+            else:
+                async for chunk in result.aiter_bytes():
+                    assert chunk
+
+        async def main() -> None:
+            waiting = asyncio.create_task(wait())
+            await asyncio.get_running_loop().run_in_executor(None, heard.wait, 10)
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        started = time.monotonic()
+        asyncio.run(main())  # waits for the threads of its executor
+        assert time.monotonic() - started < 5
+        assert list(tmp_path.iterdir()) == []
+
+    def test_save_all_and_ctrl_c(
+        self, image: tuple[runware.Image, threading.Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result, heard = image
+
+        def interrupted(_: Any) -> None:
+            assert heard.wait(10)
+            time.sleep(0.05)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("concurrent.futures.Future.exception", interrupted)
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            runware.Results([result]).save_all(tmp_path)
+        assert time.monotonic() - started < 5
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pause_that_nobody_waits_for_any_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = threading.Event()
+
+    def busy(handler: BaseHTTPRequestHandler, number: int) -> None:
+        whole(b"", 503, Retry_After="9")(handler, number)
+        heard.set()
+
+    async def main() -> None:
+        waiting = asyncio.create_task(site.image("/busy", busy).aread())
+        await asyncio.get_running_loop().run_in_executor(None, heard.wait, 10)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    started = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - started < 5
+    assert len(site.requests) == 1
+
+
+def test_cancelling_behind_the_last_byte_leaves_no_file(tmp_path: Path) -> None:
+    written = threading.Event()
+
+    class Slow(runware.Image):
+        def _pieces(self, *_: Any) -> Iterator[bytes]:
+            yield PNG
+            written.set()
+            time.sleep(0.2)
+
+    async def main() -> None:
+        saving = asyncio.create_task(Slow(uuid="u", url="http://127.0.0.1/").asave(tmp_path))
+        await asyncio.get_running_loop().run_in_executor(None, written.wait, 10)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+
+    asyncio.run(main())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_listens() -> None:
@@ -472,6 +685,9 @@ def test_silence_is_not_waited_for_without_end() -> None:
         ("http://", "http and https"),
         ("http://127.0.0.1:99999999/x", "cannot|can be"),
         ("http://[::1/x", "cannot|can be|http"),
+        (f"http://{'a' * 70}.example/x", "can be fetched"),
+        ("http://127.0.0.1:9/\ud83d", "can be fetched"),
+        ("http://\ud83d.example/x", "can be fetched"),
     ],
 )
 def test_only_web_addresses_are_fetched(url: str, reason: str, tmp_path: Path) -> None:
