@@ -321,7 +321,7 @@ def _is_encoded(response: httpx2.Response) -> bool:
 
 def _body(response: httpx2.Response, file: _File, *, ranged: bool) -> Iterator[bytes]:
     status = response.status_code
-    if ranged and status == 416 and response.headers.get("Content-Range", "").strip() == f"bytes */{file.got}":
+    if file.got and status == 416 and response.headers.get("Content-Range", "").strip() == f"bytes */{file.got}":
         return  # it broke off behind the last byte
     if status == 206 and ranged and file.is_rest(response):
         yield from response.iter_bytes()

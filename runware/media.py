@@ -206,9 +206,8 @@ def _picture_bytes(picture: Any) -> bytes:
                 picture.info.pop("icc_profile", None)  # of the colours that it had
         picture.save(buffer, format="PNG")
     except Exception as error:  # Pillow has no class for them: OSError, ValueError, SyntaxError and others
-        raise _unusable(
-            f"the picture, of mode {mode}, cannot be written as PNG ({_reason(error)}); convert it to RGB first"
-        ) from error
+        advice = "; convert it to RGB first" if mode in ("I", "F") else ""
+        raise _unusable(f"the picture, of mode {mode}, cannot be written as PNG ({_reason(error)}){advice}") from error
     return buffer.getvalue()
 
 

@@ -154,7 +154,7 @@ def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> No
         raise ConfigurationError(f"url must be a str, not {type(value).__name__}.", parameter="url")
     parts = _split(value)
     if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
-        wrong = "this one cannot be taken apart" if parts is None else "this one has no host"
+        wrong = "this one has a host or a port that cannot be" if parts is None else "this one has no host"
         if parts is not None and parts.scheme not in ("ws", "wss"):
             wrong = f"this one starts with {parts.scheme}://" if "://" in value else "this one has no scheme"
         raise ConfigurationError(

@@ -398,13 +398,20 @@ def test_the_doctor_and_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "FAIL  TCP" in run("doctor").out
     monkeypatch.setenv("RUNWARE_URL", "http://127.0.0.1/v1")
     assert "url must look like" in run("doctor").out
+    monkeypatch.setenv("RUNWARE_URL", "ws://localhost:99999")
+    assert "FAIL  options         url must" in run("doctor").out
+    monkeypatch.setenv("RUNWARE_URL", "wss://api.example.com/v1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret/9@127.0.0.1:80")
+    ran = run("doctor")
+    assert ran.code == 2
+    assert "FAIL  options         HTTPS_PROXY must" in ran.out
+    assert "secret" not in ran.out
 
     def refuse(sock: Any) -> None:
         read_head(sock)
         sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
 
     with listening(refuse) as port:
-        monkeypatch.setenv("RUNWARE_URL", "wss://api.example.com/v1")
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
         ran = run("doctor")
     assert f"http://127.0.0.1:{port} with a password" in ran.out

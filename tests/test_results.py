@@ -403,6 +403,12 @@ def test_what_fits_is_kept_beside_what_does_not() -> None:
     assert image.raw["seed"] == "seven"
 
 
+def test_a_number_that_no_float_can_hold_is_none() -> None:
+    image = structure({"cost": 10**400}, runware.Image)
+    assert (image.cost, structure({"cost": 2}, runware.Image).cost) == (None, 2)
+    image._repr_mimebundle_()
+
+
 ODD = ["text", "false", 5, 0, 1.5, True, [], ["a"], [["a"]], {}, {"a": 1}]
 
 

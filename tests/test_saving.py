@@ -511,6 +511,17 @@ def test_the_bytes_are_those_of_one_file(site: Site, steps: list[Step], expected
         assert headers.get("If-Range") in ((None,) if "Range" not in headers else ('"v1"', '"v2"'))
 
 
+def test_what_broke_off_behind_its_last_byte_is_whole(site: Site) -> None:
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        total = len(V1) + (number == 1)
+        status = 200 if number == 1 else 416
+        facts = {"Content_Length": str(total)} if number == 1 else {"Content_Range": f"bytes */{total}"}
+        whole(V1 if number == 1 else b"", status, **facts)(handler, number)
+        handler.close_connection = True
+
+    assert site.image("/file", answer).read() == V1
+
+
 def test_a_part_that_nobody_asked_for_is_no_file(site: Site) -> None:
     with pytest.raises(DownloadError, match="another part"):
         site.image("/part", whole(V1[:5], 206, Content_Range="bytes 0-4/5")).read()

@@ -170,11 +170,11 @@ def _(kind: Any) -> Callable[[Any, Any], Any]:
     return read
 
 
-def _only(*kinds: type) -> Callable[[Any, Any], Any]:
-    """Take values of these types and no others, where `bool("false")` and `str({})` would make something up."""
+def _only(kind: type) -> Callable[[Any, Any], Any]:
+    """Take values of this type and no others, where `bool("false")` and `str({})` would make something up."""
 
     def read(value: Any, _: Any) -> Any:
-        if type(value) not in kinds:
+        if type(value) is not kind:
             raise TypeError
         return value
 
@@ -183,13 +183,19 @@ def _only(*kinds: type) -> Callable[[Any, Any], Any]:
 
 for _kind in (str, bool, int):
     _reading.register_structure_hook(_kind, _only(_kind))
-_reading.register_structure_hook(float, _only(float, int))
+
+
+@_reading.register_structure_hook
+def _(value: Any, _: Any) -> float:
+    if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # not one that no float can hold
+        return value
+    raise TypeError
 
 
 _PLAIN: dict[Any, frozenset[type]] = {
     str | None: frozenset((str,)),
     int | None: frozenset((int,)),
-    float | None: frozenset((float, int)),
+    float | None: frozenset((float,)),
     bool | None: frozenset((bool,)),
     Any: frozenset((str, int, float, bool, dict, list)),
 }
