@@ -143,7 +143,7 @@ class TestEveryFace:
         kinds = [type(answer) for answer in answers]
         expected: list[type] = [Results] * 9
         expected[1:3] = [TypeError, TypeError]
-        expected[4:7] = [ConfigurationError, ValueError, ValidationError]
+        expected[4:7] = [ConfigurationError, ValidationError, ValidationError]
         assert kinds == expected
         assert "did you mean 'width'" in str(answers[1])
         answers = outcomes("image_inference", inputs, return_exceptions=True, ordered=False)

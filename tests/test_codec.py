@@ -196,7 +196,7 @@ def test_what_json_has_no_form_for_is_found_before_it_is_sent(place: str, value:
     assert caught.value.parameter == place
     assert place in caught.value.message
     assert caught.value.__context__ is None
-    assert caught.value.task_type == (None if place == "extra" else "imageInference")
+    assert caught.value.task_type == "imageInference"
 
 
 def test_what_has_a_form_stays_what_it_was() -> None:

@@ -672,7 +672,7 @@ class TestThreadsThatCannotBeStarted:
 def test_a_client_whose_thread_has_failed_makes_a_new_one(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
     rw.connect()
     failed = rw._core.engine()
-    monkeypatch.setattr(failed._session, "frame_received", None)
+    monkeypatch.setattr(failed._session, "bytes_received", None)
     with pytest.raises(ClientClosedError):
         rw.image_inference(**PICTURE)
     until(lambda: failed.stopped)

@@ -511,6 +511,15 @@ class TestWhatTheWireSays:
         assert len(rw.job(said[0].task_uuid).result(20)) == 3
 
 
+def test_what_refers_to_itself_is_told_in_every_face(rw: Runware, face: Face) -> None:
+    rw.connect()
+    circle: dict[str, Any] = {}
+    circle["again"] = circle
+    for given in ({"extra": circle}, {"safety": circle}):
+        with pytest.raises(ValidationError, match="refers to itself"):
+            face(rw, "image_inference", **PICTURE, **given)
+
+
 class TestAsyncioBesideABusyProgram:
     """The threads that an event loop has for blocking work are all taken, and stay so."""
 

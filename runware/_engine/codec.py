@@ -21,7 +21,7 @@ from cattrs.fns import identity
 from runware._engine.splicing import LONG, dumps_with, loads_with
 from runware.errors import ValidationError
 
-__all__ = ["dumps", "loads", "new_converter", "read_frame", "rules", "structure", "wire_name"]
+__all__ = ["dumps", "form_of", "loads", "new_converter", "read_frame", "rules", "structure", "wire_name"]
 
 log = logging.getLogger("runware.codec")
 
@@ -73,6 +73,7 @@ _SIMPLE = frozenset((str, int, float, bool, type(None)))
 """Types whose values go on the wire as they are."""
 _DEEPEST = 100
 """Levels of dicts and lists in one value: more than any model has, fewer than would use up the stack."""
+_TOO_DEEP = f"refers to itself, or is nested more than {_DEEPEST} deep"
 
 
 class _NoFormError(Exception):
@@ -85,24 +86,41 @@ def _finite(value: float) -> float:
     return value
 
 
-def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Converter:
+def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> Any:
+    """Write one value of a request.
+
+    Raises:
+        ValidationError: JSON has no form for something in it; `parameter` is *name*.
+    """
+    try:
+        return converter.unstructure(given)
+    except (_NoFormError, RecursionError) as error:
+        why = _TOO_DEEP if isinstance(error, RecursionError) else error
+        message, kind = f"{type(whole).__name__}: {name} {why}.", getattr(whole, "task_type", None)
+    raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
+
+
+def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) -> cattrs.Converter:
     """Make the converter from request objects to wire objects.
 
     Args:
         omit: Field names that are settings of the call and do not go on the wire.
         leaf: Turns a value that is neither a request object nor JSON into text.
+        part: A class of dicts that stand for request objects, and have a hook of their own.
     """
     converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
-    for plain in _SIMPLE - {float}:
+    for plain in _SIMPLE - {float, int}:
         converter.register_unstructure_hook(plain, identity)
-    converter.register_unstructure_hook(float, _finite)
+    # A number of numpy's may be a float, and is not one to every writer of JSON.
+    converter.register_unstructure_hook(int, int)
+    converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
 
     def plain_form(value: Any, levels: int) -> Any:
         if type(value) in _SIMPLE:
             return _finite(value) if type(value) is float else value
-        if isinstance(value, (Mapping, list, tuple)):
+        if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
             if not levels:
-                raise _NoFormError(f"refers to itself, or is nested more than {_DEEPEST} deep")
+                raise _NoFormError(_TOO_DEEP)
             if isinstance(value, Mapping):
                 return {
                     name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
@@ -111,18 +129,9 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Co
             return [plain_form(one, levels - 1) for one in value]
         return converter.unstructure(value)
 
-    def named(value: Any, name: str = "extra", whole: Any = None) -> Any:
-        try:
-            return plain_form(value, _DEEPEST)
-        except _NoFormError as error:
-            where = f"{type(whole).__name__}: " if whole is not None else ""
-            kind = getattr(whole, "task_type", None)
-            message = f"{where}{name} {error}."
-        raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
-
-    # What is handed over by itself is what a caller adds to the fields.
     converter.register_unstructure_hook_func(
-        lambda kind: isinstance(kind, type) and issubclass(kind, (Mapping, list, tuple)), named
+        lambda kind: isinstance(kind, type) and issubclass(kind, (Mapping, list, tuple)),
+        lambda value: plain_form(value, _DEEPEST),
     )
 
     @converter.register_unstructure_hook_factory(attrs.has)
@@ -136,7 +145,7 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any]) -> cattrs.Co
             for name, given in vars(value).items():
                 row = rows.get(name)
                 if row is not None and given != row[1]:
-                    wire[row[0]] = given if type(given) in _SIMPLE else named(given, name, value)
+                    wire[row[0]] = given if type(given) in _SIMPLE else form_of(converter, given, value, name)
             return wire
 
         return write

@@ -366,7 +366,10 @@ class Task(Checked, Generic[R_co]):
 
     def holds_payload(self) -> bool:
         """Tell whether encoding it reads files or copies large data, and so belongs off an event loop."""
-        return _holds_payload(self)
+        try:
+            return _holds_payload(self)
+        except RecursionError:  # it refers to itself, which encoding it will say
+            return True
 
     @property
     def acknowledgement_only(self) -> bool:
@@ -533,9 +536,7 @@ def _writer(cls: Any) -> Any:
 def _converter() -> Any:
     from runware._engine.codec import new_converter
 
-    converter = new_converter(SETTINGS, _leaf)
-    for number in (int, float):  # a number of numpy's may be a float, and is not one to every writer of JSON
-        converter.register_unstructure_hook(number, number)
+    converter = new_converter(SETTINGS, _leaf, _Part)
     for kind in (Result, Path, bytes, bytearray, memoryview):
         converter.register_unstructure_hook(kind, encode_media)
     converter.register_unstructure_hook(_Part, _Part.wire)
@@ -562,7 +563,9 @@ def to_wire(task: Task[Any]) -> dict[str, Any]:
             for name in task.always:
                 wire.setdefault(wire_name(name), getattr(task, name))
         if task.extra:
-            wire.update(_converter().unstructure(dict(task.extra)))
+            from runware._engine.codec import form_of
+
+            wire.update(form_of(_converter(), dict(task.extra), task, "extra"))
     except ValidationError as error:
         if error.parameter is not None:
             raise
