@@ -10,12 +10,13 @@ import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
+from copy import copy
 from functools import cached_property, partial, wraps
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
 
 from runware._engine.loading import loading
-from runware.errors import RunwareError
+from runware.errors import ConfigurationError, RunwareError
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class _Face(Operations):
         return self
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
+        try:
+            return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
+        except ConfigurationError:
+            return f"<{type(self).__name__} without its key>"
 
     @property
     def closed(self) -> bool:
@@ -597,13 +601,27 @@ class AsyncRunware(_Client, AsyncFace):
 # ---------------------------------------------------------------------- one client a process
 
 
+class _NoCore:
+    """Stands for the core of a client that cannot work in this process, and says why at each use."""
+
+    def __init__(self, error: ConfigurationError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise copy(self._error)
+
+
 def _unpickle(face: type[F], portable: dict[str, Any]) -> F:
     with loading:
         from runware.core import shared_core
         from runware.options import restore_options
 
     made = face.__new__(face)
-    made._core = shared_core(restore_options(portable))
+    try:
+        made._core = shared_core(restore_options(portable))
+    except ConfigurationError as error:
+        # Its first use raises it: a worker process that cannot read its task would die, and who waits for it wait on.
+        made._core = cast("Core", _NoCore(error))
     return made
 
 

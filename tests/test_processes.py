@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pathlib
@@ -418,8 +419,11 @@ class TestPickle:
     def test_another_key_is_not_taken_for_it(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         data = pickle.dumps(Runware("rw-one", url=server.url))
         monkeypatch.setenv("RUNWARE_API_KEY", "rw-another")
-        with pytest.raises(ConfigurationError, match="another API key"):
-            pickle.loads(data)
+        client = pickle.loads(data)  # in a worker, whoever waits for it is to hear of it
+        assert "without its key" in repr(client)
+        for use in (client.connect, client.submit.image_inference, lambda: asyncio.run(client.aio.model_search())):
+            with pytest.raises(ConfigurationError, match="another API key"):
+                use()
 
     def test_an_ssl_context_stays_here(self) -> None:
         import ssl
