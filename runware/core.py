@@ -176,7 +176,7 @@ class Core:
         )
         # Results remember what was sent, but are not to keep large inputs in memory.
         sent = text if len(text) <= _REMEMBERED else shortened(wire)
-        job = Job(task, call, self, dispatch, engine.decode, sent)
+        job = Job(task, call, self, dispatch, sent)
         if task.progress:
             from runware.progress import watch
 
@@ -204,7 +204,7 @@ class Core:
             timeout=task.timeout or self.options.long_timeout,
             completion=Completion.EXISTING,
         )
-        job: Job[Results[Any]] = Job(task, call, self, None, engine.decode)
+        job: Job[Results[Any]] = Job(task, call, self, None)
         engine.submit(call)
         return job
 
@@ -218,7 +218,7 @@ class Core:
             timeout=self.options.timeout if timeout is None else seconds(timeout, "timeout"),
             completion=Completion.CONNECTION,
         )
-        job: Job[Any] = Job(_Connect(), call, self, None, engine.decode)
+        job: Job[Any] = Job(_Connect(), call, self, None)
         engine.submit(call)
         return job
 

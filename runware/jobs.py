@@ -19,7 +19,7 @@ from runware._engine.callbacks import run_guarded
 from runware._engine.calls import Call, CallState
 from runware._engine.waiting import POLL, Condition, Sleeper, wake
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
-from runware.results import Partial, Results, set_origin
+from runware.results import Partial, Results, result_of
 from runware.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -105,7 +105,6 @@ class Job(Future[R], Generic[R]):
         call: Call,
         owner: Owner,
         dispatch: Callable[[Callable[[], object]], object] | None,
-        read: Callable[[dict[str, Any], type[Any]], Any],
         sent: bytes | Mapping[str, Any] = b"",
     ) -> None:
         # As `Future.__init__` does, which makes a condition of ten objects. Many jobs live at once, and the garbage
@@ -121,7 +120,6 @@ class Job(Future[R], Generic[R]):
         self._call = call
         self._owner: Owner | None = owner
         self._dispatch = dispatch
-        self._read = read
         self._sent = sent
         self._results: Sequence[Any] = ()
         self._total = call.expected
@@ -459,13 +457,10 @@ class Job(Future[R], Generic[R]):
 
     def _made(self, items: Sequence[dict[str, Any]]) -> list[Any]:
         """Make the results of some items that have just arrived."""
-        call = self._call
-        new: list[Any] = []
-        for item in items:
-            new.append(self._read(item, self._kind.result_for(item)))  # noqa: PERF401 - it runs for each call
+        call, kind, owner = self._call, self._kind, self._owner
         told = (self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ())
-        set_origin(new, told, None if self._owner is None else self._owner.downloads)
-        return new
+        downloads = None if owner is None else owner.downloads
+        return [result_of(item, kind.result_for(item), told, downloads) for item in items]
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners or ():

@@ -40,6 +40,7 @@ __all__ = [
     "Usage",
     "Video",
     "class_by_name",
+    "result_of",
     "set_origin",
     "shortened",
     "wire_objects",
@@ -104,6 +105,17 @@ class Meta:
 
 Told = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
 """What `Meta` is made of when somebody asks for it. The request may be the message that was sent."""
+
+
+def result_of(item: Mapping[str, Any], cls: type[T], told: Told | None, downloads: Downloads | None) -> T:
+    """Make a result of a wire item that came with a call; see `set_origin` for the rest."""
+    result = cls.__new__(cls)
+    put = object.__setattr__
+    put(result, "raw", item)
+    put(result, "_told", told)
+    if issubclass(cls, MediaResult):
+        put(result, "_downloads", downloads)
+    return result
 
 
 def set_origin(results: Iterable[Result], told: Told | None, downloads: Downloads | None) -> None:

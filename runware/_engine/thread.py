@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from runware._engine.callbacks import EventFeed
 from runware._engine.calls import Call, CallState, Completion
-from runware._engine.codec import dumps, rules, structure
+from runware._engine.codec import dumps, rules
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State, Unsend
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
@@ -93,7 +93,6 @@ class Engine:
     """
 
     encode = staticmethod(dumps)
-    decode = staticmethod(structure)
     prepare = staticmethod(rules)
     max_message = MAX_MESSAGE
 
