@@ -714,3 +714,20 @@ def test_a_signals_handler_may_close_the_client_in_the_middle_of_a_call(rw: Runw
     engine._inbox = Interrupting()
     with pytest.raises(ClientClosedError):
         rw.image_inference(**PICTURE)
+
+
+def test_or_while_its_thread_is_started(rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = rw._core.engine()
+    start = engine._start
+
+    def interrupted() -> None:
+        rw.close()
+        start()
+
+    monkeypatch.setattr(engine, "_start", interrupted)
+    with pytest.raises(ClientClosedError):
+        rw.image_inference(**PICTURE)
+    assert engine._thread is not None
+    engine._thread.join(20)
+    assert not engine._thread.is_alive()
+    assert server.ledger.executed == 0

@@ -196,7 +196,7 @@ class Engine:
         with self._lock:
             already, self._stopped = self._stopped, True
             thread = self._thread
-            if thread is not None and not already:
+            if not already:  # also before there is a thread, which a signal's handler may keep from knowing of it
                 self._inbox.append((self._session.close, ()))
         self._wake()
         if thread is not None and thread is not threading.current_thread():
