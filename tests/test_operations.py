@@ -286,8 +286,9 @@ print(loaded())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert shown.stdout.splitlines() == [
-        "['runware.tasks.base']",
-        "['runware.tasks.base', 'runware.tasks.inference', 'runware.tasks.text']",
+        "['runware.tasks.base', 'runware.tasks.checks', 'runware.tasks.writing']",
+        "['runware.tasks.base', 'runware.tasks.checks', 'runware.tasks.inference', 'runware.tasks.text', "
+        "'runware.tasks.writing']",
     ]
 
 

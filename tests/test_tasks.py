@@ -15,7 +15,8 @@ import pytest
 import runware
 from runware import ValidationError
 from runware._engine.codec import dumps
-from runware.tasks.base import SETTINGS, RawTask, Task, as_task
+from runware.tasks.base import RawTask, Task, as_task
+from runware.tasks.checks import SETTINGS
 from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
 
 REQUEST_CLASSES = [getattr(runware, name) for name in WIRE_TYPES]

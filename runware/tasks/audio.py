@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 
 from runware.results import Audio, Result, Results, class_by_name
-from runware.tasks.base import Checked
+from runware.tasks.checks import Checked
 from runware.tasks.inference import Generation
 
 __all__ = ["AudioInference", "AudioSettings", "Speech"]

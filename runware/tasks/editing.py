@@ -7,7 +7,7 @@ import attrs
 
 from runware.media import Media
 from runware.results import GuideImage, Image, MaskImage, Result, Text, Video, class_by_name
-from runware.tasks.base import Checked
+from runware.tasks.checks import Checked
 from runware.tasks.image import ImageFormat
 from runware.tasks.inference import Inference, MediaTask
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
-from runware.tasks.base import Checked, Task
+from runware.tasks.base import Task
+from runware.tasks.checks import Checked
 
 __all__ = ["Delivered", "DeliveryMethod", "Generation", "Inference", "MediaTask", "OutputType", "Safety"]
 

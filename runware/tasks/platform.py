@@ -8,7 +8,8 @@ import attrs
 from runware.answers import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel, class_for
 from runware.media import Media
 from runware.results import Result, Results, StoredMedia
-from runware.tasks.base import Checked, Task
+from runware.tasks.base import Task
+from runware.tasks.checks import Checked
 from runware.tasks.inference import Delivered
 
 __all__ = [

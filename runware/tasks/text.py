@@ -7,7 +7,7 @@ import attrs
 
 from runware.media import Media
 from runware.results import Results, Text
-from runware.tasks.base import Checked
+from runware.tasks.checks import Checked
 from runware.tasks.inference import Inference
 
 __all__ = ["Message", "PromptEnhance", "TextInference", "TextInputs"]

@@ -7,7 +7,7 @@ import attrs
 
 from runware.media import Media
 from runware.results import Model3D, Results
-from runware.tasks.base import Checked
+from runware.tasks.checks import Checked
 from runware.tasks.inference import Generation
 
 __all__ = ["ThreeDInference", "ThreeDInputs"]

@@ -8,7 +8,7 @@ import attrs
 from runware.media import Media
 from runware.results import Results, Video
 from runware.tasks.audio import Speech
-from runware.tasks.base import Checked
+from runware.tasks.checks import Checked
 from runware.tasks.image import Acceleration, AcceleratorOptions, AdvancedFeatures, Lora
 from runware.tasks.inference import Generation
 
