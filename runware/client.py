@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
 from runware._engine.loading import loading
 from runware.errors import ConfigurationError, RunwareError
+from runware.mapping import AsyncMap, BlockingMap
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 
 if TYPE_CHECKING:
@@ -24,16 +25,10 @@ if TYPE_CHECKING:
 
     from runware.core import Core, Dispatch
     from runware.events import Event, Stats
-    from runware.jobs import Job, Progress
+    from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
     from runware.results import Partial, Result, Results
     from runware.tasks.base import Task
-
-    class _MapOptions(TypedDict, total=False):
-        concurrency: int
-        ordered: bool
-        progress: bool | Callable[[Progress], object]
-
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -229,7 +224,7 @@ def _parameters_of(
     return apply
 
 
-class Runware(_Client, BlockingFace):
+class Runware(_Client, BlockingMap, BlockingFace):
     """The client. Its operations block until their result is there; it may be used from any number of threads.
 
     `rw.submit` has the same operations and returns jobs, `rw.aio` has them for asyncio; all use one connection. As a
@@ -282,113 +277,6 @@ class Runware(_Client, BlockingFace):
             raise
         return _wait(job)
 
-    @overload
-    def map(
-        self,
-        what: Iterable[Task[R]],
-        inputs: None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[_MapOptions],
-    ) -> Iterator[R]: ...
-    @overload
-    def map(
-        self,
-        what: Iterable[Task[R]],
-        inputs: None = None,
-        *,
-        return_exceptions: bool,
-        **options: Unpack[_MapOptions],
-    ) -> Iterator[R | Exception]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[_MapOptions],
-    ) -> Iterator[R]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: bool,
-        **options: Unpack[_MapOptions],
-    ) -> Iterator[R | Exception]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., R],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[_MapOptions],
-    ) -> Iterator[R]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., R],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: bool,
-        **options: Unpack[_MapOptions],
-    ) -> Iterator[R | Exception]: ...
-    def map(
-        self,
-        what: Any,
-        inputs: Iterable[Any] | None = None,
-        *,
-        common: Mapping[str, Any] | None = None,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
-    ) -> Iterator[Any]:
-        """Run many tasks, and yield their answers as an iterator. Inputs are taken as room is made for them.
-
-        Args:
-            what: An operation of this client or a request class; or, without *inputs*, an iterable of request objects.
-            inputs: For each task a dict of parameters, or the value of its main parameter: the prompt, the picture that
-                is worked on, the search text. Request objects are taken as they are.
-            common: Parameters that every input gets; an input's own win.
-            concurrency: How many tasks run at once.
-            ordered: Whether answers come in the order of the inputs; otherwise each comes as soon as it is there.
-            return_exceptions: Yield errors in place of answers, those of inputs that cannot be made into a request too,
-                so that nothing is lost. Otherwise the first one is raised in its place. That, like leaving the loop
-                early, cancels what runs, and drops what is finished and was not yet yielded: the server may have run
-                and billed both.
-            progress: `True` shows a bar (extra `progress`); a function is called with a `Progress` at each answer.
-
-        Raises:
-            TypeError: *what*, *inputs* and *common* do not go together.
-            Exception: The first error, unless *return_exceptions*. What *inputs* itself raises is raised when all
-                that was submitted before has been yielded.
-        """
-        with loading:
-            from runware.bulk import map_blocking, tasks_from
-
-        core = self._core
-        core.check_thread()
-        outcomes = map_blocking(
-            tasks_from(what, inputs, common),
-            core.submit,
-            concurrency=concurrency,
-            ordered=ordered,
-            return_exceptions=return_exceptions,
-        )
-        if not progress:
-            return outcomes
-        from runware.progress import count
-
-        return count(outcomes, progress, _length(what if inputs is None else inputs))
-
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, if that has not happened yet.
 
@@ -426,7 +314,7 @@ class Runware(_Client, BlockingFace):
         self.close()
 
 
-class AsyncRunware(_Client, AsyncFace):
+class AsyncRunware(_Client, AsyncMap, AsyncFace):
     """The client for asyncio. Its operations are coroutines; it may be used from any number of event loops.
 
     It is `Runware` seen from an event loop: the connection has its own thread, and nothing is tied to a loop.
@@ -459,88 +347,6 @@ class AsyncRunware(_Client, AsyncFace):
             RunwareError: It failed; see there for the kinds.
         """
         return await _awaited(await self._start(self._core.task_of(task)))
-
-    @overload
-    def map(
-        self,
-        what: Iterable[Task[R]],
-        inputs: None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[_MapOptions],
-    ) -> AsyncIterator[R]: ...
-    @overload
-    def map(
-        self,
-        what: Iterable[Task[R]],
-        inputs: None = None,
-        *,
-        return_exceptions: bool,
-        **options: Unpack[_MapOptions],
-    ) -> AsyncIterator[R | Exception]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[_MapOptions],
-    ) -> AsyncIterator[R]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: bool,
-        **options: Unpack[_MapOptions],
-    ) -> AsyncIterator[R | Exception]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., Coroutine[Any, Any, R]],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[_MapOptions],
-    ) -> AsyncIterator[R]: ...
-    @overload
-    def map(
-        self,
-        what: Callable[..., Coroutine[Any, Any, R]],
-        inputs: Iterable[Any],
-        *,
-        common: Mapping[str, Any] | None = None,
-        return_exceptions: bool,
-        **options: Unpack[_MapOptions],
-    ) -> AsyncIterator[R | Exception]: ...
-    def map(
-        self,
-        what: Any,
-        inputs: Iterable[Any] | None = None,
-        *,
-        common: Mapping[str, Any] | None = None,
-        concurrency: int = 16,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        progress: bool | Callable[[Progress], object] = False,
-    ) -> AsyncIterator[Any]:
-        """Run many tasks, and yield their answers as an async iterator. See `Runware.map` for the arguments."""
-        with loading:
-            from runware.bulk import amap, tasks_from
-
-        outcomes = amap(
-            tasks_from(what, inputs, common),
-            self._start,
-            concurrency=concurrency,
-            ordered=ordered,
-            return_exceptions=return_exceptions,
-        )
-        return _counted(outcomes, progress, _length(what if inputs is None else inputs)) if progress else outcomes
 
     async def _start(self, task: Task[R]) -> Job[R]:
         """Submit a task from an event loop, which does not stand still for it."""
@@ -661,22 +467,6 @@ async def _awaited(job: Job[R]) -> R:
     except BaseException:
         job.cancel()
         raise
-
-
-def _length(inputs: Any) -> int | None:
-    return len(inputs) if isinstance(inputs, Sized) else None
-
-
-async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None) -> AsyncIterator[T]:
-    from runware.progress import Counter
-
-    counter = Counter(progress, total)
-    try:
-        async for outcome in outcomes:
-            counter.step()
-            yield outcome
-    finally:
-        counter.close()
 
 
 async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:

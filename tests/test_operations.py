@@ -286,9 +286,8 @@ print(loaded())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert shown.stdout.splitlines() == [
-        "['runware.tasks.base', 'runware.tasks.checks', 'runware.tasks.writing']",
-        "['runware.tasks.base', 'runware.tasks.checks', 'runware.tasks.inference', 'runware.tasks.text', "
-        "'runware.tasks.writing']",
+        str([f"runware.tasks.{name}" for name in ("base", "checks", "writing")]),
+        str([f"runware.tasks.{name}" for name in ("base", "checks", "inference", "text", "writing")]),
     ]
 
 

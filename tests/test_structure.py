@@ -22,7 +22,7 @@ ROWS = [
     {"runware.cli", "runware.pytest_plugin"},
     {"runware"},
     {"runware.client"},
-    {"runware.core", "runware.bulk", "runware.operations", "runware.signatures"},
+    {"runware.core", "runware.bulk", "runware.mapping", "runware.operations", "runware.signatures"},
     {"runware.progress"},
     {"runware.jobs", "runware.tasks"},
     {
