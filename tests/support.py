@@ -18,7 +18,6 @@ from runware._engine.effects import (
     Send,
     SessionConfig,
     State,
-    Unsend,
 )
 from runware._engine.retry import Retries
 from runware._engine.session import Session
@@ -60,8 +59,6 @@ class Desk:
                 case Send(_, call):
                     assert call is None or self.now < call.deadline, "a task was sent for which nobody waits any more"
                     self.outbox.append(effect)
-                case Unsend(call):
-                    self.outbox = [send for send in self.outbox if send.call is not call]
                 case Abort(epoch, reason):
                     self.aborted.append((epoch, reason))
                     if epoch == self.session.epoch and self.session.state in (State.READY, State.AUTHENTICATING):
@@ -81,6 +78,8 @@ class Desk:
     def write(self, count: int | None = None) -> None:
         taken, self.outbox = (self.outbox, []) if count is None else (self.outbox[:count], self.outbox[count:])
         for send in taken:
+            if send.call is not None and send.call.text is not send.text:
+                continue  # as the effect has it
             assert send.call is None or send.call not in self.ended, "a task was sent that is over"
             self.written.append(json.loads(send.text))
             if send.text is PING:

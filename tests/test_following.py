@@ -1265,3 +1265,45 @@ class TestUploadsOfModels:
         next_poll(desk)
         desk.receive({"data": [{"taskType": "modelUpload", "taskUUID": A, "status": "ready", "air": "a:1@1"}]})
         assert desk.ended[call] is None
+
+
+class TestWhatIsNotWrittenYet:
+    """A task that was sent again waits to be written, and is not wanted any more."""
+
+    def sent_again(self) -> tuple[Desk, Call]:
+        desk = ready_desk()
+        call = desk.submit(retry=2)
+        desk.lose()
+        desk.ready()
+        desk.hold_writes = True
+        desk.receive(failure("taskNotFound", taskType="getResponse"))
+        desk.receive(failure("taskNotFound", taskType="getTaskDetails"))
+        assert call.state is CallState.SENT
+        desk.take_written()
+        return desk, call
+
+    def sent(self, desk: Desk) -> list[str]:
+        desk.hold_writes = False
+        desk.perform()
+        return [task["taskUUID"] for task in itertools.chain(*desk.take_written()) if task["taskType"][:3] != "get"]
+
+    def test_because_its_result_was_replayed(self) -> None:
+        desk, call = self.sent_again()
+        desk.receive({"data": [image()]})
+        assert desk.ended[call] is None
+        assert self.sent(desk) == []
+
+    def test_because_its_answer_is_too_large(self) -> None:
+        desk, call = self.sent_again()
+        desk.session.message_too_large([A], 1000, desk.now)
+        desk.perform()
+        assert call in desk.ended
+        assert self.sent(desk) == []
+
+    def test_because_another_attempt_is_made(self) -> None:
+        desk, call = self.sent_again()
+        desk.receive(failure("timeoutProvider"))
+        assert call.attempt == 2
+        desk.pass_time(3.0)
+        assert self.sent(desk) == [call.uuid]
+        assert call.uuid != A

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion
-from runware._engine.effects import FOREVER, Effect, Ended, Happened, Send, SessionConfig, State, Unsend
+from runware._engine.effects import FOREVER, Effect, Ended, Happened, Send, SessionConfig, State
 from runware._engine.polling import earliness
 from runware.errors import (
     ClientClosedError,
@@ -217,7 +217,7 @@ class Book:
             self._happened(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
 
     def _release(self, call: Call) -> None:
-        """Take a call out of everything, and drop its payload."""
+        """Take a call out of everything, and drop its payload, so that it is not written any more either."""
         if self.calls.get(call.key) is call:
             del self.calls[call.key]
             if call.completion is Completion.ANSWER:
@@ -231,11 +231,6 @@ class Book:
         self._stale += 2 if call.due else 1
         if self._stale > 1000:
             self._sweep()
-
-    def _unsend(self, call: Call) -> None:
-        """Nobody waits for a call any more, whose message may still wait to be written."""
-        if call.state is CallState.SENT:
-            self.effects.append(Unsend(call))
 
     def _land(self, call: Call) -> None:
         """A call that was at the server is there no more, as far as we are concerned."""
@@ -360,7 +355,6 @@ class Book:
             error = TaskTimeoutError(
                 f"The task could not be sent within {waited}{self._where()}. Nothing of it was billed.", retryable=True
             )
-        self._unsend(call)
         self._end(call, now, error)
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "Send",
     "SessionConfig",
     "State",
-    "Unsend",
 ]
 
 FOREVER = float("inf")
@@ -80,16 +79,13 @@ class Open(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Write a message. If the connection is lost before its last byte is written, its call is told as unsent."""
+    """Write a message, if by its turn its call still has that very text: one that is over, or has another, does not.
+
+    If the connection is lost before its last byte is written, its call is told as unsent.
+    """
 
     text: bytes
     call: Call | None = None
-
-
-class Unsend(NamedTuple):
-    """Leave a message out after all, if nothing of it was written: nobody waits for its call any more."""
-
-    call: Call
 
 
 class Abort(NamedTuple):
@@ -125,4 +121,4 @@ class Happened(NamedTuple):
     facts: dict[str, Any]
 
 
-Effect = Open | Send | Unsend | Abort | Close | Arrived | Ended | Happened
+Effect = Open | Send | Abort | Close | Arrived | Ended | Happened

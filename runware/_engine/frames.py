@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 __all__ = ["CLOSE", "OVERSIZED", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
@@ -168,15 +168,18 @@ class FrameWriter:
     """Turns messages into bytes to write, and knows which of them have left to the last byte.
 
     Large messages are masked piece by piece as they go, so that nothing waits long for them.
+
+    Args:
+        wanted: Tells of a message, by its token and its payload, whether it is still to be written when its turn comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Callable[[Any, bytes], bool] = lambda token, payload: True) -> None:
+        self._wanted = wanted
         self.waiting: deque[tuple[bytes, bytes, bytes, Any]] = deque()
         self._offset = 0  # into the payload of the first frame
         self._made = 0
         self._written = 0
         self._ends: deque[tuple[int, Any]] = deque()
-        self._left_out: set[Any] = set()
         self._keys = b""
         self._mask = 0  # of a whole slice of the first frame
 
@@ -195,11 +198,6 @@ class FrameWriter:
         key, self._keys = self._keys[:4], self._keys[4:]
         self.waiting.append((head + key, key, payload, token))
 
-    def leave_out(self, token: Any) -> None:
-        """Do not write the message with this token, if nothing of it has been made yet."""
-        if self.waiting:
-            self._left_out.add(token)
-
     def leave_out_rest(self) -> None:
         """Write nothing more but the end of the message that has begun."""
         rest = self.waiting
@@ -213,7 +211,7 @@ class FrameWriter:
             head, key, payload, token = self.waiting[0]
             offset = self._offset
             if not offset:
-                if self._left_out and token in self._left_out:
+                if not self._wanted(token, payload):
                     self.waiting.popleft()
                     continue
                 parts.append(head)
@@ -232,8 +230,6 @@ class FrameWriter:
                 self.waiting.popleft()
                 self._ends.append((self._made + size, token))
         self._made += size
-        if self._left_out and not self.waiting:
-            self._left_out.clear()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def written(self, count: int) -> list[Any]:

@@ -90,7 +90,6 @@ class Session(Following):
     def cancel(self, call: Call, now: float) -> None:
         """Forget a call whose caller gave up. Nobody is told; the caller knows."""
         if self.calls.get(call.key) is call:
-            self._unsend(call)
             self._release(call)
             self._conclude(call, now, status="cancelled")
             call.job = None

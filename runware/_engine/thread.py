@@ -24,7 +24,7 @@ from runware._engine.callbacks import EventFeed
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.codec import dumps, rules
 from runware._engine.effects import PING as PING_TASK
-from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State, Unsend
+from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.session import Session
@@ -67,6 +67,11 @@ class Waiter(Protocol):
         ...
 
 
+def _is_wanted(token: object, text: bytes) -> bool:
+    """Tell whether somebody still waits for what a message asks for: its call has not ended, and has no other text."""
+    return not isinstance(token, Call) or token.text is text
+
+
 class _Connection:
     """The socket of one epoch, with what is half read and half written."""
 
@@ -75,7 +80,7 @@ class _Connection:
         self.sock = sock
         self.tls = isinstance(sock, ssl.SSLSocket)
         self.reader = FrameReader(max_message)
-        self.writer = FrameWriter()
+        self.writer = FrameWriter(_is_wanted)
         self.chunk = memoryview(b"")
         self.fd = sock.fileno()
         self.interest = READ
@@ -354,9 +359,6 @@ class Engine:
                 self._open(effect.epoch)
             elif kind is Abort:
                 self._abort(effect)
-            elif kind is Unsend:
-                if self._connection is not None:
-                    self._connection.writer.leave_out(effect.call)
             elif kind is Happened:
                 self._report(effect)
             elif kind is Close:
