@@ -35,6 +35,10 @@ class AsyncPeer:
         """Give the base64 text of a result."""
         raise NotImplementedError
 
+    def used(self, found: list[Any]) -> list[Any]:
+        """Do what a program does with its results at least, where a client leaves something to be done then."""
+        return found
+
     async def partial(self, told: Callable[[int], object]) -> None:
         """Make a call for 20 results; tell the stamp of each as it comes."""
         raise Cannot("no partial results")
