@@ -217,13 +217,19 @@ def test_the_class_itself_shows_what_an_operation_is() -> None:
     shown = inspect.signature(Runware.image_inference)
     assert [*shown.parameters][:3] == ["self", "positive_prompt", "model"]
     assert shown.return_annotation == "Results[Image]"
-    text = pydoc.plain(pydoc.render_doc(Runware.image_inference))
-    assert "image_inference(self, /, *, positive_prompt: str | None = None" in text
+
+    def helped(thing: object) -> str:
+        # Newer ones give each parameter a line, and the class's in a frame.
+        text = pydoc.plain(pydoc.render_doc(thing)).replace("|", " ")
+        return " ".join(text.split()).replace("( ", "(")
+
+    text = helped(Runware.image_inference)
+    assert "image_inference(self, /, *, positive_prompt: str None = None" in text
     assert "Make pictures." in text
     assert "positive_prompt: What to show" in text
     assert Runware.request_images.__name__ == "image_inference"
     assert Runware.image_inference.__doc__ == Runware("key").image_inference.__doc__
-    assert "image_inference(self, /, *, positive_prompt" in pydoc.plain(pydoc.render_doc(Runware))
+    assert "image_inference(self, /, *, positive_prompt" in helped(Runware)
     assert inspect.getdoc(operation) != inspect.getdoc(Runware.image_inference)
     assert "One operation of the table" in str(operation.__doc__)
     assert list(inspect.signature(operation).parameters) == ["load"]
