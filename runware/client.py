@@ -263,15 +263,14 @@ class Runware(_Client, BlockingMap, BlockingFace):
             return _wait(core.submit(task))
         from queue import SimpleQueue
 
-        from runware._engine.callbacks import run_guarded
+        from runware._engine.callbacks import run_each
         from runware.jobs import deliver
 
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         job = core.submit(task, callbacks.put)
         Future.add_done_callback(job, lambda _: callbacks.put(None))
         try:
-            while (callback := deliver(callbacks)) is not None:
-                run_guarded(callback)
+            run_each(partial(deliver, callbacks))
         except BaseException:
             job.cancel()
             raise

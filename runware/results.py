@@ -20,7 +20,7 @@ from runware.media import MAX_BYTES, in_thread, url_extension
 from runware.saving import MadeOfFiles, Saving, ViewedWithPillow, save_all
 
 if TYPE_CHECKING:
-    from runware.downloads import Downloads, Session
+    from runware.downloads import Session
 
 __all__ = [
     "Audio",
@@ -40,8 +40,6 @@ __all__ = [
     "Usage",
     "Video",
     "class_by_name",
-    "result_of",
-    "set_origin",
     "shortened",
     "wire_objects",
 ]
@@ -103,28 +101,11 @@ class Meta:
     attempts: Sequence[str] = ()
 
 
-Told = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
-"""What `Meta` is made of when somebody asks for it. The request may be the message that was sent."""
+Origin = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
+"""What `Meta` is made of when somebody asks for it. The request may be the message that was sent.
 
-
-def result_of(item: Mapping[str, Any], cls: type[T], told: Told | None, downloads: Downloads | None) -> T:
-    """Make a result of a wire item that came with a call; see `set_origin` for the rest."""
-    result = cls.__new__(cls)
-    put = object.__setattr__
-    put(result, "raw", item)
-    put(result, "_told", told)
-    if issubclass(cls, MediaResult):
-        put(result, "_downloads", downloads)
-    return result
-
-
-def set_origin(results: Iterable[Result], told: Told | None, downloads: Downloads | None) -> None:
-    """Tell results of the call that they came with, and those that are files how their client fetches them."""
-    for result in results:
-        if told is not None:
-            object.__setattr__(result, "_told", told)
-        if isinstance(result, MediaResult):
-            object.__setattr__(result, "_downloads", downloads)
+It holds nothing that the garbage collector has to look into, so that it soon stops looking at it.
+"""
 
 
 def shortened(value: Any) -> Any:
@@ -158,7 +139,8 @@ class Result(Part):
     cost: float | None = None
     status: str | None = None
     progress: float | None = None
-    _told: Told | None = attrs.field(default=None, init=False, eq=False, repr=False)
+    _origin: Origin | None = attrs.field(default=None, init=False, eq=False, repr=False)
+    _downloads: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show itself in a notebook: the picture or a player, prompt, seed, size and cost. Nothing is fetched."""
@@ -169,9 +151,9 @@ class Result(Part):
     @property
     def meta(self) -> Meta:
         """What was sent for it, how long it took, and the attempts before it."""
-        if self._told is None:
+        if self._origin is None:
             return Meta(task_uuid=self.task_uuid)
-        sent, task_uuid, elapsed, attempts = self._told
+        sent, task_uuid, elapsed, attempts = self._origin
         if isinstance(sent, bytes):
             from runware._engine.codec import loads
 
@@ -216,7 +198,6 @@ class MediaResult(Result, MadeOfFiles):
     media_url: str | None = None
     seed: int | None = None
     nsfw_content: bool | None = None
-    _downloads: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def _instead(self, name: str) -> Any:
         return self.media_uuid if name == "uuid" else self.media_url if name == "url" else None
@@ -356,7 +337,9 @@ class Model3D(MediaResult):
         from runware._engine.codec import structure
 
         files = tuple(structure(file, MediaResult) for file in wire_objects((self.outputs or {}).get("files")))
-        set_origin(files, None, self._downloads)
+        for file in files:
+            object.__setattr__(file, "_origin", self._origin)
+            object.__setattr__(file, "_downloads", self._downloads)
         return files
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
@@ -504,19 +487,21 @@ class Partial(Results[T], Generic[T]):
 
     Attributes:
         all: Every result so far, the new ones included, in the order they came.
-        completed: How many results there are so far.
         total: How many were asked for.
     """
 
     all: Sequence[T]
-    completed: int
     total: int
 
     def __init__(self, new: Iterable[T], *, all: Sequence[T], total: int) -> None:  # noqa: A002 - it is the attribute
         list.__init__(self, new)
         self.all = all
-        self.completed = len(all)
         self.total = total
+
+    @property
+    def completed(self) -> int:
+        """How many results there are so far."""
+        return len(self.all)
 
 
 _BY_EXTENSION: dict[str, type[Result]] = {

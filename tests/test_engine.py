@@ -573,12 +573,12 @@ class TestOddAnswers:
     def test_an_answer_that_cannot_be_made_ends_its_call_and_no_other(
         self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def refuse(self: Any, item: Any) -> Any:
+        def refuse(item: Any) -> Any:
             raise NotImplementedError("no class for it")
 
         task = ImageInference(**PICTURE, number_results=2)
         with monkeypatch.context() as patch:
-            patch.setattr(ImageInference, "result_for", refuse)
+            patch.setattr(ImageInference, "class_of", staticmethod(refuse))
             with pytest.raises(RunwareError, match="could not be read") as caught:
                 rw.run(task)
         assert len(caught.value.raw["data"]) == 2  # paid for, and not lost

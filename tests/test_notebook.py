@@ -18,7 +18,6 @@ from runware import Runware
 from runware.local import LocalServer
 from runware.local.pictures import encode, scene
 from runware.notebook import Bar, in_notebook
-from runware.results import set_origin
 
 from .test_faces import PICTURE
 
@@ -138,8 +137,10 @@ def test_what_is_too_large_or_damaged_is_not_embedded(monkeypatch: pytest.Monkey
 
 
 def test_flags_and_odd_requests() -> None:
-    image = runware.Image(url="https://a/b.png", nsfw_content=True, cost=0.18)
-    set_origin([image], ({"positivePrompt": ["not text"], "width": "768"}, None, 0.0, ()), None)
+    item = {"imageURL": "https://a/b.png", "NSFWContent": True, "cost": 0.18}
+    origin = ({"positivePrompt": ["not text"], "width": "768"}, None, 0.0, ())
+    image = runware.Image(raw=item)
+    object.__setattr__(image, "_origin", origin)
     words = page(image).words
     assert "flagged" in words
     assert "$0.18" in words

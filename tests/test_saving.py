@@ -25,7 +25,6 @@ from runware import ConfigurationError, DownloadError, Runware, ValidationError,
 from runware.downloads import Downloads
 from runware.local import LocalServer
 from runware.local.pictures import encode, scene
-from runware.results import set_origin
 
 from .net import listening, read_head
 from .test_faces import PICTURE
@@ -70,6 +69,11 @@ class Site:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+def fetched_by(image: runware.Image, downloads: Downloads | None) -> None:
+    """Let a picture be one of the client that has this way out."""
+    object.__setattr__(image, "_downloads", downloads)
 
 
 def whole(data: bytes, status: int = 200, **headers: str) -> Answer:
@@ -757,7 +761,7 @@ def test_neither_the_key_nor_a_password_file_goes_along(
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
     image = site.image("/file")
-    set_origin([image], None, rw._core.downloads)
+    fetched_by(image, rw._core.downloads)
     assert image.read() == PNG
     ((_, headers),) = site.requests
     assert "Authorization" not in headers
@@ -774,14 +778,14 @@ def test_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
     image = runware.Image(url="http://im.example.com/x.png")
     with listening(proxy) as port:
-        set_origin([image], None, Downloads(f"http://me:secret@127.0.0.1:{port}", {}))
+        fetched_by(image, Downloads(f"http://me:secret@127.0.0.1:{port}", {}))
         assert image.read() == PNG
-        set_origin([image], None, None)
+        fetched_by(image, None)
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{port}")
         assert image.read() == PNG
     assert [head.split(b"\r\n")[0] for head in heads] == [b"GET http://im.example.com/x.png HTTP/1.1"] * 2
     assert b"Proxy-Authorization: Basic " in heads[0]
-    set_origin([image], None, Downloads("socks4://127.0.0.1:9", {}))
+    fetched_by(image, Downloads("socks4://127.0.0.1:9", {}))
     with pytest.raises(ConfigurationError, match="socks5h"):
         image.read()
 
@@ -789,7 +793,7 @@ def test_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_socks_proxy_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     image = runware.Image(url="http://im.example.com/x.png")
-    set_origin([image], None, Downloads("socks5h://127.0.0.1:9", {}))
+    fetched_by(image, Downloads("socks5h://127.0.0.1:9", {}))
     with pytest.raises(ConfigurationError, match=r"runware-client\[socks\]"):
         image.read()
 
@@ -805,7 +809,7 @@ def test_the_clients_trust_store(site: Site) -> None:
         assert image.url is not None
         assert image.url.startswith("https:")
         assert image.to_pil().size == (512, 512)
-        set_origin([image], None, None)
+        fetched_by(image, None)
         with pytest.raises(DownloadError, match=r"not trusted.*SSL_CERT_FILE") as caught:
             image.read()
         assert not caught.value.retryable

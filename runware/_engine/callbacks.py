@@ -13,7 +13,7 @@ from runware.logs import say
 if TYPE_CHECKING:
     from runware.events import Event
 
-__all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "run_guarded"]
+__all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "run_each", "run_guarded"]
 
 log = logging.getLogger("runware.callbacks")
 
@@ -27,6 +27,15 @@ def run_guarded(callback: Callable[[], object]) -> None:
         callback()
     except Exception:
         say(log, "a callback raised", trace=True)
+
+
+def run_each(take: Callable[[], Callable[[], object] | None]) -> None:
+    """Run the callbacks that *take* gives, in turn, until it gives `None`."""
+    while (callback := take()) is not None:
+        try:
+            callback()
+        except Exception:
+            say(log, "a callback raised", trace=True)
 
 
 class CallbackThread:
@@ -66,9 +75,10 @@ class CallbackThread:
 
     def _run(self) -> None:
         self.ident = threading.get_ident()
-        while (callback := self._queue.get()) is not None:
+        while True:
             try:
-                run_guarded(callback)
+                run_each(self._queue.get)
+                break
             except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
                 say(log, "a callback raised", trace=True)
         self.ident = None  # another thread may get it

@@ -300,15 +300,7 @@ def loads(data: bytes | memoryview) -> Any:
                 return orjson.loads(data)
             except ValueError:  # a lone surrogate, perhaps: the standard library can
                 pass
-        text = str(data, "utf-8")
-        try:
-            # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
-            value, end = _decode(text, 0)
-            if end == len(text):
-                return value
-        except (ValueError, StopIteration):
-            pass  # blanks at the start, or worse: it says which
-        return json.loads(text)
+        return json.loads(str(data, "utf-8"))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -330,7 +322,16 @@ def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
     Raises:
         ValueError: It is not JSON.
     """
-    message = loads(data)
+    text, message, end = "", None, -1
+    if orjson is None and len(data) <= LONG:
+        try:
+            # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
+            text = str(data, "utf-8")
+            message, end = _decode(text, 0)
+        except (ValueError, StopIteration, RecursionError):
+            pass  # blanks at the start, or worse: `loads` says which
+    if end != len(text):
+        message = loads(data)
     if type(message) is dict and len(message) == 1:
         found = message.get("data")
         if type(found) is list and len(found) == 1 and type(found[0]) is dict:

@@ -57,8 +57,9 @@ class FrameReader:
         Raises:
             FrameError: The bytes break the protocol, which may be found while the messages are taken.
         """
-        fresh = not (self._have or self._fragmented or self._skip)
-        if fresh and data[:2] == b"\x81\x7e" and len(data) == 4 + int.from_bytes(data[2:4], "big") <= self._max_size:
+        size = len(data)
+        fresh = size > 4 and not (self._have or self._fragmented or self._skip)
+        if fresh and data[:2] == b"\x81\x7e" and size == 4 + (data[2] << 8 | data[3]) <= self._max_size:
             return ((TEXT, data[4:]),)  # one short message and nothing else, as a single call has it
         return self._join(data)
 

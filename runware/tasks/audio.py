@@ -1,11 +1,12 @@
 """Making speech, music and sounds (protocol reference, section 4.7)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import attrs
 
-from runware.results import Audio, Result, Results, class_by_name
+from runware.results import Audio, Results, class_by_name
 from runware.tasks.checks import Checked
 from runware.tasks.inference import Generation
 
@@ -78,6 +79,7 @@ class AudioInference(Generation[Results[Audio]]):
 
     task_type: ClassVar[str] = "audioInference"
     result_class = Audio
+    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Audio))  # some models answer with a video
     many: ClassVar[bool] = True
     main: ClassVar[str] = "positive_prompt"
 
@@ -96,8 +98,3 @@ class AudioInference(Generation[Results[Audio]]):
     settings: Mapping[str, Any] | None = None
     provider_settings: Mapping[str, Any] | None = None
     advanced_features: Mapping[str, Any] | None = None
-
-    @classmethod
-    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
-        """Tell which class an item becomes: some models answer with a video."""
-        return class_by_name(item, Audio)

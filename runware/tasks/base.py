@@ -45,6 +45,8 @@ class Task(Checked, Generic[R_co]):
     task_type: ClassVar[str]
     """What the wire calls it."""
     result_class: ClassVar[type[Result]] = Result
+    class_of: ClassVar[Any] = None
+    """A function that tells which class an item of the answer becomes, where not all become `result_class`."""
     many: ClassVar[bool] = False
     """Whether the answer is a list of results, or one."""
     polled: ClassVar[bool] = False
@@ -124,11 +126,6 @@ class Task(Checked, Generic[R_co]):
         """Make of a value alone what its `main` parameter takes."""
         return value
 
-    @classmethod
-    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:  # noqa: ARG003 - some classes look at it
-        """Tell which class an item of the answer becomes."""
-        return cls.result_class
-
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID.
 
@@ -143,6 +140,12 @@ class Task(Checked, Generic[R_co]):
         return results if cls.many else results[0]  # type: ignore[return-value]
 
 
+def _class_for(item: Mapping[str, Any]) -> type[Result]:
+    from runware.answers import class_for
+
+    return class_for(item)
+
+
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RawTask(Task[Results[Result]]):
     """A task in the wire's own words, for what has no class.
@@ -153,6 +156,7 @@ class RawTask(Task[Results[Result]]):
     """
 
     many: ClassVar[bool] = True
+    class_of: ClassVar[Any] = staticmethod(_class_for)
 
     task_type: str = attrs.field(init=False)  # type: ignore[misc]
     body: Mapping[str, Any]
@@ -170,13 +174,6 @@ class RawTask(Task[Results[Result]]):
         for fact in ("polled", "repeatable", "statuses", "inspects", "priced"):
             object.__setattr__(self, fact, getattr(known, fact))
         object.__setattr__(self, "counted", known.counted or "numberResults")
-
-    @classmethod
-    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
-        """Tell which class an item of the answer becomes."""
-        from runware.answers import class_for
-
-        return class_for(item)
 
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID."""

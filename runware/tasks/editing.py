@@ -1,12 +1,13 @@
 """Working on pictures and videos that are there already (protocol reference, 4.12 to 4.19)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
 from runware.media import Media
-from runware.results import GuideImage, Image, MaskImage, Result, Text, Video, class_by_name
+from runware.results import GuideImage, Image, MaskImage, Text, Video, class_by_name
 from runware.tasks.checks import Checked
 from runware.tasks.image import ImageFormat
 from runware.tasks.inference import Inference, MediaTask
@@ -82,13 +83,9 @@ class EditingOfAny(Editing[Image | Video]):
     """
 
     result_class = Image
+    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Image))  # a picture or a video
 
     output_format: EditedFormat | None = None
-
-    @classmethod
-    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
-        """Tell whether an item is a picture or a video."""
-        return class_by_name(item, Image)
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)

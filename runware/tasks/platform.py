@@ -260,11 +260,7 @@ class GetResponse(Inspection[Results[Result]]):
 
     task_type: ClassVar[str] = "getResponse"
     many: ClassVar[bool] = True
-
-    @classmethod
-    def result_for(cls, item: Mapping[str, Any]) -> type[Result]:
-        """Tell which class an item becomes: that of the task it comes from."""
-        return class_for(item)
+    class_of: ClassVar[Any] = staticmethod(class_for)
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
