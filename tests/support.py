@@ -10,7 +10,6 @@ from runware._engine.calls import Call, Completion
 from runware._engine.effects import (
     PING,
     Abort,
-    Arrived,
     Close,
     Ended,
     Happened,
@@ -65,8 +64,8 @@ class Desk:
                         self.lose(reason)
                 case Close(epoch):
                     self.closed.append(epoch)
-                case Arrived(call):
-                    self.arrived.append(call)
+                case Call():
+                    self.arrived.append(effect)
                 case Ended(call, error):
                     assert call not in self.ended, "a call ended twice"
                     self.ended[call] = error

@@ -31,6 +31,7 @@ from runware import (
     RunwareError,
 )
 from runware._engine.calls import Call
+from runware._engine.poller import READ
 from runware._engine.session import Session
 from runware._engine.thread import Engine
 from runware.local import LocalServer
@@ -174,6 +175,60 @@ class TestTls:
             (image,) = big.result()
             assert len(image.base64_data or "") == 20_000_000
         assert tls_server.ledger.connections == 1
+
+    def test_sleep_holds_nothing_up(self, tls_server: LocalServer, authority: trustme.CA) -> None:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        with client_for(tls_server.url, ssl_context=context, max_in_flight=2) as client:
+            watch_sleep(client, tls_server)
+
+
+def test_sleep_holds_nothing_up(server: LocalServer) -> None:
+    with client_for(server.url, max_in_flight=2) as client:
+        watch_sleep(client, server)
+
+
+def watch_sleep(client: Runware, server: LocalServer) -> None:
+    """Let many tasks for several results run, some waiting for their turn, and look at each sleep of the I/O thread."""
+    naps: list[float] = []
+    late: list[str] = []
+
+    class Watched:
+        def __init__(self, engine: Any) -> None:
+            self.engine = engine
+            self.real = engine._poller
+
+        def poll(self, timeout: float | None) -> Any:
+            engine, connection = self.engine, self.engine._connection
+            if timeout != 0 and connection is not None:
+                naps.extend([timeout] * (timeout == 1))
+                unwritten = connection.writer.waiting or connection.chunk
+                late.extend(["a message"] * bool(unwritten and connection.interest == READ))
+                late.extend(["a caller"] * bool(engine._sleepers))
+                late.extend(["bytes in TLS"] * connection.pending())
+                late.extend(["whoever posts"] * (not engine._asleep and not engine._inbox))
+            return self.real.poll(timeout)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+    client.connect()
+    engine: Any = client._core.engine()
+    engine._poller = Watched(engine)
+    server.configure(spread=0.002)
+    told: list[int] = []
+
+    def on_partial(results: Any, error: Any) -> None:
+        told.extend([len(results)])
+        more.append(client.submit.image_inference(**PICTURE))  # while the thread may be asleep for a moment
+
+    more: list[Any] = []
+    jobs = [client.submit.image_inference(**PICTURE, number_results=4, on_partial=on_partial) for _ in range(5)]
+    assert [len(job.result()) for job in jobs] == [4] * 5
+    asleep(lambda: sum(told) == 20)
+    assert [len(job.result()) for job in more] == [1] * len(more)
+    assert naps
+    assert not late
 
 
 def asleep(condition: Callable[[], bool]) -> None:
@@ -672,7 +727,7 @@ class TestThreadsThatCannotBeStarted:
 def test_a_client_whose_thread_has_failed_makes_a_new_one(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
     rw.connect()
     failed = rw._core.engine()
-    monkeypatch.setattr(failed._session, "bytes_received", None)
+    monkeypatch.setattr(failed, "_read", None)
     with pytest.raises(ClientClosedError):
         rw.image_inference(**PICTURE)
     until(lambda: failed.stopped)

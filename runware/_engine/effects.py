@@ -15,7 +15,6 @@ from runware.events import Event
 __all__ = [
     "PING",
     "Abort",
-    "Arrived",
     "Close",
     "Effect",
     "Ended",
@@ -101,12 +100,6 @@ class Close(NamedTuple):
     epoch: int
 
 
-class Arrived(NamedTuple):
-    """A call that goes on has new results."""
-
-    call: Call
-
-
 class Ended(NamedTuple):
     """A call is over: with its items, or with an error (and the items so far)."""
 
@@ -121,4 +114,5 @@ class Happened(NamedTuple):
     facts: dict[str, Any]
 
 
-Effect = Open | Send | Abort | Close | Arrived | Ended | Happened
+Effect = Open | Send | Abort | Close | Call | Ended | Happened
+"""A bare call is one that goes on, and has new results."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from runware._engine.book import Book
 from runware._engine.calls import COUNTS, Call, CallState, Completion, Item, Question, is_acknowledgement
 from runware._engine.codec import dumps, loads
-from runware._engine.effects import Arrived, Send, State
+from runware._engine.effects import Send, State
 from runware._engine.ids import new_uuid
 from runware._engine.polling import ANSWER_TIMEOUT, next_delay, question_frames
 from runware._engine.retry import Retries
@@ -143,7 +143,7 @@ class Following(Book):
         if len(call.items) >= call.expected:
             self._end(call, now)
         else:
-            self.effects.append(Arrived(call))
+            self.effects.append(call)
             if self._watched:
                 self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
         return True
@@ -182,7 +182,7 @@ class Following(Book):
             self._fail(call, call.errors[-1], now, again=False)
         else:
             if new or call.completion is Completion.STATUSES:
-                self.effects.append(Arrived(call))
+                self.effects.append(call)
                 if self._watched and new:
                     self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
             if call.completion is Completion.STATUSES and not (followed or _is_to_be_polled(call, items)):

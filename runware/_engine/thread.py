@@ -24,7 +24,7 @@ from runware._engine.callbacks import EventFeed
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.codec import dumps, rules
 from runware._engine.effects import PING as PING_TASK
-from runware._engine.effects import Abort, Arrived, Close, Ended, Happened, Open, Send, SessionConfig, State
+from runware._engine.effects import Abort, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.session import Session
@@ -88,7 +88,7 @@ class _Connection:
 
     def pending(self) -> bool:
         """Whether TLS holds bytes that the poller does not see."""
-        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        return self.tls and self.sock.pending() > 0  # type: ignore[attr-defined]
 
 
 class Engine:
@@ -344,13 +344,20 @@ class Engine:
         while effects:
             effect: Any = effects[0]
             kind = type(effect)
-            if kind is Ended or kind is Arrived:
+            if kind is Call or kind is Ended:
+                call: Call = effect if kind is Call else effect.call
+                waiter: Waiter = call.job
                 try:
-                    self._tell(effect)
+                    if kind is Call:
+                        waiter.call_arrived(call)
+                    else:
+                        self._sleepers += waiter.call_ended(call, effect.error)
+                        call.job = None  # a timer may hold the call until its deadline; what it carried goes now
+                except Exception:  # one caller's trouble must not become everybody's
+                    log.exception("%s could not be told", call)
                 finally:
                     effects.popleft()  # not before: if the process forks meanwhile, the child is to find it
-                if effect.call.expected > 1:
-                    news = True
+                news = news or call.expected > 1
                 continue
             effects.popleft()
             if kind is Send:
@@ -364,20 +371,23 @@ class Engine:
             elif kind is Close:
                 self._take_leave()
         if news:
-            # Callbacks may wait for the interpreter lock, which this lets go of. Else they would wait for all the rest.
-            self._poller.poll(0)
+            self._nap()
 
-    def _tell(self, effect: Ended | Arrived) -> None:
-        call = effect.call
-        waiter: Waiter = call.job
-        try:
-            if isinstance(effect, Ended):
-                self._sleepers += waiter.call_ended(call, effect.error)
-                call.job = None  # a timer may hold the call until its deadline; what it carried goes now
-            else:
-                waiter.call_arrived(call)
-        except Exception:  # one caller's trouble must not become everybody's
-            log.exception("%s could not be told", call)
+    def _nap(self) -> None:
+        """Sleep for a moment, unless there is something to do.
+
+        Who was just told of a result has nothing but the interpreter lock to wait for, which sleeping lets go of. All
+        that comes before a longer sleep can be done afterwards.
+        """
+        connection = self._connection
+        if self._sleepers or connection is None or connection.chunk or connection.writer.waiting:
+            return
+        if connection.tls and connection.pending():
+            return
+        self._asleep = True
+        if not self._inbox:
+            self._poller.poll(1)  # what it finds is still there at the next
+        self._asleep = False
 
     def _report(self, effect: Happened) -> None:
         """Tell those who watch; at the level DEBUG that is the log too."""
@@ -475,7 +485,6 @@ class Engine:
                 break
             now = clock()
             self._bytes_in += len(data)
-            self._session.bytes_received(now)
             try:
                 for opcode, payload in connection.reader.feed(data):
                     try:
@@ -488,6 +497,7 @@ class Engine:
             except FrameError as error:
                 self._hang_up(str(error))
             self._perform()
+            self._session.bytes_received(now)  # after whoever waits for them was told
             if connection is not self._connection or len(data) < 4096:
                 return  # gone, or empty for now: the poller tells when there is more
         self._perform()  # what comes of a loss
