@@ -478,8 +478,11 @@ class Job(Future[R], Generic[R]):
         news: Partial[Any] = Partial.__new__(Partial)
         news += new
         news.all, news.total = self._results, self._total
-        owner = self._owner
-        dispatch = self._dispatch or (owner.post_callback if owner is not None else run_guarded)
+        owner, dispatch = self._owner, self._dispatch
+        if dispatch is None:
+            if owner is None:
+                return  # it was cancelled meanwhile; here, a callback could hold up everything
+            dispatch = owner.post_callback
         try:
             dispatch(partial(callback, news, error and copy.copy(error)))
         except RuntimeError:

@@ -34,6 +34,7 @@ from runware._engine.calls import Call
 from runware._engine.poller import READ
 from runware._engine.session import Session
 from runware._engine.thread import Engine
+from runware.events import Resolved
 from runware.local import LocalServer
 
 from .conftest import Face, until
@@ -733,6 +734,20 @@ def test_a_client_whose_thread_has_failed_makes_a_new_one(rw: Runware, monkeypat
     until(lambda: failed.stopped)
     assert len(rw.image_inference(**PICTURE)) == 1
     assert not rw.closed
+
+
+def test_events_go_on_after_a_thread_has_failed(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    with client_for(server.url, on_event=seen.append) as client:
+        client.connect()
+        failed = client._core.engine()
+        monkeypatch.setattr(failed, "_read", None)
+        with pytest.raises(ClientClosedError):
+            client.image_inference(**PICTURE)
+        until(lambda: failed.stopped)
+        ended = len(client.image_inference(**PICTURE))
+        until(lambda: any(isinstance(event, Resolved) and event.status == "succeeded" for event in seen))
+    assert ended == 1
 
 
 def test_an_address_of_a_family_that_is_not_there_is_passed_over(

@@ -427,3 +427,26 @@ class TestLog:
         finally:
             logger.handlers[:] = before
             logger.setLevel(level)
+
+
+def test_a_signals_handler_may_post_a_callback_in_the_middle_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: queue.SimpleQueue[str] = queue.SimpleQueue()
+    thread = callbacks.CallbackThread("test-callbacks")
+    start = threading.Thread.start
+
+    def interrupted(starting: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        thread.post(lambda: done.put("handler"))
+        start(starting)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    poster = threading.Thread(target=lambda: thread.post(lambda: done.put("caller")), daemon=True)
+    start(poster)
+    assert [done.get(timeout=20), done.get(timeout=20)] == ["handler", "caller"]
+    (serving,) = [one for one in threading.enumerate() if one.name == "test-callbacks"]
+    thread.stop()
+    serving.join(20)
+    assert not serving.is_alive()
+    thread.post(lambda: done.put("later"))
+    assert done.get(timeout=20) == "later"
+    thread.stop()

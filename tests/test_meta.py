@@ -65,6 +65,13 @@ def test_each_result_has_its_own_time(rw: Runware, server: LocalServer) -> None:
     assert first.meta.request == second.meta.request
 
 
+def test_each_file_of_a_model_has_it_too(rw: Runware) -> None:
+    (model,) = rw.three_d_inference(positive_prompt="a chair", model="tripo:1@1")
+    assert model.files
+    assert all(file.meta == model.meta for file in model.files)
+    assert model.meta.request["positivePrompt"] == "a chair"
+
+
 def test_results_of_an_error_have_it_too(rw: Runware) -> None:
     with pytest.raises(IncompleteResultsError) as caught:
         rw.image_inference(**{**PICTURE, "positive_prompt": "[fail:2] a kite"}, number_results=2, seed=1, retry=0)

@@ -44,7 +44,7 @@ class CallbackThread:
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may cancel a job in the middle of `post`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None
 
@@ -56,32 +56,38 @@ class CallbackThread:
         """Run a callback on the thread, after those that were posted before."""
         with self._lock:
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                thread = self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:
+                    self._thread = None
                     log.exception("there is no thread for a callback, which is lost")
                     return
-                self._thread = thread
-        self._queue.put(callback)
+                except BaseException:  # Ctrl-C
+                    self._thread = thread if thread.is_alive() else None
+                    raise
+            self._queue.put(callback)
 
     def waiting(self) -> int:
         """Tell how many callbacks wait for their turn, or nearly."""
         return self._queue.qsize()
 
     def stop(self) -> None:
-        """End the thread after the callbacks that were posted so far. Does not wait."""
+        """End the thread after the callbacks that were posted so far; a later one starts another. Does not wait."""
         self._queue.put(None)
 
     def _run(self) -> None:
         self.ident = threading.get_ident()
         while True:
             try:
-                run_each(self._queue.get)
-                break
+                run_each(lambda: self._queue.get())  # noqa: PLW0108 - in a child that was forked it is another
             except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
                 say(log, "a callback raised", trace=True)
-        self.ident = None  # another thread may get it
+                continue
+            with self._lock:
+                if self._queue.empty():
+                    self._thread = self.ident = None  # another thread may get the number
+                    return
 
 
 class EventFeed:
