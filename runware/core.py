@@ -166,7 +166,7 @@ class Core:
             uuid=task_uuid,
             text=text,
             task_type=task.task_type,
-            timeout=task.timeout or (options.long_timeout if _takes_long(task, wire) else options.timeout),
+            timeout=task.timeout or (options.long_timeout if task.takes_long(wire) else options.timeout),
             expected=task.expected(wire),
             completion=_completion(task, wire),
             repeatable=task.repeatable,
@@ -255,12 +255,8 @@ def _leave(engine: Engine) -> None:
         )
 
 
-def _takes_long(task: Task[Any], wire: Mapping[str, Any]) -> bool:
-    return task.takes_long or wire.get("deliveryMethod") == "async"
-
-
 def _completion(task: Task[Any], wire: Mapping[str, Any]) -> Completion:
-    if task.acknowledgement_only or "webhookURL" in wire:
+    if task.skip_response or "webhookURL" in wire:
         return Completion.ACKNOWLEDGEMENT
     if task.statuses:
         return Completion.STATUSES

@@ -14,6 +14,7 @@ from runware._engine.calls import Call, CallState
 from runware.errors import ConnectionFailedError
 from runware.local import LocalServer
 
+from .conftest import until
 from .support import A, B, Desk, ack, failure, image
 from .test_faces import PICTURE
 from .test_session import ready_desk
@@ -205,6 +206,22 @@ def test_what_nobody_waits_for_is_not_uploaded(how: str, server: LocalServer) ->
     assert {task["taskUUID"] for task in server.ledger.tasks("imageInference")} == {first.task_uuid, later.task_uuid}
 
 
+def test_a_cancelled_job_tells_nobody_of_what_still_comes(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    with server.hold():
+        job = rw.submit.image_inference(
+            **PICTURE, on_partial=lambda results, error: told.append(threading.current_thread().name)
+        )
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        monkeypatch.setattr(rw._core, "cancel_call", lambda call: None)  # the I/O thread has not heard of it
+        job.cancel()
+    until(lambda: rw.stats.results == 1)
+    rw.image_inference(**PICTURE)
+    assert not told
+
+
 def test_what_was_not_begun_at_the_close_is_not_sent(server: LocalServer) -> None:
     client = Runware(server.api_key, url=server.url)
     client.connect()
@@ -214,7 +231,7 @@ def test_what_was_not_begun_at_the_close_is_not_sent(server: LocalServer) -> Non
     job = client.submit.image_inference(**PICTURE)
     closing = threading.Thread(target=client.close)
     closing.start()
-    while not engine._stopped:
+    while not engine.stopped:
         time.sleep(0.001)
     gate.set()
     closing.join(20)

@@ -14,7 +14,9 @@ import pytest
 
 import runware
 from runware import ValidationError
+from runware._engine.calls import Completion
 from runware._engine.codec import dumps
+from runware.core import _completion
 from runware.tasks.base import RawTask, Task, as_task
 from runware.tasks.checks import SETTINGS
 from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
@@ -33,6 +35,14 @@ def test_wire_object(name: str, parameters: dict[str, Any], wire: dict[str, Any]
     assert getattr(runware, name)(**parameters).wire() == {"taskType": WIRE_TYPES[name], **wire}
 
 
+def takes_long(task: Task[Any]) -> bool:
+    return task.takes_long(task.wire())
+
+
+def waits_for(task: Task[Any]) -> Completion:
+    return _completion(task, task.wire())
+
+
 def test_every_operation_is_tried() -> None:
     assert {name for name, _, _ in FULL} == set(WIRE_TYPES)
 
@@ -42,7 +52,7 @@ def test_what_every_request_has(cls: type[Task[Any]]) -> None:
     task = cls(**needed(cls))
     assert task.task_type == WIRE_TYPES[cls.__name__]
     assert copy.deepcopy(task) == task
-    assert cls(**needed(cls), skip_response=True).acknowledgement_only
+    assert waits_for(cls(**needed(cls), skip_response=True)) is Completion.ACKNOWLEDGEMENT
     assert "newParameter" in cls(**needed(cls), extra={"newParameter": {"a": None}}).wire()
     assert not {"retry", "timeout", "taskUUID", "onPartial", "extra", "skipResponse"} & task.wire().keys()
 
@@ -286,17 +296,17 @@ def test_a_class_of_ones_own_may_have_more_than_values_in_its_fields() -> None:
 
 def test_delivery() -> None:
     video = runware.VideoInference(model="m")
-    assert video.takes_long
-    assert not video.acknowledgement_only
+    assert takes_long(video)
+    assert waits_for(video) is Completion.RESULTS
     assert runware.VideoInference(model="m", extra={"deliveryMethod": "sync"}).wire()["deliveryMethod"] == "sync"
-    assert runware.Training(model="m", webhook_url="https://example.com").acknowledgement_only
+    assert waits_for(runware.Training(model="m", webhook_url="https://example.com")) is Completion.ACKNOWLEDGEMENT
     audio = runware.AudioInference(model="m")
-    assert not audio.takes_long
+    assert not takes_long(audio)
     assert "deliveryMethod" not in audio.wire()
-    assert runware.AudioInference(model="m", delivery_method="async").takes_long
+    assert takes_long(runware.AudioInference(model="m", delivery_method="async"))
     upload = runware.ModelUpload(**needed(runware.ModelUpload))
     assert upload.statuses
-    assert upload.takes_long
+    assert takes_long(upload)
 
 
 @pytest.mark.parametrize(
@@ -355,12 +365,12 @@ def test_reprs_show_neither_prompts_nor_media() -> None:
 
 def test_a_dict_is_answered_as_what_it_is() -> None:
     video = RawTask(body={"taskType": "videoInference"})
-    assert video.takes_long
+    assert takes_long(video)
     upload = RawTask(body={"taskType": "modelUpload"})
     assert upload.statuses
     assert not upload.priced
     assert RawTask(body={"taskType": "getResponse"}).inspects
-    assert not RawTask(body={"taskType": "brandNew"}).takes_long
+    assert not takes_long(RawTask(body={"taskType": "brandNew"}))
 
 
 def test_extra_does_not_replace_what_the_answer_is_known_by() -> None:

@@ -224,7 +224,8 @@ class Book:
                 self._looks[call.uuid].remove(call)
                 if not self._looks[call.uuid]:
                     del self._looks[call.uuid]
-        self._land(call)
+        if self._in_flight and call.may_run:
+            self._in_flight -= 1
         call.state = CallState.DONE
         call.text = b""
         call.known = None

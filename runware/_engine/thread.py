@@ -124,8 +124,9 @@ class Engine:
         self._lock = threading.RLock()  # a signal's handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None  # of the I/O thread
-        self._stopped = False
+        self.stopped = False  # it takes no more calls: it was closed, or has failed
         self._asleep = False
+        self._rung = False  # what is in the bell has not been read
         self._sleepers: list[Sleeper] = []
         self._connection: _Connection | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # also those that are not connected yet
@@ -175,18 +176,13 @@ class Engine:
             RunwareError: The system gives no thread.
         """
         with self._lock:
-            if not self._stopped:
+            if not self.stopped:
                 if self._thread is None:
                     self._start()
                 self._inbox.append((self._session.submit, (call,)))
-            if self._stopped:  # before, or by a signal's handler meanwhile
+            if self.stopped:  # before, or by a signal's handler meanwhile
                 raise ClientClosedError("The client is closed.")
         self._wake()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it takes no more calls: it was closed, or has failed."""
-        return self._stopped
 
     def cancel(self, call: Call) -> None:
         """Tell the session that nobody waits for a call any more."""
@@ -199,10 +195,11 @@ class Engine:
             timeout: Seconds to wait for it. Whatever the network does, the thread ends on its own soon after.
         """
         with self._lock:
-            already, self._stopped = self._stopped, True
+            already, self.stopped = self.stopped, True
             thread = self._thread
             if not already:  # also before there is a thread, which a signal's handler may keep from knowing of it
                 self._inbox.append((self._session.close, ()))
+            self._asleep = True  # even if a post before was interrupted halfway, the bell is rung
         self._wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
@@ -212,7 +209,7 @@ class Engine:
 
         The I/O thread was not forked, and whatever lock it held stays locked, so nothing here takes one.
         """
-        self._stopped = True
+        self.stopped = True
         self._lock = threading.RLock()
         self._asleep = False
         untold = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
@@ -266,7 +263,7 @@ class Engine:
             log.exception("the I/O thread failed; every call ends")
         finally:
             with self._lock:
-                self._stopped = True
+                self.stopped = True
             self._finish()
             self.ident = None  # another thread may get it
 
@@ -276,7 +273,8 @@ class Engine:
             self._take_posts()
         if self._sleepers:
             # When all else is done, because whoever is woken takes the interpreter lock, and may send something new.
-            self._wake_sleepers()
+            sleepers, self._sleepers = self._sleepers, []
+            wake(sleepers)
             if self._inbox:
                 self._take_posts()
         session, connection = self._session, self._connection
@@ -285,6 +283,12 @@ class Engine:
             connection = self._connection
         if session.state is State.CLOSED:
             return
+        if self._rung:
+            self._rung = False
+            try:
+                self._bell[0].recv(4096)  # after what it rang for was sent
+            except _WOULD_BLOCK:
+                pass
         deadline = session.next_deadline()
         self._asleep = True
         tls = connection is not None and connection.tls
@@ -300,19 +304,12 @@ class Engine:
                 if event & ~WRITE and connection is self._connection:
                     self._read()
             else:
-                try:
-                    self._bell[0].recv(4096)
-                except _WOULD_BLOCK:
-                    pass
+                self._rung = True
         if tls and connection is not None and connection is self._connection and connection.pending():
             self._read()
         if deadline is not None and (now := clock()) >= deadline:
             session.tick(now)
             self._perform()
-
-    def _wake_sleepers(self) -> None:
-        sleepers, self._sleepers = self._sleepers, []
-        wake(sleepers)
 
     def _take_posts(self) -> None:
         inbox = self._inbox
@@ -329,7 +326,7 @@ class Engine:
             self._take_posts()
             self._hang_up("the client was closed")
         finally:
-            self._wake_sleepers()
+            wake(self._sleepers)
         assert self._bell is not None
         for end in self._bell:
             end.close()
@@ -361,7 +358,9 @@ class Engine:
                 continue
             effects.popleft()
             if kind is Send:
-                self._send(effect)
+                if self._connection is not None:
+                    token = PING_TASK if effect.text is PING_TASK else effect.call
+                    self._connection.writer.put(TEXT, effect.text, token)
             elif kind is Open:
                 self._open(effect.epoch)
             elif kind is Abort:
@@ -395,10 +394,6 @@ class Engine:
         log.debug("%s", event)
         if self._feed is not None:
             self._feed.post(event)
-
-    def _send(self, effect: Send) -> None:
-        if self._connection is not None:
-            self._connection.writer.put(TEXT, effect.text, PING_TASK if effect.text is PING_TASK else effect.call)
 
     def _open(self, epoch: int) -> None:
         try:
@@ -451,7 +446,7 @@ class Engine:
             self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
         else:
             with self._lock:
-                if not self._stopped:
+                if not self.stopped:
                     self._inbox.append((self._opened, (epoch, dialled)))
                     dialled = None  # type: ignore[assignment]
             if dialled is None:

@@ -104,10 +104,9 @@ class Task(Checked, Generic[R_co]):
         number = wire.get(self.counted)
         return number if isinstance(number, int) and number > 0 else 1
 
-    @property
-    def takes_long(self) -> bool:
-        """Whether the client's `long_timeout` applies."""
-        return self.polled or self.statuses
+    def takes_long(self, wire: Mapping[str, Any]) -> bool:
+        """Tell by the wire object whether the client's `long_timeout` applies."""
+        return self.polled or self.statuses or wire.get("deliveryMethod") == "async"
 
     def holds_payload(self) -> bool:
         """Tell whether encoding it reads files or copies large data, and so belongs off an event loop."""
@@ -115,11 +114,6 @@ class Task(Checked, Generic[R_co]):
             return holds_payload_in(self)
         except RecursionError:  # it refers to itself, which encoding it will say
             return True
-
-    @property
-    def acknowledgement_only(self) -> bool:
-        """Whether the server's first word ends the call."""
-        return self.skip_response
 
     @classmethod
     def main_value(cls, value: Any) -> Any:

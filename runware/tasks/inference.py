@@ -47,16 +47,6 @@ class Delivered(Task[R_co]):
     delivery_method: DeliveryMethod | None = None
     webhook_url: str | None = None
 
-    @property
-    def takes_long(self) -> bool:
-        """Whether the client's `long_timeout` applies."""
-        return self.polled or self.statuses or self.delivery_method == "async"
-
-    @property
-    def acknowledgement_only(self) -> bool:
-        """Whether the server's first word ends the call."""
-        return self.skip_response or self.webhook_url is not None
-
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID."""
         wire = super().wire()
