@@ -263,14 +263,15 @@ class Runware(_Client, BlockingMap, BlockingFace):
             return _wait(core.submit(task))
         from queue import SimpleQueue
 
-        from runware._engine.callbacks import run_each
+        from runware._engine.callbacks import run_guarded
         from runware.jobs import deliver
 
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         job = core.submit(task, callbacks.put)
         Future.add_done_callback(job, lambda _: callbacks.put(None))
         try:
-            run_each(partial(deliver, callbacks))
+            while (callback := deliver(callbacks)) is not None:
+                run_guarded(callback)
         except BaseException:
             job.cancel()
             raise

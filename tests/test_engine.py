@@ -725,18 +725,7 @@ class TestThreadsThatCannotBeStarted:
         assert told.wait(20)
 
 
-def test_a_client_whose_thread_has_failed_makes_a_new_one(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
-    rw.connect()
-    failed = rw._core.engine()
-    monkeypatch.setattr(failed, "_read", None)
-    with pytest.raises(ClientClosedError):
-        rw.image_inference(**PICTURE)
-    until(lambda: failed.stopped)
-    assert len(rw.image_inference(**PICTURE)) == 1
-    assert not rw.closed
-
-
-def test_events_go_on_after_a_thread_has_failed(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_whose_thread_has_failed_makes_a_new_one(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     with client_for(server.url, on_event=seen.append) as client:
         client.connect()
@@ -745,9 +734,19 @@ def test_events_go_on_after_a_thread_has_failed(server: LocalServer, monkeypatch
         with pytest.raises(ClientClosedError):
             client.image_inference(**PICTURE)
         until(lambda: failed.stopped)
-        ended = len(client.image_inference(**PICTURE))
+        assert len(client.image_inference(**PICTURE)) == 1
+        assert not client.closed
         until(lambda: any(isinstance(event, Resolved) and event.status == "succeeded" for event in seen))
-    assert ended == 1
+
+
+def test_close_rings_even_if_a_post_before_was_broken_off(server: LocalServer) -> None:
+    client = client_for(server.url)
+    client.connect()
+    engine: Any = client._core.engine()
+    asleep(lambda: bool(engine._asleep))
+    engine._asleep = False  # and Ctrl-C came before the bell was rung
+    client.close()
+    until(lambda: not engine._thread.is_alive())
 
 
 def test_an_address_of_a_family_that_is_not_there_is_passed_over(

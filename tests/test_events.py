@@ -450,3 +450,18 @@ def test_a_signals_handler_may_post_a_callback_in_the_middle_of_another(monkeypa
     thread.post(lambda: done.put("later"))
     assert done.get(timeout=20) == "later"
     thread.stop()
+
+
+def test_ctrl_c_while_the_thread_starts_keeps_no_later_callback_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_off(starting: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    done = threading.Event()
+    thread = callbacks.CallbackThread()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            thread.post(lambda: None)
+    thread.post(done.set)
+    assert done.wait(20)
+    thread.stop()

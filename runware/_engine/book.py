@@ -224,8 +224,7 @@ class Book:
                 self._looks[call.uuid].remove(call)
                 if not self._looks[call.uuid]:
                     del self._looks[call.uuid]
-        if self._in_flight and call.may_run:
-            self._in_flight -= 1
+        self._land(call)
         call.state = CallState.DONE
         call.text = b""
         call.known = None

@@ -13,7 +13,7 @@ from runware.logs import say
 if TYPE_CHECKING:
     from runware.events import Event
 
-__all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "run_each", "run_guarded"]
+__all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "run_guarded"]
 
 log = logging.getLogger("runware.callbacks")
 
@@ -27,15 +27,6 @@ def run_guarded(callback: Callable[[], object]) -> None:
         callback()
     except Exception:
         say(log, "a callback raised", trace=True)
-
-
-def run_each(take: Callable[[], Callable[[], object] | None]) -> None:
-    """Run the callbacks that *take* gives, in turn, until it gives `None`."""
-    while (callback := take()) is not None:
-        try:
-            callback()
-        except Exception:
-            say(log, "a callback raised", trace=True)
 
 
 class CallbackThread:
@@ -59,13 +50,12 @@ class CallbackThread:
                 thread = self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:
-                    self._thread = None
+                except BaseException as error:
+                    self._thread = thread if thread.is_alive() else None
+                    if not isinstance(error, RuntimeError):  # Ctrl-C
+                        raise
                     log.exception("there is no thread for a callback, which is lost")
                     return
-                except BaseException:  # Ctrl-C
-                    self._thread = thread if thread.is_alive() else None
-                    raise
             self._queue.put(callback)
 
     def waiting(self) -> int:
@@ -79,11 +69,11 @@ class CallbackThread:
     def _run(self) -> None:
         self.ident = threading.get_ident()
         while True:
-            try:
-                run_each(lambda: self._queue.get())  # noqa: PLW0108 - in a child that was forked it is another
-            except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
-                say(log, "a callback raised", trace=True)
-                continue
+            while (callback := self._queue.get()) is not None:
+                try:
+                    run_guarded(callback)
+                except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
+                    say(log, "a callback raised", trace=True)
             with self._lock:
                 if self._queue.empty():
                     self._thread = self.ident = None  # another thread may get the number

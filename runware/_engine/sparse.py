@@ -46,14 +46,11 @@ class _Reader:
     def __get__(self, part: Any, owner: Any = None) -> Any:
         if part is None:
             return self._default
-        wire, plain, make = self._rule or self._learn()
-        value = part.raw.get(wire)
-        if type(value) not in plain:
-            value = None if value is None else make(value)
+        value = self.own(part)
+        if value is None:
+            value = part._instead(self._name)  # noqa: SLF001 - it is a part of the object
             if value is None:
-                value = part._instead(self._name)  # noqa: SLF001 - it is a part of the object
-                if value is None:
-                    return self._default
+                return self._default
         object.__setattr__(part, self._name, value)
         return value
 

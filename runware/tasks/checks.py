@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
-from runware._engine.sparse import put_defaults
+from runware._engine.sparse import fill, put_defaults
 from runware.errors import ValidationError
 from runware.media import may_be_media
 from runware.names import folded, misnamed
@@ -248,7 +248,7 @@ def _sparse(cls: Any) -> Callable[..., None]:
     def init(self: Any, /, *args: Any, **given: Any) -> None:
         if args or not needed <= given.keys() <= names:
             raise _misused(cls, args, given)
-        object.__setattr__(self, "__dict__", given)
+        fill(self, given)
         self.__attrs_post_init__()
 
     return init
