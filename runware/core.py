@@ -162,11 +162,13 @@ class Core:
                 "first, and pass their UUIDs or URLs.",
                 task_type=task.task_type,
             )
+        long_timeout = max(options.long_timeout, options.timeout)
         call = Call(
             uuid=task_uuid,
             text=text,
             task_type=task.task_type,
-            timeout=task.timeout or (options.long_timeout if task.takes_long(wire) else options.timeout),
+            timeout=task.timeout or (long_timeout if task.takes_long(wire) else options.timeout),
+            long_timeout=task.timeout or long_timeout,
             expected=task.expected(wire),
             completion=_completion(task, wire),
             repeatable=task.repeatable,

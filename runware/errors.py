@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 __all__ = [
     "AuthenticationError",
@@ -54,6 +54,9 @@ __all__ = [
 ]
 
 
+E = TypeVar("E", bound="RunwareError")
+
+
 class RunwareError(Exception):
     """Base of everything this package raises.
 
@@ -68,9 +71,12 @@ class RunwareError(Exception):
         results: What had arrived before the failure; it has been paid for.
         raw: The server's error object, whole; empty when there is none.
         attempts: UUID and outcome of each attempt that was made at the server, oldest first.
+        may_have_run: Whether the server may run the task, or may have run it, although this error ends the call. It may
+            be billed then, and `rw.job(error.ref)` waits for what comes of it.
     """
 
     retryable: bool = False
+    may_have_run: bool = False
     default_code: ClassVar[str | None] = None
 
     def __init__(
@@ -110,7 +116,21 @@ class RunwareError(Exception):
         known = ", ".join(f"{name}: {value}" for name, value in facts.items() if value)
         return f"{self.message} ({known})" if known else self.message
 
-    def __copy__(self) -> RunwareError:
+    @property
+    def ref(self) -> dict[str, str] | None:
+        """What `rw.job(ref)` picks the task up with, like `Job.ref`; `None` for an error that names no task."""
+        if self.task_uuid is None:
+            return None
+        return {"task_uuid": self.task_uuid, **({"task_type": self.task_type} if self.task_type else {})}
+
+    def restated(self, message: str) -> Self:
+        """Return a copy with another message."""
+        copied = self.__copy__()
+        copied.message = message
+        copied.args = (message,)
+        return copied
+
+    def __copy__(self) -> Self:
         copied = _restore(type(self), self.message, self.__dict__.copy())
         copied.__cause__ = self.__cause__
         return copied
@@ -120,7 +140,7 @@ class RunwareError(Exception):
         return _restore, (type(self), self.message, self.__dict__.copy())
 
 
-def _restore(cls: type[RunwareError], message: str, state: dict[str, Any]) -> RunwareError:
+def _restore(cls: type[E], message: str, state: dict[str, Any]) -> E:
     error = cls.__new__(cls, message)
     error.args = (message,)
     error.__dict__.update(state)
@@ -176,13 +196,13 @@ class TaskTimeoutError(RunwareError, TimeoutError):
     """The time for the call was up.
 
     Attributes:
-        may_be_running: Whether the task was sent, so that the server may still work on it and bill it. Its
-            `task_uuid` is what it can be picked up with.
+        may_be_running: Whether the task was sent, so that the server may still work on it and bill it: wait for it with
+            `rw.job(error.ref)`. `may_have_run` is the same.
     """
 
     def __init__(self, message: str, *, may_be_running: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.may_be_running = may_be_running
+        self.may_be_running = self.may_have_run = may_be_running
 
 
 class TaskCancelledError(RunwareError, CancelledError):

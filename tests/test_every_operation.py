@@ -155,10 +155,11 @@ CASES = [
         operation="upscale",
         given={"inputs": runware.EditingInputs(video=PICTURE), "upscale_factor": 2},
         task_type="upscale",
-        sent={"inputs": {"video": PICTURE}, "upscaleFactor": 2},
+        sent={"inputs": {"video": PICTURE}, "upscaleFactor": 2, "deliveryMethod": "async"},
         reply=lambda n: {"mediaUUID": name_of(n), "mediaURL": f"{HOST}/v/up.mp4"},
         gives=runware.Video,
         values=lambda n: {"uuid": name_of(n), "url": f"{HOST}/v/up.mp4"},
+        delivery=POLLED,
     ),
     Case(
         operation="remove_background",

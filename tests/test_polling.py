@@ -335,8 +335,9 @@ class TestLooking:
             with pytest.raises(NotFoundError) as caught:
                 face(rw, operation, task_uuid=new_uuid())
             assert caught.value.task_uuid
-        server.switch(unknown_poll="empty")
-        assert face(rw, "get_response", task_uuid=new_uuid()) == []
+        server.switch(unknown_poll="empty")  # which names nobody, so that the details are asked for
+        with pytest.raises(NotFoundError):
+            face(rw, "get_response", task_uuid=new_uuid())
 
     @pytest.mark.parametrize("form", ["errors", "item"])
     def test_at_a_task_that_failed(self, rw: Runware, server: LocalServer, face: Face, form: str) -> None:

@@ -32,10 +32,18 @@ from .support import Desk, image
 
 SCHEDULES = int(os.environ.get("RUNWARE_SCHEDULES", "150"))
 CODES = ["rateLimitExceeded", "inferenceError", "invalidWidth", "internalServerError", "invalidProviderContent"]
+RESULT_CODES = ["inferenceError", "invalidProviderContent", "gpuOutOfMemory", "internalServerError", "timeoutProvider"]
+REFUSALS = ["rateLimitExceeded", "invalidWidth", "insufficientCredits"]
 EMPTY = [b"{}", b"[]", b'{"data":[]}', b'{"data":null}', b'{"data":["x"]}']
 WHICH = st.integers(0, 30)
 REPLAYS = ["before", "after", "twice", "none"]
-OTHER = [b"garbage", b'{"errors":[{}]}', b'{"data":[{"taskType":"ping","pong":true}]}', b'{"error":"odd"}']
+OTHER = [
+    b"garbage",
+    b'{"pong":true}',
+    b'{"errors":[{}]}',
+    b'{"data":[{"taskType":"ping","pong":true}]}',
+    b'{"error":"odd"}',
+]
 
 
 class Server:
@@ -46,18 +54,24 @@ class Server:
         refused: UUIDs that it got although it had them.
         failed: The code with which a task failed as a whole.
         done: The results of each task.
-        bad: How many results of each task failed alone.
+        bad: The codes of the results of each task that failed alone.
         questions: What it was asked and has not answered.
         backlog: Frames that found no connection, for the next one.
     """
 
-    def __init__(self, *, blind: bool) -> None:
-        self.blind = blind  # getResponse does not know tasks that were submitted synchronously
+    def __init__(
+        self, *, response: str, details: str, running_items: str, errors_form: str, running_details: str
+    ) -> None:
+        self.response = response  # what getResponse answers for a task that runs: "found", "denied", "empty", "trouble"
+        self.details = details  # and getTaskDetails
+        self.running_items = running_items  # Q9: "all" results that run have an item in an answer, or "one", or none
+        self.errors_form = errors_form  # Q7: "errors", "item", or "mixed"
+        self.running_details = running_details  # "partial" or "bare": what the details of a task that runs tell
         self.tasks: dict[str, dict[str, Any]] = {}
         self.refused: list[str] = []
         self.failed: dict[str, str] = {}
         self.done: dict[str, list[dict[str, Any]]] = {}
-        self.bad: dict[str, int] = {}
+        self.bad: dict[str, list[str]] = {}
         self.made = 0
         self.questions: list[dict[str, Any]] = []
         self.backlog: list[dict[str, Any]] = []
@@ -77,12 +91,20 @@ class Server:
                 self.questions.append(task)
         return refusals
 
+    def refuse(self, uuid: str) -> None:
+        """Refuse a task, and keep nothing of it."""
+        del self.tasks[uuid]
+
     def wanted(self, uuid: str) -> int:
         return int(self.tasks[uuid].get("numberResults", 1))
 
     def left(self, uuid: str) -> int:
         """How many results are still to come."""
-        return 0 if uuid in self.failed else self.wanted(uuid) - len(self.done.get(uuid, ())) - self.bad.get(uuid, 0)
+        return (
+            0
+            if uuid in self.failed
+            else max(0, self.wanted(uuid) - len(self.done.get(uuid, ())) - len(self.bad.get(uuid, ())))
+        )
 
     @property
     def running(self) -> list[str]:
@@ -94,26 +116,43 @@ class Server:
         items.append(image(uuid, self.made))
         return items[-1]
 
-    def answer(self, question: dict[str, Any], *, empty: bool = False, as_items: bool = False) -> dict[str, Any]:
-        """Answer a question truthfully, in one of the forms."""
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Answer a question in one of the forms that a server may use."""
         uuid, kind = question["taskUUID"], question["taskType"]
-        named = {"taskType": "imageInference", "taskUUID": uuid}
-        if uuid not in self.tasks or (self.blind and kind == "getResponse"):
+        runs = uuid in self.tasks and self.left(uuid) > 0
+        way = (self.response if kind == "getResponse" else self.details) if runs else "found"
+        if uuid not in self.tasks or way == "denied":
             unknown = {"code": "taskNotFound", "message": "unknown", "taskUUID": uuid, "taskType": kind}
-            return {"data": []} if empty else {"errors": [unknown]}
-        done, bad, code = self.done.get(uuid, []), self.bad.get(uuid, 0), self.failed.get(uuid)
-        error = {"code": code or "inferenceError", "message": "failed", **named}
-        if kind == "getTaskDetails":
-            errors = [error] if code else [error] * bad
-            response: dict[str, Any] = {"data": done, **({"errors": errors} if errors else {})}
-            form = [response] if as_items else response
-            return {"data": [{"taskType": kind, "taskUUID": uuid, "request": [{}], "response": form}]}
+            return {"errors": [unknown]}
+        if way == "empty":
+            return {"data": []}
+        if way == "trouble":
+            trouble = {"code": "internalServerError", "message": "busy", "taskUUID": uuid, "taskType": kind}
+            return {"errors": [trouble]}
+        return self.details_of(uuid) if kind == "getTaskDetails" else self.response_of(uuid)
+
+    def details_of(self, uuid: str) -> dict[str, Any]:
+        named = {"taskType": "imageInference", "taskUUID": uuid}
+        done, bad, code = self.done.get(uuid, []), self.bad.get(uuid, []), self.failed.get(uuid)
+        errors = [{"code": one, "message": "failed", **named} for one in ([code] if code else bad)]
+        details: dict[str, Any] = {"taskType": "getTaskDetails", "taskUUID": uuid, "request": [{}]}
+        if self.left(uuid) == 0 or self.running_details == "partial":
+            response = {"data": done, **({"errors": errors} if errors else {})}
+            details["response"] = [response] if self.errors_form == "item" else response
+        return {"data": [details]}
+
+    def response_of(self, uuid: str) -> dict[str, Any]:
+        named = {"taskType": "imageInference", "taskUUID": uuid}
+        done, bad, code = self.done.get(uuid, []), self.bad.get(uuid, []), self.failed.get(uuid)
         items = [{**item, "status": "success"} for item in done]
-        items += [{**named, "status": "processing"}] * max(0, self.left(uuid))
-        failures = [{**error, "status": "error"}] * (1 if code else bad)
-        if as_items and not code:
-            return {"data": items + [{**named, "status": "error", "error": error}] * bad}
-        return {"data": items, **({"errors": failures} if failures else {})}
+        shown = {"all": self.left(uuid), "one": min(1, self.left(uuid)), "none": 0}[self.running_items]
+        items += [{**named, "status": "processing"}] * shown
+        codes = [code] if code else bad
+        if self.errors_form == "errors" or (self.errors_form == "mixed" and code):
+            failures = [{"code": one, "message": "failed", "status": "error", **named} for one in codes]
+            return {"data": items, **({"errors": failures} if failures else {})}
+        bad_items = [{**named, "status": "error", "error": {"code": one, "message": "failed"}} for one in codes]
+        return {"data": items + bad_items}
 
 
 class Schedules(RuleBasedStateMachine):
@@ -121,17 +160,21 @@ class Schedules(RuleBasedStateMachine):
         seed=st.integers(0, 2**32),
         reconnect=st.sampled_from([*[True] * 7, False]),
         limit=st.sampled_from([None, None, 1, 3]),
-        blind=st.sampled_from([False, False, True]),
+        response=st.sampled_from(["found", "found", "denied", "empty", "trouble"]),
+        details=st.sampled_from(["found", "found", "denied", "empty"]),
+        running_items=st.sampled_from(["all", "all", "one", "none"]),
+        errors_form=st.sampled_from(["mixed", "errors", "item"]),
+        running_details=st.sampled_from(["partial", "bare"]),
         up=st.sampled_from([*[True] * 7, False]),
     )
-    def start(self, seed: int, reconnect: bool, limit: int | None, blind: bool, up: bool) -> None:
+    def start(self, seed: int, reconnect: bool, limit: int | None, up: bool, **ways: str) -> None:
         self.rng = random.Random(f"the test's own, {seed}")
         self.desk = Desk(seed=seed, reconnect=reconnect, max_in_flight=limit, dial_attempts=2, events=True)
-        self.server = Server(blind=blind)
+        self.server = Server(**ways)
         self.known: list[Call] = []
         self.cancelled: set[Call] = set()
         self.names: dict[Call, list[str]] = {}  # every UUID a call has had
-        self.lied = False  # an empty frame may have been taken for an answer
+        self.told: set[Call] = set()  # whose error was looked at, at the time
         if up:
             self.desk.connect()
             self.desk.open()
@@ -250,7 +293,8 @@ class Schedules(RuleBasedStateMachine):
     def arrive(self, frames: list[list[dict[str, Any]]]) -> None:
         """What was written reaches the server; what it refuses is told."""
         refusals = self.server.take([task for frame in frames for task in frame])
-        assert self.lied or not self.server.refused, "a task was sent again that the server had never denied"
+        may_deny = self.server.details == "denied"  # although it has the task; the conflict tells the truth then
+        assert may_deny or not self.server.refused, "a task was sent again that the server had never denied"
         if refusals:
             self.push({"errors": refusals})
 
@@ -272,14 +316,21 @@ class Schedules(RuleBasedStateMachine):
 
     @precondition(lambda self: self.server.tasks or self.ready)
     @rule(
-        what=st.sampled_from(["result", "result", "result", "one fails", "one fails", "all fail", "acknowledged"]),
+        what=st.sampled_from(
+            ["result", "result", "result", "one fails", "one fails", "all fail", "refused", "acknowledged"]
+        ),
         which=WHICH,
         copies=st.sampled_from([1, 1, 2]),
         code=st.sampled_from(CODES),
+        result_code=st.sampled_from(RESULT_CODES),
+        refusal=st.sampled_from(REFUSALS),
         extra=st.sampled_from([False, False, True]),
         times=st.integers(1, 4),
     )
-    def server_tells(self, what: str, which: int, copies: int, code: str, extra: bool, times: int) -> None:
+    def server_tells(
+        self, what: str, which: int, copies: int, code: str, result_code: str, refusal: str, extra: bool, times: int
+    ) -> None:
+        code = {"one fails": result_code, "refused": refusal}.get(what, code)
         for turn in range(times):
             self.sync()
             self.tell(what, which + turn, copies, code, extra)
@@ -290,7 +341,7 @@ class Schedules(RuleBasedStateMachine):
             suited = [uuid for uuid in server.tasks if uuid not in server.failed and (extra or server.left(uuid) > 0)]
         elif what == "one fails":
             suited = [uuid for uuid in server.running if server.wanted(uuid) > 1]
-        elif what == "all fail":
+        elif what in ("all fail", "refused"):
             suited = [uuid for uuid in server.running if not server.done.get(uuid) and not server.bad.get(uuid)]
         else:
             suited = [uuid for uuid in server.tasks if uuid not in server.failed]
@@ -300,9 +351,11 @@ class Schedules(RuleBasedStateMachine):
         if what == "result":
             self.push({"data": [server.make(uuid)] * copies})
         elif what == "one fails":
-            server.bad[uuid] = server.bad.get(uuid, 0) + 1
-            code = "invalidProviderContent" if code == "invalidProviderContent" else "inferenceError"
-            self.push(*[{"errors": [{"code": code, "message": code, "taskUUID": uuid}]}] * copies)
+            server.bad.setdefault(uuid, []).append(code)
+            self.push(*[{"errors": [{"code": code, "message": "failed", "taskUUID": uuid}]}] * copies)
+        elif what == "refused":
+            server.refuse(uuid)
+            self.push({"errors": [{"code": code, "message": code, "taskUUID": uuid}]})
         elif what == "all fail":
             server.failed[uuid] = code
             self.push({"errors": [{"code": code, "message": code, "taskUUID": uuid}]})
@@ -310,16 +363,16 @@ class Schedules(RuleBasedStateMachine):
             self.push({"data": [{"taskType": "imageInference", "taskUUID": uuid} for uuid in suited]})
 
     @precondition(lambda self: self.ready and self.known)
-    @rule(most=st.sampled_from([1, 3, 100]), empty=st.booleans(), as_items=st.booleans())
-    def server_answers(self, most: int, empty: bool, as_items: bool) -> None:
-        """Answer questions truthfully, in the order they came in."""
+    @rule(most=st.sampled_from([1, 3, 100]), order=st.sampled_from(["first", "first", "last"]), twice=st.booleans())
+    def server_answers(self, most: int, order: str, twice: bool) -> None:
+        """Answer questions, also late: those of an earlier connection, or after the time for an answer."""
         self.sync()
         for _ in range(most):
             if self.server.questions and self.ready:
-                question = self.server.questions.pop(0)
-                # An empty answer is the oldest question's; after a loss it need not be this one's.
-                alone = empty and not self.server.questions and self.session.epoch == 1
-                self.desk.receive(self.server.answer(question, empty=alone, as_items=as_items))
+                answer = self.server.answer(self.server.questions.pop(0 if order == "first" else -1))
+                for _ in range(2 if twice else 1):
+                    if self.ready:
+                        self.desk.receive(answer)
                 self.sync()
 
     @precondition(lambda self: self.ready and self.server.tasks)
@@ -335,8 +388,9 @@ class Schedules(RuleBasedStateMachine):
     @rule(message=st.sampled_from(EMPTY + OTHER))
     def noise(self, message: bytes) -> None:
         if self.session.state is not State.AUTHENTICATING or b"error" not in message:
-            self.lied = self.lied or (message in EMPTY and any(call.asked for call in self.session.calls.values()))
+            ended = set(self.desk.ended)
             self.desk.receive(message)
+            assert set(self.desk.ended) == ended, "a message that names no task ended a call"
 
     # ------------------------------------------------------------------ what always holds
 
@@ -382,7 +436,7 @@ class Schedules(RuleBasedStateMachine):
         if not hasattr(self, "known"):
             return
         for call in self.session.calls.values():
-            if call.state is CallState.QUEUED or (call.state is CallState.SENT and not call.errors):
+            if call.state is CallState.QUEUED or (call.state is CallState.SENT and not call.failures):
                 assert not call.due, call
 
     @invariant()
@@ -395,13 +449,15 @@ class Schedules(RuleBasedStateMachine):
             for uuid in attempts:
                 # A UUID is only left behind after the server's own word that nothing more comes of it, and with all
                 # that has come of it.
-                assert self.lied or server.left(uuid) <= 0
+                assert uuid not in server.tasks or server.left(uuid) <= 0
             for uuid in (*attempts, call.uuid):
                 if uuid not in self.names[call]:
                     self.names[call].append(uuid)
                     last = self.names[call][-2]
+                    if last not in server.tasks:
+                        continue
                     # What a server makes beyond what it owes may come when nobody waits for that attempt any more.
-                    owed = server.wanted(last) - server.bad.get(last, 0)
+                    owed = server.wanted(last) - len(server.bad.get(last, ()))
                     assert all(item in _bare(call.items) for item in server.done.get(last, [])[:owed])
 
     @invariant()
@@ -423,6 +479,16 @@ class Schedules(RuleBasedStateMachine):
                 assert call.uuid not in self.server.tasks
             if isinstance(error, ConnectionFailedError):
                 assert call.uuid not in self.server.tasks
+
+    @invariant()
+    def no_error_hides_what_still_runs(self) -> None:
+        """An error that ends a call although more may come of it says so."""
+        if not hasattr(self, "known"):
+            return
+        for call, error in self.desk.ended.items():
+            if call in self.known and error is not None and call not in self.told and call.uuid in self.server.tasks:
+                assert error.may_have_run or self.server.left(call.uuid) == 0, error
+            self.told.add(call)
 
     # ------------------------------------------------------------------ in the end
 
@@ -459,7 +525,7 @@ class Schedules(RuleBasedStateMachine):
         # The longest wait before a dial is 30 s.
         late = [call for call in self.known if call.state is not CallState.DONE]
         assert all(call.deadline > self.desk.now for call in late)
-        assert not late or self.desk.now - start < 75.0 or self.lied, late
+        assert not late or self.desk.now - start < 75.0, late
         self.desk.pass_time(2000.0)
         self.desk.close()
         assert self.session.calls == {}

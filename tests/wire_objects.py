@@ -358,6 +358,7 @@ FULL: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
         {
             "inputs": {"video": IMAGE},
+            "deliveryMethod": "async",
             "outputFormat": "WEBM",
             "settings": {
                 "rgba": [255, 255, 255, 0],

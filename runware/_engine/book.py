@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
 import itertools
 import logging
@@ -14,14 +13,13 @@ from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion
 from runware._engine.effects import FOREVER, Effect, Ended, Happened, Send, SessionConfig, State
+from runware._engine.outcomes import at_the_server, before_it_was_sent
 from runware._engine.polling import earliness
 from runware.errors import (
     ClientClosedError,
     ConflictError,
     ConnectionFailedError,
-    ConnectionLostError,
     RunwareError,
-    TaskTimeoutError,
 )
 from runware.events import Resolved, Sent, TaskEvent
 
@@ -61,7 +59,8 @@ class Book:
         self._watched = config.events
         self._rng = rng
         self.effects: deque[Effect] = deque()
-        self._queue: deque[Call] = deque()
+        self._queue: deque[Call] = deque()  # in the order of submission
+        self._returned: list[tuple[int, Call]] = []  # a heap: what waits again, and goes before those submitted later
         self._deadlines: list[Call] = []  # two heaps; a call is in the first without a tuple of its own
         self._steps: list[Step] = []
         self._stale = 0
@@ -75,6 +74,7 @@ class Book:
         self._last_failure: ConnectionFailedError | None = None
         self._stray: str | None = None  # the code of the last error that named nobody
         self._proven = False  # whether the connection has been of use
+        self._lists_running = False  # whether the server's answers have results in them that still run
 
     @property
     def in_flight(self) -> int:
@@ -97,13 +97,15 @@ class Book:
     def _admit(self, call: Call, now: float) -> bool:
         """Enter a new call, or end it at once when that cannot be."""
         call.started = now
-        call.deadline = now + call.timeout
+        call.deadline = call.timer = now + call.timeout
         call.turn = next(self._numbers)
         if call.completion is Completion.ANSWER:
             call.key = f"{call.uuid}:{call.turn}"
         error: RunwareError
-        if len(self._queue) >= self.config.max_queued:
+        if self._waiting() >= self.config.max_queued:
             self._queue = deque(one for one in self._queue if one.state is CallState.QUEUED)  # and not over
+            self._returned = [entry for entry in self._returned if entry[1].state is CallState.QUEUED]
+            heapq.heapify(self._returned)
         if self.state is State.CLOSED:
             error = ClientClosedError("The client is closed.")
         elif call.key in self.calls:
@@ -112,9 +114,9 @@ class Book:
                 code="conflictTaskUUID",
                 parameter="task_uuid",
             )
-        elif len(self._queue) >= self.config.max_queued:
+        elif self._waiting() >= self.config.max_queued:
             error = RunwareError(
-                f"{len(self._queue)} calls are waiting already. Wait for some of them, or raise max_queued.",
+                f"{self._waiting()} calls are waiting already. Wait for some of them, or raise max_queued.",
                 retryable=True,
             )
         else:
@@ -132,11 +134,17 @@ class Book:
         """Let a call wait for its turn again, at the place it had."""
         self._forget_step(call)  # the time limit of the question whose answer led here
         call.state = CallState.QUEUED
-        queue = self._queue
-        if not queue or queue[-1].turn < call.turn:
-            queue.append(call)
-        else:
-            self._queue = deque(sorted([*queue, call], key=lambda call: call.turn))
+        heapq.heappush(self._returned, (call.turn, call))
+
+    def _waiting(self) -> int:
+        """Return how many calls wait for their turn, including those that have ended meanwhile."""
+        return len(self._queue) + len(self._returned)
+
+    def _next_in_line(self) -> Call:
+        queue, returned = self._queue, self._returned
+        if returned and (not queue or returned[0][0] < queue[0].turn):
+            return heapq.heappop(returned)[1]
+        return queue.popleft()
 
     def _pump(self, now: float) -> None:
         """Send what waits, in order, as far as it may be sent."""
@@ -145,8 +153,8 @@ class Book:
         limit = self.config.max_in_flight
         if self._pace is not None:
             limit = int(self._pace) if limit is None else min(limit, int(self._pace))
-        while self._queue and (limit is None or self._in_flight < limit):
-            call = self._queue.popleft()
+        while (self._queue or self._returned) and (limit is None or self._in_flight < limit):
+            call = self._next_in_line()
             if call.state is not CallState.QUEUED or call.deadline <= now:
                 continue  # it has ended, or the next tick ends it: nobody waits for what it would buy
             if call.completion is Completion.CONNECTION:
@@ -202,7 +210,7 @@ class Book:
         if error is None and self._pace is not None:
             self._speed_up()
         self._conclude(call, now, error)
-        if self._queue:
+        if self._queue or self._returned:
             self._pump(now)
 
     def _conclude(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
@@ -239,6 +247,7 @@ class Book:
 
     def _end_all(self, now: float, make: Callable[[Call], RunwareError]) -> None:
         self._queue.clear()
+        self._returned.clear()
         for call in sorted(self.calls.values(), key=lambda call: call.turn):
             self._end(call, now, make(call))
 
@@ -277,7 +286,7 @@ class Book:
         while questions and _is_stale(questions[0]):
             questions.popleft()
             self._stale -= 1
-        first = deadlines[0].deadline if deadlines else FOREVER
+        first = deadlines[0].timer if deadlines else FOREVER
         if steps and steps[0][0] < first:
             first = steps[0][0]
         if questions and questions[0][0] < first:
@@ -286,9 +295,13 @@ class Book:
 
     def _due_steps(self, now: float) -> list[Call]:
         """End the calls whose time is up, and tell the others for which something is to be done."""
-        while self._deadlines and self._deadlines[0].deadline <= now:
+        while self._deadlines and self._deadlines[0].timer <= now:
             call = heapq.heappop(self._deadlines)
             if call.state is not CallState.DONE:
+                if call.deadline > now:  # it has moved on
+                    call.timer = call.deadline
+                    heapq.heappush(self._deadlines, call)
+                    continue
                 self._ran_out(call, now)
             self._stale -= 1  # it is gone from there already
         due: list[Call] = []
@@ -323,38 +336,20 @@ class Book:
         # What is no longer wanted is kept, but never much more of it than of what is.
         if self._stale * 2 > len(self._deadlines) + len(self._steps) + len(self._questions):
             self._deadlines = [call for call in self._deadlines if call.state is not CallState.DONE]
-            self._deadlines.sort(key=attrgetter("deadline", "turn"))  # a heap, and faster than comparing calls
+            self._deadlines.sort(key=attrgetter("timer", "turn"))  # a heap, and faster than comparing calls
             self._steps = [step for step in self._steps if not _is_stale(step)]
             heapq.heapify(self._steps)
             self._questions = deque(step for step in self._questions if not _is_stale(step))
             self._stale = 0
 
+    def _extend(self, call: Call) -> None:
+        """Give a call the time of long ones: the server has said that it works on the task."""
+        deadline = call.started + call.long_timeout
+        call.deadline = max(call.deadline, deadline)
+
     def _ran_out(self, call: Call, now: float) -> None:
-        waited = f"{call.timeout:g} s"
-        error: RunwareError
-        if call.state is CallState.RECOVERING or (call.may_have_run and not call.may_run):
-            error = ConnectionLostError(
-                f"The connection was lost, and what became of the task could not be learned within {waited}. "
-                "The server may have run and billed it.",
-                may_have_run=True,
-            )
-        elif call.may_run and call.repeatable:
-            error = TaskTimeoutError(f"No answer within {waited}. It only reads, so it may be tried again.")
-        elif call.may_run:
-            stray = f" The server has told of an error without naming a task: {self._stray}." if self._stray else ""
-            error = TaskTimeoutError(
-                f"No result within {waited}. The task was sent, so the server may still run and bill it; "
-                f"its task_uuid is what it can be picked up with.{stray}",
-                may_be_running=True,
-            )
-        elif call.state is CallState.QUEUED and self._last_failure is not None and self.state is not State.READY:
-            error = copy.copy(self._last_failure)
-        elif call.completion is Completion.CONNECTION:
-            error = TaskTimeoutError(f"The connection was not ready within {waited}{self._where()}.", retryable=True)
-        else:
-            error = TaskTimeoutError(
-                f"The task could not be sent within {waited}{self._where()}. Nothing of it was billed.", retryable=True
-            )
+        unreached = self._last_failure if self.state is not State.READY else None
+        error = at_the_server(call, self._stray) or before_it_was_sent(call, self._where(), unreached)
         self._end(call, now, error)
 
 

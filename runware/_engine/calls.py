@@ -5,6 +5,7 @@ A call knows nothing of the connection. `Session` moves it from state to state; 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
@@ -134,15 +135,17 @@ class Call:
         expected: How many results complete it.
         repeatable: Whether the task only reads, so that sending it twice does no harm.
         job: Whoever waits; the engine hands it through.
+        timeout: Seconds until the server's word is due.
+        long_timeout: Seconds for all of it, from the moment at which the server says that it works on the task.
         deadline: When the call ends at the latest, in the session's time.
         items: The results so far, as they came, in order.
-        errors: The errors of single results so far.
+        errors: The errors of single results, as the last answers to questions have them.
+        pushed_errors: The errors of single results that came without a question: at least so many have failed.
         attempts: UUID and outcome of the attempts that ended.
     """
 
     __slots__ = (
         "accepted_at",
-        "answered",
         "asked",
         "attempt",
         "attempts",
@@ -150,8 +153,8 @@ class Call:
         "completion",
         "conflicted",
         "deadline",
-        "doubt",
         "due",
+        "empty_answer",
         "epoch",
         "errors",
         "expected",
@@ -159,9 +162,12 @@ class Call:
         "job",
         "key",
         "known",
+        "long_timeout",
         "news",
+        "over_since",
         "policy",
         "progress",
+        "pushed_errors",
         "question",
         "repeatable",
         "running",
@@ -171,6 +177,8 @@ class Call:
         "task_type",
         "text",
         "timeout",
+        "timer",
+        "troubled_at",
         "troubles",
         "turn",
         "uuid",
@@ -183,6 +191,7 @@ class Call:
         text: bytes,
         task_type: str,
         timeout: float,
+        long_timeout: float = 0.0,
         expected: int = 1,
         completion: Completion = Completion.RESULTS,
         repeatable: bool = False,
@@ -194,6 +203,7 @@ class Call:
         self.text = text
         self.task_type = task_type
         self.timeout = timeout
+        self.long_timeout = long_timeout
         self.expected = expected
         self.completion = completion
         self.repeatable = repeatable
@@ -203,21 +213,24 @@ class Call:
         # Empty ones are no objects of their own, because there are many calls.
         self.items: Sequence[Item] = ()
         self.errors: Sequence[TaskError] = ()
+        self.pushed_errors: Sequence[TaskError] = ()
         self.attempts: list[str] | None = None
         self.attempt = 1
         self.before = 0  # results of earlier attempts, which those of this one have nothing in common with
         self.sends = 0
         self.started = self.deadline = 0.0
+        self.timer = 0.0  # the deadline as it was when it was entered among the deadlines; it may have moved on since
         self.accepted_at: float | None = None
         self.turn = 0  # place in the order of submission, kept across reconnects
         self.due = 0.0  # when the next step of its own is to be taken; 0.0 when there is none
         self.question = Question.RESPONSE
         self.asked = False  # a question is on its way
-        self.answered = False  # the server has answered a question about it since the last reconnect
+        self.empty_answer = False  # an answer without anything in it came, which may have been meant for it
         self.conflicted = False  # the server's own word that it has the task
         self.running = False  # the last answer said that something is still to come
-        self.doubt: TaskError | None = None  # the last error of a result, when that of the others is to be asked for
+        self.over_since = 0.0  # since when answers say that nothing more is to come, and yet something is missing
         self.troubles = 0  # answers in a row that did not help
+        self.troubled_at = 0.0  # when the first of them came
         self.progress: float | None = None
         self.known: set[str | None] | None = None
         self.news: list[Item] | None = None  # statuses that nobody was told of yet
@@ -227,15 +240,20 @@ class Call:
         return f"<Call {self.task_type} {self.uuid} {self.state.value} {len(self.items)}/{self.expected}>"
 
     def __lt__(self, other: Call) -> bool:
-        """Whether it is to end earlier."""
-        return self.deadline < other.deadline or (self.deadline == other.deadline and self.turn < other.turn)
+        """Whether its timer is due earlier."""
+        return self.timer < other.timer or (self.timer == other.timer and self.turn < other.turn)
+
+    @property
+    def failures(self) -> Sequence[TaskError]:
+        """The errors of single results, from answers or pushed, whichever are more."""
+        return self.errors if len(self.errors) >= len(self.pushed_errors) else self.pushed_errors
 
     @property
     def complete(self) -> bool:
         """Whether nothing more is to come. Of a task submitted elsewhere nobody knows how many results it has."""
         if self.running and self.completion is Completion.EXISTING:
             return False
-        return len(self.items) + len(self.errors) >= self.expected
+        return len(self.items) + len(self.failures) >= self.expected
 
     @property
     def missing(self) -> int:
@@ -250,7 +268,7 @@ class Call:
 
     @property
     def may_have_run(self) -> bool:
-        """Whether the server may have the task, or may have had it: its message was written once."""
+        """Whether the server may have this attempt, or may have had it: its message was written once."""
         return self.may_run or (self.sends > 0 and not self.repeatable)
 
     @property
@@ -298,8 +316,24 @@ class Call:
         if unnamed:
             self._add_unnamed(mine, unnamed, cumulative=cumulative, replayed=epoch != self.epoch)
         self.epoch = epoch
-        self._add_errors(failed[len(self.errors) if cumulative else 0 :])
+        if cumulative:
+            self.errors = [*self.errors, *map(self._error_of, failed[len(self.errors) :])]
+        elif failed:
+            self.add_pushed_errors([self._error_of(item) for item in failed])
         return len(self.items) - had
+
+    def add_pushed_errors(self, errors: Sequence[TaskError]) -> None:
+        """Take in the errors of single results that one message tells of.
+
+        The same error may be pushed twice, above all after a reconnect. So errors with the same words count as often as
+        they stand in one message, and not once more for each message.
+        """
+        known = Counter(map(_words, self.pushed_errors))
+        for error in errors:
+            if known[_words(error)] > 0:
+                known[_words(error)] -= 1
+            else:
+                self.pushed_errors = [*self.pushed_errors, error]
 
     def add_pushed(self, items: list[Item], epoch: int) -> bool:
         """Take in one new result, if that is all that a message says.
@@ -315,7 +349,14 @@ class Call:
             Whether it was taken in; anything else is for `add`.
         """
         item = items[0]
-        if len(items) > 1 or self.errors or self.completion is not _RESULTS or "status" in item or "error" in item:
+        if (
+            len(items) > 1
+            or self.errors
+            or self.pushed_errors
+            or self.completion is not _RESULTS
+            or "status" in item
+            or "error" in item
+        ):
             return False
         if self.expected == 1 and not self.items:
             # Complete with the first result, and nothing to tell apart.
@@ -345,7 +386,7 @@ class Call:
 
     def still_runs(self, items: Sequence[Item], epoch: int) -> bool:
         """Tell whether all that the items of one message say is that the task is under way; then, take that in."""
-        if len(items) != 1 or self.errors or self.completion is not _RESULTS:
+        if len(items) != 1 or self.failures or self.completion is not _RESULTS:
             return False
         item = items[0]
         if meaning(item, _RESULTS) is not _RUNNING:
@@ -367,13 +408,13 @@ class Call:
         tells = self.task_type == Question.RESPONSE.value
         failed = [item for item in items if tells and meaning(item, self.completion) is Meaning.ERROR]
         self.items = [item for item in items if item not in failed] if failed else list(items)
-        self._add_errors(failed)
+        self.errors = [*self.errors, *map(self._error_of, failed)]
 
-    def _add_errors(self, failed: Sequence[Item]) -> None:
-        for item in failed:
-            raw = item.get("error")
-            wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
-            self.errors = [*self.errors, error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid)]
+    def _error_of(self, item: Item) -> TaskError:
+        """Make the error of an item that says that its result has failed."""
+        raw = item.get("error")
+        wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
+        return error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid)
 
     def _add_unnamed(self, mine: list[Item], items: list[Item], *, cumulative: bool, replayed: bool) -> None:
         """Take in results that have no name of their own, such as texts.
@@ -393,6 +434,10 @@ class Call:
             elif room > 0:
                 room -= 1
                 mine.append(item)
+
+
+def _words(error: TaskError) -> tuple[str | None, str]:
+    return error.code, error.message
 
 
 def _same(one: Item, other: Item) -> bool:

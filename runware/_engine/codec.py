@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -305,6 +306,40 @@ def loads(data: bytes | memoryview) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def _any_number(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python makes an int of
+        return float(digits)
+
+
+_lenient = json.JSONDecoder(strict=False, parse_int=_any_number)
+
+
+def _loads_damaged(data: bytes | memoryview) -> Any:
+    """Read JSON that is not quite right: torn UTF-8, control characters in strings, numbers of any length.
+
+    A prompt that the server repeats may have them, and the results beside it are paid for.
+    """
+    try:
+        return _lenient.decode(str(data, "utf-8", "replace").lstrip("\ufeff"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def named_tasks(data: bytes | memoryview) -> list[str]:
+    """Return the UUIDs of the tasks that a message names which cannot be read, each once."""
+    return list(dict.fromkeys(name.decode() for name in _TASK_UUID.findall(data)))
+
+
+_TASK_UUID = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
+
+
+def is_empty_answer(data: bytes | memoryview) -> bool:
+    """Tell whether a message without items and errors is an answer: `{"data": []}`, and nothing else."""
+    return bool(loads(data) == {"data": []})
+
+
 def _objects(value: Any) -> list[Item]:
     if isinstance(value, dict):
         return [value]
@@ -320,7 +355,7 @@ def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
     may stand for `errors`, either may be one object instead of a list, and all of it may be wrapped in a list.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: It is not JSON, not even nearly.
     """
     text, message, end = "", None, -1
     if orjson is None and len(data) <= LONG:
@@ -331,7 +366,10 @@ def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
         except (ValueError, StopIteration, RecursionError):
             pass  # blanks at the start, or worse: `loads` says which
     if end != len(text):
-        message = loads(data)
+        try:
+            message = loads(data)
+        except ValueError:
+            message = _loads_damaged(data)
     if type(message) is dict and len(message) == 1:
         found = message.get("data")
         if type(found) is list and len(found) == 1 and type(found[0]) is dict:

@@ -16,17 +16,19 @@ from runware._engine.calls import COUNTS, Call, CallState, Completion, Item, Que
 from runware._engine.codec import dumps, loads
 from runware._engine.effects import Send, State
 from runware._engine.ids import new_uuid
+from runware._engine.outcomes import incomplete
 from runware._engine.polling import ANSWER_TIMEOUT, next_delay, question_frames
 from runware._engine.retry import Retries
 from runware.errors import (
+    AuthenticationError,
     ConflictError,
-    ContentModerationError,
-    IncompleteResultsError,
+    InsufficientCreditsError,
     NotFoundError,
     RateLimitError,
     RunwareError,
     ServerError,
     TaskError,
+    ValidationError,
     error_from_wire,
 )
 from runware.events import Accepted, PartialResults, Retrying
@@ -37,10 +39,27 @@ log = logging.getLogger("runware.session")
 
 SETTLE = 0.5
 """Seconds of silence after the error of one of several pushed results, after which the others are asked for."""
+CONFIRM = 0.3
+"""Seconds after an answer that a task is over although results are missing, after which that is asked once more."""
+PATIENCE = 30.0
+"""Seconds for which the server may deny a task that it had accepted, or answer questions about it with errors, before
+that is taken for its last word."""
+_SLOWEST = 5.0
+"""The most seconds between two questions that met with trouble."""
 _SENT = CallState.SENT
 _QUESTIONS = [question.value for question in Question]
-_TROUBLES = 5
-"""Answers in a row that only tell of trouble, after which the trouble is taken for the task's own."""
+_UNKNOWN_TO_BOTH = 5
+"""How often the server must deny a task that was submitted elsewhere, which may be on its way to it."""
+_REFUSALS = (
+    AuthenticationError,
+    ConflictError,
+    InsufficientCreditsError,
+    NotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+"""What the server says of a whole task before it runs. What a result ended with is anything else."""
+_REFUSED_PROMPTS = frozenset(("promptBlocked", "contentPolicyViolation"))
 
 
 class Following(Book):
@@ -54,7 +73,6 @@ class Following(Book):
         again: set[Call] = set()
         for call in self.calls.values():
             call.asked = False
-            self._put_in_doubt(call)
             if call.state is not CallState.RETRYING:
                 self._forget_step(call)  # it is asked for as soon as the connection stands again
             if call.state is CallState.SENT:
@@ -116,8 +134,6 @@ class Following(Book):
         """The server has a task. Give the time since when that is known."""
         if not call.may_run:
             self._in_flight += 1  # it was waiting to be sent again
-        if call.state is CallState.SENT:
-            self._put_in_doubt(call)
         call.state = CallState.ACCEPTED
         if call.accepted_at is None:
             call.accepted_at = now
@@ -125,20 +141,13 @@ class Following(Book):
                 self._happened(Accepted, call, now)
         return call.accepted_at
 
-    @staticmethod
-    def _put_in_doubt(call: Call) -> None:
-        """From here on answers count, which repeat the errors that were pushed."""
-        if call.several and call.errors:
-            call.doubt, call.errors = call.errors[-1], ()
-
     # ------------------------------------------------------------------ answers
 
     def _result_pushed(self, call: Call, items: list[Item], now: float) -> bool:
         """Tell whether what came in was one new result and nothing else, as it mostly is; then, that is seen to."""
         if call.state is not _SENT or not call.add_pushed(items, self.epoch):
             return False
-        call.troubles = 0
-        self._proven = True
+        self._heard(call)
         self.counts["results"] += 1
         if len(call.items) >= call.expected:
             self._end(call, now)
@@ -151,19 +160,23 @@ class Following(Book):
     def _items_received(self, call: Call, items: list[Item], now: float) -> None:
         """Items that name this call came in, pushed or as an answer."""
         asked, call.asked = call.asked, False
-        call.troubles = 0
-        self._proven = True
+        self._heard(call)
         if call.state is CallState.ACCEPTED and call.still_runs(items, self.epoch):
             # What most answers say, and nothing else.
+            call.over_since = 0.0
+            self._lists_running = self._lists_running or asked
+            self._extend(call)
             self._step_at(call, now + next_delay(now - (call.accepted_at or 0.0), self._rng))
             return
         followed = call.state is not CallState.SENT
-        doubtful = bool(call.errors) and not followed  # errors that were pushed may have been pushed twice
         answer = call.completion is Completion.ANSWER
         new = 0 if answer else call.add(items, self.epoch, cumulative=asked or followed)
         self.counts["results"] += new
+        if call.running:
+            self._extend(call)
+            self._lists_running = self._lists_running or (asked and any(item.get("status") for item in items))
         complete = call.complete
-        if complete and not call.errors:
+        if complete and not call.failures:
             self._end(call, now)
         elif answer:
             call.add_answer(items)
@@ -175,27 +188,70 @@ class Following(Book):
         elif call.completion is Completion.ACKNOWLEDGEMENT and not call.errors:
             call.items = call.items or items[:1]
             self._end(call, now)
-        elif complete and not (doubtful and call.missing):
+        elif complete:
             self._finish(call, now)
         elif asked and call.errors and not call.running and all(item.get("status") for item in items):
-            # That was all there is. What is missing is not said to have failed, so it is not bought again.
-            self._fail(call, call.errors[-1], now, again=False)
+            self._said_to_be_over(call, now, whole=False, again=False)
         else:
-            if new or call.completion is Completion.STATUSES:
-                self.effects.append(call)
-                if self._watched and new:
-                    self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
-            if call.completion is Completion.STATUSES and not (followed or _is_to_be_polled(call, items)):
-                return  # its statuses are pushed
-            if call.running or followed or "success" in [item.get("status") for item in items]:
-                self._follow(call, now)  # what is pushed has no status: these are the first of a task that is polled
-            elif call.errors:
-                self._step_at(call, now if complete else now + SETTLE)
+            self._goes_on(call, items, now, new=new, followed=followed)
+
+    def _goes_on(self, call: Call, items: list[Item], now: float, *, new: int, followed: bool) -> None:
+        """Report what is new of a task of which more is to come, and see to it that the server is asked for it."""
+        if new or call.completion is Completion.STATUSES:
+            self.effects.append(call)
+            if self._watched and new:
+                self._happened(PartialResults, call, now, completed=len(call.items), total=call.expected)
+        if call.completion is Completion.STATUSES and not (followed or _is_to_be_polled(call, items)):
+            return  # its statuses are pushed
+        call.over_since = 0.0
+        if call.running or followed or "success" in [item.get("status") for item in items]:
+            self._follow(call, now)  # what is pushed has no status: these are the first of a task that is polled
+        elif call.failures:
+            self._step_at(call, now + SETTLE)
+
+    def _heard(self, call: Call) -> None:
+        """The server has told something of a task, and not only trouble with a question about it."""
+        call.troubles = 0
+        call.troubled_at = 0.0
+        self._proven = True
+
+    @staticmethod
+    def _met_trouble(call: Call, now: float) -> float:
+        """Count an answer that did not help, and return for how many seconds there were no others."""
+        call.troubles += 1
+        if not call.troubled_at:
+            call.troubled_at = now
+        return now - call.troubled_at
+
+    def _said_to_be_over(self, call: Call, now: float, *, whole: bool, again: bool) -> None:
+        """An answer says that some results failed, and lists no other that runs, although some are missing.
+
+        Messages may cross, and an answer may come in two parts, so it has to be said twice. And a server may list only
+        what is finished (open question Q9). Unless it is known to list what runs, nothing is bought on it.
+
+        Args:
+            call: The call.
+            now: The session's time.
+            whole: Whether it is said in the form that tells of a task that failed as a whole.
+            again: Whether a new attempt is allowed.
+        """
+        call.over_since = call.over_since or now
+        wait = CONFIRM if whole or self._lists_running else PATIENCE
+        left = call.over_since + wait - now
+        if left > 0.0:
+            self._step_at(call, now + min(wait, left, max(CONFIRM, next_delay(now - self._since_of(call), self._rng))))
+            return
+        error: TaskError = call.failures[-1]
+        if not self._lists_running:
+            others = f"Of {call.missing} results nothing else is known; those may still run and be billed."
+            error = error.restated(f"{error.message} {others}")
+            error.may_have_run = True
+        self._fail(call, error, now, again=again and self._lists_running)
 
     def _finish(self, call: Call, now: float) -> None:
         """A call has everything that is to come: end it, well or not."""
-        if call.errors and call.missing:
-            self._fail(call, call.errors[-1], now)
+        if call.failures and call.missing:
+            self._fail(call, call.failures[-1], now)
         else:
             self._end(call, now)
 
@@ -228,98 +284,95 @@ class Following(Book):
             call.state = CallState.RECOVERING
             call.question = Question.RESPONSE
             self._ask([call], now)
-        elif call.several and all(one.retryable or isinstance(one, ContentModerationError) for one in errors):
+        elif call.several:
             final = raw.get("status") == "error"
-            self._some_failed(call, errors, now, final=final, running=running, asked=asked, again=again)
+            self._some_failed(call, errors, now, asked=asked, final=final, running=running, again=again)
         else:
             self._fail(call, error, now, again=again)
 
     def _some_failed(
-        self, call: Call, errors: list[TaskError], now: float, *, final: bool, running: bool, asked: bool, again: bool
+        self, call: Call, errors: list[TaskError], now: float, *, asked: bool, final: bool, running: bool, again: bool
     ) -> None:
-        """The errors may be those of single results: the others are paid for, and may be on their way."""
-        if call.state is CallState.SENT:
-            doubtful = bool(call.errors)
-            call.errors = [*call.errors, *errors]
-            if call.complete and not doubtful:
-                self._finish(call, now)
-            else:
-                self._step_at(call, now if call.complete else now + SETTLE)
-        elif running:
-            call.doubt = errors[-1]  # the answer that says it is over will tell it again
-        elif final or (asked and call.troubles >= _TROUBLES):
+        """Take in errors that may be those of single results: the others are paid for, and may be on their way."""
+        existing = call.completion is Completion.EXISTING  # nothing is pushed of it, so that every error is an answer
+        over = asked and not running and (final or existing)
+        if not over:
+            call.add_pushed_errors(errors)
+        elif len(errors) > len(call.errors):
             call.errors = errors
-            self._fail(call, errors[-1], now, again=again and (final or call.complete))
-        else:  # pushed, or an answer that does not say whether it is the last
-            call.doubt = errors[-1]
-            call.troubles += asked  # what is pushed may be the same error over and over
-            since = call.accepted_at if call.accepted_at is not None else call.started
-            self._step_at(call, now + next_delay(now - since, self._rng))
+        if call.complete and (not existing or (over and final)):
+            self._fail(call, errors[-1], now, again=again)
+        elif over:
+            # With results beside the errors, what is missing is not said to have failed, and is not bought again.
+            alone = len(call.items) == call.before
+            self._said_to_be_over(call, now, whole=final and alone, again=again and alone)
+        elif call.state is CallState.SENT:
+            self._step_at(call, now + SETTLE)
+        elif not running:
+            self._step_at(call, now + next_delay(now - self._since_of(call), self._rng))
 
     def _answer_failed(self, call: Call, error: TaskError, raw: Item, now: float) -> bool:
         """An error came while a question was open. Tell whether it was about the question, not the task."""
         if isinstance(error, NotFoundError):
             self._unknown(call, error, now)
             return True
-        transient = isinstance(error, (RateLimitError, ServerError)) and raw.get("status") != "error"
-        if not (transient or raw.get("taskType") in _QUESTIONS):
+        about_question = raw.get("taskType") in _QUESTIONS
+        passing = error.retryable and isinstance(error, (RateLimitError, ServerError)) and raw.get("status") != "error"
+        if not (passing or about_question):
             return False
-        call.troubles += 1
-        if call.troubles >= _TROUBLES and not isinstance(error, RateLimitError):
-            return False
+        lasted = self._met_trouble(call, now)
+        if lasted >= PATIENCE and not (about_question or call.several or isinstance(error, RateLimitError)):
+            # It may be the task's own, told in an odd way. That is not sure, so nothing is bought on it.
+            error.may_have_run = True
+            self._fail(call, error, now, again=False)
+            return True
         log.debug("asking for %s met %s", call.uuid, error.code)
         if call.state is CallState.RECOVERING:
             call.question = _other(call.question)
-        since = call.accepted_at if call.accepted_at is not None else call.started
-        self._step_at(call, now + max(0.5 * call.troubles, next_delay(now - since, self._rng)))
+        wait = max(0.5 * call.troubles, next_delay(now - self._since_of(call), self._rng))
+        self._step_at(call, now + min(wait, _SLOWEST))
         return True
 
+    @staticmethod
+    def _since_of(call: Call) -> float:
+        return call.started if call.accepted_at is None else call.accepted_at
+
     def _unknown(self, call: Call, error: TaskError, now: float) -> None:
-        """The server does not know a task that we asked for."""
-        last = call.question is Question.DETAILS
-        if call.doubt is not None and last and not call.conflicted:
-            self._fail(call, call.doubt, now)  # it said no, and keeps nothing of it
-        elif call.state is CallState.ACCEPTED:
-            # It had accepted it. Right after, its own memory may lag; then the word stands, unless the other question
-            # gets another answer.
-            call.question = _other(call.question)
-            call.troubles += 1
-            if call.troubles >= _TROUBLES and not call.conflicted:
-                self._fail(call, error, now, again=False)
-            else:
-                self._step_at(call, now + 0.2 * min(call.troubles, _TROUBLES))
-        elif call.question is Question.RESPONSE:
+        """The server says that it does not know a task that we asked for."""
+        denied = self._met_trouble(call, now)
+        if call.question is Question.RESPONSE:
             call.question = Question.DETAILS
-            self._ask([call], now)
+            if call.state is CallState.ACCEPTED and not call.failures:
+                self._step_at(call, now + 0.2)  # right after it was accepted, the server's own memory may lag
+            else:
+                self._ask([call], now)
+            return
+        call.question = Question.RESPONSE
+        known = call.conflicted or len(call.items) > call.before  # whatever it says now, it has the task, or had it
+        if call.failures and _is_refusal(call.failures[-1]) and not known:
+            self._fail(call, call.failures[-1], now)  # it said no, and keeps nothing of it
         elif call.completion is Completion.EXISTING:
             # It may have been submitted a moment ago, by somebody whose message is still on its way.
-            call.troubles += 1
-            if call.troubles >= _TROUBLES:
+            if call.troubles >= _UNKNOWN_TO_BOTH:
                 self._fail(call, error, now)
             else:
-                call.question = Question.RESPONSE
                 self._step_at(call, now + 0.1 * call.troubles)
-        elif call.conflicted:
-            call.question = Question.RESPONSE
-            self._step_at(call, now + next_delay(now - call.started, self._rng))
-        else:
+        elif call.state is CallState.ACCEPTED and denied >= PATIENCE and not (known or call.failures):
+            error.may_have_run = True
+            self._fail(call, error, now, again=False)
+        elif call.state is CallState.RECOVERING and not (known or call.failures):
             # It never got the message. The same UUID goes out, so that a mistake here cannot buy twice.
             self._land(call)
             self._requeue(call)
             self._pump(now)
+        else:
+            # A server may deny what it runs, as long as it runs: what comes of it is waited for.
+            wait = max(0.2 * call.troubles, next_delay(now - self._since_of(call), self._rng))
+            self._step_at(call, now + min(wait, _SLOWEST))
 
     def _details_received(self, call: Call, item: Item, now: float) -> None:
         """The answer to getTaskDetails for one of our own tasks, in either of its forms."""
-        response = item.get("response")
-        parts = [part for part in (response if isinstance(response, list) else [response]) if isinstance(part, dict)]
-        items: list[Item] = []
-        errors: list[Item] = []
-        for part in parts:
-            data = part.get("data")
-            items += [one for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict)]
-            for key in ("errors", "error"):
-                found = part.get(key)
-                errors += [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
+        items, errors = _parts_of(item)
         call.conflicted = True  # it is known there, so it is never sent again
         asked = call.asked
         if items:
@@ -334,42 +387,49 @@ class Following(Book):
         call.asked = False
         if errors:
             failed = [error_from_wire(raw, task_type=call.task_type, task_uuid=call.uuid) for raw in errors]
-            all_told = len(call.items) + len(failed) >= call.expected
-            if not all_told and call.troubles < _TROUBLES:
-                # Of what is missing it says nothing; perhaps getResponse does.
-                call.doubt = failed[-1]
-                call.troubles += 1
-                call.question = _other(call.question)
-                self._follow(call, now)
+            if len(failed) > len(call.errors):
+                call.errors = failed
+            if len(call.items) + len(failed) >= call.expected:
+                self._fail(call, failed[-1], now)
                 return
-            call.errors = failed
-            self._fail(call, failed[-1], now, again=all_told)  # what is missing is not said to have failed
-        elif not items:
-            # Known, but not through. getResponse may tell of it from now on.
-            call.question = _other(call.question)
-            self._follow(call, now)
+            # Of what is missing it says nothing; perhaps getResponse does.
+        elif items:
+            return  # it was seen to with them
+        call.question = _other(call.question)
+        self._follow(call, now)
+
+    def _look_answered(self, look: Call, item: Item, now: float) -> None:
+        """The details of a task came for a caller's getResponse that had been answered with nothing."""
+        items, errors = _parts_of(item)
+        look.errors = [error_from_wire(raw, task_uuid=look.uuid) for raw in errors]
+        look.add_answer(items)
+        self._end(look, now, look.errors[-1] if look.errors and not look.items else None)
 
     def _answered_nothing(self, now: float) -> None:
-        """An empty answer names nobody. It is taken for the oldest question's, which only leads to the next one."""
-        looks = [call for group in self._looks.values() for call in group if call.state is CallState.SENT]
-        if looks:
-            look = min(looks, key=lambda call: call.turn)
-            if look.task_type == Question.RESPONSE.value:
-                self._end(look, now)
-            else:
-                self._end(look, now, NotFoundError("The server does not know the task.", code="taskNotFound"))
-            return
+        """An empty answer names nobody, and says nothing: whatever it was meant for goes on, and is asked for again."""
+        for group in list(self._looks.values()):
+            for look in group:
+                if look.state is CallState.SENT and not look.empty_answer:
+                    look.empty_answer = True
+                    if look.task_type == Question.RESPONSE.value:
+                        # Perhaps there is nothing to tell of its task yet. The details of the task bear its name.
+                        details = [{"taskType": Question.DETAILS.value, "taskUUID": look.uuid}]
+                        self.effects.append(Send(dumps(details)))
         if self.config.dry_run and self._checked(now):
             return
         self._first_timer()  # lets go of what was answered
         call = next((call for due, _, call in self._questions if call.due == due and call.asked and call.may_run), None)
         if call is None:
             return
+        # Taken for the answer to the oldest question, so that the next one is asked as early as after another answer.
         call.asked = False
-        if call.state is CallState.ACCEPTED:
-            self._follow(call, now)
+        last = call.question is Question.DETAILS
+        if call.state is not CallState.ACCEPTED or last:
+            call.question = _other(call.question)
+        if call.state is CallState.ACCEPTED or last:
+            self._step_at(call, now + next_delay(now - self._since_of(call), self._rng))
         else:
-            self._unknown(call, NotFoundError("The server does not know the task."), now)
+            self._ask([call], now)
 
     def _checked(self, now: float) -> bool:
         """Tell whether an empty answer is that of a dry run: the oldest task is in order, and nothing was made."""
@@ -398,16 +458,7 @@ class Following(Book):
             self._try_again(call, error, now, wait)
             return
         if call.items and call.completion is not Completion.STATUSES:
-            errors: list[RunwareError] = [*call.errors] or [error]
-            missing = f"{len(call.items)} of {call.expected} results came; the rest failed: "
-            error = IncompleteResultsError(
-                missing + errors[-1].message,
-                errors=errors,
-                code=error.code,
-                parameter=error.parameter,
-                documentation=error.documentation,
-                raw=error.raw,
-            )
+            error = incomplete(call, error)
         self._end(call, now, error)
 
     def _try_again(self, call: Call, error: RunwareError, now: float, wait: float) -> None:
@@ -424,11 +475,11 @@ class Following(Book):
         call.known = None
         call.sends = 0
         call.state = CallState.RETRYING
-        call.errors = ()
+        call.errors = call.pushed_errors = ()
         call.accepted_at = None
-        call.asked = call.conflicted = False
-        call.doubt = None
+        call.asked = call.conflicted = call.running = False
         call.troubles = 0
+        call.troubled_at = call.over_since = 0.0
         call.question = Question.RESPONSE
         self._step_at(call, now + wait)
 
@@ -447,6 +498,25 @@ class Following(Book):
 def _is_to_be_polled(call: Call, items: list[Item]) -> bool:
     """Tell whether statuses are not pushed but have to be asked for."""
     return all(map(is_acknowledgement, items)) and loads(call.text)[0].get("deliveryMethod") == "async"
+
+
+def _parts_of(details: Item) -> tuple[list[Item], list[Item]]:
+    """Return the items and the errors in an answer to getTaskDetails."""
+    response = details.get("response")
+    items: list[Item] = []
+    errors: list[Item] = []
+    for part in _objects(response):
+        items += _objects(part.get("data"))
+        errors += _objects(part.get("errors")) + _objects(part.get("error"))
+    return items, errors
+
+
+def _objects(value: object) -> list[Item]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+
+
+def _is_refusal(error: TaskError) -> bool:
+    return isinstance(error, _REFUSALS) or error.code in _REFUSED_PROMPTS
 
 
 def _other(question: Question) -> Question:

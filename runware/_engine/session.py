@@ -10,21 +10,20 @@ Each connection has a number, its epoch, which every fact about it carries: news
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
 from collections.abc import Collection
 from typing import Any
 
 from runware._engine.calls import Call, CallState, Completion, Item, Question
-from runware._engine.codec import dumps, read_frame
+from runware._engine.codec import dumps, is_empty_answer, named_tasks, read_frame
 from runware._engine.effects import FOREVER, PING, Abort, Close, Happened, Open, Send, SessionConfig, State
 from runware._engine.following import Following
 from runware._engine.liveness import Liveness
+from runware._engine.outcomes import client_closed, connection_is_gone, key_rejected
 from runware._engine.retry import backoff
 from runware.errors import (
     AuthenticationError,
-    ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
     InsufficientCreditsError,
@@ -106,13 +105,7 @@ class Session(Following):
         if self.state in (State.CONNECTING, State.AUTHENTICATING, State.READY):
             self._left("the client was closed", now)
         self._enter(State.CLOSED, now)
-        sent = " Its task was sent, so the server may still run and bill it."
-        self._end_all(
-            now,
-            lambda call: ClientClosedError(
-                f"The client was closed while the call was running.{sent if call.may_have_run else ''}"
-            ),
-        )
+        self._end_all(now, client_closed)
         self._deadlines.clear()
         self._steps.clear()
         self._questions.clear()
@@ -158,7 +151,7 @@ class Session(Following):
         if permanent or hopeless:
             self._enter(State.IDLE, now)
             self._failures = 0
-            self._end_all(now, lambda call: _not_again(error) if call.may_have_run else copy.copy(error))
+            self._end_all(now, lambda call: connection_is_gone(call, error))
         else:
             self._back_off(now)
 
@@ -191,8 +184,8 @@ class Session(Following):
                 ),
             )
             return
-        for call in sorted(again, key=lambda call: call.turn, reverse=True):
-            self._queue.appendleft(call)
+        for call in again:
+            self._requeue(call)
         self._back_off(now)
 
     def _take_sends(self) -> list[Call]:
@@ -219,10 +212,11 @@ class Session(Following):
         try:
             items, errors = read_frame(data)
         except ValueError:
-            log.warning("ignored a message of %d bytes that is not JSON", len(data))
+            self._unreadable(data, now)
             return
         if not items and not errors:
-            self._answered_nothing(now)
+            if is_empty_answer(data):
+                self._answered_nothing(now)
             return
         if len(items) == 1 and not errors and not self._looks:
             (item,) = items
@@ -233,6 +227,19 @@ class Session(Following):
                     self._items_received(call, items, now)
                 return
         self._sort_out(items, errors, now)
+
+    def _unreadable(self, data: bytes | memoryview, now: float) -> None:
+        """A message is not JSON, not even nearly. What it names is asked for at once."""
+        calls = {call: None for uuid in named_tasks(data) for call in self._calls_for({"taskUUID": uuid})}
+        log.warning("a message of %d bytes cannot be read; calls it names: %d", len(data), len(calls))
+        self._ask_for([call for call in calls if call.completion is not Completion.ANSWER], now)
+
+    def _ask_for(self, calls: Collection[Call], now: float) -> None:
+        """Ask the server for tasks of which it has told something that could not be taken in."""
+        calls = [call for call in calls if call.may_run]
+        for call in calls:
+            self._accept(call, now)
+        self._ask(calls, now)
 
     def _sort_out(self, items: list[Item], errors: list[Item], now: float) -> None:
         """Find out whom the items and errors of one message are for."""
@@ -246,11 +253,14 @@ class Session(Following):
                 if not found:
                     log.debug("nobody waits for %s %s", kind, item.get("taskUUID"))
                 for one in found:
-                    if kind == "getTaskDetails" and one.completion is not Completion.ANSWER:
+                    if kind == Question.DETAILS.value and one.completion is not Completion.ANSWER:
                         self._details_received(one, item, now)
+                    elif kind == Question.DETAILS.value and one.task_type == Question.RESPONSE.value:
+                        self._look_answered(one, item, now)
                     else:
                         touched.setdefault(one, []).append(item)
         told = self._tell_errors(touched, errors)
+        asked = {call for call in touched if call.asked}
         for call, mine in touched.items():
             if call.state is not CallState.DONE:  # details that came in the same message may have ended it
                 self._items_received(call, mine, now)
@@ -258,6 +268,7 @@ class Session(Following):
         for raw in errors:
             self._error_received(raw, failed, told, now)
         for call, theirs in failed.items():
+            call.asked = call.asked or call in asked  # the items of the same message were seen to before
             self._task_failed(call, theirs, now, running=call in touched and call.running)
 
     def message_too_large(self, uuids: Collection[str], limit: int, now: float) -> None:
@@ -266,18 +277,14 @@ class Session(Following):
         log.warning("a message of more than %d bytes was passed over; calls it was for: %d", limit, len(calls))
         for call in calls:
             if len(calls) > 1 and call.may_run and call.completion is not Completion.ANSWER:
-                # Each alone may be small enough.
-                self._accept(call, now)
-                self._ask([call], now)
+                self._ask_for([call], now)  # each alone may be small enough
             else:
-                self._end(
-                    call,
-                    now,
-                    PayloadTooLargeError(
-                        f"The answer has more than the {limit:,} bytes that a message may have. The task was run, and "
-                        'may be billed. Ask for results as URLs (output_type="URL"), or for fewer at a time.'
-                    ),
+                error = PayloadTooLargeError(
+                    f"The answer has more than the {limit:,} bytes that a message may have. The task was run, and may "
+                    'be billed. Ask for results as URLs (output_type="URL"), or for fewer at a time.'
                 )
+                error.may_have_run = not call.repeatable
+                self._end(call, now, error)
 
     def _calls_for(self, raw: Item) -> list[Call]:
         """Tell whom an item or an error is for: the call it names, and those who asked about that task."""
@@ -287,9 +294,14 @@ class Session(Following):
         call, kind = self.calls.get(uuid), raw.get("taskType")
         found = [] if call is None else [call]
         if uuid in self._looks:
-            # An answer to getResponse has the task's own type; one to getTaskDetails has its own.
+            # An answer to getResponse has the task's own type; one to getTaskDetails has its own. Details serve a
+            # question for results too that was answered with nothing.
             details = kind == Question.DETAILS.value
-            found += [look for look in self._looks[uuid] if (look.task_type == Question.DETAILS.value) is details]
+            found += [
+                look
+                for look in self._looks[uuid]
+                if (look.task_type == Question.DETAILS.value) is details or (details and look.empty_answer)
+            ]
         return found
 
     def _tell_errors(self, touched: Collection[Call], errors: list[Item]) -> list[Item]:
@@ -348,7 +360,7 @@ class Session(Following):
             self._left("the server rejected the API key", now)
             self.session_uuid = None
             self._enter(State.IDLE, now)
-            self._end_all(now, lambda call: copy.copy(error))
+            self._end_all(now, lambda call: key_rejected(call, error))
         else:
             if not error.retryable:
                 self.session_uuid = None  # it is what the server does not want
@@ -448,13 +460,3 @@ class Session(Following):
 
 def _about_the_key(raw: Item) -> bool:
     return raw.get("taskType") == "authentication" or raw.get("parameter") == "apiKey"
-
-
-def _not_again(error: RunwareError) -> ConnectionLostError:
-    lost = ConnectionLostError(
-        f"The connection was lost, and cannot be made again: {error.message} What became of the task is not known; "
-        "the server may have run and billed it.",
-        may_have_run=True,
-    )
-    lost.__cause__ = error
-    return lost

@@ -10,10 +10,10 @@ nothing, and fails on request:
 
 Prompts ask for failures: `[unsafe]` (invalidProviderContent), `[provider-error]` (providerInternalError), `[timeout]`
 (timeoutProvider) and `[rate-limit]` (rateLimitExceeded) fail the task, always or with `[rate-limit:2]` the first two
-times that prompt comes; `[fail:2]` fails the second of several results (inferenceError); `[error:CODE]` rejects the
-task with that code; `[nsfw]` sets `NSFWContent` where it is asked for. Everything else that can go wrong is a fault
-(`LocalServer.play`, `FAULTS`), and what is unknown about the real service is a switch (`LocalServer.switch`,
-`SWITCHES`). `python -m runware.local --list` lists and explains all of both.
+times that prompt comes; `[fail:2]` fails the second of several results (inferenceError, or `[fail:2=CODE]`);
+`[error:CODE]` rejects the task with that code; `[nsfw]` sets `NSFWContent` where it is asked for. Everything else that
+can go wrong is a fault (`LocalServer.play`, `FAULTS`), and what is unknown about the real service is a switch
+(`LocalServer.switch`, `SWITCHES`). `python -m runware.local --list` lists and explains all of both.
 
 It shares no code with the client, so that an error in one cannot hide in the other.
 """

@@ -370,6 +370,8 @@ class Engine:
             ledger.conflicts += 1
             raise Rejected("conflictTaskUUID", "This taskUUID was already used.", "taskUUID", type="string")
         job = Job(task, spec, prompt, record, caller)
+        if state.switches.unasked_async and job.delivery == "sync" and not spec.quick and "deliveryMethod" not in task:
+            job.delivery = "async"
         if caller.dry:
             self._dry_run(job, caller)
             return

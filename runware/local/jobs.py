@@ -107,6 +107,8 @@ def delivery_of(task: dict[str, Any], spec: TaskType) -> str:
         return "webhook"
     if spec.forced or spec.quick:
         return spec.delivery
+    if spec.is_film(task):
+        return "async"
     asked = task.get("deliveryMethod")
     return asked if asked in ("sync", "async") else spec.delivery
 
@@ -199,7 +201,9 @@ def failure_of(job: Job) -> Rejected | None:
 
 
 def fails_at(job: Job, index: int) -> Rejected | None:
-    """The failure of one result that the prompt asks for: `[fail:2]` is the second of all."""
-    if f"[fail:{index + 1}]" in job.prompt or index in job.memo.get("fails", ()):
-        return Rejected("inferenceError", f"Result {index + 1} of {job.count} failed.")
+    """The failure of one result that the prompt asks for: `[fail:2]` or `[fail:2=CODE]` is the second of all."""
+    _, found, rest = job.prompt.partition(f"[fail:{index + 1}")
+    code = rest.partition("]")[0]
+    if (found and code[:1] in ("", "=")) or index in job.memo.get("fails", ()):
+        return Rejected(code[1:] or "inferenceError", f"Result {index + 1} of {job.count} failed.")
     return None

@@ -97,7 +97,7 @@ def details(state: State, task: dict[str, Any]) -> dict[str, Any]:
         Rejected: The task was never executed.
     """
     job = state.jobs.get(task["taskUUID"])
-    if job is None or job.dry:
+    if job is None or job.dry or (state.switches.running_details == "unknown" and not job.done):
         raise _unknown()
     items = [job.items[index] for index in sorted(job.items)]
     errors = [job.failure] if job.failure is not None else [job.errors[index] for index in sorted(job.errors)]

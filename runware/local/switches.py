@@ -68,6 +68,8 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("task_details", "task_details_form", ("object", "array"), "the form of response in getTaskDetails"),
     Switch("replay", "replays", (True, False), "whether undelivered frames are replayed at all"),
     Switch("sync_polls", "poll_sync_tasks", (True, False), "whether getResponse knows synchronous tasks"),
+    Switch("running_details", "details_of_running", ("partial", "unknown"), "getTaskDetails of a task that still runs"),
+    Switch("unasked_async", "async_unasked", (False, True), "acknowledge tasks that ask for no delivery"),
     Switch("strict", "reject_unknown", (True, False), "reject unknown parameters everywhere"),
 )
 
@@ -99,6 +101,8 @@ class Switches:
     task_details: str = "object"
     replay: bool = True
     sync_polls: bool = True
+    running_details: str = "partial"
+    unasked_async: bool = False
     strict: bool = False
 
     def update(self, values: Mapping[str, SwitchValue]) -> None:

@@ -302,6 +302,9 @@ class TaskType:
             allowed = ["sync", "async"]
             message = f"{self.name} cannot be streamed."
             raise Rejected("invalidDeliveryMethod", message, "deliveryMethod", type="string", allowedValues=allowed)
+        if task.get("deliveryMethod") == "sync" and self.is_film(task):
+            message = f"{self.name} of a video is delivered asynchronously only."
+            raise Rejected("invalidDeliveryMethod", message, "deliveryMethod", type="string", allowedValues=["async"])
 
     def _check_format(self, task: dict[str, Any]) -> None:
         wanted = task.get("outputFormat")
@@ -317,14 +320,14 @@ class TaskType:
 
     def is_film(self, task: dict[str, Any]) -> bool:
         """Whether the task works on a film rather than on a picture."""
-        if not self.video_formats:
+        if not (self.video_formats or self.name == "caption"):
             return False
         inputs = task.get("inputs")
         return "inputVideo" in task or (isinstance(inputs, dict) and bool(inputs.get("video")))
 
     def formats_for(self, task: dict[str, Any]) -> tuple[str, ...]:
         """The output formats that the task can ask for, the default first."""
-        return self.video_formats if self.is_film(task) else self.formats
+        return self.video_formats if self.video_formats and self.is_film(task) else self.formats
 
     def count(self, task: dict[str, Any]) -> int:
         """How many results the task asks for."""

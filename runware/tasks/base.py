@@ -27,7 +27,7 @@ class Task(Checked, Generic[R_co]):
         retry: Extra attempts after a failure that may pass, or a `RetryPolicy`. `None` means the client's
             `max_retries`; 0 means one attempt.
         timeout: Seconds for the whole call: queue, connection, attempts and polling. `None` means the client's
-            `timeout`, or its `long_timeout` for tasks that are polled.
+            `timeout`, and its `long_timeout` for tasks that the server works on asynchronously, asked to or not.
         task_uuid: The UUID the task has at the server, for its first attempt. `None` makes a new one.
         on_partial: Called as `on_partial(results, error)` with the new results each time some arrive, and once with
             the error if the call fails; `results.all` has every result so far. It runs in the caller's thread for
@@ -106,7 +106,8 @@ class Task(Checked, Generic[R_co]):
 
     def takes_long(self, wire: Mapping[str, Any]) -> bool:
         """Tell by the wire object whether the client's `long_timeout` applies."""
-        return self.polled or self.statuses or wire.get("deliveryMethod") == "async"
+        delivery = wire.get("deliveryMethod", "async" if works_on_video(wire) else None)
+        return self.polled or self.statuses or delivery == "async"
 
     def holds_payload(self) -> bool:
         """Tell whether encoding it reads files or copies large data, and so belongs off an event loop."""
@@ -132,6 +133,15 @@ class Task(Checked, Generic[R_co]):
     def assemble(cls, results: Results[Any]) -> R_co:
         """Make the answer of the call from its results."""
         return results if cls.many else results[0]  # type: ignore[return-value]
+
+
+_ON_VIDEO = frozenset(("upscale", "removeBackground", "caption"))
+
+
+def works_on_video(wire: Mapping[str, Any]) -> bool:
+    """Tell whether a task that could work on a picture works on a video, which the API delivers asynchronously only."""
+    inputs = wire.get("inputs")
+    return wire.get("taskType") in _ON_VIDEO and isinstance(inputs, Mapping) and bool(inputs.get("video"))
 
 
 def _class_for(item: Mapping[str, Any]) -> type[Result]:

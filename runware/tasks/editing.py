@@ -90,7 +90,7 @@ class EditingOfAny(Editing[Image | Video]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Upscale(EditingOfAny):
-    """Enlarge a picture or a video. For a video, pass `delivery_method="async"`.
+    """Enlarge a picture or a video.
 
     Args:
         upscale_factor: By how much, 2 or 4 for most models. A picture becomes 4096 × 4096 pixels at most.
@@ -142,7 +142,7 @@ class RemoveBackgroundSettings(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RemoveBackground(EditingOfAny):
-    """Remove the background of a picture or a video. For a video, pass `delivery_method="async"`.
+    """Remove the background of a picture or a video.
 
     Args:
         settings: How it is removed.

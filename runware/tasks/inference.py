@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
-from runware.tasks.base import Task
+from runware.tasks.base import Task, works_on_video
 from runware.tasks.checks import Checked
 
 __all__ = ["Delivered", "DeliveryMethod", "Generation", "Inference", "MediaTask", "OutputType", "Safety"]
@@ -39,7 +39,8 @@ class Delivered(Task[R_co]):
 
     Args:
         delivery_method: `"sync"` pushes results, `"async"` acknowledges and lets us ask for them, which happens
-            without your doing. The default is the model's; for videos, 3D models and training it is `"async"`.
+            without your doing. The default is the model's; for videos (also those that are upscaled, captioned or freed
+            of their background), 3D models and training it is `"async"`.
         webhook_url: An address to which the server sends each result with HTTP POST; the call then returns after
             the acknowledgement.
     """
@@ -50,7 +51,7 @@ class Delivered(Task[R_co]):
     def wire(self) -> dict[str, Any]:
         """Make the wire object, without its UUID."""
         wire = super().wire()
-        if self.polled or self.skip_response:  # what is pushed has no acknowledgement
+        if self.polled or self.skip_response or works_on_video(wire):  # what is pushed has no acknowledgement
             wire.setdefault("deliveryMethod", "async")
         return wire
 
