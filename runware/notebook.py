@@ -59,7 +59,7 @@ def job_bundle(job: Job[Any]) -> Bundle:
     """Show where a job stands, and the results so far."""
     now = job.progress
     results = job.results
-    if now.status in ("succeeded", "partial"):
+    if now.status == "succeeded":
         share: float | None = 100.0
     elif now.percent is not None:
         share = now.percent
