@@ -210,7 +210,7 @@ def _source(result: MediaResult) -> str | None:
             return None
         encoded = text.partition(",")[2] if text.startswith("data:") else text
         try:
-            kind = media.sniff(media.decode_base64(encoded[:64]))[0]
+            kind = media.sniff(media.decode_base64(encoded[: media.TELLING]))[0]
         except DownloadError:
             return None
         return f"data:{kind};base64,{encoded}"

@@ -186,6 +186,7 @@ def jobs_of_every_form(rw: Runware) -> dict[str, runware.Job[Any]]:
     assert video.task_uuid is not None
     form = {"taskType": "imageInference", "positivePrompt": "a private kite", "width": 512, "height": 512}
     started = rw.submit.image_inference(**PICTURE)
+    started.result(20)  # so that the server knows it when it is picked up
     return {
         "operation": started,
         "request": rw.submit.run(runware.ImageInference(**PICTURE)),
