@@ -6,7 +6,7 @@ It is loaded when it is first needed. Reading never fails here either; see `resu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import attrs
 
@@ -23,6 +23,8 @@ from runware.results import (
     Text,
     Video,
     class_by_name,
+    shown_length,
+    shown_url,
     wire_objects,
 )
 
@@ -41,6 +43,11 @@ __all__ = [
 ]
 
 
+def _shown_number(value: Any) -> str:
+    """Return what a `repr` shows of a field that mostly is a number, and is given as it came."""
+    return repr(value) if isinstance(value, (int, float)) else f"<{type(value).__name__}>"
+
+
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class TrainedModel(Result):
     """A model that was trained.
@@ -51,7 +58,7 @@ class TrainedModel(Result):
     """
 
     air: str | None = None
-    outputs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
@@ -64,7 +71,7 @@ class UploadedModel(Result):
     """
 
     air: str | None = None
-    message: str | None = None
+    message: str | None = attrs.field(default=None, repr=shown_length)
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
@@ -103,13 +110,13 @@ class Model(Part):
     architecture: str | None = None
     type: str | None = None
     conditioning: str | None = None
-    tags: Sequence[str] | None = None
-    hero_image: str | None = None
-    image_url: str | None = None
-    thumbnail_url: str | None = None
-    nsfw_level: Any = None
+    tags: Sequence[str] | None = attrs.field(default=None, hash=False)
+    hero_image: str | None = attrs.field(default=None, repr=shown_url)
+    image_url: str | None = attrs.field(default=None, repr=shown_url)
+    thumbnail_url: str | None = attrs.field(default=None, repr=shown_url)
+    nsfw_level: Any = attrs.field(default=None, repr=_shown_number, hash=False)
     private: bool | None = None
-    comment: str | None = None
+    comment: str | None = attrs.field(default=None, repr=shown_length)
     default_width: int | None = None
     default_height: int | None = None
     default_steps: int | None = None
@@ -117,7 +124,7 @@ class Model(Part):
     default_cfg: float | None = None
     default_strength: float | None = None
     default_weight: float | None = None
-    positive_trigger_words: Any = None
+    positive_trigger_words: Any = attrs.field(default=None, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
@@ -129,7 +136,7 @@ class ModelPage(Result):
         total_results: How many there are on all pages.
     """
 
-    results: Sequence[Model] = ()
+    results: Sequence[Model] = attrs.field(default=(), hash=False)
     total_results: int | None = None
 
     def __iter__(self) -> Iterator[Model]:
@@ -138,7 +145,11 @@ class ModelPage(Result):
     def __len__(self) -> int:
         return len(self.results)
 
-    def __getitem__(self, index: int) -> Model:
+    @overload
+    def __getitem__(self, index: int) -> Model: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Model]: ...
+    def __getitem__(self, index: int | slice) -> Model | Sequence[Model]:
         return self.results[index]
 
 
@@ -150,7 +161,7 @@ class TaskDetails(Result):
         response: The answer, as it came: an object, or a list of objects.
     """
 
-    response: Any = attrs.field(default=None, repr=False)
+    response: Any = attrs.field(default=None, repr=False, hash=False)
 
     @property
     def request(self) -> list[dict[str, Any]]:
@@ -189,8 +200,8 @@ class TeamMember(Part):
     """
 
     name: str | None = None
-    email: str | None = None
-    roles: Sequence[str] | None = None
+    email: str | None = attrs.field(default=None, repr=False)
+    roles: Sequence[str] | None = attrs.field(default=None, hash=False)
     joined_at: str | None = None
 
 
@@ -210,7 +221,7 @@ class AccountKey(Part):
 
     name: str | None = None
     api_key: str | None = attrs.field(default=None, repr=False)
-    description: str | None = None
+    description: str | None = attrs.field(default=None, repr=shown_length)
     created_at: str | None = None
     enabled: bool | None = None
     requests: int | None = None
@@ -266,9 +277,9 @@ class Account(Result):
     organization_uuid: str | None = None
     organization_name: str | None = None
     air_source: str | None = None
-    balance: Any = None
-    team: Sequence[TeamMember] = ()
-    api_keys: Sequence[AccountKey] = ()
+    balance: Any = attrs.field(default=None, repr=_shown_number, hash=False)
+    team: Sequence[TeamMember] = attrs.field(default=(), hash=False)
+    api_keys: Sequence[AccountKey] = attrs.field(default=(), hash=False)
     usage: AccountUsage | None = None
 
 

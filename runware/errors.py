@@ -1,26 +1,26 @@
 """What can go wrong, as a tree of exceptions, and the one table from server codes to them.
 
 RunwareError
-├── ConfigurationError (ValueError)        an option cannot work; nothing was sent
-├── ClientClosedError                      the client was closed, or belongs to another process
-├── WrongThreadError (RuntimeError)        a blocking call on one of the client's own threads
+├── ConfigurationError (ValueError)          an option cannot work; nothing was sent
+├── ClientClosedError                        the client was closed, or belongs to another process
+├── WrongThreadError (RuntimeError)          a blocking call on one of the client's own threads
 ├── ConnectionFailedError (ConnectionError)  no connection could be made; nothing was sent
-├── ConnectionLostError (ConnectionError)  the connection went away; may_have_run tells the rest
-├── TaskTimeoutError (TimeoutError)        the time for the call was up
-├── TaskCancelledError (CancelledError)    the caller cancelled
-├── PayloadTooLargeError (ValueError)      a message above the size cap
-├── DownloadError                          a result could not be fetched or saved
-├── IncompleteResultsError                 some results came, some failed
-└── TaskError                              the server (or a check before sending) said no
-├── ValidationError (ValueError)
-├── AuthenticationError
-├── InsufficientCreditsError
-├── RateLimitError                     retryable
-├── ContentModerationError
-├── NotFoundError
-├── ConflictError
-├── ProviderError                      retryable
-└── ServerError                        retryable
+├── ConnectionLostError (ConnectionError)    the connection was lost; may_have_run says what that means
+├── TaskTimeoutError (TimeoutError)          the time for the call was up
+├── TaskCancelledError (CancelledError)      the caller cancelled
+├── PayloadTooLargeError (ValueError)        a message is above the size limit
+├── DownloadError                            a result could not be fetched or saved
+└── TaskError                                the server, or a check before sending, refused the task or it failed
+    ├── IncompleteResultsError               some results came, some failed
+    ├── ValidationError (ValueError)         a parameter is wrong
+    ├── AuthenticationError                  the API key is rejected
+    ├── InsufficientCreditsError             no credits are left
+    ├── RateLimitError                       too many requests; retryable
+    ├── ContentModerationError               moderation blocked it
+    ├── NotFoundError                        unknown or expired
+    ├── ConflictError                        the task_uuid is in use
+    ├── ProviderError                        the model's provider failed; retryable
+    └── ServerError                          the server failed; retryable
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ class Progress(NamedTuple):
     Attributes:
         completed: How many results there are.
         total: How many were asked for.
-        percent: How far the server says it is, 0–100; `None` when it does not say.
+        percent: How far the server says it is, 0–100, and 100 when it has succeeded; `None` when the server does not
+            say. For `map`, the share of the inputs that are done; `None` when it is not known how many there are.
         elapsed: Seconds since it was submitted.
         status: The job's `status`.
     """
@@ -128,7 +129,9 @@ class Job(Future[R], Generic[R]):
         call.job = self
 
     def __repr__(self) -> str:
-        return f"<Job {self._kind.task_type} {self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
+        # Of a task that is picked up by its UUID alone, the type is not known.
+        kind = f"{self.task_type} " if self.task_type else ""
+        return f"<Job {kind}{self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("A job belongs to its process. Pickle its `ref`, and pick it up with rw.job(ref).")
@@ -191,8 +194,10 @@ class Job(Future[R], Generic[R]):
     @property
     def progress(self) -> Progress:
         """How far it is."""
-        call = self._call
-        return Progress(len(self._results), self._total, call.progress, time.monotonic() - self._started, self.status)
+        status, percent = self.status, self._call.progress
+        if percent is not None and status == "succeeded":
+            percent = 100.0  # what the server said last was said before the end
+        return Progress(len(self._results), self._total, percent, time.monotonic() - self._started, status)
 
     # ------------------------------------------------------------------ waiting
 

@@ -59,7 +59,7 @@ def job_bundle(job: Job[Any]) -> Bundle:
     """Show where a job stands, and the results so far."""
     now = job.progress
     results = job.results
-    if now.status in ("succeeded", "partial"):
+    if now.status == "succeeded":
         share: float | None = 100.0
     elif now.percent is not None:
         share = now.percent
@@ -210,7 +210,7 @@ def _source(result: MediaResult) -> str | None:
             return None
         encoded = text.partition(",")[2] if text.startswith("data:") else text
         try:
-            kind = media.sniff(media.decode_base64(encoded[:64]))[0]
+            kind = media.sniff(media.decode_base64(encoded[: media.TELLING]))[0]
         except DownloadError:
             return None
         return f"data:{kind};base64,{encoded}"

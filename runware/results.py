@@ -3,14 +3,19 @@
 A result holds the wire item that it came as, and reads an attribute when somebody asks for it. That never fails: what
 is unknown, renamed or of another type stays in `raw`, and the attribute is `None`. Names and meanings on the wire are
 those of the protocol reference, section 4.
+
+Fields are declared with `hash=False` where they may hold dicts or lists (or large texts): equal results have equal
+hashes without them. They are declared with `repr=False` where they may hold prompts, texts or media.
 """
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
 
 import attrs
 
@@ -20,6 +25,8 @@ from runware.media import MAX_BYTES, in_thread, url_extension
 from runware.saving import MadeOfFiles, Saving, ViewedWithPillow, save_all
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from runware.downloads import Session
 
 __all__ = [
@@ -41,10 +48,16 @@ __all__ = [
     "Video",
     "class_by_name",
     "shortened",
+    "shown_length",
+    "shown_url",
     "wire_objects",
 ]
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+_LONGEST_SHOWN = 200
+"""Characters of one text that a `repr` shows. No name, UUID or AIR has more; base64 that came in a wrong place does."""
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
@@ -55,7 +68,7 @@ class Part:
         raw: The wire object, whole, with whatever is not named here.
     """
 
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -72,15 +85,32 @@ class Part:
     def __repr__(self) -> str:
         # What there is of it, but neither prompts nor media: reprs end up in logs and tracebacks.
         known = (
-            f"{field.name}={field.repr(value) if callable(field.repr) else repr(value)}"
+            f"{field.name}={field.repr(value) if callable(field.repr) else _shown(value)}"
             for field in attrs.fields(type(self))
             if field.repr and (value := getattr(self, field.name)) is not None
         )
         return f"{type(self).__name__}({', '.join(known)})"
 
 
-def _length(text: str) -> str:
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        return shown_length(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_shown, value))}]"
+    return repr(value)
+
+
+def shown_length(text: str) -> str:
+    """Return what a `repr` shows of a text."""
     return f"<str of length {len(text)}>"
+
+
+def shown_url(url: str) -> str:
+    """Return what a `repr` shows of a URL: all but its query, which may hold a token."""
+    if url[:5].lower() == "data:":
+        return shown_length(url)
+    end = re.search(r"[?#]", url)
+    return _shown(url if end is None else f"{url[: end.start()]}?...")
 
 
 @attrs.frozen(kw_only=True)
@@ -95,10 +125,10 @@ class Meta:
         attempts: UUID and outcome of each attempt that the server had failed before, oldest first.
     """
 
-    request: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    request: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
     task_uuid: str | None = None
     elapsed: float = 0.0
-    attempts: Sequence[str] = ()
+    attempts: Sequence[str] = attrs.field(default=(), hash=False)
 
 
 Origin = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
@@ -122,7 +152,10 @@ _LONG_TEXT = 4096
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Result(Part):
-    """One result of a task.
+    """One result of a task. It is never changed, and can be hashed and compared.
+
+    `attrs.evolve` and `copy` keep `meta` and the client's settings for downloads; `pickle` keeps `meta` alone, and a
+    result that was unpickled is fetched with the settings of the environment.
 
     Attributes:
         task_type: The wire's task type (`"imageInference"`).
@@ -139,8 +172,9 @@ class Result(Part):
     cost: float | None = None
     status: str | None = None
     progress: float | None = None
-    _origin: Origin | None = attrs.field(default=None, init=False, eq=False, repr=False)
-    _downloads: Any = attrs.field(default=None, init=False, eq=False, repr=False)
+    # Parameters of `__init__` too, so that `attrs.evolve` hands them on.
+    _origin: Origin | None = attrs.field(default=None, alias="_origin", eq=False, repr=False)
+    _downloads: Any = attrs.field(default=None, alias="_downloads", eq=False, repr=False)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show itself in a notebook: the picture or a player, prompt, seed, size and cost. Nothing is fetched."""
@@ -191,11 +225,11 @@ class MediaResult(Result, MadeOfFiles):
     """
 
     uuid: str | None = None
-    url: str | None = None
-    base64_data: str | None = attrs.field(default=None, repr=False)
-    data_uri: str | None = attrs.field(default=None, repr=False)
+    url: str | None = attrs.field(default=None, repr=shown_url)
+    base64_data: str | None = attrs.field(default=None, repr=False, hash=False)
+    data_uri: str | None = attrs.field(default=None, repr=False, hash=False)
     media_uuid: str | None = None
-    media_url: str | None = None
+    media_url: str | None = attrs.field(default=None, repr=shown_url)
     seed: int | None = None
     nsfw_content: bool | None = None
 
@@ -225,10 +259,10 @@ class Image(MediaResult, ViewedWithPillow):
     kind: ClassVar[str] = "image"
 
     input_image_uuid: str | None = None
-    input_images_uuid: Sequence[str] | None = None
+    input_images_uuid: Sequence[str] | None = attrs.field(default=None, hash=False)
     positive_prompt: str | None = attrs.field(default=None, repr=False)
     negative_prompt: str | None = attrs.field(default=None, repr=False)
-    outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
     image_uuid = _SameAs("uuid")
     image_url = _SameAs("url")
@@ -244,7 +278,7 @@ class Video(MediaResult):
 
     kind: ClassVar[str] = "video"
 
-    outputs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
     video_uuid = _SameAs("uuid")
     video_url = _SameAs("url")
@@ -304,7 +338,7 @@ class MaskImage(MediaResult, ViewedWithPillow):
 
     kind: ClassVar[str] = "maskImage"
 
-    detections: Sequence[Detection] = ()
+    detections: Sequence[Detection] = attrs.field(default=(), hash=False)
     input_image_uuid: str | None = None
 
     mask_image_uuid = _SameAs("uuid")
@@ -323,7 +357,7 @@ class Model3D(MediaResult):
 
     kind: ClassVar[str] = "model"
 
-    outputs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
     def _instead(self, name: str) -> Any:
         value = super()._instead(name)
@@ -372,7 +406,7 @@ class Usage(Part):
     thinking_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    cost_breakdown: Mapping[str, Any] | None = None
+    cost_breakdown: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
     def _instead(self, name: str) -> Any:
         other = _OTHER_NAME.get(name)
@@ -397,12 +431,12 @@ class Text(Result):
         seed: The seed it was made with.
     """
 
-    text: str | None = attrs.field(default=None, repr=_length)
+    text: str | None = attrs.field(default=None, repr=shown_length)
     finish_reason: str | None = None
     usage: Usage | None = None
-    reasoning_content: str | None = attrs.field(default=None, repr=_length)
+    reasoning_content: str | None = attrs.field(default=None, repr=shown_length)
     thought_signature: str | None = attrs.field(default=None, repr=False)
-    structured_data: Any = attrs.field(default=None, repr=False)
+    structured_data: Any = attrs.field(default=None, repr=False, hash=False)
     seed: int | None = None
 
     def __str__(self) -> str:
@@ -425,8 +459,10 @@ class StoredMedia(MediaResult, ViewedWithPillow):
 class Results(list[T]):
     """The results of one task: a list, with what they have in common.
 
+    Slices, `+`, `*` and `copy()` are `Results` too. They keep the errors; `+` joins those of both sides.
+
     Attributes:
-        errors: What went wrong with those that are missing; empty when all came.
+        errors: What went wrong with those of the task that are missing; empty when all came.
     """
 
     errors: tuple[RunwareError, ...] = ()
@@ -435,6 +471,41 @@ class Results(list[T]):
         super().__init__(items)
         if errors:
             self.errors = tuple(errors)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> T: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Results[T]: ...
+    def __getitem__(self, index: Any, /) -> Any:
+        found = super().__getitem__(index)
+        return Results(found, errors=self.errors) if isinstance(index, slice) else found
+
+    @overload
+    def __add__(self, other: list[T], /) -> Results[T]: ...
+    @overload
+    def __add__(self, other: list[S], /) -> Results[S | T]: ...
+    def __add__(self, other: list[Any], /) -> Results[Any]:
+        return Results(super().__add__(other), errors=_joined(self, other))
+
+    def __radd__(self, other: list[S], /) -> Results[S | T]:  # type: ignore[misc] # a list's own `+` makes a list
+        return Results([*other, *self], errors=self.errors) if isinstance(other, list) else NotImplemented
+
+    def __iadd__(self, other: Iterable[T], /) -> Self:  # type: ignore[override, misc] # as that of a list
+        errors = _joined(self, other)
+        self.extend(other)
+        if errors:
+            self.errors = errors
+        return self
+
+    def __mul__(self, times: SupportsIndex, /) -> Results[T]:
+        return Results(super().__mul__(times), errors=self.errors)
+
+    def __rmul__(self, times: SupportsIndex, /) -> Results[T]:
+        return self * times
+
+    def copy(self) -> Self:
+        """Return a copy, with what else is known of them."""
+        return copy.copy(self)
 
     @property
     def cost(self) -> float | None:
@@ -482,8 +553,14 @@ class Results(list[T]):
         return await in_thread(lambda stop: save_all(self, Saving(where, overwrite, timeout, max_bytes, stop)))
 
 
+def _joined(one: Any, other: Any) -> tuple[RunwareError, ...]:
+    """Return the errors of two lists, each once: two slices of one list have the same ones."""
+    found = {id(error): error for part in (one, other) for error in getattr(part, "errors", ())}
+    return tuple(found.values())
+
+
 class Partial(Results[T], Generic[T]):
-    """The new results of a task that still runs, as `on_partial` gets them.
+    """The new results of a task that still runs, as `on_partial` gets them. A slice of it is `Results`.
 
     Attributes:
         all: Every result so far, the new ones included, in the order they came.
@@ -507,9 +584,9 @@ class Partial(Results[T], Generic[T]):
 _BY_EXTENSION: dict[str, type[Result]] = {
     extension: cls
     for cls, extensions in {
-        Image: ".jpg .jpeg .png .webp .gif .avif .svg",
-        Video: ".mp4 .webm .mov",
-        Audio: ".mp3 .wav .flac .ogg",
+        Image: ".jpg .jpeg .png .webp .gif .avif .heic .heif .tif .tiff .bmp .svg",
+        Video: ".mp4 .m4v .webm .mov .mkv",
+        Audio: ".mp3 .wav .flac .ogg .m4a .aac",
     }.items()
     for extension in extensions.split()
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from runware.bulk import tasks_from
 from runware.local import LocalServer
 from runware.tasks.base import Task
 
+from .conftest import until
 from .test_faces import PICTURE
 from .wire_objects import IMAGE, UUID
 
@@ -104,6 +106,22 @@ class TestEveryFace:
         outcomes("image_inference", seeds(10), progress=told.append)
         assert [progress.completed for progress in told] == list(range(1, 11))
         assert {progress.total for progress in told} == {10}
+        assert [progress.percent for progress in told] == [10.0 * number for number in range(1, 11)]
+
+    def test_progress_has_no_percent_when_the_length_is_not_known(self, outcomes: Any) -> None:
+        told: list[Progress] = []
+        outcomes("image_inference", (one for one in seeds(3)), progress=told.append)
+        assert [(progress.completed, progress.total, progress.percent) for progress in told] == [
+            (1, 0, None), (2, 0, None), (3, 0, None)
+        ]  # fmt: skip
+
+    def test_progress_of_a_map_that_fails_does_not_reach_100_percent(self, outcomes: Any) -> None:
+        told: list[Progress] = []
+        inputs = seeds(4)
+        inputs[2] = {**PICTURE, "width": 100}
+        with pytest.raises(ValidationError):
+            outcomes("image_inference", inputs, progress=told.append, concurrency=1)
+        assert [progress.percent for progress in told] == [25.0, 50.0]
 
     def test_a_bar_is_shown(self, outcomes: Any, capsys: pytest.CaptureFixture[str]) -> None:
         outcomes("image_inference", seeds(10), progress=True)
@@ -321,6 +339,12 @@ class TestHostileNetwork:
         assert all(executed[one["positive_prompt"]] == 1 for one in inputs)
 
 
+def wait_for_watchers() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "runware-progress":
+            thread.join(10)
+
+
 class TestProgressOfCalls:
     def test_a_function_is_told_each_change(self, rw: Runware, server: LocalServer) -> None:
         told: list[Progress] = []
@@ -336,21 +360,71 @@ class TestProgressOfCalls:
         assert len(images) == 3
         assert told[-1][:3] == (3, 3, None)
 
+    def test_percent_is_100_when_a_job_has_succeeded(self, rw: Runware, server: LocalServer) -> None:
+        told: list[Progress] = []
+        with server.hold("videoInference"):
+            job = rw.submit.video_inference(positive_prompt="waves", model="klingai:5@3", progress=told.append)
+            until(lambda: job.progress.percent is not None)  # so that the server has said how far it is
+            assert job.progress.percent < 100
+        assert job.result(20)
+        wait_for_watchers()
+        assert job.progress[:3] == told[-1][:3] == (1, 1, 100.0)
+        assert [now.status for now in told if now.percent == 100.0] == ["succeeded"]
+
+    @pytest.mark.parametrize("end", ["failed", "cancelled"])
+    def test_percent_of_a_job_that_did_not_succeed_stays_below_100(
+        self, rw: Runware, server: LocalServer, end: str
+    ) -> None:
+        told: list[Progress] = []
+        words = "[provider-error] waves" if end == "failed" else "waves"
+        with server.hold("videoInference"):
+            job = rw.submit.video_inference(
+                positive_prompt=words, model="klingai:5@3", progress=told.append, retry=0, number_results=2
+            )
+            until(lambda: job.progress.percent is not None or job.done())
+            if end == "cancelled":
+                job.cancel()
+        until(job.done)
+        wait_for_watchers()
+        assert (told[-1].status, job.status) == (end, end)
+        assert all(now.percent is None or now.percent < 100 for now in told)
+        assert job.progress.percent is None or job.progress.percent < 100
+
+    def test_percent_stays_unknown_when_the_server_does_not_say(self, rw: Runware) -> None:
+        job = rw.submit.image_inference(**PICTURE)
+        job.result(20)
+        assert job.progress[:3] == (1, 1, None)
+
+    @pytest.mark.parametrize("progress", ["True", "lambda now: print(now.status, now.percent, file=sys.stderr)"])
+    def test_end_is_shown_when_the_program_ends_right_after(self, server: LocalServer, progress: str) -> None:
+        code = f"""
+import atexit, sys, threading
+import runware.progress
+from runware import Runware
+ending, run = threading.Event(), threading.Thread.run
+atexit.register(ending.set)
+def late(thread):
+    if thread.name == "runware-progress":
+        ending.wait(10)  # like a thread that the system starts late
+    run(thread)
+threading.Thread.run = late
+rw = Runware({server.api_key!r}, url={server.url!r})
+rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, height=512, progress={progress})
+"""
+        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+        assert "succeeded" in shown.stderr
+
     def test_a_bar_for_several_results(self, rw: Runware, capsys: pytest.CaptureFixture[str]) -> None:
         job = rw.submit.image_inference(**PICTURE, number_results=3, progress=True)
         job.result()
-        for thread in threading.enumerate():
-            if thread.name == "runware-progress":
-                thread.join(10)
+        wait_for_watchers()
         assert "3/3" in capsys.readouterr().err
 
     def test_a_video_shows_time_and_state_and_no_invented_percentage(
         self, rw: Runware, server: LocalServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         rw.video_inference(positive_prompt="waves", model="klingai:5@3", duration=5, progress=True)
-        for thread in threading.enumerate():
-            if thread.name == "runware-progress":
-                thread.join(10)
+        wait_for_watchers()
         shown = capsys.readouterr().err
         assert "videoInference: 00:0" in shown
         assert "succeeded" in shown

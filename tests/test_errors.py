@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -124,11 +126,49 @@ def test_they_are_what_python_programmers_catch(cls: type[RunwareError], base: t
     assert issubclass(cls, base)
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
+def drawn_tree(text: str) -> dict[str, tuple[str | None, str | None, str]]:
+    """Read a tree that is drawn with lines: for each name its parent, its other base, and the words beside it."""
+    found: dict[str, tuple[str | None, str | None, str]] = {}
+    above: list[str] = []
+    for line in text.splitlines():
+        drawn = re.fullmatch(r"((?:[│ ]   )*)(?:[├└]── )?(\w+Error)(?: \((\w+)\))? *(.*)", line)
+        if drawn is None or (not above and drawn[2] != "RunwareError"):
+            continue
+        level = len(drawn[1]) // 4 + 1 if "── " in line else 0
+        del above[level:]
+        assert len(above) == level, f"{drawn[2]} hangs from nothing"
+        found[drawn[2]] = (above[-1] if above else None, drawn[3], drawn[4])
+        above.append(drawn[2])
+    return found
+
+
+def test_tree_drawn_in_the_docstring_is_the_class_tree() -> None:
     assert errors.__doc__ is not None
+    tree = drawn_tree(errors.__doc__)
+    assert set(tree) == {cls.__name__ for cls in CLASSES} == set(errors.__all__)
     for cls in CLASSES:
-        assert f" {cls.__name__}" in errors.__doc__ + f" {RunwareError.__name__}"
-    assert {cls.__name__ for cls in CLASSES} == set(errors.__all__)
+        parent, other, words = tree[cls.__name__]
+        ours, *builtin = [base for base in cls.__bases__ if base is not Exception] or [None]
+        assert parent == (ours and ours.__name__)
+        assert other == (builtin[0].__name__ if builtin else None)
+        if cls is not ConnectionFailedError:  # retried as a connection, not as a task
+            assert ("retryable" in words) is cls.retryable
+
+
+def test_lines_of_the_drawn_tree_join() -> None:
+    assert errors.__doc__ is not None
+    tree = drawn_tree(errors.__doc__)
+
+    def draw(name: str, margin: str) -> Iterator[str]:
+        below = [child for child, (parent, _, _) in tree.items() if parent == name]
+        for child in below:
+            last = child == below[-1]
+            yield f"{margin}{'└' if last else '├'}── {child}"
+            yield from draw(child, margin + ("    " if last else "│   "))
+
+    drawn = [line for line in errors.__doc__.splitlines() if "── " in line]
+    for line, expected in zip(drawn, draw("RunwareError", ""), strict=True):
+        assert line.startswith(expected)
 
 
 def test_what_it_says() -> None:

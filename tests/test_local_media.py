@@ -109,6 +109,27 @@ def test_films_are_worked_on(peer: Peer) -> None:
         assert fetch(item["mediaURL"])[0] == f"video/{extension}"
 
 
+@pytest.mark.parametrize("form", ["TIFF", "BMP"])
+def test_tiff_and_bmp_can_be_uploaded_and_worked_on(peer: Peer, form: str) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 32), (200, 10, 10)).save(picture, form)
+    encoded = base64.b64encode(picture.getvalue()).decode()
+    for given in (encoded, f"data:image/{form.lower()};base64,{encoded}"):
+        uploaded = peer.ask("imageUpload", image=given)["data"][0]
+        assert uploaded["imageURL"].endswith(f".{form.lower()}")
+        assert fetch(uploaded["imageURL"]) == (f"image/{form.lower()}", picture.getvalue())
+        stored = peer.ask("mediaStorage", operation="upload", media=given)["data"][0]
+        assert fetch(stored["mediaURL"]) == (f"image/{form.lower()}", picture.getvalue())
+        [larger] = finish(peer, "upscale", inputImage=given, upscaleFactor=2)
+        with Image.open(io.BytesIO(fetch(larger["imageURL"])[1])) as opened:
+            assert opened.size == (128, 64)
+            assert opened.convert("RGB").getpixel((64, 8))[0] > 150  # type: ignore[index]
+    copied = peer.ask("mediaStorage", operation="upload", media=f"https://example.com/a.{form.lower()}")["data"][0]
+    kind, data = fetch(copied["mediaURL"])
+    with Image.open(io.BytesIO(data)) as opened:
+        assert (kind, opened.format) == (f"image/{form.lower()}", form)
+
+
 def test_uploads_can_be_used_and_deleted(peer: Peer) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(picture, "PNG")

@@ -16,6 +16,7 @@ from PIL import Image as Picture
 
 import runware
 from runware import DownloadError, ValidationError, media
+from runware.results import class_by_name
 from runware.tasks.base import Task
 from tests.wire_objects import IMAGE, PNG, PNG_URI
 
@@ -274,6 +275,96 @@ def test_objects_of_another_kind_in_open_places(place: str) -> None:
 )
 def test_sniff(data: bytes, media_type: str, extension: str) -> None:
     assert media.sniff(data) == (media_type, extension)
+
+
+def drawn(form: str, mode: str = "RGB", **options: Any) -> bytes:
+    """A picture as Pillow writes it."""
+    buffer = io.BytesIO()
+    Picture.new(mode, (40, 30)).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def box(brand: bytes, *others: bytes) -> bytes:
+    """The first box of an MP4 file and its kin."""
+    return (16 + 4 * len(others)).to_bytes(4, "big") + b"ftyp" + brand + bytes(4) + b"".join(others) + b"\0\0\0\x08free"
+
+
+SAMPLES: list[tuple[Callable[[], bytes], str, str]] = [
+    (lambda: drawn("PNG"), "image/png", ".png"),
+    (lambda: drawn("JPEG"), "image/jpeg", ".jpg"),
+    (lambda: drawn("WEBP"), "image/webp", ".webp"),
+    (lambda: drawn("GIF"), "image/gif", ".gif"),
+    (lambda: drawn("TIFF"), "image/tiff", ".tiff"),
+    (lambda: drawn("TIFF", "I;16B"), "image/tiff", ".tiff"),  # of the other byte order
+    (lambda: drawn("TIFF", big_tiff=True), "image/tiff", ".tiff"),
+    (lambda: drawn("BMP"), "image/bmp", ".bmp"),
+    (lambda: drawn("BMP", "1"), "image/bmp", ".bmp"),
+    (lambda: drawn("BMP", "RGBA"), "image/bmp", ".bmp"),
+    (lambda: box(b"qt  ", b"qt  "), "video/quicktime", ".mov"),
+    (lambda: b"\0\0\0\x08wide\0\0\x10\0mdat", "video/quicktime", ".mov"),
+    (lambda: box(b"isom", b"iso2", b"avc1", b"mp41"), "video/mp4", ".mp4"),
+    (lambda: box(b"iso5", b"dash"), "video/mp4", ".mp4"),
+    (lambda: box(b"avif", b"mif1", b"miaf"), "image/avif", ".avif"),
+    (lambda: box(b"heic", b"mif1"), "image/heic", ".heic"),
+    (lambda: box(b"mif1", b"heic"), "image/heif", ".heif"),
+    (lambda: box(b"M4A ", b"mp42"), "audio/mp4", ".m4a"),
+    (lambda: b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm", "video/webm", ".webm"),
+    (lambda: b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroska", "video/x-matroska", ".mkv"),
+    (lambda: b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav", ".wav"),
+    (lambda: b"fLaC\0\0\0\x22", "audio/flac", ".flac"),
+    (lambda: b"OggS\0\2" + bytes(22) + b"\1\x1e\1vorbis", "audio/ogg", ".ogg"),
+    (lambda: b"ID3\3\0\0\0\0\0\x23TSSE", "audio/mpeg", ".mp3"),
+    (lambda: b"\xff\xfb\x90\x64", "audio/mpeg", ".mp3"),
+    (lambda: b"\xff\xf3\x90\x64", "audio/mpeg", ".mp3"),
+    (lambda: b"\xff\xf1\x50\x80", "audio/aac", ".aac"),
+    (lambda: b"glTF\2\0\0\0", "model/gltf-binary", ".glb"),
+    (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", ".svg"),
+    (lambda: b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a\n<comment> -->\n<svg>", "image/svg+xml", ".svg"),
+    (lambda: b"<?xml version='1.0'?><!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' ''><svg>", "image/svg+xml", ".svg"),
+    (lambda: b"<!--" + b"x" * 2000 + b"--><svg>", "image/svg+xml", ".svg"),
+]
+
+
+@pytest.mark.parametrize(("make", "media_type", "extension"), SAMPLES, ids=[sample[2] for sample in SAMPLES])
+def test_type_of_inputs_and_extension_of_saved_files(
+    make: Callable[[], bytes], media_type: str, extension: str, tmp_path: Path
+) -> None:
+    data = make()
+    encoded = base64.b64encode(data).decode()
+    assert media.encode_media(data) == f"data:{media_type};base64,{encoded}"
+    nameless = tmp_path / "nameless"
+    nameless.write_bytes(data)
+    assert media.encode_media(nameless) == media.encode_media(io.BytesIO(data)) == media.encode_media(data)
+    path = runware.MediaResult(base64_data=encoded, uuid="u").save(tmp_path)
+    assert (path.name, path.read_bytes()) == (f"u{extension}", data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BMW is a maker of cars, and of motorcycles", "BM", "IIa. chapter three", "MM. means something",
+        "GIFs, all of them",
+        "RIFFs, WAVEs and WEBP", "the ftyp box", "box ftypmp42", "ID3 tags", "OggSomething", "glTF is a format",
+        "fLa", "<?xml version='1.0'?><rss/>", "<?xml version='1.0'?><!-- <svg> --><rss/>", "<!DOCTYPE html><svg>",
+        "<html><svg/></html>", "<svgs>", "<!-- <svg>", "%PDFs", "{}", "plain", "", " ",
+    ],
+)  # fmt: skip
+def test_texts_are_not_taken_for_media(text: str) -> None:
+    for data in (text.encode(), text.encode() * 50, text.encode("utf-16")):
+        assert media.sniff(data) == ("application/octet-stream", "")
+    assert media.sniff(bytes(100)) == ("application/octet-stream", "")
+
+
+def test_hostile_bytes_are_sniffed_in_bounded_time() -> None:
+    """A backtracking expression would need years for these."""
+    for part in (b"<??>", b"<!---->", b"<?", b"<!--", b" ", b"<?x?> "):
+        assert media.sniff(part * 100_000) == ("application/octet-stream", "")
+
+
+def test_address_tells_pictures_from_videos_and_sounds() -> None:
+    for extension, cls in {"tif": runware.Image, "bmp": runware.Image, "heic": runware.Image, "mkv": runware.Video,
+                           "m4a": runware.Audio}.items():  # fmt: skip
+        assert class_by_name({"mediaURL": f"https://a/b.{extension}"}, runware.Result) is cls
 
 
 def test_unknown_bytes_are_named_by_the_extension(tmp_path: Path) -> None:

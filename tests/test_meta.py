@@ -88,27 +88,47 @@ def test_statuses_and_acknowledgements_have_it(rw: Runware) -> None:
     assert again.meta.task_uuid == video.task_uuid
 
 
-def test_copies_and_pickles(rw: Runware) -> None:
+def test_every_copy_keeps_meta(rw: Runware) -> None:
     def on_partial(results: Any, error: Any) -> None:
         """Cannot be pickled, as it is local."""
 
     (image,) = rw.image_inference(**PICTURE, on_partial=on_partial)
-    for other in (pickle.loads(pickle.dumps(image)), copy.copy(image), copy.deepcopy(image)):
+    for other in (pickle.loads(pickle.dumps(image)), copy.copy(image), copy.deepcopy(image), attrs.evolve(image)):
         assert other == image
         assert other.meta == image.meta
         assert other.meta.request["positivePrompt"] == PICTURE["positive_prompt"]
+    changed = attrs.evolve(image, seed=5)
+    assert (changed.seed, changed.url, changed.meta) == (5, image.url, image.meta)
     assert pickle.loads(pickle.dumps(image.meta)) == image.meta
 
 
-def test_it_plays_no_part_in_comparing_and_showing(rw: Runware) -> None:
+def test_copies_keep_the_settings_for_downloads_and_pickles_do_not(rw: Runware) -> None:
     (image,) = rw.image_inference(**PICTURE)
-    plain = attrs.evolve(image)
+    assert image._downloads is rw._core.downloads
+    for other in (copy.copy(image), copy.deepcopy(image), attrs.evolve(image, seed=5)):
+        assert other._downloads is image._downloads
+        assert other.read() == image.read()
+    again = pickle.loads(pickle.dumps(image))
+    assert again._downloads is None
+    assert again.read() == image.read()  # with the settings of the environment
+
+
+def test_meta_plays_no_part_in_comparing_and_showing(rw: Runware) -> None:
+    (image,) = rw.image_inference(**PICTURE)
+    plain = Image(raw=image.raw)
     assert plain == image
+    assert hash(plain) == hash(image)
     assert plain.meta == Meta(task_uuid=image.task_uuid)
-    assert "told" not in repr(image)
+    assert repr(plain) == repr(image)
     assert "private" not in repr(image) + repr(image.meta)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         image.meta.elapsed = 0.0  # type: ignore[misc]
+
+
+def test_server_cannot_set_what_a_result_keeps_for_itself() -> None:
+    image = Image(raw={"_origin": "x", "origin": "x", "Origin": "x", "_downloads": "x", "downloads": "x"})
+    assert image.meta == Meta()
+    assert image._downloads is None
 
 
 def test_a_result_made_by_hand() -> None:

@@ -6,6 +6,7 @@ import base64
 import html.parser
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -178,6 +179,53 @@ def test_a_job(server: LocalServer, rw: Runware) -> None:
     failed.exception(20)
     assert "failed" in page(failed).words
     assert not page(failed).all("progress")
+
+
+def jobs_of_every_form(rw: Runware) -> dict[str, runware.Job[Any]]:
+    (video,) = rw.video_inference(positive_prompt="waves", model="klingai:5@3", skip_response=True)
+    assert video.task_uuid is not None
+    form = {"taskType": "imageInference", "positivePrompt": "a private kite", "width": 512, "height": 512}
+    started = rw.submit.image_inference(**PICTURE)
+    started.result(20)  # so that the server knows it when it is picked up
+    return {
+        "operation": started,
+        "request": rw.submit.run(runware.ImageInference(**PICTURE)),
+        "raw": rw.submit.run(form),
+        "raw of no class": rw.submit.run({**form, "taskType": "madeUp"}),
+        "by UUID": rw.job(video.task_uuid),
+        "by ref": rw.job(started.ref),
+        "connect": rw._core.connect(20.0),
+    }
+
+
+TYPES = {"by UUID": "", "connect": "", "raw of no class": "madeUp"}
+
+
+def test_jobs_of_every_form_show_themselves(rw: Runware, server: LocalServer) -> None:
+    jobs = jobs_of_every_form(rw)
+    for moment in ("under way", "over"):
+        for form, job in jobs.items():
+            if moment == "over":
+                job.exception(20)
+            kind = TYPES.get(form, "imageInference")
+            for shown_as in (repr(job), str(job)):
+                assert re.fullmatch(rf"<Job {kind}{' ' if kind else ''}{job.task_uuid} [a-z]+ \d/\d>", shown_as)
+            shown = page(job)
+            assert (kind or "job") in shown.words
+            assert "private" not in job._repr_mimebundle_()["text/plain"]
+            assert moment == "under way" or job.status in ("succeeded", "failed")
+    assert {form for form, job in jobs.items() if job.status == "failed"} == {"raw of no class"}
+    with server.hold("imageInference"):
+        cancelled = rw.submit.run({"taskType": "imageInference", "positivePrompt": "a kite"})
+        cancelled.cancel()
+        assert repr(cancelled) == f"<Job imageInference {cancelled.task_uuid} cancelled 0/1>"
+
+
+def test_a_job_that_failed_in_part_shows_no_full_bar(rw: Runware) -> None:
+    job = rw.submit.image_inference(**{**PICTURE, "positive_prompt": "[fail:2] a kite"}, number_results=2, retry=0)
+    assert isinstance(job.exception(20), runware.IncompleteResultsError)
+    assert job.status == "partial"
+    assert page(job).all("progress")[0]["value"] == "50"
 
 
 def test_the_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -487,12 +488,216 @@ def test_results_list() -> None:
     assert (list(partial), partial.completed, partial.total, list(partial.all)) == ([1], 2, 3, [0, 1])
 
 
+PARTS = list(dict.fromkeys(all_parts()))
+
+
+def wire_names(cls: type[Any]) -> dict[str, str]:
+    from runware._engine.codec import rules
+
+    return {name: wire for name, (wire, _, _) in rules(cls).items()}
+
+
+class TestHashes:
+    @pytest.mark.parametrize("odd", [None, "text", 5, 1.5, True, [], ["x"], {}, {"a": [{"b": None}]}], ids=repr)
+    @pytest.mark.parametrize("cls", PARTS, ids=lambda cls: cls.__name__)
+    def test_equal_results_have_equal_hashes(self, cls: type[Any], odd: Any) -> None:
+        item = dict.fromkeys(wire_names(cls).values(), odd)
+        result = structure(item, cls)
+        for other in (
+            structure(copy.deepcopy(item), cls),
+            pickle.loads(pickle.dumps(result)),
+            copy.copy(result),
+            copy.deepcopy(result),
+            attrs.evolve(result),
+        ):
+            assert other == result
+            assert hash(other) == hash(result)
+            assert {result: 1}[other] == 1
+        assert hash(cls()) == hash(structure({}, cls))
+
+    @pytest.mark.parametrize("cls", PARTS, ids=lambda cls: cls.__name__)
+    def test_reading_a_result_does_not_change_its_hash(self, cls: type[Any]) -> None:
+        item = dict.fromkeys(wire_names(cls).values(), "x")
+        unread, read = structure(item, cls), structure(item, cls)
+        for field in attrs.fields(cls):
+            getattr(read, field.name)
+        assert hash(read) == hash(unread)
+        assert read == unread
+
+    def test_results_work_in_sets_and_caches(self) -> None:
+        images = [structure({"taskUUID": A, "imageUUID": f"u{number}"}, runware.Image) for number in range(100)]
+        assert len({hash(image) for image in images}) > 90
+        assert len({*images, *copy.deepcopy(images)}) == 100
+        asked = []
+
+        @functools.lru_cache
+        def size(image: runware.Image) -> int:
+            asked.append(image)
+            return 3
+
+        assert size(images[0]) == size(copy.copy(images[0])) == 3
+        assert len(asked) == 1
+
+    def test_results_of_different_classes_are_different(self) -> None:
+        assert runware.Image(uuid="u") != runware.GuideImage(uuid="u")
+        assert len({runware.Image(uuid="u"), runware.GuideImage(uuid="u"), runware.Image(uuid="u")}) == 2
+
+    def test_meta_can_be_hashed(self) -> None:
+        assert hash(runware.Meta(request={"a": 1}, attempts=["x"])) == hash(runware.Meta(request={"a": 1}))
+
+
+class TestListOperations:
+    LOST = NotFoundError("lost")
+    OTHER = RunwareError("other")
+
+    def results(self, *numbers: int, errors: Any = ()) -> runware.Results[Any]:
+        return runware.Results((runware.Image(seed=number, cost=0.5) for number in numbers), errors=errors)
+
+    def test_slices_are_results_and_keep_the_errors(self) -> None:
+        results = self.results(0, 1, 2, 3, errors=[self.LOST])
+        for index in (slice(2), slice(1, None), slice(None, None, 2), slice(-1, None), slice(9, 12), slice(None)):
+            part = results[index]
+            assert type(part) is runware.Results
+            assert part == list(results)[index]
+            assert part.errors == (self.LOST,)
+        assert results[:2].cost == 1.0
+        assert results[9:].cost is None
+        assert results[-1] is list(results)[-1]
+        with pytest.raises(IndexError):
+            results[4]
+
+    def test_sums_are_results_and_join_the_errors(self) -> None:
+        one, two = self.results(0, 1, errors=[self.LOST]), self.results(2, errors=[self.OTHER])
+        for whole in (one + two, sum([two], one), sum([one, two], runware.Results())):
+            assert type(whole) is runware.Results
+            assert [image.seed for image in whole] == [0, 1, 2]
+            assert whole.errors == (self.LOST, self.OTHER)
+        assert (one[:1] + one[1:]).errors == (self.LOST,)
+        more = one + list(two)
+        assert (type(more), more.errors, len(more)) == (runware.Results, (self.LOST,), 3)
+        more = list(two) + one
+        assert (type(more), more.errors, [image.seed for image in more]) == (runware.Results, (self.LOST,), [2, 0, 1])
+        for other in ((1,), 1, None):
+            with pytest.raises(TypeError):
+                one + other  # type: ignore[operator]
+            with pytest.raises(TypeError):
+                other + one  # type: ignore[operator]
+
+    def test_adding_in_place_joins_the_errors(self) -> None:
+        one = same = self.results(0, errors=[self.LOST])
+        one += self.results(1, errors=[self.OTHER, self.LOST])
+        one += (runware.Image(seed=2) for _ in range(1))
+        assert one is same
+        assert [image.seed for image in one] == [0, 1, 2]
+        assert one.errors == (self.LOST, self.OTHER)
+        assert runware.Results().errors == ()
+
+    def test_products_are_results(self) -> None:
+        results = self.results(0, 1, errors=[self.LOST])
+        for many in (results * 2, 2 * results):
+            assert type(many) is runware.Results
+            assert many == [*results, *results]
+            assert many.errors == (self.LOST,)
+        with pytest.raises(TypeError):
+            results * "2"  # type: ignore[operator]
+
+    def test_copies_keep_what_is_known_beside_the_results(self) -> None:
+        results = self.results(0, 1, errors=[self.LOST])
+        for other in (results.copy(), copy.copy(results)):
+            assert (type(other), other, other.errors) == (runware.Results, results, results.errors)
+            assert other is not results
+        for deep in (copy.deepcopy(results), pickle.loads(pickle.dumps(results))):
+            assert (type(deep), deep) == (runware.Results, results)
+            assert [str(error) for error in deep.errors] == ["lost"]
+        partial = runware.Partial(results[1:], all=tuple(results), total=3)
+        for other in (partial.copy(), copy.copy(partial), copy.deepcopy(partial), pickle.loads(pickle.dumps(partial))):
+            assert (type(other), other, other.all, other.total) == (runware.Partial, partial, partial.all, 3)
+
+    def test_slices_of_a_partial_are_results(self) -> None:
+        partial = runware.Partial(self.results(1, 2), all=self.results(0, 1, 2), total=3)
+        assert type(partial[:1]) is runware.Results
+        assert type(partial + partial) is type(partial * 2) is runware.Results
+        assert partial.errors == ()
+
+    def test_results_are_compared_as_lists(self) -> None:
+        assert self.results(0, errors=[self.LOST]) == self.results(0) == list(self.results(0))
+        assert self.results(0) != self.results(1)
+
+    def test_pages_of_models_can_be_sliced(self) -> None:
+        page = structure({"results": [{"air": f"a:{number}@1"} for number in range(5)]}, runware.ModelPage)
+        assert [model.air for model in page[:2]] == ["a:0@1", "a:1@1"]
+        assert page[-1] == page[4] == list(page)[-1]
+        assert list(page[::-1]) == list(reversed(page.results))
+        assert page[3] in page
+        with pytest.raises(IndexError):
+            page[5]
+
+
+SHOWN = {"status", "finish_reason", "operation", "name", "version", "category", "architecture", "type", "conditioning",
+         "tags", "roles", "air", "air_source", "organization_name", "default_scheduler", "joined_at", "created_at",
+         "last_used_at", "task_type"}  # fmt: skip
+"""Fields of names, kinds and dates. Besides these a `repr` shows UUIDs, numbers, and URLs without their queries."""
+
+
+@pytest.mark.parametrize("marked", ["MARK", ["MARK"], {"a": ["MARK"]}], ids=repr)
+@pytest.mark.parametrize("cls", PARTS, ids=lambda cls: cls.__name__)
+def test_no_repr_shows_prompts_media_or_tokens(cls: type[Any], marked: Any) -> None:
+    item = dict.fromkeys((wire for name, wire in wire_names(cls).items() if name not in SHOWN), marked)
+    for name, wire in wire_names(cls).items():
+        if "uuid" in name:
+            item[wire] = "0" * 250 + "MARK"  # base64 that came in its place
+        elif "url" in name or name == "hero_image":
+            item[wire] = "https://example.com/x.png?token=MARK"
+    result = structure(item, cls)
+    for shown in (result, runware.Results([result] * 2), runware.Partial([result], all=[result], total=1)):
+        assert "MARK" not in repr(shown)
+        if not isinstance(shown, Part) or isinstance(shown, runware.Result):
+            assert "MARK" not in shown._repr_mimebundle_()["text/plain"]
+
+
+def test_no_repr_shows_what_parts_of_an_answer_hold() -> None:
+    account = structure(
+        {
+            "team": [{"name": "Ada", "email": "MARK@example.com"}],
+            "apiKeys": [{"name": "ci", "apiKey": "MARK", "description": "MARK"}],
+            "balance": {"MARK": 1},
+        },
+        runware.Account,
+    )
+    assert "Ada" in repr(account)
+    page = structure(
+        {"results": [{"name": "XL", "comment": "MARK", "positiveTriggerWords": "MARK"}]}, runware.ModelPage
+    )
+    assert "XL" in repr(page)
+    usage = structure({"usage": {"costBreakdown": {"MARK": 1}}}, runware.Text)
+    assert "MARK" not in repr([account, page, usage])
+
+
 def test_reprs_show_what_there_is_but_neither_prompts_nor_media() -> None:
     item = {"imageUUID": "u", "seed": 0, "imageBase64Data": "secret", "imageDataURI": "secret", "cost": None}
     item |= {"positivePrompt": "secret", "negativePrompt": "secret", "outputs": {"structuredPrompt": "secret"}}
     assert repr(structure(item, runware.Image)) == "Image(uuid='u', seed=0)"
+    for cls in (runware.Video, runware.Model3D, runware.TrainedModel):
+        assert repr(structure({"taskUUID": A, "outputs": {"secret": 1}}, cls)) == f"{cls.__name__}(task_uuid='{A}')"
     details = structure({"taskUUID": A, "request": [item], "response": {"data": [item]}}, runware.TaskDetails)
     assert repr(details) == f"TaskDetails(task_uuid='{A}')"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://im.runware.ai/i/1.png", "'https://im.runware.ai/i/1.png'"),
+        ("https://im.runware.ai/i/1.png?token=secret", "'https://im.runware.ai/i/1.png?...'"),
+        ("https://im.runware.ai/i/1.png#secret", "'https://im.runware.ai/i/1.png?...'"),
+        ("data:image/png;base64,secret", "<str of length 28>"),
+        ("secret" * 50, "<str of length 300>"),
+    ],
+)
+def test_reprs_show_urls_without_their_queries(url: str, shown: str) -> None:
+    assert repr(runware.Image(url=url)) == f"Image(url={shown})"
+    assert repr(runware.Image(input_images_uuid=[A, "x" * 201])) == (
+        f"Image(input_images_uuid=['{A}', <str of length 201>])"
+    )
 
 
 def test_raw_is_json() -> None:

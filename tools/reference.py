@@ -124,7 +124,8 @@ def object_section(cls: Any) -> str:
 def result_section(cls: Any) -> str:
     """Describe a result."""
     words, hints = parameters(cls, "Attributes:"), get_type_hints(cls)
-    shown = [field for field in attrs.fields(cls) if field.init and field.name != "raw" and not field.inherited]
+    named = [field for field in attrs.fields(cls) if field.name != "raw" and not field.name.startswith("_")]
+    shown = [field for field in named if not field.inherited]
     lines = [f"| `{field.name}` | {code(spell(hints[field.name]))} | {cell(words[field.name])} |" for field in shown]
     for name, value in vars(cls).items():
         if isinstance(value, property) and not name.startswith("_"):

@@ -233,7 +233,8 @@ def rules(cls: Any) -> dict[str, Rule]:
 
         return wire, _PLAIN.get(field.type, frozenset()), make
 
-    return {field.name: rule(field) for field in attrs.fields(cls) if field.name != "raw" and field.init}
+    fields = (field for field in attrs.fields(cls) if field.name != "raw" and not field.name.startswith("_"))
+    return {field.name: rule(field) for field in fields}
 
 
 def structure(item: Item, cls: type[T]) -> T:

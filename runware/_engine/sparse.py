@@ -28,7 +28,7 @@ def put_readers(cls: Any) -> None:
     """Let the fields of an attrs class without slots be looked up in `raw`, unless an object holds a value."""
     put_defaults(cls)
     for field in attrs.fields(cls):
-        if field.init and field.name != "raw":
+        if field.name != "raw" and not field.name.startswith("_"):
             setattr(cls, field.name, _Reader(cls, field.name, field.default))
 
 

@@ -19,6 +19,8 @@ CONTENT_TYPES = {
     "png": "image/png",
     "webp": "image/webp",
     "gif": "image/gif",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
     "svg": "image/svg+xml",
     "mp4": "video/mp4",
     "webm": "video/webm",
@@ -39,6 +41,15 @@ CONTENT_TYPES = {
 }
 _EXTENSIONS = {kind: extension for extension, kind in reversed(CONTENT_TYPES.items())}
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]*;base64,", re.IGNORECASE)
+_STARTS = (
+    (b"\x89PNG", "png"),
+    (b"\xff\xd8", "jpg"),
+    (b"RIFF", "webp"),
+    (b"GIF8", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"BM", "bmp"),
+)
 _CACHE_BYTES = 64 * 2**20
 _FILM_FRAMES = 8
 
@@ -173,8 +184,7 @@ def decode_input(value: str) -> tuple[bytes, str] | None:
     except (binascii.Error, ValueError):
         return None
     if not extension:
-        starts = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpg"), (b"RIFF", "webp"), (b"GIF8", "gif"))
-        extension = next((name for start, name in starts if data.startswith(start)), "bin")
+        extension = next((name for start, name in _STARTS if data.startswith(start)), "bin")
     return data, extension
 
 

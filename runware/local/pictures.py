@@ -170,14 +170,14 @@ def open_picture(data: bytes) -> Image.Image | None:
 
 
 def encode(picture: Image.Image, extension: str, quality: int = 95) -> bytes:
-    """Encode a picture as `jpg`, `png`, `webp` or `gif`."""
+    """Encode a picture as `jpg`, `png`, `webp`, `gif`, `tiff` or `bmp`."""
     buffer = io.BytesIO()
     if extension == "jpg":
         picture.convert("RGB").save(buffer, "JPEG", quality=quality)
     elif extension == "webp":
         picture.save(buffer, "WEBP", quality=quality, method=2)
-    elif extension == "gif":
-        picture.save(buffer, "GIF")
+    elif extension in ("gif", "tiff", "bmp"):
+        picture.save(buffer, extension.upper())
     else:
         picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
 """User-style code: what type checkers infer, in all three faces."""
 
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -11,6 +11,8 @@ from runware import (
     ImageInference,
     Job,
     Lora,
+    Model,
+    ModelPage,
     Partial,
     Results,
     RetryPolicy,
@@ -47,6 +49,29 @@ def jobs() -> None:
     for image in job:
         assert_type(image, Image)
     assert_type(rw.submit.run(ImageInference(positive_prompt="x")), Job[Results[Image]])
+
+
+def lists(images: Results[Image], texts: Results[Text], partial: Partial[Image], plain: list[Image]) -> None:
+    assert_type(images[:2], Results[Image])
+    assert_type(images[0], Image)
+    assert_type(images[:2].save_all("out"), list[Path])
+    assert_type(images + images, Results[Image])
+    assert_type(images + plain, Results[Image])
+    assert_type(images + texts, Results[Text | Image])
+    assert_type(images * 2, Results[Image])
+    assert_type(2 * images, Results[Image])
+    assert_type(images.copy(), Results[Image])
+    images += plain
+    assert_type(images, Results[Image])
+    assert_type(partial[:2], Results[Image])
+    assert_type(partial.copy(), Partial[Image])
+    assert_type({images[0]: 1}, dict[Image, int])
+    assert_type(sum([images, images], Results[Image]()), Results[Image])
+
+
+def pages(page: ModelPage) -> None:
+    assert_type(page[0], Model)
+    assert_type(page[:3], Sequence[Model])
 
 
 async def asynchronous() -> None:
