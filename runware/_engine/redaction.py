@@ -169,18 +169,16 @@ def _objects(value: object) -> list[Item]:
 
 def _gather(value: object, texts: list[str], levels: int) -> bool:
     """Collect the texts of an object; return whether they are all of them, and none has to be shortened."""
-    kind = type(value)
-    if kind is str:
-        texts.append(value)  # type: ignore[arg-type]
-        return len(value) < _PLAIN or not (len(value) > _LONGEST or _DATA_URI.search(value) or _BULK.search(value))  # type: ignore[arg-type]
-    if kind is dict or kind is list:
+    if isinstance(value, str):
+        texts.append(value)
+        long = len(value) >= _PLAIN
+        return not long or (len(value) <= _LONGEST and not _DATA_URI.search(value) and not _BULK.search(value))
+    if isinstance(value, (dict, list)):
         if not levels:
             return False
-        parts: Any = value
-        if kind is dict:
-            texts += parts
-            parts = parts.values()
-        for part in parts:
+        if isinstance(value, dict):
+            texts += value
+        for part in value.values() if isinstance(value, dict) else value:
             if not _gather(part, texts, levels - 1):
                 return False
     return True
