@@ -104,9 +104,12 @@ def test_network_of_an_address(network: Network | None, addresses: str) -> None:
 )
 def test_result_of_a_server_on_the_internet_does_not_lead_to_this_machine(host: str) -> None:
     connected: list[bytes] = []
-    with listening(lambda sock: connected.append(read_head(sock))) as port:
-        with pytest.raises(DownloadError, match="this machine") as caught:
-            by_client(runware.Image(url=f"http://{host}:{port}/x.png"), PUBLIC).read()
+
+    def note(sock: socket.socket) -> None:
+        connected.append(read_head(sock))
+
+    with listening(note) as port, pytest.raises(DownloadError, match="this machine") as caught:
+        by_client(runware.Image(url=f"http://{host}:{port}/x.png"), PUBLIC).read()
     assert connected == []
     assert not caught.value.retryable
 
