@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["escape_controls", "one_line", "plain_word"]
+__all__ = ["escape_controls", "escape_json", "one_line", "plain_word"]
 
 # C0, DEL and C1 (among them ESC and CSI), the marks that reorder text, the separators that some readers of logs take
 # for the end of a line, and lone surrogates, which no terminal or file can take.
@@ -23,12 +23,17 @@ def escape_controls(text: str) -> str:
     return text if text.isprintable() else _CONTROLS.sub(_escape, text.replace("\r\n", "\n"))
 
 
-def one_line(value: object, limit: int = 1000) -> str:
+def one_line(value: object, limit: int | None = 1000) -> str:
     """Escape everything that could end a line or drive a terminal, and shorten the text to *limit* characters."""
     text = str(value)
-    if len(text) > limit:
+    if limit is not None and len(text) > limit:
         text = f"{text[:limit]}... ({len(text)} characters)"
     return text if text.isprintable() else _BREAKS.sub(_escape, text)
+
+
+def escape_json(text: str) -> str:
+    """Escape in a JSON text what JSON allows as it is, but a terminal obeys."""
+    return text if text.isprintable() else _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain_word(value: object) -> str:
