@@ -304,8 +304,10 @@ class Session:
 
     def date_at(self, url: str, *, timeout: float) -> str:
         """Tell what time a server says it is, in HTTP's own form; empty when it does not say."""
-        client, _ = self._client(url)
-        return str(client.head(url, timeout=timeout).headers.get("Date", ""))
+        client, direct = self._client(url)
+        watch = self._watch(_whereabouts(url), None) if direct else self._keep
+        answer = client.head(url, timeout=timeout, extensions={"trace": watch})
+        return str(answer.headers.get("Date", ""))
 
     def _attempt(self, url: str, file: _File, timeout: float) -> Iterator[bytes]:
         with loading:
