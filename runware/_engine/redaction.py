@@ -62,6 +62,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: list[str] = []
+        self._forms: dict[str, int] = {}
         self._probes: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
         self.add(*secrets)
@@ -76,10 +77,9 @@ class Redactor:
             return
         self._secrets = [*self._secrets, *new][-_REMEMBERED:]
         forms = {form: size for secret in self._secrets for form, size in _forms(secret)}
-        pieces = {form[at : at + size] for form, size in forms.items() for at in range(len(form) - size + 1)}
-        self._pattern = re.compile("(?=(" + "|".join(map(re.escape, sorted(pieces))) + "))", re.IGNORECASE)
         # A piece of `size` characters holds one of these whole, wherever it was cut. To look for them first makes
         # texts without a secret, which is nearly all of them, cost a microsecond.
+        self._forms, self._pattern = forms, None
         probes = {
             form[at : at + half].lower()
             for form, size in forms.items()
@@ -92,7 +92,9 @@ class Redactor:
         """Replace every secret, and every piece of one, in a text."""
         if not self._may_hold_one(text):
             return text
-        assert self._pattern is not None
+        if self._pattern is None:  # not before it is needed: making it takes milliseconds
+            pieces = {form[at : at + size] for form, size in self._forms.items() for at in range(len(form) - size + 1)}
+            self._pattern = re.compile("(?=(" + "|".join(map(re.escape, sorted(pieces))) + "))", re.IGNORECASE)
         parts: list[str] = []
         end = 0
         for found in self._pattern.finditer(text):
