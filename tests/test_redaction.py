@@ -101,13 +101,14 @@ def test_short_secret_does_not_redact_ordinary_words() -> None:
 
 
 def test_keys_of_earlier_connections_are_remembered_and_bounded() -> None:
-    redactor = Redactor()
+    redactor = Redactor([PASSWORD])
     keys = [f"{number}x{random.Random(number).randbytes(12).hex()}" for number in range(40)]
     for key in keys:
         redactor.add(key)
         redactor.add(key)
     assert redactor.hide(keys[-1]) == redactor.hide(keys[-5]) == REDACTED
     assert redactor.hide(keys[0]) == keys[0]
+    assert redactor.hide(PASSWORD) == REDACTED
 
 
 def test_proxy_password_is_a_secret() -> None:

@@ -61,22 +61,32 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._lasting: list[str] = []
         self._secrets: list[str] = []
         self._forms: dict[str, int] = {}
         self._probes: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
-        self.add(*secrets)
+        self.add(*secrets, lasting=True)
 
     def __repr__(self) -> str:
-        return f"<Redactor of {len(self._secrets)} secrets>"
+        return f"<Redactor of {len(self._lasting) + len(self._secrets)} secrets>"
 
-    def add(self, *secrets: str) -> None:
-        """Add secrets. The oldest are forgotten when there are too many."""
-        new = [secret for secret in secrets if secret not in self._secrets and len(secret) >= _SHORTEST]
+    def add(self, *secrets: str, lasting: bool = False) -> None:
+        """Add secrets.
+
+        Args:
+            secrets: The secrets.
+            lasting: Whether they are never forgotten. Of the others, the oldest are when there are too many.
+        """
+        known = self._lasting + self._secrets
+        new = [secret for secret in secrets if secret not in known and len(secret) >= _SHORTEST]
         if not new:
             return
-        self._secrets = [*self._secrets, *new][-_REMEMBERED:]
-        forms = {form: size for secret in self._secrets for form, size in _forms(secret)}
+        if lasting:
+            self._lasting = [*self._lasting, *new]
+        else:
+            self._secrets = [*self._secrets, *new][-_REMEMBERED:]
+        forms = {form: size for secret in self._lasting + self._secrets for form, size in _forms(secret)}
         # A piece of `size` characters holds one of these whole, wherever it was cut. To look for them first makes
         # texts without a secret, which is nearly all of them, cost a microsecond.
         self._forms, self._pattern = forms, None

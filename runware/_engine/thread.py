@@ -121,7 +121,7 @@ class Engine:
                 events=feed is not None or log.isEnabledFor(logging.DEBUG),
             )
         )
-        self._session.redactor.add(*secrets_of(options))
+        self._session.redactor.add(*secrets_of(options), lasting=True)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._lock = threading.RLock()  # a signal's handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None
