@@ -1,17 +1,31 @@
 """Fetching results: over the client's own proxy and trust store, again after a passing failure, and without the key.
 
-A result carries a small reference to its client's settings, a `Downloads`. It is shared by all results of the client,
-and left behind when a result is pickled: the result is then fetched with the settings of the environment.
+A result carries a small reference to its client's settings, a `Downloads`. It is shared by all results of the client.
+Of a pickled result, only the name of the client's server goes along: the result is then fetched with the settings of
+the environment.
+
+The server chooses the URL, and whoever is behind that URL chooses where it redirects to, but the request is made from
+inside the caller's network. So neither may lead into networks that the internet cannot reach:
+
+- The URL of a result of a client whose server is on the internet must not lead to this machine or to a private or
+  link-local address. If the client's own server is at such an address, as the local server is, it may lead to this
+  machine and to private addresses. A result that no client brought has its URL from the caller, and is fetched.
+- A redirect must not lead from one kind of network into another that the internet cannot reach, nor from https to http.
+
+What counts is the address that a connection was made to, so that no name hides it; behind a proxy, which looks up names
+itself, it is the address in the URL.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -35,36 +49,91 @@ _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _GONE = frozenset((401, 403, 404, 410))
 
 
+class Network(Enum):
+    """From where an address can be reached; the value is how errors name the others."""
+
+    INTERNET = "the internet"
+    PRIVATE = "a private network"
+    LINK = "the link-local network"
+    MACHINE = "this machine"
+
+
+def network_of(address: str) -> Network | None:
+    """Return the network of an IP address in any notation that connecting accepts; `None` for a name."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        try:
+            ip = ipaddress.IPv4Address(socket.inet_aton(address))  # 127.1, 0x7f000001, 2130706433
+        except (OSError, ValueError):
+            return None
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(ip.packed[-4:]) if ip in _NAT64 else None)
+        if inner is not None:
+            ip = inner
+    if ip.is_loopback or ip.is_unspecified:
+        return Network.MACHINE
+    if ip.is_link_local:
+        return Network.LINK
+    # 198.18/15 is what VPN clients answer every lookup of a name with.
+    if (ip.is_global and not ip.is_multicast and not getattr(ip, "is_site_local", False)) or ip in _MADE_UP:
+        return Network.INTERNET
+    return Network.PRIVATE
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_MADE_UP = ipaddress.IPv4Network("198.18.0.0/15")
+
+
+def _network_of_host(host: str) -> Network:
+    """Return the network of the host in a URL, as far as the URL tells."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return Network.MACHINE
+    return network_of(name) or Network.INTERNET
+
+
 class Downloads:
     """How a client's results are fetched. It holds settings only, and no key.
 
     Args:
         proxy: The client's `proxy`.
-        environment: The proxy variables, as the client found them.
+        environment: The proxy variables, as the client found them; `None` for those at the time of a download.
         ssl_context: The client's `ssl_context`.
+        server: The host of the client's `url`; `None` when no client brought the results.
     """
 
-    __slots__ = ("environment", "proxy", "ssl_context")
+    __slots__ = ("_environment", "proxy", "server", "ssl_context")
 
     def __init__(
-        self, proxy: str | None, environment: Mapping[str, str], ssl_context: ssl.SSLContext | None = None
+        self,
+        proxy: str | None,
+        environment: Mapping[str, str] | None,
+        ssl_context: ssl.SSLContext | None = None,
+        server: str | None = None,
     ) -> None:
         self.proxy = proxy
-        self.environment = environment
+        self._environment = environment
         self.ssl_context = ssl_context
+        self.server = server
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The proxy variables."""
+        return proxy_environment() if self._environment is None else self._environment
 
     @classmethod
     def of(cls, options: Options) -> Downloads:
         """Take the settings of a client."""
-        return cls(options.proxy, options.environment, options.ssl_context)
+        return cls(options.proxy, options.environment, options.ssl_context, urlsplit(options.url).hostname)
 
     @classmethod
     def of_environment(cls) -> Downloads:
         """Take the settings of the environment, for a result that belongs to no client here."""
-        return cls(None, proxy_environment())
+        return cls(None, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _nothing, ()
+        return _elsewhere, (self.server,)
 
     def __deepcopy__(self, _: object) -> Downloads:
         return self
@@ -83,8 +152,13 @@ class Downloads:
             session.close()
 
 
+def _elsewhere(server: str | None) -> Downloads:
+    """Make the settings of a result that was unpickled."""
+    return Downloads(None, None, server=server)
+
+
 def _nothing() -> None:
-    """What is left of the settings after pickling."""
+    """Stand for the settings in results that version 0.2.0 pickled."""
 
 
 class Session:
@@ -101,6 +175,7 @@ class Session:
         self._clients: dict[str | None, httpx2.Client] = {}
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
+        self._networks: dict[tuple[str, int], Network] = {}
         stop.then(self._hang_up)
 
     def close(self) -> None:
@@ -120,13 +195,66 @@ class Session:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def _watch(self, event: str, info: Mapping[str, Any]) -> None:
+    def _watch(self, where: tuple[str, int], came_from: Network | None) -> Callable[[str, Mapping[str, Any]], None]:
+        """Return what httpx2 is to call with each step of a request that goes to its host without a proxy."""
+
+        def watch(event: str, info: Mapping[str, Any]) -> None:
+            self._keep(event, info)
+            if event.endswith(".connect_tcp.complete"):
+                stream = info["return_value"]
+                try:
+                    address = stream.get_extra_info("server_addr")[0]
+                    self._networks[where] = network_of(address) or Network.INTERNET
+                    self._check(self._networks[where], came_from, where[0])
+                except BaseException:
+                    stream.close()
+                    raise
+            elif event.endswith(".send_request_headers.started"):  # perhaps on a connection that was there already
+                self._check(self._networks[where], came_from, where[0])
+
+        return watch
+
+    def _keep(self, event: str, info: Mapping[str, Any]) -> None:
         """Keep hold of each new connection; told by httpx2 what it does."""
         if event.endswith(".connect_tcp.complete"):
             # A copy: the handshake of TLS puts another object in the place of the first.
             self._sockets.append(info["return_value"].get_extra_info("socket").dup())
             if self._stop.is_set():
                 self._hang_up()
+
+    def _check(self, network: Network, came_from: Network | None, host: str) -> None:
+        """Check that a request may be made.
+
+        Args:
+            network: Where it goes.
+            came_from: The network of the host that redirected it; `None` for the URL of a result.
+            host: Its host, for the error.
+
+        Raises:
+            DownloadError: It may not.
+        """
+        if network is Network.INTERNET or network is came_from:
+            return
+        if came_from is not None:
+            raise DownloadError(
+                f"The result's address redirects to {host}, which is on {network.value}; this is not followed."
+            )
+        server = self._settings.server
+        if server is not None and (network is Network.LINK or not self._is_inside(server)):
+            raise DownloadError(
+                f"The result's address leads to {host}, which is on {network.value}. Results of a server on the "
+                "internet are not fetched from there."
+            )
+
+    def _is_inside(self, server: str) -> bool:
+        """Tell whether the internet cannot reach the client's own server."""
+        if _network_of_host(server) is not Network.INTERNET:
+            return True
+        try:
+            found = {network_of(str(address[0])) for *_, address in socket.getaddrinfo(server, None)}
+        except (OSError, UnicodeError):
+            return False
+        return Network.INTERNET not in found
 
     def fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None = None) -> Iterator[bytes]:
         """Yield the bytes behind an address as they come, and go on where it broke off after a passing failure.
@@ -176,7 +304,10 @@ class Session:
 
     def date_at(self, url: str, *, timeout: float) -> str:
         """Tell what time a server says it is, in HTTP's own form; empty when it does not say."""
-        return str(self._client(url).head(url, timeout=timeout).headers.get("Date", ""))
+        client, direct = self._client(url)
+        watch = self._watch(_whereabouts(url), None) if direct else self._keep
+        answer = client.head(url, timeout=timeout, extensions={"trace": watch})
+        return str(answer.headers.get("Date", ""))
 
     def _attempt(self, url: str, file: _File, timeout: float) -> Iterator[bytes]:
         with loading:
@@ -185,13 +316,19 @@ class Session:
         headers = {"Accept-Encoding": "identity"}
         if file.got and file.mark:
             headers |= {"Range": f"bytes={file.got}-", "If-Range": file.mark}
-        watch = {"trace": self._watch}
+        came_from: Network | None = None
         try:
             for _ in range(_REDIRECTS + 1):
-                with self._client(url).stream(
-                    "GET", url, timeout=timeout, headers=headers, extensions=watch
+                client, direct = self._client(url)
+                where = _whereabouts(url)
+                network = _network_of_host(where[0])
+                self._check(network, came_from, where[0])
+                watch = self._watch(where, came_from) if direct else self._keep
+                with client.stream(
+                    "GET", url, timeout=timeout, headers=headers, extensions={"trace": watch}
                 ) as response:
                     if response.is_redirect:
+                        came_from = self._networks[where] if direct else network
                         url = _joined(url, response.headers.get("Location", ""))
                         continue
                     yield from _body(response, file, ranged="Range" in headers)
@@ -202,7 +339,8 @@ class Session:
         except httpx2.HTTPError as error:
             raise _network_failure(error, url, timeout) from error
 
-    def _client(self, url: str) -> httpx2.Client:
+    def _client(self, url: str) -> tuple[httpx2.Client, bool]:
+        """Return what makes requests to a URL, and whether it does so without a proxy."""
         host, port = _whereabouts(url)
         import httpx2
 
@@ -233,7 +371,7 @@ class Session:
                         parameter="proxy",
                     ) from error
                 self._clients[proxy] = client
-            return client
+            return client, proxy is None
 
 
 class _PassingError(Exception):
@@ -368,6 +506,9 @@ def _network_failure(error: httpx2.HTTPError, url: str, timeout: float) -> Downl
 
 def _joined(url: str, location: str) -> str:
     try:
-        return urljoin(url, location)
+        joined = urljoin(url, location)
     except ValueError as error:
         raise DownloadError("The result's address leads to one that cannot be fetched.") from error
+    if urlsplit(url).scheme == "https" and urlsplit(joined).scheme == "http":
+        raise DownloadError("The result's address redirects from https to http; this is not followed.")
+    return joined

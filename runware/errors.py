@@ -29,6 +29,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, ClassVar, Self, TypeVar
 
+from runware._engine.escaping import escape_controls, one_line
+
 __all__ = [
     "AuthenticationError",
     "ClientClosedError",
@@ -60,6 +62,9 @@ E = TypeVar("E", bound="RunwareError")
 class RunwareError(Exception):
     """Base of everything this package raises.
 
+    Control characters are escaped in everything it says, and its text is one line, so that it can be printed and
+    logged whoever chose the words. What the server said comes without the API key and without media.
+
     Attributes:
         message: What happened, in one or two sentences.
         code: The server's own code (`"invalidWidth"`), or `None` when it did not come from the server.
@@ -69,7 +74,8 @@ class RunwareError(Exception):
         documentation: An address to read more at, or `None`.
         retryable: Whether the same call may work when it is tried again.
         results: What had arrived before the failure; it has been paid for.
-        raw: The server's error object, whole; empty when there is none.
+        raw: The server's error object, as it came, but without keys and with long texts shortened; empty when there
+            is none.
         attempts: UUID and outcome of each attempt that was made at the server, oldest first.
         may_have_run: Whether the server may run the task, or may have run it, although this error ends the call. It may
             be billed then, and `rw.job(error.ref)` waits for what comes of it.
@@ -92,12 +98,14 @@ class RunwareError(Exception):
         results: Sequence[Any] = (),
         raw: Mapping[str, Any] | None = None,
     ) -> None:
+        message = escape_controls(message)
         super().__init__(message)
         self.message = message
-        self.code = code or self.default_code
-        self.parameter = parameter
-        self.task_type = task_type
-        self.task_uuid = task_uuid
+        self.code = _word(code) or self.default_code
+        whole = parameter is None or isinstance(parameter, str)
+        self.parameter = _word(parameter) if whole else [_word(name) for name in parameter or ()]
+        self.task_type = _word(task_type)
+        self.task_uuid = _word(task_uuid)
         self.documentation = documentation
         if retryable is not None:
             self.retryable = retryable
@@ -114,7 +122,10 @@ class RunwareError(Exception):
             "results": f"{len(self.results)} arrived" if self.results else None,
         }
         known = ", ".join(f"{name}: {value}" for name, value in facts.items() if value)
-        return f"{self.message} ({known})" if known else self.message
+        message = self.message
+        if not message.isprintable():
+            message = " ".join(message.split())  # a line feed would start a line of its own in a log
+        return f"{message} ({known})" if known else message
 
     @property
     def ref(self) -> dict[str, str] | None:
@@ -138,6 +149,11 @@ class RunwareError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments do not survive the default protocol, which calls the class with `args`.
         return _restore, (type(self), self.message, self.__dict__.copy())
+
+
+def _word(value: Any) -> Any:
+    """Make a name that the server may have chosen safe to print; what is no text stays as it is."""
+    return one_line(value, 200) if isinstance(value, str) else value
 
 
 def _restore(cls: type[E], message: str, state: dict[str, Any]) -> E:
@@ -361,19 +377,27 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
     code = "invalidApiKey" if raw.get("errorId") == 19 else str(raw.get("code") or "unknownError")
     parameter = raw.get("parameter")
     if not (parameter is None or isinstance(parameter, str)):
-        parameter = [str(name) for name in parameter] if isinstance(parameter, list) else str(parameter)
+        parameter = [str(name) for name in parameter[:100]] if isinstance(parameter, list) else str(parameter)
+    message = str(raw.get("message") or legacy or "The server reported an error without a message.")
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
+    documentation = _text(raw.get("documentation")) or ""
     known = class_for_code(code)
     return (known or ServerError)(
-        str(raw.get("message") or legacy or "The server reported an error without a message."),
+        message,
         code=code,
         parameter=parameter,
         task_type=_text(raw.get("taskType")) or task_type,
         task_uuid=_text(raw.get("taskUUID")) or task_uuid,
-        documentation=_text(raw.get("documentation")),
+        # Something may link it: `javascript:` is no place to read.
+        documentation=one_line(documentation) if documentation.startswith(("https://", "http://")) else None,
         # What may have happened is not known, so that trying again might buy it again (section 6.2 has it so too).
         retryable=None if known else False,
         raw=raw,
     )
+
+
+_LONGEST_MESSAGE = 5000
 
 
 def _text(value: object) -> str | None:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import attrs
 
+from runware._engine.escaping import one_line
+
 __all__ = [
     "Accepted",
     "Authenticated",
@@ -46,7 +48,9 @@ class Event:
     def __str__(self) -> str:
         # As it stands in the log, which has the time already.
         facts = ((field.name, getattr(self, field.name)) for field in attrs.fields(type(self)) if field.name != "at")
-        words = (f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={value}" for name, value in facts)
+        words = (
+            f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={one_line(value)}" for name, value in facts
+        )
         return f"{type(self).__name__} {' '.join(words)}"
 
 

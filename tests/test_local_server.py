@@ -235,7 +235,7 @@ def test_an_unmasked_frame_is_a_protocol_error(server: LocalServer) -> None:
 
 def test_what_is_no_websocket_request(server: LocalServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
-        sock.sendall(b"GET /v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        sock.sendall(b"GET /v1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         assert sock.recv(1000).startswith(b"HTTP/1.1 426 ")
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
         sock.sendall(b"x" * 70_000)

@@ -749,7 +749,8 @@ def test_the_clients_settings_and_nothing_secret(server: LocalServer, rw: Runwar
     assert server.api_key.encode() not in data
     again = pickle.loads(data)
     assert again == images[0]
-    assert again._downloads is None
+    assert again._downloads is not None
+    assert (again._downloads.server, again._downloads.proxy) == ("127.0.0.1", None)
     assert again.read() == images[0].read()
     assert "downloads" not in repr(images[0]).lower()
 

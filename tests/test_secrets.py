@@ -216,6 +216,30 @@ def echoing(server: LocalServer, rw: Runware) -> None:
     server.script(script)
 
 
+def repeating(kind: str, code: str) -> Act:
+    """The server refuses, and repeats what it was sent in the errors, but for the prompt, which is the caller's own."""
+
+    def act(server: LocalServer, rw: Runware) -> None:
+        def script(task: dict[str, Any]) -> list[Any] | None:
+            if task["taskType"] != kind:
+                return None
+            image = task.get("seedImage", "")
+            basic = base64.b64encode(f"key:{KEY}".encode()).decode()
+            error = {
+                "code": code,
+                "message": f"{KEY}: {image} may not, nor may {KEY[:10]}..., {basic}, {KEY.upper()}, {image[30:]}.",
+                "parameter": KEY,
+                "documentation": f"https://runware.ai/docs?key={KEY}",
+                "request": {"headers": [f"Authorization: Bearer {KEY}"], KEY: [image, BASE64[1000:2000]]},
+            }
+            named = {**error, "taskUUID": task["taskUUID"]} if "taskUUID" in task else error
+            return [{"errors": [{**error, "taskUUID": KEY}, named]}, {"data": [{"taskType": KEY, "taskUUID": KEY}]}]
+
+        server.script(script)
+
+    return act
+
+
 class Unreadable(io.BytesIO):
     def read(self, *args: Any) -> bytes:
         raise OSError("the disk is gone")
@@ -260,6 +284,18 @@ SITUATIONS: dict[str, Situation] = {
     "an unreadable file": Situation(task={"seed_image": Unreadable(PICTURE)}, error=RunwareError),
     "a directory": Situation(task={"seed_image": pathlib.Path(__file__).parent}, error=RunwareError),
     "a server that echoes": Situation(act=echoing),
+    "a refusal that repeats the key": Situation(
+        act=repeating("imageInference", "invalidSeedImage"), error=ValidationError
+    ),
+    "a failure that repeats the key": Situation(
+        act=repeating("imageInference", "inferenceError"), client={"max_retries": 1}, error=ProviderError
+    ),
+    "a sign-in that repeats the key": Situation(
+        act=repeating("authentication", "invalidApiKey"), error=AuthenticationError
+    ),
+    "a sign-in that fails and repeats the key": Situation(
+        act=repeating("authentication", "internalServerError"), client={"max_retries": 0}, error=ConnectionFailedError
+    ),
 }  # fmt: skip
 
 

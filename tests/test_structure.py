@@ -49,6 +49,8 @@ PURE = [
     "splicing",
     "frames",
     "ids",
+    "escaping",
+    "redaction",
 ]
 
 

@@ -86,6 +86,10 @@ class Send(NamedTuple):
     text: bytes
     call: Call | None = None
 
+    def __repr__(self) -> str:
+        # Reporters of errors show variables, and the text holds the key or a prompt.
+        return f"<Send of {len(self.text)} bytes for {self.call}>"
+
 
 class Abort(NamedTuple):
     """Throw this connection, or the attempt to make it, away without ceremony."""

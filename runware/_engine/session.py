@@ -18,9 +18,11 @@ from typing import Any
 from runware._engine.calls import Call, CallState, Completion, Item, Question
 from runware._engine.codec import dumps, is_empty_answer, named_tasks, read_frame
 from runware._engine.effects import FOREVER, PING, Abort, Close, Happened, Open, Send, SessionConfig, State
+from runware._engine.escaping import one_line, plain_word
 from runware._engine.following import Following
 from runware._engine.liveness import Liveness
 from runware._engine.outcomes import client_closed, connection_is_gone, key_rejected
+from runware._engine.redaction import Redactor
 from runware._engine.retry import backoff
 from runware.errors import (
     AuthenticationError,
@@ -58,6 +60,7 @@ class Session(Following):
     def __init__(self, config: SessionConfig | None = None, *, rng: random.Random | None = None) -> None:
         super().__init__(config or SessionConfig(), rng or random.Random())
         self.session_uuid: str | None = None
+        self.redactor = Redactor()
         self._failures = 0
         self._ever_ready = False
         self._stage = ("TCP", "")
@@ -122,6 +125,7 @@ class Session(Following):
         if epoch != self.epoch or self.state is not State.CONNECTING:
             self.effects.append(Abort(epoch, "it came too late"))
             return
+        self.redactor.add(key)
         self.state = State.AUTHENTICATING  # within the time that was set for dialling and authentication together
         self._stage = ("authentication", self._stage[1])
         self._liveness.opened(now)
@@ -131,7 +135,9 @@ class Session(Following):
         self.effects.append(Send(dumps([task])))
         self._seen(Connected, now, host=self._stage[1])
 
-    def connection_failed(self, epoch: int, error: RunwareError, now: float, *, permanent: bool = False) -> None:
+    def connection_failed(
+        self, epoch: int, error: RunwareError, now: float, *, permanent: bool = False, reason: str | None = None
+    ) -> None:
         """The attempt to connect has failed.
 
         Args:
@@ -139,14 +145,17 @@ class Session(Following):
             error: Why. Every waiting call that ends because of it gets a copy.
             now: The session's time.
             permanent: Whether trying again cannot help (a certificate that is not trusted, for example).
+            reason: What logs and events say of it, when the error's own text repeats the server's words.
         """
         if epoch != self.epoch or self.state not in (State.CONNECTING, State.AUTHENTICATING):
             return
         self._failures += 1
-        self._left(str(error), now)
+        self.redactor.clean_error(error)  # a proxy may have repeated its password
+        reason = one_line(reason or error)
+        self._left(reason, now)
         if isinstance(error, ConnectionFailedError):
             self._last_failure = error
-        log.info("connection attempt %d failed: %s", epoch, error)
+        log.info("connection attempt %d failed: %s", epoch, reason)
         hopeless = not self._ever_ready and self._failures >= self.config.dial_attempts
         if permanent or hopeless:
             self._enter(State.IDLE, now)
@@ -170,7 +179,7 @@ class Session(Following):
             self.connection_failed(epoch, self._connect_error(f"The connection was closed ({reason}).", now), now)
             return
         unsent = {*unsent, *self._take_sends()}
-        log.info("connection %d lost: %s", epoch, reason)
+        log.info("connection %d lost: %s", epoch, one_line(reason))
         self.counts["drops"] += 1
         self._left(reason, now)
         self._failures = 1 if self._proven or now - self._since >= _PROVEN else self._failures + 1
@@ -224,8 +233,10 @@ class Session(Following):
             call = self.calls.get(uuid) if isinstance(uuid, str) else None
             if call is not None and item.get("taskType") == call.task_type:  # the usual case
                 if not self._result_pushed(call, items, now):
+                    self.redactor.clean_frame(items, errors)
                     self._items_received(call, items, now)
                 return
+        errors = self.redactor.clean_frame(items, errors)
         self._sort_out(items, errors, now)
 
     def _unreadable(self, data: bytes | memoryview, now: float) -> None:
@@ -251,7 +262,7 @@ class Session(Following):
             elif kind != "ping":
                 found = self._calls_for(item)
                 if not found:
-                    log.debug("nobody waits for %s %s", kind, item.get("taskUUID"))
+                    log.debug("nobody waits for %s %s", *map(self._word, (kind, item.get("taskUUID"))))
                 for one in found:
                     if kind == Question.DETAILS.value and one.completion is not Completion.ANSWER:
                         self._details_received(one, item, now)
@@ -351,7 +362,9 @@ class Session(Following):
             if raw.get("taskUUID") is None:
                 self._stray = error.code
             # Its code only: messages may repeat a prompt.
-            log.warning("an error for nobody who waits: %s (task %s)", error.code, error.task_uuid)
+            log.warning(
+                "an error for nobody who waits: %s (task %s)", self._word(error.code), self._word(error.task_uuid)
+            )
 
     def _authentication_failed(self, error: TaskError, now: float) -> None:
         self.effects.append(Abort(self.epoch, "authentication failed"))
@@ -364,7 +377,10 @@ class Session(Following):
         else:
             if not error.retryable:
                 self.session_uuid = None  # it is what the server does not want
-            self.connection_failed(self.epoch, self._connect_error(f"The server said: {error}.", now), now)
+            failure = self._connect_error(f"The server said: {error}.", now)
+            self.connection_failed(
+                self.epoch, failure, now, reason=f"the server said {self._word(error.code)}{self._where()}"
+            )
 
     # ------------------------------------------------------------------ time
 
@@ -410,6 +426,10 @@ class Session(Following):
         return min(_BUFFERED, sum(size for size in sizes if size > _LARGE)) / _SLOWEST
 
     # ------------------------------------------------------------------ those who watch
+
+    def _word(self, value: object) -> str:
+        """Make a code, a type or a UUID of the server fit for a log."""
+        return plain_word(self.redactor.hide(value) if isinstance(value, str) else value)
 
     def _seen(self, kind: type[ConnectionEvent], now: float, **facts: Any) -> None:
         if self._watched:

@@ -218,6 +218,8 @@ def _upgrade(sock: socket.socket, url: SplitResult, host: str, port: int, option
     query = f"sdk={_SDK}&version={quote(__version__)}" + ("&dryRun=1" if options.dry_run else "")
     query = f"{url.query}&{query}" if url.query else query
     connection: Any = websocket.WebSocket(enable_multithread=False)
+    failure: ConnectionFailedError | None = None
+    permanent = False
     try:
         connection.connect(
             url._replace(query=query).geturl(),
@@ -231,12 +233,14 @@ def _upgrade(sock: socket.socket, url: SplitResult, host: str, port: int, option
             redirect_limit=0,  # the key would follow
         )
     except websocket.WebSocketBadStatusException as error:
-        failure = stages.error(f"the server answered {error.status_code}", error)
-        if 400 <= error.status_code < 500 and error.status_code not in (408, 425, 429):
-            raise PermanentError(failure) from error
-        raise failure from error
+        status = error.status_code
+        failure = stages.error(f"the server answered {status}")
+        permanent = 400 <= status < 500 and status not in (408, 425, 429)
     except websocket.WebSocketException as error:
-        raise stages.error(f"the upgrade failed ({str(error)[:200]})", error) from error
+        failure = stages.error(f"the upgrade failed ({str(error)[:200]})")
+    # Here, because websocket-client's exceptions hold the answer as it came, which a traceback would print.
+    if failure is not None:
+        raise PermanentError(failure) if permanent else failure
 
 
 def user_agent() -> str:

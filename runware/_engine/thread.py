@@ -27,6 +27,7 @@ from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware._engine.poller import READ, WRITE, Poller
+from runware._engine.redaction import secrets_of
 from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware._engine.waiting import Sleeper, bells, wake
@@ -120,6 +121,7 @@ class Engine:
                 events=feed is not None or log.isEnabledFor(logging.DEBUG),
             )
         )
+        self._session.redactor.add(*secrets_of(options), lasting=True)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._lock = threading.RLock()  # a signal's handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None

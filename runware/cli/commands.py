@@ -11,7 +11,7 @@ import attrs
 import typer
 
 from runware import Task, ValidationError, __version__
-from runware.cli.output import Output, client, media, reporting, without_secrets
+from runware.cli.output import Output, client, echo, media, reporting, without_secrets
 from runware.tasks.base import as_task
 
 __all__ = ["app"]
@@ -240,7 +240,7 @@ def models(
         wide = max((len(one.air or "") for one in page), default=0)
         for one in page:
             kind = " ".join(filter(None, (one.category, one.architecture)))
-            typer.echo(f"{one.air or '':{wide}}  {one.name or ''} {one.version or ''}".rstrip() + f"  {kind}".rstrip())
+            echo(f"{one.air or '':{wide}}  {one.name or ''} {one.version or ''}".rstrip() + f"  {kind}".rstrip())
         left_out = f" after the first {offset}" if offset else ""
         typer.echo(f"{len(page)} of {page.total_results}{left_out}", err=True)
 
@@ -264,7 +264,7 @@ def account(as_json: Json = False, local: Local = False) -> None:
             ]
         lines += [("members", len(found.team)), ("keys", len(found.api_keys))]
         for name, value in lines:
-            typer.echo(f"{name:13} {'' if value is None else value}".rstrip())
+            echo(f"{name:13} {'' if value is None else value}".rstrip())
 
 
 @app.command()
@@ -344,5 +344,5 @@ def doctor(as_json: Json = False, local: Local = False) -> None:
         Output.json([finding.as_json() for finding in findings])
     else:
         for finding in findings:
-            typer.echo(finding.as_text())
+            echo(finding.as_text(), lines=True)
     raise typer.Exit(max((finding.exit_code for finding in findings), default=0))

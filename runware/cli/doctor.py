@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from runware import AuthenticationError, ConfigurationError, ConnectionFailedError, Runware, RunwareError, __version__
+from runware._engine.escaping import one_line
+from runware._engine.redaction import Redactor, secrets_of
 from runware.options import KEY_VARIABLE, URL_VARIABLE, Options, read_options
 
 __all__ = ["Finding", "examine"]
@@ -59,7 +61,8 @@ class Finding:
 
     def as_text(self) -> str:
         """Give a line, and a further one with the advice."""
-        line = f"{'FAIL' if self.exit_code else 'note' if self.advice else 'ok':4}  {self.name:15} {self.value}"
+        value = one_line(self.value)
+        line = f"{'FAIL' if self.exit_code else 'note' if self.advice else 'ok':4}  {self.name:15} {value}"
         return f"{line}\n      -> {self.advice}" if self.advice else line
 
     def as_json(self) -> dict[str, Any]:
@@ -171,7 +174,8 @@ def _steps(options: Options) -> Iterator[Finding]:
         yield from _timed(begun[:-1], begun[-1][2] if begun else 0.0)  # the last one is where it failed
         failure = error.error if isinstance(error, PermanentError) else error
         stage = getattr(failure, "stage", "options")
-        yield Finding(stage, failure.message, _ADVICE.get(stage, "Change that, and try again."), 4)
+        message = Redactor(secrets_of(options)).hide(failure.message)  # a proxy may have repeated its password
+        yield Finding(stage, message, _ADVICE.get(stage, "Change that, and try again."), 4)
         return
     end = time.perf_counter()
     dialled.sock.close()

@@ -28,10 +28,11 @@ from runware import (
     Text,
     ValidationError,
 )
+from runware._engine.escaping import escape_controls, escape_json, one_line
 from runware.media import Media
 from runware.options import KEY_VARIABLE
 
-__all__ = ["CODES", "Output", "client", "media", "plural", "reporting"]
+__all__ = ["CODES", "Output", "client", "echo", "media", "plural", "reporting", "without_secrets"]
 
 R = TypeVar("R")
 
@@ -122,11 +123,22 @@ def _advice(error: RunwareError) -> str:
     return f"Pick it up with: python -m runware job {error.task_uuid}"
 
 
+def echo(text: str, *, err: bool = False, lines: bool = False) -> None:
+    """Print text that may have come from a server or a file: escape what would drive a terminal or forge a line.
+
+    Args:
+        text: The text.
+        err: Whether it goes to standard error.
+        lines: Whether its own line feeds and tabs are meant.
+    """
+    typer.echo(escape_controls(text) if lines else one_line(text, limit=None), err=err)
+
+
 def _complain(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"error": facts}, ensure_ascii=False))
+        typer.echo(escape_json(json.dumps({"error": facts}, ensure_ascii=False)))
     else:
-        typer.echo(f"error: {facts['message']}", err=True)
+        echo(f"error: {facts['message']}", err=True)
 
 
 def media(text: str) -> Media:
@@ -224,7 +236,7 @@ class Output:
         now = job.progress
         percent = f" {now.percent:.0f} %" if now.percent is not None else ""
         count = f" {now.completed} of {now.total}" if now.total > 1 else ""
-        sys.stderr.write(f"\r\x1b[K{job.task_type} {now.status}{count}{percent} {now.elapsed:.0f} s")
+        sys.stderr.write(f"\r\x1b[K{one_line(job.task_type)} {now.status}{count}{percent} {now.elapsed:.0f} s")
         sys.stderr.flush()
 
     def _save(self, results: Sequence[Result]) -> dict[int, Path]:
@@ -243,7 +255,7 @@ class Output:
             self.json([*items, *({"error": facts} for facts in complaints)])
             return
         for one in results:
-            typer.echo(self._line(one, paths.get(id(one))))
+            self._show(one, paths.get(id(one)))
         if (cost := Results(results).cost) is not None:
             typer.echo(f"{plural(len(results), 'result')}, ${cost:.6f}".rstrip("0"), err=True)
         if self._here and paths:
@@ -255,19 +267,21 @@ class Output:
             _complain({"message": f"{task}{facts['message']}"}, as_json=False)
 
     @staticmethod
-    def _line(one: Result, path: Path | None) -> str:
+    def _show(one: Result, path: Path | None) -> None:
         if path is not None:
-            return str(path)
-        if isinstance(one, Text):
-            return str(one)
-        if isinstance(one, MediaResult) and one.url:
-            return one.url
-        return json.dumps(without_secrets(one.raw), ensure_ascii=False)
+            # The directory is the caller's own, and a program that reads this needs its name as it is.
+            typer.echo(one_line(path, limit=None) if sys.stdout.isatty() else str(path))
+        elif isinstance(one, Text):
+            echo(str(one), lines=True)
+        elif isinstance(one, MediaResult) and one.url:
+            echo(one.url)
+        else:
+            typer.echo(escape_json(json.dumps(without_secrets(one.raw), ensure_ascii=False)))
 
     @staticmethod
     def json(value: Any) -> None:
         """Print JSON."""
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def _failure(job: Job[Any]) -> BaseException | None:

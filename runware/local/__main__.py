@@ -21,6 +21,9 @@ def arguments(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=8080, help="TCP port; 0: any free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME[:PORT]",
+                        help="answer requests with this name in Host or Origin, too, such as those of a web page "
+                        "of yours at localhost:3000; may be repeated")  # fmt: skip
     parser.add_argument("--key", default="rw-local-key", help="the accepted API key (default: %(default)s)")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="until a task's first result")
     parser.add_argument("--spread", type=float, default=0.0, metavar="SECONDS", help="between one task's results")
@@ -81,6 +84,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
             switches=switches,
             faults=options.fault,
             keep=options.keep,
+            allowed_hosts=options.allow_host,
         )
     except ValueError as error:
         parser.error(str(error))

@@ -10,6 +10,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
+from runware.local.guard import refusal
 from runware.local.media import new_uuid
 from runware.local.wire import (
     BINARY,
@@ -85,6 +86,15 @@ class FrontDoor(asyncio.Protocol):
             self._transport.set_protocol(protocol)
             protocol.connection_made(self._transport)
             protocol.data_received(self._head)
+            return
+        headers, allowed = handshake.headers, self._engine.state.options.allowed_hosts
+        reason = refusal(headers.get("host"), headers.get("origin"), allowed)
+        if reason is not None:
+            self._transport.write(
+                b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(reason), reason.encode())
+            )
+            self._transport.close()
         elif not handshake.accepted:
             self._transport.write(handshake.reply)
             self._transport.close()

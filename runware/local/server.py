@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
@@ -72,6 +72,9 @@ class LocalServer:
         inactivity: Seconds without a message after which a connection is closed. 0: never.
         resume_window: Seconds for which a lost connection's session can be resumed.
         keep: How many tasks the server and its ledger remember at least. `None`: all of them.
+        allowed_hosts: Names, each with or without a port, that requests may have in `Host` and `Origin` besides those
+            of this machine. Others are refused, so that no web page can use the server through a browser: add
+            `"localhost:3000"` for a page of your own there, and `"host.docker.internal"` for a container.
 
     Use it as a context manager, or call `start` and `stop`. Every method may be called from any thread.
     """
@@ -94,10 +97,15 @@ class LocalServer:
         inactivity: float = 120.0,
         resume_window: float = 120.0,
         keep: int | None = None,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"the local server listens on this machine's loopback addresses only, not {host!r}")
-        options = Options(api_key, inactivity=inactivity, resume_window=resume_window)
+        if isinstance(allowed_hosts, str):
+            raise TypeError("allowed_hosts is a list of names, not one name")
+        options = Options(
+            api_key, inactivity=inactivity, resume_window=resume_window, allowed_hosts=tuple(allowed_hosts)
+        )
         self.ledger = Ledger(keep)
         self._state = State(options, Switches(), self.ledger, MediaStore(keep), catalogue(), keep=keep)
         self._host = host

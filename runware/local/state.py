@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Options:
         webhook_timeout: How long a webhook's receiver may take to answer.
         webhook_delay: Before a webhook's first repetition; doubles up to 8 seconds.
         webhook_tries: How often a webhook is tried.
+        allowed_hosts: Names, each with or without a port, that requests may have in `Host` and `Origin` besides those
+            of this machine.
     """
 
     api_key: str | None
@@ -53,6 +55,7 @@ class Options:
     webhook_timeout: float = 5.0
     webhook_delay: float = 0.25
     webhook_tries: int = 5
+    allowed_hosts: Sequence[str] = ()
 
     def delay_for(self, task: dict[str, Any], *, quick: bool = False) -> float:
         """Seconds until the first result of a task.

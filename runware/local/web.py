@@ -12,6 +12,7 @@ from runware.local.answers import answer_text, token_usage
 from runware.local.connection import reset
 from runware.local.engine import not_an_object, read_body
 from runware.local.faults import HttpFault, StreamPlan
+from runware.local.guard import refusal
 from runware.local.jobs import Job
 from runware.local.ledger import UNIT
 from runware.local.media import new_uuid
@@ -125,6 +126,11 @@ class WebSide:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        headers = request.headers
+        for host in headers.getall("Host", [None]):
+            reason = refusal(host, headers.get("Origin"), self._state.options.allowed_hosts)
+            if reason is not None:
+                return web.Response(status=403, text=reason)
         if request.path in _API_PATHS:
             if request.method == "POST":
                 return await self._api(request)
