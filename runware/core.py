@@ -201,7 +201,7 @@ class Core:
             uuid=task.task_uuid,
             text=b"",
             task_type=str(found.get("task_type") or ""),
-            timeout=task.timeout or self.options.long_timeout,
+            timeout=task.timeout or self.options.longest_timeout,
             completion=Completion.EXISTING,
         )
         job: Job[Results[Any]] = Job(task, call, self, None)
@@ -279,10 +279,17 @@ _shared: dict[Any, Core] = {}
 
 
 def shared_core(options: Options) -> Core:
-    """Give the core that all clients of the same configuration share in this process."""
+    """Return the core that all clients of the same configuration share in this process.
+
+    Options that cannot be compared with others get a core of their own, which ends when it is dropped.
+    """
     key = options.identity()
+    if key is None:
+        return Core(options)
     with loading:
         core = _shared.get(key)
         if core is None or core.closed:
+            for closed in [other for other, shared in _shared.items() if shared.closed]:
+                del _shared[closed]
             core = _shared[key] = Core(options)
         return core

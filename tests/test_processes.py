@@ -425,6 +425,36 @@ class TestPickle:
             with pytest.raises(ConfigurationError, match="another API key"):
                 use()
 
+    def test_key_from_the_environment_may_be_rotated(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-before-the-rotation")
+        data = pickle.dumps(Runware(url=server.url))
+        assert b"rw-before-the-rotation" not in data
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        with pickle.loads(data) as client:
+            assert len(client.image_inference(**PICTURE)) == 1
+            again = pickle.dumps(client)
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-after-the-next-rotation")
+        assert pickle.loads(again)._core.options.api_key == "rw-after-the-next-rotation"
+
+    def test_key_that_was_passed_must_be_the_same_after_pickling_twice(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        data = pickle.dumps(pickle.loads(pickle.dumps(Runware(server.api_key, url=server.url))))
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-after-the-rotation")
+        with pytest.raises(ConfigurationError, match="another API key"):
+            pickle.loads(data).connect()
+
+    def test_missing_key_is_told_at_first_use(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        data = pickle.dumps(Runware(url=server.url))
+        monkeypatch.delenv("RUNWARE_API_KEY")
+        client = pickle.loads(data)
+        with pytest.raises(ConfigurationError, match="RUNWARE_API_KEY"):
+            client.connect()
+
     def test_an_ssl_context_stays_here(self) -> None:
         import ssl
 
