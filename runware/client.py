@@ -300,7 +300,12 @@ class Runware(_Client, BlockingMap, BlockingFace):
     ensure_connection = connect
 
     def close(self) -> None:
-        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
+        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it.
+
+        Callbacks and events that wait for their turn are run before that. If they take longer, the rest is run in
+        the background, and what has not begun after 30 seconds is dropped, which the log tells. A callback may close
+        its own client.
+        """
         self._core.close()
 
     disconnect = close
@@ -389,7 +394,12 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
     ensure_connection = connect
 
     async def close(self) -> None:
-        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
+        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it.
+
+        Callbacks and events that wait for their turn are run before that. If they take longer, the rest is run in
+        the background, and what has not begun after 30 seconds is dropped, which the log tells. A callback may close
+        its own client.
+        """
         self._core.close(0.0)
         await _elsewhere(self._core.close)
 

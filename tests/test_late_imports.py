@@ -1,4 +1,4 @@
-"""No module is imported on the I/O thread: an import takes locks, and up to a quarter of a second of every call's time."""
+"""No module is imported on the I/O thread: an import takes locks, and up to a quarter of a second of all calls."""
 
 from __future__ import annotations
 

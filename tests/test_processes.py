@@ -348,6 +348,19 @@ class TestExit:
             run(server, "jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]", said="20 calls")
             assert time.monotonic() - before < 10
 
+    def test_cancelled_and_ended_calls_are_not_named(self, server: LocalServer) -> None:
+        script = """
+jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]
+while jobs[-1].status != "sent": pass
+busy = threading.Event()
+rw._core._engine._post(lambda now: busy.wait(20))  # the I/O thread hears of no cancellation before the end
+assert all(job.cancel() for job in jobs{})
+print(jobs[-1].task_uuid)
+"""
+        with server.hold("imageInference"):
+            run(server, script.format(""))
+            run(server, script.format("[:-1]"), said="1 call ")
+
     def test_in_the_middle_of_a_dial(self, server: LocalServer) -> None:
         server.play("X1")
         run(server, "job = rw.submit.image_inference(**PICTURE)", said="1 call ")
