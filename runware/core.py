@@ -104,6 +104,8 @@ class Core:
     def abandon(self) -> None:
         """In a child that was forked: start anew. Jobs that came along end, and the next call connects."""
         engine, self._engine = self._engine, None
+        if self._ending is not None:
+            self._ending.detach()  # so that nothing keeps the parent's engine
         self._lock = threading.RLock()
         self._pid = os.getpid()
         bells.forget()

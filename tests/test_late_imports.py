@@ -88,9 +88,18 @@ rw.job(image.task_uuid).result()
 
 
 @pytest.mark.parametrize(
-    "call", ["rw.job(JOB).result()", "rw.get_response(task_uuid=JOB)", "rw.get_task_details(task_uuid=JOB)"]
+    "call",
+    [
+        "rw.job(JOB).result()",
+        "rw.get_response(task_uuid=JOB)",
+        "rw.get_task_details(task_uuid=JOB)",
+        "rw.run({'taskType': 'imageInference', 'positivePrompt': 'a kite', 'width': 512, 'height': 512})",
+        "rw.run({'taskType': 'modelSearch', 'search': 'flux'})",
+        "rw.upscale(input_image='https://example.com/kite.png', upscale_factor=2)",
+        "rw.connect()",
+    ],
 )
-def test_io_thread_imports_nothing_for_a_first_call_that_picks_up_a_task(server: LocalServer, call: str) -> None:
+def test_io_thread_imports_nothing_for_the_first_call_of_a_process(server: LocalServer, call: str) -> None:
     with Runware(server.api_key, url=server.url) as before:
         uuid = before.image_inference(**PICTURE)[0].task_uuid
     assert imported(server, f"JOB = {uuid!r}\n{call}") == []

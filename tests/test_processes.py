@@ -270,6 +270,58 @@ class TestFork:
             """,
         )
 
+    def test_callbacks_and_events_of_a_child_leave_no_thread_after_its_close(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            entered, go_on = threading.Event(), threading.Event()
+            seen = []
+            watched = Runware(on_event=lambda event: seen.append(type(event).__name__))
+            def with_callback(callback):
+                job = watched.submit.image_inference(**PICTURE)
+                job.add_done_callback(lambda job: callback())
+                return job
+            def slow():
+                entered.set()
+                go_on.wait(20)
+            with_callback(slow).add_done_callback(lambda job: seen.append("second"))
+            assert entered.wait(20)
+            def child():
+                seen.clear()
+                told = threading.Event()
+                with_callback(told.set).result()
+                assert told.wait(20)
+                watched.close()
+                assert threading.enumerate() == [threading.current_thread()], threading.enumerate()
+                assert "second" not in seen and seen[-1] == "Disconnected", seen
+            in_child(child)
+            in_child(watched.close)
+            go_on.set()
+            watched.close()
+            assert "second" in seen
+            assert threading.enumerate() == [threading.current_thread()], threading.enumerate()
+            """,
+        )
+        assert server.ledger.connections == 2
+
+    def test_closed_client_stays_closed_in_a_child(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            rw.image_inference(**PICTURE)
+            rw.close()
+            def child():
+                try:
+                    rw.image_inference(**PICTURE)
+                except ClientClosedError:
+                    pass
+                else:
+                    raise AssertionError("it was closed")
+                assert threading.enumerate() == [threading.current_thread()]
+            in_child(child)
+            """,
+        )
+
     @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
     def test_multiprocessing(self, server: LocalServer, method: str, tmp_path: pathlib.Path) -> None:
         script = tmp_path / "work.py"
