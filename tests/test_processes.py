@@ -24,7 +24,7 @@ from .test_faces import PICTURE
 
 PROJECT = pathlib.Path(__file__).parent.parent
 # Python 3.12 warns of every fork beside threads, which is what is tried here.
-PYTHON = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:.*fork:DeprecationWarning"]
+PYTHON = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 START = f"""
 import os, signal, sys, threading, time
 from runware import *
