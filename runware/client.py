@@ -141,7 +141,8 @@ class _Client(_Face):
             url: Where the server is. `None` reads `RUNWARE_URL`, and else means `wss://ws-api.runware.ai/v1`.
                 `ws://` is refused unless it leads to this machine.
             timeout: Seconds for a whole call, the connection included; the default is 60.
-            long_timeout: The same for tasks that are polled, such as videos; the default is 600.
+            long_timeout: The same for tasks that the server works on for long, such as videos; the default is 1200.
+                It is never shorter than *timeout*.
             connect_timeout: Seconds for one attempt to connect and authenticate; the default is 15.
             max_retries: Extra attempts for a failed call, or a `RetryPolicy`; the default is 2, and 0 means one
                 attempt. Only failures that may pass are tried again, and a task only after the server's own word
@@ -165,6 +166,10 @@ class _Client(_Face):
             on_event: Called with each event of `runware.events`, on a thread of its own. What it raises is logged; if
                 10,000 events wait for it, further ones are thrown away and counted. If it refers to the client, the
                 client is kept until it is closed.
+
+        A client pickles without its key. Where it is unpickled, a key from the environment is read from there again,
+        whatever it is by then; a key that was passed must be the one that `RUNWARE_API_KEY` holds there; a function
+        is pickled. Clients of equal options are one client there.
 
         Raises:
             ConfigurationError: There is no key, or a value cannot work; `parameter` names it.
@@ -199,7 +204,7 @@ class _Client(_Face):
 
         Args:
             ref: A job's `ref`, or the UUID of the task.
-            timeout: Seconds for all of it. `None` means the client's `long_timeout`.
+            timeout: Seconds for all of it. `None` means the client's `long_timeout`, or a longer `timeout`.
             on_partial: As for any other call.
 
         Returns:
@@ -295,7 +300,12 @@ class Runware(_Client, BlockingMap, BlockingFace):
     ensure_connection = connect
 
     def close(self) -> None:
-        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
+        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it.
+
+        Callbacks and events that wait for their turn are run before that. If they take longer, the rest is run in
+        the background, and what has not begun after 30 seconds is dropped, which the log tells. A callback may close
+        its own client.
+        """
         self._core.close()
 
     disconnect = close
@@ -384,7 +394,12 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
     ensure_connection = connect
 
     async def close(self) -> None:
-        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it."""
+        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it.
+
+        Callbacks and events that wait for their turn are run before that. If they take longer, the rest is run in
+        the background, and what has not begun after 30 seconds is dropped, which the log tells. A callback may close
+        its own client.
+        """
         self._core.close(0.0)
         await _elsewhere(self._core.close)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -65,8 +66,11 @@ class Core:
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
         self._pid = os.getpid()
+        self._ending: weakref.finalize[..., Any] | None = None
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
+        if self._feed is not None:
+            weakref.finalize(self, self._feed.stop)
 
     task_of = staticmethod(as_task)  # so that faces need not load the requests before there is a client
 
@@ -92,12 +96,16 @@ class Core:
                 raise ClientClosedError("The client is closed. Make a new one for further calls.")
             if self._engine is None or self._engine.stopped:  # as it is when it has failed
                 self._engine = Engine(self.options, self._feed)
-                weakref.finalize(self, _leave, self._engine)  # at interpreter exit too
+                if self._ending is not None:
+                    self._ending.detach()
+                self._ending = weakref.finalize(self, _leave, self._engine)  # at interpreter exit too
             return self._engine
 
     def abandon(self) -> None:
         """In a child that was forked: start anew. Jobs that came along end, and the next call connects."""
         engine, self._engine = self._engine, None
+        if self._ending is not None:
+            self._ending.detach()  # so that nothing keeps the parent's engine
         self._lock = threading.RLock()
         self._pid = os.getpid()
         bells.forget()
@@ -127,12 +135,21 @@ class Core:
         return self._engine is not None
 
     def close(self, timeout: float = 0.5) -> None:
-        """Close for good."""
+        """Close for good, and wait at most *timeout* seconds for the threads to end.
+
+        Callbacks and events that wait for their turn are run first, in the background if that takes longer; those
+        that still wait `callbacks.GRACE` seconds later are dropped. A callback may close its own client.
+        """
+        patience = time.monotonic() + timeout
         with self._lock:
             self._closed = True
             engine = self._engine
         if engine is not None:
             engine.close(timeout)
+        # Last, because the I/O thread posts what it has to tell of the calls that it ends.
+        for thread in (self._callbacks, self._feed):
+            if thread is not None:
+                thread.stop(max(0.0, patience - time.monotonic()))
 
     @property
     def closed(self) -> bool:
@@ -203,7 +220,7 @@ class Core:
             uuid=task.task_uuid,
             text=b"",
             task_type=str(found.get("task_type") or ""),
-            timeout=task.timeout or self.options.long_timeout,
+            timeout=task.timeout or self.options.longest_timeout,
             completion=Completion.EXISTING,
         )
         job: Job[Results[Any]] = Job(task, call, self, None)
@@ -231,9 +248,10 @@ class Core:
         if self._engine is not None:
             self._engine.cancel(call)
 
-    def post_callback(self, callback: Callable[[], object]) -> None:
-        """Run a callback on the client's callback thread."""
-        self._callbacks.post(callback)
+    @property
+    def post_callback(self) -> Callable[[Callable[[], object]], None]:
+        """What runs a callback on the client's callback thread. It holds no reference to the client."""
+        return self._callbacks.post
 
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
@@ -281,10 +299,17 @@ _shared: dict[Any, Core] = {}
 
 
 def shared_core(options: Options) -> Core:
-    """Give the core that all clients of the same configuration share in this process."""
+    """Return the core that all clients of the same configuration share in this process.
+
+    Options that cannot be compared with others get a core of their own, which ends when it is dropped.
+    """
     key = options.identity()
+    if key is None:
+        return Core(options)
     with loading:
         core = _shared.get(key)
         if core is None or core.closed:
+            for closed in [other for other, shared in _shared.items() if shared.closed]:
+                del _shared[closed]
             core = _shared[key] = Core(options)
         return core

@@ -46,8 +46,10 @@ class Owner(Protocol):
     def cancel_call(self, call: Call) -> None:
         """Nobody waits for the call any more."""
 
-    def post_callback(self, callback: Callable[[], object]) -> None:
-        """Run a callback on the client's callback thread."""
+    @property
+    def post_callback(self) -> Callable[[Callable[[], object]], None]:
+        """What runs a callback on the client's callback thread. It holds no reference to the client."""
+        ...
 
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
@@ -214,7 +216,10 @@ class Job(Future[R], Generic[R]):
         """
         error = self.exception(timeout)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame: a cycle, with the callers' objects in it
         return self._result  # type: ignore[return-value]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -286,7 +291,9 @@ class Job(Future[R], Generic[R]):
         if self.done() or (owner := self._owner) is None:
             super().add_done_callback(fn)
         else:
-            super().add_done_callback(lambda job: owner.post_callback(lambda: fn(job)))
+            # Kept as long as the job is, so that it must not hold the client.
+            post = owner.post_callback
+            super().add_done_callback(lambda job: post(lambda: fn(job)))
 
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...

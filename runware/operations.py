@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import cached_property
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
 from runware import tasks
@@ -76,13 +77,13 @@ def _documented(row: operation[Any, Any]) -> str:
     return document(row.request)
 
 
-def _signed(row: operation[Any, Any]) -> inspect.Signature:
+def _signed(row: operation[Any, Any], gives: str = "{}") -> inspect.Signature:
     with loading:
         from inspect import Parameter
 
         from runware.signatures import signature
 
-    shown = signature(row.request)
+    shown = signature(row.request, gives)
     face = Parameter("self", Parameter.POSITIONAL_ONLY)
     return shown.replace(parameters=[face, *shown.parameters.values()])
 
@@ -101,6 +102,7 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     def __init__(self, load: Callable[[], Callable[P, Task[R_co]]]) -> None:
         self._load = load
         self._name = ""
+        self._methods: dict[str, Callable[..., Any]] = {}  # by what the form of the operation gives
 
     def __repr__(self) -> str:
         return f"<operation {self._name}>"
@@ -115,8 +117,7 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
         """Call it as the method that it is: `Runware.caption(rw, ...)` is `rw.caption(...)`."""
         if not isinstance(face, (BlockingFace, AsyncFace, JobFace)):
             raise TypeError(f"{self._name}() is a method: call it on a client, as in Runware().{self._name}(...).")
-        call = vars(face).get(self._name) or self.__get__(face, type(face))
-        return call(*args, **kwargs)
+        return self.__get__(face, type(face))(*args, **kwargs)
 
     @cached_property
     def request(self) -> Callable[P, Task[R_co]]:
@@ -134,24 +135,28 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     def __get__(self, face: Any, owner: type[Any]) -> Any:
         if face is None:
             return self
+        method = self._methods.get(face.gives)
+        # Bound anew at each use: a bound one that the object kept would be a cycle, and the object would live, with
+        # its connection, until a garbage collection.
+        return MethodType(self._method_for(face) if method is None else method, face)
+
+    def _method_for(self, face: BlockingFace | AsyncFace | JobFace) -> Callable[..., Any]:
+        """Make the function that is the method of all objects of this form."""
         with loading:
-            from runware.signatures import document, signature
+            from runware.signatures import document
 
             request = self.request
 
-        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+        def method(face: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
             return face.run(request(*args, **kwargs))
 
-        call.__name__ = self._name
-        call.__qualname__ = f"{owner.__name__}.{self._name}"
-        call.__doc__ = document(request)
-        call.request = request  # type: ignore[attr-defined]
-        call.__signature__ = signature(request, face.gives)  # type: ignore[attr-defined]
-        # Next time it is found on the face itself: making it takes as long as all the rest of a call before sending.
-        for name, value in vars(Operations).items():
-            if value is self and getattr(type(face), name) is self:  # and not a method of a subclass, which calls it
-                face.__dict__[name] = call
-        return call
+        method.__name__ = self._name
+        method.__qualname__ = self.__qualname__
+        method.__doc__ = document(request)
+        method.request = request  # type: ignore[attr-defined]
+        method.__signature__ = _signed(self, face.gives)  # type: ignore[attr-defined]
+        self._methods[face.gives] = method
+        return method
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         if not self._name:  # an alias is the same operation

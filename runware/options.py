@@ -246,7 +246,7 @@ class Options:
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
     url: str = attrs.field(validator=_check_url)
     timeout: float = attrs.field(default=60.0, validator=_duration(_LONGEST_CALL, advice=_LONG_TASKS))
-    long_timeout: float = attrs.field(default=600.0, validator=_duration(_LONGEST))
+    long_timeout: float = attrs.field(default=1200.0, validator=_duration(_LONGEST))
     connect_timeout: float = attrs.field(default=15.0, validator=_duration(_LONGEST_STEP))
     max_retries: int | RetryPolicy = attrs.field(default=2, validator=_check_retries)
     retry_delay: float = attrs.field(default=1.0, validator=_duration(_LONGEST_STEP, zero=True))
@@ -263,6 +263,13 @@ class Options:
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)
     """The proxy variables, as they were at construction."""
+    key_from_environment: bool = attrs.field(default=False, repr=False)
+    """Whether `api_key` was read from the environment. Another process then takes the key that it finds there."""
+
+    @property
+    def longest_timeout(self) -> float:
+        """Seconds that a call may take when the server works on it for long: a larger `timeout` lengthens it too."""
+        return max(self.long_timeout, self.timeout)
 
     def portable(self) -> dict[str, Any]:
         """Give what another process needs to make the same client: everything but the key, which it finds itself.
@@ -277,20 +284,45 @@ class Options:
         given = {
             field.name: value
             for field in attrs.fields(Options)
-            if (value := getattr(self, field.name)) != field.default and field.name not in ("api_key", "environment")
+            if (value := getattr(self, field.name)) != field.default and field.name not in _OF_PROCESS
         }
+        if self.key_from_environment:
+            return given
         if isinstance(self.api_key, str):
             return {**given, "key_mark": _mark(self.api_key)}
         return {**given, "api_key": self.api_key}
 
-    def identity(self) -> tuple[Any, ...]:
-        """Tell which clients are the same: those with equal options."""
-        return tuple(
-            value if value.__hash__ else repr(value)
-            for field in attrs.fields(Options)
-            if field.name != "environment"
-            for value in (getattr(self, field.name),)
-        )
+    def identity(self) -> tuple[Any, ...] | None:
+        """Return what equal options have in common, also after pickling.
+
+        Returns:
+            Something hashable; `None` if an option is an object that cannot be compared with others.
+        """
+        fields = (field.name for field in attrs.fields(Options) if field.name != "environment")
+        try:
+            return tuple(_content(getattr(self, name)) for name in fields)
+        except Exception:  # such as a lambda; an object may raise anything when it is pickled
+            return None
+
+
+_OF_PROCESS = frozenset(("api_key", "environment", "key_from_environment"))
+
+
+def _content(value: Any) -> object:
+    """Return what an option has in common with an equal one, also with its own copy that was pickled.
+
+    Most objects, and tenacity's among them, are equal to none but themselves. They are compared by their pickles.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    import io
+    import pickle
+
+    pickled = io.BytesIO()
+    pickler = pickle.Pickler(pickled, 4)
+    pickler.fast = True  # without the memo: it tells equal strings from the same one, and copies have others of these
+    pickler.dump(value)
+    return pickled.getvalue()
 
 
 def _mark(key: str) -> str:
@@ -304,18 +336,20 @@ def restore_options(portable: Mapping[str, Any]) -> Options:
     """Make the options of a client that was pickled in another process.
 
     Raises:
-        ConfigurationError: `RUNWARE_API_KEY` is not set here, or is another key than the client had there.
+        ConfigurationError: `RUNWARE_API_KEY` is not set here, or is another key than the one the client was given.
     """
     given = dict(portable)
     mark = given.pop("key_mark", None)
     options = read_options(given)
-    if mark is not None and isinstance(options.api_key, str) and _mark(options.api_key) != mark:
+    if mark is None:
+        return options
+    if isinstance(options.api_key, str) and _mark(options.api_key) != mark:
         raise ConfigurationError(
-            f"The client was pickled with another API key than {KEY_VARIABLE} holds here. The key itself is never "
-            "pickled: set the variable in both processes, or pass a function as api_key.",
+            f"The client was made with another API key than {KEY_VARIABLE} holds here. A key passed as api_key= is "
+            "never pickled. Leave it out, so that each process reads the variable; or pass a function as api_key.",
             parameter="api_key",
         )
-    return options
+    return attrs.evolve(options, key_from_environment=False)  # pickled again, it is still that one key
 
 
 _PROXY_VARIABLES = ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -330,6 +364,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
     if level := os.environ.get(LOG_VARIABLE):
         log_to_stderr(level)
     chosen = {name: value for name, value in given.items() if value is not None}
+    chosen["key_from_environment"] = "api_key" not in chosen
     chosen.setdefault("api_key", os.environ.get(KEY_VARIABLE, ""))
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     chosen["environment"] = proxy_environment()

@@ -24,7 +24,7 @@ def test_the_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch
 def test_the_defaults() -> None:
     options = Runware("key")._core.options
     assert options.url == "wss://ws-api.runware.ai/v1"
-    assert (options.timeout, options.long_timeout, options.max_retries, options.retry_delay) == (60.0, 600.0, 2, 1.0)
+    assert (options.timeout, options.long_timeout, options.max_retries, options.retry_delay) == (60.0, 1200.0, 2, 1.0)
     assert (options.reconnect, options.heartbeat_interval, options.max_in_flight) == (True, 45.0, None)
 
 
@@ -122,6 +122,28 @@ def test_the_milliseconds_of_the_javascript_library_are_recognised(name: str) ->
 def test_long_tasks_may_have_a_day() -> None:
     assert Runware("key", timeout=10_000, long_timeout=86_400)._core.options.long_timeout == 86_400
     assert ImageInference(positive_prompt="x", timeout=86_400).timeout == 86_400
+
+
+@pytest.mark.parametrize(
+    ("given", "longest"),
+    [
+        ({}, 1200.0),
+        ({"timeout": 30.0}, 1200.0),
+        ({"timeout": 1500.0}, 1500.0),
+        ({"timeout": 1500.0, "long_timeout": 100.0}, 1500.0),
+        ({"timeout": 30.0, "long_timeout": 90.0}, 90.0),
+    ],
+)
+def test_larger_timeout_lengthens_long_calls(given: dict[str, float], longest: float) -> None:
+    options = Runware("key", **given)._core.options  # type: ignore[arg-type]
+    assert options.longest_timeout == longest
+
+
+def test_picked_up_task_has_the_longest_timeout() -> None:
+    rw = Runware("key", url=LOCAL, timeout=1500.0)
+    job = rw.job("0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01")
+    assert job._call.timeout == 1500.0
+    rw.close()
 
 
 @pytest.mark.parametrize("url", ["https://ws-api.runware.ai/v1", "ws-api.runware.ai/v1", "localhost:8080", "wss:///v1"])

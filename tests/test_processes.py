@@ -24,7 +24,7 @@ from .test_faces import PICTURE
 
 PROJECT = pathlib.Path(__file__).parent.parent
 # Python 3.12 warns of every fork beside threads, which is what is tried here.
-PYTHON = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:.*fork:DeprecationWarning"]
+PYTHON = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 START = f"""
 import os, signal, sys, threading, time
 from runware import *
@@ -270,6 +270,58 @@ class TestFork:
             """,
         )
 
+    def test_callbacks_and_events_of_a_child_leave_no_thread_after_its_close(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            entered, go_on = threading.Event(), threading.Event()
+            seen = []
+            watched = Runware(on_event=lambda event: seen.append(type(event).__name__))
+            def with_callback(callback):
+                job = watched.submit.image_inference(**PICTURE)
+                job.add_done_callback(lambda job: callback())
+                return job
+            def slow():
+                entered.set()
+                go_on.wait(20)
+            with_callback(slow).add_done_callback(lambda job: seen.append("second"))
+            assert entered.wait(20)
+            def child():
+                seen.clear()
+                told = threading.Event()
+                with_callback(told.set).result()
+                assert told.wait(20)
+                watched.close()
+                assert threading.enumerate() == [threading.current_thread()], threading.enumerate()
+                assert "second" not in seen and seen[-1] == "Disconnected", seen
+            in_child(child)
+            in_child(watched.close)
+            go_on.set()
+            watched.close()
+            assert "second" in seen
+            assert threading.enumerate() == [threading.current_thread()], threading.enumerate()
+            """,
+        )
+        assert server.ledger.connections == 2
+
+    def test_closed_client_stays_closed_in_a_child(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            rw.image_inference(**PICTURE)
+            rw.close()
+            def child():
+                try:
+                    rw.image_inference(**PICTURE)
+                except ClientClosedError:
+                    pass
+                else:
+                    raise AssertionError("it was closed")
+                assert threading.enumerate() == [threading.current_thread()]
+            in_child(child)
+            """,
+        )
+
     @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
     def test_multiprocessing(self, server: LocalServer, method: str, tmp_path: pathlib.Path) -> None:
         script = tmp_path / "work.py"
@@ -348,6 +400,19 @@ class TestExit:
             run(server, "jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]", said="20 calls")
             assert time.monotonic() - before < 10
 
+    def test_cancelled_and_ended_calls_are_not_named(self, server: LocalServer) -> None:
+        script = """
+jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]
+while jobs[-1].status != "sent": pass
+busy = threading.Event()
+rw._core._engine._post(lambda now: busy.wait(20))  # the I/O thread hears of no cancellation before the end
+assert all(job.cancel() for job in jobs{})
+print(jobs[-1].task_uuid)
+"""
+        with server.hold("imageInference"):
+            run(server, script.format(""))
+            run(server, script.format("[:-1]"), said="1 call ")
+
     def test_in_the_middle_of_a_dial(self, server: LocalServer) -> None:
         server.play("X1")
         run(server, "job = rw.submit.image_inference(**PICTURE)", said="1 call ")
@@ -424,6 +489,36 @@ class TestPickle:
         for use in (client.connect, client.submit.image_inference, lambda: asyncio.run(client.aio.model_search())):
             with pytest.raises(ConfigurationError, match="another API key"):
                 use()
+
+    def test_key_from_the_environment_may_be_rotated(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-before-the-rotation")
+        data = pickle.dumps(Runware(url=server.url))
+        assert b"rw-before-the-rotation" not in data
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        with pickle.loads(data) as client:
+            assert len(client.image_inference(**PICTURE)) == 1
+            again = pickle.dumps(client)
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-after-the-next-rotation")
+        assert pickle.loads(again)._core.options.api_key == "rw-after-the-next-rotation"
+
+    def test_key_that_was_passed_must_be_the_same_after_pickling_twice(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        data = pickle.dumps(pickle.loads(pickle.dumps(Runware(server.api_key, url=server.url))))
+        monkeypatch.setenv("RUNWARE_API_KEY", "rw-after-the-rotation")
+        with pytest.raises(ConfigurationError, match="another API key"):
+            pickle.loads(data).connect()
+
+    def test_missing_key_is_told_at_first_use(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+        data = pickle.dumps(Runware(url=server.url))
+        monkeypatch.delenv("RUNWARE_API_KEY")
+        client = pickle.loads(data)
+        with pytest.raises(ConfigurationError, match="RUNWARE_API_KEY"):
+            client.connect()
 
     def test_an_ssl_context_stays_here(self) -> None:
         import ssl

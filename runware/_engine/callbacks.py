@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from runware.logs import say
@@ -19,6 +22,8 @@ log = logging.getLogger("runware.callbacks")
 
 MAX_EVENTS = 10_000
 """Events that may wait for `on_event`; those that find as many are thrown away, and counted."""
+GRACE = 30.0
+"""Seconds after the close of a client in which callbacks that wait are still run."""
 
 
 def run_guarded(callback: Callable[[], object]) -> None:
@@ -30,54 +35,93 @@ def run_guarded(callback: Callable[[], object]) -> None:
 
 
 class CallbackThread:
-    """A thread that starts with the first callback and ends with `stop`."""
+    """Run callbacks in order, on a thread that starts with the first one.
+
+    The thread ends when it was stopped and has run all callbacks. A callback that is posted later starts it again,
+    and it ends with that callback, so that no order of `post` and `stop` leaves a thread behind.
+    """
 
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.RLock()  # a signal's handler may cancel a job in the middle of `post`
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | None = None  # also one that has ended
+        self._runs = False  # there is a thread that will take what is posted
+        self._drop_from = math.inf  # when callbacks that wait are dropped, by the clock of `time.monotonic`
         self.ident: int | None = None
 
     def abandon(self) -> None:
-        """In a child that was forked: the thread is not there, and its lock may stay locked."""
+        """Start anew in a forked child: the thread is not there, and its lock may stay locked."""
+        stopped = self.stopped
         self.__init__(self.name)  # type: ignore[misc]
+        if stopped:
+            self.stop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._drop_from < math.inf
 
     def post(self, callback: Callable[[], object]) -> None:
         """Run a callback on the thread, after those that were posted before."""
         with self._lock:
-            if self._thread is None:
-                thread = self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            if not self._runs:
+                thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                self._thread, self._runs = thread, True
                 try:
                     thread.start()
                 except BaseException as error:
-                    self._thread = thread if thread.is_alive() else None
+                    self._runs = thread.is_alive()
                     if not isinstance(error, RuntimeError):  # Ctrl-C
                         raise
                     log.exception("there is no thread for a callback, which is lost")
                     return
             self._queue.put(callback)
+            if self.stopped:
+                self._queue.put(None)
 
     def waiting(self) -> int:
-        """Tell how many callbacks wait for their turn, or nearly."""
+        """Return how many callbacks wait for their turn, or nearly."""
         return self._queue.qsize()
 
-    def stop(self) -> None:
-        """End the thread after the callbacks that were posted so far; a later one starts another. Does not wait."""
+    def stop(self, timeout: float = 0.0) -> None:
+        """End the thread when it has run the callbacks that wait for their turn.
+
+        Args:
+            timeout: Seconds to wait for it, at most. What waits `GRACE` seconds from now is dropped.
+        """
+        self._drop_from = min(self._drop_from, time.monotonic() + GRACE)
         self._queue.put(None)
+        with self._lock:
+            thread = self._thread
+        # It may be called on the thread itself, or by a signal's handler while the thread is being started.
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(timeout)
 
     def _run(self) -> None:
         self.ident = threading.get_ident()
         while True:
             while (callback := self._queue.get()) is not None:
+                if time.monotonic() >= self._drop_from:
+                    self._drop_waiting()
+                    continue
                 try:
                     run_guarded(callback)
                 except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
                     say(log, "a callback raised", trace=True)
+                del callback  # which may hold a job, and with it the client, until there is another
             with self._lock:
                 if self._queue.empty():
-                    self._thread = self.ident = None  # another thread may get the number
+                    self._runs, self.ident = False, None  # another thread may get the number
                     return
+
+    def _drop_waiting(self) -> None:
+        dropped = 1
+        with suppress(Empty):
+            while True:
+                dropped += self._queue.get_nowait() is not None
+        log.warning("%d callbacks still waited %.0f s after the client was closed, and are dropped", dropped, GRACE)
+        self._queue.put(None)
 
 
 class EventFeed:
@@ -106,6 +150,6 @@ class EventFeed:
         self._thread.abandon()
         self.dropped = 0
 
-    def stop(self) -> None:
-        """End the thread after the events that were posted so far. Does not wait."""
-        self._thread.stop()
+    def stop(self, timeout: float = 0.0) -> None:
+        """End the thread when it has delivered the events that wait; wait *timeout* seconds for it, at most."""
+        self._thread.stop(timeout)

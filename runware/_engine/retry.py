@@ -35,6 +35,9 @@ class Retries:
         """Make the rule from what the call and the client say; a number means extra attempts."""
         chosen = default if given is None else given
         if isinstance(chosen, RetryPolicy):
+            if any(part is not None for part in (chosen.stop, chosen.wait, chosen.retry)):
+                with loading:
+                    import tenacity  # noqa: F401 - on the caller's thread; the I/O thread is not to wait for an import
             # Without a stop of its own, a policy gives up as the client does.
             return cls(chosen, 1 + (default if isinstance(default, int) else 2), delay)
         return cls(RetryPolicy(), 1 + chosen, delay)
@@ -81,9 +84,7 @@ def backoff(failures: int, delay: float, rng: random.Random) -> float:
 
 
 def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> Any:
-    # Imported when a call has failed: it takes as long as the rest of the package together.
-    with loading:
-        from tenacity import RetryCallState, Retrying
+    from tenacity import RetryCallState, Retrying  # loaded by `Retries.of`; as long as all of the package to import
 
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = attempt

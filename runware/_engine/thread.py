@@ -67,6 +67,10 @@ class Waiter(Protocol):
         """The call is over. Give those who are to be woken."""
         ...
 
+    def done(self) -> bool:
+        """Return whether the call has ended or was cancelled. It may be asked on any thread."""
+        ...
+
 
 def _is_wanted(token: object, text: bytes) -> bool:
     """Tell whether somebody still waits for what a message asks for: its call has not ended, and has no other text."""
@@ -160,8 +164,10 @@ class Engine:
 
     def running(self) -> list[str]:
         """Give the UUIDs of the tasks that have not ended, but for those that can be picked up elsewhere."""
-        calls = (call for call in self._calls() if call.state is not CallState.ACCEPTED)
-        return [call.uuid for call in calls if call.completion is not Completion.CONNECTION]
+        tasks = (call for call in self._calls() if call.completion is not Completion.CONNECTION)
+        wanted = ((call, call.job) for call in tasks if call.state is not CallState.ACCEPTED)
+        # The session may not have heard yet of a call that was cancelled.
+        return [call.uuid for call, job in wanted if job is not None and not job.done()]
 
     def _calls(self) -> list[Call]:
         """Give the calls that have not ended, those that the session has not heard of yet included."""
@@ -332,8 +338,6 @@ class Engine:
         assert self._bell is not None
         for end in self._bell:
             end.close()
-        if self._feed is not None:
-            self._feed.stop()
 
     # ------------------------------------------------------------------ effects
 
