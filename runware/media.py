@@ -204,6 +204,8 @@ def _picture_bytes(picture: Any) -> bytes:
     buffer = io.BytesIO()
     mode = picture.mode
     try:
+        if not all(picture.size):  # older versions of Pillow call that "tile cannot extend outside image"
+            raise ValueError("the image is empty")
         if mode in _AS:
             picture = picture.convert(_AS[mode])
             if mode in ("CMYK", "LAB"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import random
 import threading
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from runware.local import LocalServer
+from runware.local.media import new_uuid as server_uuid
 from tests.test_local_server import Peer, errors, new_uuid
 from tests.test_local_tasks import HEAD, MINIMAL, MODEL, fetch, finish
 
@@ -34,6 +36,18 @@ def peer(shared: LocalServer) -> Iterator[Peer]:
 
 
 # Media.
+
+
+def test_server_uuids_stay_unique_when_a_program_seeds_random() -> None:
+    state = random.getstate()
+    try:
+        made = []
+        for _ in range(2):
+            random.seed(1)
+            made.append(server_uuid())
+    finally:
+        random.setstate(state)
+    assert made[0] != made[1]
 
 
 @pytest.mark.parametrize(

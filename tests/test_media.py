@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 from PIL import Image as Picture
 
@@ -19,6 +20,11 @@ from runware import DownloadError, ValidationError, media
 from runware.results import class_by_name
 from runware.tasks.base import Task
 from tests.wire_objects import IMAGE, PNG, PNG_URI
+
+# Before version 11.3, Pillow writes 16 of the 32 bits without a word.
+refuses_32_bits = pytest.mark.skipif(
+    tuple(map(int, PIL.__version__.split(".")[:2])) < (11, 3), reason="this version of Pillow writes mode I as PNG"
+)
 
 # ---------------------------------------------------------------------- media inputs
 
@@ -201,7 +207,7 @@ def truncated() -> Any:
         (lambda tmp_path: truncated(), "truncated"),
         (lambda tmp_path: closed(Picture.new("RGB", (2, 2))), "closed"),
         (lambda tmp_path: Picture.new("RGB", (0, 0)), "empty"),
-        (lambda tmp_path: Picture.new("I", (2, 2)), "mode I.*convert it to RGB"),
+        pytest.param(lambda tmp_path: Picture.new("I", (2, 2)), "mode I.*convert it to RGB", marks=refuses_32_bits),
         (lambda tmp_path: Picture.new("F", (2, 2)), "mode F.*convert it to RGB"),
     ],
     ids=[

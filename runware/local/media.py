@@ -52,12 +52,13 @@ _STARTS = (
 )
 _CACHE_BYTES = 64 * 2**20
 _FILM_FRAMES = 8
+_random = random.Random()  # of its own: UUIDs must stay unique in a program that seeds the global generator
 
 
 def new_uuid() -> str:
     """A random UUID of version 4."""
     # Twice as fast as uuid.uuid4(), and one is needed for every result.
-    digits = f"{random.getrandbits(128):032x}"
+    digits = f"{_random.getrandbits(128):032x}"
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
