@@ -179,7 +179,7 @@ class Core:
                 "first, and pass their UUIDs or URLs.",
                 task_type=task.task_type,
             )
-        long_timeout = max(options.long_timeout, options.timeout)
+        long_timeout = options.longest_timeout
         call = Call(
             uuid=task_uuid,
             text=text,
