@@ -29,6 +29,8 @@ log = logging.getLogger("runware.session")
 
 _BREATH = 1.0
 """Seconds in which several answers that ask for a slower pace count as one."""
+_AT_ONCE = 1000
+"""Calls for which something is done before the network and the deadlines of others have their turn."""
 _COUNTED: tuple[str, ...] = (
     "succeeded",
     "failed",
@@ -61,6 +63,7 @@ class Book:
         self.effects: deque[Effect] = deque()
         self._queue: deque[Call] = deque()  # in the order of submission
         self._returned: list[tuple[int, Call]] = []  # a heap: what waits again, and goes before those submitted later
+        self._more_to_send = False
         self._deadlines: list[Call] = []  # two heaps; a call is in the first without a tuple of its own
         self._steps: list[Step] = []
         self._stale = 0
@@ -147,13 +150,18 @@ class Book:
         return queue.popleft()
 
     def _pump(self, now: float) -> None:
-        """Send what waits, in order, as far as it may be sent."""
+        """Send what waits, in order, as far as it may be sent; of very much, a part, and the rest at the next tick."""
+        self._more_to_send = False
         if self.state is not State.READY:
             return
         limit = self.config.max_in_flight
         if self._pace is not None:
             limit = int(self._pace) if limit is None else min(limit, int(self._pace))
+        sends = 0
         while (self._queue or self._returned) and (limit is None or self._in_flight < limit):
+            if sends == _AT_ONCE:
+                self._more_to_send = True
+                return
             call = self._next_in_line()
             if call.state is not CallState.QUEUED or call.deadline <= now:
                 continue  # it has ended, or the next tick ends it: nobody waits for what it would buy
@@ -169,6 +177,7 @@ class Book:
                 continue
             call.state = CallState.SENT
             call.sends += 1
+            sends += 1
             self.counts["sent"] += 1
             self.effects.append(Send(call.text, call))
             if self._watched:
@@ -306,7 +315,7 @@ class Book:
             self._stale -= 1  # it is gone from there already
         due: list[Call] = []
         questions, steps = self._questions, self._steps
-        while questions:
+        while questions and len(due) < _AT_ONCE:  # the rest is still due at the next tick, which comes at once
             when, _, call = step = questions[0]
             if not _is_stale(step):
                 if when > now:
@@ -316,7 +325,7 @@ class Book:
             else:
                 self._stale -= 1
             questions.popleft()
-        while steps:
+        while steps and len(due) < _AT_ONCE:
             when, _, call = step = steps[0]
             if not _is_stale(step):
                 # Questions share a frame, and a wake-up, which costs more than asking some too early.

@@ -386,6 +386,8 @@ class Session(Following):
 
     def next_deadline(self) -> float | None:
         """Tell when `tick` is to be called at the latest; `None` when nothing is due, ever."""
+        if self._more_to_send:
+            return float("-inf")
         due = min(self._until, self._first_timer())
         if self.state is State.READY:
             silence = self._liveness.due(busy=self._in_flight > 0)
@@ -415,6 +417,8 @@ class Session(Following):
         due = self._due_steps(now)
         if due:
             self._take_steps(due, now)
+        elif self._more_to_send:
+            self._pump(now)
 
     def _upload_time(self) -> float:
         """Tell how many seconds large messages may take that the server has not said anything about.
