@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from runware._engine.callbacks import run_guarded
@@ -48,6 +50,8 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
     changed = threading.Event()
     job.listen(changed.set)
 
+    context = contextvars.copy_context()
+
     def run() -> None:
         last: Progress | None = None
         while True:
@@ -55,7 +59,7 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
             changed.clear()
             now = job.progress
             if not callable(progress) or last is None or now[:3] != last[:3] or now.status != last.status:
-                run_guarded(lambda now=now: show(now))  # type: ignore[misc]
+                run_guarded(partial(context.run, partial(show, now)))
             last = now
             if over:
                 break

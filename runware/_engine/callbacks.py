@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from runware.logs import say
@@ -34,7 +34,7 @@ class CallbackThread:
 
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
-        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = None  # gevent may patch it until then
         self._lock = threading.RLock()  # a signal's handler may cancel a job in the middle of `post`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None
@@ -46,6 +46,8 @@ class CallbackThread:
     def post(self, callback: Callable[[], object]) -> None:
         """Run a callback on the thread, after those that were posted before."""
         with self._lock:
+            if self._queue is None:
+                self._queue = queue.SimpleQueue()
             if self._thread is None:
                 thread = self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 try:
@@ -60,22 +62,26 @@ class CallbackThread:
 
     def waiting(self) -> int:
         """Tell how many callbacks wait for their turn, or nearly."""
-        return self._queue.qsize()
+        return 0 if self._queue is None else self._queue.qsize()
 
     def stop(self) -> None:
         """End the thread after the callbacks that were posted so far; a later one starts another. Does not wait."""
-        self._queue.put(None)
+        if self._queue is not None:
+            self._queue.put(None)
 
     def _run(self) -> None:
         self.ident = threading.get_ident()
+        posted = self._queue
+        assert posted is not None
         while True:
-            while (callback := self._queue.get()) is not None:
+            while (callback := posted.get()) is not None:
                 try:
                     run_guarded(callback)
                 except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
                     say(log, "a callback raised", trace=True)
+                del callback  # it may hold the client, and the next one may never come
             with self._lock:
-                if self._queue.empty():
+                if posted.empty():
                     self._thread = self.ident = None  # another thread may get the number
                     return
 
