@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from queue import SimpleQueue
+from functools import partial
 from typing import Any
 
+from runware.blocking import running_loop, warn_in_event_loop
 from runware.errors import ValidationError
-from runware.jobs import Job, deliver
+from runware.jobs import Job, call_in, deliver
 from runware.names import misnamed
 from runware.signatures import fields
 from runware.tasks.base import Task, as_task
@@ -160,12 +161,17 @@ class _Window:
         """Whether something still runs."""
         return self._running > 0
 
-    def cancel(self) -> None:
-        """Stop: nothing further is submitted, and what runs is cancelled."""
+    def cancel(self, held: Iterable[Job[Any]] = (), *, interrupted: bool = False) -> None:
+        """Stop: nothing further is submitted, and what runs is cancelled.
+
+        Args:
+            held: What was being submitted.
+            interrupted: Whether the UUIDs of tasks that were sent are logged.
+        """
         self._tasks = None
-        for job in self._line:
+        for job in (*self._line, *held):
             if isinstance(job, Job):
-                job.cancel()
+                job.interrupt() if interrupted else job.cancel()
 
 
 def _outcome(done: Job[Any] | Exception, *, return_exceptions: bool) -> Outcome:
@@ -180,7 +186,7 @@ def _outcome(done: Job[Any] | Exception, *, return_exceptions: bool) -> Outcome:
 
 def map_blocking(
     tasks: Iterator[Task[Any] | Exception],
-    submit: Callable[[Task[Any]], Job[Any]],
+    submit: Callable[[Task[Any], list[Job[Any]]], Job[Any]],
     *,
     concurrency: int,
     ordered: bool,
@@ -188,36 +194,45 @@ def map_blocking(
 ) -> Iterator[Outcome]:
     """Yield the outcomes of tasks, a window of which runs at a time."""
     window = _Window(tasks, concurrency, ordered=ordered)
-    done: SimpleQueue[Job[Any]] = SimpleQueue()
+    done: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
+    held: list[Job[Any]] = []
 
     def run() -> Iterator[Outcome]:
         try:
             while True:
                 while (task := window.wanted()) is not None:
                     try:
-                        job = submit(task)
+                        job = submit(task, held)
                     except Exception as error:  # of that input again, such as a file that is closed
                         window.submitted(error)
+                        held.clear()
                     else:
                         window.submitted(job)
-                        Future.add_done_callback(job, done.put)  # type: ignore[arg-type]
+                        held.clear()
+                        job.when_over(partial(done.put, job))
                 if (outcome := window.next_outcome()) is not None:
                     yield _outcome(outcome, return_exceptions=return_exceptions)
                 elif window.waiting:
+                    warn_in_event_loop("async for ... in rw.aio.map(...)")
                     window.finished(deliver(done))
                 elif window.broken is not None:
                     raise window.broken
                 else:
                     return
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            window.cancel(held, interrupted=True)
+            raise
         finally:
-            window.cancel()
+            window.cancel(held)
 
     return run()
 
 
 def amap(
     tasks: Iterator[Task[Any] | Exception],
-    submit: Callable[[Task[Any]], Awaitable[Job[Any]]],
+    submit: Callable[[Task[Any], list[Job[Any]]], Awaitable[Job[Any]]],
     *,
     concurrency: int,
     ordered: bool,
@@ -229,23 +244,21 @@ def amap(
     async def run() -> AsyncIterator[Outcome]:
         import asyncio
 
-        from runware.jobs import call_in
-
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         done: asyncio.Queue[Job[Any]] = asyncio.Queue()
+        held: list[Job[Any]] = []
         try:
             while True:
                 while (task := window.wanted()) is not None:
                     try:
-                        job = await submit(task)
+                        job = await submit(task, held)
                     except Exception as error:  # of that input again, such as a file that is closed
                         window.submitted(error)
+                        held.clear()
                     else:
                         window.submitted(job)
-                        Future.add_done_callback(
-                            job,
-                            lambda job: call_in(loop, lambda: done.put_nowait(job)),  # type: ignore[arg-type]
-                        )
+                        held.clear()
+                        job.when_over(partial(call_in, loop, partial(done.put_nowait, job)))
                 if (outcome := window.next_outcome()) is not None:
                     yield _outcome(outcome, return_exceptions=return_exceptions)
                 elif window.waiting:
@@ -255,6 +268,6 @@ def amap(
                 else:
                     return
         finally:
-            window.cancel()
+            window.cancel(held)
 
     return run()

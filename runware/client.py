@@ -6,16 +6,16 @@ client needs is loaded then, and not by the import.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
 from runware._engine.loading import loading
+from runware.blocking import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware.errors import ConfigurationError, RunwareError
 from runware.mapping import AsyncMap, BlockingMap
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
@@ -36,10 +36,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 F = TypeVar("F", bound="_Face")
-
-
-class RunwareAsyncUsageWarning(UserWarning):
-    """A blocking call was made where an event loop runs, which stands still meanwhile."""
 
 
 class _Face(Operations):
@@ -88,7 +84,7 @@ class Submitter(_Face, JobFace):
             ClientClosedError: The client is closed.
         """
         core = self._core
-        return core.submit(core.task_of(task))
+        return core.start(core.task_of(task), None, _itself)
 
 
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
@@ -262,25 +258,24 @@ class Runware(_Client, BlockingMap, BlockingFace):
         """
         core = self._core
         core.check_thread()
-        _warn_in_event_loop()
+        warn_in_event_loop(_INSTEAD)
         task = core.task_of(task)
         if task.on_partial is None:
-            return _wait(core.submit(task))
+            return core.start(task, None, _result_of)
         from queue import SimpleQueue
 
         from runware._engine.callbacks import run_guarded
         from runware.jobs import deliver
 
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        job = core.submit(task, callbacks.put)
-        Future.add_done_callback(job, lambda _: callbacks.put(None))
-        try:
+
+        def wait(job: Job[Any]) -> Any:
+            job.when_over(lambda: callbacks.put(None))
             while (callback := deliver(callbacks)) is not None:
                 run_guarded(callback)
-        except BaseException:
-            job.cancel()
-            raise
-        return _wait(job)
+            return job.result()
+
+        return core.start(task, callbacks.put, wait)
 
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, if that has not happened yet.
@@ -294,7 +289,7 @@ class Runware(_Client, BlockingMap, BlockingFace):
             TaskTimeoutError: It was not ready in time.
         """
         self._core.check_thread()
-        _warn_in_event_loop()
+        warn_in_event_loop("await rw.aio.connect()")
         _wait(self._core.connect(timeout))
 
     ensure_connection = connect
@@ -356,24 +351,37 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
         Raises:
             RunwareError: It failed; see there for the kinds.
         """
-        return await _awaited(await self._start(self._core.task_of(task)))
+        held: list[Job[Any]] = []
+        try:
+            return await (await self._start(self._core.task_of(task), held))
+        except BaseException as error:
+            from asyncio import CancelledError
 
-    async def _start(self, task: Task[R]) -> Job[R]:
-        """Submit a task from an event loop, which does not stand still for it."""
-        import asyncio
+            for job in held:
+                job.cancel() if isinstance(error, (CancelledError, GeneratorExit)) else job.interrupt()
+            raise
+
+    async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
+        """Submit a task from an event loop, which does not stand still for it.
+
+        Args:
+            task: What to run.
+            held: Gets the job before anything is sent.
+        """
+        from runware.jobs import call_in
 
         core = self._core
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         dispatch: Dispatch | None = None
         if task.on_partial is not None:
-            from runware.jobs import call_in
-
+            context = copy_context()
             # In the order they are posted, and before the result: both take the same way into the loop.
-            dispatch = partial(call_in, loop)
+            dispatch = lambda callback: call_in(loop, partial(context.run, callback))  # noqa: E731
+
         if not core.started or task.holds_payload():
             # Reading and encoding media would hold up the loop.
-            return await _elsewhere(lambda: core.submit(task, dispatch), unwanted=lambda job: job.cancel())
-        return core.submit(task, dispatch)
+            return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
+        return core.submit(task, dispatch, held)
 
     async def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, if that has not happened yet.
@@ -467,6 +475,18 @@ def get_client() -> Runware:
 # ---------------------------------------------------------------------- waiting
 
 
+_INSTEAD = "await rw.aio.image_inference(...)"
+
+
+def _itself(job: Job[R]) -> Job[R]:
+    return job
+
+
+def _result_of(job: Job[R]) -> R:
+    job.wait_over()  # what `result` checks before was checked by its caller
+    return job.result()
+
+
 def _wait(job: Job[R]) -> R:
     """Wait for a job that is nobody else's: whatever interrupts the wait cancels it."""
     try:
@@ -494,12 +514,14 @@ async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] =
     import asyncio
     import threading
 
+    running_loop()
     done: Future[T] = Future()
+    context = copy_context()
 
     def run() -> None:
         if done.set_running_or_notify_cancel():
             try:
-                done.set_result(work())
+                done.set_result(context.run(work))
             except BaseException as error:  # it is raised where it is waited for
                 done.set_exception(error)
 
@@ -509,35 +531,3 @@ async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] =
     except asyncio.CancelledError:
         done.add_done_callback(lambda done: done.cancelled() or done.exception() or unwanted(done.result()))
         raise
-
-
-_warned: list[bool] = []
-
-
-def _warn_in_event_loop() -> None:
-    """Say once that a blocking call holds up the event loop it is made in; a notebook's own loop does not mind."""
-    asyncio = sys.modules.get("asyncio")
-    if _warned or asyncio is None or asyncio._get_running_loop() is None or _in_notebook():
-        return
-    _warned.append(True)
-    warnings.warn(
-        "A blocking call of runware was made where an event loop runs, which stands still until it returns. "
-        "Use rw.aio: `await rw.aio.image_inference(...)`.",
-        RunwareAsyncUsageWarning,
-        stacklevel=_caller_level(),
-    )
-
-
-def _in_notebook() -> bool:
-    kernel = sys.modules.get("ipykernel.kernelapp")
-    return kernel is not None and bool(kernel.IPKernelApp.initialized())
-
-
-def _caller_level() -> int:
-    """How far up the stack the first frame outside this package is, as `warnings.warn` counts for its caller."""
-    level = 1
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__")).startswith("runware."):
-        frame = frame.f_back
-        level += 1
-    return level

@@ -17,10 +17,11 @@ from runware._engine.callbacks import CallbackThread, EventFeed
 from runware._engine.calls import Call, Completion
 from runware._engine.ids import is_uuid, new_uuid
 from runware._engine.loading import loading
+from runware._engine.patching import check_patches, patches
 from runware._engine.retry import Retries
 from runware._engine.waiting import bells
 from runware.downloads import Downloads
-from runware.errors import ClientClosedError, PayloadTooLargeError, ValidationError
+from runware.errors import ClientClosedError, ConfigurationError, PayloadTooLargeError, ValidationError
 from runware.jobs import Job, wrong_thread
 from runware.logs import say
 from runware.options import Options, seconds
@@ -36,6 +37,7 @@ log = logging.getLogger("runware.client")
 __all__ = ["Core", "Dispatch", "shared_core"]
 
 R = TypeVar("R")
+T = TypeVar("T")
 _REMEMBERED = 16_384
 """Bytes up to which a message is kept as it is, for `Result.meta`."""
 Dispatch = Callable[[Callable[[], object]], object]
@@ -60,6 +62,7 @@ class Core:
         self.options = options
         self._lock = threading.RLock()
         self._engine: Engine | None = None
+        self._patches: tuple[object, object] | None = None
         self._closed = False
         self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
@@ -81,11 +84,17 @@ class Core:
 
         Raises:
             ClientClosedError: The client is closed.
+            ConfigurationError: The client's thread cannot work here, or the standard library was patched under it.
         """
         if self._pid != os.getpid():
             self.abandon()  # forked in a way that skips the hooks
         engine = self._engine
         if engine is not None and not (self._closed or engine.stopped):
+            if self._patches != patches():
+                raise ConfigurationError(
+                    "The standard library was patched (by gevent?) while this client was connected: waiting for a call "
+                    "would stop every greenlet. Patch first of all, or close the client before and make a new one."
+                )
             return engine
         with loading:
             import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
@@ -95,6 +104,8 @@ class Core:
             if self._closed:
                 raise ClientClosedError("The client is closed. Make a new one for further calls.")
             if self._engine is None or self._engine.stopped:  # as it is when it has failed
+                check_patches()
+                self._patches = patches()
                 self._engine = Engine(self.options, self._feed)
                 if self._ending is not None:
                     self._ending.detach()
@@ -158,12 +169,31 @@ class Core:
 
     # ------------------------------------------------------------------ calls
 
-    def submit(self, task: Task[R], dispatch: Dispatch | None = None) -> Job[R]:
+    def start(self, task: Task[R], dispatch: Dispatch | None, then: Callable[[Job[R]], T]) -> T:
+        """Submit a task and go on with its job. Whatever interrupts that cancels the call.
+
+        If the task was sent by then, its UUID is logged, since nobody has a handle on what may be billed.
+
+        Args:
+            task: What to run.
+            dispatch: Runs callbacks where the caller wants them.
+            then: What to do with the job: to wait for it, or to return it.
+        """
+        held: list[Job[R]] = []
+        try:
+            return then(self.submit(task, dispatch, held))
+        except BaseException:
+            for job in held:
+                job.interrupt()
+            raise
+
+    def submit(self, task: Task[R], dispatch: Dispatch | None = None, held: list[Job[R]] | None = None) -> Job[R]:
         """Encode a task and hand it to the engine.
 
         Args:
             task: What to run.
             dispatch: Runs callbacks where the caller wants them.
+            held: Gets the job before anything is sent, for a caller who cancels it if he is interrupted.
         """
         engine = self.engine()
         options = self.options
@@ -196,6 +226,8 @@ class Core:
         # Results remember what was sent, but are not to keep large inputs in memory.
         sent = text if len(text) <= _REMEMBERED else shortened(wire)
         job = Job(task, call, self, dispatch, sent)
+        if held is not None:
+            held.append(job)
         if task.progress:
             from runware.progress import watch
 
@@ -243,10 +275,10 @@ class Core:
 
     # ------------------------------------------------------------------ for jobs
 
-    def cancel_call(self, call: Call) -> None:
-        """Nobody waits for the call any more."""
-        if self._engine is not None:
-            self._engine.cancel(call)
+    def cancel_call(self, call: Call, *, interrupted: bool = False) -> None:
+        """Cancel the call: remove it from the queue, or discard its results if it was already sent."""
+        if (engine := self._engine) is not None:
+            engine.interrupt(call) if interrupted else engine.cancel(call)
 
     @property
     def post_callback(self) -> Callable[[Callable[[], object]], None]:

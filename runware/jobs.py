@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import logging
-import os
 import threading
 import time
 import weakref
@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, o
 
 from runware._engine.callbacks import run_guarded
 from runware._engine.calls import Call, CallState
-from runware._engine.waiting import POLL, Condition, Sleeper, wake
+from runware._engine.futures import LightFuture
+from runware._engine.waiting import POLL, Sleeper, wake
+from runware.blocking import running_loop, warn_in_event_loop
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
+from runware.logs import say_interrupted
 from runware.results import Partial, Results
 from runware.tasks.base import Task
 
@@ -27,15 +30,12 @@ if TYPE_CHECKING:
 
     from runware.downloads import Downloads
 
-__all__ = ["Job", "Progress"]
+__all__ = ["Job", "Progress", "call_in", "deliver", "wrong_thread"]
 
 log = logging.getLogger("runware.jobs")
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-_PENDING, _FINISHED, _CANCELLED = "PENDING", "FINISHED", "CANCELLED_AND_NOTIFIED"
-"""The states of a future. `RUNNING` is none of a job: it can be cancelled to its end."""
 
 
 class Owner(Protocol):
@@ -43,8 +43,8 @@ class Owner(Protocol):
 
     downloads: Downloads
 
-    def cancel_call(self, call: Call) -> None:
-        """Nobody waits for the call any more."""
+    def cancel_call(self, call: Call, *, interrupted: bool = False) -> None:
+        """Cancel the call: remove it from the queue, or discard its results if it was already sent."""
 
     @property
     def post_callback(self) -> Callable[[Callable[[], object]], None]:
@@ -74,33 +74,13 @@ class Progress(NamedTuple):
     status: str
 
 
-class _Late:
-    """A list of a future that is made when somebody asks for it, because most are never used."""
-
-    def __set_name__(self, owner: type[Any], name: str) -> None:
-        self._name = name
-
-    def __get__(self, job: Any, owner: type[Any]) -> list[Any]:
-        made: list[Any] = []
-        job._listened = True  # noqa: SLF001 - it is a part of the job
-        setattr(job, self._name, made)
-        return made
-
-
-class Job(Future[R], Generic[R]):
+class Job(LightFuture[R], Generic[R]):
     """A call that is under way: a `concurrent.futures.Future` that asyncio can await as well.
 
     It is made by `rw.submit`. Wait for it with `result()`, or with `await job` in any event loop; iterate over it
     with `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at
     once. Cancelling one `await job` does not cancel the job; `cancel()` does.
     """
-
-    _listened = False
-    _waiters = _Late()  # pyright: ignore[reportAssignmentType]
-    _done_callbacks = _Late()  # pyright: ignore[reportAssignmentType]
-
-    if TYPE_CHECKING:
-        _condition: threading.Condition  # as `as_completed` and `wait` want it
 
     def __init__(
         self,
@@ -110,12 +90,7 @@ class Job(Future[R], Generic[R]):
         dispatch: Callable[[Callable[[], object]], object] | None,
         sent: bytes | Mapping[str, Any] = b"",
     ) -> None:
-        # As `Future.__init__` does, which makes a condition of ten objects. Many jobs live at once, and the garbage
-        # collector visits each object again and again: it took half of the time that a job took.
-        self._condition = Condition()  # pyright: ignore[reportAttributeAccessIssue]
-        self._state = _PENDING
-        self._result = None
-        self._exception = None
+        super().__init__()
         # Of the request only this is kept: it may hold large media, which are sent, and would live as long as the job.
         self._kind = type(task)
         self._on_partial = task.on_partial
@@ -128,6 +103,8 @@ class Job(Future[R], Generic[R]):
         self._total = call.expected
         self._started = time.monotonic()
         self._listeners: list[Callable[[], object]] | None = None
+        # Who dispatches callbacks sees to their context; a blocking call runs them in the caller's own.
+        self._context = contextvars.copy_context() if dispatch is None and task.on_partial is not None else None
         call.job = self
 
     def __repr__(self) -> str:
@@ -173,7 +150,7 @@ class Job(Future[R], Generic[R]):
         if self.cancelled():
             return "cancelled"
         if self.done():
-            if self._exception_of() is None:
+            if self.outcome()[1] is None:
                 return "succeeded"
             return "partial" if self._results else "failed"
         state = self._call.state
@@ -220,32 +197,26 @@ class Job(Future[R], Generic[R]):
                 raise error
             finally:
                 del error  # its traceback refers to this frame: a cycle, with the callers' objects in it
-        return self._result  # type: ignore[return-value]
+        return self.outcome()[0]  # type: ignore[no-any-return]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
-        if self._state != _FINISHED:
-            if self._state == _PENDING and (owner := self._owner) is not None:
+        if not self.done():
+            if timeout is None or timeout > 0:
+                warn_in_event_loop("await job")
+            if (owner := self._owner) is not None:
                 owner.check_thread()
-            if timeout is None and POLL is not None:
-                self._wait_in_slices()
-            with self._condition:
-                while self._state == _PENDING:
-                    self._condition.wait(timeout, self._is_over)  # type: ignore[call-arg]
-                    if timeout is not None:
-                        break
-            if self._state != _FINISHED:
-                raise self._cancelled_error() if self._state == _CANCELLED else TimeoutError
+            if not self.wait_over(timeout):
+                raise TimeoutError
+        if self.cancelled():
+            raise self._cancelled_error()
         # Each waiter gets an instance of its own: raising one twice makes its traceback grow, and mixes threads.
-        return None if self._exception is None else copy.copy(self._exception)
+        error = self.outcome()[1]
+        return None if error is None else copy.copy(error)
 
-    def _is_over(self) -> bool:
-        return self._state != _PENDING
-
-    def _wait_in_slices(self) -> None:  # pragma: no cover - Windows only
-        with self._condition:
-            while not self.done():
-                self._condition.wait(POLL)
+    def running(self) -> bool:
+        """Return whether the server may be working on the task. It can be cancelled all the same."""
+        return not self.done() and self._call.may_run
 
     def cancel(self) -> bool:
         """Stop waiting and sending, at once. Work that the server has accepted may still run and be billed.
@@ -253,47 +224,41 @@ class Job(Future[R], Generic[R]):
         Returns:
             Whether it was cancelled; `False` when it had ended already.
         """
-        with self._condition:
-            if self._state != _PENDING:
-                return self._state != _FINISHED
-            self._state = _CANCELLED
-            for waiter in self._waiters if self._listened else ():
-                waiter.add_cancelled(self)
-            owner, self._owner = self._owner, None
-            self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        return self._cancel(interrupted=False)
+
+    def interrupt(self) -> bool:
+        """Cancel a job whose handle is lost, and log the task's UUID if it was sent: it may be billed, or was."""
+        cancelled = self._cancel(interrupted=True)
+        if not cancelled and self.outcome()[1] is None and self._call.sends and not self._call.repeatable:
+            say_interrupted(log, self._call.uuid)
+        return cancelled
+
+    def _cancel(self, *, interrupted: bool) -> bool:
+        owner = self._owner
+        if not self.end_cancelled():
+            return self.cancelled()
+        self._owner = None
         if owner is not None:
-            owner.cancel_call(self._call)
+            owner.cancel_call(self._call, interrupted=interrupted)
         self._tell_listeners()
+        self._release()
         return True
 
-    def _settle(self, answer: Any, error: BaseException | None) -> Sequence[Sleeper]:
-        """End with a result or an error, unless it was cancelled: what a future's own methods do in three steps.
-
-        Returns:
-            Those who wait for it. They are still to be woken.
-        """
-        with self._condition:
-            if self._state != _PENDING:
-                # Ctrl-C may have kept `cancel` from waking somebody.
-                return self._condition.take_waiting()  # type: ignore[attr-defined, no-any-return]
-            self._result, self._exception = answer, error
-            self._state = _FINISHED
-            for waiter in self._waiters if self._listened else ():
-                waiter.add_result(self) if error is None else waiter.add_exception(self)
-            waiting: Sequence[Sleeper] = self._condition.take_waiting()  # type: ignore[attr-defined]
-        if self._listened:
-            self._invoke_callbacks()  # type: ignore[attr-defined]
-        return waiting
+    def _release(self) -> None:
+        """Let go of what only a job that goes on has a use for."""
+        self._owner = self._on_partial = self._dispatch = self._context = self._listeners = None
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call *fn* with the job when it is over, on the client's callback thread; at once if it is over already."""
+        """Call *fn* with the job when it is over, on the client's callback thread; at once if it is over already.
+
+        It sees the context variables that there are now.
+        """
         if self.done() or (owner := self._owner) is None:
-            super().add_done_callback(fn)
+            run_guarded(partial(fn, self))
         else:
-            # Kept as long as the job is, so that it must not hold the client.
-            post = owner.post_callback
-            super().add_done_callback(lambda job: post(lambda: fn(job)))
+            told = partial(contextvars.copy_context().run, partial(fn, self))
+            post = owner.post_callback  # kept as long as the job goes on, so that it must not hold the client
+            self.when_over(lambda: post(told))
 
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...
@@ -316,6 +281,7 @@ class Job(Future[R], Generic[R]):
                 if not new:
                     if (owner := self._owner) is not None:
                         owner.check_thread()
+                    warn_in_event_loop("async for ... in job")
                     while not news.wait(POLL):
                         pass
         finally:
@@ -326,8 +292,21 @@ class Job(Future[R], Generic[R]):
         return self.wait_async().__await__()
 
     async def wait_async(self) -> R:
-        """Wait in the running event loop. Cancelling the wait does not cancel the job."""
-        await self._over()
+        """Wait in the running event loop. Cancelling the wait does not cancel the job.
+
+        Raises:
+            WrongThreadError: No event loop of asyncio runs here.
+        """
+        loop = running_loop()
+        waiter = loop.create_future()
+        finish = partial(call_in, loop, partial(_finish, waiter))
+        # Not through the callback thread, since this only hands over to the loop; and in any case through the loop,
+        # after the callbacks that are on their way.
+        self.when_over(finish)
+        try:
+            await waiter
+        finally:
+            self.forget(finish)  # if the wait was cancelled
         return self.result(0)
 
     @overload
@@ -338,7 +317,7 @@ class Job(Future[R], Generic[R]):
         """Yield each result as it arrives; in the end, raise the error if there is one."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         news = asyncio.Event()
 
         def tell() -> None:
@@ -372,24 +351,6 @@ class Job(Future[R], Generic[R]):
         with self._condition:
             self._listeners = [one for one in self._listeners or () if one != listener]
 
-    def _over(self) -> asyncio.Future[None]:
-        """A future of the running loop that is set when the job is over."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def finish() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        if self.done():
-            call_in(loop, finish)  # after the callbacks that are on their way
-        else:
-            # Not through the callback thread: this only hands over to the loop.
-            super().add_done_callback(lambda _: call_in(loop, finish))
-        return waiter
-
     # ------------------------------------------------------------------ from the I/O thread
 
     def call_arrived(self, call: Call) -> None:
@@ -418,14 +379,14 @@ class Job(Future[R], Generic[R]):
                 raw={"data": list(call.items)},
                 results=self._results,
             )
-        waiting = self._settle(answer, error)
+        waiting = self.settle(answer, error)
         call.items = ()
-        self._owner = None
         if self._listeners:
             try:
                 self._tell_listeners()
             except Exception:  # those who wait are woken all the same
                 log.exception("a listener of %s failed", call)
+        self._release()
         return waiting
 
     def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:
@@ -445,8 +406,7 @@ class Job(Future[R], Generic[R]):
 
     def abandon(self) -> None:
         """In a child that was forked: nobody will end this job here, so it ends now."""
-        # Another thread may have held the lock when the process forked; here it would stay locked.
-        self._condition = Condition()  # pyright: ignore[reportAttributeAccessIssue]
+        self.renew_lock()
         self._owner = None
         if not self.done():
             error = ClientClosedError(
@@ -456,8 +416,9 @@ class Job(Future[R], Generic[R]):
                 task_uuid=self._call.uuid,
             )
             error.results = self._results
-            wake(self._settle(None, error))
+            wake(self.settle(None, error))
             self._tell_listeners()
+        self._release()
 
     def _made(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
         """Make the results of some items that have just arrived, and keep those that are more than a status."""
@@ -484,21 +445,17 @@ class Job(Future[R], Generic[R]):
             listener()
 
     def _report(self, new: list[Any], error: RunwareError | None) -> None:
-        callback = self._on_partial
-        assert callback is not None
-        news = Partial(new, all=self._results, total=self._total)
-        owner, dispatch = self._owner, self._dispatch
-        if dispatch is None:
-            if owner is None:
-                return  # it was cancelled meanwhile; here, a callback could hold up everything
-            dispatch = owner.post_callback
+        callback, context, owner, dispatch = self._on_partial, self._context, self._owner, self._dispatch
+        if callback is None or owner is None:
+            return  # it was cancelled meanwhile
+        told = partial(callback, Partial(new, all=self._results, total=self._total), error and copy.copy(error))
         try:
-            dispatch(partial(callback, news, error and copy.copy(error)))
+            if dispatch is not None:
+                dispatch(told)
+            elif context is not None:
+                owner.post_callback(partial(context.run, told))
         except RuntimeError:
             log.debug("the event loop of a callback is closed")
-
-    def _exception_of(self) -> BaseException | None:
-        return super().exception(0)
 
     def _cancelled_error(self) -> TaskCancelledError:
         error = TaskCancelledError(
@@ -510,16 +467,25 @@ class Job(Future[R], Generic[R]):
         return error
 
 
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class _Mailbox:
     """Callbacks on their way into an event loop. Waking a loop costs more than a callback, so that they share it."""
 
     __slots__ = ("__weakref__", "_callbacks", "_woken")
+
+    AT_ONCE = 100
+    """Callbacks that run in one turn of the loop, which has other work too."""
 
     def __init__(self) -> None:
         self._callbacks: deque[Callable[[], object]] = deque()
         self._woken = False
 
     def post(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        """Run a callback in the loop, after those that were posted before."""
         self._callbacks.append(callback)
         if not self._woken or loop.is_closed():
             self._wake(loop)
@@ -534,31 +500,33 @@ class _Mailbox:
             self._callbacks.clear()
 
     def _empty(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._woken = False  # first, so that what is posted from here on wakes the loop again
+        callbacks = self._callbacks
         try:
-            while self._callbacks:
-                run_guarded(self._callbacks.popleft())
+            # What is posted from here on waits for the next turn: more may always come.
+            for _ in range(min(len(callbacks), self.AT_ONCE)):
+                if callbacks:  # one of them may have run the loop
+                    run_guarded(callbacks.popleft())
         finally:
-            if self._callbacks and not self._woken:
-                self._wake(loop)  # one has raised what is no `Exception`
+            self._woken = False  # before the look, so that who posts after it wakes the loop
+            if callbacks:
+                self._wake(loop)
 
 
 _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
-_mailboxes_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_mailboxes_lock.acquire, after_in_parent=_mailboxes_lock.release, after_in_child=_mailboxes_lock.release
-    )
 
 
 def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    """Run a callback in an event loop, in the order of the calls, if there is still somebody in it."""
-    with _mailboxes_lock:
-        box = _mailboxes.get(loop)
-        if box is None:
-            for closed in [other for other in _mailboxes if other.is_closed()]:
-                del _mailboxes[closed]  # what was left in there may hold the loop
-            box = _mailboxes[loop] = _Mailbox()
+    """Run a callback in an event loop, in the order of the calls, if there is still somebody in it.
+
+    It takes no lock: a signal's handler may cancel a job while the main thread is in here. Each step is a single one
+    of a dict.
+    """
+    box = _mailboxes.get(loop)
+    if box is None:
+        for ref in _mailboxes.keyrefs():
+            if (other := ref()) is not None and other.is_closed():
+                _mailboxes.pop(other, None)  # what was left in there may hold the loop
+        box = _mailboxes.setdefault(loop, _Mailbox())
     box.post(loop, callback)
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from runware.errors import ConfigurationError
 
-__all__ = ["LOG_VARIABLE", "log_to_stderr", "say"]
+__all__ = ["LOG_VARIABLE", "log_to_stderr", "say", "say_interrupted"]
 
 LOG_VARIABLE = "RUNWARE_LOG"
 _LEVELS = ("debug", "info", "warning", "error")
@@ -27,7 +27,7 @@ class _ToStderr(logging.Handler):
                 self.handleError(record)
 
 
-def say(logger: logging.Logger, message: str, *facts: object, trace: bool = False) -> None:
+def say(logger: logging.Logger, message: str, *facts: object, trace: bool = False, level: int = logging.ERROR) -> None:
     """Log what its user must hear: it goes to standard error when no handler would have it.
 
     Args:
@@ -35,8 +35,9 @@ def say(logger: logging.Logger, message: str, *facts: object, trace: bool = Fals
         message: What to say, as logging has it.
         facts: What the message refers to.
         trace: Whether the exception that is being handled is told as well.
+        level: The level at which it is logged.
     """
-    logger.error(message, *facts, exc_info=trace)
+    logger.log(level, message, *facts, exc_info=trace)
     heard: logging.Logger | None = logger
     while heard is not None:
         if any(not isinstance(handler, logging.NullHandler) for handler in heard.handlers):
@@ -46,6 +47,16 @@ def say(logger: logging.Logger, message: str, *facts: object, trace: bool = Fals
         text = f"{logger.name}: {message % facts}\n" + (traceback.format_exc() if trace else "")
         with suppress(OSError, ValueError):
             sys.stderr.write(text)
+
+
+def say_interrupted(logger: logging.Logger, task_uuid: str) -> None:
+    """Warn that a call was interrupted when its task had been sent."""
+    say(
+        logger,
+        "A call was interrupted when its task had been sent: it may run and be billed. Pick it up with rw.job(%r).",
+        task_uuid,
+        level=logging.WARNING,
+    )
 
 
 _handler = _ToStderr()

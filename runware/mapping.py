@@ -126,7 +126,7 @@ class BlockingMap:
         core.check_thread()
         outcomes = map_blocking(
             tasks_from(what, inputs, common),
-            core.submit,
+            lambda task, held: core.submit(task, None, held),
             concurrency=concurrency,
             ordered=ordered,
             return_exceptions=return_exceptions,
@@ -142,8 +142,8 @@ class AsyncMap:
     """What `AsyncRunware` has of it."""
 
     @abstractmethod
-    async def _start(self, task: Task[R]) -> Job[R]:
-        """Submit a task from an event loop."""
+    async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
+        """Submit a task from an event loop; *held* gets the job before anything is sent."""
 
     @overload
     def map(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextvars
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from runware._engine.callbacks import run_guarded
@@ -56,6 +58,8 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
     changed = threading.Event()
     job.listen(changed.set)
 
+    context = contextvars.copy_context()
+
     def run() -> None:
         last: Progress | None = None
         while True:
@@ -63,7 +67,7 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
             changed.clear()
             now = job.progress
             if not callable(progress) or last is None or now[:3] != last[:3] or now.status != last.status:
-                run_guarded(lambda now=now: show(now))  # type: ignore[misc]
+                run_guarded(partial(context.run, partial(show, now)))
             last = now
             if over:
                 break

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from runware import media
+from runware.blocking import warn_in_event_loop
 from runware.errors import ConfigurationError, DownloadError
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class MadeOfFiles:
                 raise DownloadError("The result's data are empty.", task_uuid=self.task_uuid)
             yield data
         elif self.url:
+            warn_in_event_loop("await result.asave()")
             yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
         else:
             raise DownloadError("The result holds no media.", task_uuid=self.task_uuid)
@@ -217,6 +219,7 @@ def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> l
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    warn_in_event_loop("await results.asave_all()")
     files = [item for item in items if isinstance(item, MadeOfFiles)]
     Path(saving.where).mkdir(parents=True, exist_ok=True)
     names = _names(files, stem)

@@ -215,7 +215,7 @@ def test_a_cancelled_job_tells_nobody_of_what_still_comes(
             **PICTURE, on_partial=lambda results, error: told.append(threading.current_thread().name)
         )
         server.ledger.wait_for(lambda ledger: ledger.held == 1)
-        monkeypatch.setattr(rw._core, "cancel_call", lambda call: None)  # the I/O thread has not heard of it
+        monkeypatch.setattr(rw._core, "cancel_call", lambda call, **how: None)  # the I/O thread has not heard of it
         job.cancel()
     until(lambda: rw.stats.results == 1)
     rw.image_inference(**PICTURE)

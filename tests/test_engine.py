@@ -497,8 +497,7 @@ class TestDrops:
             held = rw.submit.image_inference(**PICTURE)
             server.ledger.wait_for(lambda ledger: ledger.held == 1)
             waiting = pool.submit(held.exception)
-            condition: Any = held._condition
-            asleep(lambda: bool(condition._waiting))
+            asleep(lambda: bool(held._sleepers))
             engine = rw._core.engine()
             assert engine._connection is not None
             engine._connection.sock = Broken(engine._connection.sock)  # type: ignore[assignment]

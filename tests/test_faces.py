@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-import runware.client
+import runware.blocking
 from runware import (
     AsyncRunware,
     AuthenticationError,
@@ -433,7 +433,7 @@ class TestLifeCycle:
         assert server.ledger.connections == 1
 
     def test_a_blocking_call_in_a_loop_works_and_warns_once(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runware.client, "_warned", [])
+        monkeypatch.setattr(runware.blocking, "_warned", [])
 
         async def main() -> int:
             return len(rw.image_inference(**PICTURE)) + len(rw.image_inference(**PICTURE))
@@ -575,13 +575,13 @@ class TestAsyncioBesideABusyProgram:
 def test_a_callback_comes_before_the_result_though_that_is_there_first(
     rw: Runware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    awaited = runware.client._awaited
+    wait_async = Job.wait_async
 
     async def late(job: Job[Any]) -> Any:
-        job.exception(20)  # it is over before anybody awaits it
-        return await awaited(job)
+        await asyncio.to_thread(job.exception, 20)  # it is over before anybody awaits it
+        return await wait_async(job)
 
-    monkeypatch.setattr(runware.client, "_awaited", late)
+    monkeypatch.setattr(Job, "wait_async", late)
 
     async def main() -> None:
         told: list[int] = []

@@ -34,7 +34,15 @@ ROWS = [
         "runware.saving",
         "runware.options",
     },
-    {"runware.errors", "runware.events", "runware.logs", "runware.names", "runware._engine", "runware._version"},
+    {
+        "runware.errors",
+        "runware.events",
+        "runware.logs",
+        "runware.blocking",
+        "runware.names",
+        "runware._engine",
+        "runware._version",
+    },
 ]
 PURE = [
     "session",

@@ -13,8 +13,11 @@ import pytest
 
 from runware import Runware
 from runware._engine import waiting
-from runware._engine.waiting import Condition, bells
+from runware._engine.futures import LightFuture
+from runware._engine.waiting import bells
 from runware.local import LocalServer
+
+from .conftest import until
 
 GUARD = 20
 
@@ -27,22 +30,12 @@ def no_bells() -> Iterator[None]:
 
 
 class Waiters:
-    """Threads that wait on a condition."""
+    """Threads that wait for a future."""
 
-    def __init__(self, condition: Condition, count: int, timeout: float | None = None) -> None:
-        self.condition = condition
-        self.entered = threading.Semaphore(0)
+    def __init__(self, future: LightFuture[None], count: int, timeout: float | None = None) -> None:
         self.pool = ThreadPoolExecutor(count)
-        self.told = [self.pool.submit(self.wait, timeout) for _ in range(count)]
-        for _ in range(count):
-            assert self.entered.acquire(timeout=GUARD)
-        with condition:
-            pass  # it was held from before `entered`, so that they all wait now
-
-    def wait(self, timeout: float | None) -> bool:
-        with self.condition:
-            self.entered.release()
-            return self.condition.wait(timeout)
+        self.told = [self.pool.submit(future.wait_over, timeout) for _ in range(count)]
+        until(lambda: len(future._sleepers or ()) == count)
 
     def results(self) -> list[bool]:
         found = [one.result(GUARD) for one in self.told]
@@ -53,18 +46,17 @@ class Waiters:
 @pytest.mark.parametrize("timeout", [None, GUARD])
 @pytest.mark.parametrize("count", [1, 3, 12])
 def test_everybody_is_woken_once(count: int, timeout: float | None) -> None:
-    condition = Condition()
-    waiters = Waiters(condition, count, timeout)
-    with condition:
-        condition.notify_all()
+    future = LightFuture[None]()
+    waiters = Waiters(future, count, timeout)
+    waiting.wake(future.settle(None, None))
     assert waiters.results() == [True] * count
-    condition.notify_all()  # nobody is left
+    assert future.settle(None, None) == ()  # nobody is left
 
 
 def test_a_few_wait_for_a_bell_and_the_others_for_locks() -> None:
-    condition = Condition()
-    waiters = Waiters(condition, 12)
-    sleepers = condition.take_waiting()
+    future = LightFuture[None]()
+    waiters = Waiters(future, 12)
+    sleepers = future.settle(None, None)
     assert sum(isinstance(one, waiting._Bell) for one in sleepers) == (0 if waiting.POLL else bells.MOST)
     waiting.wake(sleepers)
     assert waiters.results() == [True] * 12
@@ -72,11 +64,10 @@ def test_a_few_wait_for_a_bell_and_the_others_for_locks() -> None:
 
 
 def test_a_wait_that_is_over_takes_its_time_with_it() -> None:
-    condition = Condition()
-    with condition:
-        assert not condition.wait(0)
-        assert not condition.wait(0.001)
-        assert condition.take_waiting() == ()
+    future = LightFuture[None]()
+    assert not future.wait_over(0)
+    assert not future.wait_over(0.001)
+    assert future.settle(None, None) == ()
 
 
 class Interrupted:
@@ -101,35 +92,38 @@ class Interrupted:
 
 @pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
 class TestInterruptedWait:
-    def broken_off(self, monkeypatch: pytest.MonkeyPatch, condition: Condition, meanwhile: Callable[[], None]) -> Any:
+    def broken_off(
+        self, monkeypatch: pytest.MonkeyPatch, future: LightFuture[None], meanwhile: Callable[[], None]
+    ) -> Any:
         bell = Interrupted(waiting._Bell(socket.socketpair()), meanwhile)
         bells.made.append(bell)  # type: ignore[arg-type]
         monkeypatch.setattr(bells, "take", lambda: bell)
-        with condition, pytest.raises(KeyboardInterrupt):
-            condition.wait()
+        with pytest.raises(KeyboardInterrupt):
+            future.wait_over()
         monkeypatch.undo()
         return bell
 
     def test_leaves_nothing_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        condition = Condition()
-        bell = self.broken_off(monkeypatch, condition, lambda: None)
-        assert condition.take_waiting() == ()
+        future = LightFuture[None]()
+        bell = self.broken_off(monkeypatch, future, lambda: None)
+        assert future.settle(None, None) == ()
         assert bells.idle == [bell]
 
     @pytest.mark.parametrize("rings", [True, False])
     def test_gives_up_a_bell_that_rings_for_nobody(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
-        condition = Condition()
+        future = LightFuture[None]()
 
         def tell() -> None:
-            for one in condition.take_waiting():
+            for one in future.settle(None, None):
                 if rings:  # or will
                     one.release()
 
-        self.broken_off(monkeypatch, condition, tell)
+        self.broken_off(monkeypatch, future, tell)
         assert not bells.idle
-        waiters = Waiters(condition, 1)
+        another = LightFuture[None]()
+        waiters = Waiters(another, 1)
         assert not waiters.told[0].done()
-        condition.notify_all()
+        waiting.wake(another.settle(None, None))
         assert waiters.results() == [True]
 
 
@@ -146,31 +140,30 @@ def test_a_bell_that_was_closed_is_not_waited_for_again() -> None:
     bells.prepare()
     (bell,) = bells.made
     bell.close()
-    condition = Condition()
-    with condition:
-        assert not condition.wait()
+    future = LightFuture[None]()
+    future._sleep(None)  # it comes back at once
     assert bell not in bells.made
     assert bell not in bells.idle
-    waiters = Waiters(condition, 1)
-    condition.notify_all()
+    waiters = Waiters(future, 1)
+    waiting.wake(future.settle(None, None))
     assert waiters.results() == [True]
 
 
 def test_nobody_waits_for_what_is_over_already() -> None:
     # A signal's handler may end it after the last look and before the wait.
-    condition = Condition()
-    with condition:
-        assert not condition.wait(unless=lambda: True)
-    assert condition.take_waiting() == ()
+    future = LightFuture[None]()
+    future.settle(None, None)
+    future._sleep(None)
+    assert future.settle(None, None) == ()
     assert len(bells.idle) == len(bells.made)
 
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_being_woken_twice_does_no_harm(count: int) -> None:
     # Ctrl-C may break off the first time.
-    condition = Condition()
-    waiters = Waiters(condition, count)
-    sleepers = condition.take_waiting()
+    future = LightFuture[None]()
+    waiters = Waiters(future, count)
+    sleepers = future.settle(None, None)
     waiting.wake(sleepers)
     waiting.wake(sleepers)
     assert waiters.results() == [True] * count
@@ -193,10 +186,10 @@ def test_the_default_timeout_of_sockets_is_not_that_of_a_wait() -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(0.001)
     try:
-        condition = Condition()
-        waiters = Waiters(condition, 1)
+        future = LightFuture[None]()
+        waiters = Waiters(future, 1)
         assert not threading.Event().wait(0.05)  # not for anything to happen: it is the time that must not end the wait
-        condition.notify_all()
+        waiting.wake(future.settle(None, None))
         assert waiters.results() == [True]
     finally:
         socket.setdefaulttimeout(before)
@@ -207,8 +200,8 @@ def test_without_descriptors_there_are_locks(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "socketpair", fail)
-    condition = Condition()
-    waiters = Waiters(condition, 2)
-    condition.notify_all()
+    future = LightFuture[None]()
+    waiters = Waiters(future, 2)
+    waiting.wake(future.settle(None, None))
     assert waiters.results() == [True, True]
     assert not bells.idle

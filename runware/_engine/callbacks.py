@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from runware.logs import say
@@ -43,7 +43,7 @@ class CallbackThread:
 
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
-        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = None  # gevent may patch it until then
         self._lock = threading.RLock()  # a signal's handler may cancel a job in the middle of `post`
         self._thread: threading.Thread | None = None  # also one that has ended
         self._runs = False  # there is a thread that will take what is posted
@@ -65,6 +65,8 @@ class CallbackThread:
     def post(self, callback: Callable[[], object]) -> None:
         """Run a callback on the thread, after those that were posted before."""
         with self._lock:
+            if self._queue is None:
+                self._queue = queue.SimpleQueue()
             if not self._runs:
                 thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread, self._runs = thread, True
@@ -82,7 +84,7 @@ class CallbackThread:
 
     def waiting(self) -> int:
         """Return how many callbacks wait for their turn, or nearly."""
-        return self._queue.qsize()
+        return 0 if self._queue is None else self._queue.qsize()
 
     def stop(self, timeout: float = 0.0) -> None:
         """End the thread when it has run the callbacks that wait for their turn.
@@ -91,7 +93,8 @@ class CallbackThread:
             timeout: Seconds to wait for it, at most. What waits `GRACE` seconds from now is dropped.
         """
         self._drop_from = min(self._drop_from, time.monotonic() + GRACE)
-        self._queue.put(None)
+        if self._queue is not None:
+            self._queue.put(None)
         with self._lock:
             thread = self._thread
         # It may be called on the thread itself, or by a signal's handler while the thread is being started.
@@ -100,10 +103,12 @@ class CallbackThread:
 
     def _run(self) -> None:
         self.ident = threading.get_ident()
+        posted = self._queue
+        assert posted is not None
         while True:
-            while (callback := self._queue.get()) is not None:
+            while (callback := posted.get()) is not None:
                 if time.monotonic() >= self._drop_from:
-                    self._drop_waiting()
+                    self._drop_waiting(posted)
                     continue
                 try:
                     run_guarded(callback)
@@ -111,17 +116,18 @@ class CallbackThread:
                     say(log, "a callback raised", trace=True)
                 del callback  # which may hold a job, and with it the client, until there is another
             with self._lock:
-                if self._queue.empty():
+                if posted.empty():
                     self._runs, self.ident = False, None  # another thread may get the number
                     return
 
-    def _drop_waiting(self) -> None:
+    @staticmethod
+    def _drop_waiting(posted: queue.SimpleQueue[Callable[[], object] | None]) -> None:
         dropped = 1
-        with suppress(Empty):
+        with suppress(queue.Empty):
             while True:
-                dropped += self._queue.get_nowait() is not None
+                dropped += posted.get_nowait() is not None
         log.warning("%d callbacks still waited %.0f s after the client was closed, and are dropped", dropped, GRACE)
-        self._queue.put(None)
+        posted.put(None)
 
 
 class EventFeed:

@@ -40,4 +40,8 @@ class _Select:  # pragma: no cover - Windows only
         return list(events.items())
 
 
-Poller: Any = _Select if sys.platform == "win32" else select.poll
+def _poll() -> Any:
+    return select.poll()  # asked for at run time: gevent may have replaced it since the import
+
+
+Poller: Any = _Select if sys.platform == "win32" else _poll

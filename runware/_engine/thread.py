@@ -32,6 +32,7 @@ from runware._engine.session import Session
 from runware._engine.socket import Dialled, PermanentError, dial
 from runware._engine.waiting import Sleeper, bells, wake
 from runware.errors import ClientClosedError, ConnectionFailedError, RunwareError
+from runware.logs import say_interrupted
 from runware.options import Options
 
 __all__ = ["MAX_MESSAGE", "Engine", "Waiter", "clock"]
@@ -196,6 +197,11 @@ class Engine:
         """Tell the session that nobody waits for a call any more."""
         self._post(self._session.cancel, call)
 
+    def interrupt(self, call: Call) -> None:
+        """Cancel a call whose caller was interrupted, and log the task's UUID if it was sent."""
+        self._asleep = True  # the post of the call may have been interrupted before it rang the bell
+        self._post(self._interrupted, call)
+
     def close(self, timeout: float = 0.5) -> None:
         """End every call with `ClientClosedError` and close the connection.
 
@@ -265,13 +271,17 @@ class Engine:
     def _run(self) -> None:
         self.ident = threading.get_ident()
         try:
-            while self._session.state is not State.CLOSED:
+            while self._session.state is not State.CLOSED and self._bell is not None:
                 self._turn()
         except BaseException:
-            log.exception("the I/O thread failed; every call ends")
+            if self._bell is not None:
+                log.exception("the I/O thread failed; every call ends")
         finally:
             with self._lock:
                 self.stopped = True
+            if self._bell is None:
+                # gevent forks greenlets too. `threading` has forgotten this one, and would complain if it ended.
+                threading.Event().wait()
             self._finish()
             self.ident = None  # another thread may get it
 
@@ -315,9 +325,14 @@ class Engine:
                 self._rung = True
         if tls and connection is not None and connection is self._connection and connection.pending():
             self._read()
-        if deadline is not None and (now := clock()) >= deadline:
+        if deadline is not None and (now := clock()) >= deadline and self._bell is not None:  # not a forked greenlet
             session.tick(now)
             self._perform()
+
+    def _interrupted(self, call: Call, now: float) -> None:
+        if call.may_have_run and not call.repeatable:  # also if its end has not been delivered yet
+            say_interrupted(log, call.uuid)
+        self._session.cancel(call, now)
 
     def _take_posts(self) -> None:
         inbox = self._inbox

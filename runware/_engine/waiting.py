@@ -1,9 +1,9 @@
 """How a thread waits for a job, and is woken.
 
-A lock wakes the thread that waits for it while the one that lets go of it still holds the interpreter lock, so that who
-is woken goes back to sleep until that is free: four changes of thread in place of one, 40 µs of a call. A byte in
-a socket pair wakes it after the interpreter lock was let go of. A few threads wait for one; more share the work anyway,
-and wait for locks.
+A lock wakes the thread that waits for it while the one that releases it still holds the GIL, so that the woken thread
+goes back to sleep until the GIL is free: four changes of thread in place of one, 40 µs of a call. A byte in a socket
+pair wakes it after the GIL was released. A few threads wait on a socket pair; more share the work anyway, and wait on
+locks. So does every greenlet of gevent, whose locks switch within one thread.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from runware._engine.patching import patched_by_gevent
 
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["POLL", "Condition", "Sleeper", "bells", "wake"]
+__all__ = ["POLL", "Sleeper", "bells", "wake"]
 
 POLL = 0.1 if sys.platform == "win32" else None
 """Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
-
-_RLock: Any = type(threading.RLock())  # for type checkers alone it is final
 
 
 class Sleeper(Protocol):
@@ -70,22 +69,35 @@ class _Bells:
     def __init__(self) -> None:
         self.idle: list[_Bell] = []
         self.made: list[_Bell] = []
+        self._room = [None] * self.MOST  # taken in one step, so that threads at once do not make more
 
     def take(self) -> _Bell | None:
         """Give a bell, unless enough threads wait for one."""
+        if patched_by_gevent():
+            return None
         try:
             return self.idle.pop()
         except IndexError:
-            if len(self.made) >= self.MOST or POLL is not None:
+            if POLL is not None:
                 return None
+        try:
+            self._room.pop()
+        except IndexError:
+            return None
         import socket  # the engine has loaded it long ago
 
         try:
             bell = _Bell(socket.socketpair())
         except OSError:  # the process has no more descriptors; a lock needs none
+            self._room.append(None)
             return None
         self.made.append(bell)
         return bell
+
+    def put_back(self, bell: _Bell) -> None:
+        """Keep a bell for the next who waits, unless it was given up."""
+        if bell in self.made:
+            self.idle.append(bell)
 
     def prepare(self) -> None:
         """Make the first one, if there is none: Ctrl-C in the middle of a wait is not to meet half of a socket pair."""
@@ -96,68 +108,20 @@ class _Bells:
         """Let go of a bell that may still ring for somebody who does not wait any more."""
         if bell in self.made:
             self.made.remove(bell)
+            self._room.append(None)
 
     def forget(self) -> None:
         """In a child that was forked, and at the end: let go of all."""
         while self.made:
             self.made.pop().close()
         self.idle.clear()
+        self._room[:] = [None] * self.MOST
 
 
 bells = _Bells()
 atexit.register(bells.forget)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=bells.forget)
-
-
-class Condition(_RLock):  # type: ignore[misc]
-    """What a future needs of `threading.Condition`, in one object; those who wait bring a lock or a bell."""
-
-    __slots__ = ("_waiting",)
-
-    def __init__(self) -> None:
-        self._waiting: list[Any] | None = None
-
-    def wait(self, timeout: float | None = None, unless: Callable[[], bool] | None = None) -> bool:
-        """Give the lock back until somebody is told, or *timeout* seconds have passed; tell which it was.
-
-        Args:
-            timeout: Seconds; `None` waits without a limit, and may come back for nothing.
-            unless: Tells that there is nothing to wait for any more: a signal's handler may have seen to that.
-        """
-        bell = bells.take() if timeout is None else None
-        turn: Any = bell
-        if bell is None:
-            turn = threading.Lock()
-            turn.acquire()
-        self._waiting = [*(self._waiting or ()), turn]
-        self.release()  # it is held once here: no method of a future waits inside another
-        told: bool = False
-        try:
-            if unless is None or not unless():
-                told = turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
-        finally:
-            self.acquire()
-            waiting = self._waiting or ()
-            unheard = turn in waiting
-            if unheard:
-                self._waiting = [other for other in waiting if other is not turn]
-            if bell is not None:
-                if not (told or unheard):
-                    bells.give_up(bell)  # broken off: it has rung, or will, and not for the next who would wait for it
-                elif bell in bells.made:
-                    bells.idle.append(bell)
-        return told
-
-    def take_waiting(self) -> Sequence[Sleeper]:
-        """Give those who wait, to be woken, each once, when this lock is free again."""
-        waiting, self._waiting = self._waiting, None
-        return waiting or ()
-
-    def notify_all(self) -> None:
-        """Wake everybody who waits. What interrupts it leaves them to be woken again."""
-        wake(self._waiting or ())
-        self._waiting = None
 
 
 def wake(sleepers: Iterable[Sleeper]) -> None:

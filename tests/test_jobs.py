@@ -1,0 +1,585 @@
+"""Jobs as futures: for other libraries, with signal handlers and Ctrl-C at any line, in event loops, with contexts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import linecache
+import logging
+import pathlib
+import subprocess
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import InvalidStateError, as_completed, wait
+from types import FrameType
+from typing import Any, Self
+
+import pytest
+
+import runware
+import runware.blocking
+from runware import ImageInference, Job, Results, Runware, RunwareAsyncUsageWarning, TaskCancelledError, jobs
+from runware._engine import waiting
+from runware._engine.calls import Call
+from runware._engine.futures import LightFuture
+from runware.local import LocalServer
+
+from .conftest import until
+from .support import A
+from .test_faces import PICTURE
+
+GUARD = 20
+PACKAGE = str(pathlib.Path(runware.__file__).parent)
+
+
+@pytest.fixture(params=[True, False], ids=["light", "plain"])
+def light(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Futures as they are made by us, and as they are made on a Python whose futures have other parts."""
+    monkeypatch.setattr(LightFuture, "light", request.param)
+    return bool(request.param)
+
+
+class Owner:
+    """Stands for the client of a job that is never sent."""
+
+    downloads: Any = None
+
+    def cancel_call(self, call: Call, *, interrupted: bool = False) -> None:
+        pass
+
+    def post_callback(self, callback: Callable[[], object]) -> None:
+        callback()
+
+    def check_thread(self) -> None:
+        pass
+
+
+def unsent_job(**parameters: Any) -> Job[Any]:
+    call = Call(uuid=A, text=b"", task_type="imageInference", timeout=GUARD)
+    return Job(ImageInference(**PICTURE, **parameters), call, Owner(), None)
+
+
+class AtLine:
+    """Does something when this thread comes to the n-th line of the package (or of some of its files)."""
+
+    def __init__(self, number: int, action: Callable[[], object], *files: str) -> None:
+        self.number, self.action = number, action
+        self.files = tuple(f"{PACKAGE}/{file}" for file in files) or (PACKAGE,)
+        self.reached = False
+        self.entered: set[tuple[FrameType, int]] = set()
+
+    def __enter__(self) -> Self:
+        self.before = sys.gettrace()
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self.before)
+
+    def trace(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(self.files):
+            return None
+        if event == "line" and not self.reached and not self.leaves_with(frame):
+            self.number -= 1
+            if self.number == 0:
+                self.reached = True
+                self.action()  # it is not traced itself
+        return self.trace
+
+    def leaves_with(self, frame: FrameType) -> bool:
+        """Whether the line is that of a `with` that ends: traced before the lock is released, unlike a signal."""
+        if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
+            return False
+        place = (frame, frame.f_lineno)
+        left = place in self.entered
+        self.entered ^= {place}
+        return left
+
+
+class TestFuture:
+    """What libraries do with a `concurrent.futures.Future`."""
+
+    @pytest.fixture(autouse=True)
+    def both(self, light: bool) -> None:
+        pass
+
+    def test_wait_and_as_completed(self, rw: Runware) -> None:
+        jobs = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
+        assert {len(job.result()) for job in as_completed(jobs, GUARD)} == {1}
+        assert wait(jobs, GUARD).done == set(jobs)
+
+    def test_wait_ends_when_a_job_is_cancelled(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            waiter = threading.Thread(target=wait, args=([job], GUARD))
+            waiter.start()
+            until(lambda: bool(job._waiters))
+            job.cancel()
+            waiter.join(GUARD)
+            assert not waiter.is_alive()
+            assert [job.cancelled() for job in as_completed([job], GUARD)] == [True]
+
+    def test_wrap_future(self, rw: Runware) -> None:
+        async def main() -> int:
+            return len(await asyncio.wrap_future(rw.submit.image_inference(**PICTURE)))
+
+        assert asyncio.run(main()) == 1
+
+    def test_outsiders_cannot_end_it(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            for change in (lambda: job.set_result(Results()), lambda: job.set_exception(ValueError())):
+                with pytest.raises(InvalidStateError):
+                    change()
+            assert not job.done()
+            server.release()
+            assert len(job.result(GUARD)) == 1
+            with pytest.raises(InvalidStateError):
+                job.set_result(Results())
+            assert len(job.result(GUARD)) == 1
+
+    def test_set_running_or_notify_cancel_changes_nothing(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job, other = (rw.submit.image_inference(**PICTURE) for _ in range(2))
+            assert job.set_running_or_notify_cancel()
+            assert other.set_running_or_notify_cancel()
+            assert other.cancel()
+            assert not other.set_running_or_notify_cancel()
+            server.release()
+            assert len(job.result(GUARD)) == 1
+            with pytest.raises(RuntimeError):
+                job.set_running_or_notify_cancel()
+
+    def test_running_while_the_server_has_it(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            until(job.running)
+            server.release()
+            job.result(GUARD)
+        assert not job.running()
+
+    def test_every_waiter_is_woken(self, rw: Runware, server: LocalServer) -> None:
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            threads = [threading.Thread(target=job.result, args=(limit,)) for limit in (None, GUARD) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            until(lambda: len(job._sleepers or ()) == len(threads))
+            server.release()
+            for thread in threads:
+                thread.join(GUARD)
+            assert not any(thread.is_alive() for thread in threads)
+
+    def test_callbacks_run_once_in_their_order(self, rw: Runware, server: LocalServer) -> None:
+        told: list[int] = []
+        done = threading.Event()
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            for number in range(20):
+                job.add_done_callback(lambda _, number=number: told.append(number))  # type: ignore[misc]
+            job.add_done_callback(lambda _: done.set())
+            server.release()
+            assert done.wait(GUARD)
+        assert told == list(range(20))
+        job.add_done_callback(lambda _: told.append(20))
+        assert told[20:] == [20]
+
+    def test_callback_that_raises_disturbs_no_other(
+        self, rw: Runware, server: LocalServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        done = threading.Event()
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            job.add_done_callback(lambda _: 1 / 0)
+            job.add_done_callback(lambda _: done.set())
+            job.cancel()
+        assert done.wait(GUARD)
+        job.add_done_callback(lambda _: 1 / 0)
+        assert [record.message for record in caplog.records].count("a callback raised") == 2
+
+
+def test_futures_of_this_python_have_the_known_parts() -> None:
+    assert LightFuture.light
+
+
+def test_unknown_parts_lead_to_plain_futures(server: LocalServer) -> None:
+    script = f"""
+from concurrent import futures
+class Future(futures.Future):
+    def __init__(self):
+        super().__init__()
+        self._something_new = None
+futures.Future = futures._base.Future = Future
+from runware import Runware
+from runware._engine.futures import LightFuture
+assert not LightFuture.light
+rw = Runware({server.api_key!r}, url={server.url!r})
+assert len(rw.image_inference(positive_prompt="a kite", model="runware:101@1")) == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=GUARD)
+
+
+class TestSignalHandlers:
+    """A handler that runs between any two lines cancels the job that the main thread is busy with."""
+
+    @pytest.fixture(autouse=True)
+    def both(self, light: bool) -> None:
+        pass
+
+    def each_line(self, work: Callable[[Job[Any]], object]) -> None:
+        number, reached = 0, True
+        while reached:
+            number += 1
+            job = unsent_job()
+            at = AtLine(number, job.cancel)
+            with at:
+                work(job)
+            reached = at.reached
+        assert number > 10
+
+    def test_await_ends(self) -> None:
+        async def awaited(job: Job[Any]) -> None:
+            asyncio.get_running_loop().call_soon(job.cancel)  # if the handler has not
+            with pytest.raises(TaskCancelledError):
+                await asyncio.wait_for(job.wait_async(), GUARD)
+
+        self.each_line(lambda job: asyncio.run(awaited(job)))
+
+    def test_result_ends(self) -> None:
+        def result(job: Job[Any]) -> None:
+            timer = threading.Timer(0.02, job.cancel)
+            timer.start()
+            with pytest.raises(TaskCancelledError):
+                job.result(GUARD)
+            timer.cancel()
+            timer.join()
+
+        self.each_line(result)
+        waiting.bells.forget()
+
+    def test_callback_runs_once(self) -> None:
+        told: list[Job[Any]] = []
+
+        def add(job: Job[Any]) -> None:
+            job.add_done_callback(told.append)
+            job.cancel()
+            assert told == [job]
+            told.clear()
+
+        self.each_line(add)
+
+    def test_cancelling_within_cancelling_tells_each_once(self) -> None:
+        told: list[Job[Any]] = []
+
+        def cancel(job: Job[Any]) -> None:
+            job.add_done_callback(told.append)
+            told.clear()
+            assert job.cancel()
+
+        number, reached = 0, True
+        while reached:
+            number += 1
+            job = unsent_job()
+            counted: list[Job[Any]] = []
+            job.add_done_callback(counted.append)
+            job._waiters.append(waiter := Waiter())
+            at = AtLine(number, job.cancel)
+            with at:
+                job.cancel()
+            reached = at.reached
+            assert counted == [job]
+            assert waiter.told == 1
+        assert number > 5
+
+    def test_handler_that_cancels_while_a_loop_is_told(self) -> None:
+        """It posts into a loop itself, while the main thread is about to."""
+        number, reached = 0, True
+        while reached:
+            number += 1
+            loop = asyncio.new_event_loop()
+            told: list[str] = []
+            at = AtLine(number, lambda loop=loop, told=told: jobs.call_in(loop, lambda: told.append("handler")))  # type: ignore[misc]
+            with at:
+                jobs.call_in(loop, lambda: told.append("main"))
+            reached = at.reached
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            loop.close()
+            assert sorted(told) == ["handler", "main"][not reached :]
+
+
+class Waiter:
+    """What `concurrent.futures.wait` puts into a future."""
+
+    told = 0
+
+    def add_cancelled(self, future: Any) -> None:
+        self.told += 1
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore::pytest.PytestUnraisableExceptionWarning")
+class TestInterrupt:
+    """Ctrl-C at every line of a call: nothing that is paid for is left running without a word."""
+
+    def check(self, rw: Runware, words: list[str], returned: int) -> None:
+        rw.connect()  # behind what was posted before
+        engine = rw._core._engine
+        assert engine is not None
+        assert not engine._session.calls
+        assert returned < 0 or len(words) == rw.stats.sent - returned
+
+    @pytest.fixture
+    def words(self, caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+        caplog.set_level(logging.WARNING)
+        words: list[str] = []
+
+        class Heard(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if "interrupted" in record.msg:
+                    assert record.levelno == logging.WARNING
+                    words.append(record.getMessage())
+
+        handler = Heard()
+        logging.getLogger("runware").addHandler(handler)
+        yield words
+        logging.getLogger("runware").removeHandler(handler)
+        waiting.bells.forget()
+        gc.collect()  # those whose wait was broken off
+
+    def interrupt(self) -> None:
+        raise KeyboardInterrupt
+
+    @pytest.mark.parametrize("form", ["plain", "on_partial", "map"])
+    def test_every_line_of_a_call(self, form: str, server: LocalServer, words: list[str]) -> None:
+        calls: dict[str, Callable[[Runware], object]] = {
+            "plain": lambda rw: rw.image_inference(**PICTURE),
+            "on_partial": lambda rw: rw.image_inference(**PICTURE, on_partial=lambda new, error: None),
+            "map": lambda rw: list(rw.map(rw.image_inference, [PICTURE])),
+        }
+        with Runware(server.api_key, url=server.url, timeout=GUARD) as rw:
+            calls[form](rw)
+            number, returned, reached = 0, 1, True
+            while reached:
+                number += 1
+                at = AtLine(number, self.interrupt, "core.py", "client.py", "jobs.py", "bulk.py", "_engine/futures.py")
+                try:
+                    with at:
+                        calls[form](rw)
+                    returned += 1
+                except KeyboardInterrupt:
+                    pass
+                reached = at.reached
+                self.check(rw, words, -1 if form == "map" else returned)  # some of its answers may have been yielded
+        assert number > 30
+        assert words
+
+    def test_every_line_between_the_submission_and_the_handle(self, server: LocalServer, words: list[str]) -> None:
+        with Runware(server.api_key, url=server.url, timeout=GUARD) as rw:
+            rw.connect()
+            number, reached = 0, True
+            while reached:
+                number += 1
+                at = AtLine(number, self.interrupt, "core.py", "client.py", "_engine/thread.py")
+                try:
+                    with at:
+                        job = rw.submit.image_inference(**PICTURE)
+                    job.result()
+                except KeyboardInterrupt:
+                    rw.connect()
+                    assert not rw._core.engine()._session.calls
+                reached = at.reached
+        assert number > 20
+
+
+class TestEventLoop:
+    def test_loop_turns_while_callbacks_keep_coming(self) -> None:
+        async def main() -> int:
+            loop = asyncio.get_running_loop()
+            runs = 0
+
+            def again() -> None:
+                nonlocal runs
+                runs += 1
+                if runs < 1_000_000:
+                    jobs.call_in(loop, again)
+
+            jobs.call_in(loop, again)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            found, runs = runs, 1_000_000
+            await asyncio.sleep(0)
+            return found
+
+        assert asyncio.run(main()) < 100
+
+    def test_many_callbacks_keep_their_order_and_leave_the_loop_its_turns(self) -> None:
+        async def main() -> tuple[list[int], int]:
+            loop = asyncio.get_running_loop()
+            told: list[int] = []
+            for number in range(5000):
+                jobs.call_in(loop, lambda number=number: told.append(number))  # type: ignore[misc]
+            turns = 0
+            while len(told) < 5000:
+                await asyncio.sleep(0)
+                turns += 1
+            return told, turns
+
+        told, turns = asyncio.run(main())
+        assert told == list(range(5000))
+        assert turns >= 50
+
+    def test_cancelled_waits_leave_nothing_on_the_job(self, rw: Runware, server: LocalServer) -> None:
+        async def main() -> None:
+            job = rw.submit.image_inference(**PICTURE)
+            for _ in range(50):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(job.wait_async(), 0.001)
+            assert not job._callbacks
+            server.release()
+            assert len(await job) == 1
+
+        with server.hold():
+            asyncio.run(main())
+
+    def test_await_outside_of_asyncio_raises_a_typed_error(self) -> None:
+        with pytest.raises(runware.WrongThreadError, match="asyncio"):
+            unsent_job().__await__().send(None)
+
+
+def test_ended_job_lets_go_of_its_callbacks_and_client(server: LocalServer) -> None:
+    rw = Runware(server.api_key, url=server.url, timeout=GUARD)
+    told = threading.Event()
+
+    def done(job: Any) -> None:
+        told.set()
+
+    def on_partial(new: Any, error: Any) -> None:
+        pass
+
+    job = rw.submit.image_inference(**PICTURE, on_partial=on_partial)
+    job.add_done_callback(done)
+    job.result()
+    assert told.wait(GUARD)
+    rw.close()
+    refs = [weakref.ref(done), weakref.ref(on_partial), weakref.ref(rw._core)]
+    del rw, done, on_partial
+
+    def gone() -> bool:
+        gc.collect()
+        return [ref() for ref in refs[:2]] == [None, None] and job._owner is None
+
+    until(gone)
+
+
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="none")
+
+
+class TestContext:
+    """Callbacks see the context variables of the call."""
+
+    @pytest.fixture(autouse=True)
+    def variable(self) -> Iterator[None]:
+        token = VARIABLE.set("caller")
+        yield
+        VARIABLE.reset(token)
+
+    def told(self, told: list[str], count: int = 1) -> list[str]:
+        until(lambda: len(told) >= count)
+        return told
+
+    def test_on_partial_of_a_job(self, rw: Runware) -> None:
+        told: list[str] = []
+        rw.submit.image_inference(**PICTURE, on_partial=lambda new, error: told.append(VARIABLE.get()))
+        assert self.told(told) == ["caller"]
+
+    def test_on_partial_of_a_blocking_call(self, rw: Runware) -> None:
+        told: list[str] = []
+
+        def on_partial(new: Any, error: Any) -> None:
+            told.append(VARIABLE.get())
+            VARIABLE.set("changed")
+
+        rw.image_inference(**PICTURE, on_partial=on_partial)
+        assert told == ["caller"]
+        assert VARIABLE.get() == "changed"  # it runs in the caller's own
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_on_partial_in_asyncio(self, rw: Runware, first: bool) -> None:
+        told: list[str] = []
+        if not first:
+            rw.connect()
+
+        async def main() -> None:
+            VARIABLE.set("task")
+            await rw.aio.image_inference(**PICTURE, on_partial=lambda new, error: told.append(VARIABLE.get()))
+
+        asyncio.run(main())
+        assert told == ["task"]
+
+    def test_done_callback(self, rw: Runware, server: LocalServer) -> None:
+        told: list[str] = []
+        with server.hold():
+            job = rw.submit.image_inference(**PICTURE)
+            job.add_done_callback(lambda job: told.append(VARIABLE.get()))
+        assert self.told(told) == ["caller"]
+
+    def test_progress(self, rw: Runware) -> None:
+        told: list[str] = []
+        rw.image_inference(**PICTURE, progress=lambda now: told.append(VARIABLE.get()))
+        assert set(self.told(told)) == {"caller"}
+
+
+class TestWarning:
+    """A blocking call where an event loop runs is warned of once, at the user's line."""
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda rw, job, results, path: rw.image_inference(**PICTURE),
+            lambda rw, job, results, path: rw.connect(),
+            lambda rw, job, results, path: list(rw.map(rw.image_inference, [PICTURE] * 2)),
+            lambda rw, job, results, path: job.result(),
+            lambda rw, job, results, path: job.exception(GUARD),
+            lambda rw, job, results, path: list(job),
+            lambda rw, job, results, path: results[0].read(),
+            lambda rw, job, results, path: results[0].save(path),
+            lambda rw, job, results, path: results.save_all(path),
+        ],
+        ids=["call", "connect", "map", "result", "exception", "iteration", "read", "save", "save_all"],
+    )
+    def test_of(
+        self, call: Any, rw: Runware, server: LocalServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        results = rw.image_inference(**PICTURE)
+        monkeypatch.setattr(runware.blocking, "_warned", [])
+
+        async def main() -> None:
+            server.hold("imageInference")
+            job = rw.submit.image_inference(**PICTURE)
+            release = threading.Timer(0.05, server.release)
+            release.start()
+            call(rw, job, results, tmp_path)
+            release.join()
+            server.release()
+            job.result()
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            asyncio.run(main())
+        assert [(one.category, one.filename) for one in caught] == [(RunwareAsyncUsageWarning, __file__)]
+
+    def test_none_of_what_does_not_block(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(runware.blocking, "_warned", [])
+        job = rw.submit.image_inference(**PICTURE, output_type="base64Data")
+        job.result()
+
+        async def main() -> None:
+            assert job.result()[0].read()
+            assert job.exception() is None
+
+        asyncio.run(main())
