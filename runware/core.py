@@ -19,7 +19,7 @@ from runware._engine.loading import loading
 from runware._engine.retry import Retries
 from runware._engine.waiting import bells
 from runware.downloads import Downloads
-from runware.errors import ClientClosedError, PayloadTooLargeError, ValidationError
+from runware.errors import ClientClosedError, PayloadTooLargeError, RunwareError, ValidationError
 from runware.jobs import Job, wrong_thread
 from runware.logs import say
 from runware.options import Options, seconds
@@ -83,16 +83,20 @@ class Core:
         engine = self._engine
         if engine is not None and not (self._closed or engine.stopped):
             return engine
-        with loading:
-            import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
-            from runware._engine.thread import Engine
+        try:
+            with loading:
+                import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
+                from runware._engine.thread import Engine
+        except OSError as error:
+            raise RunwareError(f"The client cannot be loaded: {error.strerror}.", retryable=True) from error
 
         with self._lock:
             if self._closed:
                 raise ClientClosedError("The client is closed. Make a new one for further calls.")
             if self._engine is None or self._engine.stopped:  # as it is when it has failed
-                self._engine = Engine(self.options, self._feed)
-                weakref.finalize(self, _leave, self._engine)  # at interpreter exit too
+                engine = Engine(self.options, self._feed)
+                weakref.finalize(self, _leave, engine)  # at interpreter exit too; before anything can use it
+                self._engine = engine
             return self._engine
 
     def abandon(self) -> None:
