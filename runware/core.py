@@ -16,6 +16,7 @@ from runware._engine.callbacks import CallbackThread, EventFeed
 from runware._engine.calls import Call, Completion
 from runware._engine.ids import is_uuid, new_uuid
 from runware._engine.loading import loading
+from runware._engine.locks import RLock
 from runware._engine.retry import Retries
 from runware._engine.waiting import bells
 from runware.downloads import Downloads
@@ -57,7 +58,7 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._engine: Engine | None = None
         self._closed = False
         self.downloads = Downloads.of(options)
@@ -102,7 +103,7 @@ class Core:
     def abandon(self) -> None:
         """In a child that was forked: start anew. Jobs that came along end, and the next call connects."""
         engine, self._engine = self._engine, None
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._pid = os.getpid()
         bells.forget()
         self._callbacks.abandon()

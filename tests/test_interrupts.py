@@ -232,3 +232,33 @@ class TestNothingLeft:
     @staticmethod
     def refuse(*_: Any, **__: Any) -> Any:
         raise OSError(24, "Too many open files")
+
+
+@posix
+def test_lock_is_not_left_locked_by_what_a_signals_handler_raises() -> None:
+    """Python 3.14 looks for signals between the call of `__enter__` and the body of `with`."""
+    code = """
+        import random, signal
+        from runware._engine.locks import RLock
+        def interrupt(number, frame):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        for number in range(1000):
+            lock = RLock()
+            nested = number % 2
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 1e-4))
+                try:
+                    while True:
+                        with lock:
+                            if nested:
+                                with lock:
+                                    pass
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                pass
+            assert not lock._is_owned(), number
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=PROJECT, timeout=50, check=False)
+    assert done.returncode == 0

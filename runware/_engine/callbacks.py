@@ -8,6 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from runware._engine.locks import RLock
 from runware.logs import say
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class CallbackThread:
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._lock = threading.RLock()  # a signal's handler may cancel a job in the middle of `post`
+        self._lock = RLock()  # a signal's handler may cancel a job in the middle of `post`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None
 

@@ -24,6 +24,7 @@ from runware._engine.codec import dumps, rules
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
+from runware._engine.locks import RLock
 from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.session import Session
 from runware._engine.socket import Attempt, Dialled, PermanentError, dial
@@ -150,7 +151,7 @@ class Engine:
             )
         )
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._lock = threading.RLock()  # a signal's handler may close the client in the middle of `submit`
+        self._lock = RLock()  # a signal's handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None  # of the I/O thread
         self._thread_ended = False
@@ -241,7 +242,7 @@ class Engine:
         The I/O thread was not forked, and whatever lock it held stays locked, so nothing here takes one.
         """
         self.stopped = True
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._asleep = False
         untold = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
         calls = self._calls() + untold
