@@ -95,6 +95,10 @@ def send(stream: Stream, data: bytes) -> None:
             data = data[stream.send(data) :]
         except WOULD_BLOCK:
             assert select.select([], [stream.sock], [], 20)[1]
+        except InputFirst:
+            assert select.select([stream.sock], [], [], 20)[0]
+            with contextlib.suppress(*WOULD_BLOCK):
+                stream.push_back(stream.recv())
 
 
 class TestTls:
@@ -207,7 +211,7 @@ class TestTls:
                 if polite:
                     assert peer.recv(10) == b""
                 else:
-                    with pytest.raises(ssl.SSLEOFError):
+                    with pytest.raises(OSError):  # an end without close_notify
                         peer.recv(10)
 
     def test_finish_adds_nothing_to_what_waits(self) -> None:
@@ -307,6 +311,9 @@ def test_key_updates_and_renegotiation_go_unnoticed(version: str, command: str, 
                 assert time.monotonic() < deadline
                 time.sleep(0.02)  # it is not listening yet; nothing tells when it does
         stream = secure(Stream(sock), client_context(), "127.0.0.1", Attempt(20.0).wait)
+        server.stdin.write(b"first\n")
+        server.stdin.flush()
+        assert receive(stream, lambda data: data.endswith(b"\n")) == b"first\n"  # and the tickets before it
         for turn in range(3):
             server.stdin.write(f"{command}\n".encode())
             server.stdin.flush()
