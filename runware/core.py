@@ -17,11 +17,18 @@ from runware._engine.callbacks import CallbackThread, EventFeed
 from runware._engine.calls import Call, Completion
 from runware._engine.ids import is_uuid, new_uuid
 from runware._engine.loading import loading
+from runware._engine.locks import make_rlock
 from runware._engine.patching import check_patches, patches
 from runware._engine.retry import Retries
 from runware._engine.waiting import bells
 from runware.downloads import Downloads
-from runware.errors import ClientClosedError, ConfigurationError, PayloadTooLargeError, ValidationError
+from runware.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    PayloadTooLargeError,
+    RunwareError,
+    ValidationError,
+)
 from runware.jobs import Job, wrong_thread
 from runware.logs import say
 from runware.options import Options, seconds
@@ -60,7 +67,7 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._lock = threading.RLock()
+        self._lock = make_rlock()
         self._engine: Engine | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
@@ -96,9 +103,12 @@ class Core:
                     "would stop every greenlet. Patch first of all, or close the client before and make a new one."
                 )
             return engine
-        with loading:
-            import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
-            from runware._engine.thread import Engine
+        try:
+            with loading:
+                import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
+                from runware._engine.thread import Engine
+        except OSError as error:
+            raise RunwareError(f"The client cannot be loaded: {error.strerror}.", retryable=True) from error
 
         with self._lock:
             if self._closed:
@@ -106,10 +116,12 @@ class Core:
             if self._engine is None or self._engine.stopped:  # as it is when it has failed
                 check_patches()
                 self._patches = patches()
-                self._engine = Engine(self.options, self._feed)
+                engine = Engine(self.options, self._feed)
                 if self._ending is not None:
                     self._ending.detach()
-                self._ending = weakref.finalize(self, _leave, self._engine)  # at interpreter exit too
+                # At interpreter exit too; and before anything can use it.
+                self._ending = weakref.finalize(self, _leave, engine)
+                self._engine = engine
             return self._engine
 
     def abandon(self) -> None:
@@ -117,7 +129,7 @@ class Core:
         engine, self._engine = self._engine, None
         if self._ending is not None:
             self._ending.detach()  # so that nothing keeps the parent's engine
-        self._lock = threading.RLock()
+        self._lock = make_rlock()
         self._pid = os.getpid()
         bells.forget()
         self._callbacks.abandon()

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from runware.errors import ConfigurationError
 
-__all__ = ["LOG_VARIABLE", "log_to_stderr", "say", "say_interrupted"]
+__all__ = ["LOG_VARIABLE", "Sparing", "log_to_stderr", "say", "say_interrupted"]
 
 LOG_VARIABLE = "RUNWARE_LOG"
 _LEVELS = ("debug", "info", "warning", "error")
@@ -25,6 +25,38 @@ class _ToStderr(logging.Handler):
                 sys.stderr.write(self.format(record) + "\n")
             except Exception:
                 self.handleError(record)
+
+
+class Sparing(logging.Filter):
+    """Limits how often a logger repeats a warning, so that no server can fill a disk. The next one tells how many.
+
+    Args:
+        most: Records of one message, before its arguments are filled in, in a period.
+        period: Seconds.
+    """
+
+    def __init__(self, most: int = 20, period: float = 10.0) -> None:
+        super().__init__()
+        self._most = most
+        self._period = period
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was logged."""
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be logged."""
+        if record.levelno < logging.WARNING:
+            return True
+        message = str(record.msg)
+        since, count = self._seen.get(message, (record.created, 0))
+        if not 0 <= record.created - since < self._period:
+            if count > self._most:
+                record.msg = f"{message} (and {count - self._most} more like it, not logged)"
+            since, count = record.created, 0
+        self._seen[message] = since, count + 1
+        return count < self._most
 
 
 def say(logger: logging.Logger, message: str, *facts: object, trace: bool = False, level: int = logging.ERROR) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from runware import Runware
 from runware.local import LocalServer
+from runware.logs import Sparing
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,15 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RUNWARE_API_KEY", "RUNWARE_URL", "RUNWARE_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def fresh_log_limits() -> None:
+    """No test is short of a warning that another one has used up."""
+    for name in ("runware.engine", "runware.session"):
+        for one in logging.getLogger(name).filters:
+            if isinstance(one, Sparing):
+                one.reset()
 
 
 @pytest.fixture

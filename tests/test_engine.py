@@ -206,7 +206,7 @@ def watch_sleep(client: Runware, server: LocalServer) -> None:
                 unwritten = connection.writer.waiting or connection.chunk
                 late.extend(["a message"] * bool(unwritten and connection.interest == READ))
                 late.extend(["a caller"] * bool(engine._sleepers))
-                late.extend(["bytes in TLS"] * connection.pending())
+                late.extend(["bytes in TLS"] * connection.stream.pending)
                 late.extend(["whoever posts"] * (not engine._asleep and not engine._inbox))
             return self.real.poll(timeout)
 
@@ -484,11 +484,11 @@ class TestDrops:
 
     def test_a_write_that_fails_is_told_at_once(self, server: LocalServer) -> None:
         class Broken:
-            def __init__(self, sock: Any) -> None:
-                self.sock = sock
+            def __init__(self, stream: Any) -> None:
+                self.stream = stream
 
             def __getattr__(self, name: str) -> Any:
-                return getattr(self.sock, name)
+                return getattr(self.stream, name)
 
             def send(self, _: bytes) -> int:
                 raise BrokenPipeError(32, "Broken pipe")
@@ -500,7 +500,7 @@ class TestDrops:
             asleep(lambda: bool(held._sleepers))
             engine = rw._core.engine()
             assert engine._connection is not None
-            engine._connection.sock = Broken(engine._connection.sock)  # type: ignore[assignment]
+            engine._connection.stream = Broken(engine._connection.stream)  # type: ignore[assignment]
             with pytest.raises(ConnectionLostError) as lost:
                 rw.image_inference(**PICTURE)
             assert not lost.value.may_have_run

@@ -256,8 +256,111 @@ class TestMessagesAboveTheCap:
 
     def test_nothing_of_it_is_kept(self) -> None:
         reader = FrameReader(1000)
-        head = bytes((0x81, 127)) + (1 << 40).to_bytes(8, "big")
+        head = bytes((0x81, 127)) + (1 << 29).to_bytes(8, "big")
         assert list(reader.feed(head)) == []
         for _ in range(50):
             assert list(reader.feed(b"x" * 100_000)) == []
         assert sum(map(len, reader._chunks)) + len(reader._tail) < 200
+
+
+class TestWhatAPeerCanMakeUsKeep:
+    """Whatever comes, memory is bounded, and what never ends is noticed."""
+
+    @pytest.mark.parametrize("length", [1 << 63, (1 << 63) + 5, (1 << 64) - 1])
+    def test_a_length_with_its_highest_bit_set_breaks_the_protocol(self, length: int) -> None:
+        with pytest.raises(FrameError, match="highest bit"):
+            read(b"\x81\x7f" + length.to_bytes(8, "big"))
+
+    @pytest.mark.parametrize("length", [1 << 40, (1 << 63) - 1, (1 << 30) + 1])
+    def test_a_frame_far_above_the_cap_breaks_the_protocol(self, length: int) -> None:
+        with pytest.raises(FrameError, match="bytes"):
+            read(b"\x82\x7f" + length.to_bytes(8, "big"), cap=1000)
+
+    def test_fragments_that_are_too_large_together_break_the_protocol(self) -> None:
+        reader = FrameReader(1000)
+        half = (1 << 29).to_bytes(8, "big")
+        list(reader.feed(b"\x01\x7f" + half))
+        reader._skip, reader._total = 0, 1 << 29  # as after so many bytes
+        list(reader.feed(b"\x00\x7f" + half))
+        reader._skip, reader._total = 0, 1 << 30
+        with pytest.raises(FrameError, match="more than"):
+            list(reader.feed(b"\x80\x01x"))
+
+    def test_empty_fragments_are_no_progress_and_take_no_memory(self) -> None:
+        reader = FrameReader(1 << 20)
+        list(reader.feed(server_frame(b"begun", TEXT, 0)))
+        for _ in range(100):
+            assert list(reader.feed(server_frame(b"", 0, 0) * 1000)) == []
+            assert reader.unfinished == 5
+            assert len(reader._fragments) == 1
+        assert list(reader.feed(server_frame(b" and done", 0))) == [(TEXT, b"begun and done")]
+        assert reader.unfinished == 0
+
+    def test_small_fragments_take_little_more_memory_than_their_content(self) -> None:
+        reader = FrameReader(1 << 20)
+        list(reader.feed(server_frame(b"x", TEXT, 0)))
+        for _ in range(200):
+            assert list(reader.feed(server_frame(b"y", 0, 0) * 1000)) == []
+        assert len(reader._fragments) < 10
+        assert reader.unfinished == 200_001
+        assert list(reader.feed(server_frame(b"z", 0))) == [(TEXT, b"x" + b"y" * 200_000 + b"z")]
+
+    def test_a_frame_in_small_pieces_takes_little_more_memory_than_its_content(self) -> None:
+        reader = FrameReader(1 << 20)
+        data = server_frame(bytes(100_000))
+        for start in range(0, len(data) - 2, 2):
+            assert list(reader.feed(data[start : start + 2])) == []
+            assert len(reader._chunks) < 10
+        assert [len(payload) for _, payload in reader.feed(data[-2:])] == [100_000]
+
+    def test_names_in_what_is_passed_over_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("runware._engine.frames._MOST_NAMES", 50)
+        names = [f"0b5f3c1e-7a52-4c1d-9a40-{number:012x}" for number in range(1000)]
+        data = b",".join(b'{"taskUUID":"%s"}' % name.encode() for name in names)
+        reader = FrameReader(500)
+        found = [message for start in range(0, len(data), 100) for message in self.feed_part(reader, data, start)]
+        ((opcode, payload),) = found
+        assert opcode == OVERSIZED
+        assert 50 <= len(payload.split()) <= 60
+
+    def feed_part(self, reader: FrameReader, data: bytes, start: int) -> list[tuple[int, bytes]]:
+        head = server_frame(data)[: -len(data)] if start == 0 else b""
+        return list(reader.feed(head + data[start : start + 100]))
+
+    def test_unfinished_grows_with_a_frame_and_with_what_is_passed_over(self) -> None:
+        for cap in (500, 1 << 20):
+            reader = FrameReader(cap)
+            data = server_frame(LARGE)
+            grown = []
+            for start in range(0, len(data) - 100, 100):
+                list(reader.feed(data[start : start + 100]))
+                grown.append(reader.unfinished)
+            assert grown == sorted(set(grown))
+
+
+class TestPongs:
+    def test_only_the_newest_of_those_that_wait_is_written(self) -> None:
+        writer = FrameWriter()
+        writer.put(TEXT, b"before", "before")
+        for number in range(10_000):
+            writer.pong(b"%d" % number)
+        writer.put(TEXT, b"after", "after")
+        assert len(writer.waiting) == 3
+        data = writer.chunk()
+        assert unmask(data) == [(TEXT, b"before"), (PONG, b"9999"), (TEXT, b"after")]
+        assert writer.written(len(data)) == ["before", None, "after"]
+
+    def test_one_that_has_begun_is_ended_and_the_next_follows(self) -> None:
+        writer = FrameWriter()
+        writer.pong(b"one")
+        data = writer.chunk()
+        writer.pong(b"two")
+        assert unmask(data + writer.chunk()) == [(PONG, b"one"), (PONG, b"two")]
+
+    def test_it_is_left_out_with_the_rest(self) -> None:
+        writer = FrameWriter()
+        writer.pong(b"one")
+        writer.leave_out_rest()
+        assert writer.chunk() == b""
+        writer.pong(b"two")
+        assert unmask(writer.chunk()) == [(PONG, b"two")]

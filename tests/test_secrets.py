@@ -12,6 +12,7 @@ import pathlib
 import pickle
 import random
 import socket
+import sys
 import threading
 import traceback
 import warnings
@@ -120,6 +121,13 @@ def ours(trace: TracebackType | None) -> Iterator[dict[str, Any]]:
         if trace.tb_frame.f_code.co_filename.startswith(package):
             yield trace.tb_frame.f_locals
         trace = trace.tb_next
+
+
+def deep(value: object) -> str:
+    """A variable with what is in it, as reporters of errors show objects they do not know."""
+    return (
+        f"{text(value)} {text(getattr(value, '__dict__', ''))}" if type(value).__module__ != "builtins" else text(value)
+    )
 
 
 def text(value: object) -> str:
@@ -509,6 +517,53 @@ class TestTheHandshake:
             rw.close()
         assert heads
         witness.hears("what the proxy is told", [head.decode("latin-1") for head in heads])
+        assert witness.secrets() == []
+
+    @pytest.mark.parametrize("stage", ["greeting", "password", "connect", "end"])
+    @pytest.mark.parametrize("scheme", ["socks5", "http"])
+    def test_password_of_a_proxy_is_in_no_frame_of_an_error(
+        self, scheme: str, stage: str, server: LocalServer, witness: Witness
+    ) -> None:
+        """Whatever frames the error and its causes have, of this package or of another one."""
+
+        def refuse(sock: socket.socket) -> None:
+            if scheme == "http":
+                read_head(sock)
+                sock.sendall({"greeting": b"SSH-2.0\r\n\r\n", "end": b""}.get(stage, b"HTTP/1.1 502 No\r\n\r\n"))
+                return
+            sock.recv(4)
+            if stage == "end":
+                return
+            sock.sendall(b"\x09\x02" if stage == "greeting" else b"\x05\x02")
+            sock.recv(1024)
+            sock.sendall(b"\x01\x01" if stage == "password" else b"\x01\x00")
+            sock.recv(1024)
+            sock.sendall(b"\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00")
+
+        with listening(refuse) as port:
+            rw = Runware(KEY, url=server.url, proxy=f"{scheme}://user:{PASSWORD}@127.0.0.1:{port}", max_retries=0)
+            with pytest.raises(ConnectionFailedError) as caught:
+                rw.connect()
+            rw.close()
+        assert caught.value.stage == "proxy"
+        witness.sees(caught.value)
+        for error in chain(caught.value):
+            trace = error.__traceback__
+            while trace is not None:
+                if trace.tb_frame.f_code is not sys._getframe().f_code:
+                    witness.hears("a variable", {name: deep(value) for name, value in trace.tb_frame.f_locals.items()})
+                trace = trace.tb_next
+        assert witness.secrets() == []
+
+    def test_password_that_cannot_be_encoded_is_not_quoted(self, server: LocalServer, witness: Witness) -> None:
+        with listening(lambda sock: sock.sendall(b"\x05\x02") or (sock.recv(1024) and None)) as port:
+            url = f"socks5://user:{PASSWORD}%E2%82%AC@127.0.0.1:{port}"
+            rw = Runware(KEY, url=server.url, proxy=url, max_retries=0)
+            with pytest.raises(RunwareError) as caught:
+                rw.connect()
+            rw.close()
+        witness.sees(caught.value)
+        witness.hears("its causes", [(one, one.args, vars(one)) for one in chain(caught.value)])
         assert witness.secrets() == []
 
     def test_a_proxy_that_is_not_there(self, server: LocalServer, witness: Witness) -> None:

@@ -6,7 +6,8 @@ The server is `runware.local`, in a process of its own, on loopback. Threads, an
 polled tasks, and large ones (2 to 5 MB of base64, either way) of one client, and every few seconds the connection is
 reset, ended, closed or falls silent. At the end stands what was lost (a call without its right result), doubled (a
 prompt that the server executed more than once), and whether threads, descriptors and memory stayed flat. The exit
-code is 1 when anything was lost, doubled, hangs or grows.
+code is 1 when anything was lost, doubled, hangs or grows, or when the client lost a connection that the server had
+not cut.
 """
 
 # A script, in a folder of scripts; what it finds is printed.
@@ -319,12 +320,13 @@ def soak(seconds: float, seed: int) -> int:
         thread.join(max(0.1, patience - time.monotonic()))
     hanging = [thread.name for thread in threads if thread.is_alive()]
     say(Moment.now(start), callers.books, drops)
+    seen = rw.stats.drops
     rw.close()
     pipe.send("stop")
     told = pipe.recv()
     server.join(30.0)
     left = threading.active_count() - before - len(hanging)
-    return report(callers.books, told, hanging, grows(moments), drops, left)
+    return report(callers.books, told, hanging, grows(moments), drops, seen, left)
 
 
 def say(moment: Moment, books: Books, drops: Counter[str]) -> None:
@@ -337,14 +339,18 @@ def say(moment: Moment, books: Books, drops: Counter[str]) -> None:
     )
 
 
-def report(books: Books, told: Any, hanging: list[str], growth: list[str], drops: Counter[str], left: int) -> int:
-    """Print the end, and give the exit code."""
+def report(
+    books: Books, told: Any, hanging: list[str], growth: list[str], drops: Counter[str], seen: int, left: int
+) -> int:
+    """Print the end, and give the exit code; *seen* is how many connections the client lost."""
     executed, spoilt, connections, resumes, conflicts, server_errors = told
     doubled = [prompt for prompt, count in executed.items() if count > 1]
     total = sum(books.made.values())
     never = total - len(books.lost) - len(executed)
     print(f"calls      {total:,}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(books.made.items())))
-    print(f"drops      {sum(drops.values())}: " + ", ".join(f"{count} {how}" for how, count in sorted(drops.items())))
+    made = sum(drops.values())  # some may have met no connection, or one that was silent already
+    kinds = ", ".join(f"{count} {how}" for how, count in sorted(drops.items()))
+    print(f"drops      {made}: {kinds}; the client lost {seen} connections")
     print(f"server     {connections} connections, {resumes} resumed, {conflicts} conflicts, errors {server_errors}")
     print(
         f"executed   {sum(executed.values()):,} tasks for {len(executed):,} prompts; large inputs spoilt: {len(spoilt)}"
@@ -355,7 +361,9 @@ def report(books: Books, told: Any, hanging: list[str], growth: list[str], drops
     print(f"doubled    {len(doubled)} {doubled[:5] or ''}")
     print(f"hanging    {len(hanging)} {hanging or ''}")
     print(f"growth     {growth or 'none'}; threads left over {left}")
-    failed = bool(books.lost or doubled or hanging or growth or spoilt or server_errors or left > 0 or never > 0)
+    failed = bool(
+        books.lost or doubled or hanging or growth or spoilt or server_errors or left > 0 or never > 0 or seen > made
+    )
     print("FAILED" if failed else "passed")
     return int(failed)
 

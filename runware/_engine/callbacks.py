@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runware._engine.locks import make_rlock
 from runware.logs import say
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class CallbackThread:
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
         self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = None  # gevent may patch it until then
-        self._lock = threading.RLock()  # a signal's handler may cancel a job in the middle of `post`
+        self._lock = make_rlock()  # a signal's handler may cancel a job in the middle of `post`
         self._thread: threading.Thread | None = None  # also one that has ended
         self._runs = False  # there is a thread that will take what is posted
         self._drop_from = math.inf  # when callbacks that wait are dropped, by the clock of `time.monotonic`

@@ -19,7 +19,12 @@ OVERSIZED = 0x10
 """Not on the wire: a message that is too large was passed over. Its payload is the `taskUUID`s in it, with blanks."""
 _NAMES = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
 _LONGEST_NAME = 10 + 8 + 1 + 8 + 38
+_PASSED_OVER = 1 << 30
+"""Bytes of a message that are passed over. A larger one is taken for what follows a broken length."""
+_MOST_NAMES = 100_000
+"""Names of tasks that are kept of a message that is passed over."""
 _LARGE = 128 * 1024
+_SMALL = 4 * 1024
 _SLICE = 32 * 1024  # a multiple of four, so that the mask goes on where it stopped; larger ones leave the cache
 
 
@@ -28,6 +33,17 @@ Payload = bytes | memoryview
 
 class FrameError(Exception):
     """The bytes are not frames that a server may send; the connection is of no more use."""
+
+
+def _add(pieces: list[Any], piece: Payload) -> None:
+    """Append a piece, small ones to each other: a list of many would take a hundred times what is in it."""
+    if len(piece) < _SMALL and pieces:
+        if type(pieces[-1]) is bytearray:
+            pieces[-1] += piece
+            return
+        pieces.append(bytearray(piece))
+    else:
+        pieces.append(piece)
 
 
 class FrameReader:
@@ -39,6 +55,8 @@ class FrameReader:
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
+        self._limit = max(_PASSED_OVER, 4 * max_size)
+        self._total = 0  # bytes of content of the unfinished message, but for those in `_chunks`
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 2
@@ -50,6 +68,11 @@ class FrameReader:
         self._skip = 0  # its bytes that have not come yet
         self._names: set[bytes] = set()
         self._tail = b""
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes that have come of a message that is not complete. Empty frames add nothing to it."""
+        return self._total + self._have
 
     def feed(self, data: bytes) -> Iterable[tuple[int, Payload]]:
         """Take in bytes and give the messages they complete, each with its opcode.
@@ -64,7 +87,7 @@ class FrameReader:
         return self._join(data)
 
     def _join(self, data: bytes) -> Iterator[tuple[int, Payload]]:
-        self._chunks.append(data)
+        _add(self._chunks, data)
         self._have += len(data)
         if self._have < self._need:
             return
@@ -88,11 +111,13 @@ class FrameReader:
             elif length == 127:
                 body += 8
                 length = int.from_bytes(buffer[start + 2 : body], "big") if body <= size else 127
+                if length >> 63:
+                    raise FrameError("the highest bit of a frame's length is set")
             elif length > 127:
                 raise FrameError("a frame of the server was masked")
             end = body + length
             if length > self._max_size and body <= size:
-                self._begin(first)
+                self._begin(first, length)
                 self._drop_fragments()
                 self._final, self._skip = bool(first & 0x80), length
                 start = body
@@ -118,9 +143,11 @@ class FrameReader:
             if first & 0x70 or not final or len(payload) > 125:
                 raise FrameError("a control frame is fragmented or too long, or has reserved bits set")
             return opcode, payload
-        self._begin(first)
-        self._fragments.append(payload)
+        self._begin(first, len(payload))
+        if payload:
+            _add(self._fragments, payload)
         self._size += len(payload)
+        self._total += len(payload)
         if self._oversized or self._size > self._max_size:
             self._drop_fragments()
         if not final:
@@ -128,10 +155,10 @@ class FrameReader:
         if self._oversized:
             return self._passed()
         message = (self._fragmented or TEXT, b"".join(self._fragments))
-        self._fragments, self._size, self._fragmented = [], 0, None
+        self._fragments, self._size, self._total, self._fragmented = [], 0, 0, None
         return message
 
-    def _begin(self, first: int) -> None:
+    def _begin(self, first: int, length: int) -> None:
         """A frame with a message, or with a part of one, may begin here."""
         opcode = first & 0x0F
         if first & 0x70:
@@ -140,11 +167,14 @@ class FrameReader:
             self._fragmented = opcode
         elif opcode != _CONTINUATION or self._fragmented is None:
             raise FrameError(f"a frame with opcode {opcode} is out of place")
+        if self._total + length > self._limit:
+            raise FrameError(f"a message has more than {self._limit:,} bytes")
 
     def _drop_fragments(self) -> None:
         """The message is too large: what there is of it is only looked through."""
         self._oversized = True
         for piece in self._fragments:
+            self._total -= len(piece)  # it was counted
             self._skip = len(piece)
             self._pass_over(bytes(piece))
         self._fragments, self._size = [], 0
@@ -153,16 +183,22 @@ class FrameReader:
         """Look for names in what is too large to keep, and give what comes after it."""
         piece, rest = data[: self._skip], data[self._skip :]
         self._skip -= len(piece)
+        self._total += len(piece)
         text = self._tail + piece  # a name may be cut in two
-        self._names.update(_NAMES.findall(text))
+        if len(self._names) < _MOST_NAMES:
+            self._names.update(_NAMES.findall(text))
         self._tail = text[-_LONGEST_NAME:]
         return rest
 
     def _passed(self) -> tuple[int, bytes]:
         names = b" ".join(sorted(self._names))
-        self._fragmented, self._oversized = None, False
+        self._fragmented, self._oversized, self._total = None, False, 0
         self._names, self._tail = set(), b""
         return OVERSIZED, names
+
+
+_PONG = object()
+"""The token of an answer to a ping, whose payload is settled when its turn comes."""
 
 
 class FrameWriter:
@@ -183,9 +219,19 @@ class FrameWriter:
         self._ends: deque[tuple[int, Any]] = deque()
         self._keys = b""
         self._mask = 0  # of a whole slice of the first frame
+        self._pong: bytes | None = None
+
+    def pong(self, payload: bytes) -> None:
+        """Add the answer to a ping, in place of one that waits: only the newest ping has to be answered."""
+        if self._pong is None:
+            self.waiting.append((b"", b"", b"", _PONG))
+        self._pong = payload
 
     def put(self, opcode: int, payload: bytes, token: Any = None) -> None:
         """Add a message; *token* is given back when its last byte was written."""
+        self.waiting.append(self._frame(opcode, payload, token))
+
+    def _frame(self, opcode: int, payload: bytes, token: Any) -> tuple[bytes, bytes, bytes, Any]:
         length = len(payload)
         if length < 126:
             head = bytes((0x80 | opcode, 0x80 | length))
@@ -197,12 +243,13 @@ class FrameWriter:
             # A block at a time: each call lets go of the interpreter lock, and has to get it back.
             self._keys = os.urandom(1024)
         key, self._keys = self._keys[:4], self._keys[4:]
-        self.waiting.append((head + key, key, payload, token))
+        return head + key, key, payload, token
 
     def leave_out_rest(self) -> None:
         """Write nothing more but the end of the message that has begun."""
         rest = self.waiting
         self.waiting = deque((rest[0],)) if self._offset else deque()
+        self._pong = None
 
     def chunk(self) -> bytes:
         """Give the next bytes to write, some 64 to 96 KiB of them; empty when there are none, or none that count."""
@@ -212,6 +259,10 @@ class FrameWriter:
             head, key, payload, token = self.waiting[0]
             offset = self._offset
             if not offset:
+                if token is _PONG:
+                    self.waiting[0] = self._frame(PONG, self._pong or b"", None)
+                    self._pong = None
+                    continue
                 if not self._wanted(token, payload):
                     self.waiting.popleft()
                     continue

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from runware._engine.callbacks import run_guarded
+from runware._engine.locks import make_rlock
 from runware._engine.waiting import POLL, Sleeper, bells, wake
 
 __all__ = ["LightFuture"]
@@ -68,7 +69,7 @@ class LightFuture(Future[R], Generic[R]):
 
     def __init__(self) -> None:
         if self.light:
-            self._condition = threading.RLock()  # type: ignore[assignment]  # all that anybody else does with it
+            self._condition = make_rlock()  # all that anybody else does with it
             self._state = _PENDING
             self._result = None
             self._exception = None
@@ -137,7 +138,7 @@ class LightFuture(Future[R], Generic[R]):
 
     def renew_lock(self) -> None:
         """Replace the lock, in a child that was forked: another thread may have held it."""
-        self._condition = threading.RLock() if self.light else threading.Condition()  # type: ignore[assignment]
+        self._condition = make_rlock() if self.light else threading.Condition()
 
     # ------------------------------------------------------------------ callbacks
 

@@ -1,4 +1,6 @@
-"""Whether the other end is still there. Received bytes are the only proof.
+"""Whether the other end is still there. Whole messages are the proof, and steady progress of one that is not whole.
+
+Bytes alone prove nothing: after a broken length, whatever comes is the inside of a frame that never ends.
 
 An idle connection is tried with a ping after `heartbeat_interval`. With calls in flight that happens after two thirds
 of `liveness_timeout`, and the answer has the last third. Output that the network does not take is judged by the same
@@ -15,6 +17,8 @@ __all__ = ["Liveness"]
 
 _LAG = 1.0
 """Seconds by which a check must be late to say that it was us who were not listening."""
+_STEADY = 1024
+"""Bytes a second that an unfinished message must grow by to count as progress; a line that is slower is of no use."""
 
 
 class Liveness:
@@ -32,6 +36,8 @@ class Liveness:
         self._idle = heartbeat_interval
         self._busy = min(heartbeat_interval, liveness_timeout * 2 / 3)
         self._patience = liveness_timeout
+        self._enough = max(1.0, liveness_timeout * _STEADY)  # bytes of progress that are a sign of life
+        self._counted = 0  # bytes of the unfinished message at the last one
         self._last = 0.0  # when something came in
         self._pinged: float | None = None  # when the ping left; FOREVER while it waits behind other output
         self.slack = 0.0
@@ -39,12 +45,20 @@ class Liveness:
 
     def opened(self, now: float) -> None:
         """A new connection."""
-        self._last = now
-        self._pinged = self._stuck = None
-        self.slack = 0.0
+        self._stuck = None
+        self.received(now)
 
-    def received(self, now: float) -> None:
-        """Bytes came in."""
+    def received(self, now: float, unfinished: int = 0, *, whole: bool = True) -> None:
+        """Bytes came in.
+
+        Args:
+            now: The session's time.
+            unfinished: Bytes of content that there are of a message that is not complete.
+            whole: Whether a message was completed.
+        """
+        if not whole and unfinished - self._counted < self._enough:
+            return
+        self._counted = unfinished
         self._last = now
         self._pinged = None
         self.slack = 0.0

@@ -7,11 +7,12 @@ this package imports late, on whatever thread, it imports under this lock, and a
 from __future__ import annotations
 
 import os
-import threading
+
+from runware._engine.locks import make_rlock
 
 __all__ = ["loading"]
 
-loading = threading.RLock()
+loading = make_rlock()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release)

@@ -35,10 +35,12 @@ from runware.errors import (
     error_from_wire,
 )
 from runware.events import Authenticated, Connected, ConnectionEvent, Disconnected
+from runware.logs import Sparing
 
 __all__ = ["Session"]
 
 log = logging.getLogger("runware.session")
+log.addFilter(Sparing())
 
 _PROVEN = 5.0
 """Seconds for which a connection that brought nothing must have been ready before its loss is a first failure again."""

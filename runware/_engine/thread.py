@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import socket
-import ssl
 import threading
 import time
 import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,25 +24,26 @@ from runware._engine.codec import dumps, rules
 from runware._engine.effects import PING as PING_TASK
 from runware._engine.effects import Abort, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
+from runware._engine.locks import make_rlock
 from runware._engine.poller import READ, WRITE, Poller
 from runware._engine.redaction import secrets_of
 from runware._engine.session import Session
-from runware._engine.socket import Dialled, PermanentError, dial
+from runware._engine.socket import Attempt, Dialled, PermanentError, dial
+from runware._engine.stream import WOULD_BLOCK, InputFirst, Stream
 from runware._engine.waiting import Sleeper, bells, wake
 from runware.errors import ClientClosedError, ConnectionFailedError, RunwareError
-from runware.logs import say_interrupted
+from runware.logs import Sparing, say_interrupted
 from runware.options import Options
 
 __all__ = ["MAX_MESSAGE", "Engine", "Waiter", "clock"]
 
 log = logging.getLogger("runware.engine")
+log.addFilter(Sparing())
 
 MAX_MESSAGE = 256 * 1024 * 1024
 """Bytes a message may have, in and out."""
 
-_READ = 64 * 1024  # larger ones are mapped, shrunk and unmapped by the allocator at every read
 _READS_A_TURN = 16
-_WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 clock: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
@@ -79,22 +78,52 @@ def _is_wanted(token: object, text: bytes) -> bool:
 
 
 class _Connection:
-    """The socket of one epoch, with what is half read and half written."""
+    """The stream of one epoch, with what is half read and half written."""
 
-    def __init__(self, epoch: int, sock: socket.socket, max_message: int) -> None:
+    def __init__(self, epoch: int, stream: Stream, max_message: int) -> None:
         self.epoch = epoch
-        self.sock = sock
-        self.tls = isinstance(sock, ssl.SSLSocket)
+        self.stream = stream
         self.reader = FrameReader(max_message)
         self.writer = FrameWriter(_is_wanted)
         self.chunk = memoryview(b"")
-        self.fd = sock.fileno()
+        self.fd = stream.fd
         self.interest = READ
         self.stuck = False  # output waits, and nothing of it has been taken since
 
-    def pending(self) -> bool:
-        """Whether TLS holds bytes that the poller does not see."""
-        return self.tls and self.sock.pending() > 0  # type: ignore[attr-defined]
+
+class _Bell:
+    """Wakes the I/O thread from its sleep in the poller."""
+
+    def __init__(self) -> None:
+        self.near, self._far = socket.socketpair()
+        self.near.setblocking(False)
+        self._far.setblocking(False)
+
+    def ring(self) -> None:
+        """Wake it; if it cannot be written to, it has been rung often enough."""
+        try:
+            self._far.send(b"\0")
+        except OSError:
+            pass
+
+    def stop(self) -> None:
+        """Take back what was rung."""
+        try:
+            self.near.recv(4096)
+        except WOULD_BLOCK:
+            pass
+
+    def close(self) -> None:
+        """Give back the sockets, which somebody else may have closed before."""
+        for end in (self.near, self._far):
+            try:
+                end.close()
+            except OSError:
+                pass
+
+    def __del__(self) -> None:
+        if hasattr(self, "_far"):
+            self.close()
 
 
 class Engine:
@@ -128,9 +157,10 @@ class Engine:
         )
         self._session.redactor.add(*secrets_of(options), lasting=True)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._lock = threading.RLock()  # a signal's handler may close the client in the middle of `submit`
+        self._lock = make_rlock()  # a signal's handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None  # of the I/O thread
+        self._thread_ended = False
         self.stopped = False  # it takes no more calls: it was closed, or has failed
         self._asleep = False
         self._rung = False  # what is in the bell has not been read
@@ -138,7 +168,8 @@ class Engine:
         self._connection: _Connection | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # also those that are not connected yet
         self._poller: Any = None
-        self._bell: tuple[socket.socket, socket.socket] | None = None
+        self._bell: _Bell | None = None
+        self._attempt: tuple[int, Attempt] | None = None  # the epoch that is being dialled for
 
     # ------------------------------------------------------------------ from any thread
 
@@ -182,7 +213,7 @@ class Engine:
 
         Raises:
             ClientClosedError: The engine is closed; the call was not taken.
-            RunwareError: The system gives no thread.
+            RunwareError: The system gives no thread, or no descriptors for it.
         """
         with self._lock:
             if not self.stopped:
@@ -224,15 +255,17 @@ class Engine:
         The I/O thread was not forked, and whatever lock it held stays locked, so nothing here takes one.
         """
         self.stopped = True
-        self._lock = threading.RLock()
+        self._lock = make_rlock()
         self._asleep = False
         untold = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
         calls = self._calls() + untold
         self._inbox.clear()
         self._thread = None
         # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
-        for resource in (*(self._bell or ()), *self._sockets):
-            resource.close()
+        if self._bell is not None:
+            self._bell.close()
+        for sock in self._sockets:
+            sock.close()
         self._poller = self._bell = self._connection = None
         return calls
 
@@ -244,32 +277,46 @@ class Engine:
         # The loop says that it is about to sleep before it looks at the inbox a last time, so that a job is never left
         # without a byte; and while it is awake anyway, nobody pays for one.
         if self._asleep and (bell := self._bell) is not None:
-            self._asleep = False
             try:
-                bell[1].send(b"\0")
-            except OSError:
-                pass
+                self._asleep = False
+                bell.ring()
+            except BaseException:  # a signal's handler raised, perhaps before the bell was rung: the next one does it
+                self._asleep = True
+                raise
 
     def _start(self) -> None:
-        bells.prepare()
-        self._bell = socket.socketpair()
-        for end in self._bell:
-            end.setblocking(False)
-        self._poller = Poller()
-        self._poller.register(self._bell[0].fileno(), READ)
-        thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
+        """Start a thread for the loop. Interrupted halfway, it may be called again; see `_claim`."""
         try:
+            bells.prepare()
+            if self._bell is None:
+                bell, poller = _Bell(), Poller()
+                poller.register(bell.near.fileno(), READ)
+                self._bell, self._poller = bell, poller
+            thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
             thread.start()
-        except RuntimeError as error:
-            for end in self._bell:
-                end.close()
-            raise RunwareError(f"The client's thread cannot be started: {error}.") from error
-        self._thread = thread
+            self._thread = thread
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RunwareError(f"The client's thread cannot be started: {reason}.", retryable=True) from error
 
     # ------------------------------------------------------------------ the loop
 
+    def _claim(self) -> bool:
+        """Take over the engine, unless another thread has.
+
+        Ctrl-C during `Thread.start` leaves it open whether there will be a thread, so the next call starts another one.
+        The first to come here is the I/O thread.
+        """
+        with self._lock:
+            if self.ident is not None or self._thread_ended:
+                return False
+            self.ident = threading.get_ident()
+            self._thread = threading.current_thread()
+            return True
+
     def _run(self) -> None:
-        self.ident = threading.get_ident()
+        if not self._claim():
+            return
         try:
             while self._session.state is not State.CLOSED and self._bell is not None:
                 self._turn()
@@ -278,7 +325,7 @@ class Engine:
                 log.exception("the I/O thread failed; every call ends")
         finally:
             with self._lock:
-                self.stopped = True
+                self.stopped = self._thread_ended = True
             if self._bell is None:
                 # gevent forks greenlets too. `threading` has forgotten this one, and would complain if it ended.
                 threading.Event().wait()
@@ -296,21 +343,17 @@ class Engine:
             if self._inbox:
                 self._take_posts()
         session, connection = self._session, self._connection
-        if connection is not None and (connection.chunk or connection.writer.waiting):
+        if connection is not None and (connection.chunk or connection.writer.waiting or connection.stream.backlog):
             self._flush()
             connection = self._connection
         if session.state is State.CLOSED:
             return
         if self._rung:
             self._rung = False
-            try:
-                self._bell[0].recv(4096)  # after what it rang for was sent
-            except _WOULD_BLOCK:
-                pass
+            self._bell.stop()  # after what it rang for was sent
         deadline = session.next_deadline()
         self._asleep = True
-        tls = connection is not None and connection.tls
-        if self._inbox or self._sleepers or (tls and connection is not None and connection.pending()):
+        if self._inbox or self._sleepers or (connection is not None and connection.stream.pending):
             timeout: int | None = 0
         else:
             # Rounded up, so that what is due then is due.
@@ -323,7 +366,7 @@ class Engine:
                     self._read()
             else:
                 self._rung = True
-        if tls and connection is not None and connection is self._connection and connection.pending():
+        if connection is not None and connection.stream.pending and connection is self._connection:
             self._read()
         if deadline is not None and (now := clock()) >= deadline and self._bell is not None:  # not a forked greenlet
             session.tick(now)
@@ -351,8 +394,7 @@ class Engine:
         finally:
             wake(self._sleepers)
         assert self._bell is not None
-        for end in self._bell:
-            end.close()
+        self._bell.close()
 
     # ------------------------------------------------------------------ effects
 
@@ -402,7 +444,7 @@ class Engine:
         connection = self._connection
         if self._sleepers or connection is None or connection.chunk or connection.writer.waiting:
             return
-        if connection.tls and connection.pending():
+        if connection.stream.pending or connection.stream.backlog:
             return
         self._asleep = True
         if not self._inbox:
@@ -417,13 +459,19 @@ class Engine:
             self._feed.post(event)
 
     def _open(self, epoch: int) -> None:
+        attempt = Attempt(self.options.connect_timeout, self._sockets.add)
+        self._attempt = epoch, attempt
         try:
-            threading.Thread(target=self._dial, args=(epoch,), name=f"runware-dial-{epoch}", daemon=True).start()
+            name = f"runware-dial-{epoch}"
+            threading.Thread(target=self._dial, args=(epoch, attempt), name=name, daemon=True).start()
         except RuntimeError as failure:
             error = ConnectionFailedError(f"No thread can be started to connect: {failure}.", stage="name lookup")
             self._session.connection_failed(epoch, error, clock())
 
     def _abort(self, effect: Abort) -> None:
+        if self._attempt is not None and self._attempt[0] == effect.epoch:
+            self._attempt[1].cancel()
+            self._attempt = None
         if self._connection is not None and self._connection.epoch == effect.epoch:
             self._hang_up(effect.reason)
 
@@ -432,6 +480,8 @@ class Engine:
             self._connection.writer.leave_out_rest()  # whose calls have ended
             self._connection.writer.put(CLOSE, (1000).to_bytes(2, "big"))
             self._flush()
+            if self._connection is not None:
+                self._connection.stream.finish()
             self._hang_up("the client was closed")
 
     def _hang_up(self, reason: str) -> None:
@@ -440,21 +490,18 @@ class Engine:
         if connection is None:
             return
         self._poller.unregister(connection.fd)
-        with suppress(OSError):
-            # A child that was forked meanwhile may hold the socket too; closing alone would not end the connection.
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        connection.sock.close()
+        connection.stream.close()
         unsent = {token for token in connection.writer.unwritten() if isinstance(token, Call)}
         self._session.connection_lost(connection.epoch, reason, unsent, clock())
 
     # ------------------------------------------------------------------ dialling, on its own thread
 
-    def _dial(self, epoch: int) -> None:
+    def _dial(self, epoch: int, attempt: Attempt) -> None:
         def report(stage: str, host: str) -> None:
             self._post(lambda now: self._session.dial_reached(epoch, stage, host))
 
         try:
-            dialled = dial(self.options, report, self._sockets.add)
+            dialled = dial(self.options, report, attempt)
         except PermanentError as failure:
             error = failure.error
             self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
@@ -473,13 +520,14 @@ class Engine:
             if dialled is None:
                 self._wake()
             else:
-                dialled.sock.close()
+                dialled.stream.close()
 
     def _opened(self, epoch: int, dialled: Dialled, now: float) -> None:
         if epoch != self._session.epoch or self._session.state is not State.CONNECTING:
-            dialled.sock.close()
+            dialled.stream.close()
             return
-        self._connection = _Connection(epoch, dialled.sock, self.max_message)
+        self._attempt = None
+        self._connection = _Connection(epoch, dialled.stream, self.max_message)
         self._poller.register(self._connection.fd, READ)
         self._session.connection_opened(epoch, dialled.key, now)
 
@@ -488,10 +536,11 @@ class Engine:
     def _read(self) -> None:
         connection = self._connection
         assert connection is not None
+        stream, reader = connection.stream, connection.reader
         for _ in range(_READS_A_TURN):
             try:
-                data = connection.sock.recv(_READ)
-            except _WOULD_BLOCK:
+                data = stream.recv()
+            except WOULD_BLOCK:
                 break
             except OSError as error:
                 self._hang_up(error.strerror or type(error).__name__)
@@ -501,8 +550,10 @@ class Engine:
                 break
             now = clock()
             self._bytes_in += len(data)
+            whole = False
             try:
-                for opcode, payload in connection.reader.feed(data):
+                for opcode, payload in reader.feed(data):
+                    whole = True
                     try:
                         if opcode == TEXT and connection is self._connection:
                             self._session.frame_received(payload, now)
@@ -513,14 +564,18 @@ class Engine:
             except FrameError as error:
                 self._hang_up(str(error))
             self._perform()
-            self._session.bytes_received(now)  # after whoever waits for them was told
-            if connection is not self._connection or len(data) < 4096:
+            # After whoever waits for them was told.
+            if whole:
+                self._session.bytes_received(now)
+            else:
+                self._session.bytes_received(now, reader.unfinished, whole=False)
+            if connection is not self._connection or (len(data) < 4096 and not stream.pending):
                 return  # gone, or empty for now: the poller tells when there is more
         self._perform()  # what comes of a loss
 
     def _message(self, connection: _Connection, opcode: int, payload: Payload, now: float) -> None:
         if opcode == PING:
-            connection.writer.put(PONG, bytes(payload))
+            connection.writer.pong(bytes(payload))
         elif opcode == CLOSE:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
             connection.writer.put(CLOSE, bytes(payload[:2]))
@@ -536,15 +591,17 @@ class Engine:
         connection = self._connection
         if connection is None:
             return
-        sock, writer = connection.sock, connection.writer
+        stream, writer = connection.stream, connection.writer
         blocked = False
-        while connection.chunk or writer.waiting:
+        while connection.chunk or writer.waiting or stream.backlog:
             if not connection.chunk:
                 connection.chunk = memoryview(writer.chunk())
             try:
-                count = sock.send(connection.chunk)
-            except _WOULD_BLOCK:
+                count = stream.send(connection.chunk)
+            except WOULD_BLOCK:
                 blocked = True
+                break
+            except InputFirst:
                 break
             except OSError as error:
                 self._hang_up(error.strerror or type(error).__name__)

@@ -178,7 +178,7 @@ def _steps(options: Options) -> Iterator[Finding]:
         yield Finding(stage, message, _ADVICE.get(stage, "Change that, and try again."), 4)
         return
     end = time.perf_counter()
-    dialled.sock.close()
+    dialled.stream.close()
     yield from _timed(begun, end)
 
 

@@ -1,0 +1,264 @@
+"""Ctrl-C at any instant of a first call, and a system that has no descriptors or threads left."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+import threading
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runware import ConnectionFailedError, Runware, RunwareError
+from runware._engine import thread as engine_module
+from runware._engine.thread import Engine
+from runware.local import LocalServer
+
+from .conftest import until
+from .test_faces import PICTURE
+
+PROJECT = pathlib.Path(__file__).parent.parent
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits are others there")
+
+
+def run(server: LocalServer, script: str) -> str:
+    """Run a script with a client of the server, in a process of its own; return what it prints."""
+    head = f"""
+        import os, random, signal, sys, threading, time
+        from runware import *
+        PICTURE = {PICTURE!r}
+        def client(**options):
+            return Runware({server.api_key!r}, url={server.url!r}, timeout=20.0, retry_delay=0.01, **options)
+        def io_threads():
+            return [one for one in threading.enumerate() if one.name == "runware-io" and one.is_alive()]
+        def until(condition):
+            end = time.monotonic() + 10
+            while not condition():
+                assert time.monotonic() < end, condition()
+                time.sleep(0.001)
+    """
+    code = textwrap.dedent(head) + textwrap.dedent(script)
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-W", "error", "-c", code],
+        cwd=PROJECT, capture_output=True, text=True, timeout=55, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@posix
+@pytest.mark.parametrize("seed", [1, 2])
+def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(server: LocalServer, seed: int) -> None:
+    out = run(
+        server,
+        f"""
+        rng = random.Random({seed})
+        def interrupt(number, frame):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        with client() as warm:
+            warm.image_inference(**PICTURE)  # what is loaded by a first call is loaded once a process
+        interrupted = 0
+        for number in range(150):
+            rw = client()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 1e-3))
+                try:
+                    rw.image_inference(**PICTURE)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert len(rw.image_inference(**PICTURE)) == 1
+            until(lambda: len(io_threads()) == 1)
+            rw.close()
+            until(lambda: not io_threads())
+        print(interrupted)
+        """,
+    )
+    assert int(out) > 100
+
+
+def lines_of(function: Any) -> list[int]:
+    """The lines of a function at which something may be interrupted."""
+    found = {line for _, _, line in function.__code__.co_lines() if line is not None}
+    return sorted(found - {function.__code__.co_firstlineno})
+
+
+PLACES = [
+    pytest.param(function, line, id=f"{function.__qualname__} +{line - function.__code__.co_firstlineno}")
+    for function in (Engine._start, Engine.submit, Engine._wake, threading.Thread.start)
+    for line in lines_of(function)
+]
+
+
+@pytest.mark.parametrize(("function", "line"), PLACES)
+def test_first_call_interrupted_at_a_line_leaves_a_usable_client(server: LocalServer, function: Any, line: int) -> None:
+    client = Runware(server.api_key, url=server.url, timeout=20.0)
+    reached: list[int] = []
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code is not function.__code__:
+            return None
+        mine = frame.f_locals["self"]
+        if mine is not client._core._engine and getattr(mine, "name", "") != "runware-io":
+            return None  # of another client, in a garbage collection
+        if event == "line" and frame.f_lineno == line and not reached:
+            reached.append(line)
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        client.image_inference(**PICTURE)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    assert len(client.image_inference(**PICTURE)) == 1
+    engine = client._core.engine()
+    mine = [one for one in threading.enumerate() if getattr(one, "_target", None) == engine._run and one.is_alive()]
+    until(lambda: sum(one.is_alive() for one in mine) == 1)
+    client.close()
+    until(lambda: not any(one.is_alive() for one in mine))
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["it was started", "it was not"])
+def test_thread_start_that_is_interrupted(server: LocalServer, starts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether there is a thread cannot be known then; there is never more than one that does anything."""
+    real = threading.Thread.start
+    interrupted: list[threading.Thread] = []
+
+    def start(self: threading.Thread) -> None:
+        if self.name == "runware-io" and not interrupted:
+            interrupted.append(self)
+            if starts:
+                real(self)
+            raise KeyboardInterrupt
+        real(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    client = Runware(server.api_key, url=server.url, timeout=20.0)
+    with pytest.raises(KeyboardInterrupt):
+        client.image_inference(**PICTURE)
+    assert len(client.image_inference(**PICTURE)) == 1
+    thread = client._core.engine()._thread
+    assert thread is not None
+    assert thread.is_alive()
+    client.close()
+    assert not thread.is_alive()
+    if starts:
+        interrupted[0].join(10)
+        assert not interrupted[0].is_alive()
+    assert server.ledger.connections == 1
+
+
+def test_post_that_is_interrupted_before_the_bell_is_rung_loses_no_later_one(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Runware(server.api_key, url=server.url, timeout=20.0)
+    client.connect()
+    engine = client._core.engine()
+    until(lambda: engine._asleep)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._bell, "ring", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.submit.image_inference(**PICTURE)
+    assert len(client.image_inference(**PICTURE)) == 1
+    client.close()
+
+
+class TestNothingLeft:
+    """No descriptors, or no threads: a typed error before anything is sent, and afterwards the client works."""
+
+    @posix
+    @pytest.mark.parametrize("spare", range(8))
+    def test_descriptors(self, server: LocalServer, spare: int) -> None:
+        run(
+            server,
+            f"""
+            import resource
+            with client() as warm:
+                warm.image_inference(**PICTURE)
+            rw = client(max_retries=0, connect_timeout=5.0)
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            free = os.open(os.devnull, os.O_RDONLY)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free + {spare}, hard))
+            try:
+                rw.image_inference(**PICTURE)
+            except RunwareError as error:
+                assert type(error) in (RunwareError, ConnectionFailedError), repr(error)
+                print(repr(error))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            assert len(rw.image_inference(**PICTURE)) == 1
+            until(lambda: len(io_threads()) == 1)
+            rw.close()
+            until(lambda: not io_threads())
+            """,
+        )
+        assert server.ledger.executed in (2, 3)
+
+    def test_socket_pair(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = Runware(server.api_key, url=server.url, timeout=20.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine_module._Bell, "__init__", self.refuse)
+            with pytest.raises(RunwareError, match="Too many open files") as caught:
+                client.image_inference(**PICTURE)
+        assert caught.value.retryable
+        assert len(client.image_inference(**PICTURE)) == 1
+        client.close()
+
+    def test_sockets(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        import runware._engine.socket as edge
+
+        client = Runware(server.api_key, url=server.url, timeout=20.0, max_retries=0)
+        with monkeypatch.context() as patch:
+            patch.setattr(edge, "socket", SimpleNamespace(**{**vars(edge.socket), "socket": self.refuse}))
+            with pytest.raises(ConnectionFailedError, match="Too many open files") as caught:
+                client.image_inference(**PICTURE)
+        assert caught.value.stage == "TCP"
+        assert len(client.image_inference(**PICTURE)) == 1
+        client.close()
+
+    @staticmethod
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+
+@posix
+def test_lock_is_not_left_locked_by_what_a_signals_handler_raises() -> None:
+    """Python 3.14 looks for signals between the call of `__enter__` and the body of `with`."""
+    code = """
+        import random, signal
+        from runware._engine.locks import make_rlock
+        def interrupt(number, frame):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        for number in range(1000):
+            lock = make_rlock()
+            nested = number % 2
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 1e-4))
+                try:
+                    while True:
+                        with lock:
+                            if nested:
+                                with lock:
+                                    pass
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                pass
+            assert not lock._is_owned(), number
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=PROJECT, timeout=50, check=False)
+    assert done.returncode == 0
