@@ -467,6 +467,8 @@ def _upgrade(stream: Stream, url: SplitResult, host: str, port: int, options: Op
         raise TimeoutError from error
     except websocket.WebSocketException as error:
         failure = stages.error(f"the upgrade failed ({str(error)[:200]})")
+    finally:
+        connection.sock = None  # it refers to itself, and would keep the engine until a collection
     # Here, because websocket-client's exceptions hold the answer as it came, which a traceback would print.
     if failure is not None:
         raise failure

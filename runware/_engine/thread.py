@@ -43,6 +43,7 @@ log.addFilter(Sparing())
 MAX_MESSAGE = 256 * 1024 * 1024
 """Bytes a message may have, in and out."""
 
+_POSTS_A_TURN = 1000
 _READS_A_TURN = 16
 
 clock: Callable[[], float] = (
@@ -363,11 +364,11 @@ class Engine:
         for fd, event in ready:
             if connection is not None and fd == connection.fd:
                 if event & ~WRITE and connection is self._connection:
-                    self._read()
+                    self._read(deadline)
             else:
                 self._rung = True
         if connection is not None and connection.stream.pending and connection is self._connection:
-            self._read()
+            self._read(deadline)
         if deadline is not None and (now := clock()) >= deadline and self._bell is not None:  # not a forked greenlet
             session.tick(now)
             self._perform()
@@ -380,7 +381,7 @@ class Engine:
     def _take_posts(self) -> None:
         inbox = self._inbox
         now = clock()
-        while inbox:
+        for _ in range(min(len(inbox), _POSTS_A_TURN)):
             fact, args = inbox.popleft()
             fact(*args, now)
         self._perform()
@@ -390,6 +391,8 @@ class Engine:
         try:
             self._session.close(clock())
             self._take_posts()
+            while self._inbox:
+                self._take_posts()
             self._hang_up("the client was closed")
         finally:
             wake(self._sleepers)
@@ -533,7 +536,8 @@ class Engine:
 
     # ------------------------------------------------------------------ the socket
 
-    def _read(self) -> None:
+    def _read(self, deadline: float | None) -> None:
+        """Take in what has come, but no more than the time allows until something else is due."""
         connection = self._connection
         assert connection is not None
         stream, reader = connection.stream, connection.reader
@@ -571,6 +575,8 @@ class Engine:
                 self._session.bytes_received(now, reader.unfinished, whole=False)
             if connection is not self._connection or (len(data) < 4096 and not stream.pending):
                 return  # gone, or empty for now: the poller tells when there is more
+            if deadline is not None and now >= deadline:
+                return
         self._perform()  # what comes of a loss
 
     def _message(self, connection: _Connection, opcode: int, payload: Payload, now: float) -> None:
