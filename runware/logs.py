@@ -27,38 +27,6 @@ class _ToStderr(logging.Handler):
                 self.handleError(record)
 
 
-class Sparing(logging.Filter):
-    """Limits how often a logger repeats a warning, so that no server can fill a disk. The next one tells how many.
-
-    Args:
-        most: Records of one message, before its arguments are filled in, in a period.
-        period: Seconds.
-    """
-
-    def __init__(self, most: int = 20, period: float = 10.0) -> None:
-        super().__init__()
-        self._most = most
-        self._period = period
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was logged."""
-        self._seen: dict[str, tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be logged."""
-        if record.levelno < logging.WARNING:
-            return True
-        message = str(record.msg)
-        since, count = self._seen.get(message, (record.created, 0))
-        if not 0 <= record.created - since < self._period:
-            if count > self._most:
-                record.msg = f"{message} (and {count - self._most} more like it, not logged)"
-            since, count = record.created, 0
-        self._seen[message] = since, count + 1
-        return count < self._most
-
-
 def say(logger: logging.Logger, message: str, *facts: object, trace: bool = False, level: int = logging.ERROR) -> None:
     """Log what its user must hear: it goes to standard error when no handler would have it.
 
@@ -112,3 +80,35 @@ def log_to_stderr(level: str) -> None:
     logger.setLevel(level.upper())
     if _handler not in logger.handlers:
         logger.addHandler(_handler)
+
+
+class Sparing(logging.Filter):
+    """Limits how often a logger repeats a warning, so that no server can fill a disk. The next one tells how many.
+
+    Args:
+        most: Records of one message, before its arguments are filled in, in a period.
+        period: Seconds.
+    """
+
+    def __init__(self, most: int = 20, period: float = 10.0) -> None:
+        super().__init__()
+        self._most = most
+        self._period = period
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was logged."""
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be logged."""
+        if record.levelno < logging.WARNING:
+            return True
+        message = str(record.msg)
+        since, count = self._seen.get(message, (record.created, 0))
+        if not 0 <= record.created - since < self._period:
+            if count > self._most:
+                record.msg = f"{message} (and {count - self._most} more like it, not logged)"
+            since, count = record.created, 0
+        self._seen[message] = since, count + 1
+        return count < self._most
