@@ -12,13 +12,13 @@ from typing import Any
 from benchmarks.baseline import PROMPT, dumps, loads, request, uuids
 from benchmarks.frames import SMALL, SMALL_HEADER
 from benchmarks.harness import Column, Context, Figure, interleave
-from runware._engine.calls import Call, Completion
-from runware._engine.codec import dumps as encode
-from runware._engine.codec import read_frame, structure
-from runware._engine.effects import Ended, Send
-from runware._engine.session import Session
+from runware.protocol.call import Call, Completion
+from runware.protocol.codec import dumps as encode
+from runware.protocol.codec import read_frame, structure
+from runware.protocol.effects import Ended, Send
+from runware.protocol.session import Session
+from runware.requests.image import ImageInference
 from runware.results import Image
-from runware.tasks.image import ImageInference
 
 __all__ = ["codec", "session"]
 

@@ -21,9 +21,9 @@ _MIXTURE = (
 )
 
 try:
-    from runware import tasks
-    from runware._engine.loading import loading as _loading
-    from runware.client import AsyncRunware, Runware, RunwareAsyncUsageWarning, get_client
+    from runware import requests
+    from runware._support.event_loops import RunwareAsyncUsageWarning
+    from runware._support.import_lock import loading as _loading
     from runware.errors import (
         AuthenticationError,
         ClientClosedError,
@@ -112,41 +112,33 @@ __all__ = [
     "__version__",
     "get_client",
 ]
-__all__ += tasks.__all__
+__all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("answers", "events", "jobs", "local", "media", "options", "results"))
-_LATE = {
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results"))
+_WHERE = {
     name: f"runware.{module}"
     for module, names in {
+        "client": "AsyncRunware Runware get_client",
         "jobs": "Job Progress",
         "media": "Media",
         "options": "RetryPolicy",
+        "requests.base": "Task",
         "results": (
             "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
             " Text Usage Video"
         ),
-        "tasks.base": "Task",
     }.items()
     for name in names.split()
 }
 
 if TYPE_CHECKING:
-    from runware.answers import (
-        Account,
-        AccountKey,
-        AccountUsage,
-        Model,
-        ModelPage,
-        Spending,
-        TaskDetails,
-        TeamMember,
-        TrainedModel,
-        UploadedModel,
-    )
+    from runware.client import AsyncRunware, Runware, get_client
     from runware.jobs import Job, Progress
     from runware.media import Media
     from runware.options import RetryPolicy
+    from runware.requests import *  # noqa: F403
+    from runware.requests.base import Task
     from runware.results import (
         Audio,
         Detection,
@@ -164,8 +156,18 @@ if TYPE_CHECKING:
         Usage,
         Video,
     )
-    from runware.tasks import *  # noqa: F403
-    from runware.tasks.base import Task
+    from runware.results.platform import (
+        Account,
+        AccountKey,
+        AccountUsage,
+        Model,
+        ModelPage,
+        Spending,
+        TaskDetails,
+        TeamMember,
+        TrainedModel,
+        UploadedModel,
+    )
 else:
 
     def __getattr__(name: str) -> object:
@@ -174,7 +176,7 @@ else:
             return _import_module(f"runware.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = "runware.tasks" if name in tasks.__all__ else _LATE.get(name, "runware.answers")
+        module = "runware.requests" if name in requests.__all__ else _WHERE.get(name, "runware.results.platform")
         try:
             with _loading:
                 found = globals()[name] = getattr(_import_module(module), name)

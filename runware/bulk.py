@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from functools import partial
 from typing import Any
 
-from runware.blocking import running_loop, warn_in_event_loop
+from runware._support.event_loops import running_loop, warn_in_event_loop
+from runware._support.unknown_names import misnamed
 from runware.errors import ValidationError
 from runware.jobs import Job, call_in, deliver
-from runware.names import misnamed
-from runware.signatures import fields
-from runware.tasks.base import Task, as_task
+from runware.requests.base import Task
+from runware.requests.raw import as_task
+from runware.requests.signatures import fields
 
 __all__ = ["amap", "map_blocking", "tasks_from"]
 

@@ -14,8 +14,8 @@ from functools import cached_property, partial, wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
-from runware._engine.loading import loading
-from runware.blocking import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
+from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
+from runware._support.import_lock import loading
 from runware.errors import ConfigurationError, RunwareError
 from runware.mapping import AsyncMap, BlockingMap
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
+    from runware.requests.base import Task
     from runware.results import Partial, Result, Results
-    from runware.tasks.base import Task
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -94,7 +94,7 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     @wraps(init)
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
-            from runware.names import misnamed
+            from runware._support.unknown_names import misnamed
 
             cls = type(self).__name__
             raise misnamed(cls, names, options) or TypeError(f"{cls} takes its options by name, except for the key.")
@@ -264,8 +264,8 @@ class Runware(_Client, BlockingMap, BlockingFace):
             return core.start(task, None, _result_of)
         from queue import SimpleQueue
 
-        from runware._engine.callbacks import run_guarded
         from runware.jobs import deliver
+        from runware.transport.callbacks import run_guarded
 
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 

@@ -13,15 +13,9 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from runware._engine.callbacks import CallbackThread, EventFeed
-from runware._engine.calls import Call, Completion
-from runware._engine.ids import is_uuid, new_uuid
-from runware._engine.loading import loading
-from runware._engine.locks import make_rlock
-from runware._engine.patching import check_patches, patches
-from runware._engine.retry import Retries
-from runware._engine.waiting import bells
-from runware.downloads import Downloads
+from runware._support.import_lock import loading
+from runware._support.locks import make_rlock
+from runware._support.logs import say
 from runware.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -30,14 +24,22 @@ from runware.errors import (
     ValidationError,
 )
 from runware.jobs import Job, wrong_thread
-from runware.logs import say
+from runware.media.downloads import Downloads
 from runware.options import Options, seconds
-from runware.results import Results, shortened
-from runware.tasks.base import Task, as_task
+from runware.protocol.call import Call, Completion
+from runware.protocol.ids import is_uuid, new_uuid
+from runware.protocol.retry import Retries
+from runware.requests.base import Task
+from runware.requests.raw import as_task
+from runware.results import Results
+from runware.results.base import shortened
+from runware.transport.callbacks import CallbackThread, EventFeed
+from runware.transport.patching import check_patches, patches
+from runware.transport.wakeup import bells
 
 if TYPE_CHECKING:
-    from runware._engine.thread import Engine
     from runware.events import Stats
+    from runware.transport.io_loop import Engine
 
 log = logging.getLogger("runware.client")
 
@@ -105,8 +107,8 @@ class Core:
             return engine
         try:
             with loading:
-                import runware.tasks.image  # noqa: F401 - so that a first call from an event loop finds it there
-                from runware._engine.thread import Engine
+                import runware.requests.image  # noqa: F401 - so that a first call from an event loop finds it there
+                from runware.transport.io_loop import Engine
         except OSError as error:
             raise RunwareError(f"The client cannot be loaded: {error.strerror}.", retryable=True) from error
 
@@ -241,7 +243,7 @@ class Core:
         if held is not None:
             held.append(job)
         if task.progress:
-            from runware.progress import watch
+            from runware.display.progress import watch
 
             watch(job, task.progress)
         engine.submit(call)
@@ -252,7 +254,7 @@ class Core:
         """Wait for a task that was submitted before, perhaps by another process."""
         engine = self.engine()
         with loading:
-            from runware.tasks.platform import Existing
+            from runware.requests.platform import Existing
 
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
         if not is_uuid(found.get("task_uuid")):

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, ClassVar, Self, TypeVar
 
-from runware._engine.escaping import escape_controls, one_line
+from runware._support.escaping import escape_controls, one_line
 
 __all__ = [
     "AuthenticationError",

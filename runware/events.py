@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import attrs
 
-from runware._engine.escaping import one_line
+from runware._support.escaping import one_line
 
 __all__ = [
     "Accepted",

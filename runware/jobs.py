@@ -15,20 +15,20 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
-from runware._engine.callbacks import run_guarded
-from runware._engine.calls import Call, CallState
-from runware._engine.futures import LightFuture
-from runware._engine.waiting import POLL, Sleeper, wake
-from runware.blocking import running_loop, warn_in_event_loop
+from runware._support.event_loops import running_loop, warn_in_event_loop
+from runware._support.logs import say_interrupted
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
-from runware.logs import say_interrupted
+from runware.protocol.call import Call, CallState
+from runware.requests.base import Task
 from runware.results import Partial, Results
-from runware.tasks.base import Task
+from runware.transport.callbacks import run_guarded
+from runware.transport.light_future import LightFuture
+from runware.transport.wakeup import POLL, Sleeper, wake
 
 if TYPE_CHECKING:
     import asyncio
 
-    from runware.downloads import Downloads
+    from runware.media.downloads import Downloads
 
 __all__ = ["Job", "Progress", "call_in", "deliver", "wrong_thread"]
 
@@ -117,7 +117,7 @@ class Job(LightFuture[R], Generic[R]):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show where it stands in a notebook, and the results so far."""
-        from runware.notebook import job_bundle
+        from runware.display.notebook import job_bundle
 
         return job_bundle(self)
 

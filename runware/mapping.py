@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-from runware._engine.loading import loading
+from runware._support.import_lock import loading
 
 if TYPE_CHECKING:
     from runware.core import Core
     from runware.jobs import Job, Progress
-    from runware.tasks.base import Task
+    from runware.requests.base import Task
 
     class _MapOptions(TypedDict, total=False):
         concurrency: int
@@ -133,7 +133,7 @@ class BlockingMap:
         )
         if not progress:
             return outcomes
-        from runware.progress import count
+        from runware.display.progress import count
 
         return count(outcomes, progress, _length(what if inputs is None else inputs))
 
@@ -233,7 +233,7 @@ def _length(inputs: Any) -> int | None:
 
 
 async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None) -> AsyncIterator[T]:
-    from runware.progress import Counter
+    from runware.display.progress import Counter
 
     counter = Counter(progress, total)
     try:

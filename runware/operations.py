@@ -13,14 +13,14 @@ from functools import cached_property
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
-from runware import tasks
-from runware._engine.loading import loading
+from runware import requests
+from runware._support.import_lock import loading
 
 if TYPE_CHECKING:
     import inspect
 
     from runware.jobs import Job
-    from runware.tasks.base import Task
+    from runware.requests.base import Task
 
 __all__ = ["AsyncFace", "BlockingFace", "JobFace", "Operations", "operation"]
 
@@ -72,7 +72,7 @@ class _Shown:
 
 def _documented(row: operation[Any, Any]) -> str:
     with loading:
-        from runware.signatures import document
+        from runware.requests.signatures import document
 
     return document(row.request)
 
@@ -81,7 +81,7 @@ def _signed(row: operation[Any, Any], gives: str = "{}") -> inspect.Signature:
     with loading:
         from inspect import Parameter
 
-        from runware.signatures import signature
+        from runware.requests.signatures import signature
 
     shown = signature(row.request, gives)
     face = Parameter("self", Parameter.POSITIONAL_ONLY)
@@ -143,7 +143,7 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     def _method_for(self, face: BlockingFace | AsyncFace | JobFace) -> Callable[..., Any]:
         """Make the function that is the method of all objects of this form."""
         with loading:
-            from runware.signatures import document
+            from runware.requests.signatures import document
 
             request = self.request
 
@@ -168,33 +168,33 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
 class Operations:
     """Every operation, once, under the wire's name for it; and the JavaScript library's names beside them."""
 
-    image_inference = operation(lambda: tasks.ImageInference)
+    image_inference = operation(lambda: requests.ImageInference)
     request_images = image_inference
-    video_inference = operation(lambda: tasks.VideoInference)
-    audio_inference = operation(lambda: tasks.AudioInference)
-    three_d_inference = operation(lambda: tasks.ThreeDInference)
-    text_inference = operation(lambda: tasks.TextInference)
+    video_inference = operation(lambda: requests.VideoInference)
+    audio_inference = operation(lambda: requests.AudioInference)
+    three_d_inference = operation(lambda: requests.ThreeDInference)
+    text_inference = operation(lambda: requests.TextInference)
 
-    upscale = operation(lambda: tasks.Upscale)
+    upscale = operation(lambda: requests.Upscale)
     upscale_gan = upscale
-    remove_background = operation(lambda: tasks.RemoveBackground)
+    remove_background = operation(lambda: requests.RemoveBackground)
     remove_image_background = remove_background
-    caption = operation(lambda: tasks.Caption)
+    caption = operation(lambda: requests.Caption)
     request_image_to_text = caption
-    prompt_enhance = operation(lambda: tasks.PromptEnhance)
+    prompt_enhance = operation(lambda: requests.PromptEnhance)
     enhance_prompt = prompt_enhance
-    controlnet_preprocess = operation(lambda: tasks.ControlNetPreprocess)
+    controlnet_preprocess = operation(lambda: requests.ControlNetPreprocess)
     control_net_preprocess = controlnet_preprocess
     control_net_pre_process = controlnet_preprocess
-    image_masking = operation(lambda: tasks.ImageMasking)
-    photo_maker = operation(lambda: tasks.PhotoMaker)
-    vectorize = operation(lambda: tasks.Vectorize)
+    image_masking = operation(lambda: requests.ImageMasking)
+    photo_maker = operation(lambda: requests.PhotoMaker)
+    vectorize = operation(lambda: requests.Vectorize)
 
-    training = operation(lambda: tasks.Training)
-    model_upload = operation(lambda: tasks.ModelUpload)
-    model_search = operation(lambda: tasks.ModelSearch)
-    image_upload = operation(lambda: tasks.ImageUpload)
-    media_storage = operation(lambda: tasks.MediaStorage)
-    get_response = operation(lambda: tasks.GetResponse)
-    get_task_details = operation(lambda: tasks.GetTaskDetails)
-    account_management = operation(lambda: tasks.AccountManagement)
+    training = operation(lambda: requests.Training)
+    model_upload = operation(lambda: requests.ModelUpload)
+    model_search = operation(lambda: requests.ModelSearch)
+    image_upload = operation(lambda: requests.ImageUpload)
+    media_storage = operation(lambda: requests.MediaStorage)
+    get_response = operation(lambda: requests.GetResponse)
+    get_task_details = operation(lambda: requests.GetTaskDetails)
+    account_management = operation(lambda: requests.AccountManagement)

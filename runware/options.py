@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from runware._support.logs import LOG_VARIABLE, log_to_stderr
 from runware.errors import ConfigurationError
-from runware.logs import LOG_VARIABLE, log_to_stderr
 
 if TYPE_CHECKING:
     import ssl

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from runware import Runware
+from runware._support.logs import Sparing
 from runware.local import LocalServer
-from runware.logs import Sparing
 
 
 @pytest.fixture(autouse=True)

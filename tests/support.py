@@ -6,8 +6,11 @@ import json
 import random
 from typing import Any
 
-from runware._engine.calls import Call, Completion
-from runware._engine.effects import (
+from runware.errors import RunwareError
+from runware.events import Event
+from runware.options import RetryPolicy
+from runware.protocol.call import Call, Completion
+from runware.protocol.effects import (
     PING,
     Abort,
     Close,
@@ -18,11 +21,8 @@ from runware._engine.effects import (
     SessionConfig,
     State,
 )
-from runware._engine.retry import Retries
-from runware._engine.session import Session
-from runware.errors import RunwareError
-from runware.events import Event
-from runware.options import RetryPolicy
+from runware.protocol.retry import Retries
+from runware.protocol.session import Session
 
 A = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
 B = "1c6e4d2f-8b63-4d2e-8b51-7e2a3c9f1b02"

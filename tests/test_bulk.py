@@ -26,7 +26,7 @@ from runware import (
 )
 from runware.bulk import tasks_from
 from runware.local import LocalServer
-from runware.tasks.base import Task
+from runware.requests.base import Task
 
 from .conftest import until
 from .test_faces import PICTURE
@@ -399,7 +399,7 @@ class TestProgressOfCalls:
     def test_end_is_shown_when_the_program_ends_right_after(self, server: LocalServer, progress: str) -> None:
         code = f"""
 import atexit, sys, threading
-import runware.progress
+import runware.display.progress
 from runware import Runware
 ending, run = threading.Event(), threading.Thread.run
 atexit.register(ending.set)

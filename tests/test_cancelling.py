@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from runware import ClientClosedError, Runware, TaskCancelledError, TaskTimeoutError
-from runware._engine.calls import Call, CallState
 from runware.errors import ConnectionFailedError
 from runware.local import LocalServer
+from runware.protocol.call import Call, CallState
 
 from .conftest import until
 from .support import A, B, Desk, ack, failure, image

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import runware
-from runware._engine import codec, splicing
-from runware._engine.codec import dumps, loads, read_frame, structure, wire_name
+from runware.protocol import codec
+from runware.protocol import json_blobs as splicing
+from runware.protocol.codec import dumps, loads, read_frame, structure, wire_name
+from runware.requests.raw import as_task
 from runware.results import MediaResult
-from runware.tasks.base import as_task
 
 # Names that a plain rule for camelCase gets wrong, and some that it gets right.
 NAMES = {

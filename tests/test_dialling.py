@@ -156,7 +156,7 @@ class TestTcpThatIsNotAnswered:
     def test_first_of_two_addresses_takes_its_share_of_the_time_only(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import runware._engine.socket as edge
+        import runware.transport.dialer as edge
 
         with swallowing() as dead:
             ports = (dead, int(server.url.rpartition(":")[2].partition("/")[0]))
@@ -433,7 +433,7 @@ def test_flood_of_messages_that_are_wrong_fills_no_log(caplog: pytest.LogCapture
 
 
 def test_limited_warnings_are_counted() -> None:
-    from runware.logs import Sparing
+    from runware._support.logs import Sparing
 
     spare = Sparing(most=3, period=10.0)
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
-import runware._engine.socket as edge
+import runware.transport.dialer as edge
 from runware import (
     ClientClosedError,
     ConfigurationError,
@@ -30,12 +30,12 @@ from runware import (
     Runware,
     RunwareError,
 )
-from runware._engine.calls import Call
-from runware._engine.poller import READ
-from runware._engine.session import Session
-from runware._engine.thread import Engine
 from runware.events import Resolved
 from runware.local import LocalServer
+from runware.protocol.call import Call
+from runware.protocol.session import Session
+from runware.transport.io_loop import Engine
+from runware.transport.poller import READ
 
 from .conftest import Face, until
 from .net import free_port, listening, pump, read_head
@@ -356,7 +356,7 @@ class TestFramesOverTheWire:
         assert base64.b64decode(sent["seedImage"].partition(",")[2]) == data
 
     def test_a_payload_above_the_cap(self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("runware._engine.thread.Engine.max_message", 1000)
+        monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 1000)
         with pytest.raises(PayloadTooLargeError, match="UUIDs or URLs"):
             rw.image_inference(positive_prompt="x" * 1000)
         assert server.ledger.received == []
@@ -365,7 +365,7 @@ class TestFramesOverTheWire:
         self, face: Face, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It ends the call it is for and nothing else: no other call, and not the connection."""
-        monkeypatch.setattr("runware._engine.thread.Engine.max_message", 20_000)
+        monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 20_000)
         server.configure(delay=0.3)
         others = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
         with pytest.raises(PayloadTooLargeError, match="output_type") as caught:
@@ -379,7 +379,7 @@ class TestFramesOverTheWire:
     ) -> None:
         small = {**PICTURE, "width": 128, "height": 128, "output_type": "base64Data", "delivery_method": "async"}
         (sample,) = rw.image_inference(**small)
-        monkeypatch.setattr("runware._engine.thread.Engine.max_message", 2 * len(sample.base64_data or ""))
+        monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 2 * len(sample.base64_data or ""))
         with Runware(server.api_key, url=server.url, timeout=20.0) as client:
             jobs = [client.submit.image_inference(**small) for _ in range(8)]
             assert all(len(job.result(20)) == 1 for job in jobs)

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from runware import AuthenticationError, ClientClosedError, ConfigurationError, Runware, ValidationError, events
-from runware._engine import callbacks
-from runware._engine.calls import Completion
+from runware._support.logs import log_to_stderr
 from runware.errors import RunwareError
 from runware.local import LocalServer
-from runware.logs import log_to_stderr
+from runware.protocol.call import Completion
+from runware.transport import callbacks
 
 from .conftest import Face
 from .net import listening

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-import runware.blocking
+import runware._support.event_loops
 from runware import (
     AsyncRunware,
     AuthenticationError,
@@ -433,7 +433,7 @@ class TestLifeCycle:
         assert server.ledger.connections == 1
 
     def test_a_blocking_call_in_a_loop_works_and_warns_once(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runware.blocking, "_warned", [])
+        monkeypatch.setattr(runware._support.event_loops, "_warned", [])
 
         async def main() -> int:
             return len(rw.image_inference(**PICTURE)) + len(rw.image_inference(**PICTURE))

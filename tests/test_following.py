@@ -8,10 +8,6 @@ from typing import Any, ClassVar
 import pytest
 import tenacity
 
-from runware._engine.calls import Call, CallState, Completion
-from runware._engine.effects import State
-from runware._engine.following import CONFIRM, PATIENCE, SETTLE
-from runware._engine.ids import new_uuid
 from runware.errors import (
     ConflictError,
     ConnectionFailedError,
@@ -27,6 +23,10 @@ from runware.errors import (
     ValidationError,
 )
 from runware.options import RetryPolicy
+from runware.protocol.call import Call, CallState, Completion
+from runware.protocol.effects import State
+from runware.protocol.ids import new_uuid
+from runware.protocol.tracker import CONFIRM, PATIENCE, SETTLE
 
 from .support import A, B, C, Desk, ack, failure, image, video
 from .test_session import ready_desk

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websocket import ABNF
 
-from runware._engine.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
+from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000, 300_001]
 
@@ -314,7 +314,7 @@ class TestWhatAPeerCanMakeUsKeep:
         assert [len(payload) for _, payload in reader.feed(data[-2:])] == [100_000]
 
     def test_names_in_what_is_passed_over_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("runware._engine.frames._MOST_NAMES", 50)
+        monkeypatch.setattr("runware.protocol.frames._MOST_NAMES", 50)
         names = [f"0b5f3c1e-7a52-4c1d-9a40-{number:012x}" for number in range(1000)]
         data = b",".join(b'{"taskUUID":"%s"}' % name.encode() for name in names)
         reader = FrameReader(500)

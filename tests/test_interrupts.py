@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from runware import ConnectionFailedError, Runware, RunwareError
-from runware._engine import thread as engine_module
-from runware._engine.thread import Engine
 from runware.local import LocalServer
+from runware.transport import io_loop as engine_module
+from runware.transport.io_loop import Engine
 
 from .conftest import until
 from .test_faces import PICTURE
@@ -218,7 +218,7 @@ class TestNothingLeft:
         client.close()
 
     def test_sockets(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        import runware._engine.socket as edge
+        import runware.transport.dialer as edge
 
         client = Runware(server.api_key, url=server.url, timeout=20.0, max_retries=0)
         with monkeypatch.context() as patch:
@@ -239,7 +239,7 @@ def test_lock_is_not_left_locked_by_what_a_signals_handler_raises() -> None:
     """Python 3.14 looks for signals between the call of `__enter__` and the body of `with`."""
     code = """
         import random, signal
-        from runware._engine.locks import make_rlock
+        from runware._support.locks import make_rlock
         def interrupt(number, frame):
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)

@@ -21,12 +21,12 @@ from typing import Any, Self
 import pytest
 
 import runware
-import runware.blocking
+import runware._support.event_loops
 from runware import ImageInference, Job, Results, Runware, RunwareAsyncUsageWarning, TaskCancelledError, jobs
-from runware._engine import waiting
-from runware._engine.calls import Call
-from runware._engine.futures import LightFuture
 from runware.local import LocalServer
+from runware.protocol.call import Call
+from runware.transport import wakeup as waiting
+from runware.transport.light_future import LightFuture
 
 from .conftest import until
 from .support import A
@@ -216,7 +216,7 @@ class Future(futures.Future):
         self._something_new = None
 futures.Future = futures._base.Future = Future
 from runware import Runware
-from runware._engine.futures import LightFuture
+from runware.transport.light_future import LightFuture
 assert not LightFuture.light
 rw = Runware({server.api_key!r}, url={server.url!r})
 assert len(rw.image_inference(positive_prompt="a kite", model="runware:101@1")) == 1
@@ -366,7 +366,9 @@ class TestInterrupt:
             number, returned, reached = 0, 1, True
             while reached:
                 number += 1
-                at = AtLine(number, self.interrupt, "core.py", "client.py", "jobs.py", "bulk.py", "_engine/futures.py")
+                at = AtLine(
+                    number, self.interrupt, "core.py", "client.py", "jobs.py", "bulk.py", "transport/light_future.py"
+                )
                 try:
                     with at:
                         calls[form](rw)
@@ -384,7 +386,7 @@ class TestInterrupt:
             number, reached = 0, True
             while reached:
                 number += 1
-                at = AtLine(number, self.interrupt, "core.py", "client.py", "_engine/thread.py")
+                at = AtLine(number, self.interrupt, "core.py", "client.py", "transport/io_loop.py")
                 try:
                     with at:
                         job = rw.submit.image_inference(**PICTURE)
@@ -556,7 +558,7 @@ class TestWarning:
         self, call: Any, rw: Runware, server: LocalServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         results = rw.image_inference(**PICTURE)
-        monkeypatch.setattr(runware.blocking, "_warned", [])
+        monkeypatch.setattr(runware._support.event_loops, "_warned", [])
 
         async def main() -> None:
             server.hold("imageInference")
@@ -574,7 +576,7 @@ class TestWarning:
         assert [(one.category, one.filename) for one in caught] == [(RunwareAsyncUsageWarning, __file__)]
 
     def test_none_of_what_does_not_block(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runware.blocking, "_warned", [])
+        monkeypatch.setattr(runware._support.event_loops, "_warned", [])
         job = rw.submit.image_inference(**PICTURE, output_type="base64Data")
         job.result()
 

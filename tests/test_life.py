@@ -27,10 +27,10 @@ from runware import (
     ValidationError,
     get_client,
 )
-from runware._engine import callbacks
 from runware.client import _unpickle
 from runware.core import Core, _cores
 from runware.local import LocalServer
+from runware.transport import callbacks
 
 from .conftest import until
 from .test_faces import PICTURE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runware._engine.liveness import Liveness
+from runware.protocol.keepalive import Liveness
 
 KIB = 1024
 

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image as Picture
 
 import runware
-from runware import DownloadError, ValidationError, media
-from runware.results import class_by_name
-from runware.tasks.base import Task
+from runware import DownloadError, ValidationError
+from runware.media import inputs as media
+from runware.requests.base import Task
+from runware.results.media import class_by_name
 from tests.wire_objects import IMAGE, PNG, PNG_URI
 
 # Before version 11.3, Pillow writes 16 of the 32 bits without a word.

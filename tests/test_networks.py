@@ -16,9 +16,9 @@ import trustme
 
 import runware
 from runware import DownloadError, Runware
-from runware import downloads as module
-from runware.downloads import Downloads, Network, network_of
 from runware.local import LocalServer
+from runware.media import downloads as module
+from runware.media.downloads import Downloads, Network, network_of
 
 from .net import listening, read_head
 from .test_faces import PICTURE

@@ -16,9 +16,9 @@ import pytest
 
 import runware
 from runware import Runware
+from runware.display.notebook import Bar, in_notebook
 from runware.local import LocalServer
 from runware.local.pictures import encode, scene
-from runware.notebook import Bar, in_notebook
 
 from .test_faces import PICTURE
 
@@ -65,7 +65,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("a repr must not fetch anything")
 
-    monkeypatch.setattr("runware.downloads.Session.fetch", forbidden)
+    monkeypatch.setattr("runware.media.downloads.Session.fetch", forbidden)
 
 
 def test_a_grid_of_pictures(rw: Runware) -> None:
@@ -131,7 +131,7 @@ def test_only_web_addresses_are_loaded(url: str | None) -> None:
 def test_what_is_too_large_or_damaged_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     text = base64.b64encode(encode(scene("x", 1, 64, 64), "png", 90)).decode()
     assert not page(runware.Image(base64_data="?" * 100)).all("img")
-    monkeypatch.setattr("runware.notebook._MOST_EMBEDDED", 100)
+    monkeypatch.setattr("runware.display.notebook._MOST_EMBEDDED", 100)
     shown = page(runware.Image(base64_data=text))
     assert not shown.all("img")
     assert "save()" in shown.words
@@ -244,7 +244,7 @@ def test_the_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
         return Handle()
 
     monkeypatch.setattr(IPython.display, "display", display)
-    monkeypatch.setattr("runware.notebook._REFRESH", 0.0)
+    monkeypatch.setattr("runware.display.notebook._REFRESH", 0.0)
     bar = Bar(total=3, desc="tasks <b>")
     bar.update(1)
     bar.set_postfix_str("running", refresh=True)

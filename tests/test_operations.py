@@ -14,12 +14,12 @@ import attrs
 import pytest
 
 import runware
-from runware import Runware, tasks
-from runware._engine.codec import wire_name
+from runware import Runware, requests
 from runware.local import LocalServer
 from runware.operations import Operations, operation
-from runware.signatures import fields, parameters, signature
-from runware.tasks.base import Task
+from runware.protocol.codec import wire_name
+from runware.requests.base import Task
+from runware.requests.signatures import fields, parameters, signature
 from tests.wire_objects import WIRE_TYPES
 
 PROJECT = Path(__file__).parent.parent
@@ -189,7 +189,7 @@ def test_documentation(row: tuple[str, list[str], str, str], rw: Runware) -> Non
 
 
 def test_every_parameter_of_every_object_is_documented() -> None:
-    for name in tasks.__all__:
+    for name in requests.__all__:
         cls = getattr(runware, name)
         assert set(parameters(cls)) == {field.name for field in attrs.fields(cls)}, name
         assert cls.__doc__.strip().partition("\n")[0].endswith("."), name
@@ -265,17 +265,17 @@ def test_a_subclass_may_extend_an_operation(server: LocalServer) -> None:
 
 
 def test_the_lists_of_names_agree() -> None:
-    source = inspect.getsource(tasks)
-    for name, module in tasks._MODULES.items():
-        assert getattr(tasks, name).__module__ == f"runware.tasks.{module}"
+    source = inspect.getsource(requests)
+    for name, module in requests._MODULES.items():
+        assert getattr(requests, name).__module__ == f"runware.requests.{module}"
         assert name in source.partition("else:")[0], name
-    assert set(tasks.__all__) == set(tasks._MODULES)
-    assert set(tasks.__all__) <= set(runware.__all__)
+    assert set(requests.__all__) == set(requests._MODULES)
+    assert set(requests.__all__) <= set(runware.__all__)
     found: dict[str, Any] = {}
     exec("from runware import *", found)
     assert set(runware.__all__) <= set(found)
     assert set(runware.__all__) <= set(dir(runware))
-    for module in (runware, tasks):
+    for module in (runware, requests):
         with pytest.raises(AttributeError, match="Typo"):
             module.Typo  # type: ignore[attr-defined]
 
@@ -285,15 +285,18 @@ def test_little_is_loaded() -> None:
 import sys
 import runware
 rw = runware.Runware("key")
-loaded = lambda: sorted(name for name in sys.modules if name.startswith(("runware.tasks.", "runware.answers")))
+late = "runware.requests.", "runware.results.platform"
+loaded = lambda: sorted(name for name in sys.modules if name.startswith(late))
 print(loaded())
 rw.submit.text_inference
 print(loaded())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    first = {"runware.requests.base", "runware.requests.raw", "runware.requests.serialization"}
+    first |= {"runware.requests.validation", "runware.results.platform"}
     assert shown.stdout.splitlines() == [
-        str([f"runware.tasks.{name}" for name in ("base", "checks", "writing")]),
-        str([f"runware.tasks.{name}" for name in ("base", "checks", "inference", "text", "writing")]),
+        str(sorted(first)),
+        str(sorted(first | {"runware.requests.inference", "runware.requests.text"})),
     ]
 
 

@@ -24,9 +24,9 @@ from runware import (
     ValidationError,
     Video,
 )
-from runware._engine.calls import Call, CallState, Completion
-from runware._engine.following import SETTLE
 from runware.local import LocalServer
+from runware.protocol.call import Call, CallState, Completion
+from runware.protocol.tracker import SETTLE
 
 from .conftest import Face
 from .support import A, B, Desk, ack, failure, image, video

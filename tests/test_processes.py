@@ -151,13 +151,13 @@ class TestFork:
         assert out.split() == ["child", "waits", "parent", "done"]
         assert server.ledger.connections == 2
 
-    @pytest.mark.parametrize("place", ["socket.socket.getaddrinfo", "socket._upgrade", "thread.Engine._opened"])
+    @pytest.mark.parametrize("place", ["dialer.socket.getaddrinfo", "dialer._upgrade", "io_loop.Engine._opened"])
     def test_while_dialling(self, server: LocalServer, place: str) -> None:
         run(
             server,
             f"""
-            import gc, runware._engine.socket, runware._engine.thread
-            place = runware._engine.{place.rpartition(".")[0]}
+            import gc, runware.transport.dialer, runware.transport.io_loop
+            place = runware.transport.{place.rpartition(".")[0]}
             real, entered, go_on = place.{place.rpartition(".")[2]}, threading.Event(), threading.Event()
             def slow(*args):
                 entered.set()

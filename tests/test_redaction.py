@@ -24,12 +24,12 @@ from runware import (
     TaskTimeoutError,
     ValidationError,
 )
-from runware._engine.escaping import escape_controls, one_line, plain_word
-from runware._engine.redaction import REDACTED, Redactor, secrets_of
+from runware._support.escaping import escape_controls, one_line, plain_word
 from runware.errors import error_from_wire
 from runware.events import Disconnected
 from runware.local import LocalServer
 from runware.options import Options
+from runware.protocol.redaction import REDACTED, Redactor, secrets_of
 
 from .net import listening, read_head
 from .support import A, Desk, image, video

@@ -14,11 +14,13 @@ import attrs
 import pytest
 
 import runware
-from runware import answers
-from runware._engine.codec import structure
 from runware.errors import NotFoundError, RunwareError
-from runware.results import Part, class_by_name
-from runware.tasks.base import RawTask, Task
+from runware.protocol.codec import structure
+from runware.requests.base import Task
+from runware.requests.raw import RawTask
+from runware.results import Part
+from runware.results import platform as answers
+from runware.results.media import class_by_name
 from tests.test_tasks import REQUEST_CLASSES, needed
 
 A = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
@@ -389,7 +391,7 @@ def all_parts(cls: type[Any] = Part) -> list[type[Any]]:
 @pytest.mark.parametrize("odd", [None, "text", 5, 1.5, True, [], [None, 1, "x"], {}, {"a": {"b": None}}], ids=repr)
 @pytest.mark.parametrize("cls", list(dict.fromkeys(all_parts())), ids=lambda cls: cls.__name__)
 def test_reading_never_fails(cls: type[Any], odd: Any) -> None:
-    from runware._engine.codec import _result_wire_name
+    from runware.protocol.codec import _result_wire_name
 
     names = [_result_wire_name(cls, field.name) for field in attrs.fields(cls) if field.name != "raw"]
     item = {**dict.fromkeys(names, odd), "brandNew": odd, "outputs": odd}
@@ -492,7 +494,7 @@ PARTS = list(dict.fromkeys(all_parts()))
 
 
 def wire_names(cls: type[Any]) -> dict[str, str]:
-    from runware._engine.codec import rules
+    from runware.protocol.codec import rules
 
     return {name: wire for name, (wire, _, _) in rules(cls).items()}
 

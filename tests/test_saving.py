@@ -21,10 +21,11 @@ import pytest
 import trustme
 
 import runware
-from runware import ConfigurationError, DownloadError, Runware, ValidationError, media
-from runware.downloads import Downloads
+from runware import ConfigurationError, DownloadError, Runware, ValidationError
 from runware.local import LocalServer
 from runware.local.pictures import encode, scene
+from runware.media import inputs as media
+from runware.media.downloads import Downloads
 
 from .net import listening, read_head
 from .test_faces import PICTURE
@@ -121,7 +122,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runware.downloads._PAUSE", 0.0)
+    monkeypatch.setattr("runware.media.downloads._PAUSE", 0.0)
 
 
 # ---------------------------------------------------------------------- all three forms

@@ -397,7 +397,7 @@ def test_texts_that_came(server: LocalServer, witness: Witness) -> None:
 
 
 def test_a_payload_above_the_cap(server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runware._engine.thread.Engine.max_message", 1000)
+    monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 1000)
     rw = Runware(KEY, url=server.url)
     with pytest.raises(PayloadTooLargeError) as caught:
         rw.image_inference(**task())
@@ -588,7 +588,7 @@ def test_dialling_that_fails_unforeseen(witness: Witness, monkeypatch: pytest.Mo
     def dial(*_: Any) -> Any:
         raise ValueError(f"nobody thought of {PASSWORD}")
 
-    monkeypatch.setattr("runware._engine.thread.dial", dial)
+    monkeypatch.setattr("runware.transport.io_loop.dial", dial)
     rw = Runware(KEY, max_retries=0)
     with pytest.raises(RunwareError, match="ValueError") as caught:
         rw.image_inference(**task())

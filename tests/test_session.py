@@ -9,9 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runware._engine.calls import Call, CallState, Completion
-from runware._engine.effects import State
-from runware._engine.following import PATIENCE
 from runware.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -27,6 +24,9 @@ from runware.errors import (
     TaskTimeoutError,
     ValidationError,
 )
+from runware.protocol.call import Call, CallState, Completion
+from runware.protocol.effects import State
+from runware.protocol.tracker import PATIENCE
 
 from .support import A, B, C, Desk, ack, failure, image, video
 
@@ -711,7 +711,7 @@ class TestAnyMessage:
     @pytest.mark.parametrize("standard", [False, True], ids=["orjson", "json"])
     def test_what_is_nested_without_end(self, standard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         if standard:
-            monkeypatch.setattr("runware._engine.codec.orjson", None)
+            monkeypatch.setattr("runware.protocol.codec.orjson", None)
         desk = ready_desk()
         call = desk.submit()
         desk.receive(b"[" * 100_000)

@@ -19,10 +19,10 @@ import pytest
 import trustme
 
 from runware import ConfigurationError, ConnectionFailedError, Runware
-from runware._engine.poller import READ
-from runware._engine.socket import Attempt
-from runware._engine.stream import WOULD_BLOCK, InputFirst, Stream, TlsStream, secure
 from runware.local import LocalServer
+from runware.transport.dialer import Attempt
+from runware.transport.poller import READ
+from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream, TlsStream, secure
 
 from .net import listening
 

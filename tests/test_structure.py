@@ -16,49 +16,27 @@ import runware
 ROOT = pathlib.Path(runware.__file__).parent
 PROJECT = ROOT.parent
 
-# One way down: a module may import from its own row and from the rows below it.
+# From top to bottom: a module may import from its own row and from the rows below it, also inside functions.
 ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
     {"runware"},
     {"runware.client"},
-    {"runware.core", "runware.bulk", "runware.mapping", "runware.operations", "runware.signatures"},
-    {"runware.progress"},
-    {"runware.jobs", "runware.tasks"},
-    {
-        "runware.answers",
-        "runware.notebook",
-        "runware.results",
-        "runware.media",
-        "runware.downloads",
-        "runware.saving",
-        "runware.options",
-    },
-    {
-        "runware.errors",
-        "runware.events",
-        "runware.logs",
-        "runware.blocking",
-        "runware.names",
-        "runware._engine",
-        "runware._version",
-    },
-]
-PURE = [
-    "session",
-    "following",
-    "book",
-    "calls",
-    "liveness",
-    "polling",
-    "retry",
-    "effects",
-    "codec",
-    "splicing",
-    "frames",
-    "ids",
-    "escaping",
-    "redaction",
+    {"runware.operations", "runware.mapping"},
+    {"runware.bulk"},
+    {"runware.core"},
+    {"runware.display.progress"},
+    {"runware.jobs"},
+    {"runware.requests"},
+    {"runware.results"},
+    {"runware.display.notebook"},
+    {"runware.media"},
+    {"runware.transport"},
+    {"runware.protocol"},
+    {"runware.options"},
+    {"runware._support.logs", "runware._support.event_loops"},
+    {"runware.errors", "runware.events"},
+    {"runware._support", "runware._version"},
 ]
 
 
@@ -96,6 +74,25 @@ def within(name: str, member: str) -> bool:
 
 
 CLIENT_FILES = [path for path in sorted(ROOT.rglob("*.py")) if "local" not in path.relative_to(ROOT).parts]
+MODULES = {module_name(path): path for path in CLIENT_FILES}
+
+
+def imported_modules(name: str) -> set[str]:
+    """Return the client's modules that one of them imports, also inside functions; not the package around it."""
+    found = imports(MODULES[name])
+    parents = {one.rpartition(".")[0] for one in found if one in MODULES}
+    return {
+        one for one in found if one in MODULES and one != "runware" and not (one in parents and one not in USED[name])
+    }
+
+
+def used_packages(path: pathlib.Path) -> set[str]:
+    """Return the modules from which a file imports a name that is no module."""
+    nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module)
+    return {node.module for node in nodes if any(f"{node.module}.{alias.name}" not in MODULES for alias in node.names)}
+
+
+USED = {name: used_packages(path) for name, path in MODULES.items()}
 
 
 @pytest.mark.parametrize("path", CLIENT_FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -108,12 +105,24 @@ def test_imports_point_down(path: pathlib.Path) -> None:
             if within(name, "runware.local") and mine == 1:
                 continue
             assert not within(name, "runware.local"), f"{path.name} imports {name}"
-            # The engine reads options and raises errors; of the other rows it knows nothing.
-            if within(module_name(path), "runware._engine") and within(name, "runware.options"):
-                continue
             theirs = row(name)
             assert theirs is not None
             assert theirs >= mine, f"{path.name} imports {name}"
+
+
+def test_no_imports_in_circles() -> None:
+    """Also not through imports inside functions."""
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in sorted(imported_modules(name) - {name}):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in sorted(MODULES):
+        visit(name, ())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "local").rglob("*.py")), ids=lambda path: path.name)
@@ -122,15 +131,15 @@ def test_the_local_server_knows_no_client(path: pathlib.Path) -> None:
         assert name.split(".")[0] != "runware" or within(name, "runware.local"), f"{path.name} imports {name}"
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_the_session_does_no_io(name: str) -> None:
+@pytest.mark.parametrize("path", sorted((ROOT / "protocol").glob("*.py")), ids=lambda path: path.name)
+def test_protocol_does_no_io(path: pathlib.Path) -> None:
     forbidden = {"socket", "ssl", "threading", "time", "select", "selectors", "websocket", "asyncio"}
-    assert not {module.split(".")[0] for module in imports(ROOT / "_engine" / f"{name}.py")} & forbidden
+    assert not {module.split(".")[0] for module in imports(path)} & forbidden
 
 
 def test_only_one_file_knows_websocket_client() -> None:
     users = [path.name for path in CLIENT_FILES if "websocket" in {name.split(".")[0] for name in imports(path)}]
-    assert users == ["socket.py"]
+    assert users == ["dialer.py"]
 
 
 def test_public_names() -> None:

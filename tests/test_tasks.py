@@ -14,11 +14,12 @@ import pytest
 
 import runware
 from runware import ValidationError
-from runware._engine.calls import Completion
-from runware._engine.codec import dumps
 from runware.core import _completion
-from runware.tasks.base import RawTask, Task, as_task
-from runware.tasks.checks import SETTINGS
+from runware.protocol.call import Completion
+from runware.protocol.codec import dumps
+from runware.requests.base import Task
+from runware.requests.raw import RawTask, as_task
+from runware.requests.validation import SETTINGS
 from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
 
 REQUEST_CLASSES = [getattr(runware, name) for name in WIRE_TYPES]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from runware import Runware
-from runware._engine import waiting
-from runware._engine.futures import LightFuture
-from runware._engine.waiting import bells
 from runware.local import LocalServer
+from runware.transport import wakeup as waiting
+from runware.transport.light_future import LightFuture
+from runware.transport.wakeup import bells
 
 from .conftest import until
 

@@ -20,11 +20,11 @@ sys.path.insert(0, str(PROJECT))
 
 import runware  # noqa: E402
 from runware.operations import Operations, operation  # noqa: E402
+from runware.requests.base import Task  # noqa: E402
+from runware.requests.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
+from runware.requests.signatures import answer_of, fields, parameters, spell  # noqa: E402
+from runware.requests.validation import Checked  # noqa: E402
 from runware.results import Part  # noqa: E402
-from runware.signatures import answer_of, fields, parameters, spell  # noqa: E402
-from runware.tasks.base import Task  # noqa: E402
-from runware.tasks.checks import Checked  # noqa: E402
-from runware.tasks.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
 
 GENERAL = {
     Generation: "Making several results",

@@ -12,7 +12,7 @@ import typer
 
 from runware import Task, ValidationError, __version__
 from runware.cli.output import Output, client, echo, media, reporting, without_secrets
-from runware.tasks.base import as_task
+from runware.requests.raw import as_task
 
 __all__ = ["app"]
 

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from runware import AuthenticationError, ConfigurationError, ConnectionFailedError, Runware, RunwareError, __version__
-from runware._engine.escaping import one_line
-from runware._engine.redaction import Redactor, secrets_of
+from runware._support.escaping import one_line
 from runware.options import KEY_VARIABLE, URL_VARIABLE, Options, read_options
+from runware.protocol.redaction import Redactor, secrets_of
 
 __all__ = ["Finding", "examine"]
 
@@ -141,7 +141,7 @@ def _key(given: dict[str, Any]) -> Finding:
 
 
 def _proxy(options: Options) -> Finding:
-    from runware._engine.socket import proxy_for
+    from runware.transport.dialer import proxy_for
 
     url = urlsplit(options.url)
     found = proxy_for(options.proxy, options.environment, url.hostname or "", _port(options))
@@ -152,7 +152,7 @@ def _proxy(options: Options) -> Finding:
 
 
 def _trust() -> Finding:
-    from runware._engine.socket import default_context
+    from runware.transport.dialer import default_context
 
     paths = ssl.get_default_verify_paths()
     chosen = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
@@ -165,7 +165,7 @@ def _trust() -> Finding:
 
 
 def _steps(options: Options) -> Iterator[Finding]:
-    from runware._engine.socket import PermanentError, dial
+    from runware.transport.dialer import PermanentError, dial
 
     begun: list[tuple[str, str, float]] = []
     try:
@@ -191,7 +191,7 @@ def _timed(begun: list[tuple[str, str, float]], end: float) -> Iterator[Finding]
 def _clock(options: Options) -> Finding:
     import httpx2
 
-    from runware.downloads import Downloads
+    from runware.media.downloads import Downloads
 
     url = urlsplit(options.url)
     address = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()

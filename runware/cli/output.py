@@ -28,7 +28,7 @@ from runware import (
     Text,
     ValidationError,
 )
-from runware._engine.escaping import escape_controls, escape_json, one_line
+from runware._support.escaping import escape_controls, escape_json, one_line
 from runware.media import Media
 from runware.options import KEY_VARIABLE
 
@@ -147,7 +147,7 @@ def media(text: str) -> Media:
     Raises:
         FileNotFoundError: It looks like a file, and there is none.
     """
-    from runware._engine.ids import is_uuid
+    from runware.protocol.ids import is_uuid
 
     if text.startswith(("http://", "https://", "data:")) or is_uuid(text):
         return text

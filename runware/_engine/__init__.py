@@ -1,1 +1,0 @@
-"""The engine: one session, one I/O thread, one socket. It knows tasks as text and UUIDs, and no face."""

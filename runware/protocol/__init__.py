@@ -1,0 +1,1 @@
+"""The protocol: every decision, without I/O, clock or thread."""

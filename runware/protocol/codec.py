@@ -1,0 +1,394 @@
+"""Between Python objects and the wire: the names, the JSON, and the shapes a frame may have.
+
+Wire names live here and nowhere else. A Python name becomes camelCase with `UUID`, `URL`, `URI` and `ID` in capitals
+where the wire has them so; what does not follow the rule stands in `IRREGULAR`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeVar, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs.fns import identity
+
+from runware.errors import ValidationError
+from runware.protocol.json_blobs import LONG, dumps_with, loads_with
+
+__all__ = ["dumps", "form_of", "loads", "new_converter", "read_frame", "rules", "structure", "wire_name"]
+
+log = logging.getLogger("runware.codec")
+
+T = TypeVar("T")
+Item = dict[str, Any]
+Rule = tuple[str, frozenset[type], Callable[[Any], Any]]
+"""What a field is called on the wire, which types are taken as they are, and what makes something of the others."""
+
+orjson: Any
+try:
+    orjson = import_module("orjson")  # the extra `fast`
+except ImportError:
+    orjson = None
+
+IRREGULAR = {
+    "cfg_scale": "CFGScale",
+    "true_cfg_scale": "trueCFGScale",
+    "cfg_start_step": "CFGStartStep",
+    "cfg_start_step_percentage": "CFGStartStepPercentage",
+    "default_cfg": "defaultCFG",
+    "check_nsfw": "checkNSFW",
+    "nsfw_content": "NSFWContent",
+    "instant_id": "instantID",
+    "air_source": "AIRSource",
+    "high_threshold_canny": "highThresholdCanny",
+    # Snake case on the wire as well.
+    **{name: name for name in ("x_min", "y_min", "x_max", "y_max")},
+}
+_CAPITALS = {"uuid": "UUID", "url": "URL", "uri": "URI"}
+_BY_KIND = {"uuid": "UUID", "url": "URL", "base64_data": "Base64Data", "data_uri": "DataURI"}
+
+
+@cache
+def wire_name(name: str) -> str:
+    """Tell what a Python field is called on the wire: `task_uuid` is `taskUUID`, `cfg_scale` is `CFGScale`."""
+    if name in IRREGULAR:
+        return IRREGULAR[name]
+    first, *rest = name.split("_")
+    return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
+
+
+def _result_wire_name(cls: type, name: str) -> str:
+    # `Image.uuid` is `imageUUID`, `Video.url` is `videoURL`: the wire puts the kind into the name.
+    kind = getattr(cls, "kind", "")
+    return kind + _BY_KIND[name] if kind and name in _BY_KIND else wire_name(name)
+
+
+_SIMPLE = frozenset((str, int, float, bool, type(None)))
+"""Types whose values go on the wire as they are."""
+_DEEPEST = 100
+"""Levels of dicts and lists in one value: more than any model has, fewer than would use up the stack."""
+_TOO_DEEP = f"refers to itself, or is nested more than {_DEEPEST} deep"
+
+
+class _NoFormError(Exception):
+    """A value has no form in JSON; the text tells why."""
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):  # orjson would send null for it
+        raise _NoFormError("holds NaN or an infinity, for which JSON has no form")
+    return value
+
+
+def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> Any:
+    """Write one value of a request.
+
+    Raises:
+        ValidationError: JSON has no form for something in it; `parameter` is *name*.
+    """
+    try:
+        return converter.unstructure(given)
+    except (_NoFormError, RecursionError) as error:
+        why = _TOO_DEEP if isinstance(error, RecursionError) else error
+        message, kind = f"{type(whole).__name__}: {name} {why}.", getattr(whole, "task_type", None)
+    raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
+
+
+def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) -> cattrs.Converter:
+    """Make the converter from request objects to wire objects.
+
+    Args:
+        omit: Field names that are settings of the call and do not go on the wire.
+        leaf: Turns a value that is neither a request object nor JSON into text.
+        part: A class of dicts that stand for request objects, and have a hook of their own.
+    """
+    converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
+    for plain in _SIMPLE - {float, int}:
+        converter.register_unstructure_hook(plain, identity)
+    # A number of numpy's may be a float, and is not one to every writer of JSON.
+    converter.register_unstructure_hook(int, int)
+    converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
+
+    def plain_form(value: Any, levels: int) -> Any:
+        if type(value) in _SIMPLE:
+            return _finite(value) if type(value) is float else value
+        if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
+            if not levels:
+                raise _NoFormError(_TOO_DEEP)
+            if isinstance(value, Mapping):
+                return {
+                    name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
+                    for name, one in value.items()
+                }
+            return [plain_form(one, levels - 1) for one in value]
+        return converter.unstructure(value)
+
+    converter.register_unstructure_hook_func(
+        lambda kind: isinstance(kind, type) and issubclass(kind, (Mapping, list, tuple)),
+        lambda value: plain_form(value, _DEEPEST),
+    )
+
+    @converter.register_unstructure_hook_factory(attrs.has)
+    def _(cls: type) -> Callable[[Any], Item]:
+        rows = {
+            field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit
+        }
+
+        def write(value: Any, wire: Item | None = None) -> Item:
+            wire = {} if wire is None else wire
+            for name, given in vars(value).items():
+                row = rows.get(name)
+                if row is not None and given != row[1]:
+                    wire[row[0]] = given if type(given) in _SIMPLE else form_of(converter, given, value, name)
+            return wire
+
+        return write
+
+    return converter
+
+
+_reading = cattrs.Converter(detailed_validation=False)
+
+
+@_reading.register_structure_hook_factory(attrs.has)
+def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
+    # An object inside an item, in the same way; what is no object becomes one without values.
+    return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
+
+
+def _is_sequence(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is Sequence
+
+
+@_reading.register_structure_hook_factory(_is_sequence)
+def _(kind: Any) -> Callable[[Any, Any], Any]:
+    (item,) = get_args(kind)
+
+    def read(value: Any, _: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):  # the letters of a text, the names of an object
+            raise TypeError
+        return tuple(_reading.structure(one, item) for one in value)
+
+    return read
+
+
+def _only(kind: type) -> Callable[[Any, Any], Any]:
+    """Take values of this type and no others, where `bool("false")` and `str({})` would make something up."""
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError
+        return value
+
+    return read
+
+
+for _kind in (str, bool, int):
+    _reading.register_structure_hook(_kind, _only(_kind))
+
+
+@_reading.register_structure_hook
+def _(value: Any, _: Any) -> float:
+    if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # not one that no float can hold
+        return value
+    raise TypeError
+
+
+_PLAIN: dict[Any, frozenset[type]] = {
+    str | None: frozenset((str,)),
+    int | None: frozenset((int,)),
+    float | None: frozenset((float,)),
+    bool | None: frozenset((bool,)),
+    Any: frozenset((str, int, float, bool, dict, list)),
+}
+"""Types whose values are taken as they are, by what a field is declared as."""
+
+
+@cache
+def rules(cls: Any) -> dict[str, Rule]:
+    """Tell how each field of a class is read. It takes a millisecond, once, which is better spent before results come.
+
+    Reading never fails: what is of another type than expected becomes `None`, and stays in `raw`, because a paid
+    result must not be lost because of it.
+    """
+    attrs.resolve_types(cls)
+
+    def rule(field: Any) -> Rule:
+        wire = _result_wire_name(cls, field.name)
+
+        def make(value: Any) -> Any:
+            try:
+                return _reading.structure(value, field.type)
+            except Exception as error:
+                log.debug("%s.%s: %s does not fit: %s", cls.__name__, field.name, wire, type(error).__name__)
+                return None
+
+        return wire, _PLAIN.get(field.type, frozenset()), make
+
+    fields = (field for field in attrs.fields(cls) if field.name != "raw" and not field.name.startswith("_"))
+    return {field.name: rule(field) for field in fields}
+
+
+def structure(item: Item, cls: type[T]) -> T:
+    """Make a result object of a wire item, which it reads when it is asked for something."""
+    result = cls.__new__(cls)
+    object.__setattr__(result, "raw", item)
+    return result
+
+
+def _encoder() -> Callable[[Any], str]:
+    """Make what writes JSON. `json.JSONEncoder` makes its inner part anew for each message: a third of the time."""
+    whole = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    parts: Any = json.encoder
+    try:
+        inner = parts.c_make_encoder(None, whole.default, parts.encode_basestring, None, ":", ",", False, False, False)
+    except (AttributeError, TypeError):  # pragma: no cover - an interpreter that has no such part, or another
+        return whole.encode
+
+    def encode(value: Any) -> str:
+        try:
+            return "".join(inner(value, 0))
+        except RecursionError:
+            return whole.encode(value)  # which says it if something refers to itself
+
+    return encode
+
+
+_decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]  # what `raw_decode` calls
+_encode = _encoder()
+
+
+def dumps(value: Any) -> bytes:
+    """Write compact JSON in UTF-8.
+
+    Raises:
+        TypeError: It holds an object that JSON has no form for.
+        ValueError: It holds NaN or an infinity.
+    """
+    if orjson is not None:
+        try:
+            data: bytes = orjson.dumps(value)
+            return data
+        except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can
+            pass
+    try:
+        return dumps_with(_encode, value)
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _fast_or_whole(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
+
+
+def loads(data: bytes | memoryview) -> Any:
+    """Read JSON. Raises `ValueError` for anything else."""
+    try:
+        if len(data) > LONG:
+            return loads_with(json.loads if orjson is None else _fast_or_whole, str(data, "utf-8"))
+        if orjson is not None:
+            try:
+                return orjson.loads(data)
+            except ValueError:  # a lone surrogate, perhaps: the standard library can
+                pass
+        return json.loads(str(data, "utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _any_number(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python makes an int of
+        return float(digits)
+
+
+_lenient = json.JSONDecoder(strict=False, parse_int=_any_number)
+
+
+def _loads_damaged(data: bytes | memoryview) -> Any:
+    """Read JSON that is not quite right: torn UTF-8, control characters in strings, numbers of any length.
+
+    A prompt that the server repeats may have them, and the results beside it are paid for.
+    """
+    try:
+        return _lenient.decode(str(data, "utf-8", "replace").lstrip("\ufeff"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def named_tasks(data: bytes | memoryview) -> list[str]:
+    """Return the UUIDs of the tasks that a message names which cannot be read, each once."""
+    return list(dict.fromkeys(name.decode() for name in _TASK_UUID.findall(data)))
+
+
+_TASK_UUID = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
+
+
+def is_empty_answer(data: bytes | memoryview) -> bool:
+    """Tell whether a message without items and errors is an answer: `{"data": []}`, and nothing else."""
+    return bool(loads(data) == {"data": []})
+
+
+def _objects(value: Any) -> list[Item]:
+    if isinstance(value, dict):
+        return [value]
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict)]
+    return []
+
+
+def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
+    """Take the items and the errors out of one message from the server, in any of the shapes it is seen in.
+
+    They are those of the protocol reference, section 3.2: `data` and `errors` in one frame both count, `error`
+    may stand for `errors`, either may be one object instead of a list, and all of it may be wrapped in a list.
+
+    Raises:
+        ValueError: It is not JSON, not even nearly.
+    """
+    text, message, end = "", None, -1
+    if orjson is None and len(data) <= LONG:
+        try:
+            # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
+            text = str(data, "utf-8")
+            message, end = _decode(text, 0)
+        except (ValueError, StopIteration, RecursionError):
+            pass  # blanks at the start, or worse: `loads` says which
+    if end != len(text):
+        try:
+            message = loads(data)
+        except ValueError:
+            message = _loads_damaged(data)
+    if type(message) is dict and len(message) == 1:
+        found = message.get("data")
+        if type(found) is list and len(found) == 1 and type(found[0]) is dict:
+            return found, []  # the usual case
+    items: list[Item] = []
+    errors: list[Item] = []
+    for part in _objects(message):
+        items += _objects(part.get("data"))
+        for key in ("errors", "error"):
+            value = part.get(key)
+            if value is True:  # the 2024 form: the frame itself is the error
+                errors.append(part)
+            elif isinstance(value, str) and value:
+                errors.append({"message": value})
+            elif value:
+                found = _objects(value)
+                if key == "error" and len(found) == 1:
+                    names: Item = {name: part[name] for name in ("taskUUID", "taskType") if name in part}
+                    found = [{**names, **found[0]}]
+                errors += found
+    return items, errors

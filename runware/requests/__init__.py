@@ -1,0 +1,163 @@
+"""Request classes: what can be asked of the server, one class an operation.
+
+A module is loaded when the first of its classes is used: all of them would take a third of the time that
+`import runware` may take, and most programs use one or two.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from runware.requests.audio import AudioInference, AudioSettings, Speech
+    from runware.requests.base import Task
+    from runware.requests.editing import (
+        Caption,
+        ControlNetPreprocess,
+        EditingInputs,
+        ImageMasking,
+        RemoveBackground,
+        RemoveBackgroundSettings,
+        Upscale,
+        Vectorize,
+    )
+    from runware.requests.image import (
+        AcceleratorOptions,
+        AcePlusPlus,
+        AdvancedFeatures,
+        ControlNet,
+        Embedding,
+        FluxKontext,
+        ImageInference,
+        ImageInputs,
+        InstantID,
+        IPAdapter,
+        Lora,
+        Lycoris,
+        Outpaint,
+        PhotoMaker,
+        PhotoMakerSettings,
+        PuLID,
+        Refiner,
+        Region,
+        RegionalPrompting,
+        Ultralytics,
+        Watermark,
+    )
+    from runware.requests.inference import Safety
+    from runware.requests.platform import (
+        AccountManagement,
+        GetResponse,
+        GetTaskDetails,
+        ImageUpload,
+        ImportModel,
+        MediaStorage,
+        ModelSearch,
+        ModelUpload,
+        Training,
+        TrainingInputs,
+    )
+    from runware.requests.text import Message, PromptEnhance, TextInference, TextInputs
+    from runware.requests.three_d import ThreeDInference, ThreeDInputs
+    from runware.requests.video import FrameImage, VideoInference, VideoInputs
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return found
+
+
+_MODULES = {
+    name: module
+    for module, names in {
+        "audio": "AudioInference AudioSettings Speech",
+        "editing": (
+            "Caption ControlNetPreprocess EditingInputs ImageMasking RemoveBackground RemoveBackgroundSettings"
+            " Upscale Vectorize"
+        ),
+        "image": (
+            "AcceleratorOptions AcePlusPlus AdvancedFeatures ControlNet Embedding FluxKontext IPAdapter"
+            " ImageInference ImageInputs InstantID Lora Lycoris Outpaint PhotoMaker PhotoMakerSettings PuLID Refiner"
+            " Region RegionalPrompting Ultralytics Watermark"
+        ),
+        "inference": "Safety",
+        "platform": (
+            "AccountManagement GetResponse GetTaskDetails ImageUpload ImportModel MediaStorage ModelSearch ModelUpload"
+            " Training TrainingInputs"
+        ),
+        "text": "Message PromptEnhance TextInference TextInputs",
+        "three_d": "ThreeDInference ThreeDInputs",
+        "video": "FrameImage VideoInference VideoInputs",
+    }.items()
+    for name in names.split()
+}
+
+
+@cache
+def request_class(task_type: str) -> "type[Task[Any]]":
+    """Give the class of requests of this kind; `Task` for a kind that has none."""
+    from runware.requests.base import Task
+
+    for name, module in _MODULES.items():
+        found = getattr(import_module(f"{__name__}.{module}"), name)
+        if getattr(found, "task_type", None) == task_type:
+            return cast("type[Task[Any]]", found)
+    return Task
+
+
+__all__ = [
+    "AcceleratorOptions",
+    "AccountManagement",
+    "AcePlusPlus",
+    "AdvancedFeatures",
+    "AudioInference",
+    "AudioSettings",
+    "Caption",
+    "ControlNet",
+    "ControlNetPreprocess",
+    "EditingInputs",
+    "Embedding",
+    "FluxKontext",
+    "FrameImage",
+    "GetResponse",
+    "GetTaskDetails",
+    "IPAdapter",
+    "ImageInference",
+    "ImageInputs",
+    "ImageMasking",
+    "ImageUpload",
+    "ImportModel",
+    "InstantID",
+    "Lora",
+    "Lycoris",
+    "MediaStorage",
+    "Message",
+    "ModelSearch",
+    "ModelUpload",
+    "Outpaint",
+    "PhotoMaker",
+    "PhotoMakerSettings",
+    "PromptEnhance",
+    "PuLID",
+    "Refiner",
+    "Region",
+    "RegionalPrompting",
+    "RemoveBackground",
+    "RemoveBackgroundSettings",
+    "Safety",
+    "Speech",
+    "TextInference",
+    "TextInputs",
+    "ThreeDInference",
+    "ThreeDInputs",
+    "Training",
+    "TrainingInputs",
+    "Ultralytics",
+    "Upscale",
+    "Vectorize",
+    "VideoInference",
+    "VideoInputs",
+    "Watermark",
+]
