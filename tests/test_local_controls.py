@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import signal
 import ssl
@@ -11,14 +10,12 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 import websocket
 
-from runware import local
 from runware.local import FAULTS, SWITCHES, Ledger, LocalServer, Switches
 from tests.test_local_server import Peer, errors, new_uuid
 
@@ -381,17 +378,6 @@ def test_the_command_line_lists_faults_and_switches_and_refuses_nonsense() -> No
     wrong = subprocess.run([*command, "--fault", "X99"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "X99" in wrong.stderr
-
-
-def test_it_shares_nothing_with_the_client() -> None:
-    for path in Path(local.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0
-                names = [node.module or ""]
-            ours = [name for name in names if name.partition(".")[0] == "runware"]
-            assert all(name.startswith("runware.local") for name in ours), (path.name, ours)
 
 
 @pytest.mark.parametrize("missing", ["aiohttp", "PIL"])

@@ -11,8 +11,8 @@ import pytest
 
 from runware import ConnectionFailedError, Runware
 from runware.local import LocalServer
-from runware.local.__main__ import arguments
-from runware.local.guard import refusal
+from runware.local.__main__ import create_parser
+from runware.local.access_control import denial_reason
 
 from .net import read_head
 from .test_faces import PICTURE
@@ -43,7 +43,7 @@ def server() -> Iterator[LocalServer]:
     ],
 )
 def test_programs_and_pages_of_its_own_are_answered(host: str | None, origin: str | None) -> None:
-    assert refusal(host, origin, ()) is None
+    assert denial_reason(host, origin, ()) is None
 
 
 @pytest.mark.parametrize(
@@ -72,21 +72,21 @@ def test_programs_and_pages_of_its_own_are_answered(host: str | None, origin: st
     ],
 )
 def test_other_pages_and_names_are_refused(host: str | None, origin: str | None) -> None:
-    assert (refusal(host, origin, ()) or "").startswith("403: ")
+    assert (denial_reason(host, origin, ()) or "").startswith("403: ")
 
 
 def test_further_names_can_be_allowed() -> None:
     allowed = ("localhost:3000", "Host.Docker.Internal", "secure.example:443")
-    assert refusal("localhost:8080", "http://localhost:3000", allowed) is None
-    assert refusal("localhost:8080", "http://localhost:3001", allowed)
-    assert refusal("host.docker.internal:8080", None, allowed) is None
-    assert refusal("host.docker.internal:8080", "http://host.docker.internal:9", allowed) is None
-    assert refusal("localhost:8080", "https://secure.example", allowed) is None
-    assert refusal("localhost:8080", "http://secure.example", allowed)
-    assert refusal("evil.example", None, allowed)
+    assert denial_reason("localhost:8080", "http://localhost:3000", allowed) is None
+    assert denial_reason("localhost:8080", "http://localhost:3001", allowed)
+    assert denial_reason("host.docker.internal:8080", None, allowed) is None
+    assert denial_reason("host.docker.internal:8080", "http://host.docker.internal:9", allowed) is None
+    assert denial_reason("localhost:8080", "https://secure.example", allowed) is None
+    assert denial_reason("localhost:8080", "http://secure.example", allowed)
+    assert denial_reason("evil.example", None, allowed)
     with pytest.raises(TypeError, match="list of names"):
         LocalServer(allowed_hosts="localhost:3000")
-    assert arguments().parse_args(["--allow-host", "a", "--allow-host", "b:1"]).allow_host == ["a", "b:1"]
+    assert create_parser().parse_args(["--allow-host", "a", "--allow-host", "b:1"]).allow_host == ["a", "b:1"]
 
 
 def asked(server: LocalServer, method: str, path: str, **headers: str) -> tuple[int, str]:

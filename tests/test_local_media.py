@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from runware.local import LocalServer
-from runware.local.media import new_uuid as server_uuid
+from runware.local.uuids import new_uuid as server_uuid
 from tests.test_local_server import Peer, errors, new_uuid
 from tests.test_local_tasks import HEAD, MINIMAL, MODEL, fetch, finish
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runware.local import LocalServer
-from runware.local.wire import FrameReader, ProtocolError
+from runware.local.websocket_frames import FrameDecoder, WebSocketError
 
 
 def new_uuid() -> str:
@@ -251,7 +251,7 @@ def test_what_is_no_websocket_request(server: LocalServer) -> None:
 )
 def test_frames_are_read_however_they_are_cut(messages: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(websocket.ABNF.create_frame(m, websocket.ABNF.OPCODE_BINARY).format() for m in messages)
-    reader, found, start = FrameReader(), [], 0
+    reader, found, start = FrameDecoder(), [], 0
     sizes = iter(cuts)
     while start < len(stream):
         size = next(sizes, 65_536)
@@ -262,8 +262,8 @@ def test_frames_are_read_however_they_are_cut(messages: list[bytes], cuts: list[
 
 @pytest.mark.parametrize("head", [b"\xc1\x80", b"\x81\x00", b"\x83\x80", b"\x80\x80", b"\x09\x80", b"\x89\xfe\x00\x7e"])
 def test_frames_that_break_the_protocol(head: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        FrameReader().feed(head.ljust(200, b"\0"))
+    with pytest.raises(WebSocketError) as caught:
+        FrameDecoder().feed(head.ljust(200, b"\0"))
     assert caught.value.code == 1002
 
 

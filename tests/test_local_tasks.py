@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from runware.local import LocalServer
-from runware.local.tasks import TASK_TYPES
+from runware.local.task_types import TASK_TYPES
 from tests.test_local_server import Peer, errors, new_uuid
 
 MODEL = "runware:101@1"

@@ -17,7 +17,7 @@ import pytest
 import runware
 from runware import Runware
 from runware.local import LocalServer
-from runware.local.pictures import encode, scene
+from runware.local.images import encode, scene
 from runware.notebook import Bar, in_notebook
 
 from .test_faces import PICTURE

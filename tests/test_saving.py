@@ -24,7 +24,7 @@ import runware
 from runware import ConfigurationError, DownloadError, Runware, ValidationError, media
 from runware.downloads import Downloads
 from runware.local import LocalServer
-from runware.local.pictures import encode, scene
+from runware.local.images import encode, scene
 
 from .net import listening, read_head
 from .test_faces import PICTURE

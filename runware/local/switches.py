@@ -1,7 +1,7 @@
-"""The open questions of the protocol, each a switch with the likeliest answer as its default.
+"""The open questions of the protocol (docs/protocol.md, section 7), each as a switch.
 
-What the real service does in these places is not documented. A client has to cope with every answer, so the
-server can give every one of them.
+The documentation of the real service does not answer them. A client has to work with every answer, so this server can
+give each of them; the default is the likeliest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Switch(NamedTuple):
     """One open question.
 
     Attributes:
-        name: The short name, `q1` to `q18` for the open questions of the protocol.
-        alias: A name that says what it is about; accepted wherever `name` is.
+        name: The short name: `q1` to `q18` for Q1 to Q18 of docs/protocol.md.
+        alias: A descriptive name; accepted wherever `name` is.
         values: The allowed values. `None`: any value of the default's type that is not negative.
-        help: What the values mean.
+        help: The meaning of the values.
     """
 
     name: str
@@ -78,7 +78,7 @@ _BY_NAME = {name: switch for switch in SWITCHES for name in (switch.name, switch
 
 @dataclass(slots=True)
 class Switches:
-    """The current value of every switch; `SWITCHES` explains them."""
+    """The current value of every switch; `SWITCHES` describes them."""
 
     q1: str = "same"
     q2: str = "new"
@@ -106,10 +106,10 @@ class Switches:
     strict: bool = False
 
     def update(self, values: Mapping[str, SwitchValue]) -> None:
-        """Set switches by name or alias; texts, as a command line gives them, are converted.
+        """Set switches by name or alias. Strings, as from a command line, are converted.
 
         Raises:
-            ValueError: A name is unknown or a value is not allowed; nothing has been changed then.
+            ValueError: A name is unknown or a value is not allowed; then no switch is changed.
         """
         checked = [self._checked(name, value) for name, value in values.items()]
         for attribute, value in checked:
@@ -118,18 +118,18 @@ class Switches:
     def _checked(self, name: str, value: SwitchValue) -> tuple[str, SwitchValue]:
         switch = _BY_NAME.get(name.lower())
         if switch is None:
-            raise ValueError(f"unknown switch {name!r}; there are: {', '.join(s.name for s in SWITCHES)}")
+            raise ValueError(f"unknown switch {name!r}; the switches are: {', '.join(s.name for s in SWITCHES)}")
         if switch.values is not None:
             by_text = {str(allowed).lower(): allowed for allowed in switch.values}
             found = by_text.get(str(value).lower())
             if found is None:
-                raise ValueError(f"switch {switch.name} is one of {', '.join(by_text)}, not {value!r}")
+                raise ValueError(f"switch {switch.name} must be one of {', '.join(by_text)}; got {value!r}")
             return switch.name, found
         kind = type(getattr(self, switch.name))
         try:
             converted: SwitchValue = kind(value)
         except ValueError as error:
-            raise ValueError(f"switch {switch.name} takes {kind.__name__}, not {value!r}") from error
+            raise ValueError(f"switch {switch.name} must be of type {kind.__name__}; got {value!r}") from error
         if not isinstance(converted, str) and converted < 0:
-            raise ValueError(f"switch {switch.name} cannot be negative: {value!r}")
+            raise ValueError(f"switch {switch.name} must not be negative; got {value!r}")
         return switch.name, converted

@@ -1,9 +1,8 @@
-"""The fault scenarios X1 to X24 of the protocol's description, by name."""
+"""All faults by name: X1 to X24 of docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
-from runware.local.faults import Fault
-from runware.local.faults_connection import (
+from runware.local.connection_faults import (
     CleanClose,
     DropBetweenResults,
     EarlyReplay,
@@ -18,7 +17,8 @@ from runware.local.faults_connection import (
     RevokedKey,
     SilentAuthentication,
 )
-from runware.local.faults_results import (
+from runware.local.faults import Fault
+from runware.local.result_faults import (
     Drip,
     ErrorShapes,
     FailingPoll,
@@ -42,4 +42,4 @@ FAULTS: dict[str, type[Fault]] = {
         Inactivity, NewSession, SharedUuid, LostReply, OddStream, RevokedKey, Drip, OddUpload,
     )
 }  # fmt: skip
-"""Every fault by its name; `summary`, `defaults` and `choices` of each say what it does and takes."""
+"""Every fault class by its name."""
