@@ -25,11 +25,11 @@ __all__ = [
     "HalfOpen",
     "IgnoredPings",
     "Inactivity",
-    "LostReply",
+    "IrregularStream",
+    "LostHttpResponse",
     "LostSubmission",
     "NewSession",
-    "OddStream",
-    "RefusedKey",
+    "RejectedKey",
     "RevokedKey",
     "SilentAuthentication",
 ]
@@ -54,7 +54,7 @@ class SilentAuthentication(Fault):
         return True
 
 
-class RefusedKey(Fault):
+class RejectedKey(Fault):
     """X2: a rejected key."""
 
     name = "X2"
@@ -289,7 +289,7 @@ class NewSession(Fault):
         plan.new_uuid = True
 
 
-class LostReply(Fault):
+class LostHttpResponse(Fault):
     """X20: a lost HTTP response."""
 
     name = "X20"
@@ -308,7 +308,7 @@ class LostReply(Fault):
         return HttpFault(cut=status is None, status=status or 503)
 
 
-class OddStream(Fault):
+class IrregularStream(Fault):
     """X21: an irregular token stream."""
 
     name = "X21"

@@ -9,27 +9,27 @@ from runware.local.connection_faults import (
     HalfOpen,
     IgnoredPings,
     Inactivity,
-    LostReply,
+    IrregularStream,
+    LostHttpResponse,
     LostSubmission,
     NewSession,
-    OddStream,
-    RefusedKey,
+    RejectedKey,
     RevokedKey,
     SilentAuthentication,
 )
 from runware.local.faults import Fault
 from runware.local.result_faults import (
-    Drip,
     ErrorShapes,
+    ExtraResults,
     FailingPoll,
     InstantResults,
+    IrregularPolls,
+    IrregularUpload,
     LargeResult,
-    Noise,
-    OddPolls,
-    OddUpload,
-    OverDelivery,
-    SharedUuid,
-    StrayError,
+    MeaninglessFrames,
+    ReusedTaskUuid,
+    SingleResults,
+    UnknownTaskError,
 )
 
 __all__ = ["FAULTS"]
@@ -37,9 +37,10 @@ __all__ = ["FAULTS"]
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
     for fault in (
-        SilentAuthentication, RefusedKey, HalfOpen, IgnoredPings, LostSubmission, DropBetweenResults, CleanClose,
-        EarlyReplay, StrayError, ErrorShapes, LargeResult, InstantResults, OverDelivery, Noise, OddPolls, FailingPoll,
-        Inactivity, NewSession, SharedUuid, LostReply, OddStream, RevokedKey, Drip, OddUpload,
+        SilentAuthentication, RejectedKey, HalfOpen, IgnoredPings, LostSubmission, DropBetweenResults, CleanClose,
+        EarlyReplay, UnknownTaskError, ErrorShapes, LargeResult, InstantResults, ExtraResults, MeaninglessFrames,
+        IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
+        RevokedKey, SingleResults, IrregularUpload,
     )
 }  # fmt: skip
 """Every fault class by its name."""

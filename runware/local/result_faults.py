@@ -15,21 +15,21 @@ from runware.local.uuids import new_uuid
 from runware.local.validation import ApiError
 
 __all__ = [
-    "Drip",
     "ErrorShapes",
+    "ExtraResults",
     "FailingPoll",
     "InstantResults",
+    "IrregularPolls",
+    "IrregularUpload",
     "LargeResult",
-    "Noise",
-    "OddPolls",
-    "OddUpload",
-    "OverDelivery",
-    "SharedUuid",
-    "StrayError",
+    "MeaninglessFrames",
+    "ReusedTaskUuid",
+    "SingleResults",
+    "UnknownTaskError",
 ]
 
 
-class StrayError(Fault):
+class UnknownTaskError(Fault):
     """X9: an error of an unknown task."""
 
     name = "X9"
@@ -127,7 +127,7 @@ class InstantResults(Fault):
             run.acknowledgement = "finished"
 
 
-class OverDelivery(Fault):
+class ExtraResults(Fault):
     """X13: more results than requested."""
 
     name = "X13"
@@ -146,7 +146,7 @@ class OverDelivery(Fault):
         return [frame for frame in frames for _ in range(1 + self.parameters["copies"])]
 
 
-_NOISE: dict[str, Frame] = {
+_MEANINGLESS_FRAMES: dict[str, Frame] = {
     "empty-data": {"data": []},
     "null-data": {"data": None},
     "empty-object": {},
@@ -158,37 +158,37 @@ _NOISE: dict[str, Frame] = {
 }
 
 
-class Noise(Fault):
+class MeaninglessFrames(Fault):
     """X14: frames without meaning."""
 
     name = "X14"
     summary = "frames without meaning come before every acknowledgement, result and poll response"
     defaults = {"form": "all"}
-    choices = {"form": ("all", *_NOISE)}
+    choices = {"form": ("all", *_MEANINGLESS_FRAMES)}
     default_times = None
 
-    def _with_noise(self, frames: list[Outgoing]) -> list[Outgoing]:
+    def _with_meaningless_frames(self, frames: list[Outgoing]) -> list[Outgoing]:
         if not frames:
             return frames
         self.record_use()
         form = self.parameters["form"]
-        noise = list(_NOISE.values()) if form == "all" else [_NOISE[form]]
-        return [*noise, *frames]
+        extra = list(_MEANINGLESS_FRAMES.values()) if form == "all" else [_MEANINGLESS_FRAMES[form]]
+        return [*extra, *frames]
 
     def filter_acknowledgement(self, run: TaskRun, frames: list[Outgoing]) -> list[Outgoing]:
         """Send meaningless frames first."""
-        return self._with_noise(frames)
+        return self._with_meaningless_frames(frames)
 
     def filter_results(self, run: TaskRun, frames: list[Outgoing]) -> list[Outgoing]:
         """Send meaningless frames first."""
-        return self._with_noise(frames)
+        return self._with_meaningless_frames(frames)
 
     def filter_poll(self, task: dict[str, Any], run: TaskRun | None, frames: list[Outgoing]) -> list[Outgoing]:
         """Send meaningless frames first."""
-        return self._with_noise(frames)
+        return self._with_meaningless_frames(frames)
 
 
-class OddPolls(Fault):
+class IrregularPolls(Fault):
     """X15: irregular responses to polls."""
 
     name = "X15"
@@ -234,7 +234,7 @@ class FailingPoll(Fault):
         return [{"errors": [ApiError(self.parameters["code"], "Try again later.").to_object(task)]}]
 
 
-class SharedUuid(Fault):
+class ReusedTaskUuid(Fault):
     """X19: one taskUUID for several tasks."""
 
     name = "X19"
@@ -247,7 +247,7 @@ class SharedUuid(Fault):
         return True
 
 
-class Drip(Fault):
+class SingleResults(Fault):
     """X23: results one by one."""
 
     name = "X23"
@@ -288,7 +288,7 @@ class Drip(Fault):
             self._host.loop.call_later(self.parameters["interval"], self._send_next)
 
 
-class OddUpload(Fault):
+class IrregularUpload(Fault):
     """X24: irregular statuses of a model upload."""
 
     name = "X24"
