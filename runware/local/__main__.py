@@ -50,8 +50,8 @@ def describe_all() -> str:
     """Return the descriptions of all faults and switches."""
     lines = ["Faults (each also takes times=N or none, and task_type=NAME):"]
     for fault in FAULTS.values():
-        always = "always" if fault.default_times is None else f"{fault.default_times} time(s)"
-        lines.append(f"  {fault.name:4} {fault.summary} [{always}]")
+        times = "always" if fault.default_times is None else f"times={fault.default_times}"
+        lines.append(f"  {fault.name:4} {fault.summary} [{times}]")
         for name, default in fault.defaults.items():
             allowed = fault.choices.get(name)
             values = f" of {', '.join(map(str, allowed))}" if allowed else ""

@@ -42,7 +42,7 @@ class SilentAuthentication(Fault):
     """X1: an authentication without a reply."""
 
     name = "X1"
-    summary = "an authentication is never answered, or after `delay` seconds"
+    summary = "an authentication is answered after `delay` seconds, or never"
     defaults = {"delay": None}
 
     def on_authentication(self, connection: WebSocketConnection, task: dict[str, Any]) -> bool:
@@ -167,7 +167,7 @@ class IgnoredPings(Fault):
     """X4: unanswered pings."""
 
     name = "X4"
-    summary = "pings are not answered: `kind` json, protocol or both"
+    summary = "pings of a `kind` are not answered"
     defaults = {"kind": "json"}
     choices = {"kind": ("json", "protocol", "both")}
     default_times = None
@@ -261,7 +261,7 @@ class Inactivity(Fault):
     """X17: a short inactivity limit."""
 
     name = "X17"
-    summary = "a connection is closed after `after` seconds without a message instead of 120"
+    summary = "a connection is closed after `after` seconds without a message, instead of 120"
     defaults = {"after": 0.2}
     default_times = None
 
@@ -280,7 +280,7 @@ class NewSession(Fault):
     """X18: another UUID for a resumed session."""
 
     name = "X18"
-    summary = "the session gets another UUID when it is resumed"
+    summary = "a session gets another UUID when it is resumed"
     default_times = None
 
     def on_resume(self, plan: ReplayPlan) -> None:
@@ -351,9 +351,7 @@ class RevokedKey(Fault):
     """X22: a key revoked between connections."""
 
     name = "X22"
-    summary = (
-        "the key is rejected after a number of successful authentications: `after` 1, or 0 if there was one already"
-    )
+    summary = "the key is rejected after `after` further authentications (default: 1, or 0 if there was one already)"
     defaults = {"after": None}
     default_times = None
 

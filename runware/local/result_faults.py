@@ -48,7 +48,7 @@ class ErrorShapes(Fault):
 
     name = "X10"
     summary = (
-        "errors in every shape: F18 (list of parameters), F19 (data and an error of another task), F20 (data and an"
+        "errors in unusual shapes: F18 (list of parameters), F19 (data and an error of another task), F20 (data and an"
         " error of the same task), F21 (of no task, before the results), F22 (in an array), singular, singular-list,"
         " legacy (before the results)"
     )
@@ -115,7 +115,7 @@ class InstantResults(Fault):
     """X12: results without delay."""
 
     name = "X12"
-    summary = "results come without any delay, and `in_ack` finished results in the acknowledgement itself"
+    summary = "results are delivered without delay; with `in_ack`, in the acknowledgement"
     defaults = {"in_ack": False}
     default_times = None
 

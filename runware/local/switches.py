@@ -32,45 +32,104 @@ class Switch(NamedTuple):
 
 
 SWITCHES: tuple[Switch, ...] = (
-    Switch("q1", "resumed_session", ("same", "new"), "the session UUID in the reply to a resume"),
-    Switch("q2", "unknown_session", ("new", "error"), "resuming an unknown or expired session"),
-    Switch("q3", "rejected_key", ("open", "1008", "1000"), "keep the socket open, or close it with this code"),
-    Switch("q4", "replay_time", ("after", "before"), "undelivered frames come after or before the auth reply"),
-    Switch("q5", "replay_written", ("no", "yes"), "replay also what was written to the dead connection"),
+    Switch(
+        "q1", "resumed_session", ("same", "new"), "the session UUID in the reply to a resume: the same, or a new one"
+    ),
+    Switch(
+        "q2",
+        "unknown_session",
+        ("new", "error"),
+        "a resume of an unknown or expired session: create a new session, or answer with an error",
+    ),
+    Switch(
+        "q3",
+        "rejected_key",
+        ("open", "1008", "1000"),
+        "the connection after a rejected key: keep it open, or close it with this code",
+    ),
+    Switch(
+        "q4",
+        "replay_time",
+        ("after", "before"),
+        "when a resume replays undelivered frames: after or before the authentication reply",
+    ),
+    Switch(
+        "q5",
+        "replay_written",
+        ("no", "yes"),
+        "whether a resume also replays frames that were written to the lost connection",
+    ),
     Switch(
         "q6",
         "unknown_poll",
         ("auto", "empty", "error"),
-        "getResponse for an unknown task: data [] over HTTP and taskNotFound over WebSocket, or always one",
+        "getResponse for an unknown task: taskNotFound over WebSocket and empty data over HTTP (auto), or always one",
     ),
     Switch(
         "q7",
         "failed_poll",
         ("mixed", "errors", "item"),
-        "a failed task in a poll: an errors array if all of it failed and an item otherwise, or always one",
+        "failures in a poll: an errors array if the whole task failed and otherwise an item (mixed), or always one",
     ),
     Switch(
         "q8",
         "acknowledgement",
         ("none", "processing", "finished"),
-        "what an acknowledgement holds besides taskType and taskUUID: nothing, a status, finished results",
+        "what an acknowledgement contains besides taskType and taskUUID: nothing, a status, or finished results",
     ),
-    Switch("q9", "placeholders", ("all", "one", "known"), "items of unfinished results in a poll"),
-    Switch("q10", "websocket_stream", ("error", "sync"), "deliveryMethod stream on a WebSocket"),
-    Switch("q11", "dry_run_reply", ("items", "empty"), "a dry run: items without media but with cost, or none"),
-    Switch("q12", "webhook_body", ("flat", "data"), "the body of a webhook: the item, or data around it"),
-    Switch("q13", "max_message_size", None, "bytes of the largest accepted message; 0: no limit"),
-    Switch("q14", "bad_request_code", None, "the error code for malformed JSON, no array, no taskUUID"),
-    Switch("q15", "max_tasks", None, "most tasks in one message; 0: no limit"),
-    Switch("q16", "ping_interval", None, "seconds between protocol pings from the server; 0: none"),
-    Switch("q17", "poll_task_type", ("original", "getResponse"), "the taskType of items in a poll"),
-    Switch("q18", "balance", ("number", "object"), "the form of the account's balance"),
-    Switch("task_details", "task_details_form", ("object", "array"), "the form of response in getTaskDetails"),
-    Switch("replay", "replays", (True, False), "whether undelivered frames are replayed at all"),
-    Switch("sync_polls", "poll_sync_tasks", (True, False), "whether getResponse knows synchronous tasks"),
-    Switch("running_details", "details_of_running", ("partial", "unknown"), "getTaskDetails of a task that still runs"),
-    Switch("unasked_async", "async_unasked", (False, True), "acknowledge tasks that ask for no delivery"),
-    Switch("strict", "reject_unknown", (True, False), "reject unknown parameters everywhere"),
+    Switch(
+        "q9",
+        "placeholders",
+        ("all", "one", "known"),
+        "items for unfinished results in a poll: for all, for one, or for none (known)",
+    ),
+    Switch(
+        "q10",
+        "websocket_stream",
+        ("error", "sync"),
+        "deliveryMethod stream over WebSocket: an error, or delivery as for sync",
+    ),
+    Switch(
+        "q11",
+        "dry_run_reply",
+        ("items", "empty"),
+        "the response to a dry run: items with cost but without media, or no items",
+    ),
+    Switch(
+        "q12",
+        "webhook_body",
+        ("flat", "data"),
+        "the body of a webhook: the item (flat), or an object with the item in its data",
+    ),
+    Switch("q13", "max_message_size", None, "size of the largest accepted message in bytes; 0: unlimited"),
+    Switch(
+        "q14",
+        "bad_request_code",
+        None,
+        "the error code for malformed JSON, a message that is not an array, or a missing taskUUID",
+    ),
+    Switch("q15", "max_tasks", None, "the largest number of tasks in one message; 0: unlimited"),
+    Switch("q16", "ping_interval", None, "seconds between ping frames from the server; 0: no pings"),
+    Switch(
+        "q17",
+        "poll_task_type",
+        ("original", "getResponse"),
+        "the taskType of items in a poll: that of the task, or getResponse",
+    ),
+    Switch("q18", "balance", ("number", "object"), "the form of the account balance"),
+    Switch(
+        "task_details", "task_details_form", ("object", "array"), "the form of the field response in getTaskDetails"
+    ),
+    Switch("replay", "replays", (True, False), "whether a resume replays undelivered frames"),
+    Switch("sync_polls", "poll_sync_tasks", (True, False), "whether getResponse finds synchronous tasks"),
+    Switch(
+        "running_details",
+        "details_of_running",
+        ("partial", "unknown"),
+        "getTaskDetails for a running task: its results so far, or taskNotFound",
+    ),
+    Switch("unasked_async", "async_unasked", (False, True), "whether tasks without deliveryMethod are asynchronous"),
+    Switch("strict", "reject_unknown", (True, False), "whether all task types reject unknown parameters"),
 )
 
 _BY_NAME = {name: switch for switch in SWITCHES for name in (switch.name, switch.alias)}
