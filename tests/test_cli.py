@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runware.local import LocalServer
-from runware.local.pictures import encode, scene
+from runware.local.images import encode, scene
 
 from .net import free_port, listening, read_head
 

@@ -1,8 +1,7 @@
-"""The local server: its controls, its ledger, its life cycle, TLS and the command line."""
+"""The local server: controls, ledger, start and stop, TLS, command line."""
 
 from __future__ import annotations
 
-import ast
 import json
 import signal
 import ssl
@@ -11,14 +10,12 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 import websocket
 
-from runware import local
 from runware.local import FAULTS, SWITCHES, Ledger, LocalServer, Switches
 from tests.test_local_server import Peer, errors, new_uuid
 
@@ -33,7 +30,7 @@ def server() -> Iterator[LocalServer]:
 # Controls.
 
 
-def test_hold_and_release_let_results_through_one_by_one(server: LocalServer) -> None:
+def test_release_delivers_held_results_one_by_one(server: LocalServer) -> None:
     with Peer(server) as peer:
         server.hold()
         task = peer.task(numberResults=3, seed=7)
@@ -48,7 +45,7 @@ def test_hold_and_release_let_results_through_one_by_one(server: LocalServer) ->
         assert len(peer.ask()["data"]) == 1
 
 
-def test_hold_of_one_task_type(server: LocalServer) -> None:
+def test_hold_affects_only_its_task_type(server: LocalServer) -> None:
     with Peer(server) as peer, server.hold("caption"):
         held = peer.task("caption", inputImage=new_uuid())
         assert peer.ask()["data"][0]["taskType"] == "imageInference"
@@ -57,7 +54,7 @@ def test_hold_of_one_task_type(server: LocalServer) -> None:
         assert peer.frame()["data"][0]["taskUUID"] == held
 
 
-def test_ends_of_overlapping_holds(server: LocalServer) -> None:
+def test_results_stay_held_until_every_overlapping_hold_ends(server: LocalServer) -> None:
     with Peer(server) as peer:
         outer, inner = server.hold(), server.hold("imageInference")
         peer.task()
@@ -69,7 +66,7 @@ def test_ends_of_overlapping_holds(server: LocalServer) -> None:
         inner.release()
 
 
-def test_delay_by_number_mapping_and_function(server: LocalServer) -> None:
+def test_delay_can_be_a_number_a_mapping_or_a_function(server: LocalServer) -> None:
     seen = []
     with Peer(server) as peer:
         server.configure(delay=0.001)
@@ -90,7 +87,9 @@ def test_delay_by_number_mapping_and_function(server: LocalServer) -> None:
         ("as-is", 1, [[0], [1], [2], [3], [4]]),
     ],
 )
-def test_order_and_frame_size(server: LocalServer, order: str, size: int | None, expected: list[list[int]]) -> None:
+def test_result_order_and_frame_size_apply_to_one_task(
+    server: LocalServer, order: str, size: int | None, expected: list[list[int]]
+) -> None:
     server.configure(result_order=order, frame_size=size)
     with Peer(server) as peer:
         peer.task(numberResults=5, seed=100)
@@ -98,7 +97,7 @@ def test_order_and_frame_size(server: LocalServer, order: str, size: int | None,
     assert [[item["seed"] - 100 for item in frame["data"]] for frame in frames] == expected
 
 
-def test_shuffled_results_and_spread(server: LocalServer) -> None:
+def test_shuffled_results_arrive_one_by_one_with_spread(server: LocalServer) -> None:
     server.configure(result_order="shuffled", spread=0.001)
     with Peer(server) as peer:
         peer.task(numberResults=20, seed=1)
@@ -106,7 +105,7 @@ def test_shuffled_results_and_spread(server: LocalServer) -> None:
     assert sorted(seeds) == list(range(1, 21)) != seeds
 
 
-def test_results_of_different_tasks_share_a_frame(server: LocalServer) -> None:
+def test_mix_tasks_puts_results_of_different_tasks_into_one_frame(server: LocalServer) -> None:
     server.configure(mix_tasks=True)
     with Peer(server) as peer:
         tasks = [
@@ -121,7 +120,7 @@ def test_results_of_different_tasks_share_a_frame(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
-def test_drop(server: LocalServer, how: str) -> None:
+def test_drop_ends_every_connection(server: LocalServer, how: str) -> None:
     with Peer(server) as one, Peer(server) as two:
         assert server.connections == 2
         assert server.drop(how) == 2
@@ -131,7 +130,7 @@ def test_drop(server: LocalServer, how: str) -> None:
     assert server.ledger.connections == 2
 
 
-def test_close_connections_and_send(server: LocalServer) -> None:
+def test_send_pushes_frames_and_close_connections_sends_the_close_code(server: LocalServer) -> None:
     with Peer(server) as peer:
         server.send({"data": []})
         server.send("not JSON")
@@ -143,7 +142,7 @@ def test_close_connections_and_send(server: LocalServer) -> None:
         assert peer.closed_with() == 1012
 
 
-def test_stall_and_wake(server: LocalServer) -> None:
+def test_stalled_connection_continues_after_wake(server: LocalServer) -> None:
     with Peer(server) as peer:
         server.stall()
         server.send("lost")
@@ -152,7 +151,7 @@ def test_stall_and_wake(server: LocalServer) -> None:
         assert peer.frame()["data"][0]["taskType"] == "imageInference"
 
 
-def test_unplug_and_plug(server: LocalServer) -> None:
+def test_unplugged_server_refuses_connections_until_plugged(server: LocalServer) -> None:
     with Peer(server) as peer:
         server.unplug()
         assert peer.lost()
@@ -164,7 +163,7 @@ def test_unplug_and_plug(server: LocalServer) -> None:
             assert again.session == peer.session
 
 
-def test_script_answers_instead_of_the_server(server: LocalServer) -> None:
+def test_script_answers_in_place_of_the_server(server: LocalServer) -> None:
     def script(task: dict[str, Any]) -> list[Any] | None:
         if task["taskType"] == "ping":
             return []
@@ -181,7 +180,7 @@ def test_script_answers_instead_of_the_server(server: LocalServer) -> None:
         assert errors(peer.ask("odd")) == ["unsupportedTaskType"]
 
 
-def test_a_failing_script_is_in_the_ledger(server: LocalServer) -> None:
+def test_exception_of_a_script_is_recorded_in_the_ledger(server: LocalServer) -> None:
     server.script(lambda task: task["nothing"])
     with Peer(server, auth=False) as peer:
         peer.authenticate()
@@ -190,7 +189,7 @@ def test_a_failing_script_is_in_the_ledger(server: LocalServer) -> None:
     server.ledger.errors.clear()
 
 
-def test_a_failing_option_is_in_the_ledger_and_nobody_waits(server: LocalServer) -> None:
+def test_exception_of_a_delay_function_fails_the_task_and_is_recorded(server: LocalServer) -> None:
     server.configure(delay=lambda task: task["nothing"])
     with Peer(server) as peer:
         assert errors(peer.ask()) == ["internalServerError"]
@@ -201,7 +200,7 @@ def test_a_failing_option_is_in_the_ledger_and_nobody_waits(server: LocalServer)
 # Ledger.
 
 
-def test_the_ledger_counts_by_task_and_prompt(server: LocalServer) -> None:
+def test_ledger_counts_by_task_and_prompt(server: LocalServer) -> None:
     with Peer(server) as peer:
         first = peer.task(positivePrompt="one", numberResults=2)
         second = peer.task(positivePrompt="one")
@@ -225,12 +224,12 @@ def test_the_ledger_counts_by_task_and_prompt(server: LocalServer) -> None:
     assert ledger.billed == 0
 
 
-def test_wait_for_says_what_the_ledger_held() -> None:
+def test_timeout_of_wait_for_shows_the_counters_of_the_ledger() -> None:
     with pytest.raises(TimeoutError, match="received=0"):
         Ledger().wait_for(lambda _: False, timeout=0.01)
 
 
-def test_keep_bounds_what_is_remembered() -> None:
+def test_keep_limits_the_tasks_that_are_kept() -> None:
     with LocalServer(keep=2) as server, Peer(server) as peer:
         tasks = [peer.task() for _ in range(12)]
         for _ in tasks:
@@ -241,7 +240,7 @@ def test_keep_bounds_what_is_remembered() -> None:
         assert server.ledger.executed == 12
 
 
-def test_many_tasks_at_once(server: LocalServer) -> None:
+def test_many_tasks_at_once_are_answered_in_order(server: LocalServer) -> None:
     count = 3000
     with Peer(server) as peer:
         tasks = [new_uuid() for _ in range(count)]
@@ -258,10 +257,10 @@ def test_many_tasks_at_once(server: LocalServer) -> None:
     assert server.ledger.executed == count
 
 
-# The server itself.
+# Start, options and command line.
 
 
-def test_it_starts_again_on_the_same_port_and_remembers() -> None:
+def test_restarted_server_keeps_its_port_and_its_tasks() -> None:
     server = LocalServer()
     assert server.connections == 0
     with pytest.raises(RuntimeError):
@@ -281,7 +280,7 @@ def test_it_starts_again_on_the_same_port_and_remembers() -> None:
     assert str(port) in repr(server)
 
 
-def test_a_taken_port_is_an_error(server: LocalServer) -> None:
+def test_port_in_use_raises_oserror(server: LocalServer) -> None:
     second = LocalServer(port=server.port)
     with pytest.raises(OSError, match="in use"):
         second.start()
@@ -289,7 +288,7 @@ def test_a_taken_port_is_an_error(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", ""])
-def test_it_listens_on_loopback_only(host: str) -> None:
+def test_host_that_is_not_loopback_is_rejected(host: str) -> None:
     with pytest.raises(ValueError, match="loopback"):
         LocalServer(host=host)
 
@@ -310,19 +309,19 @@ def test_it_listens_on_loopback_only(host: str) -> None:
         ({"faults": ["X21:form=split+odd"]}, ValueError),
     ],
 )
-def test_impossible_options(options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_constructor_argument_raises(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         LocalServer(**options)
 
 
-def test_unknown_option_at_run_time(server: LocalServer) -> None:
+def test_invalid_option_at_run_time_raises(server: LocalServer) -> None:
     with pytest.raises(TypeError, match="colour"):
         server.configure(colour="red")
     with pytest.raises(ValueError, match="rst"):
         server.drop("softly")
 
 
-def test_every_switch_can_be_set_to_every_value_by_both_names() -> None:
+def test_every_switch_accepts_every_value_by_name_and_alias() -> None:
     assert {f"q{number}" for number in range(1, 19)} <= {switch.name for switch in SWITCHES}
     for switch in SWITCHES:
         for value in switch.values or (getattr(Switches(), switch.name),):
@@ -332,14 +331,14 @@ def test_every_switch_can_be_set_to_every_value_by_both_names() -> None:
                 assert getattr(switches, switch.name) == value
 
 
-def test_a_rejected_switch_changes_nothing() -> None:
+def test_rejected_switch_changes_no_other_switch() -> None:
     switches = Switches()
     with pytest.raises(ValueError, match="q2"):
         switches.update({"q1": "new", "q2": "odd"})
     assert switches == Switches()
 
 
-def test_tls() -> None:
+def test_tls_server_serves_websocket_and_files() -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -356,7 +355,7 @@ def test_tls() -> None:
             assert peer.lost()
 
 
-def test_the_command_line() -> None:
+def test_command_line_serves_until_sigterm() -> None:
     command = [sys.executable, "-W", "error", "-m", "runware.local", "--port", "0", "--key", "k", "--delay", "0.001"]
     command += ["--fault", "X18", "--switch", "q18=object"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -373,7 +372,7 @@ def test_the_command_line() -> None:
         assert process.stderr.read() == ""
 
 
-def test_the_command_line_lists_faults_and_switches_and_refuses_nonsense() -> None:
+def test_command_line_lists_faults_and_switches_and_rejects_unknown_ones() -> None:
     command = [sys.executable, "-m", "runware.local"]
     listing = subprocess.run([*command, "--list"], capture_output=True, text=True, check=True).stdout
     assert all(f"{name} " in listing for name in FAULTS)
@@ -383,26 +382,15 @@ def test_the_command_line_lists_faults_and_switches_and_refuses_nonsense() -> No
     assert "X99" in wrong.stderr
 
 
-def test_it_shares_nothing_with_the_client() -> None:
-    for path in Path(local.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0
-                names = [node.module or ""]
-            ours = [name for name in names if name.partition(".")[0] == "runware"]
-            assert all(name.startswith("runware.local") for name in ours), (path.name, ours)
-
-
 @pytest.mark.parametrize("missing", ["aiohttp", "PIL"])
-def test_a_missing_dependency_names_the_extra(missing: str) -> None:
+def test_missing_dependency_error_names_the_extra(missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; import runware.local"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install 'runware-client[local]'" in result.stderr
 
 
-def test_polls_of_unknown_tasks_are_counted(server: LocalServer) -> None:
+def test_ledger_counts_polls_of_unknown_tasks(server: LocalServer) -> None:
     with Peer(server) as peer:
         task = new_uuid()
         peer.ask("getResponse", taskUUID=task)

@@ -1,4 +1,4 @@
-"""The local server: every fault scenario, alone and together."""
+"""The local server: every fault, alone and combined."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def server() -> Iterator[LocalServer]:
 
 
 def silent(peer: Peer) -> bool:
-    """Whether nothing has come although the server has had the time to send something."""
+    """Return whether nothing arrives for 50 ms."""
     peer.socket.settimeout(0.05)
     try:
         peer.socket.recv_frame()
@@ -38,7 +38,7 @@ def silent(peer: Peer) -> bool:
 
 
 def until_lost(peer: Peer) -> list[Any]:
-    """Every frame until the connection ends."""
+    """Return all frames until the connection ends."""
     frames = []
     try:
         while True:
@@ -51,7 +51,7 @@ def seeds(*frames: Any) -> list[int]:
     return [item["seed"] for frame in frames for item in frame["data"]]
 
 
-def test_all_are_there_and_described() -> None:
+def test_registry_has_every_fault_with_summary_and_valid_defaults() -> None:
     assert list(FAULTS) == [f"X{number}" for number in range(1, 25)]
     for fault in FAULTS.values():
         assert fault.summary
@@ -59,7 +59,7 @@ def test_all_are_there_and_described() -> None:
             assert fault.defaults[name] in values
 
 
-def test_a_fault_counts_and_stops(server: LocalServer) -> None:
+def test_fault_counts_its_uses_and_stops(server: LocalServer) -> None:
     with Peer(server) as peer:
         with server.play("x9", times=None) as fault:
             for count in (1, 2):
@@ -81,7 +81,7 @@ def test_a_fault_counts_and_stops(server: LocalServer) -> None:
 # Authentication.
 
 
-def test_x1_silence(server: LocalServer) -> None:
+def test_x1_leaves_an_authentication_unanswered(server: LocalServer) -> None:
     server.play("X1")
     with Peer(server, auth=False) as peer:
         peer.authenticate()
@@ -91,14 +91,14 @@ def test_x1_silence(server: LocalServer) -> None:
         assert "data" in peer.frame()
 
 
-def test_x1_late(server: LocalServer) -> None:
+def test_x1_answers_an_authentication_after_a_delay(server: LocalServer) -> None:
     server.play("X1:delay=0.01")
     with Peer(server) as peer:
         assert peer.session
 
 
 @pytest.mark.parametrize("form", ["plural", "singular", "legacy"])
-def test_x2_forms(server: LocalServer, form: str) -> None:
+def test_x2_rejects_the_key_in_each_form(server: LocalServer, form: str) -> None:
     server.play("X2", form=form)
     with Peer(server, auth=False) as peer:
         peer.authenticate()
@@ -115,19 +115,19 @@ def test_x2_forms(server: LocalServer, form: str) -> None:
 
 
 @pytest.mark.parametrize("end", [1008, 1000, "fin", "rst"])
-def test_x2_ends(server: LocalServer, end: int | str) -> None:
+def test_x2_ends_the_connection_after_the_rejection(server: LocalServer, end: int | str) -> None:
     server.play(f"X2:end={end}")
     with Peer(server, auth=False) as peer:
         peer.authenticate()
         if end == "rst":
-            # A reset may overtake what was written before it.
+            # A reset may discard a frame that was written before it.
             assert peer.lost() or peer.lost()
             return
         assert errors(peer.frame()) == ["invalidApiKey"]
         assert peer.closed_with() == end if isinstance(end, int) else peer.lost()
 
 
-def test_x22_the_key_is_revoked_between_connections(server: LocalServer) -> None:
+def test_x22_rejects_the_key_of_later_connections(server: LocalServer) -> None:
     server.play("X22")
     with Peer(server) as first:
         assert "data" in first.ask()
@@ -143,10 +143,10 @@ def test_x22_the_key_is_revoked_between_connections(server: LocalServer) -> None
             assert errors(third.frame()) == ["invalidApiKey"]
 
 
-# Silence.
+# Stalled connections and pings.
 
 
-def test_x3_silence_after_authentication(server: LocalServer) -> None:
+def test_x3_stalls_after_authentication(server: LocalServer) -> None:
     server.play("X3")
     with Peer(server) as peer:
         peer.send({"taskType": "ping", "ping": True})
@@ -157,7 +157,7 @@ def test_x3_silence_after_authentication(server: LocalServer) -> None:
     assert server.ledger.executed == 0
 
 
-def test_x3_silence_while_a_task_runs(server: LocalServer) -> None:
+def test_x3_stalls_between_the_results_of_a_task(server: LocalServer) -> None:
     server.play("X3", after_results=1)
     with Peer(server) as first:
         first.task(numberResults=3, seed=1)
@@ -167,7 +167,7 @@ def test_x3_silence_while_a_task_runs(server: LocalServer) -> None:
             assert seeds(second.frame()) == [2, 3]
 
 
-def test_x3_silence_after_a_task(server: LocalServer) -> None:
+def test_x3_stalls_after_a_number_of_tasks(server: LocalServer) -> None:
     server.play("X3:after_tasks=2")
     with Peer(server) as first:
         assert "data" in first.ask()
@@ -177,7 +177,7 @@ def test_x3_silence_after_a_task(server: LocalServer) -> None:
             assert seeds(second.frame()) == [5]
 
 
-def test_x4_ignored_pings(server: LocalServer) -> None:
+def test_x4_leaves_pings_unanswered(server: LocalServer) -> None:
     with Peer(server) as peer:
         for kind in ("json", "protocol"):
             with server.play("X4", kind=kind):
@@ -188,7 +188,7 @@ def test_x4_ignored_pings(server: LocalServer) -> None:
                 assert silent(peer)
 
 
-def test_x17_inactivity(server: LocalServer) -> None:
+def test_x17_closes_an_inactive_connection_early(server: LocalServer) -> None:
     with Peer(server) as peer:
         fault = server.play("X17", after=0.05)
         assert peer.closed_with() == 1000
@@ -201,7 +201,7 @@ def test_x17_inactivity(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
-def test_x5_the_acknowledgement_is_replayed(server: LocalServer, how: str) -> None:
+def test_x5_replays_the_acknowledgement_after_a_resume(server: LocalServer, how: str) -> None:
     server.play("X5", how=how)
     with Peer(server) as first:
         task = first.task("videoInference", **VIDEO)
@@ -212,7 +212,7 @@ def test_x5_the_acknowledgement_is_replayed(server: LocalServer, how: str) -> No
     assert server.ledger.executions(task) == 1
 
 
-def test_x5_a_resend_meets_a_conflict(server: LocalServer) -> None:
+def test_x5_answers_a_resent_task_with_a_conflict(server: LocalServer) -> None:
     server.play("X5:then=conflict")
     with Peer(server) as first:
         task = first.task("videoInference", **VIDEO)
@@ -223,7 +223,7 @@ def test_x5_a_resend_meets_a_conflict(server: LocalServer) -> None:
     assert server.ledger.executions(task) == 1
 
 
-def test_x5_nothing_is_known(server: LocalServer) -> None:
+def test_x5_loses_the_submission_completely(server: LocalServer) -> None:
     server.play("X5:then=nothing")
     with Peer(server) as first:
         task = first.task("videoInference", **VIDEO)
@@ -234,7 +234,7 @@ def test_x5_nothing_is_known(server: LocalServer) -> None:
     assert server.ledger.executions(task) == 1
 
 
-def test_x5_after_the_acknowledgement_and_while_polling(server: LocalServer) -> None:
+def test_x5_ends_the_connection_after_an_acknowledgement_and_at_a_poll(server: LocalServer) -> None:
     server.play("X5:when=ack")
     server.play("X5:when=poll")
     with Peer(server) as first:
@@ -248,7 +248,7 @@ def test_x5_after_the_acknowledgement_and_while_polling(server: LocalServer) -> 
         assert third.ask("getResponse", taskUUID=task)["data"][0]["status"] == "success"
 
 
-def test_x5_leaves_other_deliveries_alone(server: LocalServer) -> None:
+def test_x5_affects_only_its_delivery(server: LocalServer) -> None:
     server.play("X5")
     server.play("X5:delivery=sync,then=nothing")
     with Peer(server) as peer:
@@ -263,7 +263,9 @@ def test_x5_leaves_other_deliveries_alone(server: LocalServer) -> None:
     ("replay", "expected"), [("rest", [[2, 3]]), ("all", [[1], [2, 3]]), ("nothing", [])]
 )  # fmt: skip
 @pytest.mark.parametrize("how", ["fin", "close"])
-def test_x6_lost_between_results(server: LocalServer, replay: str, expected: list[list[int]], how: str) -> None:
+def test_x6_ends_the_connection_between_results_and_replays_as_chosen(
+    server: LocalServer, replay: str, expected: list[list[int]], how: str
+) -> None:
     server.play("X6", after_results=1, replay=replay, how=how)
     with Peer(server) as first:
         task = first.task(numberResults=3, seed=1)
@@ -278,7 +280,7 @@ def test_x6_lost_between_results(server: LocalServer, replay: str, expected: lis
     assert server.ledger.executions(task) == 1
 
 
-def test_x6_results_that_finish_while_nobody_is_there(server: LocalServer) -> None:
+def test_x6_discards_results_that_finish_without_a_connection(server: LocalServer) -> None:
     server.play("X6:replay=nothing")
     with Peer(server) as first, server.hold():
         lost, task = first.task(numberResults=3), None
@@ -295,7 +297,7 @@ def test_x6_results_that_finish_while_nobody_is_there(server: LocalServer) -> No
             assert second.frame()["data"][0]["taskUUID"] == task != lost
 
 
-def test_x6_between_the_results_of_a_polled_task(server: LocalServer) -> None:
+def test_x6_counts_the_results_in_poll_responses(server: LocalServer) -> None:
     server.play("X6:after_results=2")
     with Peer(server) as first, server.hold():
         task = first.task("videoInference", numberResults=3, **VIDEO)
@@ -310,7 +312,7 @@ def test_x6_between_the_results_of_a_polled_task(server: LocalServer) -> None:
         assert len(seeds(second.ask("getResponse", taskUUID=task))) == 3
 
 
-def test_x6_in_the_middle_of_a_frame(server: LocalServer) -> None:
+def test_x6_ends_the_connection_inside_a_frame(server: LocalServer) -> None:
     server.play("X6:after_results=0,mid_frame=true")
     with Peer(server) as first:
         first.task(seed=9)
@@ -320,7 +322,7 @@ def test_x6_in_the_middle_of_a_frame(server: LocalServer) -> None:
         assert seeds(second.frame()) == [9]
 
 
-def test_x6_repeatedly(server: LocalServer) -> None:
+def test_x6_can_be_played_several_times(server: LocalServer) -> None:
     server.play("X6", times=2)
     session, found = None, []
     for _ in range(2):
@@ -336,7 +338,7 @@ def test_x6_repeatedly(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1013])
-def test_x7_a_clean_close_while_a_task_runs(server: LocalServer, code: int) -> None:
+def test_x7_sends_a_close_frame_while_a_task_runs(server: LocalServer, code: int) -> None:
     server.play("X7", code=code)
     with Peer(server) as first:
         first.task(seed=3)
@@ -345,7 +347,7 @@ def test_x7_a_clean_close_while_a_task_runs(server: LocalServer, code: int) -> N
         assert seeds(second.frame()) == [3]
 
 
-def test_x8_and_x18_replay_before_the_reply_with_a_new_uuid(server: LocalServer) -> None:
+def test_x8_replays_before_the_reply_and_x18_changes_the_session_uuid(server: LocalServer) -> None:
     server.play("X7")
     server.play("X8")
     server.play("X18")
@@ -361,7 +363,7 @@ def test_x8_and_x18_replay_before_the_reply_with_a_new_uuid(server: LocalServer)
 # Frames.
 
 
-def test_x9_a_stray_error(server: LocalServer) -> None:
+def test_x9_sends_an_error_of_an_unknown_task(server: LocalServer) -> None:
     server.play("X9:code=providerInternalError")
     with Peer(server) as peer:
         task = peer.task()
@@ -371,7 +373,7 @@ def test_x9_a_stray_error(server: LocalServer) -> None:
         assert peer.frame()["data"][0]["taskUUID"] == task
 
 
-def test_x10_data_and_errors_in_one_frame(server: LocalServer) -> None:
+def test_x10_sends_data_and_errors_in_one_frame(server: LocalServer) -> None:
     other = new_uuid()
     with Peer(server) as peer:
         server.play("X10", form="F19", other=other)
@@ -387,7 +389,7 @@ def test_x10_data_and_errors_in_one_frame(server: LocalServer) -> None:
         assert server.ledger.cost(task) == 0.0026
 
 
-def test_x10_shapes_of_errors(server: LocalServer) -> None:
+def test_x10_sends_errors_in_every_shape(server: LocalServer) -> None:
     with Peer(server) as peer:
 
         def play(form: str) -> tuple[str, Any]:
@@ -410,7 +412,7 @@ def test_x10_shapes_of_errors(server: LocalServer) -> None:
             assert peer.frame()["data"][0]["taskUUID"] == task
 
 
-def test_x11_large_results_are_still_pictures(server: LocalServer) -> None:
+def test_x11_pads_images_that_can_still_be_decoded(server: LocalServer) -> None:
     server.play("X11")
     with Peer(server) as peer:
         data = peer.ask(outputType="base64Data", width=128, height=128)["data"][0]["imageBase64Data"]
@@ -419,7 +421,7 @@ def test_x11_large_results_are_still_pictures(server: LocalServer) -> None:
             assert picture.size == (128, 128)
 
 
-def test_x12_instant_results(server: LocalServer) -> None:
+def test_x12_delivers_results_without_delay(server: LocalServer) -> None:
     server.configure(delay=60)
     server.play("X12", in_ack=True)
     with Peer(server) as peer:
@@ -428,7 +430,7 @@ def test_x12_instant_results(server: LocalServer) -> None:
         assert (item["status"], "videoURL" in item) == ("success", True)
 
 
-def test_x13_too_much(server: LocalServer) -> None:
+def test_x13_delivers_extra_results_and_copies(server: LocalServer) -> None:
     server.play("X13", extra=2, copies=1)
     with Peer(server) as peer:
         task = peer.task(numberResults=2, seed=1)
@@ -437,7 +439,7 @@ def test_x13_too_much(server: LocalServer) -> None:
         assert server.ledger.cost(task) == 0.0026
 
 
-def test_x14_noise(server: LocalServer) -> None:
+def test_x14_sends_meaningless_frames_first(server: LocalServer) -> None:
     server.play("X14")
     with Peer(server) as peer:
         task = peer.task()
@@ -458,7 +460,7 @@ def test_x14_noise(server: LocalServer) -> None:
         assert "data" in peer.frame()
 
 
-def test_x15_odd_polls(server: LocalServer) -> None:
+def test_x15_changes_poll_responses(server: LocalServer) -> None:
     with Peer(server) as peer:
         task = peer.task("videoInference", numberResults=3, **VIDEO)
         peer.frame()
@@ -478,7 +480,7 @@ def test_x15_odd_polls(server: LocalServer) -> None:
         assert poll() == full
 
 
-def test_x16_a_passing_error(server: LocalServer) -> None:
+def test_x16_answers_polls_with_a_temporary_error(server: LocalServer) -> None:
     server.play("X16", times=2)
     with Peer(server) as peer:
         task = peer.task("videoInference", **VIDEO)
@@ -488,7 +490,7 @@ def test_x16_a_passing_error(server: LocalServer) -> None:
         assert frames[2]["data"][0]["status"] == "success"
 
 
-def test_x19_one_uuid_for_two_tasks(server: LocalServer) -> None:
+def test_x19_executes_two_tasks_with_one_uuid(server: LocalServer) -> None:
     server.play("X19")
     with Peer(server) as peer:
         task = new_uuid()
@@ -497,7 +499,7 @@ def test_x19_one_uuid_for_two_tasks(server: LocalServer) -> None:
     assert server.ledger.executions(task) == 2
 
 
-def test_x23_results_drip_in_any_order(server: LocalServer) -> None:
+def test_x23_delivers_results_of_all_tasks_one_by_one(server: LocalServer) -> None:
     server.play("X23", interval=0.001)
     with Peer(server) as peer:
         tasks = [peer.task(numberResults=4) for _ in range(4)]
@@ -507,7 +509,7 @@ def test_x23_results_drip_in_any_order(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("spread", [0, 0.001])
-def test_x24_odd_uploads(server: LocalServer, spread: float) -> None:
+def test_x24_changes_the_statuses_of_a_model_upload(server: LocalServer, spread: float) -> None:
     server.configure(spread=spread)
     upload = {"category": "lora", "name": "n", "downloadURL": "https://example.com/m"}
     with Peer(server) as peer:
@@ -527,7 +529,7 @@ def test_x24_odd_uploads(server: LocalServer, spread: float) -> None:
             assert peer.frame()["data"][0]["taskType"] == "ping"
 
 
-def test_faults_are_composed(server: LocalServer) -> None:
+def test_several_faults_can_be_combined(server: LocalServer) -> None:
     server.play("X13:extra=1,copies=0")
     server.play("X9")
     server.play("X6:after_results=2,replay=all")
@@ -544,7 +546,7 @@ def test_faults_are_composed(server: LocalServer) -> None:
         assert "connectionSessionUUID" in second.frame()["data"][0]
 
 
-def test_a_stalled_connection_stays_until_the_server_stops() -> None:
+def test_stalled_connection_stays_open_until_the_server_stops() -> None:
     with LocalServer(faults=["X3"]) as server, Peer(server) as peer:
         peer.socket.sock.shutdown(socket.SHUT_WR)
         assert silent(peer)

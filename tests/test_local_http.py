@@ -37,7 +37,7 @@ def image(**fields: Any) -> dict[str, Any]:
 
 
 def post(server: LocalServer, body: Any, key: str | None = None, **headers: str) -> tuple[int, Any]:
-    """POST tasks; give the status and the JSON."""
+    """POST tasks; return the status and the JSON."""
     status, _, data = post_raw(server, body, key, **headers)
     return status, json.loads(data)
 
@@ -56,7 +56,7 @@ def post_raw(server: LocalServer, body: Any, key: str | None = None, **headers: 
             return error.code, error.headers["Content-Type"], error.read()
 
 
-def test_a_task_with_the_key_in_the_header(server: LocalServer) -> None:
+def test_key_in_the_header_authenticates(server: LocalServer) -> None:
     status, frame = post(server, [image(numberResults=3, seed=1)])
     assert status == 200
     assert [item["seed"] for item in frame["data"]] == [1, 2, 3]
@@ -64,7 +64,7 @@ def test_a_task_with_the_key_in_the_header(server: LocalServer) -> None:
     assert server.ledger.http_requests == 1
 
 
-def test_a_task_with_the_key_in_the_body(server: LocalServer) -> None:
+def test_key_in_the_body_authenticates(server: LocalServer) -> None:
     authentication = {"taskType": "authentication", "apiKey": server.api_key}
     status, frame = post(server, [authentication, image(), {"taskType": "ping", "ping": True}], key="")
     assert status == 200
@@ -73,7 +73,7 @@ def test_a_task_with_the_key_in_the_body(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize(("key", "code"), [("wrong", "invalidApiKey"), ("", "missingApiKey")])
-def test_no_valid_key(server: LocalServer, key: str, code: str) -> None:
+def test_missing_or_wrong_key_gets_status_401(server: LocalServer, key: str, code: str) -> None:
     status, frame = post(server, [image()], key=key)
     assert (status, errors(frame)) == (401, [code])
     assert server.ledger.executed == 0
@@ -91,14 +91,14 @@ def test_no_valid_key(server: LocalServer, key: str, code: str) -> None:
         ("[error:missingApiKey]", 401),
     ],
 )
-def test_statuses_of_failures(server: LocalServer, prompt: str, status: int) -> None:
+def test_failed_task_sets_the_http_status(server: LocalServer, prompt: str, status: int) -> None:
     found, frame = post(server, [image(positivePrompt=f"x {prompt}")])
     assert found == status
     assert frame["data"] == []
     assert len(frame["errors"]) == 1
 
 
-def test_a_conflict_credits_and_a_partial_failure(server: LocalServer) -> None:
+def test_http_status_of_conflict_partial_failure_and_missing_credits(server: LocalServer) -> None:
     task = image()
     assert post(server, [task])[0] == 200
     status, frame = post(server, [task])
@@ -109,13 +109,13 @@ def test_a_conflict_credits_and_a_partial_failure(server: LocalServer) -> None:
     assert post(server, [image()])[0] == 402
 
 
-def test_what_is_no_array_of_tasks(server: LocalServer) -> None:
+def test_body_that_is_not_an_array_of_tasks_is_rejected(server: LocalServer) -> None:
     assert post(server, b"{")[0] == 400
     assert post(server, {"taskType": "ping"})[0] == 400
     assert errors(post(server, ["x"])[1]) == ["invalidRequest"]
 
 
-def test_asynchronous_tasks_and_polls(server: LocalServer) -> None:
+def test_asynchronous_tasks_are_acknowledged_and_polled(server: LocalServer) -> None:
     task = image(deliveryMethod="async")
     with server.hold():
         status, frame = post(server, [task])
@@ -130,13 +130,13 @@ def test_asynchronous_tasks_and_polls(server: LocalServer) -> None:
     assert (status, errors(frame), frame["data"]) == (200, ["timeoutProvider"], [])
 
 
-def test_a_delayed_poll_is_waited_for(server: LocalServer) -> None:
+def test_response_waits_for_a_delayed_poll(server: LocalServer) -> None:
     server.configure(delay={"getResponse": 0.01})
     task = image()
     assert post(server, [task, {"taskType": "getResponse", "taskUUID": task["taskUUID"]}])[1]["data"][1]["status"]
 
 
-def test_dry_run(server: LocalServer) -> None:
+def test_dry_run_header_returns_costs_only(server: LocalServer) -> None:
     status, frame = post(server, [image()], X_Runware_Dry_Run="1")
     assert status == 200
     assert frame["data"][0]["cost"] == 0.0013
@@ -144,7 +144,7 @@ def test_dry_run(server: LocalServer) -> None:
     assert server.ledger.executed == 0
 
 
-def test_a_long_task_times_out_and_goes_on(server: LocalServer) -> None:
+def test_task_goes_on_after_its_request_timed_out(server: LocalServer) -> None:
     server.configure(sync_window=0.02)
     task = image()
     with server.hold():
@@ -154,7 +154,7 @@ def test_a_long_task_times_out_and_goes_on(server: LocalServer) -> None:
     assert post(server, [poll])[1]["data"][0]["status"] == "success"
 
 
-def test_other_paths_and_methods(server: LocalServer) -> None:
+def test_unknown_paths_and_methods_get_404_and_405(server: LocalServer) -> None:
     def status(method: str, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         connection.request(method, path)
@@ -167,12 +167,12 @@ def test_other_paths_and_methods(server: LocalServer) -> None:
     assert [status(method, "/nothing") for method in ("POST", "DELETE")] == [404, 404]
 
 
-def test_scripts_answer_http_too(server: LocalServer) -> None:
+def test_script_answers_http_requests(server: LocalServer) -> None:
     server.script(lambda _: [{"data": [{"odd": 1}]}, {"error": {"code": "odd"}}, "ignored"])
     assert post(server, [image()]) == (200, {"data": [{"odd": 1}], "errors": [{"code": "odd"}]})
 
 
-def test_requests_in_flight_are_dropped(server: LocalServer) -> None:
+def test_drop_ends_http_requests_in_flight(server: LocalServer) -> None:
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -198,7 +198,7 @@ def events(data: bytes) -> list[Any]:
     return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 
-def test_a_stream(server: LocalServer) -> None:
+def test_stream_has_events_usage_and_cost(server: LocalServer) -> None:
     task = {**TEXT, "taskUUID": new_uuid()}
     status, content_type, data = post_raw(server, [task], Accept="text/event-stream")
     assert (status, content_type) == (200, "text/event-stream")
@@ -216,7 +216,7 @@ def test_a_stream(server: LocalServer) -> None:
     assert server.ledger.executions(task["taskUUID"]) == 1
 
 
-def test_a_stream_that_does_not_begin(server: LocalServer) -> None:
+def test_rejected_stream_is_answered_with_a_json_error(server: LocalServer) -> None:
     task = {**TEXT, "taskUUID": new_uuid(), "messages": [{"role": "user", "content": "x [rate-limit]"}]}
     status, frame = post(server, [task])
     assert status == 429
@@ -231,7 +231,7 @@ def stream(server: LocalServer, form: str) -> bytes:
     return post_raw(server, [{**TEXT, "taskUUID": new_uuid()}])[2]
 
 
-def test_x21_odd_streams(server: LocalServer) -> None:
+def test_x21_changes_the_form_of_a_stream(server: LocalServer) -> None:
     plain = post_raw(server, [{**TEXT, "taskUUID": new_uuid()}])[2]
     assert events(stream(server, "no-done"))[-1]["finishReason"] == "stop"
     assert b"\r\n\r\n" in stream(server, "crlf")
@@ -244,7 +244,7 @@ def test_x21_odd_streams(server: LocalServer) -> None:
         stream(server, "cut")
 
 
-def test_x21_tears_characters(server: LocalServer) -> None:
+def test_x21_splits_characters_between_writes(server: LocalServer) -> None:
     server.play("X21")
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     headers = {"Authorization": f"Bearer {server.api_key}"}
@@ -260,7 +260,7 @@ def test_x21_tears_characters(server: LocalServer) -> None:
 # Faults of requests.
 
 
-def test_x20_a_reply_is_lost_and_the_next_request_meets_a_conflict(server: LocalServer) -> None:
+def test_x20_loses_the_response_of_an_executed_task(server: LocalServer) -> None:
     fault = server.play("X20")
     task = image()
     with pytest.raises((OSError, http.client.HTTPException)):
@@ -271,7 +271,7 @@ def test_x20_a_reply_is_lost_and_the_next_request_meets_a_conflict(server: Local
     assert (status, errors(frame)) == (400, ["conflictTaskUUID"])
 
 
-def test_x20_a_gateway_answers(server: LocalServer) -> None:
+def test_x20_answers_with_a_status_and_text(server: LocalServer) -> None:
     server.play("X20:status=503,run=false")
     task = image()
     status, content_type, body = post_raw(server, [task])
@@ -280,7 +280,7 @@ def test_x20_a_gateway_answers(server: LocalServer) -> None:
     assert post(server, [task])[0] == 200
 
 
-def test_cuts_apply_to_http_as_well(server: LocalServer) -> None:
+def test_x6_cuts_http_connections(server: LocalServer) -> None:
     server.play("X6")
     with pytest.raises((OSError, http.client.HTTPException)):
         post(server, [image(numberResults=3)])

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from runware.local import LocalServer
-from runware.local.media import new_uuid as server_uuid
+from runware.local.uuids import new_uuid as server_uuid
 from tests.test_local_server import Peer, errors, new_uuid
 from tests.test_local_tasks import HEAD, MINIMAL, MODEL, fetch, finish
 
@@ -62,7 +62,7 @@ def test_server_uuids_stay_unique_when_a_program_seeds_random() -> None:
         ("vectorize", "imageURL", {"SVG": "image/svg+xml"}),
     ],
 )
-def test_media_files(peer: Peer, kind: str, key: str, formats: dict[str, str]) -> None:
+def test_media_files_have_the_requested_format(peer: Peer, kind: str, key: str, formats: dict[str, str]) -> None:
     starts = {
         "MP4": (4, b"ftypisom"), "MOV": (4, b"ftypqt"), "WEBM": (0, b"\x1aE\xdf\xa3"), "MP3": (0, b"\xff\xfb"),
         "WAV": (8, b"WAVE"), "FLAC": (0, b"fLaC"), "OGG": (0, b"OggS"), "SVG": (0, b"<svg"),
@@ -76,7 +76,7 @@ def test_media_files(peer: Peer, kind: str, key: str, formats: dict[str, str]) -
 
 
 @pytest.mark.parametrize("name", ["GLB", "PLY", "OBJ", "STL", "FBX", "USDZ", "3MF"])
-def test_solid_bodies(peer: Peer, name: str) -> None:
+def test_3d_files_have_the_requested_format(peer: Peer, name: str) -> None:
     [item] = finish(peer, "3dInference", outputFormat=name, **MINIMAL["3dInference"])
     [file] = item["outputs"]["files"]
     assert file["uuid"] in file["url"]
@@ -84,12 +84,12 @@ def test_solid_bodies(peer: Peer, name: str) -> None:
     assert fetch(file["url"])[1].startswith(starts.get(name, b"PK"))
 
 
-def test_audio_inside_a_result(peer: Peer) -> None:
+def test_audio_can_be_sent_inside_a_result(peer: Peer) -> None:
     [item] = finish(peer, "audioInference", outputType="base64Data", outputFormat="WAV", **MINIMAL["audioInference"])
     assert base64.b64decode(item["audioBase64Data"]).startswith(b"RIFF")
 
 
-def test_a_file_that_is_not_there(peer: Peer) -> None:
+def test_unknown_file_gets_status_404(peer: Peer) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404") as caught:
         fetch(f"{peer.server.http_url}/image/{new_uuid()}.jpg")
     caught.value.close()
@@ -100,7 +100,7 @@ def size_of(url: str) -> tuple[int, int]:
         return picture.size
 
 
-def test_pictures_are_worked_on(peer: Peer) -> None:
+def test_editing_tasks_use_the_input_image(peer: Peer) -> None:
     source = peer.ask(width=256, height=128, positivePrompt="a lighthouse")["data"][0]
     for given in ({"inputImage": source["imageUUID"]}, {"inputs": {"image": source["imageURL"]}}):
         item = peer.ask("upscale", upscaleFactor=4, **given)["data"][0]
@@ -114,7 +114,7 @@ def test_pictures_are_worked_on(peer: Peer) -> None:
             assert size_of(peer.ask(kind, model=MODEL, **given)["data"][0][key]) == (256, 128)
 
 
-def test_films_are_worked_on(peer: Peer) -> None:
+def test_editing_tasks_use_the_input_video(peer: Peer) -> None:
     [video] = finish(peer, "videoInference", **MINIMAL["videoInference"])
     for kind, extension in (("upscale", "mp4"), ("removeBackground", "webm")):
         [item] = finish(peer, kind, inputs={"video": video["videoUUID"]})
@@ -124,7 +124,7 @@ def test_films_are_worked_on(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("form", ["TIFF", "BMP"])
-def test_tiff_and_bmp_can_be_uploaded_and_worked_on(peer: Peer, form: str) -> None:
+def test_tiff_and_bmp_can_be_uploaded_and_edited(peer: Peer, form: str) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 32), (200, 10, 10)).save(picture, form)
     encoded = base64.b64encode(picture.getvalue()).decode()
@@ -144,7 +144,7 @@ def test_tiff_and_bmp_can_be_uploaded_and_worked_on(peer: Peer, form: str) -> No
         assert (kind, opened.format) == (f"image/{form.lower()}", form)
 
 
-def test_uploads_can_be_used_and_deleted(peer: Peer) -> None:
+def test_uploaded_images_can_be_used_and_deleted(peer: Peer) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(picture, "PNG")
     encoded = base64.b64encode(picture.getvalue()).decode()
@@ -170,7 +170,7 @@ def test_uploads_can_be_used_and_deleted(peer: Peer) -> None:
 # Text, models, account.
 
 
-def test_text(peer: Peer) -> None:
+def test_text_results_have_usage(peer: Peer) -> None:
     settings = {"systemPrompt": "Be brief."}
     items = peer.ask("textInference", numberResults=2, includeUsage=True, settings=settings, **MINIMAL["textInference"])
     first, second = items["data"]
@@ -181,7 +181,7 @@ def test_text(peer: Peer) -> None:
     assert usage["totalTokens"] == usage["promptTokens"] + usage["completionTokens"]
 
 
-def test_prompts_are_enhanced(peer: Peer) -> None:
+def test_enhanced_prompts_start_with_the_prompt(peer: Peer) -> None:
     first, second = peer.ask("promptEnhance", prompt="harbour", promptVersions=2, includeCost=True)["data"]
     assert first["text"] != second["text"]
     assert first["text"].startswith("harbour, ")
@@ -189,7 +189,7 @@ def test_prompts_are_enhanced(peer: Peer) -> None:
     assert len(peer.ask("promptEnhance", prompt="harbour", promptMaxLength=12)["data"][0]["text"]) == 12
 
 
-def test_a_model_is_uploaded_in_steps_and_found() -> None:
+def test_uploaded_model_reports_statuses_and_is_found_by_search() -> None:
     with LocalServer() as server, Peer(server) as peer:
         upload = MINIMAL["modelUpload"] | {"air": "acme:1@1", "name": "Acme", "private": True}
         task = peer.task("modelUpload", **upload)
@@ -207,7 +207,7 @@ def test_a_model_is_uploaded_in_steps_and_found() -> None:
             assert peer.ask("getResponse", taskUUID=task)["data"][0]["status"] == "downloaded"
 
 
-def test_models_are_searched_page_by_page() -> None:
+def test_model_search_filters_sorts_and_pages() -> None:
     with LocalServer() as server, Peer(server) as peer:
         _search_page_by_page(peer)
 
@@ -230,7 +230,7 @@ def _search_page_by_page(peer: Peer) -> None:
     assert all(tag in model["tags"] for model in search(tags=[tag])["results"])
 
 
-def test_the_account() -> None:
+def test_account_shows_balance_and_redacted_key() -> None:
     with LocalServer(balance=12.5) as server, Peer(server) as peer:
         [account] = peer.ask("accountManagement", operation="getDetails")["data"]
         assert account["balance"] == 12.5
@@ -243,7 +243,7 @@ def test_the_account() -> None:
 # Dry runs.
 
 
-def test_a_dry_run_costs_nothing_and_runs_nothing() -> None:
+def test_dry_run_costs_nothing_and_executes_nothing() -> None:
     with LocalServer() as server, Peer(server, query="?sdk=js&version=1&dryRun=1") as peer:
         items = peer.ask(numberResults=2, seed=3)["data"]
         assert [(item["seed"], item["cost"]) for item in items] == [(3, 0.0013), (4, 0.0013)]
@@ -265,7 +265,7 @@ def test_a_dry_run_costs_nothing_and_runs_nothing() -> None:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Takes webhooks and uploads; the path says how many times it refuses."""
+    """Receives webhooks and uploads; `refuse=N` in the path makes it fail the first N attempts."""
 
     taken: list[tuple[str, str, str, bytes]]
 
@@ -280,7 +280,7 @@ class Receiver(BaseHTTPRequestHandler):
     do_POST = do_PUT = _take
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def receiver() -> Iterator[tuple[str, list[tuple[str, str, str, bytes]]]]:
         thread.join()
 
 
-def test_webhooks(receiver: tuple[str, list[Any]]) -> None:
+def test_webhooks_deliver_each_result(receiver: tuple[str, list[Any]]) -> None:
     url, taken = receiver
     with LocalServer() as server, Peer(server) as peer:
         server.configure(webhook_delay=0.001)
@@ -313,7 +313,7 @@ def test_webhooks(receiver: tuple[str, list[Any]]) -> None:
         assert len(peer.ask("getResponse", taskUUID=task)["data"]) == 2
 
 
-def test_webhooks_are_repeated_and_switch_q12(receiver: tuple[str, list[Any]]) -> None:
+def test_webhooks_are_retried_in_the_form_of_switch_q12(receiver: tuple[str, list[Any]]) -> None:
     url, taken = receiver
     with LocalServer(switches={"q12": "data"}) as server, Peer(server) as peer:
         server.configure(webhook_delay=0.001, webhook_tries=3)
@@ -332,7 +332,7 @@ def test_webhooks_are_repeated_and_switch_q12(receiver: tuple[str, list[Any]]) -
         assert (body["status"], body["error"]["code"]) == ("error", "invalidProviderContent")
 
 
-def test_nothing_is_sent_to_other_machines() -> None:
+def test_webhooks_and_uploads_to_other_machines_are_refused() -> None:
     with LocalServer() as server, Peer(server) as peer:
         peer.ask(webhookURL="https://example.com/hook")
         peer.ask(uploadEndpoint="http://192.0.2.1/put", width=128, height=128)
@@ -341,7 +341,7 @@ def test_nothing_is_sent_to_other_machines() -> None:
             assert entry["delivered"] is False
 
 
-def test_upload_endpoint(receiver: tuple[str, list[Any]]) -> None:
+def test_result_is_uploaded_to_the_upload_endpoint(receiver: tuple[str, list[Any]]) -> None:
     url, taken = receiver
     with LocalServer() as server, Peer(server) as peer:
         item = peer.ask(uploadEndpoint=f"{url}/put", width=128, height=128)["data"][0]

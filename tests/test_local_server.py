@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runware.local import LocalServer
-from runware.local.wire import FrameReader, ProtocolError
+from runware.local.websocket_frames import FrameDecoder, WebSocketError
 
 
 def new_uuid() -> str:
@@ -22,7 +22,7 @@ def new_uuid() -> str:
 
 
 class Peer:
-    """A bare client: it sends and receives frames and knows nothing more."""
+    """A minimal client that sends and receives single frames."""
 
     def __init__(self, server: LocalServer, auth: bool = True, resume: str | None = None, **options: Any) -> None:
         query = options.pop("query", "")
@@ -41,7 +41,7 @@ class Peer:
         self.socket.send(json.dumps(tasks))
 
     def task(self, kind: str = "imageInference", **fields: Any) -> str:
-        """Send a task and give its UUID."""
+        """Send a task; return its UUID."""
         task = {"taskType": kind, "taskUUID": new_uuid(), **fields}
         if kind == "imageInference":
             task.setdefault("positivePrompt", "a red kite over dunes")
@@ -49,7 +49,7 @@ class Peer:
         return str(task["taskUUID"])
 
     def ask(self, kind: str = "imageInference", **fields: Any) -> Any:
-        """Send a task and give the next frame."""
+        """Send a task; return the next frame."""
         self.task(kind, **fields)
         return self.frame()
 
@@ -61,14 +61,14 @@ class Peer:
         return frame.opcode, frame.data
 
     def lost(self) -> bool:
-        """Whether the connection has ended without a close frame."""
+        """Return whether the connection ended without a close frame."""
         try:
             return self.socket.recv_frame() is None
         except (ConnectionError, websocket.WebSocketConnectionClosedException):
             return True
 
     def closed_with(self) -> int:
-        """The code of the close frame that comes next."""
+        """Return the code of the close frame, which must be the next frame."""
         opcode, data = self.raw()
         assert opcode == websocket.ABNF.OPCODE_CLOSE, (opcode, data)
         return int.from_bytes(data[:2], "big")
@@ -81,7 +81,7 @@ class Peer:
 
 
 def errors(frame: Any) -> list[str]:
-    """The codes of the errors in a frame."""
+    """Return the codes of the errors in a frame."""
     return [error["code"] for error in frame["errors"]]
 
 
@@ -95,7 +95,7 @@ def server() -> Iterator[LocalServer]:
 # Authentication.
 
 
-def test_the_right_key_gives_a_session(server: LocalServer) -> None:
+def test_valid_key_creates_a_session(server: LocalServer) -> None:
     with Peer(server, auth=False) as peer:
         peer.authenticate()
         [item] = peer.frame()["data"]
@@ -104,7 +104,7 @@ def test_the_right_key_gives_a_session(server: LocalServer) -> None:
     assert server.ledger.authentications == 1
 
 
-def test_a_wrong_key_is_refused_and_the_socket_stays_open(server: LocalServer) -> None:
+def test_wrong_key_is_rejected_and_the_connection_stays_open(server: LocalServer) -> None:
     with Peer(server, auth=False) as peer:
         peer.authenticate(key="wrong")
         [error] = peer.frame()["errors"]
@@ -118,7 +118,7 @@ def test_a_wrong_key_is_refused_and_the_socket_stays_open(server: LocalServer) -
     assert server.ledger.refusals == 1
 
 
-def test_a_missing_key_and_a_task_before_authentication(server: LocalServer) -> None:
+def test_missing_key_and_task_before_authentication_are_rejected(server: LocalServer) -> None:
     with Peer(server, auth=False) as peer:
         peer.send({"taskType": "authentication"})
         assert errors(peer.frame()) == ["missingApiKey"]
@@ -130,7 +130,7 @@ def test_a_missing_key_and_a_task_before_authentication(server: LocalServer) -> 
     assert server.ledger.executed == 0
 
 
-def test_the_key_can_be_changed_and_revoked(server: LocalServer) -> None:
+def test_key_can_be_changed_and_revoked(server: LocalServer) -> None:
     with Peer(server) as peer:
         server.revoke_key()
         assert "data" in peer.ask()
@@ -142,7 +142,7 @@ def test_the_key_can_be_changed_and_revoked(server: LocalServer) -> None:
             assert "data" in other.ask()
 
 
-def test_the_key_is_not_in_the_ledger(server: LocalServer) -> None:
+def test_ledger_does_not_contain_the_key(server: LocalServer) -> None:
     with Peer(server):
         pass
     assert server.api_key not in repr(server.ledger.received)
@@ -150,7 +150,7 @@ def test_the_key_is_not_in_the_ledger(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize(("value", "code"), [("1008", 1008), ("1000", 1000)])
-def test_switch_q3_closes_after_a_refusal(server: LocalServer, value: str, code: int) -> None:
+def test_switch_q3_closes_the_connection_of_a_rejected_key(server: LocalServer, value: str, code: int) -> None:
     server.switch(q3=value)
     with Peer(server, auth=False) as peer:
         peer.authenticate(key="wrong")
@@ -161,7 +161,7 @@ def test_switch_q3_closes_after_a_refusal(server: LocalServer, value: str, code:
 # Messages.
 
 
-def test_ping(server: LocalServer) -> None:
+def test_json_and_protocol_pings_are_answered(server: LocalServer) -> None:
     with Peer(server) as peer:
         peer.send({"taskType": "ping", "ping": True})
         assert peer.frame() == {"data": [{"taskType": "ping", "pong": True}]}
@@ -171,7 +171,7 @@ def test_ping(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '{"taskType":"ping"}', "5", '["x"]', "[" * 100_000])
-def test_what_is_no_array_of_objects_is_refused(server: LocalServer, text: str) -> None:
+def test_message_that_is_not_an_array_of_objects_is_rejected(server: LocalServer, text: str) -> None:
     with Peer(server) as peer:
         peer.socket.send(text)
         assert errors(peer.frame()) == ["invalidRequest"]
@@ -180,7 +180,7 @@ def test_what_is_no_array_of_objects_is_refused(server: LocalServer, text: str) 
         assert errors(peer.frame()) == ["badRequest"]
 
 
-def test_a_binary_message_is_refused(server: LocalServer) -> None:
+def test_binary_message_is_rejected(server: LocalServer) -> None:
     with Peer(server) as peer:
         peer.socket.send_binary(b"\x00\x01")
         assert errors(peer.frame()) == ["invalidRequest"]
@@ -201,13 +201,13 @@ def test_switch_q15_limits_the_number_of_tasks(server: LocalServer) -> None:
         assert errors(peer.frame()) == ["invalidRequest"]
 
 
-def test_switch_q16_lets_the_server_ping(server: LocalServer) -> None:
+def test_switch_q16_makes_the_server_ping(server: LocalServer) -> None:
     server.switch(q16=0.01)
     with Peer(server) as peer:
         assert peer.raw() == (websocket.ABNF.OPCODE_PING, b"")
 
 
-def test_fragments_are_joined(server: LocalServer) -> None:
+def test_fragmented_message_is_joined(server: LocalServer) -> None:
     with Peer(server) as peer:
         text = json.dumps([{"taskType": "ping", "ping": True}])
         make = websocket.ABNF.create_frame
@@ -219,7 +219,7 @@ def test_fragments_are_joined(server: LocalServer) -> None:
         assert peer.frame()["data"][0]["pong"] is True
 
 
-def test_the_close_handshake(server: LocalServer) -> None:
+def test_close_frame_is_answered(server: LocalServer) -> None:
     with Peer(server) as peer:
         peer.socket.send_close(1000, b"bye")
         assert peer.closed_with() == 1000
@@ -227,13 +227,13 @@ def test_the_close_handshake(server: LocalServer) -> None:
     server.ledger.wait_for(lambda _: server.connections == 0)
 
 
-def test_an_unmasked_frame_is_a_protocol_error(server: LocalServer) -> None:
+def test_unmasked_frame_is_a_protocol_error(server: LocalServer) -> None:
     with Peer(server) as peer:
         peer.socket.sock.sendall(b"\x81\x02[]")
         assert peer.closed_with() == 1002
 
 
-def test_what_is_no_websocket_request(server: LocalServer) -> None:
+def test_invalid_upgrade_and_oversized_head_are_rejected(server: LocalServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
         sock.sendall(b"GET /v1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         assert sock.recv(1000).startswith(b"HTTP/1.1 426 ")
@@ -249,9 +249,9 @@ def test_what_is_no_websocket_request(server: LocalServer) -> None:
     messages=st.lists(st.binary(max_size=300) | st.sampled_from([b"a" * 126, b"b" * 70_000]), max_size=6),
     cuts=st.lists(st.integers(1, 200), min_size=1, max_size=40),
 )
-def test_frames_are_read_however_they_are_cut(messages: list[bytes], cuts: list[int]) -> None:
+def test_frames_are_decoded_from_any_chunks(messages: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(websocket.ABNF.create_frame(m, websocket.ABNF.OPCODE_BINARY).format() for m in messages)
-    reader, found, start = FrameReader(), [], 0
+    reader, found, start = FrameDecoder(), [], 0
     sizes = iter(cuts)
     while start < len(stream):
         size = next(sizes, 65_536)
@@ -261,16 +261,16 @@ def test_frames_are_read_however_they_are_cut(messages: list[bytes], cuts: list[
 
 
 @pytest.mark.parametrize("head", [b"\xc1\x80", b"\x81\x00", b"\x83\x80", b"\x80\x80", b"\x09\x80", b"\x89\xfe\x00\x7e"])
-def test_frames_that_break_the_protocol(head: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        FrameReader().feed(head.ljust(200, b"\0"))
+def test_invalid_frames_raise_websocket_error(head: bytes) -> None:
+    with pytest.raises(WebSocketError) as caught:
+        FrameDecoder().feed(head.ljust(200, b"\0"))
     assert caught.value.code == 1002
 
 
 # Inactivity and sessions.
 
 
-def test_an_inactive_connection_is_closed(server: LocalServer) -> None:
+def test_inactive_connection_is_closed(server: LocalServer) -> None:
     with Peer(server) as peer:
         server.configure(inactivity=0.05)
         assert peer.closed_with() == 1000
@@ -278,7 +278,7 @@ def test_an_inactive_connection_is_closed(server: LocalServer) -> None:
     server.ledger.wait_for(lambda _: server.connections == 0)
 
 
-def test_undelivered_results_wait_for_a_resume(server: LocalServer) -> None:
+def test_undelivered_results_are_replayed_after_a_resume(server: LocalServer) -> None:
     with Peer(server) as first:
         with server.hold():
             task = first.task(numberResults=2)
@@ -295,7 +295,7 @@ def test_undelivered_results_wait_for_a_resume(server: LocalServer) -> None:
     assert server.ledger.replayed == 1
 
 
-def test_a_result_goes_to_the_connection_that_took_up_the_session(server: LocalServer) -> None:
+def test_results_go_to_the_connection_that_resumed_the_session(server: LocalServer) -> None:
     with Peer(server) as first, server.hold():
         task = first.task()
         server.ledger.wait_for(lambda ledger: ledger.held == 1)
@@ -305,7 +305,7 @@ def test_a_result_goes_to_the_connection_that_took_up_the_session(server: LocalS
             assert errors(first.ask()) == ["missingApiKey"]
 
 
-def test_switch_q1_gives_a_resumed_session_another_uuid(server: LocalServer) -> None:
+def test_switch_q1_changes_the_uuid_of_a_resumed_session(server: LocalServer) -> None:
     server.switch(q1="new")
     with Peer(server) as first:
         server.drop()
@@ -316,7 +316,7 @@ def test_switch_q1_gives_a_resumed_session_another_uuid(server: LocalServer) -> 
     assert server.ledger.resumes == 1
 
 
-def test_switch_q2_answers_an_unknown_session(server: LocalServer) -> None:
+def test_switch_q2_selects_the_answer_to_an_unknown_session(server: LocalServer) -> None:
     unknown = new_uuid()
     with Peer(server, resume=unknown) as peer:
         assert peer.session != unknown
@@ -326,7 +326,7 @@ def test_switch_q2_answers_an_unknown_session(server: LocalServer) -> None:
         assert errors(peer.frame()) == ["invalidConnectionSessionUUID"]
 
 
-def test_a_session_expires(server: LocalServer) -> None:
+def test_session_expires_after_the_resume_window(server: LocalServer) -> None:
     server.configure(resume_window=0)
     with Peer(server) as first:
         server.drop()
@@ -335,7 +335,7 @@ def test_a_session_expires(server: LocalServer) -> None:
             assert second.session != first.session
 
 
-def test_switches_q4_q5_and_replay(server: LocalServer) -> None:
+def test_switches_q4_q5_and_replay_change_what_a_resume_replays(server: LocalServer) -> None:
     with Peer(server) as first:
         delivered = first.ask()
         with server.hold():

@@ -1,4 +1,4 @@
-"""The local server: every task type, its results, its errors, its delivery."""
+"""The local server: results, errors and delivery of every task type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from runware.local import LocalServer
-from runware.local.tasks import TASK_TYPES
+from runware.local.task_types import TASK_TYPES
 from tests.test_local_server import Peer, errors, new_uuid
 
 MODEL = "runware:101@1"
@@ -88,7 +88,7 @@ def peer(shared: LocalServer) -> Iterator[Peer]:
 
 
 def finish(peer: Peer, kind: str, **fields: Any) -> list[Any]:
-    """Run a task to its end, polling if it is asynchronous, and give its items."""
+    """Run a task to its end, with a poll if it is asynchronous; return its items."""
     task = peer.task(kind, **fields)
     items = peer.frame()["data"]
     if items == [{"taskType": kind, "taskUUID": task}]:
@@ -102,7 +102,7 @@ def fetch(url: str) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", MINIMAL)
-def test_every_task_type_answers(peer: Peer, kind: str) -> None:
+def test_every_task_type_returns_its_keys(peer: Peer, kind: str) -> None:
     cost = {} if kind in FREE else {"includeCost": True}
     [item] = finish(peer, kind, **MINIMAL[kind], **cost)
     assert item["taskType"] == kind
@@ -110,32 +110,32 @@ def test_every_task_type_answers(peer: Peer, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [*sorted(FREE), "getResponse", "getTaskDetails"])
-def test_what_makes_nothing_is_not_asked_for_its_cost(peer: Peer, kind: str) -> None:
+def test_free_task_types_reject_include_cost(peer: Peer, kind: str) -> None:
     [error] = peer.ask(kind, includeCost=True, **MINIMAL.get(kind, {}))["errors"]
     assert (error["code"], error["parameter"]) == ("unknownParameter", "includeCost")
 
 
-def test_every_task_type_is_tried() -> None:
+def test_every_task_type_is_tested() -> None:
     assert set(TASK_TYPES) - set(MINIMAL) == {"getResponse", "getTaskDetails"}
 
 
 # imageInference.
 
 
-def test_seeds_count_up(peer: Peer) -> None:
+def test_seeds_of_results_count_up(peer: Peer) -> None:
     assert [item["seed"] for item in peer.ask(numberResults=3, seed=77)["data"]] == [77, 78, 79]
     first, second = peer.ask(numberResults=2)["data"]
     assert second["seed"] == first["seed"] + 1
     assert 0 < first["seed"] < 2**32
 
 
-def test_every_result_has_a_uuid_of_its_own(peer: Peer) -> None:
+def test_every_result_has_its_own_uuid(peer: Peer) -> None:
     items = peer.ask(numberResults=20)["data"]
     assert len({item["imageUUID"] for item in items}) == 20
 
 
 @pytest.mark.parametrize(("name", "kind"), [("JPG", "JPEG"), ("PNG", "PNG"), ("WEBP", "WEBP")])
-def test_pictures_are_real_and_the_same_for_the_same_prompt_and_seed(peer: Peer, name: str, kind: str) -> None:
+def test_images_are_valid_and_depend_on_prompt_and_seed_only(peer: Peer, name: str, kind: str) -> None:
     options = {"width": 256, "height": 128, "outputFormat": name, "outputQuality": 80}
     one, two = (peer.ask(seed=5, **options)["data"][0] for _ in range(2))
     other = peer.ask(seed=6, **options)["data"][0]
@@ -153,13 +153,13 @@ def test_pictures_are_real_and_the_same_for_the_same_prompt_and_seed(peer: Peer,
     assert uri == f"data:image/{kind.lower()};base64,{again['imageBase64Data']}"
 
 
-def test_nsfw_is_told_when_asked_for(peer: Peer) -> None:
+def test_nsfw_flag_is_returned_on_request(peer: Peer) -> None:
     assert peer.ask(checkNSFW=True)["data"][0]["NSFWContent"] is False
     assert peer.ask(safety={"mode": "fast"}, positivePrompt="odd [nsfw]")["data"][0]["NSFWContent"] is True
     assert "NSFWContent" not in peer.ask(safety={"mode": "none"})["data"][0]
 
 
-def test_cost(peer: Peer) -> None:
+def test_cost_is_returned_on_request(peer: Peer) -> None:
     assert [item["cost"] for item in peer.ask(includeCost=True, numberResults=2)["data"]] == [0.0013, 0.0013]
 
 
@@ -231,7 +231,9 @@ def limits(error: Any) -> dict[str, Any]:
         ({"safety": "full"}, {"code": "invalidSafety", "parameter": "safety", "type": "object"}),
     ],
 )  # fmt: skip
-def test_wrong_values(peer: Peer, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_wrong_image_parameter_is_rejected_with_its_limits(
+    peer: Peer, fields: dict[str, Any], expected: dict[str, Any]
+) -> None:
     task = peer.task(**fields)
     [error] = peer.frame()["errors"]
     assert limits(error) == expected
@@ -269,7 +271,9 @@ def test_wrong_values(peer: Peer, fields: dict[str, Any], expected: dict[str, An
         (None, {}, "invalidRequest", "taskType"),
     ],
 )
-def test_more_wrong_values(peer: Peer, kind: Any, fields: dict[str, Any], code: str, parameter: str) -> None:
+def test_wrong_parameter_is_rejected_for_each_task_type(
+    peer: Peer, kind: Any, fields: dict[str, Any], code: str, parameter: str
+) -> None:
     peer.send({"taskType": kind, "taskUUID": new_uuid(), **fields})
     [error] = peer.frame()["errors"]
     assert (error["code"], error["parameter"]) == (code, parameter)
@@ -303,7 +307,7 @@ MEDIA = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "code", "parameter"), MEDIA)
-def test_a_text_that_means_no_file_is_no_medium(
+def test_string_that_stands_for_no_file_is_rejected(
     peer: Peer, kind: str, fields: Callable[[str], dict[str, Any]], code: str, parameter: str
 ) -> None:
     for wrong in ("photo.png", "/pictures/photo", "http://", "some-uuid", "abc", 5):
@@ -314,12 +318,12 @@ def test_a_text_that_means_no_file_is_no_medium(
         assert "data" in peer.ask(kind, **fields(right)), right
 
 
-def test_a_missing_prompt_has_a_code_of_its_own(peer: Peer) -> None:
+def test_missing_prompt_has_its_own_error_code(peer: Peer) -> None:
     peer.send({"taskType": "imageInference", "taskUUID": new_uuid()})
     assert errors(peer.frame()) == ["missingPositivePrompt"]
 
 
-def test_unknown_parameters_are_open_unless_strict() -> None:
+def test_unknown_parameters_are_accepted_unless_strict() -> None:
     with LocalServer() as server, Peer(server) as peer:
         assert "data" in peer.ask(novelty=1, settings={"novelty": 1}, providerSettings={"bfl": {"novelty": 1}})
         server.switch(strict=True)
@@ -328,7 +332,7 @@ def test_unknown_parameters_are_open_unless_strict() -> None:
         assert (error["code"], error["parameter"]) == ("unknownParameter", "novelty")
 
 
-def test_one_bad_task_does_not_harm_the_others(peer: Peer) -> None:
+def test_wrong_task_does_not_affect_others_in_its_message(peer: Peer) -> None:
     good, bad = new_uuid(), new_uuid()
     peer.send(
         {"taskType": "imageInference", "taskUUID": bad, "positivePrompt": "x"},
@@ -338,7 +342,7 @@ def test_one_bad_task_does_not_harm_the_others(peer: Peer) -> None:
     assert peer.frame()["data"][0]["taskUUID"] == good
 
 
-# Failures on request.
+# Marks in prompts, and credits.
 
 
 @pytest.mark.parametrize(
@@ -351,7 +355,7 @@ def test_one_bad_task_does_not_harm_the_others(peer: Peer) -> None:
         ("[error:modelNotFound]", "modelNotFound"),
     ],
 )
-def test_prompts_that_ask_for_failures(peer: Peer, mark: str, code: str) -> None:
+def test_mark_in_the_prompt_fails_the_task(peer: Peer, mark: str, code: str) -> None:
     task = peer.task(positivePrompt=f"a kite {mark}", numberResults=3)
     frame = peer.frame()
     assert errors(frame) == [code]
@@ -359,14 +363,14 @@ def test_prompts_that_ask_for_failures(peer: Peer, mark: str, code: str) -> None
     assert peer.server.ledger.cost(task) == 0
 
 
-def test_failures_that_pass(peer: Peer) -> None:
+def test_mark_with_a_number_fails_the_first_attempts_only(peer: Peer) -> None:
     prompt = f"{new_uuid()} [rate-limit:2]"
     assert [list(peer.ask(positivePrompt=prompt)) for _ in range(3)] == [["errors"], ["errors"], ["data"]]
     prompt = f"{new_uuid()} [provider-error:1]"
     assert [list(peer.ask(positivePrompt=prompt)) for _ in range(2)] == [["errors"], ["data"]]
 
 
-def test_one_of_several_results_fails(peer: Peer) -> None:
+def test_fail_mark_fails_one_of_several_results(peer: Peer) -> None:
     task = peer.task(positivePrompt="a kite [fail:2]", numberResults=3, seed=1)
     frame = peer.frame()
     assert [item["seed"] for item in frame["data"]] == [1, 3]
@@ -374,7 +378,7 @@ def test_one_of_several_results_fails(peer: Peer) -> None:
     assert peer.server.ledger.cost(task) == 0.0026
 
 
-def test_credits_run_out_and_failures_are_paid_back() -> None:
+def test_balance_is_charged_and_refunded_for_failures() -> None:
     with LocalServer(balance=0.004) as server, Peer(server) as peer:
         assert errors(peer.ask(numberResults=4)) == ["insufficientCredits"]
         assert errors(peer.ask(numberResults=3, positivePrompt="bad [unsafe]")) == ["invalidProviderContent"]
@@ -388,7 +392,7 @@ def test_credits_run_out_and_failures_are_paid_back() -> None:
         assert server.balance is None
 
 
-def test_a_task_uuid_is_used_once(peer: Peer) -> None:
+def test_used_task_uuid_is_a_conflict(peer: Peer) -> None:
     task = peer.task()
     peer.frame()
     [error] = peer.ask(taskUUID=task)["errors"]
@@ -396,7 +400,7 @@ def test_a_task_uuid_is_used_once(peer: Peer) -> None:
     assert peer.server.ledger.executions(task) == 1
 
 
-def test_questions_may_be_repeated(peer: Peer) -> None:
+def test_queries_may_reuse_a_task_uuid(peer: Peer) -> None:
     task = new_uuid()
     assert [list(peer.ask("modelSearch", taskUUID=task)) for _ in range(2)] == [["data"], ["data"]]
 
@@ -404,7 +408,7 @@ def test_questions_may_be_repeated(peer: Peer) -> None:
 # Asynchronous delivery.
 
 
-def test_acknowledgement_and_polls() -> None:
+def test_asynchronous_task_is_acknowledged_and_polled() -> None:
     with LocalServer() as server, Peer(server) as peer, server.hold():
         video = {"model": "klingai:5@3", "positivePrompt": "waves", "numberResults": 2, "includeCost": True, "seed": 1}
         task = peer.task("videoInference", **video)
@@ -437,14 +441,14 @@ def test_progress_grows_with_time() -> None:
 
 
 @pytest.mark.parametrize(("value", "count"), [("all", 3), ("one", 1), ("known", 0)])
-def test_switch_q9_placeholders(value: str, count: int) -> None:
+def test_switch_q9_selects_the_placeholders_in_polls(value: str, count: int) -> None:
     with LocalServer(switches={"q9": value}) as server, Peer(server) as peer, server.hold():
         task = peer.task(deliveryMethod="async", numberResults=3)
         peer.frame()
         assert len(peer.ask("getResponse", taskUUID=task)["data"]) == count
 
 
-def test_switch_q8_acknowledgement() -> None:
+def test_switch_q8_selects_the_content_of_an_acknowledgement() -> None:
     with LocalServer(switches={"q8": "processing"}) as server, Peer(server) as peer:
         assert peer.ask(deliveryMethod="async")["data"][0]["status"] == "processing"
         server.switch(q8="finished")
@@ -456,7 +460,7 @@ def test_switch_q8_acknowledgement() -> None:
 
 
 @pytest.mark.parametrize(("value", "whole", "part"), [("mixed", "errors", "item"), ("errors",) * 3, ("item",) * 3])
-def test_switch_q7_failures_in_polls(value: str, whole: str, part: str) -> None:
+def test_switch_q7_selects_the_form_of_failures_in_polls(value: str, whole: str, part: str) -> None:
     def shape(frame: Any, results: int) -> str:
         code = "providerInternalError" if not results else "inferenceError"
         good = [item for item in frame["data"] if item["status"] == "success"]
@@ -479,7 +483,7 @@ def test_switch_q7_failures_in_polls(value: str, whole: str, part: str) -> None:
         assert shape(peer.ask("getResponse", taskUUID=task), 1) == part
 
 
-def test_switches_q6_q17_and_sync_polls() -> None:
+def test_switches_q6_q17_and_sync_polls_change_poll_responses() -> None:
     with LocalServer() as server, Peer(server) as peer:
         assert errors(peer.ask("getResponse", taskUUID=new_uuid())) == ["taskNotFound"]
         task = peer.task()
@@ -492,18 +496,18 @@ def test_switches_q6_q17_and_sync_polls() -> None:
         assert peer.ask("getResponse", taskUUID=task) == {"data": []}
 
 
-def test_a_rejected_task_is_not_acknowledged(peer: Peer) -> None:
+def test_rejected_task_is_not_acknowledged(peer: Peer) -> None:
     frame = peer.ask("videoInference", model=MODEL, duration=0)
     assert errors(frame) == ["unsupportedDuration"]
     assert "data" not in frame
 
 
-def test_delivery_can_be_chosen_but_not_for_training(peer: Peer) -> None:
+def test_delivery_method_is_ignored_for_training_only(peer: Peer) -> None:
     assert "videoURL" in peer.ask("videoInference", deliveryMethod="sync", **MINIMAL["videoInference"])["data"][0]
     assert set(peer.ask("training", deliveryMethod="sync", **MINIMAL["training"])["data"][0]) == HEAD
 
 
-def test_switch_q10_stream_on_a_websocket() -> None:
+def test_switch_q10_selects_the_answer_to_a_stream_over_websocket() -> None:
     text = MINIMAL["textInference"] | {"deliveryMethod": "stream"}
     with LocalServer() as server, Peer(server) as peer:
         assert errors(peer.ask("textInference", **text)) == ["unsupportedParameter"]
@@ -514,7 +518,7 @@ def test_switch_q10_stream_on_a_websocket() -> None:
 # Task details.
 
 
-def test_task_details_in_both_forms() -> None:
+def test_task_details_have_the_form_of_their_switch() -> None:
     with LocalServer() as server, Peer(server) as peer:
         good = peer.task(positivePrompt="good")
         item = peer.frame()["data"][0]

@@ -18,7 +18,7 @@ import runware
 from runware import Runware
 from runware.display.notebook import Bar, in_notebook
 from runware.local import LocalServer
-from runware.local.pictures import encode, scene
+from runware.local.images import encode, scene
 
 from .test_faces import PICTURE
 

@@ -62,7 +62,7 @@ class TestSchedule:
 
         def watch(task: dict[str, Any]) -> None:
             if task["taskType"] == "getResponse":
-                asked_when_done[task["taskUUID"]] += server._state.jobs[task["taskUUID"]].done
+                asked_when_done[task["taskUUID"]] += server._state.runs[task["taskUUID"]].done
 
         server.script(watch)
         # Not in the order of their lengths.

@@ -23,7 +23,7 @@ import trustme
 import runware
 from runware import ConfigurationError, DownloadError, Runware, ValidationError
 from runware.local import LocalServer
-from runware.local.pictures import encode, scene
+from runware.local.images import encode, scene
 from runware.media import inputs as media
 from runware.media.downloads import Downloads
 

@@ -1,19 +1,22 @@
 """A Runware API server on this machine, for development, demonstrations and tests.
 
-It speaks the protocol of the real service well enough for any client of it, needs no key and no network, costs
-nothing, and fails on request:
+It implements the protocol of the real service (docs/protocol.md), needs no account and no network, costs nothing, and
+fails on request:
 
     from runware.local import LocalServer
 
     with LocalServer() as server:
         client = Runware(api_key=server.api_key, url=server.url)
 
-Prompts ask for failures: `[unsafe]` (invalidProviderContent), `[provider-error]` (providerInternalError), `[timeout]`
-(timeoutProvider) and `[rate-limit]` (rateLimitExceeded) fail the task, always or with `[rate-limit:2]` the first two
-times that prompt comes; `[fail:2]` fails the second of several results (inferenceError, or `[fail:2=CODE]`);
-`[error:CODE]` rejects the task with that code; `[nsfw]` sets `NSFWContent` where it is asked for. Everything else that
-can go wrong is a fault (`LocalServer.play`, `FAULTS`), and what is unknown about the real service is a switch
-(`LocalServer.switch`, `SWITCHES`). `python -m runware.local --list` lists and explains all of both.
+Marks in a prompt cause failures. `[unsafe]` (invalidProviderContent), `[provider-error]` (providerInternalError),
+`[timeout]` (timeoutProvider) and `[rate-limit]` (rateLimitExceeded) make the task fail: always, or with a number, as in
+`[rate-limit:2]`, the first two times that the prompt is submitted. `[fail:2]` makes the second of several results fail
+(inferenceError, or `[fail:2=CODE]`). `[error:CODE]` rejects the task with that code. `[nsfw]` sets `NSFWContent` where
+the task asks for the check.
+
+All other failures are faults (`LocalServer.play`, `FAULTS`). Where the behaviour of the real service is not documented,
+a switch selects it (`LocalServer.switch`, `SWITCHES`). `python -m runware.local --list` describes all faults and
+switches.
 
 It shares no code with the client, so that an error in one cannot hide in the other.
 """
@@ -26,9 +29,9 @@ except ImportError as error:
         f"the local server needs {error.name or 'aiohttp and Pillow'}: pip install 'runware-client[local]'"
     ) from error
 
+from runware.local.fault_registry import FAULTS
 from runware.local.faults import Fault
 from runware.local.ledger import Ledger, TaskRecord
-from runware.local.scenarios import FAULTS
 from runware.local.server import Holding, LocalServer
 from runware.local.switches import SWITCHES, Switch, Switches
 

@@ -1,4 +1,4 @@
-"""`python -m runware.local`: serve until the process is told to stop."""
+"""`python -m runware.local`: run the local server until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from runware.local import FAULTS, SWITCHES, LocalServer, Switches
 
 
-def arguments(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
+def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
+    """Create the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serve the Runware API on this machine: no account, no network, no cost.",
@@ -22,30 +22,36 @@ def arguments(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8080, help="TCP port; 0: any free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME[:PORT]",
-                        help="answer requests with this name in Host or Origin, too, such as those of a web page "
-                        "of yours at localhost:3000; may be repeated")  # fmt: skip
+                        help="also accept this name in the headers Host and Origin: localhost:3000 for a web page of "
+                        "your own there; may be repeated")  # fmt: skip
     parser.add_argument("--key", default="rw-local-key", help="the accepted API key (default: %(default)s)")
-    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="until a task's first result")
-    parser.add_argument("--spread", type=float, default=0.0, metavar="SECONDS", help="between one task's results")
-    parser.add_argument("--order", default="as-is", help="of one task's results: as-is, reversed, shuffled")
-    parser.add_argument("--frame-size", type=int, metavar="N", help="results in one frame")
-    parser.add_argument("--balance", type=float, metavar="DOLLARS", help="credits; without it there is no end")
-    parser.add_argument("--keep", type=int, default=10_000, metavar="N", help="tasks that are remembered")
-    parser.add_argument("--cert", metavar="FILE", help="serve over TLS: certificate chain, with the private key")
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="time until a task's first result")
+    parser.add_argument(
+        "--spread", type=float, default=0.0, metavar="SECONDS", help="time between the results of one task"
+    )
+    parser.add_argument("--order", default="as-is", help="order of one task's results: as-is, reversed, shuffled")
+    parser.add_argument("--frame-size", type=int, metavar="N", help="results per frame")
+    parser.add_argument("--balance", type=float, metavar="DOLLARS", help="credits (default: unlimited)")
+    parser.add_argument(
+        "--keep", type=int, default=10_000, metavar="N", help="tasks that are kept at least (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cert", metavar="FILE", help="serve over TLS: file with the certificate chain and the private key"
+    )
     parser.add_argument("--fault", action="extend", nargs="+", default=[], metavar="NAME[:PARAMETER=VALUE,...]",
                         help="play a fault, such as X6:replay=rest; may be repeated")  # fmt: skip
     parser.add_argument("--switch", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
                         help="answer an open question of the protocol, such as q1=new; may be repeated")  # fmt: skip
-    parser.add_argument("--list", action="store_true", help="list the faults and switches, and end")
+    parser.add_argument("--list", action="store_true", help="list the faults and switches, and exit")
     return parser
 
 
-def listing() -> str:
-    """Describe every fault and switch."""
+def describe_all() -> str:
+    """Return the descriptions of all faults and switches."""
     lines = ["Faults (each also takes times=N or none, and task_type=NAME):"]
     for fault in FAULTS.values():
-        always = "always" if fault.default_times is None else f"{fault.default_times} time(s)"
-        lines.append(f"  {fault.name:4} {fault.summary} [{always}]")
+        times = "always" if fault.default_times is None else f"times={fault.default_times}"
+        lines.append(f"  {fault.name:4} {fault.summary} [{times}]")
         for name, default in fault.defaults.items():
             allowed = fault.choices.get(name)
             values = f" of {', '.join(map(str, allowed))}" if allowed else ""
@@ -59,11 +65,11 @@ def listing() -> str:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local") -> int:
-    """Serve until SIGINT or SIGTERM; print the address when ready."""
-    parser = arguments(prog)
+    """Run the server until SIGINT or SIGTERM; print its URL when it accepts connections."""
+    parser = create_parser(prog)
     options = parser.parse_args(argv)
     if options.list:
-        sys.stdout.write(f"{listing()}\n")
+        sys.stdout.write(f"{describe_all()}\n")
         return 0
     context = None
     if options.cert:
@@ -88,7 +94,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
         )
     except ValueError as error:
         parser.error(str(error))
-    # What a server remembers lives long; collecting it again and again costs a third of its time.
+    # The server keeps most of its objects; collecting garbage with the default thresholds costs a third of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     stop = threading.Event()

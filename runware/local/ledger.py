@@ -1,4 +1,4 @@
-"""What the server received, executed and billed: the books that tests compare a client's word with."""
+"""The record of everything that the server received, executed and billed, for tests to compare a client with."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 __all__ = ["UNIT", "Ledger", "TaskRecord"]
 
-# Costs are summed in whole units of 0.00001 dollars, so that 10,000 small prices add up exactly.
+# Costs are integers in units of 0.00001 dollars, so that the sum of 10,000 small prices is exact.
 UNIT = 100_000
 
 
 class TaskRecord:
-    """The account of one taskUUID.
+    """The entry of one taskUUID.
 
     Attributes:
-        task_type: The wire name of the task's type, empty if it was only asked about.
-        prompt: The task's prompt, empty if it has none.
-        executions: How often the server started to execute it.
-        submissions: How often it was received, refused submissions included.
+        task_type: The API's name of the task type; empty if the task was only polled.
+        prompt: The prompt of the task; empty without one.
+        executions: How often the server started to execute the task.
+        submissions: How often the task was received, rejected submissions included.
         results: Results produced and billed.
-        polls: getResponse requests received for it.
-        units: What was billed, in 0.00001 dollars.
+        polls: getResponse requests received for the task.
+        units: The billed cost, in units of 0.00001 dollars.
     """
 
     __slots__ = ("executions", "polls", "prompt", "results", "submissions", "task_type", "units")
@@ -40,35 +40,35 @@ class TaskRecord:
 
     @property
     def cost(self) -> float:
-        """What was billed, in dollars."""
+        """The billed cost in dollars."""
         return self.units / UNIT
 
 
 class Ledger:
-    """The server's books. Every attribute may be read from any thread; only the server writes.
+    """The record of a server. Every attribute may be read from any thread; only the server writes.
 
     Attributes:
-        received: Every task as it came on the wire, in order, authentication and polls included; the API key is
-            replaced by `***`.
-        connections: WebSocket connections made so far.
+        received: Every task as received, in order, authentication and polls included; the API key is replaced by
+            `***`.
+        connections: WebSocket connections opened so far.
         authentications: Successful WebSocket authentications.
-        refusals: Refused keys, on WebSocket and HTTP.
-        resumes: Authentications that took up an earlier session.
-        replayed: Frames that were sent again or late after a resume.
+        refusals: Rejected API keys, over WebSocket and HTTP.
+        resumes: Authentications that resumed a session.
+        replayed: Frames that were sent after a resume, again or for the first time.
         pings: JSON pings received.
-        executed: Tasks whose execution was started.
+        executed: Tasks whose execution started.
         results: Results produced and billed.
         rejected: Tasks answered with an error instead of being executed.
         conflicts: Tasks rejected because their taskUUID was in use.
         dry_runs: Tasks that were only validated.
-        held: Finished results that `hold()` keeps back at the moment.
+        held: Finished results that `hold()` keeps back now.
         http_requests: HTTP requests to the API.
-        media_requests: Media files fetched.
-        frames_sent: Frames handed to WebSocket connections.
-        webhooks: One entry for each webhook delivery: `url`, `body`, `statuses` (one for each try; a text when
-            there was no answer), `delivered`.
+        media_requests: HTTP requests for files.
+        frames_sent: Frames sent to WebSocket connections.
+        webhooks: One entry per webhook: `url`, `body`, `statuses` (one per attempt; a string if there was no
+            response) and `delivered`.
         uploads: The same for `uploadEndpoint`, with `size` instead of `body`.
-        faults: Names of the faults played, in order.
+        faults: Names of the faults that were played, in order.
         errors: Unexpected exceptions inside the server, such as those of a `script`.
     """
 
@@ -80,7 +80,7 @@ class Ledger:
         self.reset()
 
     def reset(self) -> None:
-        """Start new books."""
+        """Reset every attribute."""
         self.received: list[dict[str, Any]] = []
         self.connections = 0
         self.authentications = 0
@@ -106,35 +106,35 @@ class Ledger:
 
     @property
     def billed(self) -> float:
-        """What was billed so far, in dollars."""
+        """The billed cost of all tasks in dollars."""
         return self._units / UNIT
 
     def record(self, task_uuid: str) -> TaskRecord | None:
-        """The account of one task; `None` if the server never saw it."""
+        """Return the entry of one task; `None` if the server never received it."""
         return self._records.get(task_uuid)
 
     def executions(self, task_uuid: str) -> int:
-        """How often the task was executed; more than 1 is what a careful client never causes."""
+        """Return how often a task was executed. More than 1 means that it was paid for twice."""
         record = self._records.get(task_uuid)
         return record.executions if record else 0
 
     def submissions(self, task_uuid: str) -> int:
-        """How often the task was received, refused submissions included."""
+        """Return how often a task was received, rejected submissions included."""
         record = self._records.get(task_uuid)
         return record.submissions if record else 0
 
     def polls(self, task_uuid: str) -> int:
-        """How often getResponse asked for the task."""
+        """Return the number of getResponse requests for a task."""
         record = self._records.get(task_uuid)
         return record.polls if record else 0
 
     def cost(self, task_uuid: str) -> float:
-        """What was billed for the task, in dollars."""
+        """Return the billed cost of a task in dollars."""
         record = self._records.get(task_uuid)
         return record.cost if record else 0.0
 
     def executions_by_prompt(self) -> dict[str, int]:
-        """How many tasks were executed for each prompt."""
+        """Return the number of executed tasks by prompt."""
         counts: Counter[str] = Counter()
         for record in list(self._records.values()):
             if record.executions:
@@ -142,7 +142,7 @@ class Ledger:
         return dict(counts)
 
     def results_by_prompt(self) -> dict[str, int]:
-        """How many results were produced and billed for each prompt."""
+        """Return the number of billed results by prompt."""
         counts: Counter[str] = Counter()
         for record in list(self._records.values()):
             if record.results:
@@ -150,20 +150,19 @@ class Ledger:
         return dict(counts)
 
     def tasks(self, task_type: str) -> list[dict[str, Any]]:
-        """The received tasks of one type, in order."""
+        """Return the received tasks of one type, in order."""
         return [task for task in list(self.received) if task.get("taskType") == task_type]
 
     def wait_for(self, predicate: Callable[[Ledger], object], timeout: float = 10.0) -> None:
-        """Block this thread until the predicate, called with this ledger, gives a true value.
-
-        It is asked again after every change, so it should be cheap.
+        """Block until a predicate returns a true value for this ledger.
 
         Args:
-            predicate: Called in this thread, without any lock held.
+            predicate: Called with this ledger, in the calling thread and without any lock, now and after every change.
+                It should be cheap.
             timeout: Seconds to wait.
 
         Raises:
-            TimeoutError: It did not hold in time; the message says what the ledger held then.
+            TimeoutError: The predicate was not true in time. The message contains the counters of the ledger.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -176,7 +175,7 @@ class Ledger:
                 with self._changed:
                     while self._version == version:
                         if not self._changed.wait(deadline - time.monotonic()):
-                            raise TimeoutError(f"not within {timeout} s; {self!r}")
+                            raise TimeoutError(f"the predicate was not true within {timeout} s; {self!r}")
         finally:
             with self._changed:
                 self._waiters -= 1
@@ -186,17 +185,17 @@ class Ledger:
         shown = ", ".join(f"{name}={value}" for name, value in counts.items() if value)
         return f"<Ledger received={len(self.received)}, {shown}, billed={self.billed:.5f}>"
 
-    # What follows is called by the server only, on its own thread.
+    # The methods below are called by the server only, on its own thread.
 
     def changed(self) -> None:
-        """Tell the waiting threads that something happened."""
+        """Wake the threads in `wait_for`."""
         self._version += 1
         if self._waiters:
             with self._changed:
                 self._changed.notify_all()
 
     def receive(self, task: dict[str, Any]) -> None:
-        """Note a task as it came."""
+        """Record a received task."""
         if "apiKey" in task:
             task = {**task, "apiKey": "***"}
         self.received.append(task)
@@ -205,18 +204,18 @@ class Ledger:
         self.changed()
 
     def submit(self, task_uuid: str, task_type: str, prompt: str) -> TaskRecord:
-        """Note a submission and give the account of its task."""
-        record = self._opened(task_uuid)
+        """Record a submission; return the entry of its task."""
+        record = self._open(task_uuid)
         record.task_type, record.prompt = task_type, prompt
         record.submissions += 1
         return record
 
     def poll(self, task_uuid: str) -> None:
-        """Note a getResponse."""
-        self._opened(task_uuid).polls += 1
+        """Record a getResponse."""
+        self._open(task_uuid).polls += 1
         self.changed()
 
-    def _opened(self, task_uuid: str) -> TaskRecord:
+    def _open(self, task_uuid: str) -> TaskRecord:
         record = self._records.get(task_uuid)
         if record is None:
             record = self._records[task_uuid] = TaskRecord()
@@ -226,13 +225,13 @@ class Ledger:
         return record
 
     def execute(self, record: TaskRecord) -> None:
-        """Note that the execution of a task began."""
+        """Record that the execution of a task started."""
         record.executions += 1
         self.executed += 1
         self.changed()
 
     def bill(self, record: TaskRecord, results: int, units: int) -> None:
-        """Note results and their price."""
+        """Record results and their cost."""
         record.results += results
         record.units += units
         self.results += results
@@ -240,6 +239,6 @@ class Ledger:
         self.changed()
 
     def count(self, counter: str, amount: int = 1) -> None:
-        """Add to one of the counters."""
+        """Increase one of the counters."""
         setattr(self, counter, getattr(self, counter) + amount)
         self.changed()

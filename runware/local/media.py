@@ -1,4 +1,4 @@
-"""The files that results point to: known by UUID, made when somebody asks for them."""
+"""The files of results: found by UUID, rendered on their first request."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
-from runware.local import clips, pictures
+from PIL import Image
 
-__all__ = ["CONTENT_TYPES", "Media", "MediaStore", "decode_input", "new_uuid", "picture_size"]
+from runware.local import audio, images, meshes, video
+from runware.local.uuids import new_uuid
+
+__all__ = ["CONTENT_TYPES", "Media", "MediaStore", "decode_input"]
 
 CONTENT_TYPES = {
     "jpg": "image/jpeg",
@@ -41,7 +44,8 @@ CONTENT_TYPES = {
 }
 _EXTENSIONS = {kind: extension for extension, kind in reversed(CONTENT_TYPES.items())}
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]*;base64,", re.IGNORECASE)
-_STARTS = (
+# The first bytes of each image format.
+_SIGNATURES = (
     (b"\x89PNG", "png"),
     (b"\xff\xd8", "jpg"),
     (b"RIFF", "webp"),
@@ -51,30 +55,23 @@ _STARTS = (
     (b"BM", "bmp"),
 )
 _CACHE_BYTES = 64 * 2**20
-_FILM_FRAMES = 8
-_random = random.Random()  # of its own: UUIDs must stay unique in a program that seeds the global generator
-
-
-def new_uuid() -> str:
-    """A random UUID of version 4."""
-    # Twice as fast as uuid.uuid4(), and one is needed for every result.
-    digits = f"{_random.getrandbits(128):032x}"
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+_VIDEO_FRAMES = 8
+_DEFAULT_SIZE = (1024, 1024)
 
 
 class Media:
-    """One file: either bytes that a client sent, or the task that it is to be made from.
+    """One file: either the bytes that a client sent, or the task from which it is rendered.
 
     Attributes:
         uuid: Its UUID.
         kind: The first part of its path: `image`, `video`, `audio`, `model`, `media`.
         extension: Its format.
-        task: The task that it belongs to.
-        seed: Decides how it looks, together with the task's prompt.
-        style: One of `pictures.STYLES`, or `scaled`.
-        source: What it is made from, if the task names something we know.
-        data: Its bytes, if they came from a client.
+        task: Its task.
+        prompt: The text that determines its content, together with `seed`.
+        seed: The number that determines its content, together with `prompt`.
+        style: A key of `images.STYLES`, or `scaled`.
+        source: Its input file, if the server has it.
+        data: Its bytes, if a client sent them.
     """
 
     __slots__ = ("data", "extension", "kind", "prompt", "seed", "source", "style", "task", "uuid")
@@ -96,87 +93,87 @@ class Media:
         return CONTENT_TYPES.get(self.extension, "application/octet-stream")
 
     def render(self) -> bytes:
-        """Make the file. This can take a tenth of a second; it may run on any thread."""
+        """Create the content of the file. This can take a tenth of a second, and may run on any thread."""
         if self.data is not None:
             return self.data
         if self.kind == "audio":
             return self._audio()
         if self.kind == "model":
-            return self._solid()
+            return self._mesh()
         if self.extension in ("mp4", "mov", "webm"):
-            return self._film()
+            return self._video()
         if self.extension == "svg":
-            return pictures.svg(self.prompt, self.seed, *picture_size(self))
+            return images.svg(self.prompt, self.seed, *_image_size(self))
         quality = self.task.get("outputQuality", 95)
-        return pictures.encode(self.picture(), self.extension, quality if isinstance(quality, int) else 95)
+        return images.encode(self.draw(), self.extension, quality if isinstance(quality, int) else 95)
 
-    def picture(self) -> Any:
-        """Draw it, as a Pillow image."""
-        size = picture_size(self)
+    def draw(self) -> Image.Image:
+        """Draw the file as an image."""
+        size = _image_size(self)
         if self.data is not None:
-            opened = pictures.open_picture(self.data)
-            return opened or pictures.scene(self.prompt, self.seed, *size)
+            decoded = images.decode(self.data)
+            return decoded or images.scene(self.prompt, self.seed, *size)
         if self.source is None:
-            drawn = pictures.scene(self.prompt, self.seed, *size)
+            drawn = images.scene(self.prompt, self.seed, *size)
         else:
-            drawn = self.source.picture()
+            drawn = self.source.draw()
             if drawn.size != size:
                 drawn = drawn.resize(size)
-        return pictures.STYLES.get(self.style, pictures.STYLES["scene"])(drawn)
+        return images.STYLES.get(self.style, images.STYLES["scene"])(drawn)
 
-    def _film(self) -> bytes:
-        width, height = picture_size(self)
+    def _video(self) -> bytes:
+        width, height = _image_size(self)
         scale = min(1.0, 320 / max(width, height))
         size = max(16, round(width * scale) // 2 * 2), max(16, round(height * scale) // 2 * 2)
-        wide = pictures.scene(self.prompt, self.seed, size[0] * 5 // 4, size[1])
-        steps = [(wide.width - size[0]) * number // (_FILM_FRAMES - 1) for number in range(_FILM_FRAMES)]
+        wide = images.scene(self.prompt, self.seed, size[0] * 5 // 4, size[1])
+        steps = [(wide.width - size[0]) * number // (_VIDEO_FRAMES - 1) for number in range(_VIDEO_FRAMES)]
         views = [wide.crop((left, 0, left + size[0], size[1])) for left in steps]
         if self.extension == "webm":
-            return clips.webm([pictures.encode(view, "webp", 80) for view in views], *size, 4)
+            return video.webm([images.encode(view, "webp", 80) for view in views], *size, 4)
         brand = b"qt  " if self.extension == "mov" else b"isom"
-        return clips.mp4([pictures.encode(view, "jpg", 80) for view in views], *size, 4, brand)
+        return video.mp4([images.encode(view, "jpg", 80) for view in views], *size, 4, brand)
 
     def _audio(self) -> bytes:
-        asked = self.task.get("duration")
-        seconds = min(float(asked), 60.0) if isinstance(asked, (int, float)) else 2.0
+        duration = self.task.get("duration")
+        seconds = min(float(duration), 60.0) if isinstance(duration, (int, float)) else 2.0
         if self.extension == "wav":
             pitch = 110 * 2 ** (random.Random(f"{self.prompt}|{self.seed}").randrange(24) / 12)
-            return clips.tone(min(seconds, 4.0), pitch)
+            return audio.wav(min(seconds, 4.0), pitch)
         if self.extension == "flac":
-            return clips.flac()
+            return audio.flac()
         if self.extension == "ogg":
-            return clips.ogg(self.seed)
-        return clips.mp3(seconds)
+            return audio.ogg(self.seed)
+        return audio.mp3(seconds)
 
-    def _solid(self) -> bytes:
+    def _mesh(self) -> bytes:
         rng = random.Random(f"{self.prompt}|{self.seed}")
         if self.extension in ("usdz", "3mf", "zip"):
-            return clips.zipped("cube.obj")
+            return meshes.zip_archive("cube.obj")
         if self.extension in ("obj", "ply", "stl"):
-            return clips.mesh_text(self.extension)
+            return meshes.mesh_text(self.extension)
         if self.extension == "fbx":
             return b"Kaydara FBX Binary  \x00\x1a\x00" + (7400).to_bytes(4, "little") + bytes(160)
-        return clips.glb((round(rng.random(), 3), round(rng.random(), 3), round(rng.random(), 3)))
+        return meshes.glb((round(rng.random(), 3), round(rng.random(), 3), round(rng.random(), 3)))
 
 
-def picture_size(media: Media) -> tuple[int, int]:
-    """Width and height in pixels of what the task asks for."""
+def _image_size(media: Media) -> tuple[int, int]:
+    """Return the width and height in pixels that the task asks for."""
     if media.style == "scaled" or (media.source is not None and "width" not in media.task):
-        wide, high = picture_size(media.source) if media.source is not None else (1024, 1024)
+        wide, high = _image_size(media.source) if media.source is not None else _DEFAULT_SIZE
         factor = media.task.get("upscaleFactor", 2) if media.style == "scaled" else 1
         factor = min(factor if isinstance(factor, (int, float)) else 2, 4096 / max(wide, high))
         return max(1, round(wide * factor)), max(1, round(high * factor))
     if media.data is not None:
-        opened = pictures.open_picture(media.data)
-        return opened.size if opened is not None else (1024, 1024)
+        decoded = images.decode(media.data)
+        return decoded.size if decoded is not None else _DEFAULT_SIZE
     width, height = media.task.get("width", 1024), media.task.get("height", 1024)
     if isinstance(width, int) and isinstance(height, int) and 0 < width <= 4096 and 0 < height <= 4096:
         return width, height
-    return 1024, 1024
+    return _DEFAULT_SIZE
 
 
 def decode_input(value: str) -> tuple[bytes, str] | None:
-    """Read a data URI or bare base64; give its bytes and extension, or `None` if it is neither."""
+    """Decode a data URI or base64; return the bytes and the extension, or `None` if it is neither."""
     found = _DATA_URI.match(value)
     encoded = value[found.end() :] if found else value
     extension = _EXTENSIONS.get((found.group(1) or "").lower(), "bin") if found else ""
@@ -185,64 +182,64 @@ def decode_input(value: str) -> tuple[bytes, str] | None:
     except (binascii.Error, ValueError):
         return None
     if not extension:
-        extension = next((name for start, name in _STARTS if data.startswith(start)), "bin")
+        extension = next((name for start, name in _SIGNATURES if data.startswith(start)), "bin")
     return data, extension
 
 
 class MediaStore:
-    """Every file the server knows, and the most recent ones that were made.
+    """The files of the server, and a cache of rendered ones.
 
     Args:
-        keep: How many files are remembered. `None`: all.
+        keep: The number of files that are kept at least. `None`: all.
     """
 
     def __init__(self, keep: int | None = None) -> None:
         self._keep = keep
         self._files: dict[str, Media] = {}
-        self._made: OrderedDict[str, bytes] = OrderedDict()
-        self._made_bytes = 0
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._cached_bytes = 0
         self._lock = Lock()
 
     def add(self, media: Media) -> None:
-        """Remember a file."""
+        """Store a file, and discard the oldest ones if there are more than twice `keep`."""
         self._files[media.uuid] = media
         if self._keep is not None and len(self._files) > 2 * self._keep:
             for uuid in list(self._files)[: -self._keep or None]:
                 del self._files[uuid]
 
     def get(self, uuid: str) -> Media | None:
-        """Find a file by its UUID."""
+        """Return a file by its UUID."""
         return self._files.get(uuid)
 
     def find(self, value: Any) -> Media | None:
-        """Find the file that a media parameter means, by its UUID or by a URL of ours."""
+        """Find the file that a media parameter names, by UUID or by a URL of this server."""
         if not isinstance(value, str) or len(value) > 400:
             return None
         return self._files.get(value) or self._files.get(value.rpartition("/")[2].partition(".")[0])
 
     def remove(self, uuid: str) -> bool:
-        """Forget a file; whether it was there."""
+        """Remove a file; return whether it was there."""
         return self._files.pop(uuid, None) is not None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all files."""
         self._files.clear()
         with self._lock:
-            self._made.clear()
-            self._made_bytes = 0
+            self._cache.clear()
+            self._cached_bytes = 0
 
     def content(self, media: Media) -> bytes:
-        """The bytes of a file, made at the first request. May run on any thread."""
+        """Return the content of a file, and render it if it is not in the cache. May run on any thread."""
         with self._lock:
-            made = self._made.get(media.uuid)
-            if made is not None:
-                self._made.move_to_end(media.uuid)
-                return made
-        made = media.render()
+            cached = self._cache.get(media.uuid)
+            if cached is not None:
+                self._cache.move_to_end(media.uuid)
+                return cached
+        data = media.render()
         with self._lock:
-            if media.uuid not in self._made:
-                self._made[media.uuid] = made
-                self._made_bytes += len(made)
-            while self._made_bytes > _CACHE_BYTES and len(self._made) > 1:
-                self._made_bytes -= len(self._made.popitem(last=False)[1])
-        return made
+            if media.uuid not in self._cache:
+                self._cache[media.uuid] = data
+                self._cached_bytes += len(data)
+            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+                self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+        return data

@@ -1,4 +1,4 @@
-"""`LocalServer`: a Runware API server in a thread of its own."""
+"""`LocalServer`: a Runware API server in a thread of its own, and its controls for tests."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aiohttp import web
-
-from runware.local.catalogue import catalogue
-from runware.local.connection import Connection, FrontDoor, reset
-from runware.local.couriers import is_loopback
-from runware.local.engine import Engine, Script
-from runware.local.faults import Fault, Faults
+from runware.local.access_control import is_loopback
+from runware.local.active_faults import ActiveFaults
+from runware.local.connection import WebSocketConnection
+from runware.local.faults import Fault
 from runware.local.ledger import UNIT, Ledger
 from runware.local.media import MediaStore
-from runware.local.runner import Hold
-from runware.local.state import ORDERS, Delay, Options, State
+from runware.local.model_catalogue import create_catalogue
+from runware.local.options import RESULT_ORDERS, Delay, ServerOptions
+from runware.local.output import Frame
+from runware.local.running_server import RunningServer
+from runware.local.state import ServerState
 from runware.local.switches import Switches, SwitchValue
-from runware.local.web import WebSide
+from runware.local.task_processor import Script
+from runware.local.task_runner import ResultHold
 
 __all__ = ["Holding", "LocalServer"]
 
@@ -34,13 +34,13 @@ _CALL_TIMEOUT = 30.0
 
 
 class Holding:
-    """Results being kept back, until the end of the `with` block or `release()`."""
+    """A hold on finished results, until the end of the `with` block or `release()`."""
 
     def __init__(self, end: Callable[[], None]) -> None:
         self._end = end
 
     def release(self) -> None:
-        """Stop keeping results back and let those through that no other hold keeps."""
+        """End the hold, and deliver the results that no other hold keeps back."""
         self._end()
 
     def __enter__(self) -> Self:
@@ -55,25 +55,24 @@ class LocalServer:
 
     Args:
         port: The TCP port. 0: any free one.
-        host: The address to listen on; one of this machine's loopback addresses.
-        api_key: The one key that is accepted.
-        delay: Seconds until a task's first result; or seconds by task type (others: 0); or a function that is
-            given the task and returns seconds. Questions (getResponse, modelSearch, …) wait only if a mapping or
-            function says so.
+        host: The IP address to listen on; one of this machine's loopback addresses.
+        api_key: The API key that is accepted.
+        delay: Seconds until a task's first result; or seconds by task type (others: 0); or a function of the task
+            that returns seconds. Queries (getResponse, modelSearch, …) are delayed only by a mapping or a function.
         spread: Seconds between the results of one task. 0: all at once.
         result_order: The order in which one task's results finish: `as-is`, `reversed`, `shuffled`.
-        frame_size: Results in one frame. `None`: all that finish at the same moment.
+        frame_size: Results per frame. `None`: all that finish at the same moment.
         mix_tasks: Put results of different tasks that finish at the same moment into one frame.
         ssl_context: Serve over TLS with this context. `None`: no TLS.
-        balance: Credits in dollars; a task that costs more than is left gets `insufficientCredits`. `None`: no
-            end.
-        switches: The open questions of the protocol: names and values as in `switch`.
+        balance: Credits in dollars; a task that costs more than the balance gets `insufficientCredits`. `None`:
+            unlimited.
+        switches: Answers to the open questions of the protocol: names and values as in `switch`.
         faults: Faults to play from the start, each as on the command line: `"X6:replay=rest,times=2"`.
         inactivity: Seconds without a message after which a connection is closed. 0: never.
         resume_window: Seconds for which a lost connection's session can be resumed.
-        keep: How many tasks the server and its ledger remember at least. `None`: all of them.
+        keep: The number of tasks that the server and its ledger keep at least. `None`: all.
         allowed_hosts: Names, each with or without a port, that requests may have in `Host` and `Origin` besides those
-            of this machine. Others are refused, so that no web page can use the server through a browser: add
+            of this machine. Other requests are denied, so that no web page can use the server through a browser: add
             `"localhost:3000"` for a page of your own there, and `"host.docker.internal"` for a container.
 
     Use it as a context manager, or call `start` and `stop`. Every method may be called from any thread.
@@ -100,23 +99,24 @@ class LocalServer:
         allowed_hosts: Sequence[str] = (),
     ) -> None:
         if not is_loopback(host):
-            raise ValueError(f"the local server listens on this machine's loopback addresses only, not {host!r}")
+            raise ValueError(f"host must be a loopback address, such as 127.0.0.1 or ::1; got {host!r}")
         if isinstance(allowed_hosts, str):
-            raise TypeError("allowed_hosts is a list of names, not one name")
-        options = Options(
+            raise TypeError(
+                f"allowed_hosts takes a list of names: allowed_hosts=[{allowed_hosts!r}]; got a single name"
+            )
+        options = ServerOptions(
             api_key, inactivity=inactivity, resume_window=resume_window, allowed_hosts=tuple(allowed_hosts)
         )
         self.ledger = Ledger(keep)
-        self._state = State(options, Switches(), self.ledger, MediaStore(keep), catalogue(), keep=keep)
+        self._state = ServerState(options, Switches(), self.ledger, MediaStore(keep), create_catalogue(), keep=keep)
         self._host = host
         self._port = port
         self._key = api_key
         self._ssl = ssl_context
-        self._faults = Faults(self._state)
+        self._faults = ActiveFaults(self._state)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._engine: Engine | None = None
-        self._listener: asyncio.Server | None = None
+        self._running: RunningServer | None = None
         self._stop: asyncio.Event | None = None
         self._script: Script | None = None
         self.configure(
@@ -134,14 +134,14 @@ class LocalServer:
     # Life cycle.
 
     def start(self) -> Self:
-        """Listen, and return when connections are accepted. A stopped server starts again on the same port.
+        """Start the server, and return when it accepts connections. A stopped server starts again on the same port.
 
         Raises:
-            RuntimeError: It runs already.
-            OSError: The port is taken.
+            RuntimeError: The server is already running.
+            OSError: The port is in use.
         """
         if self._thread is not None:
-            raise RuntimeError("the local server runs already")
+            raise RuntimeError("the local server is already running")
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="runware-local", daemon=True)
         self._thread.start()
@@ -154,7 +154,7 @@ class LocalServer:
         return self
 
     def stop(self) -> None:
-        """End every connection at once and stop. What the server knows is kept for the next start."""
+        """End every connection at once and stop the server. Its ledger, tasks and files are kept for the next start."""
         thread, loop, stop = self._thread, self._loop, self._stop
         if thread is None or loop is None or stop is None:
             return
@@ -179,101 +179,60 @@ class LocalServer:
 
     async def _serve(self, ready: Future[None]) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._note_error)
+        loop.set_exception_handler(self._record_error)
         with ThreadPoolExecutor(2, thread_name_prefix="runware-local-draw") as executor:
-            side = WebSide(self._state, executor)
-            http = web.Server(side.handle, access_log=None, loop=loop)
-            engine = side.engine = Engine(self._state, self._faults, loop, executor, http)
-            engine.script = self._script
-            self._loop, self._engine, self._stop = loop, engine, asyncio.Event()
+            running = RunningServer(self._state, self._faults, loop, executor)
+            running.processor.script = self._script
+            self._loop, self._running, self._stop = loop, running, asyncio.Event()
             try:
-                await self._listen()
+                await self._listen(running)
             except BaseException as error:
                 ready.set_exception(error)
-                self._engine = None
+                self._running = None
                 return
             ready.set_result(None)
             try:
                 await self._stop.wait()
             finally:
-                await self._shut_down(engine, http)
+                self._running = None
+                await running.shut_down()
 
-    def _note_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    async def _listen(self, running: RunningServer) -> None:
+        self._port = await running.listen(self._host, self._port, self._ssl)
+        self._state.http_url = self.http_url
+
+    def _record_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # Peers that go away in the middle of something are what this server is made for.
+        # Tests of clients end connections at any moment; the resulting socket errors are no bugs of this server.
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self.ledger.errors.append(error)
         loop.default_exception_handler(context)
 
-    async def _listen(self) -> None:
-        loop, engine = asyncio.get_running_loop(), self._engine
-        assert engine is not None
-        options: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if self._ssl is not None else {}
-        self._listener = await loop.create_server(
-            lambda: FrontDoor(engine), self._host, self._port, ssl=self._ssl, backlog=1024, **options
-        )
-        self._port = self._listener.sockets[0].getsockname()[1]
-        self._state.http_url = self.http_url
-
-    async def _shut_down(self, engine: Engine, http: web.Server) -> None:
-        if self._listener is not None:
-            listener, self._listener = self._listener, None
-            # A connection that asyncio has accepted, but not made a transport of, is lost when its listener closes
-            # (its socket stays open until it is collected): so first nothing more is accepted.
-            loop = asyncio.get_running_loop()
-            for listening in listener.sockets:
-                with suppress(NotImplementedError):  # not every kind of loop lets go of a reader
-                    loop.remove_reader(listening.fileno())
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            listener.close()
-        self._engine = None
-        for connection in list(engine.connections):
-            connection.abort()
-        for transport in list(engine.waiting):
-            transport.abort()
-        await engine.couriers.close()
-        await engine.runner.close()
-        await http.shutdown(0.1)
-        self._faults.stopped()
-        # A connection may just have been accepted; and aborted transports tell their protocols in the loop's next step.
-        # What is still being accepted is a task of asyncio's own: left alone, it would leave its transport open.
-        for _ in range(3):
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            if others:
-                await asyncio.wait(others, timeout=0.2)
-            await asyncio.sleep(0)
-            for transport in list(engine.transports):
-                if not transport.is_closing():
-                    transport.abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    def _call(self, action: Callable[[Engine], T]) -> T:
-        engine, loop = self._engine, self._loop
-        if engine is None or loop is None:
-            raise RuntimeError("the local server does not run")
+    def _call(self, action: Callable[[RunningServer], T]) -> T:
+        running, loop = self._running, self._loop
+        if running is None or loop is None:
+            raise RuntimeError("the local server is not running; call start() or use it in a with statement")
         if threading.current_thread() is self._thread:
-            return action(engine)
+            return action(running)
         future: Future[T] = Future()
 
         def run() -> None:
             try:
-                future.set_result(action(engine))
+                future.set_result(action(running))
             except BaseException as error:
                 future.set_exception(error)
 
         loop.call_soon_threadsafe(run)
         return future.result(_CALL_TIMEOUT)
 
-    def _each(self, action: Callable[[Connection], object]) -> None:
-        def run(engine: Engine) -> None:
-            for connection in list(engine.connections):
+    def _call_each(self, action: Callable[[WebSocketConnection], object]) -> None:
+        def run(running: RunningServer) -> None:
+            for connection in list(running.websocket.connections):
                 action(connection)
 
         self._call(run)
 
-    # Addresses.
+    # URLs.
 
     @property
     def port(self) -> int:
@@ -282,23 +241,23 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The address for clients: `ws://127.0.0.1:PORT/v1`, or `wss://` with TLS."""
+        """The URL for clients: `ws://127.0.0.1:PORT/v1`, or `wss://` with TLS."""
         return f"{'wss' if self._ssl else 'ws'}://{self._authority}/v1"
 
     @property
     def http_url(self) -> str:
-        """The address of the HTTP side, without a path; files are served there and tasks under `/v1`."""
+        """The base URL for HTTP, without a path. It serves files, and accepts tasks under `/v1`."""
         return f"{'https' if self._ssl else 'http'}://{self._authority}"
 
     @property
     def _authority(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
-    # Behaviour.
+    # Options.
 
     @property
     def api_key(self) -> str:
-        """The key that is accepted; setting it changes it for later authentications."""
+        """The API key that is accepted. A new value applies to later authentications."""
         return self._key
 
     @api_key.setter
@@ -306,12 +265,12 @@ class LocalServer:
         self._key = self._state.options.api_key = key
 
     def revoke_key(self) -> None:
-        """Accept no key from now on. Open connections stay; set `api_key` to accept one again."""
+        """Reject every API key from now on. Open connections stay; set `api_key` to accept a key again."""
         self._state.options.api_key = None
 
     @property
     def balance(self) -> float | None:
-        """Credits left in dollars; `None`: no end. May be set."""
+        """The remaining credits in dollars; `None`: unlimited. May be set."""
         units = self._state.options.balance
         return None if units is None else units / UNIT
 
@@ -321,7 +280,7 @@ class LocalServer:
 
     @property
     def switches(self) -> Switches:
-        """The current answers to the protocol's open questions. Set them through `switch`."""
+        """The current answers to the open questions of the protocol. Set them with `switch`."""
         return self._state.switches
 
     def configure(self, **options: Any) -> None:
@@ -330,29 +289,31 @@ class LocalServer:
         Args:
             options: `delay`, `spread`, `result_order`, `frame_size`, `mix_tasks`, `balance`, `inactivity`,
                 `resume_window` as in the constructor; and `sync_window` (seconds after which an HTTP request for a
-                synchronous task gets status 504; 0: never), `webhook_timeout` (seconds a receiver may take),
-                `webhook_delay` (seconds before the first repetition), `webhook_tries`.
+                synchronous task gets status 504; 0: never), `webhook_timeout` (seconds for a receiver to respond),
+                `webhook_delay` (seconds before the first retry) and `webhook_tries` (attempts per webhook).
 
         Raises:
             TypeError: There is no such option.
-            ValueError: A value cannot work.
+            ValueError: The value is not allowed.
         """
         for name, value in options.items():
             if name == "balance":
                 self.balance = value
                 continue
-            if name not in Options.__slots__ or name == "api_key":
+            if name not in ServerOptions.__slots__ or name == "api_key":
                 raise TypeError(f"the local server has no option {name!r}")
-            if name == "result_order" and value not in ORDERS:
-                raise ValueError(f"result_order is one of {', '.join(ORDERS)}, not {value!r}")
+            if name == "result_order" and value not in RESULT_ORDERS:
+                raise ValueError(f"result_order must be one of {', '.join(RESULT_ORDERS)}; got {value!r}")
             if isinstance(value, (int, float)) and value < 0:
-                raise ValueError(f"{name} cannot be negative: {value!r}")
+                raise ValueError(f"{name} must not be negative; got {value!r}")
             setattr(self._state.options, name, value)
-        if "inactivity" in options and self._engine is not None:
-            self._call(lambda engine: engine.inactivity_changed())
+        if "inactivity" in options and self._running is not None:
+            self._call(lambda running: running.websocket.inactivity_changed())
 
     def switch(self, values: Mapping[str, SwitchValue] | None = None, **more: SwitchValue) -> None:
-        """Answer the protocol's open questions: `switch(q1="new")`, or by alias `switch(resumed_session="new")`.
+        """Set how the open questions of the protocol are answered.
+
+        A switch has a short name and an alias: `switch(q1="new")`, `switch(resumed_session="new")`.
 
         Raises:
             ValueError: There is no such switch or value; `runware.local.SWITCHES` lists them.
@@ -360,16 +321,16 @@ class LocalServer:
         self._state.switches.update({**(values or {}), **more})
 
     def script(self, callback: Script | None) -> None:
-        """Let a function answer tasks instead of the server.
+        """Set a function that answers tasks in place of the server.
 
         Args:
-            callback: Called in the server's thread with every incoming task, authentication and pings included.
-                It returns a list of frames to send (JSON values, texts, or bytes for a binary frame; an empty
-                list: no answer), or `None` to have the server answer as usual. `None`: no script any more.
+            callback: Called in the server's thread with every received task, authentication and pings included.
+                It returns a list of frames to send (JSON values, strings, or bytes for a binary frame; an empty
+                list: no answer), or `None` to have the server answer as usual. `None`: remove the script.
         """
         self._script = callback
-        if self._engine is not None:
-            self._engine.script = callback
+        if self._running is not None:
+            self._running.processor.script = callback
 
     # Faults.
 
@@ -377,62 +338,62 @@ class LocalServer:
         """Play a fault.
 
         Args:
-            name: `X1` to `X24`, or a whole command line form such as `"X6:replay=rest"`.
-            parameters: Of the fault; `runware.local.FAULTS` describes them. `times` (how often; `None`: always)
-                and `task_type` (only for tasks of this type) are known to all.
+            name: `X1` to `X24`, or a name with parameters as on the command line: `"X6:replay=rest"`.
+            parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
+                (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
 
         Returns:
-            The fault, which counts how often it was played and can be stopped.
+            The fault; it counts how often it was played, and can be stopped.
 
         Raises:
             ValueError: There is no such fault, parameter or value.
         """
-        fault = self._faults.make(name, parameters)
-        if self._engine is None:
+        fault = self._faults.create(name, parameters)
+        if self._running is None:
             self._faults.add(fault)
         else:
             self._call(lambda _: self._faults.add(fault))
         return fault
 
     def stop_faults(self) -> None:
-        """Play no fault any more."""
+        """Stop playing all faults."""
         self._faults.clear()
 
     # Holding results back.
 
     def hold(self, task_type: str | None = None) -> Holding:
-        """Keep finished results back from now on.
+        """Start to hold finished results back.
 
         Args:
-            task_type: Only those of tasks of this type. `None`: of all tasks, questions (getResponse, modelSearch,
-                …) excepted.
+            task_type: Hold only the results of tasks of this type. `None`: those of all tasks except queries
+                (getResponse, modelSearch, …).
 
         Returns:
-            A context manager whose end lets them through.
+            A context manager that delivers them at its end.
         """
-        hold = Hold(task_type)
-        self._call(lambda engine: engine.runner.hold(hold))
-        return Holding(lambda: self._drop_hold(hold))
+        hold = ResultHold(task_type)
+        self._call(lambda running: running.runner.add_hold(hold))
+        return Holding(lambda: self._remove_hold(hold))
 
     def release(self, count: int | None = None) -> None:
-        """Let held results through, the oldest first.
+        """Deliver held results, the oldest first.
 
         Args:
-            count: So many results; later ones are still held. `None`: all of them, and nothing is held any more.
+            count: The number of results; later ones are still held. `None`: all of them; this ends every hold.
         """
-        self._call(lambda engine: engine.runner.release(count))
+        self._call(lambda running: running.runner.release(count))
 
-    def _drop_hold(self, hold: Hold) -> None:
-        if self._engine is not None:
-            self._call(lambda engine: engine.runner.drop_hold(hold))
+    def _remove_hold(self, hold: ResultHold) -> None:
+        if self._running is not None:
+            self._call(lambda running: running.runner.remove_hold(hold))
 
     # Connections.
 
     @property
     def connections(self) -> int:
-        """WebSocket connections that are open now."""
-        engine = self._engine
-        return len(engine.connections) if engine is not None else 0
+        """The number of open WebSocket connections."""
+        running = self._running
+        return len(running.websocket.connections) if running is not None else 0
 
     def drop(self, how: str = "rst") -> int:
         """End every TCP connection now, plain HTTP included, without a close frame.
@@ -441,61 +402,54 @@ class LocalServer:
             how: `rst` (reset) or `fin` (orderly end of TCP).
 
         Returns:
-            How many WebSocket connections there were.
+            The number of WebSocket connections that were ended.
+
+        Raises:
+            ValueError: `how` is neither.
         """
         if how not in ("rst", "fin"):
-            raise ValueError(f"a connection is dropped by 'rst' or 'fin', not {how!r}")
-        return self._call(lambda engine: self._drop(engine, how))
-
-    def _drop(self, engine: Engine, how: str) -> int:
-        connections = list(engine.connections)
-        for connection in connections:
-            connection.end(how)
-        for transport in [*engine.waiting, *engine.http_transports()]:
-            reset(transport) if how == "rst" else transport.close()
-        return len(connections)
+            raise ValueError(f"how must be 'rst' or 'fin'; got {how!r}")
+        return self._call(lambda running: running.drop_connections(how))
 
     def close_connections(self, code: int = 1000, reason: str = "") -> None:
         """Close every WebSocket connection with a close frame."""
-        self._each(lambda connection: connection.close(code, reason))
+        self._call_each(lambda connection: connection.close(code, reason))
 
     def stall(self) -> None:
-        """Play dead on every open connection: TCP stays up, nothing is read or written."""
-        self._each(lambda connection: connection.end("stall"))
+        """Stop reading and writing on every open connection, while TCP stays up."""
+        self._call_each(lambda connection: connection.end("stall"))
 
     def wake(self) -> None:
         """End a stall: read and write again."""
-        self._each(lambda connection: connection.wake())
+        self._call_each(lambda connection: connection.resume())
 
-    def send(self, frame: str | bytes | dict[str, Any] | list[Any]) -> None:
-        """Push a frame to every open connection: text or a JSON value as text, bytes as a binary frame."""
-        self._each(lambda connection: connection.send(frame))
+    def send(self, frame: Frame) -> None:
+        """Send a frame to every open connection: a string or a JSON value as text, bytes as a binary frame."""
+        self._call_each(lambda connection: connection.send(frame))
 
     def unplug(self, how: str = "rst") -> None:
-        """Drop every connection and refuse new ones until `plug`."""
+        """Drop every connection, as `drop` does, and refuse new ones until `plug`."""
 
-        def action(engine: Engine) -> None:
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
-            self._drop(engine, how)
+        def action(running: RunningServer) -> None:
+            running.stop_listening()
+            running.drop_connections(how)
 
         self._call(action)
 
     def plug(self) -> None:
         """Accept connections again, on the same port."""
-        loop = self._loop
-        if self._listener is not None or loop is None:
+        running, loop = self._running, self._loop
+        if running is None or loop is None or running.listening:
             return
-        asyncio.run_coroutine_threadsafe(self._listen(), loop).result(_CALL_TIMEOUT)
+        asyncio.run_coroutine_threadsafe(self._listen(running), loop).result(_CALL_TIMEOUT)
 
     def forget(self) -> None:
-        """Forget every task, file and session, and start new books."""
+        """Forget every task, file and session, and reset the ledger."""
 
-        def action(engine: Engine) -> None:
-            self._state.jobs.clear()
+        def action(running: RunningServer) -> None:
+            self._state.runs.clear()
             self._state.media.clear()
-            engine.sessions.clear()
+            running.sessions.clear()
             self.ledger.reset()
 
         self._call(action)

@@ -1,7 +1,7 @@
-"""The open questions of the protocol, each a switch with the likeliest answer as its default.
+"""The open questions of the protocol (docs/protocol.md, section 7), each as a switch.
 
-What the real service does in these places is not documented. A client has to cope with every answer, so the
-server can give every one of them.
+The documentation of the real service does not answer them. A client has to work with every answer, so this server can
+give each of them; the default is the likeliest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Switch(NamedTuple):
     """One open question.
 
     Attributes:
-        name: The short name, `q1` to `q18` for the open questions of the protocol.
-        alias: A name that says what it is about; accepted wherever `name` is.
+        name: The short name: `q1` to `q18` for Q1 to Q18 of docs/protocol.md.
+        alias: A descriptive name; accepted wherever `name` is.
         values: The allowed values. `None`: any value of the default's type that is not negative.
-        help: What the values mean.
+        help: The meaning of the values.
     """
 
     name: str
@@ -32,45 +32,104 @@ class Switch(NamedTuple):
 
 
 SWITCHES: tuple[Switch, ...] = (
-    Switch("q1", "resumed_session", ("same", "new"), "the session UUID in the reply to a resume"),
-    Switch("q2", "unknown_session", ("new", "error"), "resuming an unknown or expired session"),
-    Switch("q3", "rejected_key", ("open", "1008", "1000"), "keep the socket open, or close it with this code"),
-    Switch("q4", "replay_time", ("after", "before"), "undelivered frames come after or before the auth reply"),
-    Switch("q5", "replay_written", ("no", "yes"), "replay also what was written to the dead connection"),
+    Switch(
+        "q1", "resumed_session", ("same", "new"), "the session UUID in the reply to a resume: the same, or a new one"
+    ),
+    Switch(
+        "q2",
+        "unknown_session",
+        ("new", "error"),
+        "a resume of an unknown or expired session: create a new session, or answer with an error",
+    ),
+    Switch(
+        "q3",
+        "rejected_key",
+        ("open", "1008", "1000"),
+        "the connection after a rejected key: keep it open, or close it with this code",
+    ),
+    Switch(
+        "q4",
+        "replay_time",
+        ("after", "before"),
+        "when a resume replays undelivered frames: after or before the authentication reply",
+    ),
+    Switch(
+        "q5",
+        "replay_written",
+        ("no", "yes"),
+        "whether a resume also replays frames that were written to the lost connection",
+    ),
     Switch(
         "q6",
         "unknown_poll",
         ("auto", "empty", "error"),
-        "getResponse for an unknown task: data [] over HTTP and taskNotFound over WebSocket, or always one",
+        "getResponse for an unknown task: taskNotFound over WebSocket and empty data over HTTP (auto), or always one",
     ),
     Switch(
         "q7",
         "failed_poll",
         ("mixed", "errors", "item"),
-        "a failed task in a poll: an errors array if all of it failed and an item otherwise, or always one",
+        "failures in a poll: an errors array if the whole task failed and otherwise an item (mixed), or always one",
     ),
     Switch(
         "q8",
         "acknowledgement",
         ("none", "processing", "finished"),
-        "what an acknowledgement holds besides taskType and taskUUID: nothing, a status, finished results",
+        "what an acknowledgement contains besides taskType and taskUUID: nothing, a status, or finished results",
     ),
-    Switch("q9", "placeholders", ("all", "one", "known"), "items of unfinished results in a poll"),
-    Switch("q10", "websocket_stream", ("error", "sync"), "deliveryMethod stream on a WebSocket"),
-    Switch("q11", "dry_run_reply", ("items", "empty"), "a dry run: items without media but with cost, or none"),
-    Switch("q12", "webhook_body", ("flat", "data"), "the body of a webhook: the item, or data around it"),
-    Switch("q13", "max_message_size", None, "bytes of the largest accepted message; 0: no limit"),
-    Switch("q14", "bad_request_code", None, "the error code for malformed JSON, no array, no taskUUID"),
-    Switch("q15", "max_tasks", None, "most tasks in one message; 0: no limit"),
-    Switch("q16", "ping_interval", None, "seconds between protocol pings from the server; 0: none"),
-    Switch("q17", "poll_task_type", ("original", "getResponse"), "the taskType of items in a poll"),
-    Switch("q18", "balance", ("number", "object"), "the form of the account's balance"),
-    Switch("task_details", "task_details_form", ("object", "array"), "the form of response in getTaskDetails"),
-    Switch("replay", "replays", (True, False), "whether undelivered frames are replayed at all"),
-    Switch("sync_polls", "poll_sync_tasks", (True, False), "whether getResponse knows synchronous tasks"),
-    Switch("running_details", "details_of_running", ("partial", "unknown"), "getTaskDetails of a task that still runs"),
-    Switch("unasked_async", "async_unasked", (False, True), "acknowledge tasks that ask for no delivery"),
-    Switch("strict", "reject_unknown", (True, False), "reject unknown parameters everywhere"),
+    Switch(
+        "q9",
+        "placeholders",
+        ("all", "one", "known"),
+        "items for unfinished results in a poll: for all, for one, or for none (known)",
+    ),
+    Switch(
+        "q10",
+        "websocket_stream",
+        ("error", "sync"),
+        "deliveryMethod stream over WebSocket: an error, or delivery as for sync",
+    ),
+    Switch(
+        "q11",
+        "dry_run_reply",
+        ("items", "empty"),
+        "the response to a dry run: items with cost but without media, or no items",
+    ),
+    Switch(
+        "q12",
+        "webhook_body",
+        ("flat", "data"),
+        "the body of a webhook: the item (flat), or an object with the item in its data",
+    ),
+    Switch("q13", "max_message_size", None, "size of the largest accepted message in bytes; 0: unlimited"),
+    Switch(
+        "q14",
+        "bad_request_code",
+        None,
+        "the error code for malformed JSON, a message that is not an array, or a missing taskUUID",
+    ),
+    Switch("q15", "max_tasks", None, "the largest number of tasks in one message; 0: unlimited"),
+    Switch("q16", "ping_interval", None, "seconds between ping frames from the server; 0: no pings"),
+    Switch(
+        "q17",
+        "poll_task_type",
+        ("original", "getResponse"),
+        "the taskType of items in a poll: that of the task, or getResponse",
+    ),
+    Switch("q18", "balance", ("number", "object"), "the form of the account balance"),
+    Switch(
+        "task_details", "task_details_form", ("object", "array"), "the form of the field response in getTaskDetails"
+    ),
+    Switch("replay", "replays", (True, False), "whether a resume replays undelivered frames"),
+    Switch("sync_polls", "poll_sync_tasks", (True, False), "whether getResponse finds synchronous tasks"),
+    Switch(
+        "running_details",
+        "details_of_running",
+        ("partial", "unknown"),
+        "getTaskDetails for a running task: its results so far, or taskNotFound",
+    ),
+    Switch("unasked_async", "async_unasked", (False, True), "whether tasks without deliveryMethod are asynchronous"),
+    Switch("strict", "reject_unknown", (True, False), "whether all task types reject unknown parameters"),
 )
 
 _BY_NAME = {name: switch for switch in SWITCHES for name in (switch.name, switch.alias)}
@@ -78,7 +137,7 @@ _BY_NAME = {name: switch for switch in SWITCHES for name in (switch.name, switch
 
 @dataclass(slots=True)
 class Switches:
-    """The current value of every switch; `SWITCHES` explains them."""
+    """The current value of every switch; `SWITCHES` describes them."""
 
     q1: str = "same"
     q2: str = "new"
@@ -106,10 +165,10 @@ class Switches:
     strict: bool = False
 
     def update(self, values: Mapping[str, SwitchValue]) -> None:
-        """Set switches by name or alias; texts, as a command line gives them, are converted.
+        """Set switches by name or alias. Strings, as from a command line, are converted.
 
         Raises:
-            ValueError: A name is unknown or a value is not allowed; nothing has been changed then.
+            ValueError: A name is unknown or a value is not allowed; then no switch is changed.
         """
         checked = [self._checked(name, value) for name, value in values.items()]
         for attribute, value in checked:
@@ -118,18 +177,18 @@ class Switches:
     def _checked(self, name: str, value: SwitchValue) -> tuple[str, SwitchValue]:
         switch = _BY_NAME.get(name.lower())
         if switch is None:
-            raise ValueError(f"unknown switch {name!r}; there are: {', '.join(s.name for s in SWITCHES)}")
+            raise ValueError(f"unknown switch {name!r}; the switches are: {', '.join(s.name for s in SWITCHES)}")
         if switch.values is not None:
             by_text = {str(allowed).lower(): allowed for allowed in switch.values}
             found = by_text.get(str(value).lower())
             if found is None:
-                raise ValueError(f"switch {switch.name} is one of {', '.join(by_text)}, not {value!r}")
+                raise ValueError(f"switch {switch.name} must be one of {', '.join(by_text)}; got {value!r}")
             return switch.name, found
         kind = type(getattr(self, switch.name))
         try:
             converted: SwitchValue = kind(value)
         except ValueError as error:
-            raise ValueError(f"switch {switch.name} takes {kind.__name__}, not {value!r}") from error
+            raise ValueError(f"switch {switch.name} must be of type {kind.__name__}; got {value!r}") from error
         if not isinstance(converted, str) and converted < 0:
-            raise ValueError(f"switch {switch.name} cannot be negative: {value!r}")
+            raise ValueError(f"switch {switch.name} must not be negative; got {value!r}")
         return switch.name, converted

@@ -1,4 +1,4 @@
-"""The models that a search finds: an invented list that is always the same."""
+"""The models that a search finds: an invented list, the same in every server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["catalogue", "search"]
+__all__ = ["create_catalogue", "search_models"]
 
 _FIRST = ("Realistic", "Dreamy", "Anime", "Ink", "Pastel", "Cinematic", "Cosmic", "Vintage", "Neon", "Quiet")
 _SECOND = ("Vision", "Horizon", "Portrait", "Harbour", "Garden", "Atlas")
@@ -16,8 +16,8 @@ _CONDITIONINGS = ("canny", "depth", "openpose", "tile")
 _TAGS = ("photo", "art", "portrait", "landscape", "anime", "style", "base model")
 
 
-def catalogue() -> list[dict[str, Any]]:
-    """Make the list of models that a fresh server offers."""
+def create_catalogue() -> list[dict[str, Any]]:
+    """Create the models of a new server."""
     rng = random.Random(20251027)
     return [_model(rng, number) for number in range(len(_FIRST) * len(_SECOND))]
 
@@ -69,8 +69,8 @@ def _matches(model: dict[str, Any], task: dict[str, Any]) -> bool:
     )
 
 
-def search(models: list[dict[str, Any]], task: dict[str, Any]) -> dict[str, Any]:
-    """Answer a modelSearch: the count of all that match, and one page of them."""
+def search_models(models: list[dict[str, Any]], task: dict[str, Any]) -> dict[str, Any]:
+    """Answer a modelSearch: return the number of matching models, and one page of them."""
     found = [model for model in models if _matches(model, task)]
     order = str(task.get("sort") or "_score")
     keys: dict[str, Callable[[dict[str, Any]], str]] = {"name": lambda model: str(model["name"]).lower()}

@@ -1,4 +1,4 @@
-"""The local server answers programs on its machine, and no web page of somebody else."""
+"""The local server answers programs on its own machine, and denies requests of foreign web pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from runware import ConnectionFailedError, Runware
 from runware.local import LocalServer
-from runware.local.__main__ import arguments
-from runware.local.guard import refusal
+from runware.local.__main__ import create_parser
+from runware.local.access_control import denial_reason
 
 from .net import read_head
 from .test_faces import PICTURE
@@ -33,7 +33,7 @@ def server() -> Iterator[LocalServer]:
         ("[::1]:8080", None),
         ("127.1.2.3", None),
         ("x.localhost:8080", None),
-        (None, None),  # HTTP/1.0, which no browser speaks
+        (None, None),  # HTTP/1.0, which browsers do not use
         ("127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("localhost:8080", "HTTP://LocalHost:8080"),
         ("localhost", "http://localhost"),
@@ -42,8 +42,8 @@ def server() -> Iterator[LocalServer]:
         ("[::1]:8080", "http://[::1]:8080"),
     ],
 )
-def test_programs_and_pages_of_its_own_are_answered(host: str | None, origin: str | None) -> None:
-    assert refusal(host, origin, ()) is None
+def test_loopback_hosts_and_same_origins_are_allowed(host: str | None, origin: str | None) -> None:
+    assert denial_reason(host, origin, ()) is None
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_programs_and_pages_of_its_own_are_answered(host: str | None, origin: st
         (None, "http://localhost:8080"),
     ],
 )
-def test_other_pages_and_names_are_refused(host: str | None, origin: str | None) -> None:
-    assert (refusal(host, origin, ()) or "").startswith("403: ")
+def test_foreign_hosts_and_origins_are_denied(host: str | None, origin: str | None) -> None:
+    assert (denial_reason(host, origin, ()) or "").startswith("403: ")
 
 
-def test_further_names_can_be_allowed() -> None:
+def test_allowed_hosts_apply_to_host_and_origin() -> None:
     allowed = ("localhost:3000", "Host.Docker.Internal", "secure.example:443")
-    assert refusal("localhost:8080", "http://localhost:3000", allowed) is None
-    assert refusal("localhost:8080", "http://localhost:3001", allowed)
-    assert refusal("host.docker.internal:8080", None, allowed) is None
-    assert refusal("host.docker.internal:8080", "http://host.docker.internal:9", allowed) is None
-    assert refusal("localhost:8080", "https://secure.example", allowed) is None
-    assert refusal("localhost:8080", "http://secure.example", allowed)
-    assert refusal("evil.example", None, allowed)
+    assert denial_reason("localhost:8080", "http://localhost:3000", allowed) is None
+    assert denial_reason("localhost:8080", "http://localhost:3001", allowed)
+    assert denial_reason("host.docker.internal:8080", None, allowed) is None
+    assert denial_reason("host.docker.internal:8080", "http://host.docker.internal:9", allowed) is None
+    assert denial_reason("localhost:8080", "https://secure.example", allowed) is None
+    assert denial_reason("localhost:8080", "http://secure.example", allowed)
+    assert denial_reason("evil.example", None, allowed)
     with pytest.raises(TypeError, match="list of names"):
         LocalServer(allowed_hosts="localhost:3000")
-    assert arguments().parse_args(["--allow-host", "a", "--allow-host", "b:1"]).allow_host == ["a", "b:1"]
+    assert create_parser().parse_args(["--allow-host", "a", "--allow-host", "b:1"]).allow_host == ["a", "b:1"]
 
 
 def asked(server: LocalServer, method: str, path: str, **headers: str) -> tuple[int, str]:
@@ -110,7 +110,7 @@ def upgraded(server: LocalServer, *headers: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1"), ("OPTIONS", "/v1"), ("GET", "/"), ("HEAD", "/")])
-def test_http_requests_of_other_pages_are_refused(server: LocalServer, method: str, path: str) -> None:
+def test_http_requests_of_foreign_pages_are_denied(server: LocalServer, method: str, path: str) -> None:
     assert asked(server, method, path, Origin="http://evil.example")[0] == 403
     assert asked(server, method, path, Host="evil.example")[0] == 403
     status, text = asked(server, "POST", "/v1", Host="evil.example", Origin="http://evil.example")
@@ -118,17 +118,17 @@ def test_http_requests_of_other_pages_are_refused(server: LocalServer, method: s
     assert server.ledger.http_requests == 0
 
 
-def test_files_are_not_for_other_pages(server: LocalServer) -> None:
+def test_files_are_denied_to_foreign_pages(server: LocalServer) -> None:
     with Runware(server.api_key, url=server.url) as rw:
         (image,) = rw.image_inference(**PICTURE)
     assert image.url is not None
     path = image.url.removeprefix(server.http_url)
     assert asked(server, "GET", path, Origin="http://evil.example")[0] == 403
     assert asked(server, "GET", path, Host=f"evil.example:{server.port}")[0] == 403
-    assert asked(server, "GET", path)[0] == 200  # as an `img` of a notebook asks for it
+    assert asked(server, "GET", path)[0] == 200  # as an `img` element of a notebook requests it
 
 
-def test_upgrades_of_other_pages_are_refused(server: LocalServer) -> None:
+def test_websocket_upgrades_of_foreign_pages_are_denied(server: LocalServer) -> None:
     host = f"Host: 127.0.0.1:{server.port}"
     for headers in (
         [host, "Origin: http://evil.example"],
@@ -144,7 +144,7 @@ def test_upgrades_of_other_pages_are_refused(server: LocalServer) -> None:
     assert upgraded(server, host, f"Origin: http://127.0.0.1:{server.port}").startswith("HTTP/1.1 101 ")
 
 
-def test_second_request_of_a_connection_is_checked_too(server: LocalServer) -> None:
+def test_every_request_of_a_connection_is_checked(server: LocalServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     for headers, status in ((dict[str, str](), 200), ({"Origin": "http://evil.example"}, 403), ({}, 200)):
         connection.request("GET", "/", headers=headers)
@@ -154,7 +154,7 @@ def test_second_request_of_a_connection_is_checked_too(server: LocalServer) -> N
     connection.close()
 
 
-def test_allowed_page_is_answered() -> None:
+def test_page_in_allowed_hosts_is_answered() -> None:
     with LocalServer(allowed_hosts=["localhost:3000"]) as server:
         host = f"Host: 127.0.0.1:{server.port}"
         assert upgraded(server, host, "Origin: http://localhost:3000").startswith("HTTP/1.1 101 ")
@@ -162,7 +162,7 @@ def test_allowed_page_is_answered() -> None:
         assert asked(server, "POST", "/v1", Origin="http://localhost:3001")[0] == 403
 
 
-def test_client_is_told_that_the_name_is_refused(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_error_shows_that_the_host_is_denied(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **opts: real("127.0.0.1", *more, **opts))
     rw = Runware("k" * 8, url=f"ws://evil.example:{server.port}", insecure_ws=True, max_retries=0)

@@ -1,21 +1,22 @@
 """Faults of connections, sessions, keys, HTTP requests and token streams."""
 
-# Faults take what they need of their arguments; `defaults` and `choices` are declared as ClassVar in Fault.
+# A hook uses the arguments that it needs; `defaults` and `choices` are declared as ClassVar in Fault.
 # ruff: noqa: ARG002, RUF012
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from runware.local.faults import Fault, Faults, HttpFault, StreamPlan
-from runware.local.jobs import Job, delivery_of
-from runware.local.sessions import Cut, Output, Replay
-from runware.local.tasks import TASK_TYPES
-from runware.local.validation import Rejected
-
-if TYPE_CHECKING:
-    from runware.local.connection import Connection
-    from runware.local.state import State
+from runware.local.client_session import ReplayPlan
+from runware.local.connection import WebSocketConnection
+from runware.local.faults import Fault, FaultHost, HttpFault
+from runware.local.output import ConnectionCut, Outgoing
+from runware.local.state import ServerState
+from runware.local.stream_plan import StreamPlan
+from runware.local.task_run import TaskRun
+from runware.local.task_schema import delivery_of
+from runware.local.task_types import TASK_TYPES
+from runware.local.validation import ApiError
 
 __all__ = [
     "CleanClose",
@@ -24,11 +25,11 @@ __all__ = [
     "HalfOpen",
     "IgnoredPings",
     "Inactivity",
-    "LostReply",
+    "IrregularStream",
+    "LostHttpResponse",
     "LostSubmission",
     "NewSession",
-    "OddStream",
-    "RefusedKey",
+    "RejectedKey",
     "RevokedKey",
     "SilentAuthentication",
 ]
@@ -38,35 +39,35 @@ _HOWS = ("fin", "rst", "stall", "close")
 
 
 class SilentAuthentication(Fault):
-    """X1."""
+    """X1: an authentication without a reply."""
 
     name = "X1"
-    summary = "an authentication is never answered, or after `delay` seconds"
+    summary = "an authentication is answered after `delay` seconds, or never"
     defaults = {"delay": None}
 
-    def authenticating(self, connection: Connection, task: dict[str, Any]) -> bool:
-        """Say nothing, or not yet."""
-        self.use()
+    def on_authentication(self, connection: WebSocketConnection, task: dict[str, Any]) -> bool:
+        """Ignore the authentication, or delay its reply."""
+        self.record_use()
         delay = self.parameters["delay"]
         if delay is not None:
-            self.loop.call_later(delay, connection.engine.authenticate, connection, task)
+            self._host.loop.call_later(delay, self._host.authenticate, connection, task)
         return True
 
 
-class RefusedKey(Fault):
-    """X2."""
+class RejectedKey(Fault):
+    """X2: a rejected key."""
 
     name = "X2"
-    summary = "the key is refused, in one of three `form`s, and the connection may `end`"
+    summary = "the key is rejected, with an error in one of three `form`s, and the connection may `end`"
     defaults = {"form": "plural", "end": "open"}
     choices = {"form": ("plural", "singular", "legacy"), "end": ("open", 1008, 1000, "fin", "rst")}
 
-    def authenticating(self, connection: Connection, task: dict[str, Any]) -> bool:
-        """Refuse the key."""
-        self.use()
+    def on_authentication(self, connection: WebSocketConnection, task: dict[str, Any]) -> bool:
+        """Reject the key."""
+        self.record_use()
         message = "The API key is not valid."
         details = {"type": "string", "taskType": "authentication"}
-        error = Rejected("invalidApiKey", message, "apiKey", **details).wire({})
+        error = ApiError("invalidApiKey", message, "apiKey", **details).to_object({})
         frames: dict[str, dict[str, Any]] = {
             "plural": {"errors": [error]},
             "singular": {"error": error},
@@ -77,7 +78,7 @@ class RefusedKey(Fault):
                 "errorMessage": "Invalid api key",
             },
         }
-        connection.engine.state.ledger.count("refusals")
+        self._host.state.ledger.count("refusals")
         connection.send(frames[self.parameters["form"]])
         end = self.parameters["end"]
         if isinstance(end, int):
@@ -88,34 +89,34 @@ class RefusedKey(Fault):
 
 
 class CutAfter(Fault):
-    """Ends the connection after so many tasks or results."""
+    """Ends the connection after a number of tasks or results."""
 
     choices = {"replay": _REPLAYS, "how": _HOWS}
 
-    def __init__(self, faults: Faults, parameters: dict[str, Any]) -> None:
+    def __init__(self, host: FaultHost, parameters: dict[str, Any]) -> None:
         if "after_results" in parameters and "after_tasks" not in parameters:
             parameters = {**parameters, "after_tasks": None}
         elif "after_tasks" in parameters and "after_results" not in parameters:
             parameters = {**parameters, "after_results": None}
-        super().__init__(faults, parameters)
+        super().__init__(host, parameters)
         self._seen = 0
 
-    def _cut(self) -> Cut:
+    def _cut(self) -> ConnectionCut:
         self._seen = 0
-        self.use()
+        self.record_use()
         get = self.parameters
-        return Cut(get["how"], get.get("code", 1000), get["replay"], bool(get.get("mid_frame")))
+        return ConnectionCut(get["how"], get.get("code", 1000), get["replay"], bool(get.get("mid_frame")))
 
-    def acknowledging(self, job: Job, frames: list[Output]) -> list[Output]:
-        """Count tasks."""
+    def filter_acknowledgement(self, run: TaskRun, frames: list[Outgoing]) -> list[Outgoing]:
+        """Count tasks, and cut the connection after the last acknowledgement."""
         limit = self.parameters["after_tasks"]
         if limit is None:
             return frames
         self._seen += 1
         return [*frames, self._cut()] if self._seen >= limit else frames
 
-    def delivering(self, job: Job, frames: list[Output]) -> list[Output]:
-        """Count results."""
+    def filter_results(self, run: TaskRun, frames: list[Outgoing]) -> list[Outgoing]:
+        """Count results, and cut the connection between two of them."""
         limit = self.parameters["after_results"]
         if limit is None:
             return frames
@@ -128,16 +129,16 @@ class CutAfter(Fault):
                 self._seen += len(items)
                 continue
             assert isinstance(frame, dict)
-            before: list[Output] = [{"data": items[:room]}] if room > 0 else []
+            before: list[Outgoing] = [{"data": items[:room]}] if room > 0 else []
             rest = {**frame, "data": items[room:]}
             if not rest["data"]:
                 del rest["data"]
-            after: list[Output] = [rest] if rest else []
+            after: list[Outgoing] = [rest] if rest else []
             return [*frames[:position], *before, self._cut(), *after, *frames[position + 1 :]]
         return frames
 
-    def polled(self, task: dict[str, Any], job: Job | None, frames: list[Output]) -> list[Output]:
-        """Count the finished results in an answer to a poll."""
+    def filter_poll(self, task: dict[str, Any], run: TaskRun | None, frames: list[Outgoing]) -> list[Outgoing]:
+        """Count the finished results in the response to a poll."""
         limit = self.parameters["after_results"]
         if limit is None:
             return frames
@@ -149,43 +150,44 @@ class CutAfter(Fault):
 
 
 class HalfOpen(CutAfter):
-    """X3."""
+    """X3: a half-open connection."""
 
     name = "X3"
-    summary = "silence while TCP stays up: at once after authentication, or after so many tasks or results"
+    summary = "silence while TCP stays up: right after authentication, or after a number of tasks or results"
     defaults = {"after_results": None, "after_tasks": None, "replay": "rest", "how": "stall", "mid_frame": False}
 
-    def authenticated(self, connection: Connection) -> None:
-        """Fall silent at once if nothing else was asked for."""
+    def on_authenticated(self, connection: WebSocketConnection) -> None:
+        """Stall right after authentication unless a number of tasks or results is given."""
         at_once = self.parameters["after_results"] is None and self.parameters["after_tasks"] is None
         if at_once and connection.session is not None:
             connection.session.deliver([self._cut()])
 
 
 class IgnoredPings(Fault):
-    """X4."""
+    """X4: unanswered pings."""
 
     name = "X4"
-    summary = "pings are not answered: `kind` json, protocol or both"
+    summary = "pings of a `kind` are not answered"
     defaults = {"kind": "json"}
     choices = {"kind": ("json", "protocol", "both")}
     default_times = None
 
-    def pinged(self, connection: Connection, kind: str) -> bool:
-        """Leave it unanswered."""
+    def on_ping(self, connection: WebSocketConnection, kind: str) -> bool:
+        """Leave pings of the chosen kind unanswered."""
         if self.parameters["kind"] not in (kind, "both"):
             return False
-        self.use()
+        self.record_use()
         return True
 
 
 class LostSubmission(Fault):
-    """X5."""
+    """X5: a connection lost around a submission."""
 
     name = "X5"
     summary = (
         "the connection ends around a submission: before its acknowledgement (`when` submit), after it (ack), or at"
-        " a poll; `then` a resume replays the acknowledgement, or a resend meets a conflict, or nothing is known"
+        " a poll (poll); afterwards (`then`) a resume replays the acknowledgement (replay), a resend is a conflict"
+        " (conflict), or the task is unknown (nothing)"
     )
     defaults = {"when": "submit", "then": "replay", "delivery": "async", "how": "fin"}
     choices = {
@@ -195,47 +197,47 @@ class LostSubmission(Fault):
         "how": _HOWS,
     }
 
-    def task_received(self, connection: Connection, task: dict[str, Any]) -> bool:
-        """Lose the submission altogether."""
+    def on_task(self, connection: WebSocketConnection, task: dict[str, Any]) -> bool:
+        """Lose the submission, so that the task is unknown."""
         spec = TASK_TYPES.get(str(task.get("taskType")))
         get = self.parameters
-        if get["then"] != "nothing" or get["when"] != "submit" or spec is None or spec.quick:
+        if get["then"] != "nothing" or get["when"] != "submit" or spec is None or spec.is_query:
             return False
         if get["delivery"] not in ("any", delivery_of(task, spec)):
             return False
-        self.use()
+        self.record_use()
         connection.end(get["how"])
         return True
 
-    def acknowledging(self, job: Job, frames: list[Output]) -> list[Output]:
+    def filter_acknowledgement(self, run: TaskRun, frames: list[Outgoing]) -> list[Outgoing]:
         """Lose the acknowledgement, or the connection after it."""
         get = self.parameters
-        if job.spec.quick or get["when"] == "poll" or get["delivery"] not in ("any", job.delivery):
+        if run.spec.is_query or get["when"] == "poll" or get["delivery"] not in ("any", run.delivery):
             return frames
-        self.use()
-        cut = Cut(get["how"])
+        self.record_use()
+        cut = ConnectionCut(get["how"])
         if get["when"] == "ack":
             return [*frames, cut]
         return [cut, *frames] if get["then"] == "replay" else [cut]
 
-    def polled(self, task: dict[str, Any], job: Job | None, frames: list[Output]) -> list[Output]:
-        """Lose the answer to a poll."""
+    def filter_poll(self, task: dict[str, Any], run: TaskRun | None, frames: list[Outgoing]) -> list[Outgoing]:
+        """Lose the response to a poll."""
         if self.parameters["when"] != "poll":
             return frames
-        self.use()
-        return [Cut(self.parameters["how"])]
+        self.record_use()
+        return [ConnectionCut(self.parameters["how"])]
 
 
 class DropBetweenResults(CutAfter):
-    """X6."""
+    """X6: a connection lost between results."""
 
     name = "X6"
-    summary = "the connection is lost after so many results; a resume replays the rest, all of them, or nothing"
+    summary = "the connection is lost after a number of results; a resume replays the rest, all of them, or nothing"
     defaults = {"after_results": 1, "after_tasks": None, "replay": "rest", "how": "fin", "mid_frame": False}
 
 
 class CleanClose(CutAfter):
-    """X7."""
+    """X7: a close frame while tasks run."""
 
     name = "X7"
     summary = "a close frame with `code` while tasks run"
@@ -243,93 +245,93 @@ class CleanClose(CutAfter):
 
 
 class EarlyReplay(Fault):
-    """X8."""
+    """X8: a replay before the authentication reply."""
 
     name = "X8"
-    summary = "a resume replays before the reply to its authentication"
+    summary = "a resume replays frames before the reply to its authentication"
     default_times = None
 
-    def resuming(self, plan: Replay) -> None:
-        """Replay first."""
-        self.use()
+    def on_resume(self, plan: ReplayPlan) -> None:
+        """Replay before the reply."""
+        self.record_use()
         plan.before = True
 
 
 class Inactivity(Fault):
-    """X17."""
+    """X17: a short inactivity limit."""
 
     name = "X17"
-    summary = "a connection is closed after `after` seconds without a message instead of 120"
+    summary = "a connection is closed after `after` seconds without a message, instead of 120"
     defaults = {"after": 0.2}
     default_times = None
 
-    def begin(self, state: State) -> None:
+    def on_added(self, state: ServerState) -> None:
         """Shorten the limit."""
         self._previous = state.options.inactivity
         state.options.inactivity = self.parameters["after"]
-        self._faults.look_again()
+        self._host.inactivity_changed()
 
-    def end(self, state: State) -> None:
+    def on_removed(self, state: ServerState) -> None:
         """Restore the limit."""
         state.options.inactivity = self._previous
 
 
 class NewSession(Fault):
-    """X18."""
+    """X18: another UUID for a resumed session."""
 
     name = "X18"
-    summary = "the session gets another UUID when it is resumed"
+    summary = "a session gets another UUID when it is resumed"
     default_times = None
 
-    def resuming(self, plan: Replay) -> None:
+    def on_resume(self, plan: ReplayPlan) -> None:
         """Change the UUID."""
-        self.use()
+        self.record_use()
         plan.new_uuid = True
 
 
-class LostReply(Fault):
-    """X20."""
+class LostHttpResponse(Fault):
+    """X20: a lost HTTP response."""
 
     name = "X20"
     summary = (
-        "an HTTP request is executed (or not, `run=false`) and then cut, or answered with `status` and text that is"
-        " not JSON"
+        "an HTTP request is executed (or not, `run=false`), and its connection is reset or it is answered with"
+        " `status` and a body that is not JSON"
     )
     defaults = {"status": None, "run": True}
 
-    def http_request(self, jobs: list[Job] | None) -> HttpFault | None:
-        """Cut it."""
-        if self.parameters["run"] == (jobs is None):
+    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
+        """Fail the request, on arrival or after its tasks were accepted."""
+        if self.parameters["run"] == (runs is None):
             return None
-        self.use()
+        self.record_use()
         status = self.parameters["status"]
         return HttpFault(cut=status is None, status=status or 503)
 
 
-class OddStream(Fault):
-    """X21."""
+class IrregularStream(Fault):
+    """X21: an irregular token stream."""
 
     name = "X21"
     summary = (
-        "a token stream with torn characters (split), without [DONE] (no-done), with CRLF (crlf), in one write"
-        " (joined), without the space after `data:` (no-space), without its last line end (no-newline), reset before"
-        " its end (cut), with an error inside (error, error-singular); join forms with +"
+        "a token stream with characters split between writes (split), without [DONE] (no-done), with CRLF (crlf), in"
+        " one write (joined), without the space after `data:` (no-space), without its last line ending (no-newline),"
+        " reset before its end (cut), with an error inside (error, error-singular); combine forms with +"
     )
     defaults = {"form": "split"}
     _forms = (
         "split", "no-done", "crlf", "joined", "no-space", "no-newline", "cut", "error", "error-singular",
     )  # fmt: skip
 
-    def __init__(self, faults: Faults, parameters: dict[str, Any]) -> None:
-        super().__init__(faults, parameters)
+    def __init__(self, host: FaultHost, parameters: dict[str, Any]) -> None:
+        super().__init__(host, parameters)
         self._wanted = set(str(self.parameters["form"]).split("+"))
         unknown = sorted(self._wanted - set(self._forms))
         if unknown:
-            raise ValueError(f"form of fault X21 is made of {', '.join(self._forms)}, not {unknown[0]!r}")
+            raise ValueError(f"form of fault X21 must be one or more of {', '.join(self._forms)}; got {unknown[0]!r}")
 
-    def streaming(self, job: Job, plan: StreamPlan) -> None:
+    def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:
         """Change how the stream is written."""
-        self.use()
+        self.record_use()
         wanted = self._wanted
         plan.split, plan.joined = "split" in wanted, "joined" in wanted
         plan.done = not wanted & {"no-done", "cut", "error", "error-singular"}
@@ -341,28 +343,28 @@ class OddStream(Fault):
         if "cut" in wanted:
             plan.events = plan.events[:2]
         if wanted & {"error", "error-singular"}:
-            error = job.error(Rejected("timeoutProvider", "The provider stopped answering."))
+            error = run.error(ApiError("timeoutProvider", "The provider stopped answering."))
             plan.fail({"errors": [error]} if "error" in wanted else {"error": error})
 
 
 class RevokedKey(Fault):
-    """X22."""
+    """X22: a key revoked between connections."""
 
     name = "X22"
-    summary = "the key is refused after so many successful authentications: `after` 1, or 0 if there was one already"
+    summary = "the key is rejected after `after` further authentications (default: 1, or 0 if there was one already)"
     defaults = {"after": None}
     default_times = None
 
-    def begin(self, state: State) -> None:
-        """Count from here."""
+    def on_added(self, state: ServerState) -> None:
+        """Set the limit from the number of authentications so far."""
         done = state.ledger.authentications
         after = self.parameters["after"]
         self._limit = done + (after if after is not None else int(done == 0))
 
-    def authenticating(self, connection: Connection, task: dict[str, Any]) -> bool:
-        """Refuse the key."""
-        if connection.engine.state.ledger.authentications < self._limit:
+    def on_authentication(self, connection: WebSocketConnection, task: dict[str, Any]) -> bool:
+        """Reject the key from the limit on."""
+        if self._host.state.ledger.authentications < self._limit:
             return False
-        self.use()
-        connection.engine.authenticate(connection, {**task, "apiKey": "revoked"})
+        self.record_use()
+        self._host.authenticate(connection, {**task, "apiKey": "revoked"})
         return True

@@ -1,0 +1,46 @@
+"""All faults by name: X1 to X24 of docs/protocol.md, section 8."""
+
+from __future__ import annotations
+
+from runware.local.connection_faults import (
+    CleanClose,
+    DropBetweenResults,
+    EarlyReplay,
+    HalfOpen,
+    IgnoredPings,
+    Inactivity,
+    IrregularStream,
+    LostHttpResponse,
+    LostSubmission,
+    NewSession,
+    RejectedKey,
+    RevokedKey,
+    SilentAuthentication,
+)
+from runware.local.faults import Fault
+from runware.local.result_faults import (
+    ErrorShapes,
+    ExtraResults,
+    FailingPoll,
+    InstantResults,
+    IrregularPolls,
+    IrregularUpload,
+    LargeResult,
+    MeaninglessFrames,
+    ReusedTaskUuid,
+    SingleResults,
+    UnknownTaskError,
+)
+
+__all__ = ["FAULTS"]
+
+FAULTS: dict[str, type[Fault]] = {
+    fault.name: fault
+    for fault in (
+        SilentAuthentication, RejectedKey, HalfOpen, IgnoredPings, LostSubmission, DropBetweenResults, CleanClose,
+        EarlyReplay, UnknownTaskError, ErrorShapes, LargeResult, InstantResults, ExtraResults, MeaninglessFrames,
+        IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
+        RevokedKey, SingleResults, IrregularUpload,
+    )
+}  # fmt: skip
+"""Every fault class by its name."""

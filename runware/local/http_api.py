@@ -1,0 +1,276 @@
+"""The API over HTTP: tasks on one path, token streams, and the files of results."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from typing import Any
+
+from aiohttp import web
+
+from runware.local.access_control import denial_reason
+from runware.local.active_faults import ActiveFaults
+from runware.local.connection import reset_transport
+from runware.local.encoding import encode_json
+from runware.local.faults import HttpFault
+from runware.local.ledger import UNIT
+from runware.local.output import ConnectionCut, Outgoing
+from runware.local.request_body import bad_request, parse_tasks
+from runware.local.result_details import answer_text, token_usage
+from runware.local.session_manager import SessionManager
+from runware.local.state import ServerState
+from runware.local.stream_plan import StreamPlan
+from runware.local.task_processor import TaskProcessor
+from runware.local.task_run import TaskRun
+from runware.local.uuids import new_uuid
+from runware.local.validation import ApiError
+
+__all__ = ["HttpApi"]
+
+_API_PATHS = ("/", "/v1", "/v1/")
+_STATUS = {
+    "insufficientCredits": 402,
+    "rateLimitExceeded": 429,
+    "internalServerError": 500,
+    "providerInternalError": 500,
+    "inferenceError": 500,
+    "serviceUnavailable": 503,
+    "timeoutProvider": 504,
+}
+
+
+def _status_of(code: str) -> int:
+    if code in _STATUS:
+        return _STATUS[code]
+    if "ApiKey" in code:
+        return 401
+    return 404 if code.endswith("NotFound") else 400
+
+
+class _RequestSource:
+    """The source of the tasks of one HTTP request; it collects their results for the response.
+
+    Attributes:
+        dry: Whether the tasks are only validated.
+        data: Items for the response.
+        errors: Errors for the response.
+        runs: The accepted tasks.
+        cut: Whether a fault cuts the connection instead of a response.
+    """
+
+    http = True
+
+    def __init__(self, dry: bool) -> None:
+        self.dry = dry
+        self.data: list[Any] = []
+        self.errors: list[Any] = []
+        self.runs: list[TaskRun] = []
+        self.cut = False
+        self._waiting = 0
+        self._finished = asyncio.Event()
+
+    def deliver(self, outputs: list[Outgoing]) -> None:
+        """Collect the items and errors of frames."""
+        for output in outputs:
+            for frame in output if isinstance(output, list) else [output]:
+                if isinstance(frame, dict):
+                    self.data += frame.get("data") or []
+                    self.errors += frame.get("errors") or []
+                    if isinstance(frame.get("error"), dict):
+                        self.errors.append(frame["error"])
+                elif isinstance(frame, ConnectionCut):
+                    self.cut = True
+
+    def attach(self, run: TaskRun) -> None:
+        """Register an accepted task, and wait for it if it is synchronous."""
+        self.runs.append(run)
+        if run.delivery == "sync":
+            self.expect_answer()
+            run.on_done = self.answer_delivered
+
+    def expect_answer(self) -> None:
+        """Register that an answer will be delivered later."""
+        self._waiting += 1
+        self._finished.clear()
+
+    def answer_delivered(self) -> None:
+        """Register that an expected answer was delivered."""
+        self._waiting -= 1
+        if self._waiting <= 0:
+            self._finished.set()
+
+    async def wait(self, window: float) -> bool:
+        """Wait for all expected answers; return whether they were delivered within the window. 0: no limit."""
+        if self._waiting <= 0:
+            return True
+        try:
+            async with asyncio.timeout(window or None):
+                await self._finished.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class HttpApi:
+    """Answers plain HTTP requests.
+
+    Args:
+        state: The state of the server.
+        faults: The faults being played.
+        sessions: Checks API keys.
+        processor: Processes the tasks.
+        executor: The threads that render files.
+    """
+
+    def __init__(
+        self,
+        state: ServerState,
+        faults: ActiveFaults,
+        sessions: SessionManager,
+        processor: TaskProcessor,
+        executor: Executor,
+    ) -> None:
+        self._state = state
+        self._faults = faults
+        self._sessions = sessions
+        self._processor = processor
+        self._executor = executor
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        headers = request.headers
+        for host in headers.getall("Host", [None]):
+            reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
+            if reason is not None:
+                return web.Response(status=403, text=reason)
+        if request.path in _API_PATHS:
+            if request.method == "POST":
+                return await self._answer_tasks(request)
+            if request.method in ("GET", "HEAD") and request.path == "/":
+                return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
+            return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
+        if request.method in ("GET", "HEAD"):
+            return await self._answer_file(request)
+        return web.Response(status=404, text="Not found. POST an array of tasks to /v1.\n")
+
+    async def _answer_file(self, request: web.BaseRequest) -> web.StreamResponse:
+        uuid = request.path.rpartition("/")[2].partition(".")[0]
+        media = self._state.media.get(uuid)
+        self._state.ledger.count("media_requests")
+        if media is None:
+            return web.Response(status=404, text="File not found.\n")
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(self._executor, self._state.media.content, media)
+        return web.Response(body=body, content_type=media.content_type)
+
+    async def _answer_tasks(self, request: web.BaseRequest) -> web.StreamResponse:
+        ledger = self._state.ledger
+        payload = await request.read()
+        ledger.count("http_requests")
+        problem, body = parse_tasks(self._state.switches, payload)
+        if problem is not None:
+            return _json_response(400, {"data": [], "errors": [problem]})
+        source = _RequestSource(request.headers.get("X-Runware-Dry-Run") == "1" or request.query.get("dryRun") == "1")
+        key: Any = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if body and isinstance(body[0], dict) and body[0].get("taskType") == "authentication":
+            ledger.receive(body[0])
+            key = body.pop(0).get("apiKey")
+            source.data.append({"taskType": "authentication", "connectionSessionUUID": new_uuid()})
+        try:
+            self._sessions.check_key(key)
+        except ApiError as error:
+            return _json_response(401, {"errors": [error.to_object({})]})
+        if len(body) == 1 and isinstance(body[0], dict) and body[0].get("deliveryMethod") == "stream":
+            return await self._answer_stream(request, source, body[0])
+        fault = self._faults.on_http_request(None) if self._faults.active else None
+        if fault is not None:
+            return self._fail_request(request, fault)
+        for task in body:
+            self._submit(source, task)
+        return await self._respond(request, source)
+
+    def _submit(self, source: _RequestSource, task: Any) -> None:
+        if not isinstance(task, dict):
+            source.errors.append(bad_request(self._state.switches, "Every task must be an object."))
+            return
+        self._state.ledger.receive(task)
+        if task.get("taskType") == "ping":
+            source.data.append({"taskType": "ping", "pong": True})
+            return
+        scripted = self._processor.run_script(task)
+        if scripted is not None:
+            source.deliver(scripted)
+        else:
+            self._processor.submit(task, source)
+
+    async def _respond(self, request: web.BaseRequest, source: _RequestSource) -> web.StreamResponse:
+        fault = self._faults.on_http_request(source.runs) if self._faults.active else None
+        in_time = await source.wait(self._state.options.sync_window)
+        if source.cut:
+            fault = HttpFault(cut=True, status=503)
+        if fault is not None:
+            return self._fail_request(request, fault)
+        if not in_time:
+            error = ApiError("requestTimeout", "The task takes longer than a request may; it goes on.")
+            return _json_response(504, {"errors": [error.to_object(run.task) for run in source.runs if not run.done]})
+        frame: dict[str, Any] = {"data": source.data}
+        if source.errors:
+            frame["errors"] = source.errors
+        polling = any(error.get("status") == "error" for error in source.errors)
+        items = [item for item in source.data if item.get("taskType") != "authentication"]
+        failed = bool(source.errors) and not items and not polling
+        return _json_response(_status_of(str(source.errors[0].get("code"))) if failed else 200, frame)
+
+    def _fail_request(self, request: web.BaseRequest, fault: HttpFault) -> web.StreamResponse:
+        if fault.cut and request.transport is not None:
+            reset_transport(request.transport)
+        return web.Response(status=fault.status, text="upstream unavailable")
+
+    async def _answer_stream(
+        self, request: web.BaseRequest, source: _RequestSource, task: dict[str, Any]
+    ) -> web.StreamResponse:
+        self._submit(source, task)
+        if not source.errors and not source.runs and not source.data:
+            return _json_response(200, {"data": []})
+        await source.wait(0)
+        if source.errors or not source.runs:
+            error = source.errors[0] if source.errors else {"code": "unknownError", "message": "Nothing to stream."}
+            return _json_response(_status_of(error["code"]), {"error": error, **_ids(task)})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await response.prepare(request)
+        plan = StreamPlan(self._events(source.runs[0]))
+        if self._faults.active:
+            self._faults.on_stream(source.runs[0], plan)
+        for position, chunk in enumerate(plan.chunks()):
+            if position and self._state.options.spread > 0:
+                await asyncio.sleep(self._state.options.spread)
+            elif position:
+                # Chunks written in one step of the loop would reach the client together.
+                await asyncio.sleep(plan.pause)
+            await response.write(chunk)
+        if plan.abort and request.transport is not None:
+            reset_transport(request.transport)
+        return response
+
+    def _events(self, run: TaskRun) -> list[str]:
+        head = _ids(run.task)
+        words = answer_text(run, 0).split(" ")
+        chunks: list[dict[str, Any]] = [{"delta": {"reasoningContent": "short answer"}}]
+        for start in range(0, len(words), 3):
+            part = " ".join(words[start : start + 3])
+            chunks.append({"delta": {"text": part if start == 0 else f" {part}"}})
+        events = [encode_json({**head, **chunk, "finishReason": None}) for chunk in chunks]
+        last: dict[str, Any] = {**head, "delta": {}, "finishReason": "stop"}
+        if run.task.get("includeUsage"):
+            last["usage"] = token_usage(run, answer_text(run, 0))
+        if run.task.get("includeCost"):
+            last["cost"] = run.spec.price / UNIT
+        return [*events, encode_json(last)]
+
+
+def _ids(task: dict[str, Any]) -> dict[str, Any]:
+    return {name: task[name] for name in ("taskUUID", "taskType") if name in task}
+
+
+def _json_response(status: int, frame: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=encode_json(frame).encode(), content_type="application/json")

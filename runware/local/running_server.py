@@ -1,0 +1,138 @@
+"""A running server: everything that exists between its start and its stop, on its event loop.
+
+The way of a task:
+
+1. `request_router` reads the first request of a TCP connection, and makes it a WebSocket `connection` or leaves it to
+   aiohttp.
+2. `websocket_api` or `http_api` parses the message. `session_manager` authenticates its sender.
+3. `task_processor` validates each task by its entry in `task_types`. It answers queries, and rejects or accepts others.
+4. `task_runner` waits, holds results back, and finishes and bills them. `result_items` creates their content.
+5. The source of the task delivers them: a `client_session`, which keeps them while it has no connection, or the HTTP
+   request. `webhooks` delivers them for a task with a webhookURL.
+
+`active_faults` can interfere in each step. Everything is recorded in the `ledger`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from runware.local.active_faults import ActiveFaults
+from runware.local.connection import reset_transport
+from runware.local.http_api import HttpApi
+from runware.local.request_router import OpenTransports, RequestRouter
+from runware.local.session_manager import SessionManager
+from runware.local.state import ServerState
+from runware.local.task_processor import TaskProcessor
+from runware.local.task_runner import TaskRunner
+from runware.local.webhooks import WebhookSender
+from runware.local.websocket_api import WebSocketApi
+
+__all__ = ["RunningServer"]
+
+
+class RunningServer:
+    """The parts of a running server, and its listening socket.
+
+    Every method must be called on the event loop.
+
+    Args:
+        state: The state that outlives this run.
+        faults: The faults being played.
+        loop: The event loop of the server.
+        executor: The threads that render files.
+
+    Attributes:
+        runner: Runs the accepted tasks.
+        sessions: The sessions of clients.
+        processor: Processes tasks.
+        websocket: The API over WebSocket.
+    """
+
+    def __init__(
+        self, state: ServerState, faults: ActiveFaults, loop: asyncio.AbstractEventLoop, executor: Executor
+    ) -> None:
+        self._state = state
+        self._faults = faults
+        self._loop = loop
+        self._webhooks = WebhookSender(state)
+        self.runner = TaskRunner(state, faults, self._webhooks, loop, executor)
+        self.sessions = SessionManager(state, faults, loop)
+        self.processor = TaskProcessor(state, faults, self.runner, loop)
+        self.websocket = WebSocketApi(state, faults, self.sessions, self.processor)
+        http = HttpApi(state, faults, self.sessions, self.processor, executor)
+        self._http = web.Server(http.handle, access_log=None, loop=loop)
+        self._transports = OpenTransports()
+        self._listener: asyncio.Server | None = None
+        faults.attach(loop, self.sessions.authenticate, self.websocket.inactivity_changed)
+
+    @property
+    def listening(self) -> bool:
+        """Whether new connections are accepted."""
+        return self._listener is not None
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        """Start to accept connections; return the port."""
+        options: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if context is not None else {}
+        self._listener = await self._loop.create_server(
+            self._create_router, host, port, ssl=context, backlog=1024, **options
+        )
+        listening_port: int = self._listener.sockets[0].getsockname()[1]
+        return listening_port
+
+    def _create_router(self) -> RequestRouter:
+        return RequestRouter(self._state, self.websocket, self._transports, self._http)
+
+    def stop_listening(self) -> None:
+        """Refuse new connections."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def drop_connections(self, how: str) -> int:
+        """End every TCP connection with `rst` or `fin`; return the number of WebSocket connections."""
+        connections = list(self.websocket.connections)
+        for connection in connections:
+            connection.end(how)
+        http = [handler.transport for handler in self._http.connections if handler.transport is not None]
+        for transport in [*self._transports.unrouted, *http]:
+            reset_transport(transport) if how == "rst" else transport.close()
+        return len(connections)
+
+    async def shut_down(self) -> None:
+        """Stop listening, end every connection at once, and cancel everything in progress."""
+        if self._listener is not None:
+            # asyncio loses a connection that it has accepted, but not yet made a transport of, when the listener
+            # closes (its socket stays open until it is collected). So first it stops accepting.
+            for listening in self._listener.sockets:
+                with suppress(NotImplementedError):  # not every event loop has remove_reader
+                    self._loop.remove_reader(listening.fileno())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            self.stop_listening()
+        for connection in list(self.websocket.connections):
+            connection.abort()
+        for transport in list(self._transports.unrouted):
+            transport.abort()
+        await self._webhooks.close()
+        await self.runner.close()
+        await self._http.shutdown(0.1)
+        self._faults.detach()
+        # Aborted transports call their protocols in the loop's next step. A connection that is still being accepted
+        # is a task of asyncio's own, which would leave its transport open if it were cancelled with the loop.
+        for _ in range(3):
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:
+                await asyncio.wait(others, timeout=0.2)
+            await asyncio.sleep(0)
+            for transport in list(self._transports.all):
+                if not transport.is_closing():
+                    transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
