@@ -163,6 +163,20 @@ def test_guides_know_every_option_and_error() -> None:
         assert f"`{name}`" in guide, name
 
 
+def test_reference_has_every_public_name() -> None:
+    import runware
+    from runware import errors
+
+    pages = "\n".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    requests = (DOCS / "operations.md").read_text()
+    other = {"Media", "Task", "__version__"}  # an alias of types, the base of requests, and a text
+    for name in runware.__all__:
+        known = re.search(rf"^::: runware(\.errors)?\.{name}$", pages, re.MULTILINE)
+        assert known or f"`{name}`" in requests or f"## {name}\n" in requests or name in other, name
+    tree = (DOCS / "reference" / "errors.md").read_text().partition("```text")[2].partition("```")[0]
+    assert set(re.findall(r"── (\w+)", tree)) | {"RunwareError"} == set(errors.__all__)
+
+
 def test_protocol_page_knows_every_switch_and_fault() -> None:
     from runware.local import FAULTS, SWITCHES
 
@@ -181,7 +195,8 @@ def test_protocol_page_puts_codes_into_the_right_classes() -> None:
     for codes, name in rows:
         for code in re.findall(r"`(\w+)`", codes.partition(";")[0]):
             cls = class_for_code(code)
-            assert cls is not None and cls.__name__ == name, code
+            assert cls is not None, code
+            assert cls.__name__ == name, code
 
 
 def test_what_is_not_there_is_said() -> None:

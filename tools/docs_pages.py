@@ -19,7 +19,7 @@ DOCUMENTS = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
-    "benchmarks/README.md": "benchmarks/index.md",
+    "benchmarks/README.md": "benchmarks/measuring.md",
     "benchmarks/RESULTS.md": "benchmarks/results.md",
     "examples/django_gallery/README.md": "examples/django_gallery.md",
 }
@@ -45,7 +45,12 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Rewrite links to files of the repository, so that they lead to pages of the site."""
-    places = {**DOCUMENTS, **examples(), "README.md": "index.md", "examples/django_gallery": "examples/django_gallery.md"}
+    places = {
+        **DOCUMENTS,
+        **examples(),
+        "README.md": "index.md",
+        "examples/django_gallery": "examples/django_gallery.md",
+    }
     uri = page.file.src_uri
     source = next((source for source, place in places.items() if place == uri and uri != "index.md"), f"docs/{uri}")
 
