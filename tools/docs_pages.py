@@ -59,7 +59,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         place = places.get(target, target.removeprefix("docs/"))
         return posixpath.relpath(place, posixpath.dirname(uri) or ".") + (found[2] or "")
 
+    # GitHub wants `|` escaped in code within tables, and Python-Markdown would show the backslash.
+    markdown = re.sub(r"^\|.*$", unescaped, markdown, flags=re.MULTILINE)
+    if uri == "operations.md":  # a page has one title; the table of contents shows nothing of further ones
+        first, rest = markdown.split("\n", 1)
+        markdown = first + "\n" + re.sub(r"^# ", "## ", rest, flags=re.MULTILINE)
     return LINK.sub(moved, markdown)
+
+
+def unescaped(row: re.Match[str]) -> str:
+    """Return a row of a table with plain bars inside code."""
+    return re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), row[0])
 
 
 def page_text(path: Path) -> str:
