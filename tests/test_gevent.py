@@ -289,6 +289,7 @@ def gunicorn(server: LocalServer, tmp_path: pathlib.Path, *options: str, **varia
     (tmp_path / "served.py").write_text(APPLICATION)
     port = free_port()
     command = ["-m", "gunicorn", "-k", "gevent", "--workers", "2", "--bind", f"127.0.0.1:{port}", *options, "served"]
+    command += ["--graceful-timeout", "5"]  # a worker that still starts when it is told to end hears nothing of it
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=tmp_path, stdout=log, stderr=log, env={**environment(server), **variables}
