@@ -23,7 +23,7 @@ from runware.operations import Operations, operation  # noqa: E402
 from runware.requests.base import Task  # noqa: E402
 from runware.requests.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
 from runware.requests.signatures import answer_of, fields, parameters, spell  # noqa: E402
-from runware.requests.validation import Checked  # noqa: E402
+from runware.requests.validation import RequestModel  # noqa: E402
 from runware.results import Part  # noqa: E402
 
 GENERAL = {
@@ -68,7 +68,7 @@ def page() -> str:
         "# Parameters of many operations",
         *(general_section(cls, title) for cls, title in GENERAL.items()),
         "# Objects in requests",
-        *(object_section(cls) for cls in public(Checked) if not issubclass(cls, Task)),
+        *(object_section(cls) for cls in public(RequestModel) if not issubclass(cls, Task)),
         "# Results",
         RESULTS,
         *(result_section(cls) for cls in sorted([*public(Part), runware.Meta], key=lambda cls: cls.__name__)),
