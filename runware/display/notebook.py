@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runware.errors import DownloadError
-from runware.media import inputs as media
+from runware.media.files import decode_base64
+from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
 __all__ = ["Bar", "in_notebook", "job_bundle", "result_bundle", "results_bundle"]
 
@@ -212,7 +213,7 @@ def _source(result: Any) -> str | None:
             return None
         encoded = text.partition(",")[2] if text.startswith("data:") else text
         try:
-            kind = media.sniff(media.decode_base64(encoded[: media.TELLING]))[0]
+            kind = sniff(decode_base64(encoded[:SNIFFED_BYTES]))[0]
         except DownloadError:
             return None
         return f"data:{kind};base64,{encoded}"
@@ -228,7 +229,7 @@ def _web(url: str | None) -> str | None:
 
 def _link(url: str | None, words: str) -> str:
     address = _web(url)
-    name = media.url_extension(url or "").removeprefix(".")
+    name = url_extension(url or "").removeprefix(".")
     words = f"{words} ({name})" if name else words
     if address is None:
         return f"<div>{escape(words)}</div>"
