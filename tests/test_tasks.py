@@ -269,14 +269,14 @@ def test_what_is_wrong_with_a_call_is_said_without_private_names() -> None:
     for make, message in (
         (
             lambda: runware.ImageInference(zzz=1),  # type: ignore[call-arg]
-            "ImageInference has no parameter 'zzz'. What only the wire has goes into extra={...}.",
+            "ImageInference has no parameter 'zzz'. Pass API parameters without a Python name in extra={...}.",
         ),
         (lambda: runware.Lora(model="m", zzz=1), "Lora has no parameter 'zzz'."),  # type: ignore[call-arg]
         (lambda: runware.Lora(modell="m"), "Lora has no parameter 'modell'; did you mean 'model'?"),  # type: ignore[call-arg]
-        (lambda: runware.VideoInference(duration=5), "VideoInference needs the parameter 'model'."),  # type: ignore[call-arg]
+        (lambda: runware.VideoInference(duration=5), "VideoInference requires the parameter 'model'."),  # type: ignore[call-arg]
         (
             lambda: runware.PhotoMaker(positive_prompt="x"),  # type: ignore[call-arg]
-            "PhotoMaker needs the parameter 'input_images'.",
+            "PhotoMaker requires the parameter 'input_images'.",
         ),
         (lambda: runware.Lora("m"), "Lora takes keyword arguments only."),  # type: ignore[misc]
     ):

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
-from runware._support.unknown_names import folded, misnamed
+from runware._support.unknown_names import folded, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.codec import wire_name
@@ -279,7 +279,7 @@ def _keyword_init(cls: Any) -> Callable[..., None]:
 def _usage_error(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> TypeError:
     fields = [field for field in attrs.fields(cls) if field.init]
     needed = [field.name for field in fields if field.default is attrs.NOTHING]
-    error = misnamed(cls.__name__, [field.name for field in fields], given, () if args else needed)
+    error = unknown_name_error(cls.__name__, [field.name for field in fields], given, () if args else needed)
     return error or TypeError(f"{cls.__name__} takes keyword arguments only.")
 
 
