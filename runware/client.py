@@ -1,7 +1,7 @@
-"""The faces of the client: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` gives jobs.
+"""The client classes: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` returns jobs.
 
-All three stand on one `Core`, which owns the engine: one background I/O thread and one WebSocket. What constructing a
-client needs is loaded then, and not by the import.
+All three share a `Core`, which owns one background I/O thread and one WebSocket. Modules needed to construct a client
+are loaded then, not on import.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ F = TypeVar("F", bound="_Face")
 
 
 class _Face(Operations):
-    """What the faces have in common: a core. They pickle by their configuration, without the key."""
+    """Common base of the client classes: a handle on a core. Pickles as its options, without the key."""
 
     _core: Core
 
@@ -65,7 +65,7 @@ class _Face(Operations):
 
 
 class Submitter(_Face, JobFace):
-    """The operations, each returning a `Job` at once. It is `rw.submit`."""
+    """The operations, each returning a `Job` immediately. Available as `rw.submit`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -75,12 +75,12 @@ class Submitter(_Face, JobFace):
     @overload
     def run(self, task: Mapping[str, Any]) -> Job[Results[Result]]: ...
     def run(self, task: Any) -> Any:
-        """Start one task and return the handle on it.
+        """Start a task and return its job.
 
-        Media are read and encoded before this returns; nothing else is waited for.
+        Media inputs are read and encoded before this returns; nothing else blocks.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it, and nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         core = self._core
@@ -88,7 +88,7 @@ class Submitter(_Face, JobFace):
 
 
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
-    """Let the constructor say what is wrong in the name of the user's class, and what was meant."""
+    """Wrap a constructor so that errors name the user's class and suggest the right option."""
     names = ["api_key", *(init.__kwdefaults__ or ())]
 
     @wraps(init)
@@ -104,7 +104,7 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
 
 
 class _Client(_Face):
-    """What a face that users construct has: the options, `submit`, and an end."""
+    """Base of the classes users construct: options, `submit` and `job`."""
 
     @_named
     def __init__(
@@ -129,46 +129,46 @@ class _Client(_Face):
         insecure_ws: bool | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
-        """Take the options. Nothing is sent and no thread starts before the first call.
+        """Set the options. Nothing is sent and no thread starts before the first call.
 
         Args:
-            api_key: The key, or a function that returns it and is asked for every connection (on a thread of its
-                own). `None` reads the environment variable `RUNWARE_API_KEY`.
-            url: Where the server is. `None` reads `RUNWARE_URL`, and else means `wss://ws-api.runware.ai/v1`.
-                `ws://` is refused unless it leads to this machine.
-            timeout: Seconds for a whole call, the connection included; the default is 60.
-            long_timeout: The same for tasks that the server works on for long, such as videos; the default is 1200.
-                It is never shorter than *timeout*.
-            connect_timeout: Seconds for one attempt to connect and authenticate; the default is 15.
-            max_retries: Extra attempts for a failed call, or a `RetryPolicy`; the default is 2, and 0 means one
-                attempt. Only failures that may pass are tried again, and a task only after the server's own word
-                that it failed.
-            retry_delay: Seconds of the first wait between attempts, which doubles from there, with jitter; the
-                default is 1. A lost connection is made again within a tenth of it at first.
-            reconnect: Whether calls survive the loss of the connection; the default is `True`.
-            heartbeat_interval: Seconds of silence after which an idle connection is tried; the default is 45. The
-                server closes a connection after 120.
-            liveness_timeout: Seconds of silence after which a connection with calls in flight is given up and made
-                again; the default is 15.
-            max_in_flight: How many calls may be at the server at once; further ones wait. `None` means no limit.
-            max_queued: How many calls may wait; the default is 100,000.
-            include_cost: Whether results tell their cost, for calls that do not say. `None` leaves it to the server.
-            dry_run: Whether the server only checks tasks, without running or billing them.
-            proxy: An `http://` or, with the extra `socks`, `socks5h://` address. `None` reads `HTTPS_PROXY`,
-                `ALL_PROXY` and `NO_PROXY`; `""` means no proxy.
-            ssl_context: How TLS is done. `None` means the operating system's trust store, with `SSL_CERT_FILE` and
+            api_key: The API key, or a function that returns it. The function is called for each connection, on a
+                separate thread. `None` reads the environment variable `RUNWARE_API_KEY`.
+            url: URL of the server. `None` reads `RUNWARE_URL` and defaults to `wss://ws-api.runware.ai/v1`. `ws://` is
+                rejected unless the server is on this machine.
+            timeout: Deadline of a call in seconds, including connecting; 60 by default.
+            long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos; 1200 by default.
+                A larger *timeout* extends it.
+            connect_timeout: Seconds allowed for one attempt to connect and authenticate; 15 by default.
+            max_retries: Extra attempts for a failed call, or a `RetryPolicy`; 2 by default. 0 makes a single attempt.
+                Only retryable failures are retried, and a task only after the server has reported that it failed.
+            retry_delay: Base of the exponential backoff between attempts, in seconds; 1 by default. Delays double and
+                are jittered. The first reconnect waits at most a tenth of it.
+            reconnect: Whether calls survive the loss of the connection; `True` by default.
+            heartbeat_interval: Seconds without traffic before an idle connection is checked with a ping; 45 by default.
+                The server closes connections that are silent for 120 seconds.
+            liveness_timeout: Seconds without incoming data before a connection with calls in flight is considered dead
+                and replaced; 15 by default.
+            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit.
+            max_queued: Maximum number of queued calls; 100,000 by default.
+            include_cost: Ask the server to report costs, for calls that do not set `include_cost`. `None` leaves it to
+                the server.
+            dry_run: Only validate tasks at the server, without running or billing them; `False` by default.
+            proxy: Proxy URL: `http://` or, with the extra `socks`, `socks5h://`. `None` reads `HTTPS_PROXY`,
+                `ALL_PROXY` and `NO_PROXY`; `""` disables proxies.
+            ssl_context: TLS settings. `None` uses the trust store of the operating system, or `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
-            insecure_ws: Whether `ws://` is allowed to other machines. The key is sent in the clear then.
-            on_event: Called with each event of `runware.events`, on a thread of its own. What it raises is logged; if
-                10,000 events wait for it, further ones are thrown away and counted. If it refers to the client, the
-                client is kept until it is closed.
+            insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
+            on_event: Callback for the events of `runware.events`, on a separate thread. Exceptions it raises are
+                logged. If 10,000 events are pending, further ones are dropped and counted. If it refers to the client,
+                the client is kept alive until it is closed.
 
-        A client pickles without its key. Where it is unpickled, a key from the environment is read from there again,
-        whatever it is by then; a key that was passed must be the one that `RUNWARE_API_KEY` holds there; a function
-        is pickled. Clients of equal options are one client there.
+        A client pickles without its key. When unpickled, a key from the environment is read again from the environment
+        of that process, even if it has changed; a key passed as an argument must equal `RUNWARE_API_KEY` there; a
+        function is pickled. Unpickled clients with equal options share one connection.
 
         Raises:
-            ConfigurationError: There is no key, or a value cannot work; `parameter` names it.
+            ConfigurationError: The key is missing or an option is invalid; `parameter` names it.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         with loading:
@@ -179,12 +179,12 @@ class _Client(_Face):
 
     @property
     def stats(self) -> Stats:
-        """What the client has done so far in this process: calls, retries, connections, bytes; a snapshot."""
+        """Counters of the client in this process: calls, retries, connections, bytes. A snapshot."""
         return self._core.stats()
 
     @cached_property
     def submit(self) -> Submitter:
-        """The same operations, each returning a `Job` at once."""
+        """The same operations, each returning a `Job` immediately."""
         return Submitter(self._core)
 
     def job(
@@ -194,21 +194,21 @@ class _Client(_Face):
         timeout: float | None = None,
         on_partial: Callable[[Partial[Any], RunwareError | None], object] | None = None,
     ) -> Job[Results[Any]]:
-        """Pick up a task that was submitted earlier, by this process or another, and wait for its results.
+        """Resume a task submitted earlier, by this process or another, and wait for its results.
 
-        The server is asked until nothing of the task runs any more. Nothing is sent that could run it again.
+        The client polls until nothing of the task runs any more. It never sends anything that could run the task again.
 
         Args:
             ref: A job's `ref`, or the UUID of the task.
-            timeout: Seconds for all of it. `None` means the client's `long_timeout`, or a longer `timeout`.
-            on_partial: As for any other call.
+            timeout: Deadline in seconds. `None` uses the client's `long_timeout`, or `timeout` if that is larger.
+            on_partial: Callback for new results, as for any other call.
 
         Returns:
-            A job, whose results each have the class of their kind. It fails with `NotFoundError` when the server
-            does not know the task, or no longer, and with the task's own error when that failed.
+            A job whose results are instances of their own result classes. It fails with `NotFoundError` if the server
+                does not know the task (any more), and with the task's own error if the task failed.
 
         Raises:
-            ValidationError: *ref* is neither.
+            ValidationError: *ref* is neither a ref nor a UUID.
         """
         return self._core.follow(ref, timeout, on_partial)
 
@@ -216,7 +216,7 @@ class _Client(_Face):
 def _parameters_of(
     _: Callable[Concatenate[Any, P], None],
 ) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
-    """Give a method the parameters of another, for type checkers and for `help`."""
+    """Copy the signature of a method to another, for type checkers and `help`."""
 
     def apply(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
         method.__wrapped__ = _Client.__init__  # type: ignore[attr-defined]
@@ -226,16 +226,16 @@ def _parameters_of(
 
 
 class Runware(_Client, BlockingMap, BlockingFace):
-    """The client. Its operations block until their result is there; it may be used from any number of threads.
+    """The client. Its operations block until their result is available. Thread-safe.
 
-    `rw.submit` has the same operations and returns jobs, `rw.aio` has them for asyncio; all use one connection. As a
-    context manager it connects at the start and closes at the end; without, it connects with the first call.
+    `rw.submit` has the same operations and returns jobs; `rw.aio` has them for asyncio. All share one connection. Used
+    as a context manager, the client connects on entry and closes on exit; otherwise it connects on the first call.
     """
 
     @classmethod
     @_parameters_of(_Client.__init__)
     def initialize(cls, *args: Any, **kwargs: Any) -> Runware:
-        """Make a client and connect it. Takes what the class takes, and raises what `connect` raises."""
+        """Create a client and connect it. Takes the arguments of the class; raises like `connect`."""
         return cls(*args, **kwargs).__enter__()
 
     @cached_property
@@ -248,13 +248,14 @@ class Runware(_Client, BlockingMap, BlockingFace):
     @overload
     def run(self, task: Mapping[str, Any]) -> Results[Result]: ...
     def run(self, task: Any) -> Any:
-        """Run one task and wait for its result.
+        """Run a task and wait for its result.
 
         Args:
-            task: A request object; or a wire object (`{"taskType": ...}`) for what has no class, which gives a list.
+            task: A request object; or an API object (`{"taskType": ...}`) for anything without a request class, which
+                returns a list.
 
         Raises:
-            RunwareError: It failed; see there for the kinds.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         core = self._core
         core.check_thread()
@@ -278,15 +279,15 @@ class Runware(_Client, BlockingMap, BlockingFace):
         return core.start(task, callbacks.put, wait)
 
     def connect(self, timeout: float | None = None) -> None:
-        """Connect and authenticate, if that has not happened yet.
+        """Connect and authenticate, unless connected already.
 
         Args:
-            timeout: Seconds for all of it. `None` means the client's `timeout`.
+            timeout: Deadline in seconds. `None` uses the client's `timeout`.
 
         Raises:
-            AuthenticationError: The server rejects the key.
-            ConnectionFailedError: No connection could be made; `stage` tells where it failed.
-            TaskTimeoutError: It was not ready in time.
+            AuthenticationError: The server rejected the key.
+            ConnectionFailedError: No connection could be established; `stage` says where it failed.
+            TaskTimeoutError: The deadline passed.
         """
         self._core.check_thread()
         warn_in_event_loop("await rw.aio.connect()")
@@ -295,11 +296,10 @@ class Runware(_Client, BlockingMap, BlockingFace):
     ensure_connection = connect
 
     def close(self) -> None:
-        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it.
+        """Close permanently, within half a second. Running calls fail with `ClientClosedError`, as do later ones.
 
-        Callbacks and events that wait for their turn are run before that. If they take longer, the rest is run in
-        the background, and what has not begun after 30 seconds is dropped, which the log tells. A callback may close
-        its own client.
+        Pending callbacks and events run first. If they take longer, the rest runs in the background; those that have
+        not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close()
 
@@ -320,16 +320,16 @@ class Runware(_Client, BlockingMap, BlockingFace):
 
 
 class AsyncRunware(_Client, AsyncMap, AsyncFace):
-    """The client for asyncio. Its operations are coroutines; it may be used from any number of event loops.
+    """The client for asyncio. Its operations are coroutines, usable from any number of event loops.
 
-    It is `Runware` seen from an event loop: the connection has its own thread, and nothing is tied to a loop.
-    Cancelling the task that awaits an operation cancels the call.
+    It is `Runware` for event loops: the connection has its own thread, and nothing is bound to a loop. Cancelling the
+    task that awaits an operation cancels the call.
     """
 
     @classmethod
     @_parameters_of(_Client.__init__)
     async def initialize(cls, *args: Any, **kwargs: Any) -> AsyncRunware:
-        """Make a client and connect it. Takes what the class takes, and raises what `connect` raises."""
+        """Create a client and connect it. Takes the arguments of the class; raises like `connect`."""
         return await cls(*args, **kwargs).__aenter__()
 
     @classmethod
@@ -343,13 +343,14 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
     @overload
     async def run(self, task: Mapping[str, Any]) -> Results[Result]: ...
     async def run(self, task: Any) -> Any:
-        """Run one task and wait for its result in the running event loop.
+        """Run a task and wait for its result in the running event loop.
 
         Args:
-            task: A request object; or a wire object (`{"taskType": ...}`) for what has no class, which gives a list.
+            task: A request object; or an API object (`{"taskType": ...}`) for anything without a request class, which
+                returns a list.
 
         Raises:
-            RunwareError: It failed; see there for the kinds.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         held: list[Job[Any]] = []
         try:
@@ -362,11 +363,11 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
             raise
 
     async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
-        """Submit a task from an event loop, which does not stand still for it.
+        """Submit a task without blocking the event loop.
 
         Args:
-            task: What to run.
-            held: Gets the job before anything is sent.
+            task: The task.
+            held: Receives the job before anything is sent.
         """
         from runware.jobs import call_in
 
@@ -384,15 +385,15 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
         return core.submit(task, dispatch, held)
 
     async def connect(self, timeout: float | None = None) -> None:
-        """Connect and authenticate, if that has not happened yet.
+        """Connect and authenticate, unless connected already.
 
         Args:
-            timeout: Seconds for all of it. `None` means the client's `timeout`.
+            timeout: Deadline in seconds. `None` uses the client's `timeout`.
 
         Raises:
-            AuthenticationError: The server rejects the key.
-            ConnectionFailedError: No connection could be made; `stage` tells where it failed.
-            TaskTimeoutError: It was not ready in time.
+            AuthenticationError: The server rejected the key.
+            ConnectionFailedError: No connection could be established; `stage` says where it failed.
+            TaskTimeoutError: The deadline passed.
         """
         core = self._core
         if not core.started:
@@ -402,11 +403,10 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
     ensure_connection = connect
 
     async def close(self) -> None:
-        """Close for good, within half a second: running calls end with `ClientClosedError`, further ones raise it.
+        """Close permanently, within half a second. Running calls fail with `ClientClosedError`, as do later ones.
 
-        Callbacks and events that wait for their turn are run before that. If they take longer, the rest is run in
-        the background, and what has not begun after 30 seconds is dropped, which the log tells. A callback may close
-        its own client.
+        Pending callbacks and events run first. If they take longer, the rest runs in the background; those that have
+        not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close(0.0)
         await _elsewhere(self._core.close)
@@ -431,7 +431,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
 
 
 class _NoCore:
-    """Stands for the core of a client that cannot work in this process, and says why at each use."""
+    """Stand-in for the core of a client that cannot work in this process; raises the reason on each use."""
 
     def __init__(self, error: ConfigurationError) -> None:
         self._error = error
@@ -455,10 +455,10 @@ def _unpickle(face: type[F], portable: dict[str, Any]) -> F:
 
 
 def get_client() -> Runware:
-    """Give the client of this process, which is made at the first call with the options of the environment.
+    """Return the client of this process, created on first use with options from the environment.
 
-    It is the same for every caller, may be used from any thread, connects with the first operation, and works in
-    forked workers too. Closing it makes the next call give a new one.
+    Every caller gets the same client. It is thread-safe, connects on the first operation, and works in forked workers.
+    After it is closed, the next call returns a new one.
 
     Raises:
         ConfigurationError: `RUNWARE_API_KEY` is not set.
@@ -488,7 +488,7 @@ def _result_of(job: Job[R]) -> R:
 
 
 def _wait(job: Job[R]) -> R:
-    """Wait for a job that is nobody else's: whatever interrupts the wait cancels it."""
+    """Wait for a job that only this call uses; cancel it if the wait is interrupted."""
     try:
         return job.result()
     except BaseException:
@@ -505,11 +505,11 @@ async def _awaited(job: Job[R]) -> R:
 
 
 async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Do something that may take a while, on a thread of its own: those of the loop's executor may all be busy.
+    """Run blocking work on a new thread; the loop's executor may have no free one.
 
     Args:
-        work: What to do. It is not begun when the waiting is cancelled before.
-        unwanted: What to do with the answer when the waiting was cancelled.
+        work: The function to run. It is not started if the wait is cancelled before.
+        unwanted: Called with the result if the wait was cancelled meanwhile.
     """
     import asyncio
     import threading

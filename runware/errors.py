@@ -1,24 +1,24 @@
-"""What can go wrong, as a tree of exceptions, and the one table from server codes to them.
+"""The exception hierarchy, and the table that maps server error codes to it (docs/protocol.md, section 6).
 
 RunwareError
-├── ConfigurationError (ValueError)          an option cannot work; nothing was sent
+├── ConfigurationError (ValueError)          an option is invalid; nothing was sent
 ├── ClientClosedError                        the client was closed, or belongs to another process
 ├── WrongThreadError (RuntimeError)          a blocking call on one of the client's own threads
 ├── ConnectionFailedError (ConnectionError)  no connection could be made; nothing was sent
-├── ConnectionLostError (ConnectionError)    the connection was lost; may_have_run says what that means
-├── TaskTimeoutError (TimeoutError)          the time for the call was up
-├── TaskCancelledError (CancelledError)      the caller cancelled
-├── PayloadTooLargeError (ValueError)        a message is above the size limit
-├── DownloadError                            a result could not be fetched or saved
-└── TaskError                                the server, or a check before sending, refused the task or it failed
-    ├── IncompleteResultsError               some results came, some failed
-    ├── ValidationError (ValueError)         a parameter is wrong
-    ├── AuthenticationError                  the API key is rejected
-    ├── InsufficientCreditsError             no credits are left
+├── ConnectionLostError (ConnectionError)    the connection was lost; see may_have_run
+├── TaskTimeoutError (TimeoutError)          the deadline of the call passed
+├── TaskCancelledError (CancelledError)      the caller cancelled the call
+├── PayloadTooLargeError (ValueError)        a message exceeds the size limit
+├── DownloadError                            a result could not be downloaded
+└── TaskError                                the task was rejected or failed
+    ├── IncompleteResultsError               some results arrived, some failed
+    ├── ValidationError (ValueError)         a parameter is invalid
+    ├── AuthenticationError                  the API key was rejected
+    ├── InsufficientCreditsError             the account has no credits left
     ├── RateLimitError                       too many requests; retryable
-    ├── ContentModerationError               moderation blocked it
+    ├── ContentModerationError               blocked by moderation
     ├── NotFoundError                        unknown or expired
-    ├── ConflictError                        the task_uuid is in use
+    ├── ConflictError                        the task_uuid is already in use
     ├── ProviderError                        the model's provider failed; retryable
     └── ServerError                          the server failed; retryable
 """
@@ -60,25 +60,24 @@ E = TypeVar("E", bound="RunwareError")
 
 
 class RunwareError(Exception):
-    """Base of everything this package raises.
+    """Base class of all exceptions of this package.
 
-    Control characters are escaped in everything it says, and its text is one line, so that it can be printed and
-    logged whoever chose the words. What the server said comes without the API key and without media.
+    Control characters in texts are escaped, and `str(error)` is a single line, so errors are safe to print and log even
+    if the server chose the words. Server messages contain neither the API key nor media.
 
     Attributes:
-        message: What happened, in one or two sentences.
-        code: The server's own code (`"invalidWidth"`), or `None` when it did not come from the server.
-        parameter: The wire or Python name of the parameter at fault, several as a list, or `None`.
-        task_type: The wire's task type (`"imageInference"`), or `None`.
-        task_uuid: The UUID the task had at the server, or `None`.
-        documentation: An address to read more at, or `None`.
-        retryable: Whether the same call may work when it is tried again.
-        results: What had arrived before the failure; it has been paid for.
-        raw: The server's error object, as it came, but without keys and with long texts shortened; empty when there
-            is none.
-        attempts: UUID and outcome of each attempt that was made at the server, oldest first.
-        may_have_run: Whether the server may run the task, or may have run it, although this error ends the call. It may
-            be billed then, and `rw.job(error.ref)` waits for what comes of it.
+        message: Description of the error, in one or two sentences.
+        code: The server's error code, such as `"invalidWidth"`; `None` if the error did not come from the server.
+        parameter: Name of the invalid parameter, in API or Python spelling; a list if there are several; or `None`.
+        task_type: The API's task type, such as `"imageInference"`, or `None`.
+        task_uuid: UUID of the task at the server, or `None`.
+        documentation: URL with more information, or `None`.
+        retryable: Whether repeating the call may succeed.
+        results: Results that arrived before the failure; they have been billed.
+        raw: The server's error object without keys and with long texts shortened; empty if there is none.
+        attempts: UUID and outcome of each attempt made at the server, oldest first.
+        may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
+            `rw.job(error.ref)` waits for its results.
     """
 
     retryable: bool = False
@@ -124,18 +123,18 @@ class RunwareError(Exception):
         known = ", ".join(f"{name}: {value}" for name, value in facts.items() if value)
         message = self.message
         if not message.isprintable():
-            message = " ".join(message.split())  # a line feed would start a line of its own in a log
+            message = " ".join(message.split())  # a line feed would start a new line in a log
         return f"{message} ({known})" if known else message
 
     @property
     def ref(self) -> dict[str, str] | None:
-        """What `rw.job(ref)` picks the task up with, like `Job.ref`; `None` for an error that names no task."""
+        """Reference for `rw.job(ref)`, like `Job.ref`; `None` if the error has no task UUID."""
         if self.task_uuid is None:
             return None
         return {"task_uuid": self.task_uuid, **({"task_type": self.task_type} if self.task_type else {})}
 
     def restated(self, message: str) -> Self:
-        """Return a copy with another message."""
+        """Return a copy with a different message."""
         copied = self.__copy__()
         copied.message = message
         copied.args = (message,)
@@ -147,12 +146,12 @@ class RunwareError(Exception):
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only arguments do not survive the default protocol, which calls the class with `args`.
+        # The default protocol calls the class with `args`, without keyword-only arguments.
         return _restore, (type(self), self.message, self.__dict__.copy())
 
 
 def _word(value: Any) -> Any:
-    """Make a name that the server may have chosen safe to print; what is no text stays as it is."""
+    """Make a server-chosen name safe to print; return anything but a `str` unchanged."""
     return one_line(value, 200) if isinstance(value, str) else value
 
 
@@ -164,24 +163,24 @@ def _restore(cls: type[E], message: str, state: dict[str, Any]) -> E:
 
 
 class ConfigurationError(RunwareError, ValueError):
-    """An option cannot work. `parameter` names it. Nothing was sent."""
+    """An option is invalid; `parameter` names it. Nothing was sent."""
 
 
 class ClientClosedError(RunwareError):
-    """The client was closed, or the process that owned it was forked."""
+    """The client was closed, or it belongs to the parent of a forked process."""
 
 
 class WrongThreadError(RunwareError, RuntimeError):
-    """A blocking call was made on one of the client's own threads, where it could never end."""
+    """A blocking call was made on one of the client's own threads, where it would deadlock."""
 
 
 class ConnectionFailedError(RunwareError, ConnectionError):
-    """No connection could be made. Nothing of the call was sent, so it cost nothing.
+    """No connection could be established. The call was not sent, so it cost nothing.
 
     Attributes:
-        stage: Where it failed: `"key"`, `"name lookup"`, `"TCP"`, `"proxy"`, `"TLS"`, `"upgrade"` or
+        stage: Stage that failed: `"key"`, `"name lookup"`, `"TCP"`, `"proxy"`, `"TLS"`, `"upgrade"` or
             `"authentication"`.
-        host: The host and port that was tried, or that of the proxy.
+        host: Host and port of the server, or of the proxy.
         elapsed: Seconds from the start of the attempt to its failure.
     """
 
@@ -195,11 +194,11 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
 
 class ConnectionLostError(RunwareError, ConnectionError):
-    """The connection went away and the outcome of the call could not be learned.
+    """The connection was lost and the outcome of the call could not be determined.
 
     Attributes:
-        may_have_run: Whether the server may have the task, so that it may run and be billed. When it is
-            `False`, nothing of it was sent.
+        may_have_run: Whether the server may have received the task, so that it may run and be billed. If `False`,
+            nothing was sent.
     """
 
     def __init__(self, message: str, *, may_have_run: bool = False, **facts: Any) -> None:
@@ -209,11 +208,11 @@ class ConnectionLostError(RunwareError, ConnectionError):
 
 
 class TaskTimeoutError(RunwareError, TimeoutError):
-    """The time for the call was up.
+    """The deadline of the call passed.
 
     Attributes:
-        may_be_running: Whether the task was sent, so that the server may still work on it and bill it: wait for it with
-            `rw.job(error.ref)`. `may_have_run` is the same.
+        may_be_running: Whether the task was sent, so that the server may still run and bill it; `rw.job(error.ref)`
+            waits for its results. The same as `may_have_run`.
     """
 
     def __init__(self, message: str, *, may_be_running: bool = False, **facts: Any) -> None:
@@ -222,27 +221,27 @@ class TaskTimeoutError(RunwareError, TimeoutError):
 
 
 class TaskCancelledError(RunwareError, CancelledError):
-    """The caller cancelled. Work that the server had accepted may still run and be billed."""
+    """The caller cancelled the call. A task the server has accepted may still run and be billed."""
 
 
 class PayloadTooLargeError(RunwareError, ValueError):
-    """A message is above the size cap. Store the media first and send its UUID or URL instead."""
+    """A message exceeds the size limit. Upload the media first and pass its UUID or URL instead."""
 
 
 class DownloadError(RunwareError):
-    """A result could not be fetched or saved; its `url` may have expired."""
+    """A result could not be downloaded or saved; its URL may have expired."""
 
 
 class TaskError(RunwareError):
-    """The task was refused or failed: the server said so, or a check did before anything was sent."""
+    """The task was rejected or failed, at the server or in a check before sending."""
 
 
 class IncompleteResultsError(TaskError):
-    """Some of the results came and some failed.
+    """Some results arrived and some failed.
 
     Attributes:
-        results: Those that came. They are complete, and paid for.
-        errors: Why the others did not, one error each.
+        results: The results that arrived. They are complete and have been billed.
+        errors: Why the others are missing, one error each.
     """
 
     def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Any) -> None:
@@ -251,11 +250,11 @@ class IncompleteResultsError(TaskError):
 
 
 class ValidationError(TaskError, ValueError):
-    """A parameter is wrong. `parameter` names it; nothing ran and nothing was billed."""
+    """A parameter is invalid; `parameter` names it. Nothing ran and nothing was billed."""
 
 
 class AuthenticationError(TaskError):
-    """The server does not accept the API key, or what it may do. Trying again does not help."""
+    """The server rejected the API key, or its permissions. Retrying does not help."""
 
 
 class InsufficientCreditsError(TaskError):
@@ -263,13 +262,13 @@ class InsufficientCreditsError(TaskError):
 
 
 class RateLimitError(TaskError):
-    """The server asks for a slower pace."""
+    """The server limits the request rate."""
 
     retryable = True
 
 
 class ContentModerationError(TaskError):
-    """The prompt, an input or the result was blocked by moderation."""
+    """Moderation blocked the prompt, an input or the result."""
 
 
 class NotFoundError(TaskError):
@@ -277,7 +276,7 @@ class NotFoundError(TaskError):
 
 
 class ConflictError(TaskError):
-    """The `task_uuid` is in use already."""
+    """The `task_uuid` is already in use."""
 
 
 class ProviderError(TaskError):
@@ -287,13 +286,13 @@ class ProviderError(TaskError):
 
 
 class ServerError(TaskError):
-    """The server failed; or it answered with a code that is not known, and then `retryable` is false."""
+    """The server failed, or returned an unknown error code; with an unknown code, `retryable` is false."""
 
     retryable = True
 
 
-# The server's codes (protocol reference, section 6.2). They are being re-standardised, so what is not listed
-# is recognised by its form; an exact row wins over a form, and an earlier form over a later one.
+# Server error codes (docs/protocol.md, section 6). The API is re-standardizing them, so codes that are not listed are
+# classified by their form. An exact match wins over a form, and an earlier form over a later one.
 _EXACT: dict[str, type[TaskError]] = {
     code: cls
     for cls, codes in {
@@ -328,9 +327,7 @@ _EXACT: dict[str, type[TaskError]] = {
     }.items()
     for code in codes.split()
 }
-_CONTAINS: tuple[
-    tuple[str, type[TaskError]], ...
-] = (  # in any case: `timeoutProvider` is as much one as `requestTimeout`
+_CONTAINS: tuple[tuple[str, type[TaskError]], ...] = (  # case-insensitive: `timeoutProvider` and `requestTimeout`
     ("apikey", AuthenticationError),
     ("credits", InsufficientCreditsError),
     ("quota", InsufficientCreditsError),
@@ -349,7 +346,7 @@ _STARTS: tuple[tuple[str, type[TaskError]], ...] = (
 
 
 def class_for_code(code: str) -> type[TaskError] | None:
-    """Tell which class a server code belongs to; `None` for one that nothing is known of."""
+    """Return the exception class for a server error code; `None` if the code is unknown."""
     if cls := _EXACT.get(code):
         return cls
     for part, cls in _CONTAINS:
@@ -365,12 +362,12 @@ def class_for_code(code: str) -> type[TaskError] | None:
 
 
 def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, task_uuid: str | None = None) -> TaskError:
-    """Make the typed error for a server's error object, whatever of it is missing or odd.
+    """Return the typed error for a server error object, tolerating missing and malformed fields.
 
     Args:
-        raw: The object as it came (protocol reference, section 6.1).
-        task_type: The task type to report when the object has none.
-        task_uuid: The task UUID to report when the object has none.
+        raw: The error object (docs/protocol.md, section 6).
+        task_type: Task type to use if the object has none.
+        task_uuid: Task UUID to use if the object has none.
     """
     # The 2024 form has no code: {"error": true, "errorId": 19, "errorMessage": "Invalid api key"}.
     legacy = raw.get("errorMessage")
@@ -389,9 +386,9 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         parameter=parameter,
         task_type=_text(raw.get("taskType")) or task_type,
         task_uuid=_text(raw.get("taskUUID")) or task_uuid,
-        # Something may link it: `javascript:` is no place to read.
+        # It may be rendered as a link, so `javascript:` URLs and the like are dropped.
         documentation=one_line(documentation) if documentation.startswith(("https://", "http://")) else None,
-        # What may have happened is not known, so that trying again might buy it again (section 6.2 has it so too).
+        # The task may have run, so a retry could be billed twice (docs/protocol.md, section 6).
         retryable=None if known else False,
         raw=raw,
     )

@@ -1,4 +1,4 @@
-"""What happens inside a client, for logs, metrics and traces: events as they come, and counters.
+"""Events and counters of a client, for logs, metrics and traces.
 
     from runware import Runware, events
 
@@ -10,7 +10,7 @@
     ...
     print(rw.stats)
 
-Events hold names, numbers and times, but no prompts, media or keys.
+Events contain names, numbers and times, but no prompts, media or keys.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Something that happened.
+    """Base class of events.
 
     Attributes:
-        at: When, in seconds since 1970 (as `time.time()`).
+        at: Time of the event, in seconds since the epoch, as `time.time()`.
     """
 
     at: float
 
     def __str__(self) -> str:
-        # As it stands in the log, which has the time already.
+        # Without the time, which log records have already.
         facts = ((field.name, getattr(self, field.name)) for field in attrs.fields(type(self)) if field.name != "at")
         words = (
             f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={one_line(value)}" for name, value in facts
@@ -56,11 +56,12 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class ConnectionEvent(Event):
-    """Something that happened to the connection.
+    """An event of the connection.
 
     Attributes:
-        connection: Its number; the client's first attempt to connect is 1.
-        elapsed: Seconds since the attempt began; for the loss of a connection that was ready, since it was.
+        connection: Number of the connection attempt, from 1.
+        elapsed: Seconds since the start of the attempt; for the loss of an established connection, since it was
+            established.
     """
 
     connection: int
@@ -69,10 +70,10 @@ class ConnectionEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class Connected(ConnectionEvent):
-    """The WebSocket stands, and the key is sent.
+    """The WebSocket is open and the key has been sent.
 
     Attributes:
-        host: The host and address it leads to.
+        host: Host and IP address of the server.
     """
 
     host: str
@@ -80,10 +81,10 @@ class Connected(ConnectionEvent):
 
 @attrs.frozen(kw_only=True)
 class Authenticated(ConnectionEvent):
-    """The server took the key: tasks go out from now.
+    """The server accepted the key; tasks can be sent.
 
     Attributes:
-        resumed: Whether it goes on with the session of an earlier connection.
+        resumed: Whether the connection resumed the session of an earlier one.
     """
 
     resumed: bool
@@ -91,12 +92,12 @@ class Authenticated(ConnectionEvent):
 
 @attrs.frozen(kw_only=True)
 class Disconnected(ConnectionEvent):
-    """A connection was lost or closed, or could not be made.
+    """A connection was lost or closed, or could not be established.
 
     Attributes:
-        reason: Why, in words.
-        stage: Where the attempt to connect failed, such as `"TLS"`; `None` for a connection that was ready.
-        in_flight: How many tasks were at the server.
+        reason: The reason, in words.
+        stage: Stage at which the attempt failed, such as `"TLS"`; `None` for an established connection.
+        in_flight: Number of tasks in flight.
     """
 
     reason: str
@@ -106,12 +107,12 @@ class Disconnected(ConnectionEvent):
 
 @attrs.frozen(kw_only=True)
 class TaskEvent(Event):
-    """Something that happened to a task.
+    """An event of a task.
 
     Attributes:
-        task_uuid: The UUID of its current attempt.
-        task_type: What the wire calls it.
-        attempt: Its attempt, from 1.
+        task_uuid: UUID of the current attempt.
+        task_type: The API's task type.
+        attempt: Number of the attempt, from 1.
         elapsed: Seconds since the call was made.
     """
 
@@ -123,10 +124,10 @@ class TaskEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class Sent(TaskEvent):
-    """Its message was handed to the network. The same attempt is sent again only if the server never got it.
+    """The message of the task was passed to the network. An attempt is sent again only if the server never received it.
 
     Attributes:
-        size: Bytes of the message.
+        size: Size of the message in bytes.
     """
 
     size: int
@@ -134,16 +135,16 @@ class Sent(TaskEvent):
 
 @attrs.frozen(kw_only=True)
 class Accepted(TaskEvent):
-    """The server works on it, and is asked for its results."""
+    """The server acknowledged the task; the client polls for its results."""
 
 
 @attrs.frozen(kw_only=True)
 class PartialResults(TaskEvent):
-    """Some results came, and more are to come.
+    """Some results arrived; more are expected.
 
     Attributes:
-        completed: How many there are by now.
-        total: How many were asked for.
+        completed: Number of results so far.
+        total: Number of results requested.
     """
 
     completed: int
@@ -152,11 +153,11 @@ class PartialResults(TaskEvent):
 
 @attrs.frozen(kw_only=True)
 class Retrying(TaskEvent):
-    """An attempt failed by the server's own word, and another one follows; `task_uuid` is that of the failed one.
+    """The server reported that an attempt failed; another one follows. `task_uuid` is that of the failed attempt.
 
     Attributes:
-        error: The class of the error, such as `"RateLimitError"`.
-        code: The server's code.
+        error: Class name of the error, such as `"RateLimitError"`.
+        code: The server's error code.
         delay: Seconds until the next attempt.
     """
 
@@ -167,14 +168,14 @@ class Retrying(TaskEvent):
 
 @attrs.frozen(kw_only=True)
 class Resolved(TaskEvent):
-    """The call is over.
+    """The call has ended.
 
     Attributes:
         status: `"succeeded"`, `"failed"` or `"cancelled"`.
-        completed: How many results came.
-        total: How many were asked for.
-        error: The class of the error; `None` when it succeeded or was cancelled.
-        code: The server's code for the error.
+        completed: Number of results that arrived.
+        total: Number of results requested.
+        error: Class name of the error; `None` if the call succeeded or was cancelled.
+        code: The server's error code.
     """
 
     status: str
@@ -186,24 +187,24 @@ class Resolved(TaskEvent):
 
 @attrs.frozen(kw_only=True)
 class Stats:
-    """What a client has done so far in this process. It is a snapshot: ask again for newer numbers.
+    """Counters of a client in this process. A snapshot, which does not change afterwards.
 
     Attributes:
-        calls: Tasks that were started.
-        succeeded: How many of them ended with results.
-        failed: How many ended with an error.
-        cancelled: How many were cancelled.
-        in_flight: How many the server has, or may have, now.
-        queued: How many wait to be sent, now.
-        sent: Messages with a task that were sent, those that were sent again included.
-        retries: Further attempts after one that the server had failed.
-        questions: How often the server was asked for a task.
-        results: Results that came.
-        connections: Connections that were made and authenticated.
-        drops: How many of them were lost.
+        calls: Calls started.
+        succeeded: Calls that succeeded.
+        failed: Calls that failed.
+        cancelled: Calls that were cancelled.
+        in_flight: Tasks that are, or may be, at the server now.
+        queued: Calls waiting to be sent now.
+        sent: Task messages sent, including those sent again.
+        retries: Attempts made after an earlier attempt failed at the server.
+        questions: Status requests (`getResponse`) sent to the server.
+        results: Results received.
+        connections: Connections established and authenticated.
+        drops: Established connections that were lost.
         bytes_sent: Bytes written to the network.
-        bytes_received: Bytes read from it.
-        events_dropped: Events that were thrown away because `on_event` was too slow for them.
+        bytes_received: Bytes read from the network.
+        events_dropped: Events discarded because `on_event` was too slow.
     """
 
     calls: int = 0

@@ -1,4 +1,4 @@
-"""What a client can be told: its options, and how failed calls are tried again."""
+"""Client options and the retry policy, with their validation."""
 
 from __future__ import annotations
 
@@ -29,28 +29,27 @@ URL_VARIABLE = "RUNWARE_URL"
 ApiKey = Union[str, Callable[[], str]]
 
 _LONGEST = 86_400.0
-# JavaScript has milliseconds. These are above what anybody means in seconds, and below what is usual there: 60000 for
-# the whole call, 45000 and 2000 for the others.
+# The JavaScript client takes milliseconds. These limits are above any sensible number of seconds and below the usual
+# values there: 60000 for the whole call, 45000 and 2000 for the others.
 _LONGEST_CALL = 10_000.0
 _LONGEST_STEP = 1000.0
-_LONG_TASKS = " Tasks that take long have long_timeout, or a timeout of their own."
+_LONG_TASKS = " For tasks that take long, set long_timeout, or the timeout of the call."
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """When and how often a failed call is tried again, in tenacity's own terms.
+    """When and how often a failed call is retried, in terms of tenacity.
 
-    The three parts are tenacity's stop, wait and retry objects, or any callable of the same form. They are
-    asked with a `tenacity.RetryCallState`; nobody sleeps for them, and they never run past the call's deadline.
+    Each part is a tenacity stop, wait or retry object, or a callable with the same signature. It is called with a
+    `tenacity.RetryCallState`. No thread sleeps between attempts, and no attempt starts after the deadline of the call.
 
     Attributes:
-        stop: When to give up, for example `tenacity.stop_after_attempt(3)`. `None` leaves it to the client's
-            `max_retries`.
-        wait: Seconds before the next attempt, for example `tenacity.wait_exponential_jitter()`. `None` means
-            exponential from the client's `retry_delay`, at most 30 s, with full jitter.
-        retry: Which failures are tried again, for example `tenacity.retry_if_exception_type(RateLimitError)`.
-            `None` means those whose `retryable` is true. Whatever it says, a task is only run again after the
-            server's own word that the attempt before failed.
+        stop: When to give up, such as `tenacity.stop_after_attempt(3)`. `None` uses the client's `max_retries`.
+        wait: Seconds before the next attempt, such as `tenacity.wait_exponential_jitter()`. `None` uses exponential
+            backoff with full jitter, starting at the client's `retry_delay`, up to 30 s.
+        retry: Which failures to retry, such as `tenacity.retry_if_exception_type(RateLimitError)`. `None` retries
+            errors whose `retryable` is true. In any case, a task is only run again after the server has reported that
+            the attempt failed.
     """
 
     stop: Callable[[RetryCallState], bool] | None = None
@@ -60,23 +59,23 @@ class RetryPolicy:
 
 def _seconds(name: str, value: object, *, zero: bool = False, longest: float = _LONGEST, advice: str = "") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigurationError(f"{name} must be a number of seconds, not {type(value).__name__}.", parameter=name)
+        raise ConfigurationError(f"{name} must be a number of seconds; got {type(value).__name__}.", parameter=name)
     if not (value > 0 or (zero and value == 0)):
         limit = "zero or more" if zero else "above zero"
-        raise ConfigurationError(f"{name} must be {limit}, not {value!r} seconds.", parameter=name)
+        raise ConfigurationError(f"{name} must be {limit}; got {value!r} seconds.", parameter=name)
     if value > longest:
         raise ConfigurationError(
-            f"{name} is in seconds, not milliseconds, and may be at most {longest:,.0f}, not {value!r}.{advice}",
+            f"{name} is in seconds, not milliseconds, and may be at most {longest:,.0f}; got {value!r}.{advice}",
             parameter=name,
         )
     return float(value)
 
 
 def seconds(value: object, name: str) -> float:
-    """Check a duration that a caller gave: float seconds, above zero, at most a day.
+    """Validate a duration: seconds as a number, above zero, at most a day.
 
     Raises:
-        ConfigurationError: It is something else; `parameter` is *name*.
+        ConfigurationError: The value is invalid; `parameter` is *name*.
     """
     return _seconds(name, value)
 
@@ -90,14 +89,14 @@ def _duration(longest: float, *, zero: bool = False, advice: str = "") -> Any:
 
 def _flag(_: Any, field: attrs.Attribute[Any], value: object) -> None:
     if not (isinstance(value, bool) or (value is None and field.default is None)):
-        raise ConfigurationError(f"{field.name} must be True or False, not {value!r}.", parameter=field.name)
+        raise ConfigurationError(f"{field.name} must be True or False; got {value!r}.", parameter=field.name)
 
 
 def _whole(at_least: int) -> Any:
     def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
             raise ConfigurationError(
-                f"{field.name} must be a whole number of at least {at_least}, not {value!r}.",
+                f"{field.name} must be an integer of at least {at_least}; got {value!r}.",
                 parameter=field.name,
             )
 
@@ -115,18 +114,18 @@ def _check_key(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(
             f"No API key: pass api_key=, or set the environment variable {KEY_VARIABLE}. "
-            "A key is made at https://my.runware.ai.",
+            "Create a key at https://my.runware.ai.",
             parameter="api_key",
         )
     if value != value.strip() or not value.isprintable():
         raise ConfigurationError(
-            "api_key has white space or control characters in or around it; copy it again without them.",
+            "api_key contains or is surrounded by white space or control characters; copy it again without them.",
             parameter="api_key",
         )
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name means this machine."""
+    """Return whether a host name refers to this machine."""
     if host is None:
         return False
     try:
@@ -136,10 +135,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _split(address: str) -> SplitResult | None:
-    """Take an address apart; `None` for one that cannot be.
+    """Parse a URL; return `None` if that is impossible.
 
-    What is wrong with it is not told, and there is no exception to look at: after a `/` that should have been `%2F`,
-    a part of a password stands where the port is expected.
+    No details and no exception are passed on: after a `/` that should have been `%2F`, part of a password stands in
+    place of the port.
     """
     try:
         parts = urlsplit(address)
@@ -151,10 +150,10 @@ def _split(address: str) -> SplitResult | None:
 
 def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"url must be a str, not {type(value).__name__}.", parameter="url")
+        raise ConfigurationError(f"url must be a str; got {type(value).__name__}.", parameter="url")
     parts = _split(value)
     if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
-        wrong = "this one has a host or a port that cannot be" if parts is None else "this one has no host"
+        wrong = "this one has an invalid host or port" if parts is None else "this one has no host"
         if parts is not None and parts.scheme not in ("ws", "wss"):
             wrong = f"this one starts with {parts.scheme}://" if "://" in value else "this one has no scheme"
         raise ConfigurationError(
@@ -163,11 +162,11 @@ def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> No
             parameter="url",
         )
     if parts.username or parts.password:
-        raise ConfigurationError("url must not hold a user name or password.", parameter="url")
+        raise ConfigurationError("url must not contain a user name or password.", parameter="url")
     if parts.scheme == "ws" and not self.insecure_ws and not is_loopback(parts.hostname):
         raise ConfigurationError(
             f"ws:// to {parts.hostname} would send the API key in the clear. Use wss://, or pass "
-            "insecure_ws=True if the way there is safe.",
+            "insecure_ws=True if the network is trusted.",
             parameter="url",
         )
 
@@ -176,17 +175,17 @@ _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 def split_proxy(address: str, name: str) -> SplitResult:
-    """Take the address of a proxy apart.
+    """Parse a proxy URL.
 
     Args:
-        address: The address, which may hold a password.
-        name: The option or variable that it comes from.
+        address: The URL, which may contain a password.
+        name: The option or variable it comes from.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not a valid proxy URL.
     """
     parts = _split(address)
-    # A password that was cut off leaves the @ behind it in the path.
+    # If the password was cut off at a `/`, the @ after it is in the path.
     whole = parts is not None and "@" not in parts.path + parts.query + parts.fragment
     if parts is None or not whole or parts.scheme not in _PROXY_SCHEMES or not parts.hostname:
         raise ConfigurationError(
@@ -203,10 +202,10 @@ def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
 
 
 def environment_proxy(environment: Mapping[str, str]) -> SplitResult | None:
-    """Give the proxy that the environment names, if it does.
+    """Return the proxy set in the environment, if any.
 
     Raises:
-        ConfigurationError: It is none; `parameter` is the variable.
+        ConfigurationError: It is not a valid proxy URL; `parameter` is the variable.
     """
     for name in ("HTTPS_PROXY", "ALL_PROXY"):
         if found := environment.get(name):
@@ -222,25 +221,25 @@ def _check_environment(self: Options, _field: attrs.Attribute[Any], value: Mappi
 def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not callable(value):
         raise ConfigurationError(
-            f"{field.name} must be a function that takes one argument, not {type(value).__name__}.",
+            f"{field.name} must be a function that takes one argument; got {type(value).__name__}.",
             parameter=field.name,
         )
 
 
 def _check_context(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
-    import ssl  # here, because it takes 20 ms of every import and most clients never pass one
+    import ssl  # takes 20 ms to import, and most clients pass no context
 
     if value is not None and not isinstance(value, ssl.SSLContext):
         raise ConfigurationError(
-            f"ssl_context must be an ssl.SSLContext, not {type(value).__name__}.", parameter="ssl_context"
+            f"ssl_context must be an ssl.SSLContext; got {type(value).__name__}.", parameter="ssl_context"
         )
 
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """The options of one client. All durations are float seconds.
+    """Options of a client. All durations are in seconds.
 
-    The environment is read when the object is made, never at import. `repr` does not show the key.
+    The environment is read when the object is created, not on import. `repr` does not show the key.
     """
 
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
@@ -262,24 +261,24 @@ class Options:
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)
-    """The proxy variables, as they were at construction."""
+    """The proxy variables at construction."""
     key_from_environment: bool = attrs.field(default=False, repr=False)
-    """Whether `api_key` was read from the environment. Another process then takes the key that it finds there."""
+    """Whether `api_key` was read from the environment. Another process then reads its own environment."""
 
     @property
     def longest_timeout(self) -> float:
-        """Seconds that a call may take when the server works on it for long: a larger `timeout` lengthens it too."""
+        """Deadline in seconds of calls that the server runs asynchronously; a larger `timeout` extends it."""
         return max(self.long_timeout, self.timeout)
 
     def portable(self) -> dict[str, Any]:
-        """Give what another process needs to make the same client: everything but the key, which it finds itself.
+        """Return the options that another process needs to create an equal client: all but the key.
 
         Raises:
-            TypeError: There is an `ssl_context`, which cannot leave the process.
+            TypeError: There is an `ssl_context`, which cannot be pickled.
         """
         if self.ssl_context is not None:
             raise TypeError(
-                "A client with an ssl_context cannot be pickled. Set SSL_CERT_FILE where it is to be used instead."
+                "A client with an ssl_context cannot be pickled. Set SSL_CERT_FILE in the other process instead."
             )
         given = {
             field.name: value
@@ -293,15 +292,15 @@ class Options:
         return {**given, "api_key": self.api_key}
 
     def identity(self) -> tuple[Any, ...] | None:
-        """Return what equal options have in common, also after pickling.
+        """Return a value that is equal for equal options, also after pickling.
 
         Returns:
-            Something hashable; `None` if an option is an object that cannot be compared with others.
+            A hashable value; `None` if an option is an object that cannot be compared.
         """
         fields = (field.name for field in attrs.fields(Options) if field.name != "environment")
         try:
             return tuple(_content(getattr(self, name)) for name in fields)
-        except Exception:  # such as a lambda; an object may raise anything when it is pickled
+        except Exception:  # such as a lambda; pickling may raise anything
             return None
 
 
@@ -309,9 +308,9 @@ _OF_PROCESS = frozenset(("api_key", "environment", "key_from_environment"))
 
 
 def _content(value: Any) -> object:
-    """Return what an option has in common with an equal one, also with its own copy that was pickled.
+    """Return a value that is equal for equal options, also for a copy made by pickling.
 
-    Most objects, and tenacity's among them, are equal to none but themselves. They are compared by their pickles.
+    Most objects, including tenacity's, compare by identity, so they are compared by their pickles.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -320,23 +319,23 @@ def _content(value: Any) -> object:
 
     pickled = io.BytesIO()
     pickler = pickle.Pickler(pickled, 4)
-    pickler.fast = True  # without the memo: it tells equal strings from the same one, and copies have others of these
+    pickler.fast = True  # no memo, which distinguishes identical from equal strings
     pickler.dump(value)
     return pickled.getvalue()
 
 
 def _mark(key: str) -> str:
-    """Tell keys apart without telling them."""
+    """Return a short hash to distinguish keys without revealing them."""
     import hashlib
 
     return hashlib.sha256(b"runware-client:" + key.encode()).hexdigest()[:12]
 
 
 def restore_options(portable: Mapping[str, Any]) -> Options:
-    """Make the options of a client that was pickled in another process.
+    """Return the options of a client pickled in another process.
 
     Raises:
-        ConfigurationError: `RUNWARE_API_KEY` is not set here, or is another key than the one the client was given.
+        ConfigurationError: `RUNWARE_API_KEY` is not set here, or differs from the key the client was created with.
     """
     given = dict(portable)
     mark = given.pop("key_mark", None)
@@ -345,21 +344,21 @@ def restore_options(portable: Mapping[str, Any]) -> Options:
         return options
     if isinstance(options.api_key, str) and _mark(options.api_key) != mark:
         raise ConfigurationError(
-            f"The client was made with another API key than {KEY_VARIABLE} holds here. A key passed as api_key= is "
-            "never pickled. Leave it out, so that each process reads the variable; or pass a function as api_key.",
+            f"The client was created with a different API key than {KEY_VARIABLE} contains here. A key passed "
+            "as api_key= is never pickled. Omit it to read the variable in each process, or pass a function.",
             parameter="api_key",
         )
-    return attrs.evolve(options, key_from_environment=False)  # pickled again, it is still that one key
+    return attrs.evolve(options, key_from_environment=False)  # so that pickling it again keeps the mark
 
 
 _PROXY_VARIABLES = ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
-    """Make `Options` from what a caller gave and, for what is `None`, from the environment.
+    """Return `Options` from the given values, and from the environment where they are `None`.
 
     Raises:
-        ConfigurationError: A value cannot work; `parameter` names it.
+        ConfigurationError: A value is invalid; `parameter` names it.
     """
     if level := os.environ.get(LOG_VARIABLE):
         log_to_stderr(level)
@@ -372,5 +371,5 @@ def read_options(given: Mapping[str, Any]) -> Options:
 
 
 def proxy_environment() -> dict[str, str]:
-    """Give the proxy variables that are set."""
+    """Return the proxy variables that are set."""
     return {name: value for name in _PROXY_VARIABLES if (value := os.environ.get(name.lower()) or os.environ.get(name))}

@@ -105,7 +105,7 @@ def test_factors_that_a_model_has(picture: pathlib.Path, server: LocalServer) ->
     assert run("upscale", picture, "-f", "3", "-m", "acme:1@1").code == 0
     sent = server.ledger.tasks("upscale")[0]
     assert (sent["upscaleFactor"], sent["model"]) == (3, "acme:1@1")
-    assert "2 or 4, and with some models others" in " ".join(run("upscale", "--help").out.split())
+    assert "2 or 4, and others with some models" in " ".join(run("upscale", "--help").out.split())
 
 
 def test_models_page_by_page(here: pathlib.Path) -> None:
@@ -246,7 +246,7 @@ def test_results_of_a_server_of_its_own_are_saved_without_being_told_where(
     monkeypatch.chdir(tmp_path)
     ran = run("image", "a red kite", "--local", "-W", "512", "-H", "512")
     assert (tmp_path / ran.out.strip()).read_bytes().startswith(b"\xff\xd8")
-    assert "saved into the current directory" in ran.err
+    assert "saved to the current directory" in ran.err
     (item,) = run("image", "a red kite", "--local", "--json").json
     assert pathlib.Path(item["path"]).exists()
 
@@ -429,7 +429,7 @@ def test_the_doctor_finds_what_is_in_the_way(here: pathlib.Path, monkeypatch: py
     assert "tenacity missing" in ran.out
     assert "note  in the way      runware-sdk 1.0 is installed" in ran.out
     monkeypatch.setenv("RUNWARE_URL", "wss://nowhere.invalid/v1")
-    assert "gone.pem is not there" in run("doctor").out
+    assert "gone.pem does not exist" in run("doctor").out
 
 
 # ---------------------------------------------------------------------- as a process

@@ -80,7 +80,7 @@ class TestEveryFace:
     def test_a_wrong_type_is_refused_before_anything_is_sent(
         self, rw: Runware, server: LocalServer, face: Face
     ) -> None:
-        with pytest.raises(ValidationError, match="width must be int, not '512'") as caught:
+        with pytest.raises(ValidationError, match="width must be int; got '512'") as caught:
             face(rw, "image_inference", **{**PICTURE, "width": "512"})
         assert caught.value.parameter == "width"
         assert server.ledger.received == []

@@ -17,7 +17,9 @@ from PIL import Image as Picture
 
 import runware
 from runware import DownloadError, ValidationError
-from runware.media import inputs as media
+from runware.media.files import decode_base64, safe_name, target_path, write_file
+from runware.media.inputs import encode_media
+from runware.media.kinds import sniff
 from runware.requests.base import Task
 from runware.results.media import class_by_name
 from tests.wire_objects import IMAGE, PNG, PNG_URI
@@ -234,7 +236,7 @@ def test_media_that_cannot_be_read_name_the_parameter(
 def test_pictures_of_every_kind(mode: str) -> None:
     picture = Picture.new(mode, (3, 2))
     picture.info["icc_profile"] = b"profile"
-    data = media.decode_base64(media.encode_media(picture))
+    data = decode_base64(encode_media(picture))
     again = Picture.open(io.BytesIO(data))
     assert (again.format, again.size) == ("PNG", (3, 2))
     assert ("icc_profile" in again.info) is (mode not in ("CMYK", "LAB"))
@@ -243,7 +245,7 @@ def test_pictures_of_every_kind(mode: str) -> None:
 
 def test_colours_stay_what_they_were() -> None:
     for mode, colour in (("CMYK", (0, 255, 255, 0)), ("HSV", (0, 255, 255)), ("YCbCr", (76, 85, 255))):
-        data = media.decode_base64(media.encode_media(Picture.new(mode, (1, 1), colour)))
+        data = decode_base64(encode_media(Picture.new(mode, (1, 1), colour)))
         red, green, blue = Picture.open(io.BytesIO(data)).convert("RGB").getpixel((0, 0))  # type: ignore[misc]
         assert red > 250
         assert max(green, blue) < 5
@@ -281,7 +283,7 @@ def test_objects_of_another_kind_in_open_places(place: str) -> None:
     ],
 )
 def test_sniff(data: bytes, media_type: str, extension: str) -> None:
-    assert media.sniff(data) == (media_type, extension)
+    assert sniff(data) == (media_type, extension)
 
 
 def drawn(form: str, mode: str = "RGB", **options: Any) -> bytes:
@@ -338,10 +340,10 @@ def test_type_of_inputs_and_extension_of_saved_files(
 ) -> None:
     data = make()
     encoded = base64.b64encode(data).decode()
-    assert media.encode_media(data) == f"data:{media_type};base64,{encoded}"
+    assert encode_media(data) == f"data:{media_type};base64,{encoded}"
     nameless = tmp_path / "nameless"
     nameless.write_bytes(data)
-    assert media.encode_media(nameless) == media.encode_media(io.BytesIO(data)) == media.encode_media(data)
+    assert encode_media(nameless) == encode_media(io.BytesIO(data)) == encode_media(data)
     path = runware.MediaResult(base64_data=encoded, uuid="u").save(tmp_path)
     assert (path.name, path.read_bytes()) == (f"u{extension}", data)
 
@@ -358,14 +360,14 @@ def test_type_of_inputs_and_extension_of_saved_files(
 )  # fmt: skip
 def test_texts_are_not_taken_for_media(text: str) -> None:
     for data in (text.encode(), text.encode() * 50, text.encode("utf-16")):
-        assert media.sniff(data) == ("application/octet-stream", "")
-    assert media.sniff(bytes(100)) == ("application/octet-stream", "")
+        assert sniff(data) == ("application/octet-stream", "")
+    assert sniff(bytes(100)) == ("application/octet-stream", "")
 
 
 def test_hostile_bytes_are_sniffed_in_bounded_time() -> None:
     """A backtracking expression would need years for these."""
     for part in (b"<??>", b"<!---->", b"<?", b"<!--", b" ", b"<?x?> "):
-        assert media.sniff(part * 100_000) == ("application/octet-stream", "")
+        assert sniff(part * 100_000) == ("application/octet-stream", "")
 
 
 def test_address_tells_pictures_from_videos_and_sounds() -> None:
@@ -377,14 +379,14 @@ def test_address_tells_pictures_from_videos_and_sounds() -> None:
 def test_unknown_bytes_are_named_by_the_extension(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(b"plain")
-    assert media.encode_media(path) == "data:text/plain;base64,cGxhaW4="
-    assert media.encode_media(b"plain") == "data:application/octet-stream;base64,cGxhaW4="
+    assert encode_media(path) == "data:text/plain;base64,cGxhaW4="
+    assert encode_media(b"plain") == "data:application/octet-stream;base64,cGxhaW4="
 
 
 def test_a_file_is_read_from_where_it_stands() -> None:
     file = io.BytesIO(b"skip" + PNG)
     file.seek(4)
-    assert media.encode_media(file) == PNG_URI
+    assert encode_media(file) == PNG_URI
 
 
 @pytest.mark.parametrize(
@@ -400,13 +402,13 @@ def test_a_file_is_read_from_where_it_stands() -> None:
     ],
 )
 def test_forms_of_data(text: str, data: bytes) -> None:
-    assert media.decode_base64(text) == data
+    assert decode_base64(text) == data
 
 
 @pytest.mark.parametrize("text", ["not base64!", "data:image/png;base64,###"])
 def test_damaged_base64(text: str) -> None:
     with pytest.raises(DownloadError):
-        media.decode_base64(text)
+        decode_base64(text)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +429,7 @@ def test_where_a_file_goes(where: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "old.d").mkdir()
     (tmp_path / "bare").touch()
     ending = "/" if where.endswith("/") else ""
-    assert media.target_path(str(tmp_path / where) + ending, "stem", ".png") == tmp_path / expected
+    assert target_path(str(tmp_path / where) + ending, "stem", ".png") == tmp_path / expected
 
 
 @pytest.mark.parametrize(
@@ -441,17 +443,17 @@ def test_where_a_file_goes(where: str, expected: str, tmp_path: Path) -> None:
     ],
 )
 def test_names_that_the_server_chose(text: str, expected: str) -> None:
-    assert media.safe_name(text) == expected
+    assert safe_name(text) == expected
 
 
 def test_write_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file"
-    assert media.write_file(path, iter([b"a", b"b"]), overwrite=False) == path
+    assert write_file(path, iter([b"a", b"b"]), overwrite=False) == path
     assert path.read_bytes() == b"ab"
     with pytest.raises(FileExistsError):
-        media.write_file(path, iter([b"c"]), overwrite=False)
+        write_file(path, iter([b"c"]), overwrite=False)
     assert path.read_bytes() == b"ab"
-    media.write_file(path, iter([b"c"]), overwrite=True)
+    write_file(path, iter([b"c"]), overwrite=True)
     assert path.read_bytes() == b"c"
 
 
@@ -462,7 +464,7 @@ def test_a_failure_leaves_nothing_behind(overwrite: bool, tmp_path: Path) -> Non
         raise DownloadError("gone")
 
     with pytest.raises(DownloadError):
-        media.write_file(tmp_path / "file", broken(), overwrite=overwrite)
+        write_file(tmp_path / "file", broken(), overwrite=overwrite)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -131,7 +131,7 @@ def test_only_web_addresses_are_loaded(url: str | None) -> None:
 def test_what_is_too_large_or_damaged_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     text = base64.b64encode(encode(scene("x", 1, 64, 64), "png", 90)).decode()
     assert not page(runware.Image(base64_data="?" * 100)).all("img")
-    monkeypatch.setattr("runware.display.notebook._MOST_EMBEDDED", 100)
+    monkeypatch.setattr("runware.display.notebook._MAX_EMBEDDED", 100)
     shown = page(runware.Image(base64_data=text))
     assert not shown.all("img")
     assert "save()" in shown.words

@@ -225,8 +225,8 @@ def test_the_class_itself_shows_what_an_operation_is() -> None:
 
     text = helped(Runware.image_inference)
     assert "image_inference(self, /, *, positive_prompt: str None = None" in text
-    assert "Make pictures." in text
-    assert "positive_prompt: What to show" in text
+    assert "Generate images from text, other images, or both." in text
+    assert "positive_prompt: What to generate" in text
     assert Runware.request_images.__name__ == "image_inference"
     assert Runware.image_inference.__doc__ == Runware("key").image_inference.__doc__
     assert "image_inference(self, /, *, positive_prompt" in helped(Runware)

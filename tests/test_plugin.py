@@ -7,12 +7,13 @@ import os
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
+from pytest_runware import runware_client, runware_server
 from runware import ProviderError, Runware, get_client
 from runware.local import LocalServer
-from runware.pytest_plugin import runware_client, runware_server
 
 PROJECT = pathlib.Path(__file__).parent.parent
 __all__ = ["runware_client", "runware_server"]
@@ -57,9 +58,81 @@ def test_in_a_project_of_its_own(tmp_path: pathlib.Path) -> None:
     installed = any(point.name == "runware" for point in importlib.metadata.entry_points(group="pytest11"))
     result = subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider",
-         *([] if installed else ["-p", "runware.pytest_plugin"])],
+         *([] if installed else ["-p", "pytest_runware"])],
         capture_output=True, text=True, timeout=50, cwd=tmp_path, check=False,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 passed" in result.stdout
+
+
+UNRELATED_TESTS = """
+import sys
+
+def test_unrelated():
+    assert "pytest_runware" in sys.modules
+    assert not [name for name in sys.modules if name.partition(".")[0] == "runware"]
+"""
+
+
+def run_pytest(directory: pathlib.Path, *paths: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a project with the plugin, and with *paths* first on the import path."""
+    # Without installed plugins: an installed version of this one may be older.
+    path = os.pathsep.join(map(str, (*paths, PROJECT)))
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "pytest_runware", "-p", "no:cacheprovider"],
+        capture_output=True, text=True, timeout=50, cwd=directory, check=False,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+def test_unrelated_project_imports_nothing(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "test_unrelated.py").write_text(UNRELATED_TESTS)
+    result = run_pytest(tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("package", ["", "raise ImportError('broken')\n"])
+def test_foreign_package_of_the_same_name_breaks_only_the_fixtures(package: str, tmp_path: pathlib.Path) -> None:
+    foreign = tmp_path / "site" / "runware"
+    foreign.mkdir(parents=True)
+    (foreign / "__init__.py").write_text(package)
+    metadata = tmp_path / "site" / "runware-9.9.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: runware\nVersion: 9.9\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "test_theirs.py").write_text("def test_one(): pass\n\ndef test_two(runware_client): pass\n")
+    result = run_pytest(project, tmp_path / "site")
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    assert "The fixture runware_server cannot be set up" in result.stdout
+    assert "runware 9.9 is installed" in result.stdout
+    assert "pip uninstall runware runware-sdk" in result.stdout
+
+
+def test_missing_extra_is_explained(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "aiohttp.py").write_text("raise ImportError('no aiohttp', name='aiohttp')\n")
+    (tmp_path / "test_theirs.py").write_text("def test_one(runware_server): pass\n")
+    result = run_pytest(tmp_path, tmp_path)
+    assert "pip install 'runware-client[local]'" in result.stdout, result.stdout + result.stderr
+
+
+def test_wheel_contains_the_plugin(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
+    code = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=PROJECT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(tmp_path / result.stdout.split()[-1]) as wheel:
+        names = set(wheel.namelist())
+        (entries,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert "runware = pytest_runware" in wheel.read(entries).decode()
+    assert {"pytest_runware.py", "runware/__init__.py", "runware/py.typed"} <= names
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"pytest_runware.py", "runware"}

@@ -490,7 +490,7 @@ class TestPickle:
         client = pickle.loads(data)  # in a worker, whoever waits for it is to hear of it
         assert "without its key" in repr(client)
         for use in (client.connect, client.submit.image_inference, lambda: asyncio.run(client.aio.model_search())):
-            with pytest.raises(ConfigurationError, match="another API key"):
+            with pytest.raises(ConfigurationError, match="different API key"):
                 use()
 
     def test_key_from_the_environment_may_be_rotated(
@@ -512,7 +512,7 @@ class TestPickle:
         monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
         data = pickle.dumps(pickle.loads(pickle.dumps(Runware(server.api_key, url=server.url))))
         monkeypatch.setenv("RUNWARE_API_KEY", "rw-after-the-rotation")
-        with pytest.raises(ConfigurationError, match="another API key"):
+        with pytest.raises(ConfigurationError, match="different API key"):
             pickle.loads(data).connect()
 
     def test_missing_key_is_told_at_first_use(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,16 +269,16 @@ def test_what_is_wrong_with_a_call_is_said_without_private_names() -> None:
     for make, message in (
         (
             lambda: runware.ImageInference(zzz=1),  # type: ignore[call-arg]
-            "ImageInference has no parameter 'zzz'. What only the wire has goes into extra={...}.",
+            "ImageInference has no parameter 'zzz'. Pass API parameters without a Python name in extra={...}.",
         ),
         (lambda: runware.Lora(model="m", zzz=1), "Lora has no parameter 'zzz'."),  # type: ignore[call-arg]
         (lambda: runware.Lora(modell="m"), "Lora has no parameter 'modell'; did you mean 'model'?"),  # type: ignore[call-arg]
-        (lambda: runware.VideoInference(duration=5), "VideoInference needs the parameter 'model'."),  # type: ignore[call-arg]
+        (lambda: runware.VideoInference(duration=5), "VideoInference requires the parameter 'model'."),  # type: ignore[call-arg]
         (
             lambda: runware.PhotoMaker(positive_prompt="x"),  # type: ignore[call-arg]
-            "PhotoMaker needs the parameter 'input_images'.",
+            "PhotoMaker requires the parameter 'input_images'.",
         ),
-        (lambda: runware.Lora("m"), "Lora takes its parameters by name."),  # type: ignore[misc]
+        (lambda: runware.Lora("m"), "Lora takes keyword arguments only."),  # type: ignore[misc]
     ):
         with pytest.raises(TypeError) as caught:
             make()
@@ -404,3 +404,13 @@ def test_without_waiting_for_results_a_task_is_asynchronous() -> None:
     assert task.wire()["deliveryMethod"] == "async"
     with pytest.raises(ValidationError, match="delivery_method"):
         runware.ImageInference(positive_prompt="x", skip_response=True, delivery_method="sync")
+
+
+@pytest.mark.parametrize("name", ["lora", "embeddings", "control_net"])
+def test_single_object_in_place_of_a_list_is_explained(name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        runware.ImageInference(**{name: {"model": "m"}})
+    assert caught.value.message == f"ImageInference: {name} takes a list: {name}=[{{...}}]; got a single dict."
+    assert caught.value.parameter == name
+    with pytest.raises(ValidationError, match="width must be int; got dict"):
+        runware.ImageInference(width={"model": "m"})  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""Write `docs/operations.md`: every operation, parameter, object and result, made from the classes.
+"""Generate `docs/operations.md`, the reference of operations, parameters, objects and results, from the classes.
 
 python tools/reference.py           writes the file
-python tools/reference.py --check   says whether it is up to date
+python tools/reference.py --check   exits with 1 if the file is not up to date
 """  # noqa: INP001 - a script
 
 from __future__ import annotations
@@ -23,38 +23,40 @@ from runware.operations import Operations, operation  # noqa: E402
 from runware.requests.base import Task  # noqa: E402
 from runware.requests.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
 from runware.requests.signatures import answer_of, fields, parameters, spell  # noqa: E402
-from runware.requests.validation import Checked  # noqa: E402
-from runware.results import Part  # noqa: E402
+from runware.requests.validation import RequestModel  # noqa: E402
+from runware.results import ApiObject  # noqa: E402
 
 GENERAL = {
-    Generation: "Making several results",
-    MediaTask: "Making files",
-    Inference: "Running a model",
+    Generation: "Number of results",
+    MediaTask: "Output",
+    Inference: "Routing",
     Delivered: "Delivery",
-    Task: "Every operation",
+    Task: "Call settings",
 }
 HEAD = """# Operations
 
-Every operation is a method of three faces: `rw.caption(...)` waits for the result, `rw.submit.caption(...)` returns a
-`Job` at once, and `await rw.aio.caption(...)` is for asyncio. All parameters are given by name. A parameter that is
-not given is not sent, so that the server's or the model's own default applies.
+Every operation exists in three forms: `rw.caption(...)` blocks until the result is available, `rw.submit.caption(...)`
+returns a `Job` immediately, and `await rw.aio.caption(...)` is for asyncio. All parameters are keyword arguments.
+Parameters that are not given are not sent, so the default of the server or the model applies.
 
-Where *Media* is written, a `Path`, `bytes` (`bytearray`, `memoryview`), a binary file, a PIL image, one of our results
-or a `str` (UUID, URL, data URI or base64) may stand. A `str` is never opened as a file, and refused if it can only be
-the name of one. Where a class *or* `Mapping` is written, a plain dict does as well, with the names of the class or
-those of the wire as keys. What the wire has and no parameter names goes into `extra={...}`; a whole task in the wire's
-words goes into `rw.run({"taskType": ...})`.
+*Media* accepts a `Path`, `bytes` (`bytearray`, `memoryview`), a binary file, a PIL image, a result, or a `str` (UUID,
+URL, data URI or base64). A `str` is never opened as a file; one that can only be a file name is rejected. Where the
+type is a class *or* `Mapping`, a plain dict may be used, with the field names of the class or the API's names as keys.
+API parameters without a Python name go into `extra={...}`; a complete API object goes to
+`rw.run({"taskType": ...})`.
 
-This page is made from the classes by `tools/reference.py`.
+The ranges and defaults are those of the [API reference](https://runware.ai/docs). A model may have narrower ranges.
+
+This page is generated from the classes by `tools/reference.py`.
 """
 RESULTS = """
-Each has `raw`, the wire's object, whole. An attribute is `None` when the server does not tell it. What comes as an
-answer of its own also has [`meta`](#meta): what was sent for it, and how long it took.
+Each has `raw`, the complete API object. An attribute is `None` if the server does not send it. Results of calls also
+have [`meta`](#meta): the request and the elapsed time.
 """
 
 
 def page() -> str:
-    """Make the text of the page."""
+    """Return the text of the page."""
     rows = table()
     parts = [
         HEAD,
@@ -65,19 +67,19 @@ def page() -> str:
             for name, (cls, aliases) in rows.items()
         ),
         *(operation_section(name, cls, aliases) for name, (cls, aliases) in rows.items()),
-        "# Parameters of many operations",
+        "# Shared parameters",
         *(general_section(cls, title) for cls, title in GENERAL.items()),
         "# Objects in requests",
-        *(object_section(cls) for cls in public(Checked) if not issubclass(cls, Task)),
+        *(object_section(cls) for cls in public(RequestModel) if not issubclass(cls, Task)),
         "# Results",
         RESULTS,
-        *(result_section(cls) for cls in sorted([*public(Part), runware.Meta], key=lambda cls: cls.__name__)),
+        *(result_section(cls) for cls in sorted([*public(ApiObject), runware.Meta], key=lambda cls: cls.__name__)),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def table() -> dict[str, tuple[Any, list[str]]]:
-    """Give the request class and the aliases of each operation."""
+    """Return the request class and the aliases of each operation."""
     rows: dict[int, tuple[str, Any, list[str]]] = {}
     for name, row in vars(Operations).items():
         if isinstance(row, operation):
@@ -86,14 +88,14 @@ def table() -> dict[str, tuple[Any, list[str]]]:
 
 
 def public(base: type) -> list[Any]:
-    """Give the public classes below *base*, by name."""
+    """Return the public subclasses of *base*, by name."""
     found = (getattr(runware, name) for name in runware.__all__)
     classes = [cls for cls in found if isinstance(cls, type) and issubclass(cls, base)]
     return sorted(classes, key=lambda cls: cls.__name__)
 
 
 def operation_section(name: str, cls: Any, aliases: list[str]) -> str:
-    """Describe one operation."""
+    """Return the section of an operation."""
     own = {field.name for base in cls.__mro__ if base in GENERAL for field in attrs.fields(base) if not field.inherited}
     asked = {field.name for field in attrs.fields(cls) if not field.inherited}
     mine = [field for field in fields(cls) if field.name not in own or field.name in asked]
@@ -104,25 +106,25 @@ def operation_section(name: str, cls: Any, aliases: list[str]) -> str:
             f"## {name}",
             f"{description(cls)}",
             f"Task type `{cls.task_type}`, class `{cls.__name__}`, returns {code(spell(answer_of(cls)))}.{also}",
-            rows_of(cls, mine, parameters(cls)) if mine else "It has no parameters of its own.",
-            f"Further parameters: {', '.join(general)}.",
+            rows_of(cls, mine, parameters(cls)) if mine else "No parameters of its own.",
+            f"Shared parameters: {', '.join(general)}.",
         )
     )
 
 
 def general_section(cls: Any, title: str) -> str:
-    """Describe what many operations have."""
+    """Return the section of parameters shared by many operations."""
     mine = [field for field in attrs.fields(cls) if not field.inherited]
     return f"## {title}\n\n{rows_of(cls, mine, parameters(cls))}"
 
 
 def object_section(cls: Any) -> str:
-    """Describe an object that stands in a request."""
+    """Return the section of an object used in requests."""
     return f"## {cls.__name__}\n\n{description(cls)}\n\n{rows_of(cls, attrs.fields(cls), parameters(cls))}"
 
 
 def result_section(cls: Any) -> str:
-    """Describe a result."""
+    """Return the section of a result class."""
     words, hints = parameters(cls, "Attributes:"), get_type_hints(cls)
     named = [field for field in attrs.fields(cls) if field.name != "raw" and not field.name.startswith("_")]
     shown = [field for field in named if not field.inherited]
@@ -132,26 +134,26 @@ def result_section(cls: Any) -> str:
             kind = spell(get_type_hints(value.fget)["return"])
             lines.append(f"| `{name}` | {code(kind)} | {cell(inspect.getdoc(value) or '').splitlines()[0]} |")
     base = cls.__mro__[1]
-    whole = base in (Part, object)
-    more = "" if whole else f"It has the attributes of [`{base.__name__}`](#{base.__name__.lower()}) too."
+    whole = base in (ApiObject, object)
+    more = "" if whole else f"It also has the attributes of [`{base.__name__}`](#{base.__name__.lower()})."
     rows = "\n".join(["| attribute | type | meaning |", "|---|---|---|", *lines]) if lines else ""
     return "\n\n".join(filter(None, (f"## {cls.__name__}", description(cls), rows, more)))
 
 
 def rows_of(cls: Any, shown: Iterable[attrs.Attribute[Any]], words: dict[str, str]) -> str:
-    """Make the table of parameters."""
+    """Return the table of parameters."""
     hints = get_type_hints(cls)
     lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
     for field in shown:
         kind = spell(hints[field.name]).removesuffix(" | None")
-        default = "needed" if field.default is attrs.NOTHING else f"`{field.default!r}`"
+        default = "required" if field.default is attrs.NOTHING else f"`{field.default!r}`"
         shown_default = "" if field.default is None else default
         lines.append(f"| `{field.name}` | {code(kind)} | {shown_default} | {cell(words[field.name])} |")
     return "\n".join(lines)
 
 
 def description(cls: Any) -> str:
-    """Give a docstring without its sections."""
+    """Return the docstring of a class without its parameters."""
     text = inspect.getdoc(cls) or ""
     for heading in ("Args:", "Attributes:"):
         text = text.partition(f"\n{heading}\n")[0]
@@ -159,22 +161,22 @@ def description(cls: Any) -> str:
 
 
 def summary(cls: Any) -> str:
-    """Give the first sentence of a docstring."""
+    """Return the first sentence of a class's docstring."""
     return cell(description(cls).partition(". ")[0].partition("\n")[0].rstrip(".") + ".")
 
 
 def code(text: str) -> str:
-    """Write a type."""
+    """Format a type as code in a table."""
     return f"`{cell(text)}`"
 
 
 def cell(text: str) -> str:
-    """Write text into a cell of a table."""
+    """Escape text for a table cell."""
     return text.replace("|", "\\|")
 
 
 def anchor(title: str) -> str:
-    """Tell what a heading is called in a link."""
+    """Return the anchor of a heading."""
     return title.lower().replace(" ", "-")
 
 

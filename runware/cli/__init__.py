@@ -1,4 +1,4 @@
-"""The command line (extra `cli`): `python -m runware`, or `runware` if no other tool of that name comes first."""
+"""Command line (extra `cli`): `python -m runware`, or `runware` unless another package provides that command."""
 
 from runware.cli.commands import app
 

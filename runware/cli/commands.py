@@ -1,4 +1,4 @@
-"""The commands. Each is a thin dress over one operation of the client."""
+"""The commands. Each calls one operation of the client."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Images, video, audio, text and 3D from the Runware API. The key comes from RUNWARE_API_KEY.",
-    epilog="Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 the key was rejected, 4 no connection, "
-    "5 out of time, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 3 API key rejected, 4 no connection, 5 timeout, "
+    "130 interrupted.",
 )
 
-Local = Annotated[bool, typer.Option("--local", help="Use a server on this machine: no key, no network, no cost.")]
+Local = Annotated[
+    bool, typer.Option("--local", help="Use a temporary server on this machine: no key, no network, no cost.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[
     Optional[Path],
     typer.Option(
         "--out",
         "-o",
-        help="Save into this directory. Without it, addresses are printed, and with --local the current one is used.",
+        help="Save to this directory. Default: print URLs; with --local, save to the current directory.",
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
-Timeout = Annotated[Optional[float], typer.Option("--timeout", help="Seconds for the whole task.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+Timeout = Annotated[Optional[float], typer.Option("--timeout", help="Deadline in seconds.")]
 Extra = Annotated[
     Optional[list[str]],
-    typer.Option("--set", metavar="NAME=VALUE", help="A further parameter by its name on the wire; may be repeated."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Additional parameter by API name; repeatable."),
 ]
 Model = Annotated[str, typer.Option("--model", "-m", help="The model's AIR.")]
-Width = Annotated[Optional[int], typer.Option("--width", "-W", help="Pixels.")]
-Height = Annotated[Optional[int], typer.Option("--height", "-H", help="Pixels.")]
-Number = Annotated[int, typer.Option("--number", "-n", min=1, max=20, help="How many.")]
-Seed = Annotated[Optional[int], typer.Option("--seed", help="The seed; the default is random.")]
-Negative = Annotated[Optional[str], typer.Option("--negative", help="What not to show.")]
-Prompt = Annotated[str, typer.Argument(help="What to show; - is stdin.")]
-Given = Annotated[str, typer.Argument(metavar="MEDIA", help="A file, an address, or the UUID of stored media.")]
+Width = Annotated[Optional[int], typer.Option("--width", "-W", help="Width in pixels.")]
+Height = Annotated[Optional[int], typer.Option("--height", "-H", help="Height in pixels.")]
+Number = Annotated[int, typer.Option("--number", "-n", min=1, max=20, help="Number of results.")]
+Seed = Annotated[Optional[int], typer.Option("--seed", help="Seed; random by default.")]
+Negative = Annotated[Optional[str], typer.Option("--negative", help="What to avoid.")]
+Prompt = Annotated[str, typer.Argument(help="What to generate; - reads stdin.")]
+Given = Annotated[str, typer.Argument(metavar="MEDIA", help="File, URL, or UUID of stored media.")]
 
 
 def _version(wanted: bool) -> None:
@@ -61,7 +63,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -72,7 +74,7 @@ def _extra(pairs: list[str] | None) -> dict[str, Any] | None:
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
+            raise typer.BadParameter(f"expected NAME=VALUE; got {pair!r}", param_hint="--set")
         try:
             found[name] = json.loads(text)
         except ValueError:
@@ -93,14 +95,14 @@ def image(
     number: Number = 1,
     negative: Negative = None,
     seed: Seed = None,
-    steps: Annotated[Optional[int], typer.Option("--steps", help="Steps of the model.")] = None,
+    steps: Annotated[Optional[int], typer.Option("--steps", help="Number of inference steps.")] = None,
     form: Annotated[
         Optional[Literal["JPG", "PNG", "WEBP"]],
-        typer.Option("--format", case_sensitive=False, help="The file format."),
+        typer.Option("--format", case_sensitive=False, help="File format."),
     ] = None,
     start: Annotated[
         Optional[str],
-        typer.Option("--from", metavar="MEDIA", help="The picture to start from: a file, address or UUID."),
+        typer.Option("--from", metavar="MEDIA", help="Image to start from: file, URL or UUID."),
     ] = None,
     extra: Extra = None,
     out: Out = None,
@@ -109,7 +111,7 @@ def image(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Make pictures."""
+    """Generate images."""
     further = _extra(extra)
     with reporting(as_json, local):
         seed_image = media(start) if start is not None else None
@@ -137,14 +139,14 @@ def image(
 def video(
     prompt: Prompt,
     model: Model = "klingai:5@3",
-    duration: Annotated[float, typer.Option("--duration", "-d", help="Seconds.")] = 5,
+    duration: Annotated[float, typer.Option("--duration", "-d", help="Length in seconds.")] = 5,
     width: Width = None,
     height: Height = None,
     number: Number = 1,
     negative: Negative = None,
     seed: Seed = None,
     start: Annotated[
-        Optional[str], typer.Option("--from", metavar="MEDIA", help="The first frame: a file, address or UUID.")
+        Optional[str], typer.Option("--from", metavar="MEDIA", help="First frame: file, URL or UUID.")
     ] = None,
     extra: Extra = None,
     out: Out = None,
@@ -153,7 +155,7 @@ def video(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Make videos."""
+    """Generate videos."""
     further = _extra(extra)
     with reporting(as_json, local):
         frames = [{"inputImage": media(start), "frame": "first"}] if start is not None else None
@@ -179,18 +181,18 @@ def video(
 @app.command()
 def caption(
     given: Given,
-    prompt: Annotated[Optional[str], typer.Option("--prompt", help="What to tell of it.")] = None,
+    prompt: Annotated[Optional[str], typer.Option("--prompt", help="Instruction for the description.")] = None,
     model: Annotated[Optional[str], typer.Option("--model", "-m", help="The model's AIR.")] = None,
     timeout: Timeout = None,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Describe a picture in words."""
+    """Describe an image in words."""
     with reporting(as_json, local):
-        picture = media(given)
+        source = media(given)
         with client(local) as rw:
             output = Output(as_json, local=local)
-            job = rw.submit.caption(input_image=picture, prompt=prompt, model=model, timeout=timeout, include_cost=True)
+            job = rw.submit.caption(input_image=source, prompt=prompt, model=model, timeout=timeout, include_cost=True)
             output.finish(job)
 
 
@@ -198,7 +200,7 @@ def caption(
 def upscale(
     given: Given,
     factor: Annotated[
-        float, typer.Option("--factor", "-f", help="By how much: 2 or 4, and with some models others.")
+        float, typer.Option("--factor", "-f", help="Scale factor: 2 or 4, and others with some models.")
     ] = 2,
     model: Annotated[Optional[str], typer.Option("--model", "-m", help="The model's AIR.")] = None,
     out: Out = None,
@@ -207,13 +209,13 @@ def upscale(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Enlarge a picture."""
+    """Upscale an image."""
     with reporting(as_json, local):
-        picture = media(given)
+        source = media(given)
         with client(local) as rw:
             output = Output(as_json, out, overwrite, local)
             job = rw.submit.upscale(
-                input_image=picture,
+                input_image=source,
                 model=model,
                 upscale_factor=int(factor) if factor == int(factor) else factor,
                 timeout=timeout,
@@ -224,9 +226,9 @@ def upscale(
 
 @app.command()
 def models(
-    search: Annotated[str, typer.Argument(help="What to look for.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many to tell.")] = 20,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="How many to leave out at the start.")] = 0,
+    search: Annotated[str, typer.Argument(help="Search text.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Maximum number of models.")] = 20,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="Number of models to skip.")] = 0,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
@@ -247,7 +249,7 @@ def models(
 
 @app.command()
 def account(as_json: Json = False, local: Local = False) -> None:
-    """Tell the account's balance and usage."""
+    """Show the account's balance and usage."""
     with reporting(as_json, local), client(local) as rw:
         output = Output(as_json)
         found = output.wait(rw.submit.account_management())
@@ -269,14 +271,14 @@ def account(as_json: Json = False, local: Local = False) -> None:
 
 @app.command()
 def job(
-    ref: Annotated[str, typer.Argument(help="The UUID of the task, or a job's ref as JSON.")],
+    ref: Annotated[str, typer.Argument(help="UUID of the task, or a job's ref as JSON.")],
     out: Out = None,
     overwrite: Overwrite = False,
     timeout: Timeout = None,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Pick up a task that was started before, wait for it, and give its results."""
+    """Wait for a task that was submitted earlier, and save or print its results."""
     with reporting(as_json, local), client(local) as rw:
         output = Output(as_json, out, overwrite, local)
         output.finish(rw.job(_ref(ref), timeout=timeout))
@@ -285,26 +287,26 @@ def job(
 def _ref(text: str) -> str | dict[str, Any]:
     if not text.lstrip().startswith("{"):
         return text
-    form = 'REF is the UUID of a task, or JSON such as {"task_uuid": "...", "task_type": "videoInference"}'
+    expected = 'REF is the UUID of a task, or JSON such as {"task_uuid": "...", "task_type": "videoInference"}'
     try:
         found: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise ValidationError(f"{form}; this is not JSON: {error}.", parameter="REF") from error
+        raise ValidationError(f"{expected}; this is not JSON: {error}.", parameter="REF") from error
     if "task_uuid" not in found:
-        raise ValidationError(f"{form}; this has no task_uuid.", parameter="REF")
+        raise ValidationError(f"{expected}; this has no task_uuid.", parameter="REF")
     return found
 
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="JSON: a task in the wire's own words, or a list of them; - is stdin.")],
+    file: Annotated[Path, typer.Argument(help="JSON file with one API object or a list of them; - reads stdin.")],
     out: Out = None,
     overwrite: Overwrite = False,
-    timeout: Annotated[Optional[float], typer.Option("--timeout", help="Seconds for each task.")] = None,
+    timeout: Annotated[Optional[float], typer.Option("--timeout", help="Deadline of each task in seconds.")] = None,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Run tasks from a file, all at once. What some of them give is saved and printed when others fail."""
+    """Run tasks from a JSON file concurrently. Results are saved and printed even if other tasks fail."""
     with reporting(as_json, local):
         found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
         tasks = _tasks(found if isinstance(found, list) else [found], timeout)
@@ -314,7 +316,7 @@ def run(
 
 
 def _tasks(bodies: list[Any], timeout: float | None) -> list[Task[Any]]:
-    # All of them before the first is sent, so that a mistake in one does not leave others unwatched.
+    # Validate all tasks before sending the first, so that an error does not abandon running ones.
     tasks = []
     for number, body in enumerate(bodies, 1):
         try:
@@ -326,7 +328,7 @@ def _tasks(bodies: list[Any], timeout: float | None) -> list[Task[Any]]:
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def serve(context: typer.Context) -> None:
-    """Serve the Runware API on this machine, for development. Takes what `python -m runware.local` takes."""
+    """Run a local server with the Runware API, for development. Takes the options of `python -m runware.local`."""
     with reporting():
         from runware.local.__main__ import main
     arguments = [argument for argument in context.args if argument != "--local"]
@@ -335,7 +337,7 @@ def serve(context: typer.Context) -> None:
 
 @app.command()
 def doctor(as_json: Json = False, local: Local = False) -> None:
-    """Look at everything a connection needs, and say what is wrong."""
+    """Check everything a connection needs, and report problems."""
     from runware.cli.doctor import examine
 
     with reporting(as_json):

@@ -1,4 +1,4 @@
-"""`doctor`: what a connection needs, step by step, with the time each step took and advice where one fails."""
+"""The `doctor` command: check each step of a connection, with its duration, and advise on failures."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from runware.protocol.redaction import Redactor, secrets_of
 
 __all__ = ["Finding", "examine"]
 
-_NEEDED = ("attrs", "cattrs", "httpx2", "tenacity", "websocket-client")
+_REQUIRED = ("attrs", "cattrs", "httpx2", "tenacity", "websocket-client")
 _EXTRAS = ("aiohttp", "orjson", "Pillow", "python-socks", "tqdm", "typer")
-_IN_THE_WAY = {
+_CONFLICTING = {
     "runware": "It has the same import name. Run: pip uninstall runware runware-client && pip install runware-client",
     "runware-sdk": "It has the same import name. Run: pip uninstall runware-sdk runware-client && "
     "pip install runware-client",
-    "websocket": "It hides the package that is needed. Run: pip uninstall websocket && "
+    "websocket": "It shadows the required package. Run: pip uninstall websocket && "
     "pip install --force-reinstall websocket-client",
 }
 _ADVICE = {
-    "name lookup": "The server's name cannot be found: check the network, DNS and, behind a proxy, HTTPS_PROXY.",
-    "TCP": "Nothing answers there: a firewall may be in the way, or a proxy is needed (HTTPS_PROXY).",
-    "proxy": "The proxy refused: check its address, user name and password, and that it allows CONNECT to port 443.",
+    "name lookup": "The server's name cannot be resolved: check the network, DNS and, behind a proxy, HTTPS_PROXY.",
+    "TCP": "No connection: a firewall may block it, or a proxy is needed (HTTPS_PROXY).",
+    "proxy": "The proxy refused: check its URL, user name and password, and that it allows CONNECT to port 443.",
     "TLS": "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate. Check this machine's clock, too.",
-    "upgrade": "The server, or something in between, does not let WebSockets through. Check RUNWARE_URL.",
-    "authentication": "Connected, but the sign-in was not answered. Try again in a minute.",
+    "upgrade": "The server, or something in between, does not accept WebSockets. Check RUNWARE_URL.",
+    "authentication": "Connected, but authentication was not answered. Try again in a minute.",
 }
-_TOLERATED = 120.0
+_MAX_CLOCK_SKEW = 120.0
 
 
 @attrs.frozen
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        name: What.
-        value: How it is.
-        advice: What to do about it; empty when all is well.
-        exit_code: What the command exits with because of it.
+        name: What was checked.
+        value: The outcome.
+        advice: What to do about a problem; empty if there is none.
+        exit_code: Exit code of the command because of this check; 0 if it passed.
     """
 
     name: str
@@ -60,18 +60,18 @@ class Finding:
     exit_code: int = 0
 
     def as_text(self) -> str:
-        """Give a line, and a further one with the advice."""
+        """Return the check as a line of text, with the advice on a second line."""
         value = one_line(self.value)
         line = f"{'FAIL' if self.exit_code else 'note' if self.advice else 'ok':4}  {self.name:15} {value}"
         return f"{line}\n      -> {self.advice}" if self.advice else line
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object for `--json`."""
+        """Return the check as an object for `--json`."""
         return {"name": self.name, "ok": not self.exit_code, "value": self.value, "advice": self.advice or None}
 
 
 def examine(local: bool) -> list[Finding]:
-    """Look at everything. What depends on something that failed is left out."""
+    """Run all checks. Checks that depend on a failed one are skipped."""
     with ExitStack() as stack:
         given: dict[str, Any] = {}
         if local:
@@ -87,11 +87,11 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
     yield from _packages()
     key = _key(given)
     yield key
-    # Everything up to the sign-in can be tried without a key.
+    # All steps before authentication work without a key.
     try:
         options = read_options({"api_key": "none", **given} if key.exit_code else given)
     except ConfigurationError as error:
-        yield Finding("options", error.message, "Change that, and try again.", 2)
+        yield Finding("options", error.message, "Correct it and try again.", 2)
         return
     source = "--local" if given else URL_VARIABLE if os.environ.get(URL_VARIABLE) else "default"
     yield Finding("url", f"{options.url} ({source})")
@@ -109,15 +109,15 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    versions = {name: _installed(name) for name in (*_NEEDED, *_EXTRAS)}
-    missing = [name for name in _NEEDED if versions[name] is None]
+    versions = {name: _installed(name) for name in (*_REQUIRED, *_EXTRAS)}
+    missing = [name for name in _REQUIRED if versions[name] is None]
     yield Finding(
         "packages",
         ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items() if version or name in missing),
-        "Install it again: pip install --force-reinstall runware-client" if missing else "",
+        "Reinstall: pip install --force-reinstall runware-client" if missing else "",
         1 if missing else 0,
     )
-    for name, advice in _IN_THE_WAY.items():
+    for name, advice in _CONFLICTING.items():
         if (version := _installed(name)) is not None:
             yield Finding("in the way", f"{name} {version} is installed", advice)
 
@@ -131,12 +131,12 @@ def _installed(name: str) -> str | None:
 
 def _key(given: dict[str, Any]) -> Finding:
     if given:
-        return Finding("key", "that of the server on this machine")
+        return Finding("key", "key of the temporary server on this machine")
     value = os.environ.get(KEY_VARIABLE, "")
     if not value:
-        return Finding("key", f"{KEY_VARIABLE} is not set", "Make a key at https://my.runware.ai, and set it.", 3)
+        return Finding("key", f"{KEY_VARIABLE} is not set", "Create a key at https://my.runware.ai and set it.", 3)
     if value != value.strip() or not value.isprintable():
-        return Finding("key", f"{KEY_VARIABLE} has white space in or around it", "Copy the key again without it.", 3)
+        return Finding("key", f"{KEY_VARIABLE} contains white space", "Copy the key again without it.", 3)
     return Finding("key", f"from {KEY_VARIABLE}")
 
 
@@ -157,9 +157,9 @@ def _trust() -> Finding:
     paths = ssl.get_default_verify_paths()
     chosen = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
     where = ", ".join(chosen) or paths.cafile or paths.capath or "the operating system"
-    gone = [pair for pair in chosen if not os.path.exists(pair.partition("=")[2])]  # noqa: PTH110 - a str is at hand
-    if gone:
-        return Finding("trust store", where, f"{gone[0]} is not there.", 4)
+    missing = [pair for pair in chosen if not os.path.exists(pair.partition("=")[2])]  # noqa: PTH110 - it is a str
+    if missing:
+        return Finding("trust store", where, f"{missing[0]} does not exist.", 4)
     loaded = default_context().cert_store_stats()["x509_ca"]
     return Finding("trust store", f"{where} ({loaded} authorities loaded; {ssl.OPENSSL_VERSION})")
 
@@ -171,11 +171,11 @@ def _steps(options: Options) -> Iterator[Finding]:
     try:
         dialled = dial(options, lambda stage, host: begun.append((stage, host, time.perf_counter())))
     except (RunwareError, PermanentError) as error:
-        yield from _timed(begun[:-1], begun[-1][2] if begun else 0.0)  # the last one is where it failed
+        yield from _timed(begun[:-1], begun[-1][2] if begun else 0.0)  # the last one failed
         failure = error.error if isinstance(error, PermanentError) else error
         stage = getattr(failure, "stage", "options")
-        message = Redactor(secrets_of(options)).hide(failure.message)  # a proxy may have repeated its password
-        yield Finding(stage, message, _ADVICE.get(stage, "Change that, and try again."), 4)
+        message = Redactor(secrets_of(options)).hide(failure.message)  # a proxy may echo its password
+        yield Finding(stage, message, _ADVICE.get(stage, "Correct it and try again."), 4)
         return
     end = time.perf_counter()
     dialled.stream.close()
@@ -194,18 +194,18 @@ def _clock(options: Options) -> Finding:
     from runware.media.downloads import Downloads
 
     url = urlsplit(options.url)
-    address = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()
+    http_url = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()
     try:
         with Downloads.of(options).session() as session:
             before = time.time()
-            stamp = session.date_at(address, timeout=options.connect_timeout)
+            stamp = session.date_at(http_url, timeout=options.connect_timeout)
             after = time.time()
         there = parsedate_to_datetime(stamp)
     except (httpx2.HTTPError, RunwareError, TypeError, ValueError):
-        return Finding("clock", f"{_now()}; the server does not tell the time")
-    off = (before + after) / 2 - there.timestamp() - 0.5  # the header has whole seconds
-    words = f"{_now()}; within a few seconds of the server's" if abs(off) < 5 else f"{_now()}; {off:+.0f} s off"
-    return Finding("clock", words, "Set this machine's clock." if abs(off) > _TOLERATED else "")
+        return Finding("clock", f"{_now()}; the server sends no Date header")
+    skew = (before + after) / 2 - there.timestamp() - 0.5  # the header is truncated to seconds
+    value = f"{_now()}; within a few seconds of the server's" if abs(skew) < 5 else f"{_now()}; {skew:+.0f} s off"
+    return Finding("clock", value, "Set this machine's clock." if abs(skew) > _MAX_CLOCK_SKEW else "")
 
 
 def _now() -> str:
@@ -222,10 +222,10 @@ def _sign_in(given: dict[str, Any]) -> Finding:
     except ConnectionFailedError as error:
         return Finding("sign-in", error.message, _ADVICE["authentication"], 4)
     except RunwareError as error:
-        return Finding("sign-in", error.message, "The key is accepted, but a question was not answered.", 1)
+        return Finding("sign-in", error.message, "The key was accepted, but a request failed.", 1)
     finally:
         rw.close()
-    return Finding("sign-in", f"{1000 * taken:.1f} ms for all steps; then {1000 * answered:.1f} ms for a question")
+    return Finding("sign-in", f"{1000 * taken:.1f} ms to connect; {1000 * answered:.1f} ms for a request")
 
 
 def _time(work: Callable[[], object]) -> float:

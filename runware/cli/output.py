@@ -1,4 +1,4 @@
-"""What the commands share: the client, progress on a terminal, results as text or JSON, and errors as one line."""
+"""Shared parts of the commands: the client, progress on a terminal, results as text or JSON, and one-line errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UnicodeDecodeError, 2),
     (OSError, 2),
 )
-"""Exit codes by kind of error; the first that fits counts."""
+"""Exit codes by exception class; the first match applies."""
 
 _REDRAW = 0.2
 _SECRET = frozenset(("apiKey", "key", "token"))
@@ -57,7 +57,7 @@ _SECRET = frozenset(("apiKey", "key", "token"))
 
 @contextmanager
 def client(local: bool, **options: Any) -> Iterator[Runware]:
-    """Give a client of the real service, or of a server on this machine that ends with the command."""
+    """Open a client of the Runware API, or of a temporary server on this machine."""
     with ExitStack() as stack:
         if local:
             from runware.local import LocalServer
@@ -72,17 +72,17 @@ def client(local: bool, **options: Any) -> Iterator[Runware]:
 
 @contextmanager
 def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
-    """Turn what goes wrong into one line, or one JSON object, and an exit code."""
+    """Convert exceptions to one line or one JSON object, and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
-        _complain({"message": "interrupted"}, as_json)
+        _report({"message": "interrupted"}, as_json)
         raise typer.Exit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None
     except (RunwareError, OSError, json.JSONDecodeError, UnicodeDecodeError, ImportError) as error:
-        _complain(_facts(error, local), as_json)
+        _report(_facts(error, local), as_json)
         raise typer.Exit(_exit_code(error)) from None
 
 
@@ -91,50 +91,50 @@ def _exit_code(error: BaseException) -> int:
 
 
 def _facts(error: BaseException, local: bool) -> dict[str, Any]:
-    facts: dict[str, Any] = {"message": " ".join(_in_words(error, local).split()), "type": type(error).__name__}
+    facts: dict[str, Any] = {"message": " ".join(_message(error, local).split()), "type": type(error).__name__}
     if isinstance(error, RunwareError):
         names = ("code", "parameter", "task_type", "task_uuid", "documentation")
         facts |= {name: value for name in names if (value := getattr(error, name))}
     return facts
 
 
-def _in_words(error: BaseException, local: bool) -> str:
-    words = str(error)
+def _message(error: BaseException, local: bool) -> str:
+    message = str(error)
     if isinstance(error, AuthenticationError):
-        words = f"{error.message} The key was taken from {KEY_VARIABLE}."
+        message = f"{error.message} The key was read from {KEY_VARIABLE}."
     elif isinstance(error, TaskTimeoutError) and error.may_be_running and error.task_uuid:
-        ended = "No result in time. The server of --local ends with the command; allow more time with --timeout."
-        words = ended if local else f"{error.message} {_advice(error)}"
+        ended = "Timeout. The server of --local ends with the command; allow more time with --timeout."
+        message = ended if local else f"{error.message} {_advice(error)}"
     elif isinstance(error, TaskCancelledError):
-        words = "interrupted" if local else f"interrupted; the task may go on. {_advice(error)}"
-    elif isinstance(error, IncompleteResultsError):  # its own message has one of them
+        message = "interrupted" if local else f"interrupted; the task may continue. {_advice(error)}"
+    elif isinstance(error, IncompleteResultsError):  # its message contains only one of them
         others = (one.message for one in error.errors if one.message not in error.message)
-        words = " ".join(dict.fromkeys([words, *others]))
+        message = " ".join(dict.fromkeys([message, *others]))
     elif isinstance(error, json.JSONDecodeError):
-        words = f"The file is not JSON: {error}."
+        message = f"The file is not JSON: {error}."
     elif isinstance(error, UnicodeDecodeError):
-        words = f"The text is not UTF-8: {error}."
+        message = f"The text is not UTF-8: {error}."
     elif isinstance(error, OSError) and error.filename and not isinstance(error, RunwareError):
-        words = f"{error.filename}: {error.strerror}."
-    return words
+        message = f"{error.filename}: {error.strerror}."
+    return message
 
 
 def _advice(error: RunwareError) -> str:
-    return f"Pick it up with: python -m runware job {error.task_uuid}"
+    return f"Resume it with: python -m runware job {error.task_uuid}"
 
 
 def echo(text: str, *, err: bool = False, lines: bool = False) -> None:
-    """Print text that may have come from a server or a file: escape what would drive a terminal or forge a line.
+    """Print text that may come from a server or a file, with control characters escaped.
 
     Args:
         text: The text.
-        err: Whether it goes to standard error.
-        lines: Whether its own line feeds and tabs are meant.
+        err: Print to standard error.
+        lines: Keep line feeds and tabs.
     """
     typer.echo(escape_controls(text) if lines else one_line(text, limit=None), err=err)
 
 
-def _complain(facts: Mapping[str, Any], as_json: bool) -> None:
+def _report(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(escape_json(json.dumps({"error": facts}, ensure_ascii=False)))
     else:
@@ -142,33 +142,33 @@ def _complain(facts: Mapping[str, Any], as_json: bool) -> None:
 
 
 def media(text: str) -> Media:
-    """Read an argument that means a file, an address, or something the server keeps.
+    """Parse an argument: a file, a URL, or the UUID of stored media.
 
     Raises:
-        FileNotFoundError: It looks like a file, and there is none.
+        FileNotFoundError: The argument looks like a file, and there is none.
     """
     from runware.protocol.ids import is_uuid
 
     if text.startswith(("http://", "https://", "data:")) or is_uuid(text):
         return text
     path = Path(text)
-    with path.open("rb"):  # so that it fails with the system's own word for it
+    with path.open("rb"):  # raises the operating system's error if it cannot be read
         return path
 
 
 def plural(number: int, what: str) -> str:
-    """Count things in words."""
+    """Format a count with its noun."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 class Output:
-    """How one command shows what it does.
+    """Output of one command.
 
     Args:
-        as_json: Whether results are printed as JSON.
-        directory: Where results are saved; `None` prints their addresses instead, or, as those of a server that ends
-            with the command are soon dead, saves into the current directory.
-        overwrite: Whether files that are there are replaced.
+        as_json: Print results as JSON.
+        directory: Directory to save results to. `None` prints their URLs instead; with *local*, whose URLs die with the
+            command, it saves to the current directory.
+        overwrite: Replace existing files.
         local: Whether the server ends with the command.
     """
 
@@ -183,16 +183,16 @@ class Output:
         self._live = not as_json and sys.stderr.isatty()
 
     def wait(self, job: Job[R]) -> R:
-        """Wait for a job, and show on a terminal how far it is."""
+        """Wait for a job, showing its progress on a terminal."""
         self._watch(job)
         return job.result()
 
     def finish(self, *jobs: Job[Any]) -> None:
-        """Wait for jobs, and save and print every result that came: whatever else failed, it is paid for.
+        """Wait for jobs, and save and print every result that arrived, since it has been billed even if others failed.
 
         Raises:
-            RunwareError: There is no result, and one thing to say about it.
-            typer.Exit: Something failed, and was told.
+            RunwareError: There are no results, and a single error to report.
+            typer.Exit: Something failed and was reported.
         """
         interrupted = False
         try:
@@ -204,19 +204,19 @@ class Output:
                 job.cancel()
         results = [one for job in jobs for one in job.results]
         failed = {number: error for number, job in enumerate(jobs, 1) if (error := _failure(job)) is not None}
-        told = {number: _facts(error, self._local) for number, error in failed.items()}
-        if failed and not results and len({facts["message"] for facts in told.values()}) == 1:
+        reported = {number: _facts(error, self._local) for number, error in failed.items()}
+        if failed and not results and len({facts["message"] for facts in reported.values()}) == 1:
             raise next(iter(failed.values()))
-        complaints = [{"task": number, **facts} if len(jobs) > 1 else facts for number, facts in told.items()]
+        reports = [{"task": number, **facts} if len(jobs) > 1 else facts for number, facts in reported.items()]
         try:
             paths = self._save(results)
-        except (RunwareError, OSError) as error:  # their addresses are still good
+        except (RunwareError, OSError) as error:  # their URLs still work
             paths = {}
-            complaints.append(_facts(error, self._local))
-        self._print(results, paths, complaints)
+            reports.append(_facts(error, self._local))
+        self._print(results, paths, reports)
         if interrupted:
             raise typer.Exit(130)
-        if complaints:
+        if reports:
             codes = {_exit_code(error) for error in failed.values()}
             raise typer.Exit(codes.pop() if len(failed) == len(jobs) and len(codes) == 1 else 1)
 
@@ -248,11 +248,11 @@ class Output:
         return {id(one): path for one, path in zip(files, saved, strict=True)}
 
     def _print(
-        self, results: Sequence[Result], paths: Mapping[int, Path], complaints: Sequence[Mapping[str, Any]]
+        self, results: Sequence[Result], paths: Mapping[int, Path], reports: Sequence[Mapping[str, Any]]
     ) -> None:
         if self._json:
             items = [{**without_secrets(one.raw), **_path(paths.get(id(one)))} for one in results]
-            self.json([*items, *({"error": facts} for facts in complaints)])
+            self.json([*items, *({"error": facts} for facts in reports)])
             return
         for one in results:
             self._show(one, paths.get(id(one)))
@@ -260,16 +260,16 @@ class Output:
             typer.echo(f"{plural(len(results), 'result')}, ${cost:.6f}".rstrip("0"), err=True)
         if self._here and paths:
             typer.echo(
-                "saved into the current directory, as the server of --local ends here; -o names another", err=True
+                "saved to the current directory, since the server of --local ends now; choose another with -o", err=True
             )
-        for facts in complaints:
+        for facts in reports:
             task = f"task {facts['task']}: " if "task" in facts else ""
-            _complain({"message": f"{task}{facts['message']}"}, as_json=False)
+            _report({"message": f"{task}{facts['message']}"}, as_json=False)
 
     @staticmethod
     def _show(one: Result, path: Path | None) -> None:
         if path is not None:
-            # The directory is the caller's own, and a program that reads this needs its name as it is.
+            # The path is the caller's, and a program that reads this output needs it unchanged.
             typer.echo(one_line(path, limit=None) if sys.stdout.isatty() else str(path))
         elif isinstance(one, Text):
             echo(str(one), lines=True)
@@ -280,7 +280,7 @@ class Output:
 
     @staticmethod
     def json(value: Any) -> None:
-        """Print JSON."""
+        """Print a value as JSON."""
         typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
@@ -296,7 +296,7 @@ def _path(path: Path | None) -> dict[str, str]:
 
 
 def without_secrets(value: Any) -> Any:
-    """Give a wire object without the values that are nobody else's business, and without media."""
+    """Return an API object without keys and tokens, and with inline media replaced by a note."""
     if isinstance(value, Mapping):
         return {name: without_secrets(one) for name, one in value.items() if name not in _SECRET}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

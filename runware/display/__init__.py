@@ -1,1 +1,1 @@
-"""How results and progress are shown: in notebooks, and as bars."""
+"""Display of results and progress: in notebooks, and as progress bars."""

@@ -1,7 +1,7 @@
-"""How results and jobs show themselves in a notebook. Nothing is fetched for it: the page loads what has a URL.
+"""Notebook views of results and jobs. Nothing is downloaded; the page loads media by URL.
 
-What a notebook calls is `_repr_mimebundle_`, so that IPython is not needed here. Whatever comes from a prompt or from
-the server is escaped, and only addresses of the web and media that came along are linked or embedded.
+The views are `_repr_mimebundle_` methods, so IPython is not required. Everything from prompts or the server is escaped,
+and only http(s) URLs and inline media are linked or embedded.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runware.errors import DownloadError
-from runware.media import inputs as media
+from runware.media.files import decode_base64
+from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
 __all__ = ["Bar", "in_notebook", "job_bundle", "result_bundle", "results_bundle"]
 
 Bundle = dict[str, str]
 
-_MOST_EMBEDDED = 12 << 20
-"""Characters of base64 that one result may bring into a notebook's file."""
-_MOST_SHOWN = 60
+_MAX_EMBEDDED = 12 << 20
+"""Maximum length of base64 data embedded per result, since it is stored in the notebook file."""
+_MAX_SHOWN = 60
 _REFRESH = 0.1
 
 _CARD = "margin:0;min-width:0;font-family:sans-serif;font-size:13px;line-height:1.4"
@@ -30,12 +31,12 @@ _GRID = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:12px;align-items:start;max-width:960px"
 )
 _VIEW = "display:block;max-width:100%;height:auto;border-radius:6px"
-_FAINT = "opacity:.7;font-size:12px"
+_DIM = "opacity:.7;font-size:12px"
 _CLIPPED = "display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere"
 
 
 def result_bundle(result: Any) -> Bundle:
-    """Show one result."""
+    """Return the view of a result."""
     bundle = {"text/plain": repr(result)}
     if result.shown_as:
         width = "720px" if result.shown_as == "text" else "480px"
@@ -44,7 +45,7 @@ def result_bundle(result: Any) -> Bundle:
 
 
 def results_bundle(results: Sequence[Any], errors: Sequence[BaseException] = ()) -> Bundle:
-    """Show a list of results as a grid, and what went wrong with the others."""
+    """Return the view of a list of results: a grid, and the errors of missing results."""
     plain = f"[{', '.join(map(repr, results))}]"
     if not any(map(_shown_as, results)):
         return {"text/plain": plain}
@@ -52,7 +53,7 @@ def results_bundle(results: Sequence[Any], errors: Sequence[BaseException] = ())
 
 
 def job_bundle(job: Any) -> Bundle:
-    """Show where a job stands, and the results so far."""
+    """Return the view of a job: its status, and the results so far."""
     now = job.progress
     results = job.results
     if now.status == "succeeded":
@@ -62,21 +63,21 @@ def job_bundle(job: Any) -> Bundle:
     else:
         share = 100.0 * now.completed / now.total if now.completed and now.total else None
     value = "" if share is None else f' value="{min(max(share, 0.0), 100.0):.0f}"'
-    over = now.status in ("succeeded", "partial", "failed", "cancelled")
+    ended = now.status in ("succeeded", "partial", "failed", "cancelled")
     bar = (
         "" if now.status in ("failed", "cancelled") else f'<progress max="100"{value} style="width:220px"></progress> '
     )
     facts = [
         f"{now.completed} of {now.total}",
-        "" if now.percent is None or over else f"{now.percent:.0f} %",
+        "" if now.percent is None or ended else f"{now.percent:.0f} %",
         _dollars(job.cost),
-        "" if over else f"{now.elapsed:.1f} s",
-        f"{len(job.attempts)} attempts before" if job.attempts else "",
+        "" if ended else f"{now.elapsed:.1f} s",
+        f"{len(job.attempts)} earlier attempts" if job.attempts else "",
     ]
     head = (
         f'<div style="{_CARD};margin-bottom:8px"><b>{escape(job.task_type or "job")}</b> '
-        f"{escape(now.status)} {bar}{_joined(facts)}"
-        f'<div style="{_FAINT};font-family:monospace">{escape(job.task_uuid)}</div></div>'
+        f"{escape(now.status)} {bar}{_facts(facts)}"
+        f'<div style="{_DIM};font-family:monospace">{escape(job.task_uuid)}</div></div>'
     )
     return {"text/plain": repr(job), "text/html": head + (_grid(results) if results else "")}
 
@@ -86,7 +87,7 @@ def _shown_as(result: object) -> str:
 
 
 def in_notebook() -> bool:
-    """Tell whether this process is a notebook's kernel."""
+    """Return whether this process is a notebook kernel."""
     if "ipykernel" not in sys.modules:
         return False
     from IPython import get_ipython
@@ -95,11 +96,11 @@ def in_notebook() -> bool:
 
 
 class Bar:
-    """A progress bar in a notebook that needs no widgets; it has what we use of a tqdm bar.
+    """A progress bar for notebooks, without widgets. Implements the part of the tqdm interface used here.
 
     Args:
-        total: How many there will be; `None` when that is not known.
-        desc: What it counts.
+        total: Total count; `None` if unknown.
+        desc: Label.
     """
 
     def __init__(self, total: int | None = None, desc: str = "", **_: Any) -> None:
@@ -108,53 +109,50 @@ class Bar:
         display: Any = IPython.display.display
         self.n = 0
         self._total = total
-        self._words = desc
+        self._label = desc
         self._state = ""
-        self._over = False
+        self._closed = False
         self._started = self._shown = time.monotonic()
         self._handle = display(self._bundle(), raw=True, display_id=True)
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:
-        """Say how it stands."""
+        """Set the status text."""
         self._state = text
         if refresh:
             self.refresh()
 
     def update(self, step: float = 1) -> None:
-        """Count on."""
+        """Advance the count."""
         self.n += int(step)
         if step and time.monotonic() - self._shown > _REFRESH:
             self.refresh()
 
     def refresh(self) -> None:
-        """Show what has changed."""
+        """Redraw the bar."""
         self._shown = time.monotonic()
         self._handle.update(self._bundle(), raw=True)
 
     def close(self) -> None:
-        """Show the end."""
-        if not self._over:
-            self._over = True
+        """Draw the final state."""
+        if not self._closed:
+            self._closed = True
             self.refresh()
 
     def _bundle(self) -> Bundle:
         count = f"{self.n} of {self._total}" if self._total else str(self.n or "")
         facts = [self._state, count, f"{time.monotonic() - self._started:.1f} s"]
         bar = ""
-        if self._total or not self._over:
+        if self._total or not self._closed:
             value = f' value="{self.n}"' if self._total else ""
             bar = f'<progress max="{self._total or 1}"{value} style="width:220px"></progress> '
-        html = f'<div style="{_CARD}"><b>{escape(self._words)}</b> {bar}{_joined(facts)}</div>'
-        return {"text/plain": " ".join(filter(None, [self._words, *facts])), "text/html": html}
-
-
-# ---------------------------------------------------------------------- parts
+        html = f'<div style="{_CARD}"><b>{escape(self._label)}</b> {bar}{_facts(facts)}</div>'
+        return {"text/plain": " ".join(filter(None, [self._label, *facts])), "text/html": html}
 
 
 def _grid(results: Sequence[Any]) -> str:
-    cards = "".join(_card(one) for one in results[:_MOST_SHOWN] if hasattr(one, "shown_as"))
-    more = len(results) - _MOST_SHOWN
-    rest = f'<div style="{_CARD};{_FAINT}">and {more} more</div>' if more > 0 else ""
+    cards = "".join(_card(one) for one in results[:_MAX_SHOWN] if hasattr(one, "shown_as"))
+    more = len(results) - _MAX_SHOWN
+    rest = f'<div style="{_CARD};{_DIM}">and {more} more</div>' if more > 0 else ""
     columns = (
         _GRID if any(_shown_as(one) not in ("", "text") for one in results) else "display:grid;gap:12px;max-width:720px"
     )
@@ -164,9 +162,9 @@ def _grid(results: Sequence[Any]) -> str:
 def _summary(results: Sequence[Any], errors: Iterable[BaseException]) -> str:
     costs = [cost for one in results if (cost := getattr(one, "cost", None)) is not None]
     facts = [f"{len(results)} results", _dollars(sum(costs) if costs else None)] if len(results) > 1 else []
-    lines = [_joined(facts)] if facts else []
+    lines = [_facts(facts)] if facts else []
     lines += [f"{escape(type(error).__name__)}: {escape(str(error))}" for error in errors]
-    return "".join(f'<div style="{_CARD};{_FAINT};margin-top:8px">{line}</div>' for line in lines)
+    return "".join(f'<div style="{_CARD};{_DIM};margin-top:8px">{line}</div>' for line in lines)
 
 
 def _card(result: Any) -> str:
@@ -184,7 +182,7 @@ def _card(result: Any) -> str:
         seed, size, flagged = getattr(result, "seed", None), "", ""
     facts = ["" if seed is None else f"seed {seed}", size, _dollars(result.cost), flagged]
     caption = f'<div style="{_CLIPPED}" title="{escape(prompt)}">{escape(prompt)}</div>' if prompt else ""
-    return f'<figure style="{_CARD}">{body}<figcaption>{caption}{_joined(facts)}</figcaption></figure>'
+    return f'<figure style="{_CARD}">{body}<figcaption>{caption}{_facts(facts)}</figcaption></figure>'
 
 
 def _view(result: Any, prompt: str) -> str:
@@ -193,8 +191,8 @@ def _view(result: Any, prompt: str) -> str:
     source = _source(result)
     if source is None:
         held = result.base64_data or result.data_uri
-        words = f"{len(held) * 3 // 4 / 1e6:.1f} MB; save() it to see it" if held else "no address that can be shown"
-        return f'<div style="{_FAINT}">{escape(type(result).__name__)}: {words}</div>'
+        words = f"{len(held) * 3 // 4 / 1e6:.1f} MB; use save() to view it" if held else "no URL to show"
+        return f'<div style="{_DIM}">{escape(type(result).__name__)}: {words}</div>'
     quoted = escape(source)
     if result.shown_as == "video":
         return f'<video controls preload="metadata" style="{_VIEW}" src="{quoted}"></video>'
@@ -206,13 +204,13 @@ def _view(result: Any, prompt: str) -> str:
 
 
 def _source(result: Any) -> str | None:
-    """What a page may load: the bytes that came along, or an address of the web."""
+    """Return the `src` for a page: inline data, or an http(s) URL."""
     if text := result.base64_data or result.data_uri:
-        if len(text) > _MOST_EMBEDDED:
+        if len(text) > _MAX_EMBEDDED:
             return None
         encoded = text.partition(",")[2] if text.startswith("data:") else text
         try:
-            kind = media.sniff(media.decode_base64(encoded[: media.TELLING]))[0]
+            kind = sniff(decode_base64(encoded[:SNIFFED_BYTES]))[0]
         except DownloadError:
             return None
         return f"data:{kind};base64,{encoded}"
@@ -227,12 +225,12 @@ def _web(url: str | None) -> str | None:
 
 
 def _link(url: str | None, words: str) -> str:
-    address = _web(url)
-    name = media.url_extension(url or "").removeprefix(".")
+    href = _web(url)
+    name = url_extension(url or "").removeprefix(".")
     words = f"{words} ({name})" if name else words
-    if address is None:
+    if href is None:
         return f"<div>{escape(words)}</div>"
-    return f'<div><a href="{escape(address)}" target="_blank" rel="noopener noreferrer">{escape(words)}</a></div>'
+    return f'<div><a href="{escape(href)}" target="_blank" rel="noopener noreferrer">{escape(words)}</a></div>'
 
 
 def _size(request: Mapping[str, Any]) -> str:
@@ -248,5 +246,5 @@ def _dollars(cost: float | None) -> str:
     return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
-def _joined(facts: Iterable[str]) -> str:
-    return f'<span style="{_FAINT}">{" · ".join(escape(fact) for fact in facts if fact)}</span>'
+def _facts(facts: Iterable[str]) -> str:
+    return f'<span style="{_DIM}">{" · ".join(escape(fact) for fact in facts if fact)}</span>'

@@ -1,4 +1,4 @@
-"""Showing how far a call is: with tqdm, or by a function of your own."""
+"""Progress of calls, shown as a tqdm bar or passed to a function."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["bar", "count", "watch"]
 T = TypeVar("T")
 
 _REFRESH = 0.5
-"""Seconds after which a bar shows the time that has passed, when nothing else has happened."""
-_LAST_WORD = 1.0
-"""Seconds that the end of the program waits for the threads below to show the end of jobs that are over."""
+"""Seconds between updates of the elapsed time when nothing else changes."""
+_EXIT_GRACE = 1.0
+"""Seconds that interpreter exit waits for progress threads of finished jobs to draw their final state."""
 
 _watchers: weakref.WeakKeyDictionary[threading.Thread, Job[Any]] = weakref.WeakKeyDictionary()
-"""The threads that show the progress of a job, as long as they run."""
+"""Running progress threads and their jobs."""
 
 
 def bar(**options: Any) -> Any:
-    """Make a bar that suits where it is shown: our own in a notebook, or else tqdm's.
+    """Create a progress bar: the notebook bar in a notebook, otherwise tqdm's.
 
     Raises:
         ConfigurationError: tqdm is not installed.
@@ -41,18 +41,18 @@ def bar(**options: Any) -> Any:
         from tqdm.auto import tqdm
     except ImportError as error:
         raise ConfigurationError(
-            "progress=True needs an extra: pip install 'runware-client[progress]'. A function works without it.",
+            "progress=True needs an extra: pip install 'runware-client[progress]'. A function needs no extra.",
             parameter="progress",
         ) from error
     return tqdm(**options)
 
 
 def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
-    """Show a job's progress until it is over, on a thread of its own.
+    """Show the progress of a job until it ends, on a separate thread.
 
     Args:
         job: The job.
-        progress: `True` shows a bar; a function is called with each change.
+        progress: `True` shows a bar; a function is called on each change.
     """
     show = progress if callable(progress) else _bar_for(job)
     changed = threading.Event()
@@ -80,16 +80,16 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
 
 
 @atexit.register
-def _show_ends() -> None:
-    # A script often ends as soon as its last call returns. In 2 of 20 runs, its bar had stopped before the end.
-    until = time.monotonic() + _LAST_WORD
+def _draw_final_states() -> None:
+    # A script often exits as soon as its last call returns. Without this, 2 of 20 runs left an unfinished bar.
+    until = time.monotonic() + _EXIT_GRACE
     for thread, job in list(_watchers.items()):
         if job.done():
             thread.join(max(0.0, until - time.monotonic()))
 
 
 def _bar_for(job: Job[Any]) -> Callable[[Progress], object]:
-    # The share that the server reports, or the number of results; without either only time and state are shown.
+    # Shows the percentage reported by the server or the number of results; otherwise only time and status.
     total = job.progress.total
     shown = bar(
         total=total if total > 1 else None, desc=job.task_type, bar_format=None if total > 1 else _INDETERMINATE
@@ -124,8 +124,8 @@ class Counter:
     """Counts outcomes on a bar, or with a function.
 
     Args:
-        progress: `True` for a bar; or a function that is called with each step.
-        total: How many there will be; `None` when that is not known.
+        progress: `True` shows a bar; a function is called for each outcome.
+        total: Total count; `None` if unknown.
     """
 
     def __init__(self, progress: bool | Callable[[Progress], object], total: int | None) -> None:
@@ -136,7 +136,7 @@ class Counter:
         self._done = 0
 
     def step(self) -> None:
-        """One more is done."""
+        """Count one outcome."""
         self._done += 1
         if self._bar is not None:
             self._bar.update(1)
@@ -146,6 +146,6 @@ class Counter:
             run_guarded(lambda: call(now))
 
     def close(self) -> None:
-        """No more will come."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,5 +1,6 @@
-"""Media in and out: what may be passed as an input, and how a result becomes bytes and files."""
+"""Media: what may be passed as an input, and how results are downloaded and saved."""
 
-from runware.media.inputs import MAX_BYTES, Media, ReadableFile
+from runware.media.files import MAX_BYTES
+from runware.media.inputs import Media, ReadableFile
 
 __all__ = ["MAX_BYTES", "Media", "ReadableFile"]

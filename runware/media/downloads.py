@@ -1,19 +1,20 @@
-"""Fetching results: over the client's own proxy and trust store, again after a passing failure, and without the key.
+"""Downloads of results: through the client's proxy and trust store, with retries, and never with the API key.
 
-A result carries a small reference to its client's settings, a `Downloads`. It is shared by all results of the client.
-Of a pickled result, only the name of the client's server goes along: the result is then fetched with the settings of
-the environment.
+Each result holds a reference to its client's download settings, a `Downloads`, shared by all results of the client.
+Only the host name of the client's server is pickled with a result; an unpickled result is downloaded with the settings
+of the environment.
 
-The server chooses the URL, and whoever is behind that URL chooses where it redirects to, but the request is made from
-inside the caller's network. So neither may lead into networks that the internet cannot reach:
+The URL is chosen by the server, and redirects by whoever controls that URL, but the request is made from inside the
+caller's network. To prevent server-side request forgery, neither may lead into networks that the internet cannot reach:
 
-- The URL of a result of a client whose server is on the internet must not lead to this machine or to a private or
-  link-local address. If the client's own server is at such an address, as the local server is, it may lead to this
-  machine and to private addresses. A result that no client brought has its URL from the caller, and is fetched.
-- A redirect must not lead from one kind of network into another that the internet cannot reach, nor from https to http.
+- If the client's server is on the internet, the URL of a result must not lead to this machine or to a private or
+  link-local address. If the client's server itself is at such an address, as the local server is, the URL may lead to
+  this machine and to private addresses. A result that was not received by a client has its URL from the caller, and is
+  downloaded.
+- A redirect must not lead to a different network that the internet cannot reach, nor from https to http.
 
-What counts is the address that a connection was made to, so that no name hides it; behind a proxy, which looks up names
-itself, it is the address in the URL.
+The check uses the address of the established connection, so that DNS cannot bypass it. Behind a proxy, which resolves
+names itself, it uses the host in the URL.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from urllib.parse import urljoin, urlsplit
 
 from runware._support.import_lock import loading
 from runware.errors import ConfigurationError, DownloadError
-from runware.media.inputs import Stop
+from runware.media.cancelling import CancelToken
 from runware.options import Options, proxy_environment
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ _ATTEMPTS = 3
 _PAUSE = 0.3
 _LONGEST_PAUSE = 10.0
 _REDIRECTS = 5
-_PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
-_GONE = frozenset((401, 403, 404, 410))
+_TRANSIENT_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
+_EXPIRED_STATUSES = frozenset((401, 403, 404, 410))
 
 
 class Network(Enum):
-    """From where an address can be reached; the value is how errors name the others."""
+    """The network an address belongs to; the value names it in errors."""
 
     INTERNET = "the internet"
     PRIVATE = "a private network"
@@ -59,7 +60,7 @@ class Network(Enum):
 
 
 def network_of(address: str) -> Network | None:
-    """Return the network of an IP address in any notation that connecting accepts; `None` for a name."""
+    """Return the network of an IP address in any notation that `connect` accepts; `None` for a host name."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -75,18 +76,18 @@ def network_of(address: str) -> Network | None:
         return Network.MACHINE
     if ip.is_link_local:
         return Network.LINK
-    # 198.18/15 is what VPN clients answer every lookup of a name with.
-    if (ip.is_global and not ip.is_multicast and not getattr(ip, "is_site_local", False)) or ip in _MADE_UP:
+    # Some VPN clients answer every DNS lookup with an address from 198.18/15.
+    if (ip.is_global and not ip.is_multicast and not getattr(ip, "is_site_local", False)) or ip in _FAKE_DNS:
         return Network.INTERNET
     return Network.PRIVATE
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_MADE_UP = ipaddress.IPv4Network("198.18.0.0/15")
+_FAKE_DNS = ipaddress.IPv4Network("198.18.0.0/15")
 
 
 def _network_of_host(host: str) -> Network:
-    """Return the network of the host in a URL, as far as the URL tells."""
+    """Return the network of the host in a URL, without resolving names."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return Network.MACHINE
@@ -94,13 +95,13 @@ def _network_of_host(host: str) -> Network:
 
 
 class Downloads:
-    """How a client's results are fetched. It holds settings only, and no key.
+    """Download settings of a client. Contains no key.
 
     Args:
         proxy: The client's `proxy`.
-        environment: The proxy variables, as the client found them; `None` for those at the time of a download.
+        environment: The proxy variables when the client was created; `None` reads them at each download.
         ssl_context: The client's `ssl_context`.
-        server: The host of the client's `url`; `None` when no client brought the results.
+        server: Host name in the client's `url`; `None` if the results were not received by a client.
     """
 
     __slots__ = ("_environment", "proxy", "server", "ssl_context")
@@ -124,59 +125,59 @@ class Downloads:
 
     @classmethod
     def of(cls, options: Options) -> Downloads:
-        """Take the settings of a client."""
+        """Return the download settings of a client with these options."""
         return cls(options.proxy, options.environment, options.ssl_context, urlsplit(options.url).hostname)
 
     @classmethod
     def of_environment(cls) -> Downloads:
-        """Take the settings of the environment, for a result that belongs to no client here."""
+        """Return settings from the environment, for a result without a client."""
         return cls(None, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _elsewhere, (self.server,)
+        return _unpickled_settings, (self.server,)
 
     def __deepcopy__(self, _: object) -> Downloads:
         return self
 
     @contextmanager
-    def session(self, stop: Stop | None = None) -> Iterator[Session]:
-        """Give what fetches files, over shared connections, for the length of a `with` block.
+    def session(self, cancel: CancelToken | None = None) -> Iterator[Session]:
+        """Open a download session, whose connections are shared, for the duration of a `with` block.
 
         Args:
-            stop: What ends it before, from another thread.
+            cancel: Token that cancels the session from another thread.
         """
-        session = Session(self, stop or Stop())
+        session = Session(self, cancel or CancelToken())
         try:
             yield session
         finally:
             session.close()
 
 
-def _elsewhere(server: str | None) -> Downloads:
-    """Make the settings of a result that was unpickled."""
+def _unpickled_settings(server: str | None) -> Downloads:
+    """Return the settings of an unpickled result."""
     return Downloads(None, None, server=server)
 
 
 def _nothing() -> None:
-    """Stand for the settings in results that version 0.2.0 pickled."""
+    """Stand in for the settings in results pickled by version 0.2.0."""
 
 
 class Session:
-    """Fetches files over connections that are kept until it is closed. It may be used from several threads.
+    """Downloads files over persistent connections. Thread-safe.
 
     Args:
-        settings: The way out.
-        stop: What ends all waiting.
+        settings: Proxy, trust store and server.
+        cancel: Token that cancels all transfers.
     """
 
-    def __init__(self, settings: Downloads, stop: Stop) -> None:
+    def __init__(self, settings: Downloads, cancel: CancelToken) -> None:
         self._settings = settings
-        self._stop = stop
+        self._cancel = cancel
         self._clients: dict[str | None, httpx2.Client] = {}
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._networks: dict[tuple[str, int], Network] = {}
-        stop.then(self._hang_up)
+        cancel.on_cancel(self._disconnect)
 
     def close(self) -> None:
         """Close the connections."""
@@ -188,18 +189,18 @@ class Session:
         for sock in sockets:
             sock.close()
 
-    def _hang_up(self) -> None:
-        """Let no thread wait for a connection any more; to close it would not wake those that do."""
-        # Without the lock, which is held while trust stores are loaded: an event loop may have said stop.
+    def _disconnect(self) -> None:
+        """Shut down the connections, which wakes blocked threads; closing a socket would not."""
+        # Without the lock, which is held while trust stores load: cancellation may come from an event loop.
         for sock in tuple(self._sockets):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def _watch(self, where: tuple[str, int], came_from: Network | None) -> Callable[[str, Mapping[str, Any]], None]:
-        """Return what httpx2 is to call with each step of a request that goes to its host without a proxy."""
+    def _tracer(self, where: tuple[str, int], came_from: Network | None) -> Callable[[str, Mapping[str, Any]], None]:
+        """Return a trace callback for a direct request (no proxy), which checks the address of the connection."""
 
-        def watch(event: str, info: Mapping[str, Any]) -> None:
-            self._keep(event, info)
+        def trace(event: str, info: Mapping[str, Any]) -> None:
+            self._register(event, info)
             if event.endswith(".connect_tcp.complete"):
                 stream = info["return_value"]
                 try:
@@ -209,45 +210,45 @@ class Session:
                 except BaseException:
                     stream.close()
                     raise
-            elif event.endswith(".send_request_headers.started"):  # perhaps on a connection that was there already
+            elif event.endswith(".send_request_headers.started"):  # possibly on a reused connection
                 self._check(self._networks[where], came_from, where[0])
 
-        return watch
+        return trace
 
-    def _keep(self, event: str, info: Mapping[str, Any]) -> None:
-        """Keep hold of each new connection; told by httpx2 what it does."""
+    def _register(self, event: str, info: Mapping[str, Any]) -> None:
+        """Trace callback: register each new connection, so that it can be shut down."""
         if event.endswith(".connect_tcp.complete"):
-            # A copy: the handshake of TLS puts another object in the place of the first.
+            # A duplicate: the TLS handshake replaces the original socket object.
             self._sockets.append(info["return_value"].get_extra_info("socket").dup())
-            if self._stop.is_set():
-                self._hang_up()
+            if self._cancel.is_set():
+                self._disconnect()
 
     def _check(self, network: Network, came_from: Network | None, host: str) -> None:
         """Check that a request may be made.
 
         Args:
-            network: Where it goes.
-            came_from: The network of the host that redirected it; `None` for the URL of a result.
-            host: Its host, for the error.
+            network: Network of the destination.
+            came_from: Network of the host that redirected here; `None` for the URL of a result.
+            host: Host name for the error.
 
         Raises:
-            DownloadError: It may not.
+            DownloadError: The request is not allowed.
         """
         if network is Network.INTERNET or network is came_from:
             return
         if came_from is not None:
             raise DownloadError(
-                f"The result's address redirects to {host}, which is on {network.value}; this is not followed."
+                f"The result's URL redirects to {host}, which is on {network.value}; the redirect is not followed."
             )
         server = self._settings.server
         if server is not None and (network is Network.LINK or not self._is_inside(server)):
             raise DownloadError(
-                f"The result's address leads to {host}, which is on {network.value}. Results of a server on the "
-                "internet are not fetched from there."
+                f"The result's URL leads to {host}, which is on {network.value}. Results of a server on the "
+                "internet are not downloaded from there."
             )
 
     def _is_inside(self, server: str) -> bool:
-        """Tell whether the internet cannot reach the client's own server."""
+        """Return whether the client's server cannot be reached from the internet."""
         if _network_of_host(server) is not Network.INTERNET:
             return True
         try:
@@ -257,62 +258,63 @@ class Session:
         return Network.INTERNET not in found
 
     def fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None = None) -> Iterator[bytes]:
-        """Yield the bytes behind an address as they come, and go on where it broke off after a passing failure.
+        """Yield the contents of a URL in chunks, resuming the transfer after a transient failure.
 
-        They are those of one file: where it cannot be made sure that the rest belongs to what came, nothing more comes.
+        All chunks belong to the same version of the file. If that cannot be verified after a failure, the download
+        fails.
 
         Args:
-            url: The address of a result, http or https.
-            timeout: Seconds that connecting, and each wait for more bytes, may take.
-            max_bytes: Size above which the download is given up.
-            task_uuid: The task to name in errors.
+            url: URL of a result, http or https.
+            timeout: Seconds allowed for connecting, and for each wait for more data.
+            max_bytes: Maximum size; a larger download is aborted.
+            task_uuid: UUID of the task, for errors.
 
         Raises:
-            DownloadError: The address has expired or is refused, the file is too large, or the network failed.
+            DownloadError: The URL has expired or is not allowed, the file is too large, or the network failed.
         """
         file = _File()
         attempt = 1
         while True:
             try:
-                self._stop.check()
+                self._cancel.check()
                 for chunk in self._attempt(url, file, timeout):
                     file.add(chunk)
                     if file.got > max_bytes:
                         raise DownloadError(
-                            f"The result is larger than {max_bytes:,} bytes; pass a larger max_bytes if you want it."
+                            f"The result is larger than {max_bytes:,} bytes; pass a larger max_bytes to download it."
                         )
                     yield chunk
                 if not file.got:
-                    raise DownloadError("The result's address answered with an empty file.")
+                    raise DownloadError("The result's URL returned an empty file.")
                 return
             except DownloadError as error:
                 error.task_uuid = task_uuid
                 raise
-            except _PassingError as passing:
-                self._stop.check()  # which may be what broke it off
+            except _TransientError as failure:
+                self._cancel.check()  # cancellation may have caused the failure
                 if attempt == _ATTEMPTS:
                     raise DownloadError(
-                        f"{passing} It was tried {attempt} times.", task_uuid=task_uuid, retryable=True
-                    ) from passing.__cause__
-                pause = passing.pause
+                        f"{failure} Gave up after {attempt} attempts.", task_uuid=task_uuid, retryable=True
+                    ) from failure.__cause__
+                pause = failure.pause
             import random
 
             if pause is None:
                 pause = _PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
-            self._stop.check(pause)
+            self._cancel.check(pause)
             attempt += 1
 
     def date_at(self, url: str, *, timeout: float) -> str:
-        """Tell what time a server says it is, in HTTP's own form; empty when it does not say."""
+        """Return the `Date` header of a server; `""` if it sends none."""
         client, direct = self._client(url)
-        watch = self._watch(_whereabouts(url), None) if direct else self._keep
-        answer = client.head(url, timeout=timeout, extensions={"trace": watch})
+        trace = self._tracer(_host_and_port(url), None) if direct else self._register
+        answer = client.head(url, timeout=timeout, extensions={"trace": trace})
         return str(answer.headers.get("Date", ""))
 
     def _attempt(self, url: str, file: _File, timeout: float) -> Iterator[bytes]:
         with loading:
             import httpx2
-        # As it is stored: a count of decoded bytes would say nothing about where to go on.
+        # Without compression: an offset into decoded bytes could not be used to resume.
         headers = {"Accept-Encoding": "identity"}
         if file.got and file.mark:
             headers |= {"Range": f"bytes={file.got}-", "If-Range": file.mark}
@@ -320,28 +322,28 @@ class Session:
         try:
             for _ in range(_REDIRECTS + 1):
                 client, direct = self._client(url)
-                where = _whereabouts(url)
+                where = _host_and_port(url)
                 network = _network_of_host(where[0])
                 self._check(network, came_from, where[0])
-                watch = self._watch(where, came_from) if direct else self._keep
+                trace = self._tracer(where, came_from) if direct else self._register
                 with client.stream(
-                    "GET", url, timeout=timeout, headers=headers, extensions={"trace": watch}
+                    "GET", url, timeout=timeout, headers=headers, extensions={"trace": trace}
                 ) as response:
                     if response.is_redirect:
                         came_from = self._networks[where] if direct else network
-                        url = _joined(url, response.headers.get("Location", ""))
+                        url = _redirect_target(url, response.headers.get("Location", ""))
                         continue
                     yield from _body(response, file, ranged="Range" in headers)
                     return
-            raise DownloadError(f"The result's address leads from one place to the next, {_REDIRECTS} times over.")
+            raise DownloadError(f"The result's URL redirects more than {_REDIRECTS} times.")
         except (httpx2.InvalidURL, UnicodeError) as error:
-            raise DownloadError("The result's address is not one that can be fetched.") from error
+            raise DownloadError("The result's URL is not valid.") from error
         except httpx2.HTTPError as error:
-            raise _network_failure(error, url, timeout) from error
+            raise _network_error(error, url, timeout) from error
 
     def _client(self, url: str) -> tuple[httpx2.Client, bool]:
-        """Return what makes requests to a URL, and whether it does so without a proxy."""
-        host, port = _whereabouts(url)
+        """Return the HTTP client for a URL, and whether it connects directly (without a proxy)."""
+        host, port = _host_and_port(url)
         import httpx2
 
         from runware.transport.dialer import default_context, proxy_for, user_agent
@@ -353,7 +355,7 @@ class Session:
             client = self._clients.get(proxy)
             if client is None:
                 try:
-                    # Without the environment: it would add the password of a .netrc, and other proxies.
+                    # Without the environment, which would add passwords from .netrc and other proxies.
                     client = httpx2.Client(
                         proxy=proxy,
                         verify=settings.ssl_context or default_context(),
@@ -374,31 +376,31 @@ class Session:
             return client, proxy is None
 
 
-class _PassingError(Exception):
-    """Trouble that may pass; *pause* is in how many seconds, where the server says so."""
+class _TransientError(Exception):
+    """A transient failure; *pause* is the delay in seconds requested by the server, if any."""
 
     def __init__(self, message: str, pause: float | None = None) -> None:
         super().__init__(message)
         self.pause = pause
 
 
-def _whereabouts(url: str) -> tuple[str, int]:
+def _host_and_port(url: str) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise DownloadError("Only http and https addresses are fetched.")
+            raise DownloadError("Only http and https URLs are downloaded.")
         return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
-        raise DownloadError("The result's address is not one that can be fetched.") from error
+        raise DownloadError("The result's URL is not valid.") from error
 
 
 class _File:
-    """What has come of a file, and what tells whether something else is the rest of it.
+    """Progress of a download, with what is needed to verify that a later response continues it.
 
     Attributes:
-        got: How many bytes came.
-        mark: The server's word for this state of the file, an ETag or a date; `None` when it gave none, or when what
-            comes is not what is stored. The file is then fetched from its start again, and compared.
+        got: Number of bytes received.
+        mark: Validator of this version of the file, an ETag or a date. `None` if the server sent none, or if the
+            content is encoded; the file is then downloaded from its start again and compared.
     """
 
     def __init__(self) -> None:
@@ -407,12 +409,12 @@ class _File:
         self._sum = 0
 
     def add(self, chunk: bytes) -> None:
-        """Note what came."""
+        """Count and checksum a received chunk."""
         self.got += len(chunk)
         self._sum = zlib.crc32(chunk, self._sum)
 
     def is_rest(self, response: httpx2.Response) -> bool:
-        """Tell whether an answer has all that is missing of this file, and nothing else."""
+        """Return whether a partial response contains exactly the missing rest of this file."""
         found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", "").strip())
         name = "ETag" if (self.mark or "").startswith('"') else "Last-Modified"
         return (
@@ -423,16 +425,16 @@ class _File:
         )
 
     def rest_of(self, response: httpx2.Response) -> Iterator[bytes]:
-        """Give what is new in an answer that has the file from its start.
+        """Yield the new part of a response that contains the file from its start.
 
         Raises:
-            DownloadError: It begins in another way than what came.
+            DownloadError: The file starts differently from what was received.
         """
         etag = response.headers.get("ETag", "")
         mark = (
             None if _is_encoded(response) else etag if etag.startswith('"') else response.headers.get("Last-Modified")
         )
-        self.mark = None if self.got else mark  # not before it is known to be the same
+        self.mark = None if self.got else mark  # only once this response is known to match
         behind, checked = self.got, 0
         for chunk in response.iter_bytes():
             new = chunk
@@ -450,7 +452,7 @@ class _File:
         else:
             if not behind:
                 return
-        raise DownloadError("The result's file changed while it was fetched. Fetch it again.", retryable=True)
+        raise DownloadError("The file changed during the download. Download it again.", retryable=True)
 
 
 def _is_encoded(response: httpx2.Response) -> bool:
@@ -460,29 +462,29 @@ def _is_encoded(response: httpx2.Response) -> bool:
 def _body(response: httpx2.Response, file: _File, *, ranged: bool) -> Iterator[bytes]:
     status = response.status_code
     if file.got and status == 416 and response.headers.get("Content-Range", "").strip() == f"bytes */{file.got}":
-        return  # it broke off behind the last byte
+        return  # the transfer broke off after the last byte
     if status == 206 and ranged and file.is_rest(response):
         yield from response.iter_bytes()
         return
     if status == 206 or (ranged and status == 416):
         file.mark = None
-        raise _PassingError("The result's address answered with another part of the file than was asked for.")
+        raise _TransientError("The result's URL returned a different part of the file than requested.")
     if status >= 400:
-        raise _refusal(status, response.headers.get("Retry-After", ""))
+        raise _status_error(status, response.headers.get("Retry-After", ""))
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise DownloadError("The result's address answered with a web page, not with a file.")
+        raise DownloadError("The result's URL returned a web page instead of a file.")
     yield from file.rest_of(response)
 
 
-def _refusal(status: int, retry_after: str) -> DownloadError | _PassingError:
-    if status not in _PASSING:
-        hint = " It may have expired: results are kept for a limited time." if status in _GONE else ""
-        return DownloadError(f"The result's address answered {status}.{hint}")
+def _status_error(status: int, retry_after: str) -> DownloadError | _TransientError:
+    if status not in _TRANSIENT_STATUSES:
+        hint = " It may have expired: results are stored for a limited time." if status in _EXPIRED_STATUSES else ""
+        return DownloadError(f"The result's URL returned HTTP {status}.{hint}")
     pause = min(float(retry_after), _LONGEST_PAUSE) if retry_after.isdecimal() else None
-    return _PassingError(f"The result's address answered {status}.", pause)
+    return _TransientError(f"The result's URL returned HTTP {status}.", pause)
 
 
-def _network_failure(error: httpx2.HTTPError, url: str, timeout: float) -> DownloadError | _PassingError:
+def _network_error(error: httpx2.HTTPError, url: str, timeout: float) -> DownloadError | _TransientError:
     import ssl
 
     import httpx2
@@ -492,23 +494,23 @@ def _network_failure(error: httpx2.HTTPError, url: str, timeout: float) -> Downl
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return DownloadError(
-                f"The result could not be fetched from {host}: its certificate is not trusted "
+                f"The result could not be downloaded from {host}: its certificate is not trusted "
                 f"({cause.verify_message}). If your network inspects TLS, point SSL_CERT_FILE at its CA certificate."
             )
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx2.TimeoutException):
-        reason = f"no answer for {timeout:g} s"
+        reason = f"no data for {timeout:g} s"
     else:
         reason = str(error) or type(error).__name__
-    message = f"The result could not be fetched from {host}: {reason.rstrip('.')}."
-    return _PassingError(message) if isinstance(error, httpx2.TransportError) else DownloadError(message)
+    message = f"The result could not be downloaded from {host}: {reason.rstrip('.')}."
+    return _TransientError(message) if isinstance(error, httpx2.TransportError) else DownloadError(message)
 
 
-def _joined(url: str, location: str) -> str:
+def _redirect_target(url: str, location: str) -> str:
     try:
         joined = urljoin(url, location)
     except ValueError as error:
-        raise DownloadError("The result's address leads to one that cannot be fetched.") from error
+        raise DownloadError("The result's URL redirects to an invalid URL.") from error
     if urlsplit(url).scheme == "https" and urlsplit(joined).scheme == "http":
-        raise DownloadError("The result's address redirects from https to http; this is not followed.")
+        raise DownloadError("The result's URL redirects from https to http; the redirect is not followed.")
     return joined

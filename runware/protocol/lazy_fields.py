@@ -50,7 +50,7 @@ class _Reader:
             return self._default
         value = self.own(part)
         if value is None:
-            value = part._instead(self._name)  # noqa: SLF001 - it is a part of the object
+            value = part._fallback(self._name)  # noqa: SLF001 - it is a part of the object
             if value is None:
                 return self._default
         object.__setattr__(part, self._name, value)

@@ -1,7 +1,7 @@
-"""Request classes: what can be asked of the server, one class an operation.
+"""Request classes: one per operation, plus the objects used in requests.
 
-A module is loaded when the first of its classes is used: all of them would take a third of the time that
-`import runware` may take, and most programs use one or two.
+Modules are loaded when one of their classes is first used: loading all of them would take a third of the time budget of
+`import runware`, and most programs use one or two.
 """
 
 from functools import cache
@@ -97,7 +97,7 @@ _MODULES = {
 
 @cache
 def request_class(task_type: str) -> "type[Task[Any]]":
-    """Give the class of requests of this kind; `Task` for a kind that has none."""
+    """Return the request class for a task type; `Task` if there is none."""
     from runware.requests.base import Task
 
     for name, module in _MODULES.items():

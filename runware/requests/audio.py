@@ -1,4 +1,4 @@
-"""Making speech, music and sounds (protocol reference, section 4.7)."""
+"""Request classes for audio: speech, music and sound effects (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 
 from runware.requests.inference import Generation
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import Audio, Results
 from runware.results.media import class_by_name
 
@@ -15,19 +15,19 @@ __all__ = ["AudioInference", "AudioSettings", "Speech"]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Speech(Checked):
-    """What is said, and how; models differ in what they take of it.
+class Speech(RequestModel):
+    """Speech to synthesize. Which fields apply depends on the model.
 
     Args:
-        text: What is said; 1–200 characters in videos.
-        voice: Who says it; the default of video models is `"auto"`.
-        voices: Several voices, as the model wants them.
-        language: The language.
-        speed: How fast.
-        volume: How loud.
-        pitch: How high.
-        emotion: The emotion.
-        tone: The tone.
+        text: The text to speak; 1–200 characters in video tasks.
+        voice: The voice, by name; video models default to `"auto"`.
+        voices: Several voices, in the form the model expects.
+        language: The language to speak.
+        speed: The speaking rate, on the model's scale.
+        volume: The loudness, on the model's scale.
+        pitch: The pitch, on the model's scale.
+        emotion: The emotion to express.
+        tone: The tone of voice.
     """
 
     text: str | None = None
@@ -42,13 +42,13 @@ class Speech(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class AudioSettings(Checked):
-    """The technical quality of a sound.
+class AudioSettings(RequestModel):
+    """Encoding quality of the generated audio.
 
     Args:
-        sample_rate: Samples a second, 8000–48000; the server's default is 44100.
-        bitrate: Kilobits a second, 32–320; the server's default is 128.
-        channels: How many channels.
+        sample_rate: Sample rate in Hz, 8000–48000; the server's default is 44100.
+        bitrate: Bit rate in kbit/s, 32–320; the server's default is 128.
+        channels: Number of channels.
     """
 
     sample_rate: int | None = None
@@ -58,29 +58,31 @@ class AudioSettings(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AudioInference(Generation[Results[Audio]]):
-    """Make speech, music or sounds. For long ones, pass `delivery_method="async"`.
+    """Generate speech, music or sound effects. For long audio, pass `delivery_method="async"`.
+
+    Ranges are those of the API reference (https://runware.ai/docs); a model may have narrower ones.
 
     Args:
         model: The model's AIR.
-        positive_prompt: What to make; music models need it.
-        negative_prompt: What not to make.
-        duration: Its length in seconds, 10–300 for most models.
-        speech: What is said, and how.
-        inputs: The media to start from, with names as on the wire.
-        output_format: The format; the server's default is `"MP3"`, and few models make a video.
-        audio_settings: The technical quality.
-        seed: The seed; the default is random.
-        steps: Steps of the model.
-        strength: How much an input is changed.
-        cfg_scale: How closely the prompt is followed.
-        settings: Settings of the model, with names as on the wire.
-        provider_settings: Settings of one provider, such as `elevenlabs` or `mirelo`, with names as on the wire.
-        advanced_features: Features of single models, with names as on the wire.
+        positive_prompt: What to generate; required by music models.
+        negative_prompt: What to avoid.
+        duration: Length in seconds, 10–300 for most models.
+        speech: The text to speak, and how.
+        inputs: Input media, keyed by API name.
+        output_format: File format; the server's default is `"MP3"`. Only some models produce video formats.
+        audio_settings: Sample rate, bit rate and channels.
+        seed: Seed for reproducible results; random by default.
+        steps: Number of inference steps.
+        strength: How strongly an audio input is changed.
+        cfg_scale: Guidance scale: how closely to follow the prompt.
+        settings: Model-specific settings, keyed by API name.
+        provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, keyed by API name.
+        advanced_features: Features of individual models, keyed by API name.
     """
 
     task_type: ClassVar[str] = "audioInference"
     result_class = Audio
-    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Audio))  # some models answer with a video
+    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Audio))  # some models return a video
     many: ClassVar[bool] = True
     main: ClassVar[str] = "positive_prompt"
 

@@ -1,6 +1,6 @@
-"""What every request shares: the settings of a call, and the wire's common fields."""
+"""The base class of all requests: call settings, and facts that decide how a task is run."""
 
-# No `from __future__ import annotations` in this package: the checks read the annotations as types.
+# No `from __future__ import annotations` in this package: validation reads the annotations as types.
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -11,7 +11,7 @@ from runware.errors import RunwareError
 from runware.options import RetryPolicy, seconds
 from runware.protocol.ids import is_uuid
 from runware.requests.serialization import holds_payload_in, to_wire
-from runware.requests.validation import SETTINGS, Checked, brief, fits, unfit
+from runware.requests.validation import SETTINGS, RequestModel, brief, callback_problem, fits
 from runware.results import Partial, Result, Results
 
 __all__ = ["Task", "works_on_video"]
@@ -20,52 +20,53 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Task(Checked, Generic[R_co]):
-    """A request, and the settings of the call it is made with. It is never changed, and may be used again.
+class Task(RequestModel, Generic[R_co]):
+    """A request together with its call settings. Immutable and reusable.
 
     Args:
-        retry: Extra attempts after a failure that may pass, or a `RetryPolicy`. `None` means the client's
-            `max_retries`; 0 means one attempt.
-        timeout: Seconds for the whole call: queue, connection, attempts and polling. `None` means the client's
-            `timeout`, and its `long_timeout` for tasks that the server works on asynchronously, asked to or not.
-        task_uuid: The UUID the task has at the server, for its first attempt. `None` makes a new one.
-        on_partial: Called as `on_partial(results, error)` with the new results each time some arrive, and once with
-            the error if the call fails; `results.all` has every result so far. It runs in the caller's thread for
-            a blocking call, in the caller's event loop for asyncio, and on the client's callback thread for
-            `submit`. What it raises is logged.
-        skip_response: Return after the server's first word, without waiting for results.
-        return_partial: When some results came and the rest failed, return those instead of raising; `.errors` of the
-            answer tells why the others are missing.
-        progress: `True` shows a progress bar (extra `progress`); a function is called with a `Progress` at each
-            change, on a thread of its own.
-        extra: Further parameters by their names on the wire, which are sent unchanged.
-        include_cost: Whether each result tells its cost. `None` means the client's `include_cost`.
+        retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`; 0
+            makes a single attempt.
+        timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses the
+            client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether requested or
+            not.
+        task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
+        on_partial: Callback `on_partial(results, error)`. Called with each batch of new results, and once with the
+            error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
+            blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
+            Exceptions it raises are logged.
+        skip_response: Return after the server's acknowledgement, without waiting for results.
+        return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
+            missing ones.
+        progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,
+            on a separate thread.
+        extra: Additional parameters, keyed by API name and sent unchanged.
+        include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
     """
 
     task_type: ClassVar[str]
-    """What the wire calls it."""
+    """The API's task type, such as `"imageInference"`."""
     result_class: ClassVar[type[Result]] = Result
     class_of: ClassVar[Any] = None
-    """A function that tells which class an item of the answer becomes, where not all become `result_class`."""
+    """A function from a response item to its result class; `None` if every item becomes `result_class`."""
     many: ClassVar[bool] = False
-    """Whether the answer is a list of results, or one."""
+    """Whether the call returns a list of results, or a single one."""
     polled: ClassVar[bool] = False
-    """Whether it always takes long, so that it is acknowledged and polled for."""
+    """Whether the task always runs asynchronously: acknowledged, then polled."""
     repeatable: ClassVar[bool] = False
-    """Whether it only reads, so that sending it twice does no harm."""
+    """Whether the task only reads, so that sending it twice is harmless."""
     statuses: ClassVar[bool] = False
-    """Whether it is answered by a sequence of statuses, of which `ready` and `failed` are the last."""
+    """Whether the response is a sequence of statuses, ending with `ready` or `failed`."""
     inspects: ClassVar[bool] = False
-    """Whether it asks about another task, whose UUID it bears."""
+    """Whether the task queries another task and carries that task's UUID."""
     priced: ClassVar[bool] = True
-    """Whether the wire lets it ask what it costs."""
+    """Whether the API accepts `includeCost` for the task."""
     counted: ClassVar[str] = ""
-    """The parameter on the wire that says how many results there are to be; without one, there is one."""
+    """API name of the parameter with the number of results; `""` if there is always one."""
     always: ClassVar[tuple[str, ...]] = ()
-    """Fields that go on the wire even when they have their default."""
+    """Fields that are sent even when they have their default."""
     main: ClassVar[str | None] = None
-    """The parameter that a value alone is for, as an input of `map`; `None` means the first of its own, and `""`
-    that there is none."""
+    """The parameter that a bare value sets, as an input of `map`. `None` means the first own parameter, `""` that a
+    bare value is not accepted."""
 
     retry: int | RetryPolicy | None = None
     timeout: float | None = None
@@ -80,58 +81,58 @@ class Task(Checked, Generic[R_co]):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         if SETTINGS.isdisjoint(vars(self)):
-            return  # as mostly
+            return  # the common case
         if self.timeout is not None:
             seconds(self.timeout, "timeout")
-        if self.on_partial is not None and (wrong := unfit(self.on_partial)):
+        if self.on_partial is not None and (wrong := callback_problem(self.on_partial)):
             self._reject("on_partial", wrong)
         if self.skip_response and getattr(self, "delivery_method", None) == "sync":
-            self._reject("skip_response", "needs delivery_method='async': results that are pushed have no first word")
+            self._reject("skip_response", "needs delivery_method='async'; a task with 'sync' is not acknowledged")
         retry = self.retry
         if not (retry is None or isinstance(retry, RetryPolicy)) and (
             isinstance(retry, bool) or not isinstance(retry, int) or retry < 0
         ):
-            self._reject("retry", f"must be a RetryPolicy or a whole number, 0 or more, not {brief(retry)}")
+            self._reject("retry", f"must be a RetryPolicy or an integer, 0 or more; got {brief(retry)}")
         if self.extra is not None and not fits(self.extra, Mapping[str, Any]):
-            self._reject("extra", f"must be a dict with names on the wire as keys, not {brief(self.extra)}")
+            self._reject("extra", f"must be a dict with API names as keys; got {brief(self.extra)}")
         if self.extra is not None and "taskUUID" in self.extra:
-            self._reject("extra", "must not hold taskUUID, which the answer is known by; pass task_uuid")
+            self._reject("extra", "must not contain taskUUID, which identifies the response; pass task_uuid instead")
         if self.task_uuid is not None and not is_uuid(self.task_uuid):
-            self._reject("task_uuid", f"must be the text of a UUID, not {brief(self.task_uuid)}")
+            self._reject("task_uuid", f"must be a UUID as a str; got {brief(self.task_uuid)}")
 
     def expected(self, wire: Mapping[str, Any]) -> int:
-        """Tell by the wire object how many results complete it."""
+        """Return how many results complete the task with this API object."""
         number = wire.get(self.counted)
         return number if isinstance(number, int) and number > 0 else 1
 
     def takes_long(self, wire: Mapping[str, Any]) -> bool:
-        """Tell by the wire object whether the client's `long_timeout` applies."""
+        """Return whether the client's `long_timeout` applies to the task with this API object."""
         delivery = wire.get("deliveryMethod", "async" if works_on_video(wire) else None)
         return self.polled or self.statuses or delivery == "async"
 
     def holds_payload(self) -> bool:
-        """Tell whether encoding it reads files or copies large data, and so belongs off an event loop."""
+        """Return whether encoding reads files or copies large data, and so must not run on an event loop."""
         try:
             return holds_payload_in(self)
-        except RecursionError:  # it refers to itself, which encoding it will say
+        except RecursionError:  # a value contains itself; encoding it raises the error
             return True
 
     @classmethod
     def main_value(cls, value: Any) -> Any:
-        """Make of a value alone what its `main` parameter takes."""
+        """Convert a bare value, as passed to `map`, to a value of the `main` parameter."""
         return value
 
     def wire(self) -> dict[str, Any]:
-        """Make the wire object, without its UUID.
+        """Return the API object, without its UUID.
 
         Raises:
-            ValidationError: A medium cannot be read; `parameter` tells which.
+            ValidationError: A media input cannot be read; `parameter` names it.
         """
         return to_wire(self)
 
     @classmethod
     def assemble(cls, results: Results[Any]) -> R_co:
-        """Make the answer of the call from its results."""
+        """Return what the call returns, given its results."""
         return results if cls.many else results[0]  # type: ignore[return-value]
 
 
@@ -139,6 +140,9 @@ _ON_VIDEO = frozenset(("upscale", "removeBackground", "caption"))
 
 
 def works_on_video(wire: Mapping[str, Any]) -> bool:
-    """Tell whether a task that could work on a picture works on a video, which the API delivers asynchronously only."""
+    """Return whether a task that accepts images or videos has a video as its input.
+
+    The API delivers those asynchronously only.
+    """
     inputs = wire.get("inputs")
     return wire.get("taskType") in _ON_VIDEO and isinstance(inputs, Mapping) and bool(inputs.get("video"))

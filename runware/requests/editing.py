@@ -1,4 +1,4 @@
-"""Working on pictures and videos that are there already (protocol reference, 4.12 to 4.19)."""
+"""Request classes for editing and analyzing existing images and videos (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import attrs
 from runware.media import Media
 from runware.requests.image import ImageFormat
 from runware.requests.inference import Inference, MediaTask
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import GuideImage, Image, MaskImage, Text, Video
 from runware.results.media import class_by_name
 
@@ -45,12 +45,12 @@ PreProcessor = Literal[
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class EditingInputs(Checked):
-    """What is worked on, in the current form of the wire.
+class EditingInputs(RequestModel):
+    """Input media of an editing task.
 
     Args:
-        image: A picture.
-        video: Or a video, where the task takes one.
+        image: The input image.
+        video: The input video, instead of an image, where the task accepts one.
     """
 
     image: Media | None = None
@@ -59,12 +59,12 @@ class EditingInputs(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Editing(MediaTask[R_co]):
-    """A task that works on a medium.
+    """A task with an input image or video.
 
     Args:
-        inputs: What is worked on, in the current form of the wire.
-        input_image: The picture, in the older form.
-        model: The model's AIR. Without it the server decides.
+        inputs: The input media (current API form).
+        input_image: The input image (legacy API form).
+        model: The model's AIR. `None` leaves the choice to the server.
     """
 
     main: ClassVar[str] = "input_image"
@@ -76,33 +76,32 @@ class Editing(MediaTask[R_co]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class EditingOfAny(Editing[Image | Video]):
-    """A task that works on a picture or a video.
+    """A task that accepts an image or a video.
 
     Args:
-        output_format: The format. For pictures the server's default is `"JPG"`, and `"PNG"` when the background is
-            removed.
+        output_format: File format. For images, the server's default is `"JPG"`, or `"PNG"` when removing a background.
     """
 
     result_class = Image
-    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Image))  # a picture or a video
+    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Image))  # depends on the input
 
     output_format: EditedFormat | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Upscale(EditingOfAny):
-    """Enlarge a picture or a video.
+    """Upscale an image or a video.
 
     Args:
-        upscale_factor: By how much, 2 or 4 for most models. A picture becomes 4096 × 4096 pixels at most.
-        target_megapixels: Or how large it becomes, in millions of pixels.
-        width: Width in pixels, for models that want it so.
-        height: Height in pixels, for models that want it so.
-        resolution: The size by name, for models that want it so.
-        fps: Frames a second of a video.
-        positive_prompt: What it shows, for models that want to know.
-        settings: Settings of the model, with names as on the wire.
-        provider_settings: Settings of one provider, with names as on the wire.
+        upscale_factor: Scale factor; most models accept 2 or 4. Images are limited to 4096 × 4096 pixels after scaling.
+        target_megapixels: Target size in megapixels, instead of a factor.
+        width: Target width in pixels, for models that take a size.
+        height: Target height in pixels, for models that take a size.
+        resolution: Target size by name, for models that take one.
+        fps: Frame rate of a video, in frames per second.
+        positive_prompt: Description of the content, for models that use one.
+        settings: Model-specific settings, keyed by API name.
+        provider_settings: Provider-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "upscale"
@@ -119,17 +118,19 @@ class Upscale(EditingOfAny):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class RemoveBackgroundSettings(Checked):
-    """How a background is removed; models differ in what they take of it.
+class RemoveBackgroundSettings(RequestModel):
+    """Settings for background removal. Which fields apply depends on the model.
 
     Args:
-        rgba: The color of the new background: red, green, blue and opacity.
-        post_process_mask: Whether the mask is smoothed.
-        return_only_mask: Whether the mask is the result.
-        alpha_matting: Whether edges become partly transparent.
-        alpha_matting_foreground_threshold: From where on a pixel is foreground, 1–255; the server's default is 240.
-        alpha_matting_background_threshold: Up to where a pixel is background, 1–255; the server's default is 10.
-        alpha_matting_erode_size: How far the edge is taken back, 1–255; the server's default is 10.
+        rgba: Color of the new background: red, green, blue, alpha.
+        post_process_mask: Smooth the mask.
+        return_only_mask: Return the mask instead of the image.
+        alpha_matting: Make edges partly transparent.
+        alpha_matting_foreground_threshold: Value from which a pixel counts as foreground, 1–255; the server's default
+            is 240.
+        alpha_matting_background_threshold: Value up to which a pixel counts as background, 1–255; the server's default
+            is 10.
+        alpha_matting_erode_size: Size of the edge erosion, 1–255; the server's default is 10.
     """
 
     rgba: Sequence[float] | None = None
@@ -143,11 +144,11 @@ class RemoveBackgroundSettings(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RemoveBackground(EditingOfAny):
-    """Remove the background of a picture or a video.
+    """Remove the background of an image or a video.
 
     Args:
-        settings: How it is removed.
-        provider_settings: Settings of one provider, with names as on the wire.
+        settings: Settings of the background removal.
+        provider_settings: Provider-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "removeBackground"
@@ -158,15 +159,15 @@ class RemoveBackground(EditingOfAny):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Caption(Inference[Text]):
-    """Describe a picture or a video in words.
+    """Describe an image or a video in words.
 
     Args:
-        inputs: What is described, in the current form of the wire.
-        input_image: The picture, in the older form.
-        input_images: Several pictures, in the older form.
-        model: The model's AIR. Without it the server decides.
-        prompt: What to tell of it.
-        template: The name of a template for the answer.
+        inputs: The media to describe (current API form).
+        input_image: The image to describe (legacy API form).
+        input_images: Several images to describe (legacy API form).
+        model: The model's AIR. `None` leaves the choice to the server.
+        prompt: Instruction for the description, such as what to look for.
+        template: Name of a template for the answer.
     """
 
     task_type: ClassVar[str] = "caption"
@@ -183,20 +184,20 @@ class Caption(Inference[Text]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ControlNetPreprocess(Editing[GuideImage]):
-    """Make the guide image for a ControlNet model from a picture.
+    """Turn an image into a guide image for a ControlNet model.
 
-    The task goes under its current name, `controlNetPreprocess`. For a server that knows only the older one, pass
+    The task is sent under its current name, `controlNetPreprocess`. For a server that only knows the legacy name, pass
     `extra={"taskType": "imageControlNetPreProcess"}`.
 
     Args:
-        pre_processor_type: The preprocessor, in the older form; in the current one, `model` names it.
-        width: Width in pixels.
-        height: Height in pixels.
+        pre_processor_type: The preprocessor (legacy API form); in the current form, `model` selects it.
+        width: Output width in pixels.
+        height: Output height in pixels.
         low_threshold_canny: Lower threshold of `canny`; the server's default is 100.
         high_threshold_canny: Upper threshold of `canny`; the server's default is 200.
-        include_hands_and_face_open_pose: Whether `openpose` looks at hands and faces too.
-        output_format: The format.
-        settings: Settings of the model, with names as on the wire.
+        include_hands_and_face_open_pose: Include hands and faces in `openpose`.
+        output_format: File format.
+        settings: Model-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "controlNetPreprocess"
@@ -214,15 +215,15 @@ class ControlNetPreprocess(Editing[GuideImage]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageMasking(Editing[MaskImage]):
-    """Find things in a picture, such as faces, and make a mask of them. The model decides what is looked for.
+    """Detect objects in an image, such as faces, and return a mask of them. The model decides what is detected.
 
     Args:
-        confidence: From which confidence on something counts as found, 0–1.
-        mask_padding: Pixels by which the mask is widened.
-        mask_blur: The blur of the mask's edge in pixels.
-        max_detections: How many things are found at most.
-        output_format: The format of the mask.
-        settings: Settings of the model, with names as on the wire.
+        confidence: Minimum detection confidence, 0–1.
+        mask_padding: Pixels by which to grow the mask.
+        mask_blur: Blur radius of the mask's edge, in pixels.
+        max_detections: Maximum number of detections.
+        output_format: File format of the mask.
+        settings: Model-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "imageMasking"
@@ -238,16 +239,16 @@ class ImageMasking(Editing[MaskImage]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Vectorize(MediaTask[Image]):
-    """Make a vector graphic of a picture, or from a prompt.
+    """Convert an image to a vector graphic, or generate one from a prompt.
 
     Args:
-        inputs: The picture.
-        model: The model's AIR. Without it the server decides.
-        positive_prompt: What to show, for models that make it from a prompt.
-        width: Width in pixels, for models that want it so.
-        height: Height in pixels, for models that want it so.
-        output_format: The format, which is `"SVG"`.
-        settings: Settings of the model, with names as on the wire.
+        inputs: The input image.
+        model: The model's AIR. `None` leaves the choice to the server.
+        positive_prompt: What to generate, for models that take a prompt.
+        width: Width in pixels, for models that take a size.
+        height: Height in pixels, for models that take a size.
+        output_format: File format; `"SVG"`.
+        settings: Model-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "vectorize"
@@ -263,5 +264,5 @@ class Vectorize(MediaTask[Image]):
 
     @classmethod
     def main_value(cls, value: Any) -> Any:
-        """Make of a value alone what its `main` parameter takes: the picture."""
+        """Wrap a bare value, the image, in `EditingInputs`."""
         return EditingInputs(image=value)

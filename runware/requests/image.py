@@ -1,4 +1,4 @@
-"""Making pictures from text and pictures (protocol reference, section 4.5)."""
+"""Request classes for image generation (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
@@ -7,7 +7,7 @@ import attrs
 
 from runware.media import Media
 from runware.requests.inference import Generation
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import Image, Results
 
 __all__ = [
@@ -39,20 +39,20 @@ __all__ = [
 R_co = TypeVar("R_co", covariant=True)
 
 ImageFormat = Literal["JPG", "PNG", "WEBP", "TIFF"] | str
-"""The formats that are known, for an editor to offer; the server may have others."""
+"""Known formats, for editor completion; the server may accept others."""
 Acceleration = Literal["none", "low", "medium", "high"]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Outpaint(Checked):
-    """How far a picture is extended.
+class Outpaint(RequestModel):
+    """How far to extend an image on each side.
 
     Args:
-        top: Pixels to add at the top, 0 or more in steps of 64.
-        right: Pixels to add at the right, 0 or more in steps of 64.
-        bottom: Pixels to add at the bottom, 0 or more in steps of 64.
-        left: Pixels to add at the left, 0 or more in steps of 64.
-        blur: Blur of the border, 0–32; the server's default is 0.
+        top: Pixels to add at the top; a multiple of 64, or 0.
+        right: Pixels to add on the right; a multiple of 64, or 0.
+        bottom: Pixels to add at the bottom; a multiple of 64, or 0.
+        left: Pixels to add on the left; a multiple of 64, or 0.
+        blur: Blur of the seam, 0–32; the server's default is 0.
     """
 
     top: int | None = None
@@ -63,12 +63,12 @@ class Outpaint(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Lora(Checked):
+class Lora(RequestModel):
     """A LoRA model.
 
     Args:
-        model: Its AIR.
-        weight: Its weight, −4 to 4; the server's default is 1.
+        model: The LoRA's AIR.
+        weight: Weight, −4 to 4; the server's default is 1.
         transformer: For video models, the stage it applies to: `"high"`, `"low"` or `"both"` (the default).
     """
 
@@ -78,12 +78,12 @@ class Lora(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Lycoris(Checked):
+class Lycoris(RequestModel):
     """A LyCORIS model.
 
     Args:
-        model: Its AIR.
-        weight: Its weight.
+        model: The LyCORIS model's AIR.
+        weight: Weight.
     """
 
     model: str
@@ -91,12 +91,12 @@ class Lycoris(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Embedding(Checked):
-    """A textual inversion.
+class Embedding(RequestModel):
+    """A textual inversion embedding.
 
     Args:
-        model: Its AIR.
-        weight: Its weight, −4 to 4; the server's default is 1.
+        model: The embedding's AIR.
+        weight: Weight, −4 to 4; the server's default is 1.
     """
 
     model: str
@@ -104,18 +104,18 @@ class Embedding(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class ControlNet(Checked):
-    """A ControlNet model with its guide image.
+class ControlNet(RequestModel):
+    """A ControlNet model and its guide image.
 
     Args:
-        model: Its AIR.
-        guide_image: The guide image, as `controlnet_preprocess` makes it.
-        weight: Its weight, 0–1; the server's default is 1.
-        start_step: The step at which it begins.
-        start_step_percentage: The same in percent of the steps, 0–99.
-        end_step: The step at which it ends.
-        end_step_percentage: The same in percent of the steps, up to 100.
-        control_mode: Whether the prompt, the guide image or both lead.
+        model: The ControlNet model's AIR.
+        guide_image: The guide image, as `controlnet_preprocess` returns it.
+        weight: Weight, 0–1; the server's default is 1.
+        start_step: First step it applies to.
+        start_step_percentage: First step it applies to, as a percentage of all steps, 0–99.
+        end_step: Last step it applies to.
+        end_step_percentage: Last step it applies to, as a percentage of all steps, up to 100.
+        control_mode: Whether to prefer the prompt, the guide image, or a balance of both.
     """
 
     model: str
@@ -129,18 +129,18 @@ class ControlNet(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class IPAdapter(Checked):
-    """An IP-Adapter model with its guide images.
+class IPAdapter(RequestModel):
+    """An IP-Adapter model and its guide images.
 
     Args:
-        model: Its AIR.
+        model: The IP-Adapter model's AIR.
         guide_image: The guide image.
         guide_images: Several guide images.
-        weight: Its weight, 0–1; the server's default is 1.
-        combine_method: How several guide images are combined.
-        weight_type: How the weight is applied.
-        embed_scaling: How embeddings are scaled.
-        weight_composition: The weight of the composition.
+        weight: Weight, 0–1; the server's default is 1.
+        combine_method: How to combine several guide images.
+        weight_type: How to apply the weight.
+        embed_scaling: How to scale embeddings.
+        weight_composition: Weight of the composition.
     """
 
     model: str
@@ -154,13 +154,13 @@ class IPAdapter(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Refiner(Checked):
-    """A refiner model, which takes over for the last steps.
+class Refiner(RequestModel):
+    """A refiner model, which runs the last steps.
 
     Args:
-        model: Its AIR.
-        start_step: The step at which it takes over, 2 to the number of steps.
-        start_step_percentage: The same in percent of the steps, 1–99.
+        model: The refiner's AIR.
+        start_step: First step it runs, from 2 to the number of steps.
+        start_step_percentage: First step it runs, as a percentage of all steps, 1–99.
     """
 
     model: str
@@ -169,22 +169,22 @@ class Refiner(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class AcceleratorOptions(Checked):
-    """Caches that save steps.
+class AcceleratorOptions(RequestModel):
+    """Caching methods that speed up inference.
 
     Args:
-        tea_cache: Whether TeaCache is used.
-        tea_cache_distance: Its distance, 0–1; the server's default is 0.5.
-        deep_cache: Whether DeepCache is used.
-        deep_cache_interval: Its interval in steps, 1 or more; the server's default is 3.
-        deep_cache_branch_id: Its branch; the server's default is 0.
-        fb_cache: Whether the first-block cache is used.
-        fb_cache_threshold: Its threshold, 0–1; the server's default is 0.25.
-        cache_start_step: The step at which caching begins.
-        cache_start_step_percentage: The same in percent of the steps, 0–99.
-        cache_end_step: The step at which caching ends.
-        cache_end_step_percentage: The same in percent of the steps, up to 100.
-        cache_max_consecutive_steps: How many steps in a row may be cached, 1–5; the server's default is 3.
+        tea_cache: Enable TeaCache.
+        tea_cache_distance: TeaCache distance, 0–1; the server's default is 0.5.
+        deep_cache: Enable DeepCache.
+        deep_cache_interval: DeepCache interval in steps, 1 or more; the server's default is 3.
+        deep_cache_branch_id: DeepCache branch; the server's default is 0.
+        fb_cache: Enable the first-block cache.
+        fb_cache_threshold: First-block cache threshold, 0–1; the server's default is 0.25.
+        cache_start_step: First step that may use the cache.
+        cache_start_step_percentage: First step that may use the cache, as a percentage of all steps, 0–99.
+        cache_end_step: Last step that may use the cache.
+        cache_end_step_percentage: Last step that may use the cache, as a percentage of all steps, up to 100.
+        cache_max_consecutive_steps: Maximum number of consecutive cached steps, 1–5; the server's default is 3.
     """
 
     tea_cache: bool | None = None
@@ -202,12 +202,12 @@ class AcceleratorOptions(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class FluxKontext(Checked):
-    """Guidance of FLUX Kontext models.
+class FluxKontext(RequestModel):
+    """Guidance settings of FLUX Kontext models.
 
     Args:
-        guidance_end_step: The step at which guidance ends.
-        guidance_end_step_percentage: The same in percent of the steps.
+        guidance_end_step: Last step that uses guidance.
+        guidance_end_step_percentage: Last step that uses guidance, as a percentage of all steps.
     """
 
     guidance_end_step: int | None = None
@@ -215,12 +215,12 @@ class FluxKontext(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Region(Checked):
-    """A part of the picture with a prompt of its own.
+class Region(RequestModel):
+    """A region of the image with its own prompt.
 
     Args:
-        prompt: The prompt.
-        mask: Where it applies: four numbers, or a mask image.
+        prompt: The region's prompt.
+        mask: The region: four numbers, or a mask image.
     """
 
     prompt: str
@@ -228,14 +228,14 @@ class Region(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class RegionalPrompting(Checked):
-    """Prompts for parts of the picture.
+class RegionalPrompting(RequestModel):
+    """Prompts for regions of the image.
 
     Args:
-        regions: The parts.
-        inject_steps: For how many steps they are applied.
-        background_prompt: The prompt of the rest.
-        base_ratio: How much the whole picture's prompt counts.
+        regions: The regions, each with its prompt.
+        inject_steps: Number of steps that use the regional prompts.
+        background_prompt: Prompt for the rest of the image.
+        base_ratio: Weight of the main prompt relative to the regions.
     """
 
     regions: Sequence[Region | Mapping[str, Any]] | None = None
@@ -245,17 +245,17 @@ class RegionalPrompting(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Watermark(Checked):
+class Watermark(RequestModel):
     """A watermark on the result.
 
     Args:
-        text: Its text.
-        image: Or its picture.
-        display_position: Where it stands.
-        tiled: Whether it is repeated over the whole picture.
-        opacity: How strong it is, 0.1–1.
-        font_color: The color of the text.
-        bg_color: The color behind the text.
+        text: Watermark text.
+        image: Watermark image, instead of a text.
+        display_position: Position of the watermark.
+        tiled: Repeat the watermark over the whole image.
+        opacity: Opacity, 0.1–1.
+        font_color: Color of the text.
+        bg_color: Background color of the text.
     """
 
     text: str | None = None
@@ -268,15 +268,15 @@ class Watermark(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class AdvancedFeatures(Checked):
-    """Features of single models.
+class AdvancedFeatures(RequestModel):
+    """Features of individual models.
 
     Args:
-        layer_diffuse: Whether the result has a transparent background.
-        hires_fix: Whether a second pass at a higher resolution is made.
-        flux_kontext: Guidance of FLUX Kontext models.
-        regional_prompting: Prompts for parts of the picture.
-        watermark: A watermark.
+        layer_diffuse: Generate a transparent background.
+        hires_fix: Run a second pass at a higher resolution.
+        flux_kontext: Guidance settings of FLUX Kontext models.
+        regional_prompting: Prompts for regions of the image.
+        watermark: Watermark to add.
     """
 
     layer_diffuse: bool | None = None
@@ -287,15 +287,15 @@ class AdvancedFeatures(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class PuLID(Checked):
-    """Identity from a picture of a face, with PuLID.
+class PuLID(RequestModel):
+    """Identity from a face image, with PuLID.
 
     Args:
-        input_images: The picture, one.
-        id_weight: How much the identity counts, 0–3; the server's default is 1.
-        true_cfg_scale: The guidance, 0–10.
-        cfg_start_step: The step at which guidance begins, 0–10.
-        cfg_start_step_percentage: The same in percent of the steps, 0–100.
+        input_images: The face image; exactly one.
+        id_weight: Weight of the identity, 0–3; the server's default is 1.
+        true_cfg_scale: Guidance scale, 0–10.
+        cfg_start_step: First step that uses guidance, 0–10.
+        cfg_start_step_percentage: First step that uses guidance, as a percentage of all steps, 0–100.
     """
 
     input_images: Sequence[Media] | None = None
@@ -306,14 +306,14 @@ class PuLID(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class AcePlusPlus(Checked):
-    """Subjects and edits with ACE++.
+class AcePlusPlus(RequestModel):
+    """Subject-driven generation and local edits, with ACE++.
 
     Args:
-        type: What it does; the server's default is `"portrait"`.
-        input_images: The picture, at most one.
-        input_masks: The mask, at most one.
-        repainting_scale: How much is painted anew, 0–1; the server's default is 0.
+        type: Kind of task; the server's default is `"portrait"`.
+        input_images: The input image; at most one.
+        input_masks: The mask; at most one.
+        repainting_scale: How much to repaint, 0–1; the server's default is 0.
     """
 
     type: Literal["portrait", "subject", "local_editing"] | None = None
@@ -323,18 +323,18 @@ class AcePlusPlus(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class InstantID(Checked):
-    """Identity from a picture of a face, with InstantID.
+class InstantID(RequestModel):
+    """Identity from a face image, with InstantID.
 
     Args:
-        input_image: The picture of the face.
-        pose_image: A picture of the pose.
-        input_images: Several pictures of the face.
-        identity_net_strength: How much the identity counts.
-        adapter_strength: How much the adapter counts.
-        control_net_canny_weight: The weight of the edges.
-        control_net_depth_weight: The weight of the depth.
-        enhance_non_face_region: Whether the rest of the picture is improved too.
+        input_image: The face image.
+        pose_image: Image of the pose.
+        input_images: Several face images.
+        identity_net_strength: Weight of the identity.
+        adapter_strength: Weight of the adapter.
+        control_net_canny_weight: Weight of the edges.
+        control_net_depth_weight: Weight of the depth map.
+        enhance_non_face_region: Enhance the rest of the image as well.
     """
 
     input_image: Media | None = None
@@ -348,13 +348,13 @@ class InstantID(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class PhotoMakerSettings(Checked):
-    """Identity from pictures of a face, with PhotoMaker.
+class PhotoMakerSettings(RequestModel):
+    """Identity from face images, with PhotoMaker.
 
     Args:
-        style: The style.
-        strength: How much the style counts.
-        images: The pictures.
+        style: Name of the style.
+        strength: Weight of the style.
+        images: The face images.
     """
 
     style: str | None = None
@@ -363,19 +363,19 @@ class PhotoMakerSettings(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Ultralytics(Checked):
-    """Faces and other details made anew after the picture.
+class Ultralytics(RequestModel):
+    """Detection and regeneration of faces and other details in the finished image.
 
     Args:
-        inpaint_size: The size in pixels at which a detail is made.
-        mask_blur: The blur of its mask.
-        mask_padding: The padding of its mask in pixels.
-        confidence: From which confidence on something counts as found, 0–1.
-        positive_prompt: The prompt of the detail.
-        negative_prompt: Its negative prompt.
-        steps: Its steps.
-        cfg_scale: Its guidance.
-        strength: How much it is changed, 0–1.
+        inpaint_size: Size in pixels at which a detail is regenerated.
+        mask_blur: Blur radius of the detail's mask.
+        mask_padding: Padding of the detail's mask, in pixels.
+        confidence: Minimum detection confidence, 0–1.
+        positive_prompt: Prompt for the detail.
+        negative_prompt: Negative prompt for the detail.
+        steps: Number of steps for the detail.
+        cfg_scale: Guidance scale for the detail.
+        strength: How strongly the detail is changed, 0–1.
     """
 
     inpaint_size: int | None = None
@@ -390,18 +390,18 @@ class Ultralytics(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class ImageInputs(Checked):
-    """The media a picture is made from, in the current form of the wire.
+class ImageInputs(RequestModel):
+    """Input media of an image task (current API form). Which fields apply depends on the model.
 
     Args:
-        image: The picture.
-        images: Several pictures.
-        mask: A mask.
-        seed_image: The picture to start from.
-        mask_image: The mask of the part to paint.
-        reference_images: Pictures to go by; each is media, or an object as the model wants it.
-        fonts: Fonts, as the model wants them.
-        super_resolution_references: Pictures to go by when details are made.
+        image: The input image.
+        images: Several input images.
+        mask: The mask.
+        seed_image: Image to start from (image-to-image).
+        mask_image: Mask of the area to repaint (inpainting).
+        reference_images: Reference images; each is media, or an object in the form the model expects.
+        fonts: Fonts, in the form the model expects.
+        super_resolution_references: Reference images for super-resolution.
     """
 
     image: Media | None = None
@@ -416,20 +416,20 @@ class ImageInputs(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Diffusion(Generation[R_co]):
-    """A task that makes pictures from a prompt.
+    """A task that generates images from a prompt.
 
     Args:
-        positive_prompt: What to show, 2–3000 characters; `"__BLANK__"` means no prompt, and a few models take none.
-        model: The model's AIR, such as `"runware:101@1"`. Without it the server decides.
-        width: Width in pixels, 128–2048 in steps of 64 for most models.
-        height: Height in pixels, 128–2048 in steps of 64 for most models.
-        negative_prompt: What not to show, 2–3000 characters.
-        output_format: The format; the server's default is `"JPG"`, and few models make a `"TIFF"`.
-        steps: Steps of the model, 1–100; the server's default is 20.
-        scheduler: The scheduler's name; the default is the model's.
-        seed: The seed, 1–9223372036854775807; result k has seed plus k. The default is random.
-        cfg_scale: How closely the prompt is followed, 0–50; the server's default is 7.
-        clip_skip: Layers of the text encoder to skip, 0–2.
+        positive_prompt: What to generate, 2–3000 characters. `"__BLANK__"` means no prompt; a few models take none.
+        model: The model's AIR, such as `"runware:101@1"`. `None` leaves the choice to the server.
+        width: Width in pixels; a multiple of 64 from 128 to 2048 for most models.
+        height: Height in pixels; a multiple of 64 from 128 to 2048 for most models.
+        negative_prompt: What to avoid, 2–3000 characters.
+        output_format: File format; the server's default is `"JPG"`. Only some models produce `"TIFF"`.
+        steps: Number of inference steps, 1–100; the server's default is 20.
+        scheduler: Name of the scheduler; defaults to the model's.
+        seed: Seed for reproducible results, 1–9223372036854775807; random by default. Result k uses seed plus k.
+        cfg_scale: Guidance scale: how closely to follow the prompt, 0–50; the server's default is 7.
+        clip_skip: Number of text encoder layers to skip, 0–2.
     """
 
     result_class = Image
@@ -450,41 +450,42 @@ class Diffusion(Generation[R_co]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageInference(Diffusion[Results[Image]]):
-    """Make pictures.
+    """Generate images from text, other images, or both.
+
+    Ranges are those of the API reference (https://runware.ai/docs); a model may have narrower ones.
 
     Args:
-        true_cfg_scale: How closely the prompt is followed, for FLUX models.
-        strength: How much a seed image is changed, 0–1; the server's default is 0.8.
-        inputs: The media to start from, in the current form of the wire.
-        seed_image: The picture to start from, in the older form.
-        mask_image: The mask of the part to paint, in the older form.
-        mask_margin: Pixels round the mask, 32–128.
-        reference_images: Pictures to go by, in the older form.
-        outpaint: How far the picture is extended.
-        resolution: The size by name, for models that want it so.
-        prompt_weighting: The syntax for weights in the prompt.
-        use_prompt_weighting: The older switch for weights in the prompt.
-        structured_prompt: A prompt in parts, as the model wants it.
-        vae: The AIR of a VAE.
-        acceleration: How much quality is given for speed; the server's default is `"none"`.
-        accelerator_options: Caches that save steps.
-        lora: LoRA models.
-        lycoris: LyCORIS models.
-        embeddings: Textual inversions.
-        control_net: ControlNet models.
-        ip_adapters: IP-Adapter models.
-        refiner: A refiner model.
-        advanced_features: Features of single models.
-        hires_fix: A second pass at a higher resolution: `True`, or an object as the model wants it.
-        pulid: Identity with PuLID.
-        ace_plus_plus: Subjects and edits with ACE++.
-        instant_id: Identity with InstantID.
-        photo_maker: Identity with PhotoMaker.
-        ultralytics: Details made anew.
-        upscale_factor: By how much the result is enlarged, for models that can.
-        provider_settings: Settings of one provider, such as `{"bfl": {"promptUpsampling": True}}`, with names as on
-            the wire.
-        settings: Settings of the model, with names as on the wire.
+        true_cfg_scale: Guidance scale for FLUX models, instead of `cfg_scale`.
+        strength: How strongly a seed image is changed, 0–1; the server's default is 0.8.
+        inputs: Input media (current API form).
+        seed_image: Image to start from (legacy API form of `inputs`).
+        mask_image: Mask of the area to repaint (legacy API form of `inputs`).
+        mask_margin: Pixels of context around the mask, 32–128.
+        reference_images: Reference images (legacy API form of `inputs`).
+        outpaint: How far to extend the image on each side.
+        resolution: Size by name, for models that take one instead of width and height.
+        prompt_weighting: Syntax for weights in the prompt.
+        use_prompt_weighting: Enable weights in the prompt (legacy form of `prompt_weighting`).
+        structured_prompt: A prompt in parts, in the form the model expects.
+        vae: AIR of a VAE.
+        acceleration: How much quality to trade for speed; the server's default is `"none"`.
+        accelerator_options: Caching methods that speed up inference.
+        lora: LoRA models to apply.
+        lycoris: LyCORIS models to apply.
+        embeddings: Textual inversion embeddings to apply.
+        control_net: ControlNet models with their guide images.
+        ip_adapters: IP-Adapter models with their guide images.
+        refiner: Refiner model for the last steps.
+        advanced_features: Features of individual models.
+        hires_fix: Run a second pass at a higher resolution: `True`, or an object in the form the model expects.
+        pulid: Identity from a face image, with PuLID.
+        ace_plus_plus: Subject-driven generation and local edits, with ACE++.
+        instant_id: Identity from a face image, with InstantID.
+        photo_maker: Identity from face images, with PhotoMaker.
+        ultralytics: Detection and regeneration of faces and other details.
+        upscale_factor: Scale factor for the result, for models that support it.
+        provider_settings: Provider-specific settings, such as `{"bfl": {"promptUpsampling": True}}`, keyed by API name.
+        settings: Model-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "imageInference"
@@ -538,13 +539,15 @@ PhotoMakerStyle = Literal[
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class PhotoMaker(Diffusion[Results[Image]]):
-    """Make pictures of a person from photographs. The prompt names the person `rwre`; the server adds it if needed.
+    """Generate images of a person from photographs.
+
+    The prompt refers to the person as `rwre`; the server adds the word if it is missing.
 
     Args:
-        positive_prompt: What to show, 2–300 characters.
+        positive_prompt: What to generate, 2–300 characters.
         input_images: Photographs of the person, 1–4.
-        style: The style; the server's default is `"No style"`.
-        strength: How much the style counts against the likeness, 15–50; the server's default is 15.
+        style: Name of the style; the server's default is `"No style"`.
+        strength: Weight of the style against the likeness, 15–50; the server's default is 15.
     """
 
     task_type: ClassVar[str] = "photoMaker"

@@ -1,4 +1,4 @@
-"""What the tasks of models share: how they are delivered, and how their results come (protocol reference, 4.2)."""
+"""Base classes of model tasks: delivery, output and number of results (docs/protocol.md, sections 4 and 5)."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import attrs
 
 from runware.requests.base import Task, works_on_video
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 
 __all__ = ["Delivered", "DeliveryMethod", "Generation", "Inference", "MediaTask", "OutputType", "Safety"]
 
@@ -17,14 +17,14 @@ DeliveryMethod = Literal["sync", "async"]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Safety(Checked):
-    """The safety check of a task.
+class Safety(RequestModel):
+    """Safety check of a task.
 
     Args:
-        check_content: Whether the results are checked; `True` is the same as `mode="fast"`.
-        mode: How thoroughly; it wins over *check_content*.
-        tolerance: How much is tolerated, where the model has such a setting.
-        check_inputs: Whether the inputs are checked as well.
+        check_content: Check the results; `True` is the same as `mode="fast"`.
+        mode: Thoroughness of the check; takes precedence over *check_content*.
+        tolerance: Level of tolerance, for models that have one.
+        check_inputs: Check the inputs as well.
     """
 
     check_content: bool | None = None
@@ -35,23 +35,22 @@ class Safety(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Delivered(Task[R_co]):
-    """A task whose results can come in several ways.
+    """A task whose results can be delivered in several ways.
 
     Args:
-        delivery_method: `"sync"` pushes results, `"async"` acknowledges and lets us ask for them, which happens
-            without your doing. The default is the model's; for videos (also those that are upscaled, captioned or freed
-            of their background), 3D models and training it is `"async"`.
-        webhook_url: An address to which the server sends each result with HTTP POST; the call then returns after
-            the acknowledgement.
+        delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges the
+            task, and the client polls for results on its own. The default depends on the model; it is `"async"` for 3D
+            models, training and all video tasks, including upscaling, captioning and background removal.
+        webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the acknowledgement.
     """
 
     delivery_method: DeliveryMethod | None = None
     webhook_url: str | None = None
 
     def wire(self) -> dict[str, Any]:
-        """Make the wire object, without its UUID."""
+        """Return the API object, without its UUID."""
         wire = super().wire()
-        if self.polled or self.skip_response or works_on_video(wire):  # what is pushed has no acknowledgement
+        if self.polled or self.skip_response or works_on_video(wire):  # a task with "sync" is not acknowledged
             wire.setdefault("deliveryMethod", "async")
         return wire
 
@@ -61,7 +60,7 @@ class Inference(Delivered[R_co]):
     """A task that a model runs.
 
     Args:
-        routing: How a provider is chosen, as the wire has it.
+        routing: Provider routing options, keyed by API name.
     """
 
     counted: ClassVar[str] = "numberResults"
@@ -72,21 +71,21 @@ class Inference(Delivered[R_co]):
         super().__attrs_post_init__()
         number = getattr(self, "number_results", None)
         if number is not None and number < 1:
-            self._reject("number_results", f"must be 1 or more, not {number}")
+            self._reject("number_results", f"must be 1 or more; got {number}")
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class MediaTask(Inference[R_co]):
-    """A task that makes a file.
+    """A task that produces files.
 
     Args:
-        output_type: How results come: as a `"URL"` (the default), in base64, or as a data URI. Videos and 3D models
-            come as URLs only.
+        output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
+            models are delivered as URLs only.
         output_quality: Quality of compressed formats, 20–99; the server's default is 95.
-        upload_endpoint: An address to which the server sends each result with HTTP PUT.
-        ttl: Seconds for which a result's URL is valid, 60 or more; the server's default is used without it.
-        safety: The safety check.
-        check_nsfw: The older form of *safety*.
+        upload_endpoint: URL to which the server uploads each result by HTTP PUT.
+        ttl: Lifetime of result URLs in seconds, 60 or more. `None` uses the server's default.
+        safety: Safety check of the task.
+        check_nsfw: Check the results (legacy form of *safety*).
     """
 
     output_type: OutputType | None = None
@@ -99,10 +98,10 @@ class MediaTask(Inference[R_co]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Generation(MediaTask[R_co]):
-    """A task that makes any number of files.
+    """A task that can produce several results.
 
     Args:
-        number_results: How many results to make, up to 20 pictures, 4 videos or 3 sounds; the default is 1.
+        number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
     """
 
     number_results: int | None = None

@@ -1,4 +1,4 @@
-"""Models, storage, tasks and the account (protocol reference, 4.10, 4.11 and 4.20 to 4.26)."""
+"""Request classes for models, storage, tasks and the account (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
@@ -8,7 +8,7 @@ import attrs
 from runware.media import Media
 from runware.requests.base import Task
 from runware.requests.inference import Delivered
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import Result, Results, StoredMedia
 from runware.results.platform import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel, class_for
 
@@ -31,19 +31,19 @@ Category = Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "contro
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class ImportModel(Checked):
-    """How the trained model is filed.
+class ImportModel(RequestModel):
+    """Metadata under which a trained model is registered.
 
     Args:
-        air: Its AIR.
-        name: Its name.
-        unique_identifier: An identifier of your own.
-        version: Its version.
-        private: Whether only you can use it.
-        hero_image_url: The address of a picture of it.
-        short_description: What it does, in few words.
-        architecture: Its architecture.
-        category: Its category.
+        air: AIR of the new model.
+        name: Name of the new model.
+        unique_identifier: Identifier of your choice.
+        version: Version of the new model.
+        private: Restrict the model to your account.
+        hero_image_url: URL of a preview image.
+        short_description: Short description.
+        architecture: Architecture, such as `"sdxl"`.
+        category: Category, such as `"lora"`.
     """
 
     air: str | None = None
@@ -58,11 +58,11 @@ class ImportModel(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class TrainingInputs(Checked):
-    """What a model is trained with.
+class TrainingInputs(RequestModel):
+    """Training data.
 
     Args:
-        dataset: The data set: media, or as the model wants it.
+        dataset: The data set: media, or an object in the form the model expects.
     """
 
     dataset: Any = None
@@ -70,16 +70,18 @@ class TrainingInputs(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Training(Delivered[TrainedModel]):
-    """Train a model. It can take hours: pass a `timeout`, or `skip_response=True` and ask later with `get_response`.
+    """Train a model.
+
+    Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with `get_response`.
 
     Args:
-        model: The AIR of the model that trains.
-        inputs: What it is trained with.
-        import_model: How the trained model is filed.
-        trigger_word: The word that stands for what was trained.
-        training_steps: How many steps.
-        learning_rate: How large a step is.
-        settings: Settings of the training, with names as on the wire.
+        model: AIR of the training model.
+        inputs: Training data.
+        import_model: Metadata under which the trained model is registered.
+        trigger_word: Prompt word that activates what was trained.
+        training_steps: Number of training steps.
+        learning_rate: Learning rate.
+        settings: Training-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "training"
@@ -97,41 +99,41 @@ class Training(Delivered[TrainedModel]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ModelUpload(Delivered[UploadedModel]):
-    """Add a model of your own. The server fetches it, says how far it is, and in the end that it is ready.
+    """Upload a model. The server downloads it from a URL and reports progress until it is ready.
 
-    `on_partial` gets each of its words; `status` is `"validated"`, `"downloaded"`, `"optimized"`, `"stored"` and
-    `"ready"`, in that order. Failure is an error.
+    `on_partial` receives each status: `"validated"`, `"downloaded"`, `"optimized"`, `"stored"` and `"ready"`, in that
+    order. A failure raises an error.
 
     Args:
-        category: What kind of model it is.
-        architecture: Its architecture, such as `"sdxl"`.
-        name: Its name.
-        version: Its version.
-        download_url: Where the server can fetch it.
-        format: The format of the file.
-        air: Its AIR; older servers ask for it.
-        unique_identifier: An identifier of your own.
+        category: Category of the model.
+        architecture: Architecture, such as `"sdxl"`.
+        name: Name of the model.
+        version: Version of the model.
+        download_url: URL from which the server downloads the file.
+        format: File format.
+        air: AIR of the model; required by older versions of the API.
+        unique_identifier: Identifier of your choice.
         type: For checkpoints `"base"`, `"inpainting"` or `"refiner"`; for embeddings `"positive"` or `"negative"`.
-        conditioning: For ControlNet models, what they are guided by.
-        private: Whether only you can use it; the server's default is `True`.
-        default_scheduler: The scheduler used by default.
-        default_steps: The steps made by default.
-        default_cfg: The guidance used by default, 0–30.
-        default_strength: The strength used by default.
-        default_weight: The weight used by default, −4 to 4.
-        positive_trigger_words: Words that bring it out.
-        negative_trigger_words: Words that it is held back with.
+        conditioning: For ControlNet models, the kind of guide image.
+        private: Restrict the model to your account; the server's default is `True`.
+        default_scheduler: Default scheduler.
+        default_steps: Default number of steps.
+        default_cfg: Default guidance scale, 0–30.
+        default_strength: Default strength.
+        default_weight: Default weight, −4 to 4.
+        positive_trigger_words: Prompt words that activate the model.
+        negative_trigger_words: Prompt words for the negative prompt.
         tags: Tags, at most 100.
-        hero_image_url: The address of a picture of it.
-        short_description: What it does, in few words.
-        comment: A note.
+        hero_image_url: URL of a preview image.
+        short_description: Short description.
+        comment: Comment.
     """
 
     task_type: ClassVar[str] = "modelUpload"
     priced: ClassVar[bool] = False
     result_class = UploadedModel
     statuses: ClassVar[bool] = True
-    main: ClassVar[str] = ""  # one value is not enough
+    main: ClassVar[str] = ""  # a bare value is not enough
     always: ClassVar[tuple[str, ...]] = ("format",)
 
     category: Category
@@ -160,22 +162,22 @@ class ModelUpload(Delivered[UploadedModel]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ModelSearch(Task[ModelPage]):
-    """Search for models. The answer is one page of them.
+    """Search for models. Returns one page of results.
 
     Args:
-        search: What to look for.
-        tags: Tags they must have.
-        category: What kind of model.
-        type: For checkpoints, which type.
-        architecture: Their architecture.
-        conditioning: For ControlNet models, what they are guided by.
-        capabilities: What they must be able to do.
-        source: Whose models.
-        visibility: Whose models, by who can use them; the server's default is all.
-        sort: What they are sorted by: `_score`, or `popularity`, `name`, `addedUnixTimestamp` or
-            `updatedDateUnixTimestamp` with a minus in front for descending order.
-        limit: How many to tell, 1–100; the server's default is 20.
-        offset: How many to pass over, 0 or more.
+        search: Search text.
+        tags: Tags a model must have.
+        category: Category of the models.
+        type: For checkpoints, their type.
+        architecture: Architecture, such as `"sdxl"`.
+        conditioning: For ControlNet models, the kind of guide image.
+        capabilities: Capabilities a model must have.
+        source: `"official"` models, or those of the `"community"`.
+        visibility: Restrict the search by access or ownership; the server's default is `"all"`.
+        sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix any
+            but `_score` with a minus for descending order.
+        limit: Models per page, 1–100; the server's default is 20.
+        offset: Number of models to skip, 0 or more.
     """
 
     task_type: ClassVar[str] = "modelSearch"
@@ -199,10 +201,10 @@ class ModelSearch(Task[ModelPage]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ImageUpload(Task[StoredMedia]):
-    """Store a picture. This is the older form of `media_storage`, which takes videos and sounds too.
+    """Store an image on the server. Legacy form of `media_storage`, which also accepts video and audio.
 
     Args:
-        image: The picture. It is made smaller if a side has more than 2048 pixels.
+        image: The image. The server scales it down if a side exceeds 2048 pixels.
     """
 
     task_type: ClassVar[str] = "imageUpload"
@@ -214,11 +216,11 @@ class ImageUpload(Task[StoredMedia]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class MediaStorage(Task[StoredMedia]):
-    """Store media, to be named by their UUID from then on; or delete them.
+    """Store media on the server, to be referred to by UUID; or delete stored media.
 
     Args:
-        media: What is stored; or, to delete, the UUID or our result.
-        operation: `"upload"` or `"delete"`.
+        media: The media to store; to delete, its UUID or the result of the upload.
+        operation: `"upload"` (the default) or `"delete"`.
     """
 
     task_type: ClassVar[str] = "mediaStorage"
@@ -232,10 +234,10 @@ class MediaStorage(Task[StoredMedia]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Inspection(Task[R_co]):
-    """A question about another task.
+    """A query about another task.
 
     Args:
-        task_uuid: The UUID of the task that is asked about.
+        task_uuid: UUID of the task.
     """
 
     priced: ClassVar[bool] = False
@@ -247,15 +249,16 @@ class Inspection(Task[R_co]):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         if self.task_uuid is None:
-            self._reject("task_uuid", "is needed, and must not be None")
+            self._reject("task_uuid", "is required and must not be None")
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class GetResponse(Inspection[Results[Result]]):
-    """Look once what has come of a task that was delivered asynchronously, without waiting for it.
+    """Fetch the current state of an asynchronous task once, without waiting for it.
 
-    The answer holds what the server has: results, each of the class of its kind, and for what is not done yet a word
-    with `status` and perhaps `progress`. Its `errors` tell what failed; when all of it did, the error is raised.
+    Returns what the server has: finished results, each an instance of its own result class, and for unfinished ones an
+    item with `status` and possibly `progress`. `errors` holds the failures; if every result failed, the error is
+    raised.
     """
 
     task_type: ClassVar[str] = "getResponse"
@@ -265,12 +268,12 @@ class GetResponse(Inspection[Results[Result]]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Existing(GetResponse):
-    """A task that was submitted before, waited for until nothing of it runs any more. It is `rw.job(...)`."""
+    """A task submitted earlier, polled until nothing of it runs any more. Used by `rw.job(...)`."""
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class GetTaskDetails(Inspection[TaskDetails]):
-    """Tell what was sent for a task and what was answered, for any task of the account."""
+    """Fetch the request and the response of any task of the account."""
 
     task_type: ClassVar[str] = "getTaskDetails"
     result_class = TaskDetails
@@ -278,23 +281,23 @@ class GetTaskDetails(Inspection[TaskDetails]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class AccountManagement(Task[Account]):
-    """Tell about the account: its balance, team, keys and usage.
+    """Fetch details of the account: balance, team, keys and usage.
 
     Args:
-        operation: What to tell. Without `"getDetails"`, the answer is in the result's `raw`.
-        start_date: For usage, the first day, such as `"2026-01-31"`.
-        end_date: For usage, the last day.
-        models: For usage, the AIRs of the models that count.
-        api_keys: For usage, the keys that count.
-        group_by: For usage, what it is grouped by.
-        timezone: For usage, the time zone of the days.
+        operation: What to fetch. For operations other than `"getDetails"`, the answer is in the result's `raw`.
+        start_date: First day of the usage report, such as `"2026-01-31"`.
+        end_date: Last day of the usage report.
+        models: AIRs of the models to include in the usage report.
+        api_keys: API keys to include in the usage report.
+        group_by: How to group the usage report.
+        timezone: Time zone of the days in the usage report.
     """
 
     task_type: ClassVar[str] = "accountManagement"
     priced: ClassVar[bool] = False
     result_class = Account
     repeatable: ClassVar[bool] = True
-    main: ClassVar[str] = ""  # it is about no thing
+    main: ClassVar[str] = ""  # there is nothing a bare value could mean
     always: ClassVar[tuple[str, ...]] = ("operation",)
 
     operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] = "getDetails"

@@ -1,6 +1,6 @@
-"""Tasks in the API's own words."""
+"""Tasks given as plain API objects."""
 
-# No `from __future__ import annotations` in this package: the checks read the annotations as types.
+# No `from __future__ import annotations` in this package: validation reads the annotations as types.
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -20,11 +20,10 @@ __all__ = ["RawTask", "as_task"]
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class RawTask(Task[Results[Result]]):
-    """A task in the wire's own words, for what has no class.
+    """A task given as a plain API object, for anything without a request class.
 
     Args:
-        body: The wire object: `taskType`, and parameters by their names on the wire. Media may stand in it as in any
-            other task.
+        body: The API object: `taskType`, and parameters by API name. Media values are encoded as in any other task.
     """
 
     many: ClassVar[bool] = True
@@ -37,31 +36,31 @@ class RawTask(Task[Results[Result]]):
         super().__attrs_post_init__()
         kind = self.body.get("taskType")
         if not isinstance(kind, str) or not kind:
-            self._reject("body", "needs a taskType, such as {'taskType': 'imageInference', ...}")
+            self._reject("body", "must have a taskType, such as {'taskType': 'imageInference', ...}")
         object.__setattr__(self, "task_type", kind)
-        # How it is answered depends on what it is, and not on who writes it down.
+        # Delivery depends on the task type, not on how the task was written.
         known = request_class(kind)
         for fact in ("polled", "repeatable", "statuses", "inspects", "priced"):
             object.__setattr__(self, fact, getattr(known, fact))
         object.__setattr__(self, "counted", known.counted or "numberResults")
 
     def wire(self) -> dict[str, Any]:
-        """Make the wire object, without its UUID."""
+        """Return the API object, without its UUID."""
         wire = to_wire(self)
         return {**wire.pop("body"), **wire}
 
 
 def as_task(task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
-    """Take a request object as it is, and make one of a wire object.
+    """Return a request object unchanged; wrap an API object in a `RawTask`.
 
     Raises:
-        ValidationError: It is neither.
+        ValidationError: The value is neither a request object nor a mapping.
     """
     if isinstance(task, Task):
         return task
     if not isinstance(task, Mapping):
         raise ValidationError(
-            f"run() takes a request object or a dict, not {length(task)}.", code="invalidParameter", parameter="task"
+            f"run() takes a request object or a dict; got {length(task)}.", code="invalidParameter", parameter="task"
         )
     body = dict(task)
     return RawTask(body=body, task_uuid=body.pop("taskUUID", None))

@@ -1,4 +1,4 @@
-"""From request objects to wire objects."""
+"""Serialization of request objects to API objects."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +11,7 @@ import attrs
 from runware.errors import ValidationError
 from runware.media.inputs import ReadableFile, encode_media, holds_payload
 from runware.protocol.codec import form_of, new_converter, wire_name
-from runware.requests.validation import SETTINGS, Part, number_of
+from runware.requests.validation import SETTINGS, ObjectDict, number_of
 from runware.results import Result
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ _PLAIN = frozenset((NoneType, str, int, float, bool))
 
 
 def holds_payload_in(value: Any) -> bool:
-    """Tell whether writing a value, or something in it, reads files or copies large data."""
-    if type(value) in _PLAIN:  # most are; a look at a protocol takes 30 µs, and an event loop waits for it
+    """Return whether encoding a value, or anything in it, reads files or copies large data."""
+    if type(value) in _PLAIN:  # most are; the protocol check below takes 30 µs, on the event loop
         return isinstance(value, str) and holds_payload(value)
     if attrs.has(type(value)) and not isinstance(value, Result):
         given = vars(value).items()
@@ -43,24 +43,24 @@ def _writer(cls: Any) -> Any:
 
 @cache
 def _converter() -> Any:
-    converter = new_converter(SETTINGS, _leaf, Part)
+    converter = new_converter(SETTINGS, _leaf, ObjectDict)
     for kind in (Result, Path, bytes, bytearray, memoryview):
         converter.register_unstructure_hook(kind, encode_media)
-    converter.register_unstructure_hook(Part, lambda part: part.wire(converter.unstructure))
+    converter.register_unstructure_hook(ObjectDict, lambda part: part.wire(converter.unstructure))
     return converter
 
 
 def _leaf(value: object) -> object:
-    """Write what is neither an object nor JSON: a number of another kind, or media."""
+    """Encode a value that is neither an object nor JSON: a foreign number type, or media."""
     number = number_of(value)
     return encode_media(value) if number is value else number
 
 
 def to_wire(task: "Task[Any]") -> dict[str, Any]:
-    """Make the wire object of a task, without its UUID: wire names, media as text, `extra` last.
+    """Return the API object of a task, without its UUID: API names, media encoded as text, `extra` merged last.
 
     Raises:
-        ValidationError: A medium cannot be read; `parameter` tells which.
+        ValidationError: A media input cannot be read; `parameter` names it.
     """
     try:
         wire: dict[str, Any] = _writer(type(task))(task, {"taskType": task.task_type})  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def to_wire(task: "Task[Any]") -> dict[str, Any]:
 
 
 def _find_unusable(value: Any, path: str = "") -> str | None:
-    """Find the field whose medium cannot be sent."""
+    """Return the path of the field whose media cannot be sent."""
     children: list[tuple[str, object]] = []
     if isinstance(value, (str, bool, int, float)) or value is None or callable(value):
         return None
@@ -99,6 +99,6 @@ def _find_unusable(value: Any, path: str = "") -> str | None:
             _leaf(value)
         except ValidationError:
             return path
-        # A file can be read once; that it was empty the second time says nothing.
+        # A file can be read only once, so a second, empty read proves nothing.
         return path if isinstance(value, ReadableFile) and not isinstance(value, Path) else None
     return next((found for name, child in children if (found := _find_unusable(child, name))), None)

@@ -1,7 +1,4 @@
-"""What `help()`, an editor and a notebook show of an operation: its parameters and their documentation.
-
-It is read off the request class when an operation is first used.
-"""
+"""Signatures and documentation of operations, read from the request classes at first use."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ __all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell"
 
 
 class _Spelled(str):
-    """An annotation as it is read in the source; its `repr` has no quotation marks."""
+    """An annotation as written in the source; its `repr` has no quotation marks."""
 
     __slots__ = ()
 
@@ -32,7 +29,7 @@ _GENERAL = ("runware.requests.base", "runware.requests.inference")
 
 @cache
 def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
-    """Give the fields of a request class in the order of interest: own and needed ones first, what many have last."""
+    """Return the fields of a request class in the order of interest: its own, required ones first; shared ones last."""
     home: dict[str, int] = {}
     for depth, cls in enumerate(filter(attrs.has, request.__mro__)):
         for field in attrs.fields(cls):
@@ -48,7 +45,12 @@ def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
 
 @cache
 def signature(request: Any, gives: str = "{}") -> inspect.Signature:
-    """Give the parameters of a request class, and what a face gives for it."""
+    """Return the signature of an operation.
+
+    Args:
+        request: The request class.
+        gives: Template of the return annotation; `{}` stands for the answer's type.
+    """
     hints = get_type_hints(request)
     parameters = [
         inspect.Parameter(
@@ -64,15 +66,15 @@ def signature(request: Any, gives: str = "{}") -> inspect.Signature:
 
 
 def answer_of(request: Any) -> Any:
-    """Tell what a request class is answered with: the argument of `Task[...]`."""
+    """Return the type a request class is answered with: the argument of `Task[...]`."""
     for base in request.__orig_bases__:
         for argument in get_args(base):
             return argument
-    raise AssertionError(f"{request} does not say what it is answered with")
+    raise AssertionError(f"{request} does not declare its answer, as in Task[...]")
 
 
 def spell(annotation: Any) -> str:
-    """Write an annotation as it stands in the source."""
+    """Return an annotation as written in the source."""
     if annotation is NoneType:
         return "None"
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -93,7 +95,7 @@ _MEDIA = frozenset(get_args(Media))
 
 @cache
 def document(request: Any) -> str:
-    """Give the documentation of a request class, with that of the parameters it inherits."""
+    """Return the documentation of a request class, inherited parameters included."""
     head = (inspect.getdoc(request) or "").partition("\nArgs:\n")[0].rstrip()
     words = parameters(request)
     lines = (f"    {field.name}: {words.get(field.name, '')}" for field in fields(request))
@@ -102,7 +104,7 @@ def document(request: Any) -> str:
 
 @cache
 def parameters(request: Any, heading: str = "Args:") -> dict[str, str]:
-    """Read what the docstrings of a class and its bases say of each parameter, or of what else has a *heading*."""
+    """Return the docstring text of each parameter of a class and its bases, from the section with this *heading*."""
     found: dict[str, str] = {}
     for cls in reversed(request.__mro__):
         section = inspect.cleandoc(cls.__doc__ or "").partition(heading + "\n")[2].partition("\n\n")[0]

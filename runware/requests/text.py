@@ -1,4 +1,4 @@
-"""Making text: chat models and better prompts (protocol reference, sections 4.9 and 4.15)."""
+"""Request classes for text: chat models and prompt enhancement (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -7,21 +7,21 @@ import attrs
 
 from runware.media import Media
 from runware.requests.inference import Inference
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import Results, Text
 
 __all__ = ["Message", "PromptEnhance", "TextInference", "TextInputs"]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Message(Checked):
-    """One message of a conversation.
+class Message(RequestModel):
+    """A message of a conversation.
 
     Args:
-        role: Who speaks: `"user"`, `"assistant"`, or another role that the model knows.
-        content: What is said: text, or parts as the model wants them.
-        id: An ID of the message.
-        tools: Tools that the message calls or answers, as the model wants them.
+        role: Role of the author: `"user"`, `"assistant"`, or another role the model supports.
+        content: The message: text, or parts in the form the model expects.
+        id: Identifier of the message.
+        tools: Tool calls or tool results of the message, in the form the model expects.
     """
 
     role: str
@@ -31,11 +31,11 @@ class Message(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class TextInputs(Checked):
-    """The media that the conversation is about.
+class TextInputs(RequestModel):
+    """Input media of a conversation.
 
     Args:
-        images: Pictures.
+        images: Images.
         videos: Videos.
         documents: Documents.
     """
@@ -55,35 +55,35 @@ _SETTINGS = {
     "thinking_level": "thinkingLevel",
     "cache": "cache",
 }
-"""Parameters that the current wire has inside `settings`."""
+"""Parameters that the API expects inside `settings`, with their API names."""
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class TextInference(Inference[Results[Text]]):
-    """Let a chat model answer.
+    """Generate text with a chat model.
 
     Args:
         model: The model's AIR, such as `"minimax:m2.7@0"`.
         messages: The conversation so far.
-        system_prompt: What the model is told beforehand.
-        max_tokens: How long the answer may be, in tokens.
-        temperature: How free the answer is.
-        top_p: From which share of the likely tokens it is chosen.
-        top_k: From how many of the likely tokens it is chosen.
-        stop_sequences: Texts that end the answer.
-        thinking_level: How much the model thinks first.
-        cache: How the prompt is cached: `scope` and `ttl`.
-        settings: Further settings of the model, with names as on the wire. The eight above are sent inside it, which
-            is where the current wire has them.
-        inputs: The media that the conversation is about.
-        tools: Tools that the model may call.
-        tool_choice: Which tool it shall call, as the model wants it.
-        json_schema: The JSON schema of the answer, as an object or as its text.
-        output_format: `"TEXT"`, the server's default, or `"JSON"` with newer models.
-        include_usage: Whether the result tells how many tokens were used.
-        seed: The seed; the default is random.
-        number_results: How many answers to make; the default is 1.
-        provider_settings: Settings of one provider, with names as on the wire.
+        system_prompt: Instructions that precede the conversation.
+        max_tokens: Maximum length of the answer, in tokens.
+        temperature: Sampling temperature.
+        top_p: Nucleus sampling: cumulative probability of the tokens to choose from.
+        top_k: Number of most likely tokens to choose from.
+        stop_sequences: Strings that end the answer.
+        thinking_level: How much reasoning precedes the answer, for models that support it.
+        cache: Prompt caching: `scope` and `ttl`.
+        settings: Further model-specific settings, keyed by API name. The API expects the eight parameters from
+            `system_prompt` to `cache` inside this object; the client puts them there.
+        inputs: Input media of the conversation.
+        tools: Tools the model may call.
+        tool_choice: Which tool the model must call, in the form the model expects.
+        json_schema: JSON schema of the answer, as an object or as JSON text.
+        output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
+        include_usage: Report token usage with the result.
+        seed: Seed for reproducible results; random by default.
+        number_results: Number of answers; 1 by default.
+        provider_settings: Provider-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "textInference"
@@ -114,11 +114,11 @@ class TextInference(Inference[Results[Text]]):
 
     @classmethod
     def main_value(cls, value: Any) -> Any:
-        """Make of a value alone what its `main` parameter takes: a str is what the user says."""
+        """Convert a `str` to a conversation with one user message."""
         return [Message(role="user", content=value)] if isinstance(value, str) else value
 
     def wire(self) -> dict[str, Any]:
-        """Make the wire object, without its UUID."""
+        """Return the API object, without its UUID."""
         wire = super().wire()
         asked = self.extra or {}
         given = {
@@ -133,13 +133,13 @@ class TextInference(Inference[Results[Text]]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class PromptEnhance(Inference[Results[Text]]):
-    """Make better prompts of a short one.
+    """Expand a short prompt into more detailed ones.
 
     Args:
-        prompt: The short prompt, 1–300 characters.
-        prompt_max_length: How long a prompt may become, 12–400.
-        prompt_versions: How many prompts to make, 1–5.
-        model: The model's AIR, which newer servers ask for.
+        prompt: The prompt to enhance, 1–300 characters.
+        prompt_max_length: Maximum length of a prompt, 12–400; 380 by default.
+        prompt_versions: Number of prompts to return, 1–5; 1 by default.
+        model: The model's AIR; required by newer versions of the API.
     """
 
     task_type: ClassVar[str] = "promptEnhance"

@@ -1,4 +1,4 @@
-"""Making 3D models (protocol reference, section 4.8)."""
+"""Request classes for 3D models (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -7,22 +7,22 @@ import attrs
 
 from runware.media import Media
 from runware.requests.inference import Generation
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import Model3D, Results
 
 __all__ = ["ThreeDInference", "ThreeDInputs"]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class ThreeDInputs(Checked):
-    """The media a 3D model is made from; models differ in what they take of it.
+class ThreeDInputs(RequestModel):
+    """Input media of a 3D task. Which fields apply depends on the model.
 
     Args:
-        image: A picture.
-        images: Several pictures.
-        mask: A mask.
+        image: The input image.
+        images: Several input images.
+        mask: The mask.
         mesh_file: A 3D model.
-        reference_images: Pictures to go by.
+        reference_images: Reference images.
     """
 
     image: Media | None = None
@@ -34,16 +34,16 @@ class ThreeDInputs(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class ThreeDInference(Generation[Results[Model3D]]):
-    """Make 3D models. It takes a while: the task is acknowledged, and asked for until it is done.
+    """Generate 3D models. The server runs the task asynchronously; the client polls until it is done.
 
     Args:
         model: The model's AIR.
-        inputs: The media to start from.
-        positive_prompt: What to make.
-        negative_prompt: What not to make.
-        output_format: The format; the server's default is `"GLB"`, and not every model has every format.
-        seed: The seed; the default is random.
-        settings: Settings of the model, such as `sparseStructure` or `dracoCompression`, with names as on the wire.
+        inputs: Input media.
+        positive_prompt: What to generate.
+        negative_prompt: What to avoid.
+        output_format: File format; the server's default is `"GLB"`. Not every model supports every format.
+        seed: Seed for reproducible results; random by default.
+        settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, keyed by API name.
     """
 
     task_type: ClassVar[str] = "3dInference"

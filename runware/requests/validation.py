@@ -1,6 +1,6 @@
-"""What a value in a request may be, and what is said of one that is something else."""
+"""Validation of request values against the annotations of request classes."""
 
-# No `from __future__ import annotations` in this package: the checks read the annotations as types.
+# No `from __future__ import annotations` in this package: validation reads the annotations as types.
 
 import inspect
 import math
@@ -14,24 +14,34 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
-from runware._support.unknown_names import folded, misnamed
+from runware._support.unknown_names import folded, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.codec import wire_name
 from runware.protocol.lazy_fields import fill, put_defaults
 
-__all__ = ["SETTINGS", "Checked", "Part", "brief", "describe", "fits", "length", "number_of", "unfit"]
+__all__ = [
+    "SETTINGS",
+    "ObjectDict",
+    "RequestModel",
+    "brief",
+    "callback_problem",
+    "describe",
+    "fits",
+    "length",
+    "number_of",
+]
 
 SETTINGS = frozenset(
     ("retry", "timeout", "task_uuid", "on_partial", "extra", "skip_response", "return_partial", "progress", "task_type")
 )
-"""Fields that steer the call and do not go on the wire."""
+"""Call settings: fields that are not sent."""
 
 _ATOMS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
 
 
-def fits(value: object, expected: Any) -> bool:  # noqa: PLR0911 - a table of kinds
-    """Tell whether a value may stand where the annotation is *expected*."""
+def fits(value: object, expected: Any) -> bool:  # noqa: PLR0911 - one return per kind of annotation
+    """Return whether a value matches an annotation."""
     origin = get_origin(expected)
     if expected is Any:
         return True
@@ -45,7 +55,7 @@ def fits(value: object, expected: Any) -> bool:  # noqa: PLR0911 - a table of ki
     if origin is Mapping:
         return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
     if expected in _ATOMS:
-        # bool is an int to Python, but `width=True` is a mistake; NaN and infinity have no form in JSON.
+        # bool is a subclass of int, but `width=True` is a mistake. JSON has no NaN and no infinity.
         if isinstance(value, bool) and expected is not bool:
             return False
         return isinstance(value, _ATOMS[expected]) and not (isinstance(value, float) and not math.isfinite(value))
@@ -53,12 +63,12 @@ def fits(value: object, expected: Any) -> bool:  # noqa: PLR0911 - a table of ki
 
 
 def describe(expected: Any) -> str:
-    """Put an annotation into words."""
+    """Describe an annotation in words, for error messages."""
     origin = get_origin(expected)
     if origin in (Union, UnionType):
         options = [option for option in get_args(expected) if option is not NoneType]
         if Path in options:
-            return "media (a Path, bytes, a binary file, a PIL image, one of our results, or a str)"
+            return "media (a Path, bytes, a binary file, a PIL image, a result, or a str)"
         return " or ".join(describe(option) for option in options)
     if origin is Literal:
         return "one of " + ", ".join(repr(option) for option in get_args(expected))
@@ -71,7 +81,7 @@ def describe(expected: Any) -> str:
 
 
 def brief(value: object) -> str:
-    """Name a value without showing much of it: it may be a prompt, or base64."""
+    """Describe a value without exposing much of it: it may be a prompt, or base64."""
     if isinstance(value, (str, bytes)):
         return repr(value) if len(value) <= 20 else f"<{type(value).__name__} of length {len(value)}>"
     if isinstance(value, (int, float, NoneType)):
@@ -86,40 +96,50 @@ def _kind(value: object) -> str:
     return "dict" if isinstance(value, dict) else type(value).__name__
 
 
-def unfit(callback: Any) -> str:
-    """Tell what is wrong with a callback for results and an error; nothing, if it can be called."""
+def callback_problem(callback: Any) -> str:
+    """Return what is wrong with an `on_partial` callback, or `""`."""
     if not callable(callback):
         return "must be callable"
     if inspect.iscoroutinefunction(callback):
-        return "must be a plain function, which is not awaited; to await, use `async for` over a job of rw.submit"
+        return "must be a plain function, not a coroutine function; to await, use `async for` over a job of rw.submit"
     try:
         inspect.signature(callback).bind(None, None)
     except TypeError:
-        return "must take two arguments, the results and the error"
-    except ValueError:  # it does not say what it takes
+        return "must take two arguments: the results and the error"
+    except ValueError:  # no signature available, as with some builtins
         pass
     return ""
 
 
-_WORDS = re.compile("prompt|text|message|content|instruction|lyrics")
-"""What the fields are called that hold what somebody wrote, of which not even a short one is shown."""
+_TEXT_FIELDS = re.compile("prompt|text|message|content|instruction|lyrics")
+"""Names of fields that hold user text. Errors and reprs show only its length, however short it is."""
 
 
 def length(value: object) -> str:
-    """Name a value without showing anything of what somebody wrote."""
+    """Describe a value without exposing any text in it."""
     return f"<{type(value).__name__} of length {len(value)}>" if isinstance(value, (str, bytes)) else brief(value)
 
 
 def _shown(name: str, value: object) -> str:
-    return length(value) if _WORDS.search(name) else brief(value)
+    return length(value) if _TEXT_FIELDS.search(name) else brief(value)
+
+
+def _mismatch(name: str, value: object, expected: Any) -> str:
+    """Describe what a parameter takes and what it got, with an example where a single object needs a list."""
+    options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
+    if isinstance(value, Mapping) and not any(fits({}, option) for option in options):
+        lists = [option for option in options if get_origin(option) is Sequence]
+        if any(fits(value, item) for option in lists for item in get_args(option)):
+            return f"takes a list: {name}=[{{...}}]; got a single dict"
+    return f"must be {describe(expected)}; got {_shown(name, value)}"
 
 
 def number_of(value: Any) -> Any:
-    """Give an `int` or a `float` for a number of another kind, such as numpy's, and anything else as it is."""
+    """Convert a foreign number type, such as numpy's, to `int` or `float`; return anything else unchanged."""
     if isinstance(value, (list, tuple)):
         return [number_of(one) for one in value]
     kind = type(value)
-    if kind.__name__.startswith("bool") or hasattr(kind, "__len__"):  # numpy has a bool too; an array is no number
+    if kind.__name__.startswith("bool") or hasattr(kind, "__len__"):  # not numpy's bool, not an array
         return value
     for convert in (operator.index, float):
         try:
@@ -130,34 +150,34 @@ def number_of(value: Any) -> Any:
 
 
 class _Check(NamedTuple):
-    """What is known of a field that is checked."""
+    """Precomputed facts for checking a field."""
 
-    at_once: frozenset[type]  # types whose values fit without a closer look
+    accepted: frozenset[type]  # types that need no further check
     expected: Any
-    needed: bool
+    required: bool
     media: bool
-    part: Any  # the class for which a dict may stand here
+    object_class: Any  # the class a dict is accepted in place of
 
 
 @cache
 def _checks(cls: Any) -> dict[str, _Check]:
-    """Read the checks of a class off its annotations, at the first use."""
+    """Return the checks of a class, built from its annotations at first use."""
     hints = get_type_hints(cls)
 
     def check(field: Any) -> _Check:
         expected = hints[field.name]
         kinds = tuple(_kinds(expected))
         media = Path in kinds
-        part = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Checked)), None)
-        # A str may be the name of a file, where it is media.
-        at_once = _at_once(expected) - ({str} if media else set())
-        return _Check(at_once, expected, field.default is attrs.NOTHING, media, part)
+        object_class = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, RequestModel)), None)
+        # A str given as media may be a file name by mistake.
+        accepted = _accepted_types(expected) - ({str} if media else set())
+        return _Check(accepted, expected, field.default is attrs.NOTHING, media, object_class)
 
     return {field.name: check(field) for field in attrs.fields(cls) if field.name not in SETTINGS}
 
 
 def _kinds(expected: Any) -> Iterator[Any]:
-    """Yield what may stand at a place: the members of unions and the items of lists."""
+    """Yield the types an annotation allows: members of unions and items of sequences."""
     if get_origin(expected) in (Union, UnionType, Sequence):
         for option in get_args(expected):
             yield from _kinds(option)
@@ -165,36 +185,36 @@ def _kinds(expected: Any) -> Iterator[Any]:
         yield expected
 
 
-def _at_once(expected: Any) -> frozenset[type]:
+def _accepted_types(expected: Any) -> frozenset[type]:
     options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
-    # A float may be NaN, and so needs the closer look.
+    # A float may be NaN and needs the full check.
     return frozenset(option for option in options if option in (str, int, bool)) | (
         {int} if float in options else set()
     )
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Checked:
-    """A part of a request. Its values are checked against their annotations when it is made."""
+class RequestModel:
+    """An object in a request. Its values are validated against their annotations on creation."""
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
         put_defaults(cls)
-        cls.__init__ = _sparse(cls)  # type: ignore[method-assign]
+        cls.__init__ = _keyword_init(cls)  # type: ignore[method-assign]
 
     def __attrs_post_init__(self) -> None:
         checks = _checks(type(self))  # type: ignore[arg-type]
         for name, value in vars(self).items():
             check = checks.get(name)
-            if check is None or type(value) in check.at_once:
+            if check is None or type(value) in check.accepted:
                 continue
             if value is not None:
                 if not fits(value, check.expected):
                     vars(self)[name] = self._converted(name, value, check)
-                elif check.media or check.part is not None:
-                    vars(self)[name] = self._seen_into(name, value, check)
-            elif check.needed:
-                self._reject(name, "is needed, and must not be None")
+                elif check.media or check.object_class is not None:
+                    vars(self)[name] = self._checked_media(name, value, check)
+            elif check.required:
+                self._reject(name, "is required and must not be None")
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -204,7 +224,7 @@ class Checked:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # What was given, but neither prompts nor media: reprs end up in logs and tracebacks.
+        # Leaves out prompts and media: reprs end up in logs and tracebacks.
         given = (
             f"{field.name}={_shown(field.name, value)}"
             for field in attrs.fields(type(self))
@@ -216,15 +236,16 @@ class Checked:
     def _converted(cls, name: str, value: object, check: _Check) -> object:
         number = number_of(value)
         if not fits(number, check.expected):
-            cls._reject(name, f"must be {describe(check.expected)}, not {_shown(name, value)}")
+            cls._reject(name, _mismatch(name, value, check.expected))
         return number
 
     @classmethod
-    def _seen_into(cls, name: str, value: object, check: _Check) -> object:
-        for path, text in _no_media(value, check, name):
-            file = repr(text) if len(text) <= 60 and not re.search(r"\s", text) else "..."  # or else it is a prompt
-            cls._reject(path, f"is no UUID, URL, data URI or base64. If it is the name of a file, pass Path({file})")
-        return value if check.part is None else _in_place_of(check.part, value)
+    def _checked_media(cls, name: str, value: object, check: _Check) -> object:
+        for path, text in _not_media(value, check, name):
+            # Long text, or text with spaces, may be a prompt and is not shown.
+            file = repr(text) if len(text) <= 60 and not re.search(r"\s", text) else "..."
+            cls._reject(path, f"is not a UUID, URL, data URI or base64. If it is a file name, pass Path({file})")
+        return value if check.object_class is None else _mark_objects(check.object_class, value)
 
     @classmethod
     def _reject(cls, name: str, what: str) -> None:
@@ -237,44 +258,44 @@ class Checked:
         )
 
 
-def _sparse(cls: Any) -> Callable[..., None]:
-    """Make the `__init__` of a class: it keeps what is given, in one step."""
+def _keyword_init(cls: Any) -> Callable[..., None]:
+    """Return an `__init__` for a class that stores only the given values, in one step."""
     dense: Callable[..., None] = cls.__init__
     if any(field.validator or field.converter or hasattr(field.default, "factory") for field in attrs.fields(cls)):
-        return dense  # somebody's own class, with more than a value in its fields
+        return dense  # a user-defined class with converters, validators or factories
     names = frozenset(field.name for field in attrs.fields(cls) if field.init)
     needed = frozenset(field.name for field in attrs.fields(cls) if field.init and field.default is attrs.NOTHING)
 
     @wraps(dense)
     def init(self: Any, /, *args: Any, **given: Any) -> None:
         if args or not needed <= given.keys() <= names:
-            raise _misused(cls, args, given)
+            raise _usage_error(cls, args, given)
         fill(self, given)
         self.__attrs_post_init__()
 
     return init
 
 
-def _misused(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> TypeError:
+def _usage_error(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> TypeError:
     fields = [field for field in attrs.fields(cls) if field.init]
     needed = [field.name for field in fields if field.default is attrs.NOTHING]
-    error = misnamed(cls.__name__, [field.name for field in fields], given, () if args else needed)
-    return error or TypeError(f"{cls.__name__} takes its parameters by name.")
+    error = unknown_name_error(cls.__name__, [field.name for field in fields], given, () if args else needed)
+    return error or TypeError(f"{cls.__name__} takes keyword arguments only.")
 
 
-def _no_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]:
-    """Find text that cannot be media, where media stand: in a field, a list, a dict in place of an object."""
+def _not_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and text of each `str` that cannot be media, also in lists and dicts in place of objects."""
     if isinstance(value, str):
         if check.media and not may_be_media(value):
             yield path, value
     elif isinstance(value, (list, tuple)):
         for number, one in enumerate(value):
-            yield from _no_media(one, check, f"{path}[{number}]")
-    elif isinstance(value, Mapping) and check.part is not None:
-        checks = _folded_checks(check.part)
+            yield from _not_media(one, check, f"{path}[{number}]")
+    elif isinstance(value, Mapping) and check.object_class is not None:
+        checks = _folded_checks(check.object_class)
         for key, one in value.items():
             if inner := checks.get(folded(str(key))):
-                yield from _no_media(one, inner, f"{path}.{key}")
+                yield from _not_media(one, inner, f"{path}.{key}")
 
 
 @cache
@@ -282,21 +303,21 @@ def _folded_checks(cls: Any) -> dict[str, _Check]:
     return {folded(name): check for name, check in _checks(cls).items()}
 
 
-class Part(dict[str, Any]):
-    """A dict that stands for an object, and so may have the names of its fields for keys."""
+class ObjectDict(dict[str, Any]):
+    """A dict in place of an object. Its keys may be the field names of that object's class."""
 
     def __init__(self, cls: Any, given: Mapping[str, Any]) -> None:
         super().__init__(given)
         self.cls = cls
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Part, (self.cls, dict(self))
+        return ObjectDict, (self.cls, dict(self))
 
     def wire(self, unstructure: Callable[[Any], Any]) -> dict[str, Any]:
-        """Write it. Keys that are no fields stay as they are: the wire may have them.
+        """Return the API object. Unknown keys stay as they are: the API may know them.
 
         Args:
-            unstructure: Writes a value.
+            unstructure: Encodes a value.
         """
         checks = _checks(self.cls)
         wire = {}
@@ -305,14 +326,16 @@ class Part(dict[str, Any]):
             if check is None:
                 wire[key] = unstructure(value)
             else:
-                wire[wire_name(key)] = unstructure(_in_place_of(check.part, value) if check.part else value)
+                wire[wire_name(key)] = unstructure(
+                    _mark_objects(check.object_class, value) if check.object_class else value
+                )
         return wire
 
 
-def _in_place_of(cls: Any, value: Any) -> Any:
-    """Let dicts that stand for objects of a class, alone or in a list, be written with the names of its fields."""
+def _mark_objects(cls: Any, value: Any) -> Any:
+    """Mark dicts in place of objects of a class, alone or in a list, so that their field names are translated."""
     if isinstance(value, Mapping):
-        return Part(cls, value)
+        return ObjectDict(cls, value)
     if isinstance(value, (list, tuple)) and any(isinstance(one, Mapping) for one in value):
-        return [_in_place_of(cls, one) for one in value]
+        return [_mark_objects(cls, one) for one in value]
     return value

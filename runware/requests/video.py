@@ -1,4 +1,4 @@
-"""Making videos (protocol reference, section 4.6)."""
+"""Request classes for video generation (docs/protocol.md, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -9,21 +9,21 @@ from runware.media import Media
 from runware.requests.audio import Speech
 from runware.requests.image import Acceleration, AcceleratorOptions, AdvancedFeatures, Lora
 from runware.requests.inference import Generation
-from runware.requests.validation import Checked
+from runware.requests.validation import RequestModel
 from runware.results import Results, Video
 
 __all__ = ["FrameImage", "VideoInference", "VideoInputs"]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class FrameImage(Checked):
-    """A picture that a frame of the video shows.
+class FrameImage(RequestModel):
+    """An image for a frame of the video.
 
     Args:
-        image: The picture, in the current form of the wire, for `VideoInputs.frame_images`.
-        frame: Which frame: `"first"`, `"last"`, or its number. Without it the server places the pictures.
-        timestamp: Or when it is shown, in seconds from the start.
-        input_image: The picture, in the older form, for `VideoInference.frame_images`.
+        image: The image, for `VideoInputs.frame_images` (current API form).
+        frame: The frame: `"first"`, `"last"`, or its number. `None` lets the server distribute the images.
+        timestamp: Position in seconds from the start, instead of a frame.
+        input_image: The image, for `VideoInference.frame_images` (legacy API form).
     """
 
     image: Media | None = None
@@ -33,28 +33,28 @@ class FrameImage(Checked):
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class VideoInputs(Checked):
-    """The media a video is made from, in the current form of the wire; models differ in what they take of it.
+class VideoInputs(RequestModel):
+    """Input media of a video task (current API form). Which fields apply depends on the model.
 
     Args:
-        image: A picture.
-        images: Several pictures.
-        frame_images: Pictures that frames of the video show.
-        reference_images: Pictures to go by; each is media, or an object as the model wants it.
-        reference_videos: Videos to go by.
-        reference_audios: Sounds to go by.
-        video: A video.
-        audio: A sound.
-        audios: Several sounds.
-        speech: What is said.
-        mask: A mask.
-        reference: One thing to go by.
-        references: Several things to go by.
-        draft_id: The ID of a draft, as `Video.outputs` has it.
-        video_id: The ID of a video, as `Video.outputs` has it.
-        avatar: An avatar, as the model wants it.
-        background: A background, as the model wants it.
-        elements: Elements, as the model wants them.
+        image: The input image.
+        images: Several input images.
+        frame_images: Images for frames of the video.
+        reference_images: Reference images; each is media, or an object in the form the model expects.
+        reference_videos: Reference videos.
+        reference_audios: Reference audio files.
+        video: The input video.
+        audio: The input audio file.
+        audios: Several input audio files.
+        speech: Speech to synthesize.
+        mask: The mask.
+        reference: A single reference.
+        references: Several references.
+        draft_id: ID of a draft, from `Video.outputs`.
+        video_id: ID of a video, from `Video.outputs`.
+        avatar: An avatar, in the form the model expects.
+        background: A background, in the form the model expects.
+        elements: Elements, in the form the model expects.
     """
 
     image: Media | None = None
@@ -79,35 +79,35 @@ class VideoInputs(Checked):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class VideoInference(Generation[Results[Video]]):
-    """Make videos. It takes a while: the task is acknowledged, and asked for until it is done.
+    """Generate videos. The server runs the task asynchronously; the client polls until it is done.
+
+    Ranges are those of the API reference (https://runware.ai/docs); a model may have narrower ones.
 
     Args:
         model: The model's AIR, such as `"klingai:5@3"`.
-        positive_prompt: What to show, 2 or more characters; a few models need none.
-        duration: The length in seconds, 1–10 for most models; some take certain lengths only,
-            or `"auto"`.
-        width: Width in pixels, 256–1920 in steps of 8; some models take certain sizes only.
-        height: Height in pixels, 256–1080 in steps of 8; some models take certain sizes only.
-        resolution: The size by name, such as `"720p"`, for models that want it so.
-        negative_prompt: What not to show.
-        inputs: The media to start from, in the current form of the wire.
-        fps: Frames a second, 15–60; the server's default is 24.
-        seed: The seed; the default is random.
-        steps: Steps of the model, 10–50.
-        cfg_scale: How closely the prompt is followed, 0–50.
-        output_format: The format; the server's default is `"MP4"`.
-        speech: What is said, and how.
-        frame_images: Pictures that frames of the video show, in the older form.
-        reference_images: Pictures to go by, in the older form.
-        reference_videos: Videos to go by, in the older form.
-        input_audios: Sounds to go by, in the older form.
-        lora: LoRA models.
-        acceleration: How much quality is given for speed.
-        accelerator_options: Caches that save steps.
-        advanced_features: Features of single models, such as a watermark.
-        provider_settings: Settings of one provider, such as `{"google": {"generateAudio": True}}`, with names as on
-            the wire.
-        settings: Settings of the model, with names as on the wire.
+        positive_prompt: What to generate, 2 or more characters; a few models need none.
+        duration: Length in seconds, 1–10 for most models. Some accept only certain lengths, or `"auto"`.
+        width: Width in pixels; a multiple of 8 from 256 to 1920. Some models accept only certain sizes.
+        height: Height in pixels; a multiple of 8 from 256 to 1080. Some models accept only certain sizes.
+        resolution: Size by name, such as `"720p"`, for models that take one instead of width and height.
+        negative_prompt: What to avoid.
+        inputs: Input media (current API form).
+        fps: Frame rate in frames per second, 15–60; the server's default is 24.
+        seed: Seed for reproducible results; random by default.
+        steps: Number of inference steps, 10–50.
+        cfg_scale: Guidance scale: how closely to follow the prompt, 0–50.
+        output_format: File format; the server's default is `"MP4"`.
+        speech: Speech to synthesize.
+        frame_images: Images for frames of the video (legacy API form of `inputs`).
+        reference_images: Reference images (legacy API form of `inputs`).
+        reference_videos: Reference videos (legacy API form of `inputs`).
+        input_audios: Input audio files (legacy API form of `inputs`).
+        lora: LoRA models to apply.
+        acceleration: How much quality to trade for speed.
+        accelerator_options: Caching methods that speed up inference.
+        advanced_features: Features of individual models, such as a watermark.
+        provider_settings: Provider-specific settings, such as `{"google": {"generateAudio": True}}`, keyed by API name.
+        settings: Model-specific settings, keyed by API name.
     """
 
     task_type: ClassVar[str] = "videoInference"

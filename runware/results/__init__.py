@@ -1,6 +1,6 @@
-"""Result classes: what comes back, one class a kind of media or text, and the list they come in."""
+"""Result classes: one per kind of media or text, and the list that calls return."""
 
-from runware.results.base import Meta, Part, Partial, Result, Results
+from runware.results.base import ApiObject, Meta, Partial, Result, Results
 from runware.results.media import (
     Audio,
     Detection,
@@ -14,7 +14,11 @@ from runware.results.media import (
 )
 from runware.results.text import Text, Usage
 
+Part = ApiObject
+"""The name of `ApiObject` in version 0.2.0."""
+
 __all__ = [
+    "ApiObject",
     "Audio",
     "Detection",
     "GuideImage",

@@ -1,10 +1,10 @@
-"""What all results have in common, and the list they come in.
+"""Base classes of results, and the list that calls return.
 
-A result holds the API object that it came as, and reads an attribute when it is asked for. That never fails: what is
-unknown, renamed or of another type stays in `raw`, and the attribute is `None`.
+A result holds the API object it came as, and reads each attribute from it on access. Reading never fails: what is
+unknown, renamed or of an unexpected type stays in `raw`, and the attribute is `None`.
 
-Fields are declared with `hash=False` where they may hold dicts or lists (or large texts): equal results have equal
-hashes without them. They are declared with `repr=False` where they may hold prompts, texts or media.
+Fields that may hold dicts, lists or large texts are declared with `hash=False`: equal results have equal hashes without
+them. Fields that may hold prompts, texts or media are declared with `repr=False`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 import attrs
 
 from runware.errors import RunwareError
-from runware.media.files import Saving, save_all
-from runware.media.inputs import MAX_BYTES, in_thread
+from runware.media.cancelling import in_thread
+from runware.media.downloadable import Saving, save_all
+from runware.media.files import MAX_BYTES
 from runware.protocol.codec import loads
 from runware.protocol.lazy_fields import fill, put_readers
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = [
+    "ApiObject",
     "Meta",
     "Origin",
-    "Part",
     "Partial",
     "Result",
     "Results",
@@ -44,15 +45,15 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _LONGEST_SHOWN = 200
-"""Characters of one text that a `repr` shows. No name, UUID or AIR has more; base64 that came in a wrong place does."""
+"""Longest text that a `repr` shows. Names, UUIDs and AIRs are shorter; base64 in an unexpected field is longer."""
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Part:
-    """A part of an answer.
+class ApiObject:
+    """An object in a response.
 
     Attributes:
-        raw: The wire object, whole, with whatever is not named here.
+        raw: The complete API object, including fields without an attribute here.
     """
 
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
@@ -62,15 +63,15 @@ class Part:
         put_readers(cls)
 
     def __attrs_post_init__(self) -> None:
-        # One that somebody has made reads what was not given to it, as one that came does.
+        # Keep only the given values: an object made by hand then reads the rest from `raw`, like a received one.
         fill(self, {name: value for name, value in vars(self).items() if value is not None and value != ()})
 
-    def _instead(self, name: str) -> Any:  # noqa: ARG002 - some classes look at it
-        """Give what stands for a field that the wire item does not have, or `None`."""
+    def _fallback(self, name: str) -> Any:  # noqa: ARG002 - overrides use it
+        """Return the value of a field that is missing from the API object, or `None`."""
         return None
 
     def __repr__(self) -> str:
-        # What there is of it, but neither prompts nor media: reprs end up in logs and tracebacks.
+        # Leaves out prompts and media: reprs end up in logs and tracebacks.
         known = (
             f"{field.name}={field.repr(value) if callable(field.repr) else _shown(value)}"
             for field in attrs.fields(type(self))
@@ -88,12 +89,12 @@ def _shown(value: Any) -> str:
 
 
 def shown_length(text: str) -> str:
-    """Return what a `repr` shows of a text."""
+    """Return the representation of a text in a `repr`: its length."""
     return f"<str of length {len(text)}>"
 
 
 def shown_url(url: str) -> str:
-    """Return what a `repr` shows of a URL: all but its query, which may hold a token."""
+    """Return the representation of a URL in a `repr`: everything but its query, which may hold a token."""
     if url[:5].lower() == "data:":
         return shown_length(url)
     end = re.search(r"[?#]", url)
@@ -102,14 +103,14 @@ def shown_url(url: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class Meta:
-    """What is known of the call that a result came with. Its `repr` shows no prompt.
+    """Information about the call that produced a result. Its `repr` shows no prompt.
 
     Attributes:
-        request: What was sent: the wire object. In one of more than 16 KiB, long texts (base64, mostly) are replaced
-            by words that tell their length, so that results do not keep their inputs in memory.
-        task_uuid: The UUID of the attempt that made the result.
-        elapsed: Seconds from the call to the result's arrival; 0.0 for a result that no call brought.
-        attempts: UUID and outcome of each attempt that the server had failed before, oldest first.
+        request: The API object that was sent. If it exceeds 16 KiB, long texts (mostly base64) are replaced by a note
+            of their length, so that results do not keep their inputs in memory.
+        task_uuid: UUID of the attempt that produced the result.
+        elapsed: Seconds from the call to the arrival of the result; 0.0 for a result that did not come from a call.
+        attempts: UUID and outcome of each earlier attempt that failed at the server, oldest first.
     """
 
     request: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
@@ -119,14 +120,14 @@ class Meta:
 
 
 Origin = tuple[bytes | Mapping[str, Any], str | None, float, Sequence[str]]
-"""What `Meta` is made of when somebody asks for it. The request may be the message that was sent.
+"""The fields of a `Meta`, which is created on access. The request may still be the encoded message.
 
-It holds nothing that the garbage collector has to look into, so that it soon stops looking at it.
+A tuple of atomic values, which the garbage collector soon untracks.
 """
 
 
 def shortened(value: Any) -> Any:
-    """Give a wire object without the media in it: of a long text, only the length is told."""
+    """Return an API object without media: long texts are replaced by a note of their length."""
     if isinstance(value, str):
         return value if len(value) <= _LONG_TEXT else f"<text of length {len(value)}>"
     if isinstance(value, dict):
@@ -138,43 +139,43 @@ _LONG_TEXT = 4096
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Result(Part):
-    """One result of a task. It is never changed, and can be hashed and compared.
+class Result(ApiObject):
+    """One result of a task. Immutable, hashable and comparable.
 
-    `attrs.evolve` and `copy` keep `meta` and the client's settings for downloads; `pickle` keeps `meta` alone, and a
-    result that was unpickled is fetched with the settings of the environment.
+    `attrs.evolve` and `copy` keep `meta` and the client's download settings. `pickle` keeps only `meta`: an unpickled
+    result is downloaded with the settings of the environment.
 
     Attributes:
-        task_type: The wire's task type (`"imageInference"`).
-        task_uuid: The UUID of the task that made it.
-        cost: What it cost in US dollars; `None` unless `include_cost` was asked for.
-        status: The server's word on it, mostly `"success"`; `None` for results that were pushed.
-        progress: How far it is in percent, while it is not done and the server tells.
+        task_type: The API's task type, such as `"imageInference"`.
+        task_uuid: UUID of the task that produced the result.
+        cost: Cost in US dollars; `None` unless `include_cost` was set.
+        status: Status reported by the server, usually `"success"`; `None` for results that were pushed.
+        progress: Progress in percent, while the task runs and if the server reports it.
     """
 
     kind: ClassVar[str] = ""
-    """What its fields' API names begin with, such as `"image"` in `imageURL`."""
+    """Prefix of the API names of its fields, such as `"image"` in `imageURL`."""
     shown_as: ClassVar[str] = ""
-    """How a notebook shows it: image, video, audio, model, file or text; an empty one as its repr."""
+    """Notebook view: image, video, audio, model, file or text; `""` shows the `repr`."""
 
     task_type: str | None = None
     task_uuid: str | None = None
     cost: float | None = None
     status: str | None = None
     progress: float | None = None
-    # Parameters of `__init__` too, so that `attrs.evolve` hands them on.
+    # Also parameters of `__init__`, so that `attrs.evolve` keeps them.
     _origin: Origin | None = attrs.field(default=None, alias="_origin", eq=False, repr=False)
     _downloads: Any = attrs.field(default=None, alias="_downloads", eq=False, repr=False)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Show itself in a notebook: the picture or a player, prompt, seed, size and cost. Nothing is fetched."""
+        """Return the notebook view: the image or a player, with prompt, seed, size and cost. Downloads nothing."""
         from runware.display.notebook import result_bundle
 
         return result_bundle(self)
 
     @property
     def meta(self) -> Meta:
-        """What was sent for it, how long it took, and the attempts before it."""
+        """The request, the elapsed time, and earlier attempts."""
         if self._origin is None:
             return Meta(task_uuid=self.task_uuid)
         sent, task_uuid, elapsed, attempts = self._origin
@@ -184,12 +185,12 @@ class Result(Part):
 
 
 class Results(list[T]):
-    """The results of one task: a list, with what they have in common.
+    """The results of one task: a list with properties of the whole.
 
-    Slices, `+`, `*` and `copy()` are `Results` too. They keep the errors; `+` joins those of both sides.
+    Slices, `+`, `*` and `copy()` return `Results` too. They keep the errors; `+` combines those of both sides.
 
     Attributes:
-        errors: What went wrong with those of the task that are missing; empty when all came.
+        errors: Why results are missing, one error each; empty if all arrived.
     """
 
     errors: tuple[RunwareError, ...] = ()
@@ -214,10 +215,10 @@ class Results(list[T]):
     def __add__(self, other: list[Any], /) -> Results[Any]:
         return Results(super().__add__(other), errors=_joined(self, other))
 
-    def __radd__(self, other: list[S], /) -> Results[S | T]:  # type: ignore[misc] # a list's own `+` makes a list
+    def __radd__(self, other: list[S], /) -> Results[S | T]:  # type: ignore[misc] # overrides list.__add__
         return Results([*other, *self], errors=self.errors) if isinstance(other, list) else NotImplemented
 
-    def __iadd__(self, other: Iterable[T], /) -> Self:  # type: ignore[override, misc] # as that of a list
+    def __iadd__(self, other: Iterable[T], /) -> Self:  # type: ignore[override, misc] # like list.__iadd__
         errors = _joined(self, other)
         self.extend(other)
         if errors:
@@ -231,17 +232,17 @@ class Results(list[T]):
         return self * times
 
     def copy(self) -> Self:
-        """Return a copy, with what else is known of them."""
+        """Return a shallow copy that keeps the errors."""
         return copy.copy(self)
 
     @property
     def cost(self) -> float | None:
-        """What they cost together in US dollars; `None` when no result tells its cost."""
+        """Total cost in US dollars; `None` if no result reports its cost."""
         costs = [cost for item in self if (cost := getattr(item, "cost", None)) is not None]
         return sum(costs) if costs else None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Show the results in a notebook, as a grid. Nothing is fetched."""
+        """Return the notebook view: a grid of the results. Downloads nothing."""
         from runware.display.notebook import results_bundle
 
         return results_bundle(self, self.errors)
@@ -254,17 +255,17 @@ class Results(list[T]):
         timeout: float = 60.0,
         max_bytes: int = MAX_BYTES,
     ) -> list[Path]:
-        """Save every result into a directory, several at once, and return the paths in the results' order.
+        """Save every result to a directory, several at a time, and return the paths in the order of the results.
 
         Args:
-            where: The directory; it is made when it is missing.
-            overwrite: Replace files that are there already.
-            timeout: Seconds that connecting, and each wait for more bytes, may take.
-            max_bytes: Size above which fetching a file is given up.
+            where: The directory; created if missing.
+            overwrite: Replace existing files.
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+            max_bytes: Maximum size of each file; a larger download is aborted. 2 GiB by default.
 
         Raises:
-            FileExistsError: A file is there already and *overwrite* is false.
-            DownloadError: One of the results could not be fetched; the others are saved all the same.
+            FileExistsError: A file exists and *overwrite* is false.
+            DownloadError: A result could not be downloaded; the others are saved nevertheless.
         """
         return save_all(self, Saving(where, overwrite, timeout, max_bytes))
 
@@ -276,38 +277,38 @@ class Results(list[T]):
         timeout: float = 60.0,
         max_bytes: int = MAX_BYTES,
     ) -> list[Path]:
-        """Save every result into a directory; `save_all` for asyncio."""
-        return await in_thread(lambda stop: save_all(self, Saving(where, overwrite, timeout, max_bytes, stop)))
+        """Save every result to a directory; the asyncio form of `save_all`."""
+        return await in_thread(lambda cancel: save_all(self, Saving(where, overwrite, timeout, max_bytes, cancel)))
 
 
 def _joined(one: Any, other: Any) -> tuple[RunwareError, ...]:
-    """Return the errors of two lists, each once: two slices of one list have the same ones."""
+    """Return the errors of two lists without duplicates: two slices of one list share theirs."""
     found = {id(error): error for part in (one, other) for error in getattr(part, "errors", ())}
     return tuple(found.values())
 
 
 class Partial(Results[T], Generic[T]):
-    """The new results of a task that still runs, as `on_partial` gets them. A slice of it is `Results`.
+    """The new results of a running task, as passed to `on_partial`. Slices are `Results`.
 
     Attributes:
-        all: Every result so far, the new ones included, in the order they came.
-        total: How many were asked for.
+        all: Every result so far, including the new ones, in order of arrival.
+        total: Number of results requested.
     """
 
     all: Sequence[T]
     total: int
 
-    def __init__(self, new: Iterable[T], *, all: Sequence[T], total: int) -> None:  # noqa: A002 - it is the attribute
+    def __init__(self, new: Iterable[T], *, all: Sequence[T], total: int) -> None:  # noqa: A002 - named like the attribute
         list.__init__(self, new)
         self.all = all
         self.total = total
 
     @property
     def completed(self) -> int:
-        """How many results there are so far."""
+        """Number of results so far."""
         return len(self.all)
 
 
 def wire_objects(value: object) -> list[dict[str, Any]]:
-    """Give the objects of a list, or the one object that stands for a list of one."""
+    """Return the objects of a list, or a list with the single object given instead."""
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]

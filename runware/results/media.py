@@ -1,4 +1,4 @@
-"""Images, videos, sounds, 3D models and what else is a file."""
+"""Result classes for files: images, videos, audio, 3D models and stored media."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import attrs
 
 from runware.errors import DownloadError
+from runware.media.downloadable import Downloadable, PillowMixin, Saving, save_all
 from runware.media.downloads import Session
-from runware.media.files import MadeOfFiles, Saving, ViewedWithPillow, save_all
-from runware.media.inputs import url_extension
+from runware.media.kinds import url_extension
 from runware.protocol.codec import structure
-from runware.results.base import Part, Result, shown_url, wire_objects
+from runware.results.base import ApiObject, Result, shown_url, wire_objects
 
 __all__ = [
     "Audio",
@@ -30,11 +30,11 @@ __all__ = [
 
 
 class _SameAs:
-    """Another name of an attribute that holds text."""
+    """An alias of a text attribute."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.__doc__ = f"The same as `{name}`."
+        self.__doc__ = f"Alias of `{name}`."
 
     def __get__(self, result: Any, owner: Any = None) -> str | None:
         if result is None:
@@ -44,18 +44,18 @@ class _SameAs:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class MediaResult(Result, MadeOfFiles):
-    """A result that is a file: it has a URL, or its bytes came along.
+class MediaResult(Result, Downloadable):
+    """A result that is a file, delivered as a URL or inline.
 
     Attributes:
-        uuid: The UUID the server stores it under; it can be passed as an input of another task.
-        url: Where it can be fetched, for a limited time; `None` when its bytes came along.
-        base64_data: Its bytes in base64, for `output_type="base64Data"`.
-        data_uri: Its bytes as a data URI, for `output_type="dataURI"`.
-        media_uuid: The server's general media UUID, where it gives one; `uuid` is the same if it has no other.
-        media_url: The server's general media address, where it gives one; `url` is the same if it has no other.
-        seed: The seed it was made with; result k of a task has the task's seed plus k.
-        nsfw_content: Whether the safety check found something; `None` when it was not asked for.
+        uuid: UUID of the stored file; usable as an input of another task.
+        url: Download URL, valid for a limited time; `None` if the data was delivered inline.
+        base64_data: The file in base64, for `output_type="base64Data"`.
+        data_uri: The file as a data URI, for `output_type="dataURI"`.
+        media_uuid: The API's generic `mediaUUID`, if present; `uuid` falls back to it.
+        media_url: The API's generic `mediaURL`, if present; `url` falls back to it.
+        seed: Seed of this result; result k of a task has the task's seed plus k.
+        nsfw_content: Whether the safety check flagged the result; `None` if it was not requested.
     """
 
     shown_as: ClassVar[str] = "file"
@@ -69,27 +69,27 @@ class MediaResult(Result, MadeOfFiles):
     seed: int | None = None
     nsfw_content: bool | None = None
 
-    def _instead(self, name: str) -> Any:
+    def _fallback(self, name: str) -> Any:
         return self.media_uuid if name == "uuid" else self.media_url if name == "url" else None
 
     def as_input(self) -> str:
-        """Return what names this result to the server when it is the input of another task."""
+        """Return the identifier to send when this result is the input of another task."""
         name = self.uuid or self.url or self.data_uri or self.base64_data
         if not name:
-            raise DownloadError("The result holds no media that could be used as an input.")
+            raise DownloadError("The result has no UUID, URL or data, so it cannot be used as an input.")
         return name
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Image(MediaResult, ViewedWithPillow):
-    """A picture.
+class Image(MediaResult, PillowMixin):
+    """An image.
 
     Attributes:
-        input_image_uuid: The UUID of the picture it was made from.
-        input_images_uuid: The UUIDs of the pictures it was made from, where there are several.
-        positive_prompt: The prompt it was made with, where the server tells.
-        negative_prompt: The negative prompt it was made with, where the server tells.
-        outputs: Further outputs of the model, such as `textBlocks` and `structuredPrompt`, as they came.
+        input_image_uuid: UUID of the input image.
+        input_images_uuid: UUIDs of the input images, if there were several.
+        positive_prompt: The prompt, if the server returns it.
+        negative_prompt: The negative prompt, if the server returns it.
+        outputs: Further outputs of the model, such as `textBlocks` and `structuredPrompt`, unchanged.
     """
 
     kind: ClassVar[str] = "image"
@@ -110,7 +110,7 @@ class Video(MediaResult):
     """A video.
 
     Attributes:
-        outputs: Further outputs of the model, such as `draftId` and `videoId`, as they came.
+        outputs: Further outputs of the model, such as `draftId` and `videoId`, unchanged.
     """
 
     kind: ClassVar[str] = "video"
@@ -124,7 +124,7 @@ class Video(MediaResult):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Audio(MediaResult):
-    """Speech, music or a sound."""
+    """An audio file: speech, music or sound effects."""
 
     kind: ClassVar[str] = "audio"
     shown_as: ClassVar[str] = "audio"
@@ -134,11 +134,11 @@ class Audio(MediaResult):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class GuideImage(MediaResult, ViewedWithPillow):
+class GuideImage(MediaResult, PillowMixin):
     """A guide image for a ControlNet model.
 
     Attributes:
-        input_image_uuid: The UUID of the picture it was made from.
+        input_image_uuid: UUID of the input image.
     """
 
     kind: ClassVar[str] = "guideImage"
@@ -151,14 +151,14 @@ class GuideImage(MediaResult, ViewedWithPillow):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Detection(Part):
-    """Where something was found, in pixels from the top left.
+class Detection(ApiObject):
+    """Bounding box of a detected object, in pixels from the top left.
 
     Attributes:
-        x_min: Its left edge.
-        y_min: Its top edge.
-        x_max: Its right edge.
-        y_max: Its bottom edge.
+        x_min: Left edge.
+        y_min: Top edge.
+        x_max: Right edge.
+        y_max: Bottom edge.
     """
 
     x_min: float | None = None
@@ -168,12 +168,12 @@ class Detection(Part):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class MaskImage(MediaResult, ViewedWithPillow):
-    """A mask of what was found in a picture.
+class MaskImage(MediaResult, PillowMixin):
+    """A mask of the objects detected in an image.
 
     Attributes:
-        detections: Where something was found.
-        input_image_uuid: The UUID of the picture.
+        detections: Bounding boxes of the detected objects.
+        input_image_uuid: UUID of the input image.
     """
 
     kind: ClassVar[str] = "maskImage"
@@ -188,12 +188,12 @@ class MaskImage(MediaResult, ViewedWithPillow):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Model3D(MediaResult):
-    """A 3D model: one file or several.
+    """A 3D model, consisting of one or more files.
 
-    `uuid`, `url`, `read()` and `iter_bytes()` are those of the first file.
+    `uuid`, `url`, `read()` and `iter_bytes()` refer to the first file.
 
     Attributes:
-        outputs: The outputs of the model, as they came.
+        outputs: Outputs of the model, unchanged.
     """
 
     kind: ClassVar[str] = "model"
@@ -201,15 +201,15 @@ class Model3D(MediaResult):
 
     outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
-    def _instead(self, name: str) -> Any:
-        value = super()._instead(name)
+    def _fallback(self, name: str) -> Any:
+        value = super()._fallback(name)
         if value is None and name in ("uuid", "url") and (files := self.files):
             value = getattr(files[0], name)
         return value
 
     @property
     def files(self) -> Sequence[MediaResult]:
-        """Each file, which has a URL and can be saved by itself."""
+        """The files, each with its own URL and `save()`."""
         files = tuple(structure(file, MediaResult) for file in wire_objects((self.outputs or {}).get("files")))
         for file in files:
             object.__setattr__(file, "_origin", self._origin)
@@ -217,25 +217,25 @@ class Model3D(MediaResult):
         return files
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
-        """Save each file, or the one there is."""
+        """Save all files of the model."""
         files = self.files
         if len(files) < 2:
             return super().save_with(session, saving, stem)
-        # Models that are saved together share a directory, and their files may have no names of their own.
+        # Several models may share the directory, and their files may have no names of their own.
         save_all(files, saving, stem or self.uuid or self.kind)
         return Path(saving.where)
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class StoredMedia(MediaResult, ViewedWithPillow):
-    """Media that the server keeps, or has deleted. Its `uuid`, or it itself, can be the input of a task.
+class StoredMedia(MediaResult, PillowMixin):
+    """Media stored on the server, or deleted from it. Pass it, or its `uuid`, as an input of a task.
 
     Attributes:
-        operation: What was done: `"upload"` or `"delete"`; `None` for `image_upload`.
+        operation: `"upload"` or `"delete"`; `None` for `image_upload`.
     """
 
     kind: ClassVar[str] = "image"
-    shown_as: ClassVar[str] = "image"  # the older task says imageUUID, the newer one mediaUUID
+    shown_as: ClassVar[str] = "image"  # imageUpload returns imageUUID, mediaStorage returns mediaUUID
 
     operation: str | None = None
 
@@ -252,7 +252,7 @@ _BY_EXTENSION: dict[str, type[Result]] = {
 
 
 def class_by_name(item: Mapping[str, Any], otherwise: type[Result]) -> type[Result]:
-    """Tell a picture, a video and a sound apart by the names in a wire item, or by its address."""
+    """Return the result class of an item, judging by its field names or the file extension in its URL."""
     for cls in (otherwise, Image, Video, Audio):
         if cls.kind and any(item.get(cls.kind + name) is not None for name in ("UUID", "URL", "Base64Data", "DataURI")):
             return cls

@@ -1,6 +1,6 @@
-"""What comes back of the platform (models, tasks, the account), and which class an item becomes.
+"""Result classes for models, tasks and the account, and the choice of a result class for an item.
 
-It is loaded when it is first needed. Reading never fails here either; see `results`.
+Loaded on first use. As with all results, reading an attribute never fails (see `runware.results.base`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, overload
 import attrs
 
 from runware.errors import RunwareError, error_from_wire
-from runware.results.base import Part, Result, Results, shown_length, shown_url, wire_objects
+from runware.results.base import ApiObject, Result, Results, shown_length, shown_url, wire_objects
 from runware.results.media import GuideImage, Image, MaskImage, Model3D, StoredMedia, Video, class_by_name
 from runware.results.text import Text
 
@@ -31,17 +31,17 @@ __all__ = [
 
 
 def _shown_number(value: Any) -> str:
-    """Return what a `repr` shows of a field that mostly is a number, and is given as it came."""
+    """Return the representation in a `repr` of a field that is usually a number but may be anything."""
     return repr(value) if isinstance(value, (int, float)) else f"<{type(value).__name__}>"
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class TrainedModel(Result):
-    """A model that was trained.
+    """A trained model.
 
     Attributes:
-        air: Its AIR.
-        outputs: What else the training made, as it came.
+        air: AIR of the model.
+        outputs: Further outputs of the training, unchanged.
     """
 
     air: str | None = None
@@ -50,11 +50,11 @@ class TrainedModel(Result):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class UploadedModel(Result):
-    """A model of your own, or how far its upload is: `status` tells.
+    """An uploaded model, or the progress of its upload, as `status`.
 
     Attributes:
-        air: Its AIR.
-        message: What the server says of it.
+        air: AIR of the model.
+        message: Message from the server.
     """
 
     air: str | None = None
@@ -62,32 +62,32 @@ class UploadedModel(Result):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Model(Part):
-    """A model that was found.
+class Model(ApiObject):
+    """A model found by a search.
 
     Attributes:
-        air: Its AIR, which tasks name it by.
-        name: Its name.
-        version: Its version.
-        category: What kind of model it is, such as `"checkpoint"`.
-        architecture: Its architecture, such as `"sdxl"`.
-        type: For checkpoints, which type.
-        conditioning: For ControlNet models, what they are guided by.
-        tags: Its tags.
-        hero_image: The address of a picture of it.
-        image_url: The address of another picture.
-        thumbnail_url: The address of a small picture.
-        nsfw_level: How unsuitable its pictures may be, as it came.
-        private: Whether only you can use it.
-        comment: A note.
-        default_width: The width used by default.
-        default_height: The height used by default.
-        default_steps: The steps made by default.
-        default_scheduler: The scheduler used by default.
-        default_cfg: The guidance used by default.
-        default_strength: The strength used by default.
-        default_weight: The weight used by default.
-        positive_trigger_words: Words that bring it out, as they came.
+        air: AIR, which identifies the model in tasks.
+        name: Name.
+        version: Version.
+        category: Category, such as `"checkpoint"`.
+        architecture: Architecture, such as `"sdxl"`.
+        type: For checkpoints, their type.
+        conditioning: For ControlNet models, the kind of guide image.
+        tags: Tags.
+        hero_image: URL of the preview image.
+        image_url: URL of another image.
+        thumbnail_url: URL of a thumbnail.
+        nsfw_level: NSFW level of the model's images, unchanged.
+        private: Whether only your account can use the model.
+        comment: Comment.
+        default_width: Default width in pixels.
+        default_height: Default height in pixels.
+        default_steps: Default number of steps.
+        default_scheduler: Default scheduler.
+        default_cfg: Default guidance scale.
+        default_strength: Default strength.
+        default_weight: Default weight.
+        positive_trigger_words: Prompt words that activate the model, unchanged.
     """
 
     air: str | None = None
@@ -116,11 +116,11 @@ class Model(Part):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class ModelPage(Result):
-    """One page of the models that were found. It can be iterated and indexed, and has a length.
+    """One page of search results. Supports iteration, indexing and `len()`.
 
     Attributes:
-        results: The models of this page.
-        total_results: How many there are on all pages.
+        results: The models on this page.
+        total_results: Number of models on all pages.
     """
 
     results: Sequence[Model] = attrs.field(default=(), hash=False)
@@ -142,22 +142,22 @@ class ModelPage(Result):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class TaskDetails(Result):
-    """What was sent for a task, and what was answered.
+    """The request and the response of a task.
 
     Attributes:
-        response: The answer, as it came: an object, or a list of objects.
+        response: The response, unchanged: an object, or a list of objects.
     """
 
     response: Any = attrs.field(default=None, repr=False, hash=False)
 
     @property
     def request(self) -> list[dict[str, Any]]:
-        """The wire objects that were sent."""
+        """The API objects that were sent."""
         return wire_objects(self.raw.get("request"))
 
     @property
     def results(self) -> Results[Result]:
-        """The results, each of the class of its kind; their `errors` are those below."""
+        """The results, each an instance of its own result class. Their `errors` are those below."""
         from runware.protocol.codec import structure
 
         items = (item for part in wire_objects(self.response) for item in wire_objects(part.get("data")))
@@ -167,7 +167,7 @@ class TaskDetails(Result):
 
     @property
     def errors(self) -> Sequence[RunwareError]:
-        """What went wrong; empty when all went well."""
+        """The errors of the task; empty if it succeeded."""
         found = []
         for part in wire_objects(self.response):
             found += wire_objects(part.get("errors")) + wire_objects(part.get("error"))
@@ -176,14 +176,14 @@ class TaskDetails(Result):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class TeamMember(Part):
+class TeamMember(ApiObject):
     """A member of the account's team.
 
     Attributes:
-        name: The name.
-        email: The address.
-        roles: The roles, such as `"Owner"`, `"Admin"` or `"Developer"`.
-        joined_at: When the member joined.
+        name: Name.
+        email: Email address.
+        roles: Roles, such as `"Owner"`, `"Admin"` or `"Developer"`.
+        joined_at: Time of joining.
     """
 
     name: str | None = None
@@ -193,17 +193,17 @@ class TeamMember(Part):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class AccountKey(Part):
+class AccountKey(ApiObject):
     """An API key of the account.
 
     Attributes:
-        name: Its name.
-        api_key: The key, with all but its first characters masked.
-        description: What it is for.
-        created_at: When it was made.
-        enabled: Whether it can be used.
-        requests: How many requests were made with it.
-        last_used_at: When it was used last.
+        name: Name of the key.
+        api_key: The key, masked except for its first characters.
+        description: Description.
+        created_at: Time of creation.
+        enabled: Whether the key is enabled.
+        requests: Number of requests made with the key.
+        last_used_at: Time of last use.
     """
 
     name: str | None = None
@@ -216,12 +216,12 @@ class AccountKey(Part):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Spending(Part):
-    """What was used in some time.
+class Spending(ApiObject):
+    """Usage in a period.
 
     Attributes:
-        credits: US dollars.
-        requests: How many requests.
+        credits: Amount in US dollars.
+        requests: Number of requests.
     """
 
     credits: float | None = None
@@ -229,14 +229,14 @@ class Spending(Part):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class AccountUsage(Part):
-    """What was used of the account.
+class AccountUsage(ApiObject):
+    """Usage of the account.
 
     Attributes:
-        total: All of it.
-        today: Today.
-        last_7_days: In the last seven days.
-        last_30_days: In the last thirty days.
+        total: Total usage.
+        today: Usage today.
+        last_7_days: Usage in the last 7 days.
+        last_30_days: Usage in the last 30 days.
     """
 
     total: Spending | None = None
@@ -247,17 +247,17 @@ class AccountUsage(Part):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Account(Result):
-    """The account. What other operations than `"getDetails"` answer is in `raw`.
+    """The account. For operations other than `"getDetails"`, read `raw`.
 
     Attributes:
-        operation: What was asked.
-        organization_uuid: The organization's UUID.
-        organization_name: Its name.
-        air_source: The first part of the AIRs of its own models.
-        balance: What is left, in US dollars; some servers answer with an object, which is given as it came.
-        team: Its members.
-        api_keys: Its keys.
-        usage: What was used.
+        operation: The operation that was requested.
+        organization_uuid: UUID of the organization.
+        organization_name: Name of the organization.
+        air_source: First part of the AIRs of the organization's own models.
+        balance: Balance in US dollars; some servers return an object, which is passed on unchanged.
+        team: Team members.
+        api_keys: API keys.
+        usage: Usage of the account.
     """
 
     operation: str | None = None
@@ -294,5 +294,5 @@ _BY_TASK_TYPE: dict[str, type[Result]] = {
 
 
 def class_for(item: Mapping[str, Any]) -> type[Result]:
-    """Tell which class a wire item becomes, by its task type or else by the names in it."""
+    """Return the result class of an item, judging by its task type, or else by its field names."""
     return _BY_TASK_TYPE.get(str(item.get("taskType"))) or class_by_name(item, Result)

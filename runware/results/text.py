@@ -1,4 +1,4 @@
-"""Texts."""
+"""Result classes for text."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any, ClassVar
 
 import attrs
 
-from runware.results.base import Part, Result, shown_length
+from runware.results.base import ApiObject, Result, shown_length
 
 __all__ = ["Text", "Usage"]
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Usage(Part):
-    """How many tokens a text took.
+class Usage(ApiObject):
+    """Token usage of a text.
 
     Attributes:
-        prompt_tokens: Those of what was sent; `input_tokens` is the same.
-        completion_tokens: Those of the answer; `output_tokens` is the same.
-        total_tokens: All of them.
-        thinking_tokens: Those of what the model thought.
-        input_tokens: Another name the wire has for *prompt_tokens*.
-        output_tokens: Another name the wire has for *completion_tokens*.
-        cost_breakdown: What each kind cost, as it came.
+        prompt_tokens: Tokens of the input; the same as `input_tokens`.
+        completion_tokens: Tokens of the answer; the same as `output_tokens`.
+        total_tokens: Total number of tokens.
+        thinking_tokens: Tokens of the model's reasoning.
+        input_tokens: The API's alternative name of *prompt_tokens*.
+        output_tokens: The API's alternative name of *completion_tokens*.
+        cost_breakdown: Cost per kind of token, unchanged.
     """
 
     prompt_tokens: int | None = None
@@ -34,7 +34,7 @@ class Usage(Part):
     output_tokens: int | None = None
     cost_breakdown: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
-    def _instead(self, name: str) -> Any:
+    def _fallback(self, name: str) -> Any:
         other = _OTHER_NAME.get(name)
         return None if other is None else vars(self).get(other, vars(Usage)[other].own(self))
 
@@ -45,16 +45,17 @@ _OTHER_NAME |= {other: name for name, other in _OTHER_NAME.items()}
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Text(Result):
-    """A text. `str()` of it is the text itself; its `repr`, which ends up in logs, tells only how long it is.
+    """A text. `str(text)` returns the text itself; its `repr` shows only the length, since reprs end up in logs.
 
     Attributes:
-        text: The text; `None` when the answer is in *structured_data* alone.
-        finish_reason: Why it ended: `"stop"`, `"length"`, `"content_filter"`, `"tool_calls"`, or another word.
-        usage: How many tokens it took, if `include_usage` was asked for.
-        reasoning_content: What the model thought, where it tells.
-        thought_signature: The signature of the thoughts, to be handed back with the next message.
-        structured_data: The answer as an object, such as `ageGroup` and `confidence` of a caption, as it came.
-        seed: The seed it was made with.
+        text: The text; `None` if the answer is in *structured_data* only.
+        finish_reason: Why generation ended: `"stop"`, `"length"`, `"content_filter"`, `"tool_calls"`, or another
+            reason.
+        usage: Token usage, if `include_usage` was set.
+        reasoning_content: The model's reasoning, if the model exposes it.
+        thought_signature: Signature of the reasoning, to be sent back with the next message.
+        structured_data: The answer as an object, such as `ageGroup` and `confidence` of a caption, unchanged.
+        seed: Seed of the text.
     """
 
     shown_as: ClassVar[str] = "text"

@@ -1,0 +1,108 @@
+"""Cancellation of blocking work, and running it on threads for asyncio."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import TypeVar
+
+from runware.errors import DownloadError
+
+__all__ = ["CancelToken", "cancellable", "in_thread", "iterate_in_thread"]
+
+T = TypeVar("T")
+
+
+class CancelToken:
+    """A thread-safe flag that cancels blocking work."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], object]] = []
+
+    def set(self) -> None:
+        """Cancel: set the flag and run the registered callbacks."""
+        with self._lock:
+            self._cancelled.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def is_set(self) -> bool:
+        """Return whether the work was cancelled."""
+        return self._cancelled.is_set()
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        """Register a callback to run on cancellation; run it at once if already cancelled."""
+        with self._lock:
+            if not self._cancelled.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def check(self, seconds: float = 0.0) -> None:
+        """Wait up to *seconds* and raise if the work was cancelled.
+
+        Raises:
+            DownloadError: The work was cancelled.
+        """
+        if self._cancelled.wait(seconds) if seconds else self._cancelled.is_set():
+            raise DownloadError("The download was cancelled.")
+
+
+def cancellable(cancel: CancelToken, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield chunks until cancellation.
+
+    Raises:
+        DownloadError: The work was cancelled, possibly after the last chunk, so that no result is kept either way.
+    """
+    for chunk in chunks:
+        cancel.check()
+        yield chunk
+    cancel.check()
+
+
+async def in_thread(work: Callable[[CancelToken], T]) -> T:
+    """Run blocking work in the running loop's executor.
+
+    Args:
+        work: Called with a token, which is set when the awaiting task is cancelled. The work should then end soon.
+    """
+    import asyncio
+
+    cancel = CancelToken()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, work, cancel)
+    except asyncio.CancelledError:
+        cancel.set()
+        raise
+
+
+async def iterate_in_thread(make: Callable[[CancelToken], Generator[bytes, None, None]]) -> AsyncIterator[bytes]:
+    """Iterate over a blocking generator in the running loop's executor.
+
+    Args:
+        make: Creates the generator; called with a token, which is set when the iteration ends early.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    cancel = CancelToken()
+    chunks = make(cancel)
+    lock = threading.Lock()  # a step may still be running after the iteration was cancelled
+
+    def step() -> bytes | None:
+        with lock:
+            return next(chunks, None)
+
+    def end() -> None:
+        with lock:
+            chunks.close()
+
+    try:
+        while (chunk := await loop.run_in_executor(None, step)) is not None:
+            yield chunk
+    finally:
+        cancel.set()
+        loop.run_in_executor(None, end)

@@ -1,0 +1,262 @@
+"""Mixins for results that are files: read, save and open them. The asyncio forms run the same code on a thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from runware._support.event_loops import warn_in_event_loop
+from runware.errors import ConfigurationError, DownloadError
+from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
+from runware.media.files import MAX_BYTES, decode_base64, safe_name, target_path, write_file
+from runware.media.kinds import SNIFFED_BYTES, extension_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+    from runware.media.downloads import Downloads, Session
+
+__all__ = ["Downloadable", "PillowMixin", "Saving", "save_all"]
+
+_CONCURRENCY = 8
+
+
+@attrs.frozen
+class Saving:
+    """Destination and limits of a save."""
+
+    where: str | os.PathLike[str]
+    overwrite: bool
+    timeout: float
+    max_bytes: int
+    cancel: CancelToken = attrs.field(factory=CancelToken)
+
+
+def session_of(downloads: Downloads | None, cancel: CancelToken | None = None) -> AbstractContextManager[Session]:
+    """Return a download session with the settings of the result's client, or else of the environment."""
+    from runware.media.downloads import Downloads
+
+    return (downloads or Downloads.of_environment()).session(cancel)
+
+
+class Downloadable:
+    """Mixin for results that consist of one or more files."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        kind: ClassVar[str]
+        uuid: str | None
+        url: str | None
+        base64_data: str | None
+        data_uri: str | None
+        task_uuid: str | None
+        _downloads: Downloads | None
+
+    def read(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> bytes:
+        """Return the contents of the file, downloading it if only a URL was delivered.
+
+        Args:
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+            max_bytes: Maximum size; a larger download is aborted. 2 GiB by default.
+
+        Raises:
+            DownloadError: There is no media, the URL has expired, the file is too large, or the network failed.
+        """
+        return b"".join(self.iter_bytes(timeout=timeout, max_bytes=max_bytes))
+
+    async def aread(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> bytes:
+        """Return the contents of the file; the asyncio form of `read`."""
+
+        def work(cancel: CancelToken) -> bytes:
+            return b"".join(self._chunks(timeout, max_bytes, cancel))
+
+        return await in_thread(work)
+
+    def iter_bytes(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> Generator[bytes, None, None]:
+        """Yield the contents of the file in chunks, without holding all of it in memory.
+
+        Args:
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+            max_bytes: Maximum size; a larger download is aborted. 2 GiB by default.
+
+        Raises:
+            DownloadError: There is no media, the URL has expired, the file is too large, or the network failed.
+        """
+        return self._chunks(timeout, max_bytes, CancelToken())
+
+    def aiter_bytes(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> AsyncIterator[bytes]:
+        """Yield the contents of the file in chunks; the asyncio form of `iter_bytes`."""
+        return iterate_in_thread(lambda cancel: self._chunks(timeout, max_bytes, cancel))
+
+    def save(
+        self,
+        where: str | os.PathLike[str] = ".",
+        *,
+        overwrite: bool = False,
+        timeout: float = 60.0,
+        max_bytes: int = MAX_BYTES,
+    ) -> Path:
+        """Save the result and return its path. The file appears complete or not at all.
+
+        Args:
+            where: A directory or a file path. A directory is created if missing, and the file is named after its UUID,
+                with an extension that matches its contents. A 3D model of several files is saved to a directory, whose
+                path is returned.
+            overwrite: Replace an existing file.
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+            max_bytes: Maximum size; a larger download is aborted. 2 GiB by default.
+
+        Raises:
+            FileExistsError: The file exists and *overwrite* is false.
+            DownloadError: There is no media, the URL has expired, the file is too large, or the network failed.
+            OSError: The file cannot be written.
+        """
+        return self._save(Saving(where, overwrite, timeout, max_bytes))
+
+    async def asave(
+        self,
+        where: str | os.PathLike[str] = ".",
+        *,
+        overwrite: bool = False,
+        timeout: float = 60.0,
+        max_bytes: int = MAX_BYTES,
+    ) -> Path:
+        """Save the result and return its path; the asyncio form of `save`. Cancelling it leaves no file behind."""
+        return await in_thread(lambda cancel: self._save(Saving(where, overwrite, timeout, max_bytes, cancel)))
+
+    def _chunks(self, timeout: float, max_bytes: int, cancel: CancelToken) -> Generator[bytes, None, None]:
+        with session_of(self._downloads, cancel) as session:
+            yield from cancellable(cancel, self._contents(session, timeout, max_bytes))
+
+    def _save(self, saving: Saving) -> Path:
+        with session_of(self._downloads, saving.cancel) as session:
+            return self.save_with(session, saving)
+
+    def _contents(self, session: Session, timeout: float, max_bytes: int) -> Iterator[bytes]:
+        if text := self.base64_data or self.data_uri:
+            data = decode_base64(text)
+            if not data:
+                raise DownloadError("The result's data is empty.", task_uuid=self.task_uuid)
+            yield data
+        elif self.url:
+            warn_in_event_loop("await result.asave()")
+            yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
+        else:
+            raise DownloadError("The result holds no ", task_uuid=self.task_uuid)
+
+    def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
+        """Save the result over a shared download session; used by `save` and `save_all`."""
+        chunks = cancellable(saving.cancel, self._contents(session, saving.timeout, saving.max_bytes))
+        first = b""
+        while len(first) < SNIFFED_BYTES and (chunk := next(chunks, None)) is not None:
+            first += chunk
+        extension = extension_of(first, self.url or "")
+        path = target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
+        return write_file(path, chain([first], chunks), overwrite=saving.overwrite)
+
+
+class PillowMixin:
+    """Mixin for results that are images."""
+
+    __slots__ = ()
+
+    read: ClassVar[Callable[..., bytes]]
+    aread: ClassVar[Callable[..., Awaitable[bytes]]]
+
+    def to_pil(self, *, timeout: float = 60.0) -> PILImage:
+        """Return the image as a PIL image (extra `images`).
+
+        Args:
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+
+        Raises:
+            ConfigurationError: Pillow is not installed.
+            DownloadError: The image cannot be downloaded, or Pillow cannot read it (SVG, for example).
+        """
+        return _opened(self.read(timeout=timeout))
+
+    async def ato_pil(self, *, timeout: float = 60.0) -> PILImage:
+        """Return the image as a PIL image; the asyncio form of `to_pil`."""
+        data = await self.aread(timeout=timeout)
+        return await in_thread(lambda _: _opened(data))
+
+
+def _opened(data: bytes) -> PILImage:
+    try:
+        import PIL.Image
+    except ImportError as error:
+        raise ConfigurationError("to_pil() needs an extra: pip install 'runware-client[images]'.") from error
+    import io
+
+    try:
+        image = PIL.Image.open(io.BytesIO(data))
+        image.load()
+    except PIL.UnidentifiedImageError as error:
+        raise DownloadError("The result is not an image that Pillow can read.") from error
+    except OSError as error:
+        raise DownloadError(f"The result's image is damaged ({error}).") from error
+    return image
+
+
+def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> list[Path]:
+    """Save several results to a directory, a few at a time, and return the paths in their order.
+
+    Args:
+        items: The results.
+        saving: Destination and limits.
+        stem: File name for results without a UUID; their kind by default.
+
+    Raises:
+        FileExistsError: A file exists already. As with any error, the other results are saved nevertheless.
+        DownloadError: A result could not be downloaded.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    warn_in_event_loop("await results.asave_all()")
+    files = [item for item in items if isinstance(item, Downloadable)]
+    Path(saving.where).mkdir(parents=True, exist_ok=True)
+    names = _names(files, stem)
+    with ExitStack() as stack:
+        # One session per client, so that its results share connections.
+        settings = [getattr(item, "_downloads", None) for item in files]
+        sessions = {
+            id(one): stack.enter_context(session_of(one, saving.cancel))
+            for one in {id(one): one for one in settings}.values()
+        }
+        pool = ThreadPoolExecutor(max_workers=_CONCURRENCY, thread_name_prefix="runware-save")
+        try:
+            running = [
+                pool.submit(item.save_with, sessions[id(one)], saving, name)
+                for item, one, name in zip(files, settings, names, strict=True)
+            ]
+            errors = [error for future in running if (error := future.exception()) is not None]
+        except BaseException:
+            saving.cancel.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if errors:
+        if len(files) > 1:
+            errors[0].add_note(f"{len(errors)} of {len(files)} results were not saved; the others were.")
+        raise errors[0]
+    return [future.result() for future in running]
+
+
+def _names(files: Sequence[Downloadable], stem: str | None) -> list[str]:
+    """Return a file name for each file: its UUID, or a numbered name for those without one or with the same one."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for number, item in enumerate(files, 1):
+        name = safe_name(item.uuid or f"{stem or item.kind or 'result'}-{number}")
+        if name in seen:
+            name = f"{name[:90]}-{number}"
+        seen.add(name)
+        names.append(name)
+    return names
