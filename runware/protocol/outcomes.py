@@ -52,7 +52,11 @@ def at_the_server(call: Call, stray: str | None) -> RunwareError | None:
             may_have_run=True,
         )
     if call.may_run and call.repeatable:
-        empty = " It answered with nothing, which may mean that it does not know the task." if call.empty_answer else ""
+        empty = (
+            " It answered with nothing, which may mean that it does not know the task."
+            if call.polling.empty_answer
+            else ""
+        )
         return TaskTimeoutError(f"No answer within {limit}.{empty} It only reads, so it may be tried again.")
     if call.may_run:
         told = f" The server has told of an error without naming a task: {stray}." if stray else ""

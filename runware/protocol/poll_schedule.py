@@ -62,6 +62,8 @@ def earliness(elapsed: float) -> float:
 def question_frames(calls: Iterable[Call]) -> Iterator[bytes]:
     """Write the questions about some calls, as many in a frame as are worth it."""
     # A UUID has nothing that JSON would write in another way, and there are thousands of questions a second.
-    tasks = [(_RESPONSE if call.question is Question.RESPONSE else _DETAILS) + call.uuid + '"}' for call in calls]
+    tasks = [
+        (_RESPONSE if call.polling.question is Question.RESPONSE else _DETAILS) + call.uuid + '"}' for call in calls
+    ]
     for start in range(0, len(tasks), _PER_FRAME):
         yield f"[{','.join(tasks[start : start + _PER_FRAME])}]".encode()
