@@ -1,4 +1,4 @@
-"""The session with a made-up clock: polling, resuming after a loss, and trying again."""
+"""Tracking tasks, with a session that has a made-up clock: polls, recovery after a loss, and retries."""
 
 from __future__ import annotations
 

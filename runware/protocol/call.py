@@ -228,7 +228,7 @@ class Call:
         errors: The errors of single results, as the last answers to polls have them.
         pushed_errors: The errors of single results that were pushed: at least so many have failed.
         seen_ids: The ids of the current attempt's results; `None` until they are needed.
-        unreported_statuses: Statuses that the caller has not been told of yet.
+        unreported_statuses: Statuses that were not reported to the caller yet.
         attempts: UUID and outcome of the attempts that ended.
         prior_results: How many of `items` are results of earlier attempts, whose ids mean nothing for this one.
     """

@@ -7,7 +7,7 @@ import random
 from runware.errors import ConnectionFailedError
 from runware.events import Disconnected
 from runware.protocol.effects import FOREVER, Open, SessionConfig, State
-from runware.protocol.keepalive import Liveness
+from runware.protocol.keepalive import Keepalive
 from runware.protocol.output import Output
 from runware.protocol.retry import backoff
 
@@ -57,7 +57,7 @@ class Connection:
         self.proven = False
         self.last_failure: ConnectionFailedError | None = None
         self.unattributed_error: str | None = None
-        self.keepalive = Liveness(config.heartbeat_interval, config.liveness_timeout)
+        self.keepalive = Keepalive(config.heartbeat_interval, config.liveness_timeout)
         self._failures = 0  # in a row
         self._ever_ready = False
 

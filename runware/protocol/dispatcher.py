@@ -28,7 +28,7 @@ class Dispatcher:
 
     Args:
         max_queued: How many calls may wait to be sent.
-        connection: Tells whether anything can be sent.
+        connection: Its state decides whether anything can be sent.
         registry: The open calls.
         queue: The calls that wait.
         timers: The calls' timers.

@@ -37,7 +37,7 @@ class CallRegistry:
                     del self.lookups[call.uuid]
 
     def rename(self, call: Call, uuid: str) -> None:
-        """Give a call the UUID of its next attempt."""
+        """Register a call under the UUID of its next attempt."""
         del self.calls[call.key]
         call.uuid = call.key = uuid
         self.calls[uuid] = call

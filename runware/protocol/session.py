@@ -77,10 +77,11 @@ class Session:
        - `Abort(epoch, reason)`: drop that connection, or the attempt to make it. For an open connection answer with
          `connection_lost`; the session may have moved on already, and ignores it then.
        - `Close(epoch)`: send a close frame and close; messages that were not begun are left out.
-       - a `Call`: tell its job that it has new items or statuses. `Ended(call, error)`: end its job.
+       - a `Call`: notify its job of new items or statuses. `Ended(call, error)`: end its job.
        - `Happened(kind, facts)`: emit the event, with the time of day.
     5. When a connection ends for any reason, report `connection_lost` with all calls whose message was not written to
-       the last byte: those are sent again, and no others, so a mistake here buys a task twice.
+       the last byte: those are sent again without asking the server, so a mistake here buys a task twice. Report
+       nothing of that connection afterwards.
     6. For each read, report whole messages with `frame_received` (`message_too_large` for those dropped), then
        `bytes_received`. When the network blocks or takes output, report `bytes_written`.
 
@@ -139,11 +140,6 @@ class Session:
     def session_uuid(self) -> str | None:
         """The server's name for the session, with which the next connection resumes it."""
         return self._connection.session_uuid
-
-    @property
-    def stage(self) -> str:
-        """How far the attempt to connect is."""
-        return self._connection.stage
 
     @property
     def in_flight(self) -> int:
@@ -276,7 +272,7 @@ class Session:
         self._queue.in_flight = 0
 
     def bytes_written(self, now: float, *, pending: bool) -> None:
-        """The network took some output; *pending* tells whether some is left."""
+        """The network took some output; *pending* is whether some is left."""
         self._connection.keepalive.written(now, pending=pending)
 
     def ping_written(self, now: float) -> None:
@@ -468,7 +464,7 @@ class Session:
         if verdict == "ping":
             self.effects.append(Send(PING))
         elif verdict:
-            # The driver answers with `connection_lost`, which tells what had not been written.
+            # The driver answers with `connection_lost`, which reports what was not written.
             what = "the server is silent" if verdict == "silent" else "output makes no progress"
             self.effects.append(Abort(self.epoch, what))
 
