@@ -358,8 +358,8 @@ class Job(LightFuture[R], Generic[R]):
         new = self._made(call.items[len(self._results) :])
         if self._listeners:
             self._tell_listeners()
-        if call.news:
-            statuses, call.news = call.news, None
+        if call.unreported_statuses:
+            statuses, call.unreported_statuses = call.unreported_statuses, None
             for item in statuses if self._on_partial is not None else ():
                 self._report(self._made([item], keep=False), None)
         if new and self._on_partial is not None:

@@ -75,7 +75,7 @@ def when_accepted() -> tuple[Desk, Call]:
 def while_asked_for() -> tuple[Desk, Call]:
     desk, call = when_accepted()
     desk.pass_time(0.1)
-    assert call.asked
+    assert call.poll_outstanding
     return desk, call
 
 
@@ -138,7 +138,7 @@ def test_at_every_point(point: Callable[[], tuple[Desk, Call]]) -> None:
     assert A in [task["taskUUID"] for task in sent]
     desk.receive({"data": [image()]})
     assert desk.ended[later] is None
-    assert desk.session._in_flight == 0
+    assert desk.session.in_flight == 0
 
 
 @pytest.mark.parametrize("when", ["queued", "dialling", "held", "polled", "between"])

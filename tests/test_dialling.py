@@ -149,7 +149,7 @@ class TestTcpThatIsNotAnswered:
         with swallowing() as port:
             client = client_for(f"ws://127.0.0.1:{port}/v1", connect_timeout=60.0)
             client.submit.image_inference(**PICTURE)
-            until(lambda: client._core.engine()._session._stage[0] == "TCP")
+            until(lambda: client._core.engine()._session._connection.stage == "TCP")
             client.close()
             until(lambda: not dial_threads())
 

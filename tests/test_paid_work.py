@@ -413,7 +413,7 @@ class TestManyCallsToldToSlowDown:
                 desk.submit(f"00000000-0000-4000-8000-{number:012d}", retry=1, timeout=600.0) for number in range(count)
             ]
             for call in calls:
-                call.turn = Turn(call.turn)
+                call.sequence = Turn(call.sequence)
             desk.take_written()
             errors = [failure("rateLimitExceeded", call.uuid)["errors"][0] for call in calls]
             desk.receive({"errors": errors})

@@ -435,7 +435,7 @@ class Schedules(RuleBasedStateMachine):
         if not hasattr(self, "known"):
             return
         there = sum(call.may_run for call in self.session.calls.values())
-        assert self.session._in_flight == (there if self.ready else 0)
+        assert self.session.in_flight == (there if self.ready else 0)
 
     @invariant()
     def what_is_pushed_is_waited_for(self) -> None:
@@ -443,7 +443,7 @@ class Schedules(RuleBasedStateMachine):
             return
         for call in self.session.calls.values():
             if call.state is CallState.QUEUED or (call.state is CallState.SENT and not call.failures):
-                assert not call.due, call
+                assert not call.timer, call
 
     @invariant()
     def nothing_is_bought_twice(self) -> None:

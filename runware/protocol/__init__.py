@@ -1,1 +1,1 @@
-"""The protocol: every decision, without I/O, clock or thread."""
+"""The protocol: every decision of the client, without I/O, clock or thread."""

@@ -1,6 +1,7 @@
-"""One call: what was asked, what has come of it so far, and when it is complete.
+"""One call: its request, the results and errors so far, and when it is complete.
 
-A call knows nothing of the connection. `Session` moves it from state to state; this file says what an item means.
+A call knows nothing of the connection. The session moves it from state to state; this module interprets the items
+of the server's messages.
 """
 
 from __future__ import annotations
@@ -12,60 +13,83 @@ from typing import Any
 
 from runware.errors import TaskError, error_from_wire
 from runware.protocol.codec import loads
+from runware.protocol.retry import Retries
 
-__all__ = ["COUNTS", "Call", "CallState", "Completion", "Question", "is_acknowledgement"]
+__all__ = ["COUNTS", "Call", "CallState", "Completion", "Polling", "Question", "is_acknowledgement"]
 
 Item = dict[str, Any]
 
 
 class CallState(Enum):
-    """Where a call stands. It only ever leaves `DONE` by being forgotten."""
+    """The state of a call. `_FOLLOWING` holds which state may follow which."""
+
+    following: tuple[CallState, ...]
+    """The states that may follow this one, from the table below."""
 
     QUEUED = "queued"
     """Not written, or not completely, so that the server cannot have it."""
     SENT = "sent"
-    """Handed to the socket; the server has not said anything about it."""
+    """Handed to the transport; the server has not said anything about it."""
     ACCEPTED = "accepted"
-    """The server has it and works on it; it is asked for."""
+    """The server has it and works on it; the client polls it."""
     RECOVERING = "recovering"
-    """It was written before the connection was lost; the server is asked what became of it."""
+    """Written before the connection was lost; the client asks the server for its outcome."""
     RETRYING = "retrying"
     """The server failed it; it waits for its next attempt."""
     DONE = "done"
+    """It has ended. No state follows."""
 
 
-_SENT, _ACCEPTED, _RECOVERING = CallState.SENT, CallState.ACCEPTED, CallState.RECOVERING
+_QUEUED, _SENT, _ACCEPTED, _RECOVERING, _RETRYING, _DONE = CallState
+_FOLLOWING: dict[CallState, tuple[CallState, ...]] = {
+    # To RECOVERING goes a task that was submitted before: it is asked for, and never sent. To ACCEPTED goes one that
+    # waits to be sent again when the server turns out to have it.
+    _QUEUED: (_SENT, _DONE, _RECOVERING, _ACCEPTED),
+    _SENT: (_DONE, _ACCEPTED, _RECOVERING, _RETRYING, _QUEUED),
+    _ACCEPTED: (_DONE, _RETRYING, _RECOVERING),
+    _RECOVERING: (_ACCEPTED, _DONE, _QUEUED, _RETRYING),
+    _RETRYING: (_QUEUED, _DONE, _ACCEPTED),
+    _DONE: (),
+}
+for _state, _states in _FOLLOWING.items():
+    # Kept at the member, the likeliest first: members of an enum hash through Python code, which is too slow here.
+    _state.following = _states
 
 
 class Completion(Enum):
-    """What a call waits for."""
+    """What completes a call."""
 
     RESULTS = auto()
-    """As many results as were asked for; an answer without one is an acknowledgement, after which they are polled."""
+    """The number of results asked for. An answer without a result is an acknowledgement; the task is polled then."""
     ACKNOWLEDGEMENT = auto()
-    """The server's first word."""
+    """The server's first message about it."""
     STATUSES = auto()
     """A sequence of statuses that ends in `ready` or `failed` (modelUpload)."""
     ANSWER = auto()
-    """The one answer to a question about another task, whatever it holds."""
+    """The one answer to a lookup of another task, whatever it holds."""
     EXISTING = auto()
     """All that the server has of a task that was submitted before, once nothing of it runs any more."""
     CONNECTION = auto()
-    """No task at all: that the connection is ready."""
+    """There is no task: the call waits until the connection is ready."""
 
 
 _RESULTS = Completion.RESULTS
 
 
 class Question(Enum):
-    """What the server can be asked about a task. Both only read, so that they may be asked again."""
+    """What the server can be asked about a task. Both only read, so that they can be repeated."""
 
     RESPONSE = "getResponse"
     DETAILS = "getTaskDetails"
 
+    @property
+    def other(self) -> Question:
+        """The other one of the two."""
+        return Question.DETAILS if self is Question.RESPONSE else Question.RESPONSE
+
 
 class Meaning(Enum):
-    """What one item says."""
+    """The meaning of one item."""
 
     RESULT = auto()
     ERROR = auto()
@@ -85,19 +109,19 @@ _IDENTITY = (
 )
 _NO_RESULT = frozenset(("taskType", "taskUUID", "status", "progress"))
 COUNTS = ("numberResults", "promptVersions")
-"""What a task says how many results it wants with."""
+"""The parameters of a task that set its number of results."""
 _FAILED = frozenset(("error", "failed"))
 _UNDER_WAY = frozenset(("processing", "running", "queued", "pending", "scheduled", "waiting", "accepted", "started"))
-"""The wire has the first; the others are words that servers of its kind use (protocol reference, 5.3)."""
+"""The API uses the first; the others are what comparable services use (docs/protocol.md, section 5)."""
 
 
 def is_acknowledgement(item: Item) -> bool:
-    """Tell whether an item only says that the server has the task."""
+    """Return whether an item only says that the server has the task."""
     return item.keys() <= _NO_RESULT and item.get("status") is None
 
 
 def meaning(item: Item, completion: Completion) -> Meaning:
-    """Tell a result from an error and from a word that the task is accepted or running."""
+    """Classify an item as a result, an error, or a status of a task that is accepted or running."""
     status = item.get("status")
     if not isinstance(status, str):
         status = None
@@ -106,15 +130,15 @@ def meaning(item: Item, completion: Completion) -> Meaning:
     if completion is Completion.STATUSES:
         return Meaning.RESULT if status == "ready" else Meaning.RUNNING
     if status is None:
-        # A pushed result has no status. What has nothing but its names is an acknowledgement.
+        # A pushed result has no status. An item with nothing but the task's names is an acknowledgement.
         return Meaning.RUNNING if item.keys() <= _NO_RESULT else Meaning.RESULT
     if status == "success" or (status not in _UNDER_WAY and identity(item) is not None):
-        return Meaning.RESULT  # a finished one must not be lost because its status has a new name
+        return Meaning.RESULT  # a finished result must not be lost because its status has a new name
     return Meaning.RUNNING
 
 
 def identity(item: Item) -> str | None:
-    """Tell what distinguishes a result from the others of its task; `None` for results without a name."""
+    """Return what distinguishes a result from the others of its task; `None` for results without an id."""
     for name in _IDENTITY:
         if (value := item.get(name)) is not None:
             return f"{name}:{value}"
@@ -127,61 +151,118 @@ def identity(item: Item) -> str | None:
     return None
 
 
-class Call:
-    """One call, from submit to its end.
+class Polling:
+    """What a call needs to know once the server is asked for its task. Most calls never need one.
 
     Attributes:
-        uuid: The `taskUUID` of the current attempt.
-        text: The message to send, a JSON array of one task; emptied when the call ends.
-        expected: How many results complete it.
-        repeatable: Whether the task only reads, so that sending it twice does no harm.
-        job: Whoever waits; the engine hands it through.
-        timeout: Seconds until the server's word is due.
-        long_timeout: Seconds for all of it, from the moment at which the server says that it works on the task.
-        deadline: When the call ends at the latest, in the session's time.
-        items: The results so far, as they came, in order.
-        errors: The errors of single results, as the last answers to questions have them.
-        pushed_errors: The errors of single results that came without a question: at least so many have failed.
-        attempts: UUID and outcome of the attempts that ended.
+        question: The question to ask next, or the one that is outstanding.
+        outstanding: Whether a question was sent and not answered.
+        confirmed: Whether the server itself has said that it has the task.
+        empty_answer: Whether an answer without content came, which may have been meant for this call.
+        incomplete_since: Since when answers say that nothing runs any more although results are missing; 0.0 if never.
+        failed_polls: How many answers in a row did not help.
+        failing_since: When the first of those came; 0.0 if there is none.
     """
 
     __slots__ = (
-        "accepted_at",
-        "asked",
-        "attempt",
-        "attempts",
-        "before",
-        "completion",
-        "conflicted",
-        "deadline",
-        "due",
+        "confirmed",
         "empty_answer",
+        "failed_polls",
+        "failing_since",
+        "incomplete_since",
+        "outstanding",
+        "question",
+    )
+
+    def __init__(self) -> None:
+        self.question = Question.RESPONSE
+        self.outstanding = self.confirmed = self.empty_answer = False
+        self.incomplete_since = self.failing_since = 0.0
+        self.failed_polls = 0
+
+    def take(self) -> bool:
+        """Return whether a question was outstanding; none is from now on."""
+        outstanding, self.outstanding = self.outstanding, False
+        return outstanding
+
+    def failed(self, now: float) -> float:
+        """Count an answer that did not help, and return for how many seconds there were no others."""
+        self.failed_polls += 1
+        if not self.failing_since:
+            self.failing_since = now
+        return now - self.failing_since
+
+    def succeeded(self) -> None:
+        """Forget the failed polls: the server has sent something about the task."""
+        self.failed_polls = 0
+        self.failing_since = 0.0
+
+
+class Call:
+    """One call, from its submission to its end.
+
+    Attributes:
+        uuid: The `taskUUID` of the current attempt.
+        key: The key in the registry: the UUID, except for lookups, which are about another call's task.
+        text: The message to send, a JSON array of one task; emptied when the call ends.
+        task_type: The task's type.
+        expected: How many results complete it.
+        completion: What completes it.
+        repeatable: Whether the task only reads, so that sending it twice does no harm.
+        policy: The rule for further attempts; `None` for none.
+        job: The handle of the caller, which the transport notifies; the session never uses it.
+        timeout: Seconds until the server must have acknowledged the task.
+        long_timeout: Seconds for the whole call, from the moment at which the server says that it works on the task.
+        state: The state, which only `enter` changes.
+        started: When it was submitted, in the session's time.
+        deadline: When the call ends at the latest, in the session's time.
+        scheduled_deadline: The deadline under which it stands in the heap of deadlines; it may have moved on since.
+        sequence: Its place in the order of submission, which it keeps across reconnects.
+        timer: When its next step is due; 0.0 if there is none.
+        sends: How often the current attempt was sent.
+        epoch: The number of the connection over which its last message came or went.
+        accepted_at: When the server acknowledged the current attempt; `None` before.
+        running: Whether the last answer said that something is still to come.
+        progress: The last progress reported, in per cent; `None` if none was.
+        items: The results so far, in the order of arrival.
+        errors: The errors of single results, as the last answers to polls have them.
+        pushed_errors: The errors of single results that were pushed: at least so many have failed.
+        seen_ids: The ids of the current attempt's results; `None` until they are needed.
+        unreported_statuses: Statuses that were not reported to the caller yet.
+        attempts: UUID and outcome of the attempts that ended.
+        prior_results: How many of `items` are results of earlier attempts, whose ids mean nothing for this one.
+    """
+
+    __slots__ = (
+        "_polling",
+        "accepted_at",
+        "attempts",
+        "completion",
+        "deadline",
         "epoch",
         "errors",
         "expected",
         "items",
         "job",
         "key",
-        "known",
         "long_timeout",
-        "news",
-        "over_since",
         "policy",
+        "prior_results",
         "progress",
         "pushed_errors",
-        "question",
         "repeatable",
         "running",
+        "scheduled_deadline",
+        "seen_ids",
         "sends",
+        "sequence",
         "started",
         "state",
         "task_type",
         "text",
         "timeout",
         "timer",
-        "troubled_at",
-        "troubles",
-        "turn",
+        "unreported_statuses",
         "uuid",
     )
 
@@ -196,11 +277,11 @@ class Call:
         expected: int = 1,
         completion: Completion = Completion.RESULTS,
         repeatable: bool = False,
-        policy: Any = None,
+        policy: Retries | None = None,
         job: Any = None,
     ) -> None:
         self.uuid = uuid
-        self.key = uuid  # what it is known by; a question about another task has a name of its own
+        self.key = uuid
         self.text = text
         self.task_type = task_type
         self.timeout = timeout
@@ -211,38 +292,60 @@ class Call:
         self.policy = policy
         self.job = job
         self.state = CallState.QUEUED
-        # Empty ones are no objects of their own, because there are many calls.
+        self.started = self.deadline = self.scheduled_deadline = 0.0
+        self.sequence = 0
+        self.timer = 0.0
+        self.sends = 0
+        self.epoch = 0
+        self.accepted_at: float | None = None
+        self.running = False
+        self.progress: float | None = None
+        # There are many calls, so empty sequences share one object.
         self.items: Sequence[Item] = ()
         self.errors: Sequence[TaskError] = ()
         self.pushed_errors: Sequence[TaskError] = ()
+        self.seen_ids: set[str | None] | None = None
+        self.unreported_statuses: list[Item] | None = None
         self.attempts: list[str] | None = None
-        self.attempt = 1
-        self.before = 0  # results of earlier attempts, which those of this one have nothing in common with
-        self.sends = 0
-        self.started = self.deadline = 0.0
-        self.timer = 0.0  # the deadline as it was when it was entered among the deadlines; it may have moved on since
-        self.accepted_at: float | None = None
-        self.turn = 0  # place in the order of submission, kept across reconnects
-        self.due = 0.0  # when the next step of its own is to be taken; 0.0 when there is none
-        self.question = Question.RESPONSE
-        self.asked = False  # a question is on its way
-        self.empty_answer = False  # an answer without anything in it came, which may have been meant for it
-        self.conflicted = False  # the server's own word that it has the task
-        self.running = False  # the last answer said that something is still to come
-        self.over_since = 0.0  # since when answers say that nothing more is to come, and yet something is missing
-        self.troubles = 0  # answers in a row that did not help
-        self.troubled_at = 0.0  # when the first of them came
-        self.progress: float | None = None
-        self.known: set[str | None] | None = None
-        self.news: list[Item] | None = None  # statuses that nobody was told of yet
-        self.epoch = 0
+        self.prior_results = 0
+        self._polling: Polling | None = None
 
     def __repr__(self) -> str:
         return f"<Call {self.task_type} {self.uuid} {self.state.value} {len(self.items)}/{self.expected}>"
 
     def __lt__(self, other: Call) -> bool:
-        """Whether its timer is due earlier."""
-        return self.timer < other.timer or (self.timer == other.timer and self.turn < other.turn)
+        """Return whether its entry among the deadlines is due earlier."""
+        return self.scheduled_deadline < other.scheduled_deadline or (
+            self.scheduled_deadline == other.scheduled_deadline and self.sequence < other.sequence
+        )
+
+    def enter(self, state: CallState) -> None:
+        """Change the state.
+
+        Raises:
+            RuntimeError: The state does not follow the current one.
+        """
+        if state not in self.state.following:
+            raise RuntimeError(f"a call cannot go from {self.state.value} to {state.value}")
+        self.state = state
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current attempt, from 1."""
+        return 1 + len(self.attempts or ())
+
+    @property
+    def polling(self) -> Polling:
+        """The state of polling, made when it is first asked for."""
+        polling = self._polling
+        if polling is None:
+            polling = self._polling = Polling()
+        return polling
+
+    @property
+    def poll_outstanding(self) -> bool:
+        """Whether the server was asked for the task and has not answered."""
+        return self._polling is not None and self._polling.outstanding
 
     @property
     def failures(self) -> Sequence[TaskError]:
@@ -251,7 +354,7 @@ class Call:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more is to come. Of a task submitted elsewhere nobody knows how many results it has."""
+        """Whether nothing more is to come. How many results an existing task has is not known in advance."""
         if self.running and self.completion is Completion.EXISTING:
             return False
         return len(self.items) + len(self.failures) >= self.expected
@@ -269,7 +372,7 @@ class Call:
 
     @property
     def may_have_run(self) -> bool:
-        """Whether the server may have this attempt, or may have had it: its message was written once."""
+        """Whether the server has, or had, this attempt: its message was written once."""
         return self.may_run or (self.sends > 0 and not self.repeatable)
 
     @property
@@ -279,21 +382,38 @@ class Call:
 
     @property
     def can_try_again(self) -> bool:
-        """Whether a new attempt could supply just what is missing."""
+        """Whether a new attempt could supply exactly what is missing."""
         if self.completion in (Completion.EXISTING, Completion.STATUSES):
-            return False  # of an upload nobody knows how far it came
+            return False  # how far an upload got is not known
 
         # With a seed, a second task would make the results again that are there already.
         return not self.items or "seed" not in loads(self.text)[0]
 
+    def begin_attempt(self) -> None:
+        """Reset what belongs to the attempt that ended; results stay."""
+        self.prior_results = len(self.items)
+        self.seen_ids = None
+        self.sends = 0
+        self.errors = self.pushed_errors = ()
+        self.accepted_at = None
+        self.running = False
+        if self._polling is not None:
+            empty_answer = self._polling.empty_answer
+            self._polling = Polling()
+            self._polling.empty_answer = empty_answer  # a lookup stays the same, and one follow-up of it is enough
+
+    def discard_payload(self) -> None:
+        """Drop the message, so that it is not written any more, and what only an open call needs."""
+        self.text = b""
+        self.seen_ids = None
+
     def add(self, items: Sequence[Item], epoch: int, *, cumulative: bool) -> int:
-        """Take in the items of one message and return how many were new results.
+        """Add the items of one message, and return how many were new results.
 
         Args:
             items: The items of this task in one message.
             epoch: The number of the connection they came over.
-            cumulative: Whether the message repeats all there is so far (an answer to a question), rather than
-                telling something new.
+            cumulative: Whether the message repeats all there is so far (an answer to a poll) instead of adding to it.
         """
         had = len(self.items)
         mine = self.items = list(self.items)
@@ -305,7 +425,7 @@ class Call:
             if said is Meaning.RUNNING:
                 self.running = True
                 if self.completion is Completion.STATUSES and item.get("status") is not None:
-                    self.news = [*(self.news or ()), item]
+                    self.unreported_statuses = [*(self.unreported_statuses or ()), item]
                 self._note_progress(item)
             elif said is Meaning.ERROR:
                 failed.append(item)
@@ -323,30 +443,30 @@ class Call:
         return len(self.items) - had
 
     def add_pushed_errors(self, errors: Sequence[TaskError]) -> None:
-        """Take in the errors of single results that one message tells of.
+        """Add the errors of single results in one message.
 
-        The same error may be pushed twice, above all after a reconnect. So errors with the same words count as often as
-        they stand in one message, and not once more for each message.
+        The same error may be pushed twice, above all after a reconnect. So errors with the same code and message count
+        as often as they stand in one message, and not once more for each message.
         """
-        known = Counter(map(_words, self.pushed_errors))
+        known = Counter(map(_code_and_message, self.pushed_errors))
         for error in errors:
-            if known[_words(error)] > 0:
-                known[_words(error)] -= 1
+            if known[_code_and_message(error)] > 0:
+                known[_code_and_message(error)] -= 1
             else:
                 self.pushed_errors = [*self.pushed_errors, error]
 
     def add_pushed(self, items: list[Item], epoch: int) -> bool:
-        """Take in one new result, if that is all that a message says.
+        """Add one new result, if the message holds nothing else: the fast path of a pushed result.
 
-        After milliseconds of waiting nothing is left in the processor's caches, and what counts is how many functions
-        the way to the caller goes through: by way of `add`, a message takes half as long again.
+        After milliseconds of waiting the processor's caches are cold, and the time depends on the number of functions
+        called: through `add`, a message takes half as long again.
 
         Args:
             items: What was pushed, not asked for.
             epoch: The number of the connection it came over.
 
         Returns:
-            Whether it was taken in; anything else is for `add`.
+            Whether it was added; anything else is for `add`.
         """
         item = items[0]
         if (
@@ -359,33 +479,35 @@ class Call:
         ):
             return False
         if self.expected == 1 and not self.items:
-            # Complete with the first result, and nothing to tell apart.
+            # Complete with the first result, so there is nothing to compare it with.
             if item.keys() <= _NO_RESULT:
                 return False
             self.items = items
         else:
-            name, known = identity(item), self.known
+            name, known = identity(item), self.seen_ids
             if name is None or (known is None and self.items) or (known is not None and name in known):
                 return False
             self.items = [*self.items, item]
             if known is None:
-                known = self.known = set()
+                known = self.seen_ids = set()
             known.add(name)
         self.running = False
         self.epoch = epoch
+        if self._polling is not None:
+            self._polling.succeeded()
         return True
 
     def _is_new(self, name: str) -> bool:
-        """Tell whether no result of this name has come yet; from now on one has."""
-        if self.known is None:
-            self.known = set(map(identity, self.items[self.before :]))
-        if name in self.known:
+        """Add an id to those seen, and return whether it was not among them."""
+        if self.seen_ids is None:
+            self.seen_ids = set(map(identity, self.items[self.prior_results :]))
+        if name in self.seen_ids:
             return False
-        self.known.add(name)
+        self.seen_ids.add(name)
         return True
 
     def still_runs(self, items: Sequence[Item], epoch: int) -> bool:
-        """Tell whether all that the items of one message say is that the task is under way; then, take that in."""
+        """Return whether the items of one message only say that the task is under way, and if so, note that."""
         if len(items) != 1 or self.failures or self.completion is not _RESULTS:
             return False
         item = items[0]
@@ -404,28 +526,28 @@ class Call:
             self.progress = float(progress)
 
     def add_answer(self, items: Sequence[Item]) -> None:
-        """Take in the answer to a question about another task: what it says has failed, and all the rest."""
-        tells = self.task_type == Question.RESPONSE.value
-        failed = [item for item in items if tells and meaning(item, self.completion) is Meaning.ERROR]
+        """Add the answer to a lookup of another task: its failed items as errors, all others as results."""
+        has_results = self.task_type == Question.RESPONSE.value
+        failed = [item for item in items if has_results and meaning(item, self.completion) is Meaning.ERROR]
         self.items = [item for item in items if item not in failed] if failed else list(items)
         self.errors = [*self.errors, *map(self._error_of, failed)]
 
     def _error_of(self, item: Item) -> TaskError:
-        """Make the error of an item that says that its result has failed."""
+        """Make the error of an item whose result has failed."""
         raw = item.get("error")
         wire = raw if isinstance(raw, dict) else {"code": "taskFailed", "message": item.get("message"), **item}
         return error_from_wire(wire, task_type=self.task_type, task_uuid=self.uuid)
 
     def _add_unnamed(self, mine: list[Item], items: list[Item], *, cumulative: bool, replayed: bool) -> None:
-        """Take in results that have no name of their own, such as texts.
+        """Add results that have no id of their own, such as texts.
 
-        Two equal texts may be two results, so what is pushed on one connection counts whatever it says. Answers
-        that repeat everything, and pushes on a new connection, are compared with what is there, one for one.
+        Two equal texts may be two results, so each one pushed on one connection counts. Answers that repeat everything,
+        and pushes on a new connection, are compared with the results so far, one for one.
         """
         if not (cumulative or replayed):
             mine += items
             return
-        have = [item for item in mine[self.before :] if identity(item) is None]
+        have = [item for item in mine[self.prior_results :] if identity(item) is None]
         room = len(items) - len(have) if cumulative else len(items)
         for item in items:
             same = next((old for old in have if _same(old, item)), None)
@@ -436,7 +558,7 @@ class Call:
                 mine.append(item)
 
 
-def _words(error: TaskError) -> tuple[str | None, str]:
+def _code_and_message(error: TaskError) -> tuple[str | None, str]:
     return error.code, error.message
 
 

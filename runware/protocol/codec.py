@@ -1,7 +1,7 @@
-"""Between Python objects and the wire: the names, the JSON, and the shapes a frame may have.
+"""Conversion between Python objects and the API's JSON: names, encoding, and the forms a message may have.
 
-Wire names live here and nowhere else. A Python name becomes camelCase with `UUID`, `URL`, `URI` and `ID` in capitals
-where the wire has them so; what does not follow the rule stands in `IRREGULAR`.
+The API's names are used here and nowhere else. A Python name becomes camelCase, with `UUID`, `URL`, `URI` and `ID` in
+capitals where the API has them so; exceptions are in `IRREGULAR`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("runware.codec")
 T = TypeVar("T")
 Item = dict[str, Any]
 Rule = tuple[str, frozenset[type], Callable[[Any], Any]]
-"""What a field is called on the wire, which types are taken as they are, and what makes something of the others."""
+"""The API's name of a field, the types whose values are kept as they are, and the converter for all others."""
 
 orjson: Any
 try:
@@ -48,7 +48,7 @@ IRREGULAR = {
     "instant_id": "instantID",
     "air_source": "AIRSource",
     "high_threshold_canny": "highThresholdCanny",
-    # Snake case on the wire as well.
+    # Snake case in the API as well.
     **{name: name for name in ("x_min", "y_min", "x_max", "y_max")},
 }
 _CAPITALS = {"uuid": "UUID", "url": "URL", "uri": "URI"}
@@ -57,7 +57,7 @@ _BY_KIND = {"uuid": "UUID", "url": "URL", "base64_data": "Base64Data", "data_uri
 
 @cache
 def wire_name(name: str) -> str:
-    """Tell what a Python field is called on the wire: `task_uuid` is `taskUUID`, `cfg_scale` is `CFGScale`."""
+    """Return the API's name of a Python field: `task_uuid` is `taskUUID`, `cfg_scale` is `CFGScale`."""
     if name in IRREGULAR:
         return IRREGULAR[name]
     first, *rest = name.split("_")
@@ -65,20 +65,20 @@ def wire_name(name: str) -> str:
 
 
 def _result_wire_name(cls: type, name: str) -> str:
-    # `Image.uuid` is `imageUUID`, `Video.url` is `videoURL`: the wire puts the kind into the name.
+    # `Image.uuid` is `imageUUID`, `Video.url` is `videoURL`: the API puts the kind into the name.
     kind = getattr(cls, "kind", "")
     return kind + _BY_KIND[name] if kind and name in _BY_KIND else wire_name(name)
 
 
 _SIMPLE = frozenset((str, int, float, bool, type(None)))
-"""Types whose values go on the wire as they are."""
+"""Types whose values are sent as they are."""
 _DEEPEST = 100
-"""Levels of dicts and lists in one value: more than any model has, fewer than would use up the stack."""
+"""The most levels of dicts and lists in one value: more than any model needs, fewer than would exhaust the stack."""
 _TOO_DEEP = f"refers to itself, or is nested more than {_DEEPEST} deep"
 
 
 class _NoFormError(Exception):
-    """A value has no form in JSON; the text tells why."""
+    """A value cannot be written as JSON; the text says why."""
 
 
 def _finite(value: float) -> float:
@@ -88,7 +88,7 @@ def _finite(value: float) -> float:
 
 
 def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> Any:
-    """Write one value of a request.
+    """Convert one value of a request to JSON types.
 
     Raises:
         ValidationError: JSON has no form for something in it; `parameter` is *name*.
@@ -102,17 +102,17 @@ def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> A
 
 
 def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) -> cattrs.Converter:
-    """Make the converter from request objects to wire objects.
+    """Make the converter from request objects to JSON objects.
 
     Args:
-        omit: Field names that are settings of the call and do not go on the wire.
+        omit: Field names that are settings of the call and are not sent.
         leaf: Turns a value that is neither a request object nor JSON into text.
-        part: A class of dicts that stand for request objects, and have a hook of their own.
+        part: A class of dicts that represent request objects, and have a hook of their own.
     """
     converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
     for plain in _SIMPLE - {float, int}:
         converter.register_unstructure_hook(plain, identity)
-    # A number of numpy's may be a float, and is not one to every writer of JSON.
+    # A NumPy number may be a subclass of float, which not every JSON encoder accepts.
     converter.register_unstructure_hook(int, int)
     converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
 
@@ -159,7 +159,7 @@ _reading = cattrs.Converter(detailed_validation=False)
 
 @_reading.register_structure_hook_factory(attrs.has)
 def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
-    # An object inside an item, in the same way; what is no object becomes one without values.
+    # An object inside an item, in the same way; a value that is no object becomes one without values.
     return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
@@ -181,7 +181,7 @@ def _(kind: Any) -> Callable[[Any, Any], Any]:
 
 
 def _only(kind: type) -> Callable[[Any, Any], Any]:
-    """Take values of this type and no others, where `bool("false")` and `str({})` would make something up."""
+    """Accept values of this type only: `bool("false")` and `str({})` would invent a value."""
 
     def read(value: Any, _: Any) -> Any:
         if type(value) is not kind:
@@ -197,7 +197,7 @@ for _kind in (str, bool, int):
 
 @_reading.register_structure_hook
 def _(value: Any, _: Any) -> float:
-    if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # not one that no float can hold
+    if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # others may not fit a float
         return value
     raise TypeError
 
@@ -209,15 +209,15 @@ _PLAIN: dict[Any, frozenset[type]] = {
     bool | None: frozenset((bool,)),
     Any: frozenset((str, int, float, bool, dict, list)),
 }
-"""Types whose values are taken as they are, by what a field is declared as."""
+"""Types whose values are kept as they are, by a field's declared type."""
 
 
 @cache
 def rules(cls: Any) -> dict[str, Rule]:
-    """Tell how each field of a class is read. It takes a millisecond, once, which is better spent before results come.
+    """Return how to read each field of a class. It takes a millisecond, once, which is best spent before results come.
 
-    Reading never fails: what is of another type than expected becomes `None`, and stays in `raw`, because a paid
-    result must not be lost because of it.
+    Reading never fails: a value of an unexpected type becomes `None`, and stays in `raw`, so that a paid result is not
+    lost because of it.
     """
     attrs.resolve_types(cls)
 
@@ -238,50 +238,52 @@ def rules(cls: Any) -> dict[str, Rule]:
 
 
 def structure(item: Item, cls: type[T]) -> T:
-    """Make a result object of a wire item, which it reads when it is asked for something."""
+    """Make a result object from an item, whose fields it converts at their first use."""
     result = cls.__new__(cls)
     object.__setattr__(result, "raw", item)
     return result
 
 
 def _encoder() -> Callable[[Any], str]:
-    """Make what writes JSON. `json.JSONEncoder` makes its inner part anew for each message: a third of the time."""
+    """Return a JSON encoder. `json.JSONEncoder` creates its C part for each message: a third of the time."""
     whole = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     parts: Any = json.encoder
     try:
         inner = parts.c_make_encoder(None, whole.default, parts.encode_basestring, None, ":", ",", False, False, False)
-    except (AttributeError, TypeError):  # pragma: no cover - an interpreter that has no such part, or another
+    except (AttributeError, TypeError):  # pragma: no cover - an interpreter without this C part
         return whole.encode
 
     def encode(value: Any) -> str:
         try:
             return "".join(inner(value, 0))
         except RecursionError:
-            return whole.encode(value)  # which says it if something refers to itself
+            return whole.encode(value)  # which reports an object that refers to itself
 
     return encode
 
 
-_decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]  # what `raw_decode` calls
+_decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())[
+    "scan_once"
+]  # the function that `raw_decode` calls
 _encode = _encoder()
 
 
 def dumps(value: Any) -> bytes:
-    """Write compact JSON in UTF-8.
+    """Encode compact JSON in UTF-8.
 
     Raises:
-        TypeError: It holds an object that JSON has no form for.
-        ValueError: It holds NaN or an infinity.
+        TypeError: It contains an object that cannot be written as JSON.
+        ValueError: It contains NaN or an infinity.
     """
     if orjson is not None:
         try:
             data: bytes = orjson.dumps(value)
             return data
-        except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can
+        except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can write them
             pass
     try:
         return dumps_with(_encode, value)
-    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
+    except UnicodeEncodeError:  # a lone surrogate, which can only be written as an escape
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -293,14 +295,18 @@ def _fast_or_whole(text: str) -> Any:
 
 
 def loads(data: bytes | memoryview) -> Any:
-    """Read JSON. Raises `ValueError` for anything else."""
+    """Parse JSON.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
     try:
         if len(data) > LONG:
             return loads_with(json.loads if orjson is None else _fast_or_whole, str(data, "utf-8"))
         if orjson is not None:
             try:
                 return orjson.loads(data)
-            except ValueError:  # a lone surrogate, perhaps: the standard library can
+            except ValueError:  # a lone surrogate, perhaps: the standard library can read it
                 pass
         return json.loads(str(data, "utf-8"))
     except RecursionError as error:
@@ -310,7 +316,7 @@ def loads(data: bytes | memoryview) -> Any:
 def _any_number(digits: str) -> int | float:
     try:
         return int(digits)
-    except ValueError:  # more digits than Python makes an int of
+    except ValueError:  # more digits than Python converts to an int
         return float(digits)
 
 
@@ -318,9 +324,9 @@ _lenient = json.JSONDecoder(strict=False, parse_int=_any_number)
 
 
 def _loads_damaged(data: bytes | memoryview) -> Any:
-    """Read JSON that is not quite right: torn UTF-8, control characters in strings, numbers of any length.
+    """Parse damaged JSON: truncated UTF-8, control characters in strings, numbers of any length.
 
-    A prompt that the server repeats may have them, and the results beside it are paid for.
+    A prompt that the server echoes may contain them, and the results beside it are paid for.
     """
     try:
         return _lenient.decode(str(data, "utf-8", "replace").lstrip("\ufeff"))
@@ -329,7 +335,7 @@ def _loads_damaged(data: bytes | memoryview) -> Any:
 
 
 def named_tasks(data: bytes | memoryview) -> list[str]:
-    """Return the UUIDs of the tasks that a message names which cannot be read, each once."""
+    """Return the UUIDs of the tasks that an unreadable message names, each once."""
     return list(dict.fromkeys(name.decode() for name in _TASK_UUID.findall(data)))
 
 
@@ -337,7 +343,7 @@ _TASK_UUID = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
 
 
 def is_empty_answer(data: bytes | memoryview) -> bool:
-    """Tell whether a message without items and errors is an answer: `{"data": []}`, and nothing else."""
+    """Return whether a message without items and errors is an empty answer: `{"data": []}`, and nothing else."""
     return bool(loads(data) == {"data": []})
 
 
@@ -350,10 +356,10 @@ def _objects(value: Any) -> list[Item]:
 
 
 def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
-    """Take the items and the errors out of one message from the server, in any of the shapes it is seen in.
+    """Return the items and the errors of one message from the server, in any of its known forms.
 
-    They are those of the protocol reference, section 3.2: `data` and `errors` in one frame both count, `error`
-    may stand for `errors`, either may be one object instead of a list, and all of it may be wrapped in a list.
+    They are those of docs/protocol.md, section 3: `data` and `errors` in one frame both count, `error` may replace
+    `errors`, either may be one object instead of a list, and all of it may be wrapped in a list.
 
     Raises:
         ValueError: It is not JSON, not even nearly.
@@ -361,11 +367,11 @@ def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
     text, message, end = "", None, -1
     if orjson is None and len(data) <= LONG:
         try:
-            # json.loads does this too, and looks for blanks and other encodings for two thirds of the time.
+            # json.loads does this too, but spends two thirds of its time on whitespace and other encodings.
             text = str(data, "utf-8")
             message, end = _decode(text, 0)
         except (ValueError, StopIteration, RecursionError):
-            pass  # blanks at the start, or worse: `loads` says which
+            pass  # whitespace at the start, or not JSON: `loads` finds out
     if end != len(text):
         try:
             message = loads(data)

@@ -1,4 +1,4 @@
-"""The session's vocabulary: its states, its settings, and what it asks the I/O thread to do."""
+"""The session's vocabulary: connection states, settings, and the effects that a driver performs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from runware.protocol.call import Call
 from runware.protocol.codec import dumps
 
 __all__ = [
+    "FOREVER",
     "PING",
     "Abort",
     "Close",
@@ -30,7 +31,7 @@ PING = dumps([{"taskType": "ping", "ping": True}])
 
 
 class State(Enum):
-    """Where the connection stands."""
+    """The state of the connection. `runware.protocol.connection` holds which state may follow which."""
 
     IDLE = "idle"
     CONNECTING = "connecting"
@@ -42,21 +43,21 @@ class State(Enum):
 
 @attrs.frozen(kw_only=True)
 class SessionConfig:
-    """What the session is told; all durations are seconds.
+    """The settings of a session; all durations are in seconds.
 
     Attributes:
         connect_timeout: For one attempt to connect, from the start of the dial to the reply to authentication.
         reconnect: Whether a lost connection is made again for the calls that were on it.
-        dial_attempts: How many attempts in a row may fail before waiting calls are told, as long as no connection
+        dial_attempts: How many attempts in a row may fail before waiting calls fail too, as long as no connection
             has ever been made. Afterwards attempts go on until the calls' own deadlines.
         retry_delay: The base of the backoff between attempts to connect.
-        heartbeat_interval: Silence after which an idle connection is tried with a ping.
-        liveness_timeout: Silence after which a connection with calls in flight is given up, and time after which
-            a write that makes no progress is.
+        heartbeat_interval: Silence after which a ping is sent on an idle connection.
+        liveness_timeout: Silence after which a connection with calls in flight is treated as dead, and time after
+            which a write that makes no progress is.
         max_in_flight: How many calls may be at the server at once; `None` for no limit.
-        max_queued: How many calls may wait for their turn.
-        dry_run: Whether the server only checks tasks, so that an answer without anything in it is a good one.
-        events: Whether somebody wants to hear what happens.
+        max_queued: How many calls may wait to be sent.
+        dry_run: Whether the server only checks tasks, so that an empty answer means success.
+        events: Whether to emit `Happened` effects.
     """
 
     connect_timeout: float = 15.0
@@ -78,41 +79,41 @@ class Open(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Write a message, if by its turn its call still has that very text: one that is over, or has another, does not.
+    """Write a message, unless its call has another text by then: a call that has ended, or begun another attempt, does.
 
-    If the connection is lost before its last byte is written, its call is told as unsent.
+    If the connection is lost before the last byte is written, report the call as unsent.
     """
 
     text: bytes
     call: Call | None = None
 
     def __repr__(self) -> str:
-        # Reporters of errors show variables, and the text holds the key or a prompt.
+        # Error reporters show variables, and the text holds the key or a prompt.
         return f"<Send of {len(self.text)} bytes for {self.call}>"
 
 
 class Abort(NamedTuple):
-    """Throw this connection, or the attempt to make it, away without ceremony."""
+    """Drop this connection, or the attempt to make it, without a closing handshake."""
 
     epoch: int
     reason: str
 
 
 class Close(NamedTuple):
-    """Take leave of the server, as far as that is possible at once, and close. Messages not begun are left out."""
+    """Send a close frame, if that is possible at once, and close. Messages that were not begun are left out."""
 
     epoch: int
 
 
 class Ended(NamedTuple):
-    """A call is over: with its items, or with an error (and the items so far)."""
+    """A call has ended: with its items, or with an error (and the items so far)."""
 
     call: Call
     error: RunwareError | None = None
 
 
 class Happened(NamedTuple):
-    """Something to tell those who watch, as they see it; the time of day is missing."""
+    """An event for those who watch, without the time of day."""
 
     kind: type[Event]
     facts: dict[str, Any]

@@ -1,8 +1,8 @@
-"""Long strings beside the JSON: base64 is cut out before the rest is parsed, and put in after the rest is written.
+"""Long strings in JSON: base64 is cut out before the rest is parsed, and inserted after the rest is written.
 
-A JSON parser looks at every character of a string, with the interpreter lock held, so that 20 MB keep all other calls
-waiting: 25 ms to read, 60 ms to write with the standard library. Finding the end of a string, and that nothing in it
-needs an escape, takes less than half of that; for 2 MB, a quarter, which is less than orjson takes.
+A JSON parser examines every character of a string while it holds the GIL, so 20 MB block all other calls: 25 ms to
+read and 60 ms to write with the standard library. Finding the end of a string, and checking that nothing in it needs an
+escape, takes less than half of that; for 2 MB, a quarter, which is less than orjson takes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 __all__ = ["LONG", "dumps_with", "loads_with"]
 
 LONG = 64 * 1024
-"""Characters from which a string is treated apart."""
+"""The length from which a string is cut out."""
 _STRINGS = 1000
-"""Strings after which a message is taken for one of many short ones, where looking for long ones costs more."""
+"""The number of strings after which the search stops: in a message of many short ones it costs more than it saves."""
 _STAND_IN = f"string {os.urandom(16).hex()} "
 _FLAT = frozenset((int, float, bool, type(None)))
 _ESCAPED = bytes(range(32)) + b'"\\'
@@ -26,8 +26,8 @@ def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
     """Write JSON in UTF-8.
 
     Args:
-        encode: Writes what is left.
-        value: What to write.
+        encode: Writes the rest, without the long strings.
+        value: The value to write.
     """
     if _is_short(value):
         return encode(value).encode()
@@ -56,7 +56,7 @@ def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
 
 
 def _is_short(message: Any) -> bool:
-    """Tell whether a message is a list of flat objects without long strings, as most are."""
+    """Return whether a message is a list of flat objects without long strings, as most are."""
     if not isinstance(message, list):
         return False
     for task in message:
@@ -72,10 +72,10 @@ def loads_with(decode: Callable[[str], Any], text: str) -> Any:
     """Read JSON.
 
     Args:
-        decode: Reads what is left.
+        decode: Reads the rest, without the long strings.
         text: The text.
     """
-    if len(text) <= LONG or "\\" in text:  # an escape may be that of a quotation mark
+    if len(text) <= LONG or "\\" in text:  # a quotation mark may be escaped
         return decode(text)
     cut: dict[str, str] = {}
     pieces: list[str] = []

@@ -1,8 +1,8 @@
-"""Objects that hold what was given, and leave the rest to their class.
+"""Objects that store only the values given, and find the others on their class.
 
 A request has up to 60 fields, of which a few are given. Making, checking and writing it took five times as long when
-each object had a value for every field. A result holds the wire item that it came as, and reads a field of it when
-somebody asks: most are never asked for, and what is read is read by whoever wants it, not by the I/O thread.
+each object had a value for every field. A result stores the item as it was received, and converts a field at its first
+use: most fields are never used, and the conversion runs on the caller's thread, not on the I/O thread.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 def put_defaults(cls: Any) -> None:
-    """Give an attrs class without slots the defaults of its fields, where objects find what they do not hold."""
+    """Set the defaults of an attrs class without slots as class attributes, for objects that do not store a value."""
     for field in attrs.fields(cls):
         if not (field.default is attrs.NOTHING or isinstance(field.default, attrs.Factory)):  # type: ignore[arg-type]
             setattr(cls, field.name, field.default)
 
 
 def put_readers(cls: Any) -> None:
-    """Let the fields of an attrs class without slots be looked up in `raw`, unless an object holds a value."""
+    """Read the fields of an attrs class without slots from `raw`, unless an object stores a value."""
     put_defaults(cls)
     for field in attrs.fields(cls):
         if field.name != "raw" and not field.name.startswith("_"):
@@ -35,7 +35,7 @@ def put_readers(cls: Any) -> None:
 
 
 class _Reader:
-    """A field that is read at its first use, and held then; it gives way to a value that the object holds."""
+    """A descriptor that converts a field at its first use, and stores the value; a value stored on the object wins."""
 
     __slots__ = ("_cls", "_default", "_name", "_rule")
 
@@ -50,14 +50,14 @@ class _Reader:
             return self._default
         value = self.own(part)
         if value is None:
-            value = part._fallback(self._name)  # noqa: SLF001 - it is a part of the object
+            value = part._fallback(self._name)  # noqa: SLF001 - the two classes are one mechanism
             if value is None:
                 return self._default
         object.__setattr__(part, self._name, value)
         return value
 
     def own(self, part: Any) -> Any:
-        """Give what the wire item has under the field's own name, or `None`."""
+        """Return the item's value under the field's own name, or `None`."""
         wire, plain, make = self._rule or self._learn()
         value = part.raw.get(wire)
         return value if value is None or type(value) in plain else make(value)
@@ -68,6 +68,6 @@ class _Reader:
 
 
 def fill(target: T, values: dict[str, Any]) -> T:
-    """Let a new object hold these values, and nothing else; the dict is its own from now on."""
+    """Store these values, and nothing else, on a new object, which takes over the dict."""
     object.__setattr__(target, "__dict__", values)
     return target

@@ -1,4 +1,4 @@
-"""The errors that end calls without the server's last word, and what they say about money, which is true."""
+"""The errors of calls whose outcome the server has not reported, with true statements about what may be billed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = [
 ]
 
 
-def at_the_server(call: Call, stray: str | None) -> RunwareError | None:
+def at_the_server(call: Call, unattributed_error: str | None) -> RunwareError | None:
     """Make the error of a call whose deadline came while the server had its task, or may have had it.
 
     Args:
         call: The call.
-        stray: The code of the last error that named no task.
+        unattributed_error: The code of the last error that named no task.
 
     Returns:
         The error; `None` for a call that the server cannot have.
@@ -52,10 +52,16 @@ def at_the_server(call: Call, stray: str | None) -> RunwareError | None:
             may_have_run=True,
         )
     if call.may_run and call.repeatable:
-        empty = " It answered with nothing, which may mean that it does not know the task." if call.empty_answer else ""
+        empty = (
+            " It answered with nothing, which may mean that it does not know the task."
+            if call.polling.empty_answer
+            else ""
+        )
         return TaskTimeoutError(f"No answer within {limit}.{empty} It only reads, so it may be tried again.")
     if call.may_run:
-        told = f" The server has told of an error without naming a task: {stray}." if stray else ""
+        told = (
+            f" The server reported an error without naming a task: {unattributed_error}." if unattributed_error else ""
+        )
         return TaskTimeoutError(
             f"No result within {limit}. The task was sent, so the server may still run and bill it; "
             f"its task_uuid is what it can be picked up with.{told}",
@@ -69,7 +75,7 @@ def before_it_was_sent(call: Call, where: str, unreached: ConnectionFailedError 
 
     Args:
         call: The call.
-        where: How far the connection is, as the end of a sentence.
+        where: How far the attempt to connect is, as the end of a sentence.
         unreached: Why there is no connection; `None` if there is one.
     """
     limit = _limit(call)
@@ -119,12 +125,12 @@ def key_rejected(call: Call, error: TaskError) -> TaskError:
     """Make the error of a call that ends because the key was rejected."""
     if not call.may_have_run:
         return copy.copy(error)
-    told = error.restated(
+    restated = error.restated(
         f"{error.message} The call's task was sent before that, and what became of it cannot be asked for: the server "
         "may run and bill it."
     )
-    told.may_have_run = True
-    return told
+    restated.may_have_run = True
+    return restated
 
 
 def connection_is_gone(call: Call, error: RunwareError) -> RunwareError:

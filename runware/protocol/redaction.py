@@ -1,6 +1,6 @@
-"""Keep the client's secrets, and media, out of what the server says about errors.
+"""Remove the client's secrets, and media, from the server's errors.
 
-A server, or a gateway before it, may repeat the key or the message that it refuses. Only errors are cleaned; the data
+A server, or a gateway before it, may echo the key or the message that it rejects. Only errors are cleaned; the data
 of results stay as they came.
 """
 
@@ -22,20 +22,20 @@ Item = dict[str, Any]
 
 REDACTED = "<redacted>"
 _REMEMBERED = 8
-"""Secrets that are known at the same time: a function as `api_key` may return a new one for each connection."""
+"""The most secrets kept at the same time: a function as `api_key` may return a new one for each connection."""
 _SHORTEST = 6
-"""Characters of the shortest secret. A test's key of fewer would be found in ordinary words."""
+"""The length of the shortest secret. A test's key that is shorter would match ordinary words."""
 _PIECE = 8
-"""Characters of a secret in a row that are redacted; a server's own mask (`rw-7f...w0v5`) shows fewer."""
+"""The consecutive characters of a secret that are redacted; a server's own mask (`rw-7f...w0v5`) shows fewer."""
 
 _LONGEST = 4096
 _EXAMINED = 65_536
 _DEEPEST = 32
 _PLAIN = 16
-"""Characters below which a text can be neither a data URI nor base64 of interest."""
+"""The length below which a text can be neither a data URI nor relevant base64."""
 _FAILED = ("error", "failed")
 _DATA_URI = re.compile(r"(?i)data:[\w.+-]{1,100}/[\w.+-]{1,100}[;,][^\s\"'<>]*")
-# Base64 of either alphabet, with its escapes. Addresses have long parts as well, and are of use.
+# Base64 of either alphabet, with its escapes. URLs have long parts as well, and are kept.
 _BULK = re.compile(r"https?://[^\s\"'<>]{1,2048}|[A-Za-z0-9+/=_\\%-]{65,}")
 
 
@@ -76,7 +76,7 @@ class Redactor:
 
         Args:
             secrets: The secrets.
-            lasting: Whether they are never forgotten. Of the others, the oldest are when there are too many.
+            lasting: Whether to keep them for good. Of the others, only the newest are kept.
         """
         known = self._lasting + self._secrets
         new = [secret for secret in secrets if secret not in known and len(secret) >= _SHORTEST]
@@ -87,8 +87,8 @@ class Redactor:
         else:
             self._secrets = [*self._secrets, *new][-_REMEMBERED:]
         forms = {form: size for secret in self._lasting + self._secrets for form, size in _forms(secret)}
-        # A piece of `size` characters holds one of these whole, wherever it was cut. To look for them first makes
-        # texts without a secret, which is nearly all of them, cost a microsecond.
+        # A piece of `size` characters contains one of these probes, wherever it was cut. Searching for them first takes
+        # a microsecond for a text without a secret, and nearly all texts have none.
         self._forms, self._pattern = forms, None
         probes = {
             form[at : at + half].lower()
@@ -102,7 +102,7 @@ class Redactor:
         """Replace every secret, and every piece of one, in a text."""
         if not self._may_hold_one(text):
             return text
-        if self._pattern is None:  # not before it is needed: making it takes milliseconds
+        if self._pattern is None:  # compiled when it is first needed, because that takes milliseconds
             pieces = {form[at : at + size] for form, size in self._forms.items() for at in range(len(form) - size + 1)}
             self._pattern = re.compile("(?=(" + "|".join(map(re.escape, sorted(pieces))) + "))", re.IGNORECASE)
         parts: list[str] = []
@@ -117,12 +117,12 @@ class Redactor:
         """Return an error object of the server without secrets, base64 and data URIs, and with shortened texts."""
         texts: list[str] = []
         if _gather(value, texts, _DEEPEST) and not self._may_hold_one("\n".join(texts)):
-            return value  # as nearly always, and then in a tenth of the time
+            return value  # the usual case, in a tenth of the time
         cleaned: T = self._clean(value, self._shortened, _DEEPEST)
         return cleaned
 
     def clean_frame(self, items: list[Item], errors: list[Item]) -> list[Item]:
-        """Clean the errors of one message: return those that stand alone; those among the items are cleaned in place.
+        """Return the errors of one message cleaned, and clean those among its items in place.
 
         Args:
             items: The items of the message.
@@ -130,7 +130,7 @@ class Redactor:
         """
         for item in items:
             self._clean_item(item)
-            if "response" in item:  # getTaskDetails: what was sent for a task, and what was answered
+            if "response" in item:  # getTaskDetails: a task's request and response
                 if "request" in item:
                     item["request"] = self._clean(item["request"], self.hide, 10 * _DEEPEST)
                 for part in _objects(item["response"]):
@@ -142,14 +142,14 @@ class Redactor:
         return self.clean(errors) if errors else errors
 
     def _clean_item(self, item: Item) -> None:
-        """Clean an item that tells of a failure, with or without an object for it."""
+        """Clean an item of a failed result, with or without an error object."""
         status = item.get("status")
         if status in _FAILED or ("error" in item and status != "success"):
             for name, value in item.items():
                 item[name] = self.clean(value)
 
     def clean_error(self, error: RunwareError) -> None:
-        """Remove secrets from the message of an error that was raised on the way to the server."""
+        """Remove secrets from the message of an error that was raised while connecting."""
         hidden = self.hide(error.message)
         if hidden != error.message:
             error.message = hidden
@@ -180,7 +180,7 @@ def _objects(value: object) -> list[Item]:
 
 
 def _gather(value: object, texts: list[str], levels: int) -> bool:
-    """Collect the texts of an object; return whether they are all of them, and none has to be shortened."""
+    """Collect the texts of an object; return whether that is complete, and no text has to be shortened."""
     if isinstance(value, str):
         texts.append(value)
         long = len(value) >= _PLAIN
@@ -206,7 +206,7 @@ def _shortened(text: str) -> str:
 
 
 def _forms(secret: str) -> list[tuple[str, int]]:
-    """Return the forms in which a secret may be repeated, each with how many of its characters in a row count."""
+    """Return the forms in which a secret may be echoed, each with the length of the pieces to redact."""
     import base64
     from urllib.parse import quote
 
@@ -214,7 +214,7 @@ def _forms(secret: str) -> list[tuple[str, int]]:
     forms = [(secret, min(len(secret), _PIECE)), (data.hex(), 2 * min(len(data), _PIECE))]
     if (quoted := quote(secret, safe="", errors="replace")) != secret:
         forms.append((quoted, _PIECE))
-    for shift in range(3):  # what stands before it decides how its bits fall into letters
+    for shift in range(3):  # the position in the encoded data decides which bits share a letter
         encoded = base64.b64encode(bytes(shift) + data).decode()
         whole = encoded[-(-shift * 4 // 3) : len(encoded) - (0, 3, 2)[(len(data) + shift) % 3]]
         size = min(len(whole), 12)

@@ -1,4 +1,4 @@
-"""Whether and when a failed call is tried again: tenacity is asked, but it never sleeps."""
+"""Retry rules: whether and when a failed call is retried. tenacity decides, but never sleeps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LONGEST_WAIT = 30.0
 
 
 class Retries:
-    """The retry rule of a call: a `RetryPolicy` with the client's numbers for what it leaves open.
+    """The retry rule of a call: a `RetryPolicy`, with the client's defaults for what it does not set.
 
     Attributes:
         policy: The caller's policy; its parts may be `None`.
-        attempts: How many attempts there are at most when the policy has no *stop*.
+        attempts: The most attempts, when the policy has no *stop*.
         delay: The first wait in seconds when the policy has no *wait*; it doubles from there.
     """
 
@@ -32,27 +32,27 @@ class Retries:
 
     @classmethod
     def of(cls, given: int | RetryPolicy | None, default: int | RetryPolicy, delay: float) -> Retries:
-        """Make the rule from what the call and the client say; a number means extra attempts."""
+        """Make the rule from the settings of the call and the client; a number means extra attempts."""
         chosen = default if given is None else given
         if isinstance(chosen, RetryPolicy):
             if any(part is not None for part in (chosen.stop, chosen.wait, chosen.retry)):
                 with loading:
-                    import tenacity  # noqa: F401 - on the caller's thread; the I/O thread is not to wait for an import
-            # Without a stop of its own, a policy gives up as the client does.
+                    import tenacity  # noqa: F401 - on the caller's thread: the I/O thread must not wait for an import
+            # A policy without *stop* gives up as the client does.
             return cls(chosen, 1 + (default if isinstance(default, int) else 2), delay)
         return cls(RetryPolicy(), 1 + chosen, delay)
 
     def wait_before_next(
         self, error: RunwareError, *, attempt: int, started: float, now: float, rng: random.Random
     ) -> float | None:
-        """Tell how many seconds to wait before the next attempt; `None` when there is to be none.
+        """Return how many seconds to wait before the next attempt; `None` if there is none.
 
         Args:
-            error: What the attempt ended with.
+            error: The error of the attempt.
             attempt: The number of the attempt that ended, from 1.
             started: When the call began, in the session's time.
             now: The session's time.
-            rng: Where the jitter of the default wait comes from.
+            rng: The source of the default wait's jitter.
         """
         policy = self.policy
         if policy.retry is None and not error.retryable:
@@ -75,9 +75,9 @@ class Retries:
 
 
 def backoff(failures: int, delay: float, rng: random.Random) -> float:
-    """Exponential wait with full jitter after the cap, so that many clients do not come back in step.
+    """Return an exponential wait with full jitter, so that many clients do not come back in step.
 
-    The first is a tenth of *delay* at most: most lost connections can be made again at once.
+    The first wait is a tenth of *delay* at most: most lost connections can be made again at once.
     """
     most = delay / 10.0 if failures == 1 else min(LONGEST_WAIT, delay * 2.0 ** min(failures - 2, 16))
     return most * rng.random()

@@ -1,17 +1,17 @@
-"""What proves that the other end is there, with a clock that is made up."""
+"""Keepalive with a made-up clock: what proves that the other end is alive."""
 
 from __future__ import annotations
 
 import pytest
 
-from runware.protocol.keepalive import Liveness
+from runware.protocol.keepalive import Keepalive
 
 KIB = 1024
 
 
 def alive(rate: float, *, patience: float = 15.0, seconds: float = 600.0, step: float = 0.5) -> bool:
     """Receive one endless message at so many bytes a second; tell whether that keeps the connection."""
-    liveness = Liveness(45.0, patience)
+    liveness = Keepalive(45.0, patience)
     liveness.opened(100.0)
     now, unfinished = 100.0, 0.0
     while now < 100.0 + seconds:
@@ -37,7 +37,7 @@ def test_message_that_trickles_is_silence(rate: float) -> None:
 
 
 def test_trickling_message_is_given_up_as_soon_as_a_silent_server() -> None:
-    liveness = Liveness(45.0, 15.0)
+    liveness = Keepalive(45.0, 15.0)
     liveness.opened(100.0)
     for second in range(10):
         liveness.received(100.0 + second, second, whole=False)
@@ -50,14 +50,14 @@ def test_trickling_message_is_given_up_as_soon_as_a_silent_server() -> None:
 
 
 def test_whole_message_is_a_sign_of_life_however_short() -> None:
-    liveness = Liveness(45.0, 15.0)
+    liveness = Keepalive(45.0, 15.0)
     liveness.opened(100.0)
     liveness.received(109.0)
     assert liveness.due(busy=True) == 119.0
 
 
 def test_progress_is_counted_from_the_last_sign_of_life() -> None:
-    liveness = Liveness(45.0, 15.0)
+    liveness = Keepalive(45.0, 15.0)
     liveness.opened(100.0)
     liveness.received(101.0, 20 * KIB, whole=False)
     liveness.received(102.0, 30 * KIB, whole=False)
@@ -70,7 +70,7 @@ def test_progress_is_counted_from_the_last_sign_of_life() -> None:
 
 
 def test_burst_after_a_pause_takes_back_a_ping() -> None:
-    liveness = Liveness(45.0, 15.0)
+    liveness = Keepalive(45.0, 15.0)
     liveness.opened(100.0)
     assert liveness.check(110.0, busy=True) == "ping"
     liveness.ping_left(110.0)

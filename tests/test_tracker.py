@@ -1,4 +1,4 @@
-"""The session with a made-up clock: polling, resuming after a loss, and trying again."""
+"""Tracking tasks, with a session that has a made-up clock: polls, recovery after a loss, and retries."""
 
 from __future__ import annotations
 
@@ -1150,17 +1150,17 @@ class TestPace:
             desk.receive({"data": [image(call.uuid)]})
         # One more after each round of successes, until all may go at once again.
         for _ in range(2000):
-            if desk.session._pace is None:
+            if desk.session._queue.window is None:
                 break
             desk.receive({"data": [image(desk.submit(new_uuid()).uuid)]})
-        assert desk.session._pace is None
+        assert desk.session._queue.window is None
 
     def test_a_burst_of_them_counts_once(self) -> None:
         desk = ready_desk()
         calls = self.submit_many(desk, 16)
         for call in calls[:8]:
             desk.receive(failure("rateLimitExceeded", call.uuid))
-        assert desk.session._pace == 8.0
+        assert desk.session._queue.window == 8.0
 
     def test_at_the_slowest_one_call_runs(self) -> None:
         desk = ready_desk()
@@ -1168,7 +1168,7 @@ class TestPace:
             call = desk.submit(new_uuid())
             desk.receive(failure("rateLimitExceeded", call.uuid))
             desk.now += 2.0
-            assert desk.session._pace == 1.0, number
+            assert desk.session._queue.window == 1.0, number
         call = desk.submit(A)
         desk.receive({"data": [image(A)]})
         assert desk.ended[call] is None

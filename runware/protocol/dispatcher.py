@@ -1,0 +1,192 @@
+"""How calls enter, are sent, and end. Everything that must happen together at those moments is here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from runware.errors import ClientClosedError, ConflictError, RunwareError
+from runware.events import Sent
+from runware.protocol.call import Call, CallState, Completion
+from runware.protocol.call_queue import CallQueue
+from runware.protocol.connection import Connection
+from runware.protocol.effects import Send, State
+from runware.protocol.outcomes import at_the_server, before_it_was_sent
+from runware.protocol.output import Output
+from runware.protocol.registry import CallRegistry
+from runware.protocol.task_poller import TaskPoller
+from runware.protocol.timers import BATCH, Timers
+
+__all__ = ["Dispatcher"]
+
+_DONE = CallState.DONE
+_CONNECTION = Completion.CONNECTION
+
+
+class Dispatcher:
+    """Moves calls through the registry, the queue and the timers.
+
+    Args:
+        max_queued: How many calls may wait to be sent.
+        connection: Its state decides whether anything can be sent.
+        registry: The open calls.
+        queue: The calls that wait.
+        timers: The calls' timers.
+        poller: Asks about calls whose task was submitted before.
+        output: Takes the effects.
+
+    Attributes:
+        more_to_send: Whether sending stopped after a batch, and goes on at the next tick.
+    """
+
+    def __init__(
+        self,
+        max_queued: int,
+        connection: Connection,
+        registry: CallRegistry,
+        queue: CallQueue,
+        timers: Timers,
+        poller: TaskPoller,
+        output: Output,
+    ) -> None:
+        self.more_to_send = False
+        self._numbers = itertools.count(1)
+        self._max_queued = max_queued
+        self._connection = connection
+        self._registry = registry
+        self._queue = queue
+        self._timers = timers
+        self._poller = poller
+        self._output = output
+
+    # ------------------------------------------------------------------ entering
+
+    def admit(self, call: Call, now: float) -> bool:
+        """Queue a new call, or end it at once if that is not possible; return whether it was queued."""
+        queue = self._queue
+        call.started = now
+        call.deadline = call.scheduled_deadline = now + call.timeout
+        call.sequence = next(self._numbers)
+        if call.completion is Completion.ANSWER:
+            call.key = f"{call.uuid}:{call.sequence}"
+        error: RunwareError
+        waiting = len(queue)
+        if waiting >= self._max_queued:
+            queue.drop_ended()
+            waiting = len(queue)
+        if self._connection.state is State.CLOSED:
+            error = ClientClosedError("The client is closed.")
+        elif call.key in self._registry.calls:
+            error = ConflictError(
+                "A task with this task_uuid is already running on this client.",
+                code="conflictTaskUUID",
+                parameter="task_uuid",
+            )
+        elif waiting >= self._max_queued:
+            error = RunwareError(
+                f"{waiting} calls are waiting already. Wait for some of them, or raise max_queued.",
+                retryable=True,
+            )
+        else:
+            self._registry.add(call)
+            self._timers.add_deadline(call)
+            queue.new.append(call)
+            return True
+        call.enter(_DONE)
+        self._output.call_ended(call, now, _attributed(error, call))
+        return False
+
+    def requeue(self, call: Call) -> None:
+        """Queue a call again, at the place it had."""
+        self._timers.cancel(call)  # the time limit of the poll whose answer led here
+        call.enter(CallState.QUEUED)
+        self._queue.put_back(call)
+
+    # ------------------------------------------------------------------ sending
+
+    def send_queued(self, now: float) -> None:
+        """Send the calls that wait, in order, as far as limits allow: a batch at once, the rest at the next tick."""
+        self.more_to_send = False
+        if self._connection.state is not State.READY:
+            return
+        queue, output = self._queue, self._output
+        sends = 0
+        while True:
+            if sends == BATCH:
+                self.more_to_send = queue.has_next
+                return
+            call = queue.pop(now)
+            if call is None:
+                return
+            if call.completion is _CONNECTION:
+                self._release(call)  # as `end` does, which would come back here for each of them
+                output.call_ended(call, now)
+                continue
+            call.epoch = self._connection.epoch
+            queue.in_flight += 1
+            if call.completion is Completion.EXISTING:
+                call.enter(CallState.RECOVERING)
+                self._poller.poll([call], now)
+                continue
+            call.enter(CallState.SENT)
+            call.sends += 1
+            sends += 1
+            output.counts["sent"] += 1
+            output.effects.append(Send(call.text, call))
+            if output.watched:
+                output.task_event(Sent, call, now, size=len(call.text))
+
+    # ------------------------------------------------------------------ ending
+
+    def end(self, call: Call, now: float, error: RunwareError | None = None) -> None:
+        """End a call, with its results or with an error, and send the next one."""
+        if call.state is _DONE:
+            return
+        queue = self._queue
+        self._release(call)
+        if error is not None:
+            _attributed(error, call)
+        elif queue.window is not None:
+            queue.speed_up()
+        self._output.call_ended(call, now, error)
+        if queue.new or queue.returned:
+            self.send_queued(now)
+
+    def end_all(self, now: float, make: Callable[[Call], RunwareError]) -> None:
+        """End every call with an error of its own, in the order of submission."""
+        self._queue.clear()
+        for call in sorted(self._registry.calls.values(), key=lambda call: call.sequence):
+            self.end(call, now, make(call))
+
+    def end_expired(self, now: float) -> None:
+        """End the calls whose deadline has come."""
+        connection = self._connection
+        for call in self._timers.expired(now):
+            unreached = connection.last_failure if connection.state is not State.READY else None
+            error = at_the_server(call, connection.unattributed_error)
+            self.end(call, now, error or before_it_was_sent(call, connection.where(), unreached))
+
+    def cancel(self, call: Call, now: float) -> None:
+        """Cancel the call: remove it from the queue, or discard its results if it was already sent."""
+        if self._registry.calls.get(call.key) is call:
+            self._release(call)
+            self._output.call_ended(call, now, status="cancelled")
+            call.job = None
+            self.send_queued(now)
+
+    def _release(self, call: Call) -> None:
+        """Take a call out of everything, so that nothing more is sent or expected for it."""
+        self._registry.remove(call)
+        self._queue.release_slot(call)
+        call.enter(_DONE)
+        call.discard_payload()
+        self._timers.call_ended(call)
+
+
+def _attributed(error: RunwareError, call: Call) -> RunwareError:
+    """Note in an error which call it is about."""
+    if call.completion is not _CONNECTION:
+        error.task_type = error.task_type or call.task_type
+        error.task_uuid = error.task_uuid or call.uuid
+    error.attempts = tuple(call.attempts or ())
+    return error
