@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
-from runware._support.unknown_names import misnamed
+from runware._support.unknown_names import unknown_name_error
 from runware.errors import ValidationError
-from runware.jobs import Job, call_in, deliver
+from runware.jobs import Job, call_soon_in, get_interruptibly
 from runware.requests.base import Task
 from runware.requests.raw import as_task
 from runware.requests.signatures import fields
@@ -59,7 +59,7 @@ _SINGLE = (str, bytes, bytearray, memoryview, Mapping)
 def _checked(request: Any, common: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not (common is None or isinstance(common, Mapping)):
         raise TypeError(f"common must be a dict of parameters, not {type(common).__name__}.")
-    if error := misnamed(request.__name__, [field.name for field in fields(request)], common or ()):
+    if error := unknown_name_error(request.__name__, [field.name for field in fields(request)], common or ()):
         raise error  # at once, and not for each input
     return common or {}
 
@@ -210,12 +210,12 @@ def map_blocking(
                     else:
                         window.submitted(job)
                         held.clear()
-                        job.when_over(partial(done.put, job))
+                        job.when_done(partial(done.put, job))
                 if (outcome := window.next_outcome()) is not None:
                     yield _outcome(outcome, return_exceptions=return_exceptions)
                 elif window.waiting:
                     warn_in_event_loop("async for ... in rw.aio.map(...)")
-                    window.finished(deliver(done))
+                    window.finished(get_interruptibly(done))
                 elif window.broken is not None:
                     raise window.broken
                 else:
@@ -259,7 +259,7 @@ def amap(
                     else:
                         window.submitted(job)
                         held.clear()
-                        job.when_over(partial(call_in, loop, partial(done.put_nowait, job)))
+                        job.when_done(partial(call_soon_in, loop, partial(done.put_nowait, job)))
                 if (outcome := window.next_outcome()) is not None:
                     yield _outcome(outcome, return_exceptions=return_exceptions)
                 elif window.waiting:

@@ -91,8 +91,8 @@ class TestEveryFace:
         with pytest.raises(ValidationError):
             outcomes("image_inference", inputs, concurrency=4)
         rw.connect()  # behind the cancellations
-        assert rw._core._engine is not None
-        assert rw._core._engine._session.calls == {}
+        assert rw._core._io_loop is not None
+        assert rw._core._io_loop._session.calls == {}
 
     def test_or_errors_take_the_place_of_answers(self, outcomes: Any) -> None:
         inputs: list[Any] = seeds(6)
@@ -295,8 +295,8 @@ class TestLaziness:
         with server.hold():
             answers.close()  # type: ignore[attr-defined]
             rw.connect()
-            assert rw._core._engine is not None
-            assert rw._core._engine._session.calls == {}
+            assert rw._core._io_loop is not None
+            assert rw._core._io_loop._session.calls == {}
 
     def test_leaving_an_async_map_early(self, rw: Runware) -> None:
         async def main() -> None:
@@ -307,8 +307,8 @@ class TestLaziness:
             await rw.aio.connect()
 
         asyncio.run(main())
-        assert rw._core._engine is not None
-        assert rw._core._engine._session.calls == {}
+        assert rw._core._io_loop is not None
+        assert rw._core._io_loop._session.calls == {}
 
     def test_a_slow_one_does_not_stop_the_others(self, rw: Runware, server: LocalServer) -> None:
         first = threading.Event()

@@ -15,7 +15,7 @@ from runware import Runware
 from runware.local import LocalServer
 from runware.transport import wakeup as waiting
 from runware.transport.light_future import LightFuture
-from runware.transport.wakeup import bells
+from runware.transport.wakeup import wakeup_pool
 
 from .conftest import until
 
@@ -24,9 +24,9 @@ GUARD = 20
 
 @pytest.fixture(autouse=True)
 def no_bells() -> Iterator[None]:
-    bells.forget()
+    wakeup_pool.clear()
     yield
-    bells.forget()
+    wakeup_pool.clear()
 
 
 class Waiters:
@@ -34,8 +34,8 @@ class Waiters:
 
     def __init__(self, future: LightFuture[None], count: int, timeout: float | None = None) -> None:
         self.pool = ThreadPoolExecutor(count)
-        self.told = [self.pool.submit(future.wait_over, timeout) for _ in range(count)]
-        until(lambda: len(future._sleepers or ()) == count)
+        self.told = [self.pool.submit(future.wait_done, timeout) for _ in range(count)]
+        until(lambda: len(future._wakeables or ()) == count)
 
     def results(self) -> list[bool]:
         found = [one.result(GUARD) for one in self.told]
@@ -57,16 +57,18 @@ def test_a_few_wait_for_a_bell_and_the_others_for_locks() -> None:
     future = LightFuture[None]()
     waiters = Waiters(future, 12)
     sleepers = future.settle(None, None)
-    assert sum(isinstance(one, waiting._Bell) for one in sleepers) == (0 if waiting.POLL else bells.MOST)
+    assert sum(isinstance(one, waiting._SocketWakeup) for one in sleepers) == (
+        0 if waiting.POLL else wakeup_pool.MAX_SIZE
+    )
     waiting.wake(sleepers)
     assert waiters.results() == [True] * 12
-    assert len(bells.idle) == (0 if waiting.POLL else bells.MOST)
+    assert len(wakeup_pool.idle) == (0 if waiting.POLL else wakeup_pool.MAX_SIZE)
 
 
 def test_a_wait_that_is_over_takes_its_time_with_it() -> None:
     future = LightFuture[None]()
-    assert not future.wait_over(0)
-    assert not future.wait_over(0.001)
+    assert not future.wait_done(0)
+    assert not future.wait_done(0.001)
     assert future.settle(None, None) == ()
 
 
@@ -90,16 +92,16 @@ class Interrupted:
         self.bell.close()
 
 
-@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
 class TestInterruptedWait:
     def broken_off(
         self, monkeypatch: pytest.MonkeyPatch, future: LightFuture[None], meanwhile: Callable[[], None]
     ) -> Any:
-        bell = Interrupted(waiting._Bell(socket.socketpair()), meanwhile)
-        bells.made.append(bell)  # type: ignore[arg-type]
-        monkeypatch.setattr(bells, "take", lambda: bell)
+        bell = Interrupted(waiting._SocketWakeup(socket.socketpair()), meanwhile)
+        wakeup_pool.created.append(bell)  # type: ignore[arg-type]
+        monkeypatch.setattr(wakeup_pool, "take", lambda: bell)
         with pytest.raises(KeyboardInterrupt):
-            future.wait_over()
+            future.wait_done()
         monkeypatch.undo()
         return bell
 
@@ -107,7 +109,7 @@ class TestInterruptedWait:
         future = LightFuture[None]()
         bell = self.broken_off(monkeypatch, future, lambda: None)
         assert future.settle(None, None) == ()
-        assert bells.idle == [bell]
+        assert wakeup_pool.idle == [bell]
 
     @pytest.mark.parametrize("rings", [True, False])
     def test_gives_up_a_bell_that_rings_for_nobody(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
@@ -119,7 +121,7 @@ class TestInterruptedWait:
                     one.release()
 
         self.broken_off(monkeypatch, future, tell)
-        assert not bells.idle
+        assert not wakeup_pool.idle
         another = LightFuture[None]()
         waiters = Waiters(another, 1)
         assert not waiters.told[0].done()
@@ -127,23 +129,23 @@ class TestInterruptedWait:
         assert waiters.results() == [True]
 
 
-@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
 def test_ringing_a_bell_that_is_closed_disturbs_nobody() -> None:
     ends = socket.socketpair()
-    bell = waiting._Bell(ends)
+    bell = waiting._SocketWakeup(ends)
     ends[1].close()
     waiting.wake([bell])
 
 
-@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
 def test_a_bell_that_was_closed_is_not_waited_for_again() -> None:
-    bells.prepare()
-    (bell,) = bells.made
+    wakeup_pool.prepare()
+    (bell,) = wakeup_pool.created
     bell.close()
     future = LightFuture[None]()
     future._sleep(None)  # it comes back at once
-    assert bell not in bells.made
-    assert bell not in bells.idle
+    assert bell not in wakeup_pool.created
+    assert bell not in wakeup_pool.idle
     waiters = Waiters(future, 1)
     waiting.wake(future.settle(None, None))
     assert waiters.results() == [True]
@@ -155,7 +157,7 @@ def test_nobody_waits_for_what_is_over_already() -> None:
     future.settle(None, None)
     future._sleep(None)
     assert future.settle(None, None) == ()
-    assert len(bells.idle) == len(bells.made)
+    assert len(wakeup_pool.idle) == len(wakeup_pool.created)
 
 
 @pytest.mark.parametrize("count", [1, 12])
@@ -175,7 +177,7 @@ def test_a_job_is_not_over_because_a_bell_rings_for_nothing(server: LocalServer)
         waiter = pool.submit(job.exception)
         server.ledger.wait_for(lambda ledger: ledger.held == 1)
         for _ in range(5):
-            for bell in list(bells.made):
+            for bell in list(wakeup_pool.created):
                 bell.release()
         assert not waiter.done()
         server.release()
@@ -204,4 +206,4 @@ def test_without_descriptors_there_are_locks(monkeypatch: pytest.MonkeyPatch) ->
     waiters = Waiters(future, 2)
     waiting.wake(future.settle(None, None))
     assert waiters.results() == [True, True]
-    assert not bells.idle
+    assert not wakeup_pool.idle

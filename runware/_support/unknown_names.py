@@ -1,25 +1,27 @@
-"""What is said of a parameter or an option that is misspelt, left out, or given by position."""
+"""Errors for unknown and missing parameters, with a suggestion."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-__all__ = ["folded", "misnamed"]
+__all__ = ["fold_name", "unknown_name_error"]
 
 
-def folded(name: str) -> str:
-    """Make names of Python and of the wire the same: `positive_prompt` and `positivePrompt`."""
+def fold_name(name: str) -> str:
+    """Return a common form of Python and API names: `positive_prompt` and `positivePrompt` become equal."""
     return name.replace("_", "").lower()
 
 
-def misnamed(what: str, names: Collection[str], given: Iterable[str], needed: Iterable[str] = ()) -> TypeError | None:
-    """Make the error for the first name that is unknown, or else for the first that is missing, if there is one.
+def unknown_name_error(
+    what: str, names: Collection[str], given: Iterable[str], needed: Iterable[str] = ()
+) -> TypeError | None:
+    """Return the error for the first unknown name, or else for the first missing one; `None` if all is well.
 
     Args:
-        what: Whose names they are.
-        names: Those that it has.
-        given: Those that it got.
-        needed: Those that it must get.
+        what: The class or function, for the message.
+        names: The names of its parameters.
+        given: The names of the arguments.
+        needed: The names of the required parameters.
     """
     given = list(given)
     for name in given:
@@ -32,11 +34,11 @@ def misnamed(what: str, names: Collection[str], given: Iterable[str], needed: It
 
 
 def _suggestion(name: str, names: Collection[str]) -> str:
-    from difflib import get_close_matches  # here, because it takes time that no right call needs
+    from difflib import get_close_matches  # slow to import, and needed for errors only
 
-    form = folded(name)
-    by_form = {folded(known): known for known in names}
+    form = fold_name(name)
+    by_form = {fold_name(known): known for known in names}
     near = get_close_matches(form, by_form, 1) or [known for known in by_form if len(form) > 3 and form in known]
     if near:
         return f"; did you mean {by_form[near[0]]!r}?"
-    return ". What only the wire has goes into extra={...}." if "extra" in names else "."
+    return ". Parameters that only the API knows go into extra={...}." if "extra" in names else "."

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from typing import Any
 
 from runware._support.escaping import one_line, plain_word
-from runware._support.logs import Sparing
+from runware._support.logs import RepeatLimit
 from runware.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -40,7 +40,7 @@ from runware.protocol.tracker import Following
 __all__ = ["Session"]
 
 log = logging.getLogger("runware.session")
-log.addFilter(Sparing())
+log.addFilter(RepeatLimit())
 
 _PROVEN = 5.0
 """Seconds for which a connection that brought nothing must have been ready before its loss is a first failure again."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
-from runware._support.unknown_names import folded, misnamed
+from runware._support.unknown_names import fold_name, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.codec import wire_name
@@ -258,7 +258,7 @@ def _sparse(cls: Any) -> Callable[..., None]:
 def _misused(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> TypeError:
     fields = [field for field in attrs.fields(cls) if field.init]
     needed = [field.name for field in fields if field.default is attrs.NOTHING]
-    error = misnamed(cls.__name__, [field.name for field in fields], given, () if args else needed)
+    error = unknown_name_error(cls.__name__, [field.name for field in fields], given, () if args else needed)
     return error or TypeError(f"{cls.__name__} takes its parameters by name.")
 
 
@@ -273,13 +273,13 @@ def _no_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]
     elif isinstance(value, Mapping) and check.part is not None:
         checks = _folded_checks(check.part)
         for key, one in value.items():
-            if inner := checks.get(folded(str(key))):
+            if inner := checks.get(fold_name(str(key))):
                 yield from _no_media(one, inner, f"{path}.{key}")
 
 
 @cache
 def _folded_checks(cls: Any) -> dict[str, _Check]:
-    return {folded(name): check for name, check in _checks(cls).items()}
+    return {fold_name(name): check for name, check in _checks(cls).items()}
 
 
 class Part(dict[str, Any]):
