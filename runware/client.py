@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.import_lock import loading
 from runware.errors import ConfigurationError, RunwareError
-from runware.mapping import AsyncMap, BlockingMap
+from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 
 if TYPE_CHECKING:

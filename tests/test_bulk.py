@@ -24,8 +24,8 @@ from runware import (
     RunwareError,
     ValidationError,
 )
-from runware.bulk import tasks_from
 from runware.local import LocalServer
+from runware.map import requests_from
 from runware.requests.base import Task
 
 from .conftest import until
@@ -143,10 +143,10 @@ class TestEveryFace:
 
     @pytest.mark.parametrize("inputs", ["a red kite", b"...", bytearray(b"x"), {"positive_prompt": "x"}])
     def test_one_input_is_not_a_list_of_them(self, outcomes: Any, inputs: Any) -> None:
-        with pytest.raises(TypeError, match="put it in a list"):
+        with pytest.raises(TypeError, match="Put it in a list"):
             outcomes("image_inference", inputs)
         with pytest.raises(TypeError, match="iterable of request objects"):
-            tasks_from(inputs, None)
+            requests_from(inputs, None)
 
     def test_inputs_that_make_no_request_are_outcomes_too(self, outcomes: Any, server: LocalServer) -> None:
         closed = io.BytesIO(b"...")
@@ -250,7 +250,7 @@ class TestEveryFace:
     ],
 )
 def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any, common: Any, wire: Any) -> None:
-    (task,) = tasks_from(getattr(runware, request_class), [value], common)
+    (task,) = requests_from(getattr(runware, request_class), [value], common)
     assert isinstance(task, Task), task
     assert wire.items() <= task.wire().items()
     if not wire:
@@ -259,7 +259,7 @@ def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any,
 
 @pytest.mark.parametrize("request_class", ["ModelUpload", "AccountManagement"])
 def test_or_a_dict_is_needed(request_class: str) -> None:
-    (error,) = tasks_from(getattr(runware, request_class), ["x"])
+    (error,) = requests_from(getattr(runware, request_class), ["x"])
     assert isinstance(error, ValidationError)
     assert "needs a dict of parameters" in str(error)
 
