@@ -288,7 +288,7 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
     if isinstance(inputs, _SINGLE):
         kind = "dict" if isinstance(inputs, Mapping) else type(inputs).__name__
         raise TypeError(f"map() takes an iterable of inputs; a {kind} is a single one. Put it in a list.")
-    names = [field.name for field in fields(request)]
+    names = [field.name for field in fields(request)]  # type: ignore[arg-type]  # every class can be hashed
     return _each(_maker(request, names[0], _checked(request.__name__, names, common)), inputs)
 
 

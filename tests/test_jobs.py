@@ -367,7 +367,7 @@ class TestInterrupt:
             while reached:
                 number += 1
                 at = AtLine(
-                    number, self.interrupt, "core.py", "client.py", "jobs.py", "bulk.py", "transport/light_future.py"
+                    number, self.interrupt, "core.py", "client.py", "jobs.py", "map.py", "transport/light_future.py"
                 )
                 try:
                     with at:

@@ -52,16 +52,17 @@ class Plan(NamedTuple):
 
     def start(self) -> Call:
         """Return a new call in its initial state."""
+        uuid, text, task_type, timeout, long_timeout, expected, completion, repeatable, policy, _ = self
         return Call(
-            uuid=self.uuid,
-            text=self.text,
-            task_type=self.task_type,
-            timeout=self.timeout,
-            long_timeout=self.long_timeout,
-            expected=self.expected,
-            completion=self.completion,
-            repeatable=self.repeatable,
-            policy=self.policy,
+            uuid=uuid,
+            text=text,
+            task_type=task_type,
+            timeout=timeout,
+            long_timeout=long_timeout,
+            expected=expected,
+            completion=completion,
+            repeatable=repeatable,
+            policy=policy,
         )
 
 
@@ -73,8 +74,12 @@ class Planner:
     """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self._max_retries = options.max_retries
+        self._retry_delay = options.retry_delay
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
+        self._timeout = options.timeout
+        self._long_timeout = options.longest_timeout
+        self._include_cost = options.include_cost
 
     def request(self, task: Task[Any]) -> Plan:
         """Encode a request.
@@ -82,30 +87,29 @@ class Planner:
         Raises:
             ValidationError: A media input cannot be read.
         """
-        options = self._options
         wire = task.wire()
-        if options.include_cost is not None and task.priced:
-            wire.setdefault("includeCost", options.include_cost)
+        if self._include_cost is not None and task.priced:
+            wire.setdefault("includeCost", self._include_cost)
         uuid = task.task_uuid or new_uuid()
-        wire = {"taskType": task.task_type, "taskUUID": uuid, **wire}
+        task_type, timeout, retry = task.task_type, task.timeout, task.retry
+        wire = {"taskType": task_type, "taskUUID": uuid, **wire}
         text = dumps([wire])
-        long_timeout = options.longest_timeout
         return Plan(
             uuid,
             text,
-            task.task_type,
-            task.timeout or (long_timeout if task.takes_long(wire) else options.timeout),
-            task.timeout or long_timeout,
+            task_type,
+            timeout or (self._long_timeout if task.takes_long(wire) else self._timeout),
+            timeout or self._long_timeout,
             task.expected(wire),
             completion_of(task, wire),
             task.repeatable,
-            self._retries if task.retry is None else Retries.of(task.retry, options.max_retries, options.retry_delay),
+            self._retries if retry is None else Retries.of(retry, self._max_retries, self._retry_delay),
             text if len(text) <= _MAX_KEPT_TEXT else shortened(wire),
         )
 
     def existing(self, task_uuid: str, task_type: str, timeout: float | None) -> Plan:
         """Plan to wait for a task that was submitted before."""
-        return Plan(task_uuid, b"", task_type, timeout or self._options.longest_timeout, completion=Completion.EXISTING)
+        return Plan(task_uuid, b"", task_type, timeout or self._long_timeout, completion=Completion.EXISTING)
 
     def connection(self, timeout: float | None) -> Plan:
         """Plan to wait until the connection is ready.
@@ -113,7 +117,7 @@ class Planner:
         Raises:
             ConfigurationError: The timeout is not valid.
         """
-        limit = self._options.timeout if timeout is None else seconds(timeout, "timeout")
+        limit = self._timeout if timeout is None else seconds(timeout, "timeout")
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
 
 
