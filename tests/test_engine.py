@@ -1,4 +1,4 @@
-"""The engine over real sockets: dialling, TLS, proxies, large frames, drops, and its end."""
+"""The I/O loop over real sockets: dialling, TLS, proxies, large frames, drops, and its end."""
 
 from __future__ import annotations
 
@@ -743,7 +743,7 @@ def test_close_rings_even_if_a_post_before_was_broken_off(server: LocalServer) -
     client.connect()
     engine: Any = client._core.io_loop()
     asleep(lambda: bool(engine._asleep))
-    engine._asleep = False  # and Ctrl-C came before the bell was rung
+    engine._asleep = False  # and Ctrl-C came before the wake-up
     client.close()
     until(lambda: not engine._thread.is_alive())
 

@@ -14,7 +14,7 @@ import pytest
 
 from runware import ConnectionFailedError, Runware, RunwareError
 from runware.local import LocalServer
-from runware.transport import io_loop as engine_module
+from runware.transport import io_loop as io_loop_module
 from runware.transport.io_loop import IOLoop
 
 from .conftest import until
@@ -157,7 +157,7 @@ def test_thread_start_that_is_interrupted(server: LocalServer, starts: bool, mon
     assert server.ledger.connections == 1
 
 
-def test_post_that_is_interrupted_before_the_bell_is_rung_loses_no_later_one(
+def test_post_interrupted_before_the_wakeup_loses_no_later_one(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Runware(server.api_key, url=server.url, timeout=20.0)
@@ -210,7 +210,7 @@ class TestNothingLeft:
     def test_socket_pair(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         client = Runware(server.api_key, url=server.url, timeout=20.0)
         with monkeypatch.context() as patch:
-            patch.setattr(engine_module._SelfPipe, "__init__", self.refuse)
+            patch.setattr(io_loop_module._SelfPipe, "__init__", self.refuse)
             with pytest.raises(RunwareError, match="Too many open files") as caught:
                 client.image_inference(**PICTURE)
         assert caught.value.retryable

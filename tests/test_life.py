@@ -403,7 +403,7 @@ class TestDropped:
             until(lambda: core() is None)
         until(lambda: not client_threads())
 
-    def test_engine_that_failed_is_let_go_of(
+    def test_failed_io_loop_is_garbage_collected(
         self, server: LocalServer, client_threads: Threads, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.CRITICAL, "runware.engine")  # a log record would hold the traceback, and the engine
