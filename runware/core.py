@@ -108,7 +108,8 @@ class Core:
             return io_loop
         try:
             with loading:
-                import runware.requests.image  # noqa: F401 - here rather than in the first call, which may run in an event loop
+                # The requests too, so that a later call from an event loop finds them loaded.
+                import runware.requests.image  # noqa: F401
                 from runware.transport.io_loop import IOLoop
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error

@@ -37,7 +37,8 @@ from runware.transport.wakeup import Wakeable, wake, wakeup_pool
 
 __all__ = ["MAX_MESSAGE", "IOLoop", "Waiter", "clock"]
 
-log = logging.getLogger("runware.engine")  # the name is older than `IOLoop`; users' logging configurations refer to it
+# The name is older than `IOLoop`, and users' logging configurations may refer to it.
+log = logging.getLogger("runware.engine")
 log.addFilter(RepeatLimit())
 
 MAX_MESSAGE = 256 * 1024 * 1024
@@ -374,9 +375,8 @@ class IOLoop:
                 self._wake_byte_unread = True
         if connection is not None and connection.stream.pending and connection is self._connection:
             self._read(deadline)
-        if (
-            deadline is not None and (now := clock()) >= deadline and self._self_pipe is not None
-        ):  # None in a forked greenlet
+        # A greenlet that was forked has no self-pipe any more.
+        if deadline is not None and (now := clock()) >= deadline and self._self_pipe is not None:
             session.tick(now)
             self._perform()
 
@@ -422,9 +422,8 @@ class IOLoop:
                         waiter.call_arrived(call)
                     else:
                         self._to_wake += waiter.call_ended(call, effect.error)
-                        call.job = (
-                            None  # a timer may keep the call until its deadline; free the job and its results now
-                        )
+                        # A timer may keep the call until its deadline. Free the job and its results now.
+                        call.job = None
                 except Exception:  # must not affect other calls
                     log.exception("delivering the outcome of %s failed", call)
                 finally:
