@@ -44,9 +44,8 @@ class CallbackThread:
 
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
-        self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = (
-            None  # created late: gevent may patch the class before
-        )
+        # Created with the first callback: gevent may patch the class before.
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = None
         self._lock = make_rlock()  # re-entrant: a signal handler may cancel a job in the middle of `post`
         self._thread: threading.Thread | None = None  # the last one, even after its end
         self._running = False  # a thread is there and will run what is posted
@@ -115,9 +114,8 @@ class CallbackThread:
                     continue
                 try:
                     run_guarded(callback)
-                except (
-                    BaseException
-                ):  # e.g. from `sys.exit()`, which must not end the thread and lose the other callbacks
+                except BaseException:
+                    # e.g. from `sys.exit()`, which must not end the thread and lose the other callbacks
                     log_or_stderr(log, "a callback raised", trace=True)
                 del callback  # otherwise its job and client would stay alive until the next callback
             with self._lock:
