@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.import_lock import loading
 from runware.errors import ConfigurationError, RunwareError
-from runware.mapping import AsyncMap, BlockingMap
+from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
 
 if TYPE_CHECKING:
@@ -94,10 +94,12 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     @wraps(init)
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
-            from runware._support.unknown_names import misnamed
+            from runware._support.unknown_names import unknown_name_error
 
             cls = type(self).__name__
-            raise misnamed(cls, names, options) or TypeError(f"{cls} takes its options by name, except for the key.")
+            raise unknown_name_error(cls, names, options) or TypeError(
+                f"{cls} takes its options by name, except for the key."
+            )
         init(self, *args, **options)
 
     return named
@@ -265,14 +267,14 @@ class Runware(_Client, BlockingMap, BlockingFace):
             return core.start(task, None, _result_of)
         from queue import SimpleQueue
 
-        from runware.jobs import deliver
+        from runware.jobs import get_interruptibly
         from runware.transport.callbacks import run_guarded
 
         callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 
         def wait(job: Job[Any]) -> Any:
-            job.when_over(lambda: callbacks.put(None))
-            while (callback := deliver(callbacks)) is not None:
+            job.when_done(lambda: callbacks.put(None))
+            while (callback := get_interruptibly(callbacks)) is not None:
                 run_guarded(callback)
             return job.result()
 
@@ -369,7 +371,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
             task: The task.
             held: Receives the job before anything is sent.
         """
-        from runware.jobs import call_in
+        from runware.jobs import call_soon_in
 
         core = self._core
         loop = running_loop()
@@ -377,7 +379,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
         if task.on_partial is not None:
             context = copy_context()
             # In the order they are posted, and before the result: both take the same way into the loop.
-            dispatch = lambda callback: call_in(loop, partial(context.run, callback))  # noqa: E731
+            dispatch = lambda callback: call_soon_in(loop, partial(context.run, callback))  # noqa: E731
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would hold up the loop.
@@ -397,7 +399,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncFace):
         """
         core = self._core
         if not core.started:
-            await _elsewhere(core.engine)
+            await _elsewhere(core.io_loop)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
@@ -483,7 +485,7 @@ def _itself(job: Job[R]) -> Job[R]:
 
 
 def _result_of(job: Job[R]) -> R:
-    job.wait_over()  # what `result` checks before was checked by its caller
+    job.wait_done()  # what `result` checks before was checked by its caller
     return job.result()
 
 

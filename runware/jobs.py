@@ -1,4 +1,4 @@
-"""The handle on a call: a future that can be waited for, awaited, iterated and cancelled."""
+"""The handle of a call: a future that can be waited for, awaited, iterated over and cancelled."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
-from runware._support.logs import say_interrupted
+from runware._support.logs import warn_interrupted
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
 from runware.protocol.call import Call, CallState
 from runware.requests.base import Task
 from runware.results import Partial, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
-from runware.transport.wakeup import POLL, Sleeper, wake
+from runware.transport.wakeup import POLL, Wakeable, wake
 
 if TYPE_CHECKING:
     import asyncio
 
     from runware.media.downloads import Downloads
 
-__all__ = ["Job", "Progress", "call_in", "deliver", "wrong_thread"]
+__all__ = ["Dispatch", "Job", "Progress", "call_soon_in", "get_interruptibly", "wrong_thread_error"]
 
 log = logging.getLogger("runware.jobs")
 
 R = TypeVar("R")
 T = TypeVar("T")
 
+Dispatch = Callable[[Callable[[], object]], object]
+"""Runs a callback in the caller's thread or event loop, and logs what it raises."""
+
 
 class Owner(Protocol):
-    """What a job needs of the client it belongs to."""
+    """The client of a job, as the job sees it."""
 
     downloads: Downloads
 
@@ -48,7 +51,7 @@ class Owner(Protocol):
 
     @property
     def post_callback(self) -> Callable[[Callable[[], object]], None]:
-        """What runs a callback on the client's callback thread. It holds no reference to the client."""
+        """A function that runs a callback on the callback thread. It holds no reference to the client."""
         ...
 
     def check_thread(self) -> None:
@@ -56,14 +59,14 @@ class Owner(Protocol):
 
 
 class Progress(NamedTuple):
-    """How far a job is.
+    """The progress of a job, or of `map`.
 
     Attributes:
-        completed: How many results there are.
-        total: How many were asked for.
-        percent: How far the server says it is, 0–100, and 100 when it has succeeded; `None` when the server does not
-            say. For `map`, the share of the inputs that are done; `None` when it is not known how many there are.
-        elapsed: Seconds since it was submitted.
+        completed: The number of results so far.
+        total: The number of results requested.
+        percent: The server's progress report, 0–100, and 100 once it has succeeded; `None` if the server reports none.
+            For `map`, the percentage of inputs done; `None` if their number is not known.
+        elapsed: Seconds since submission.
         status: The job's `status`.
     """
 
@@ -75,11 +78,11 @@ class Progress(NamedTuple):
 
 
 class Job(LightFuture[R], Generic[R]):
-    """A call that is under way: a `concurrent.futures.Future` that asyncio can await as well.
+    """A call in progress: a `concurrent.futures.Future` that asyncio can await as well.
 
-    It is made by `rw.submit`. Wait for it with `result()`, or with `await job` in any event loop; iterate over it
-    with `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at
-    once. Cancelling one `await job` does not cancel the job; `cancel()` does.
+    `rw.submit` returns it. Wait for it with `result()`, or with `await job` in any event loop; iterate over it with
+    `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at the same
+    time. Cancelling one `await job` does not cancel the job; `cancel()` does.
     """
 
     def __init__(
@@ -87,11 +90,11 @@ class Job(LightFuture[R], Generic[R]):
         task: Task[R],
         call: Call,
         owner: Owner,
-        dispatch: Callable[[Callable[[], object]], object] | None,
+        dispatch: Dispatch | None,
         sent: bytes | Mapping[str, Any] = b"",
     ) -> None:
         super().__init__()
-        # Of the request only this is kept: it may hold large media, which are sent, and would live as long as the job.
+        # The request itself is not kept: it may hold large media, which would then live as long as the job.
         self._kind = type(task)
         self._on_partial = task.on_partial
         self._return_partial = task.return_partial
@@ -103,50 +106,50 @@ class Job(LightFuture[R], Generic[R]):
         self._total = call.expected
         self._started = time.monotonic()
         self._listeners: list[Callable[[], object]] | None = None
-        # Who dispatches callbacks sees to their context; a blocking call runs them in the caller's own.
+        # A dispatcher runs callbacks in the right context itself; the callback thread needs a copy.
         self._context = contextvars.copy_context() if dispatch is None and task.on_partial is not None else None
         call.job = self
 
     def __repr__(self) -> str:
-        # Of a task that is picked up by its UUID alone, the type is not known.
+        # The type of a task that was picked up by its UUID is not known.
         kind = f"{self.task_type} " if self.task_type else ""
         return f"<Job {kind}{self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
 
     def __reduce__(self) -> Any:
-        raise TypeError("A job belongs to its process. Pickle its `ref`, and pick it up with rw.job(ref).")
+        raise TypeError("A job cannot be pickled. Pickle job.ref, and pick the task up with rw.job(ref).")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Show where it stands in a notebook, and the results so far."""
+        """Show the status and the results so far in a notebook."""
         from runware.display.notebook import job_bundle
 
         return job_bundle(self)
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ state
 
     @property
     def task_uuid(self) -> str:
-        """The UUID of the task at the server; that of the last attempt, if there were several."""
+        """The UUID of the task at the server; with retries, that of the last attempt."""
         return self._call.uuid
 
     @property
     def task_type(self) -> str:
-        """The wire's task type (`"imageInference"`)."""
+        """The API's task type (`"imageInference"`)."""
         return self._call.task_type
 
     @property
     def results(self) -> Results[Any]:
-        """The results so far, in the order they came; a copy."""
+        """The results so far, in the order of arrival; a copy."""
         with self._condition:
             return Results(self._results)
 
     @property
     def cost(self) -> float | None:
-        """What the results so far cost together in US dollars; `None` when none tells its cost."""
+        """The total cost of the results so far in US dollars; `None` if no result states its cost."""
         return self.results.cost
 
     @property
     def status(self) -> str:
-        """Where it stands: queued, sent, accepted, running, succeeded, partial, failed or cancelled."""
+        """The status: queued, sent, accepted, running, succeeded, partial, failed or cancelled."""
         if self.cancelled():
             return "cancelled"
         if self.done():
@@ -162,20 +165,20 @@ class Job(LightFuture[R], Generic[R]):
 
     @property
     def ref(self) -> dict[str, str]:
-        """What the job can be picked up with elsewhere: `rw.job(ref)`. Small, and fit for pickle and JSON."""
+        """A reference with which another process can pick up the task: `rw.job(ref)`. Suitable for pickle and JSON."""
         return {"task_uuid": self._call.uuid, "task_type": self._call.task_type}
 
     @property
     def attempts(self) -> tuple[str, ...]:
-        """UUID and outcome of each attempt that the server failed, oldest first."""
+        """The UUID and outcome of each failed attempt, oldest first."""
         return tuple(self._call.attempts or ())
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """The progress so far."""
         status, percent = self.status, self._call.progress
         if percent is not None and status == "succeeded":
-            percent = 100.0  # what the server said last was said before the end
+            percent = 100.0  # the last report may be older than the results
         return Progress(len(self._results), self._total, percent, time.monotonic() - self._started, status)
 
     # ------------------------------------------------------------------ waiting
@@ -184,11 +187,11 @@ class Job(LightFuture[R], Generic[R]):
         """Wait for the call and return its result.
 
         Args:
-            timeout: Seconds to wait; the call goes on after them. `None` waits for the call's own deadline.
+            timeout: Seconds to wait; the call goes on afterwards. `None` waits until the call's deadline.
 
         Raises:
-            TimeoutError: The wait was over before the call.
-            RunwareError: The call failed; see there for the kinds.
+            TimeoutError: The call did not finish within *timeout*.
+            RunwareError: The call failed; see its subclasses.
             TaskCancelledError: It was cancelled.
         """
         error = self.exception(timeout)
@@ -196,96 +199,96 @@ class Job(LightFuture[R], Generic[R]):
             try:
                 raise error
             finally:
-                del error  # its traceback refers to this frame: a cycle, with the callers' objects in it
+                del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
         return self.outcome()[0]  # type: ignore[no-any-return]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return its error, or `None` when it succeeded. Raises as `result` does."""
+        """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
         if not self.done():
             if timeout is None or timeout > 0:
                 warn_in_event_loop("await job")
             if (owner := self._owner) is not None:
                 owner.check_thread()
-            if not self.wait_over(timeout):
+            if not self.wait_done(timeout):
                 raise TimeoutError
         if self.cancelled():
             raise self._cancelled_error()
-        # Each waiter gets an instance of its own: raising one twice makes its traceback grow, and mixes threads.
+        # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
         error = self.outcome()[1]
         return None if error is None else copy.copy(error)
 
     def running(self) -> bool:
-        """Return whether the server may be working on the task. It can be cancelled all the same."""
+        """Return whether the server may be working on the task. It can still be cancelled."""
         return not self.done() and self._call.may_run
 
     def cancel(self) -> bool:
-        """Stop waiting and sending, at once. Work that the server has accepted may still run and be billed.
+        """Cancel the call. A task that was sent may still run and be billed.
 
         Returns:
-            Whether it was cancelled; `False` when it had ended already.
+            Whether it was cancelled; `False` if it was done already.
         """
         return self._cancel(interrupted=False)
 
     def interrupt(self) -> bool:
-        """Cancel a job whose handle is lost, and log the task's UUID if it was sent: it may be billed, or was."""
+        """Cancel a job whose caller was interrupted. If its task was sent, log the UUID: it may be billed."""
         cancelled = self._cancel(interrupted=True)
         if not cancelled and self.outcome()[1] is None and self._call.sends and not self._call.repeatable:
-            say_interrupted(log, self._call.uuid)
+            warn_interrupted(log, self._call.uuid)
         return cancelled
 
     def _cancel(self, *, interrupted: bool) -> bool:
         owner = self._owner
-        if not self.end_cancelled():
+        if not self.settle_cancelled():
             return self.cancelled()
         self._owner = None
         if owner is not None:
             owner.cancel_call(self._call, interrupted=interrupted)
-        self._tell_listeners()
-        self._release()
+        self._notify_listeners()
+        self._drop_references()
         return True
 
-    def _release(self) -> None:
-        """Let go of what only a job that goes on has a use for."""
+    def _drop_references(self) -> None:
+        """Drop the references that only a running job needs."""
         self._owner = self._on_partial = self._dispatch = self._context = self._listeners = None
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call *fn* with the job when it is over, on the client's callback thread; at once if it is over already.
+        """Call *fn* with the job when it is done, on the client's callback thread; at once if it is done already.
 
-        It sees the context variables that there are now.
+        It runs in a copy of the current context.
         """
         if self.done() or (owner := self._owner) is None:
             run_guarded(partial(fn, self))
         else:
-            told = partial(contextvars.copy_context().run, partial(fn, self))
-            post = owner.post_callback  # kept as long as the job goes on, so that it must not hold the client
-            self.when_over(lambda: post(told))
+            bound = partial(contextvars.copy_context().run, partial(fn, self))
+            post = owner.post_callback  # not the owner, which the callback would keep alive
+            self.when_done(lambda: post(bound))
 
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...
     @overload
     def __iter__(self) -> Iterator[R]: ...
     def __iter__(self) -> Iterator[Any]:
-        """Yield each result as it arrives; in the end, raise the error if there is one."""
-        news = threading.Event()
-        self.listen(news.set)
+        """Yield each result as it arrives; at the end, raise the error if the call failed."""
+        changed = threading.Event()
+        self.listen(changed.set)
         try:
             seen = 0
             while True:
-                news.clear()
-                over = self.done()
+                changed.clear()
+                done = self.done()
                 new = self._results[seen:]
                 seen += len(new)
                 yield from new
-                if over:
+                if done:
                     break
                 if not new:
                     if (owner := self._owner) is not None:
                         owner.check_thread()
                     warn_in_event_loop("async for ... in job")
-                    while not news.wait(POLL):
+                    while not changed.wait(POLL):
                         pass
         finally:
-            self.unlisten(news.set)
+            self.unlisten(changed.set)
         self.result(0)
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -295,18 +298,18 @@ class Job(LightFuture[R], Generic[R]):
         """Wait in the running event loop. Cancelling the wait does not cancel the job.
 
         Raises:
-            WrongThreadError: No event loop of asyncio runs here.
+            WrongThreadError: There is no running asyncio event loop.
         """
         loop = running_loop()
         waiter = loop.create_future()
-        finish = partial(call_in, loop, partial(_finish, waiter))
-        # Not through the callback thread, since this only hands over to the loop; and in any case through the loop,
-        # after the callbacks that are on their way.
-        self.when_over(finish)
+        finish = partial(call_soon_in, loop, partial(_set_done, waiter))
+        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
+        # queued there before run first.
+        self.when_done(finish)
         try:
             await waiter
         finally:
-            self.forget(finish)  # if the wait was cancelled
+            self.remove_callback(finish)  # if the wait was cancelled
         return self.result(0)
 
     @overload
@@ -314,84 +317,84 @@ class Job(LightFuture[R], Generic[R]):
     @overload
     def __aiter__(self) -> AsyncIterator[R]: ...
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """Yield each result as it arrives; in the end, raise the error if there is one."""
+        """Yield each result as it arrives; at the end, raise the error if the call failed."""
         import asyncio
 
         loop = running_loop()
-        news = asyncio.Event()
+        changed = asyncio.Event()
 
-        def tell() -> None:
-            call_in(loop, news.set)
+        def notify() -> None:
+            call_soon_in(loop, changed.set)
 
-        self.listen(tell)
+        self.listen(notify)
         try:
             seen = 0
             while True:
-                news.clear()
-                over = self.done()
+                changed.clear()
+                done = self.done()
                 new = self._results[seen:]
                 seen += len(new)
                 for item in new:
                     yield item
-                if over:
+                if done:
                     break
                 if not new:
-                    await news.wait()
+                    await changed.wait()
         finally:
-            self.unlisten(tell)
+            self.unlisten(notify)
         self.result(0)
 
     def listen(self, listener: Callable[[], object]) -> None:
-        """Call *listener*, from the I/O thread, whenever something has changed. It must be quick."""
+        """Call *listener* on the I/O thread at each change. It must return quickly."""
         with self._condition:
             self._listeners = [*(self._listeners or ()), listener]
 
     def unlisten(self, listener: Callable[[], object]) -> None:
-        """Call *listener* no more."""
+        """Remove a listener."""
         with self._condition:
             self._listeners = [one for one in self._listeners or () if one != listener]
 
-    # ------------------------------------------------------------------ from the I/O thread
+    # ------------------------------------------------------------------ called on the I/O thread
 
     def call_arrived(self, call: Call) -> None:
-        """New items have come."""
-        new = self._made(call.items[len(self._results) :])
+        """Make results of the new items, and call listeners and `on_partial`."""
+        new = self._make_results(call.items[len(self._results) :])
         if self._listeners:
-            self._tell_listeners()
+            self._notify_listeners()
         if call.unreported_statuses:
             statuses, call.unreported_statuses = call.unreported_statuses, None
             for item in statuses if self._on_partial is not None else ():
-                self._report(self._made([item], keep=False), None)
+                self._call_on_partial(self._make_results([item], keep=False), None)
         if new and self._on_partial is not None:
-            self._report(new, None)
+            self._call_on_partial(new, None)
 
-    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Sleeper]:
-        """The call is over. Give those who are to be woken."""
+    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
+        """Set the outcome; return the waiting threads for the I/O loop to wake."""
         answer: Any = None
         try:
             answer, error = self._conclude(call, error)
-        except Exception as failure:  # whatever is wrong with an answer, its call ends, and what came is handed over
-            log.exception("the answer of %s could not be made", call)
+        except Exception as failure:  # the call must end, and the caller get what arrived
+            log.exception("making the result of %s failed", call)
             error = RunwareError(
-                f"The answer could not be read ({type(failure).__name__}: {failure}); it is in `raw`.",
+                f"Could not parse the response ({type(failure).__name__}: {failure}). It is in error.raw.",
                 task_type=call.task_type,
                 task_uuid=call.uuid,
                 raw={"data": list(call.items)},
                 results=self._results,
             )
-        waiting = self.settle(answer, error)
+        to_wake = self.settle(answer, error)
         call.items = ()
         if self._listeners:
             try:
-                self._tell_listeners()
-            except Exception:  # those who wait are woken all the same
+                self._notify_listeners()
+            except Exception:  # the waiting threads still have to be woken
                 log.exception("a listener of %s failed", call)
-        self._release()
-        return waiting
+        self._drop_references()
+        return to_wake
 
     def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:
-        """Make the answer or the error of the call, and tell `on_partial` of what is new."""
-        new = self._made(call.items[len(self._results) :])
+        """Return the result or the error of the call, and pass the last results to `on_partial`."""
+        new = self._make_results(call.items[len(self._results) :])
         answer: Any = None
         if error is None:
             answer = self._kind.assemble(Results(self._results, errors=call.errors))
@@ -401,27 +404,27 @@ class Job(LightFuture[R], Generic[R]):
                 errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
                 answer, error = self._kind.assemble(Results(self._results, errors=errors)), None
         if self._on_partial is not None and (new or error is not None):
-            self._report(new, error)
+            self._call_on_partial(new, error)
         return answer, error
 
     def abandon(self) -> None:
-        """In a child that was forked: nobody will end this job here, so it ends now."""
-        self.renew_lock()
+        """Fail the job after a fork, in the child, where no I/O thread would finish it."""
+        self.replace_lock()
         self._owner = None
         if not self.done():
             error = ClientClosedError(
-                "The process was forked while the call was running. It goes on in the parent; start it again here if "
-                "you want it here too.",
+                "The process was forked while the call was in progress. It continues in the parent; to run it in this "
+                "process too, start it again.",
                 task_type=self._call.task_type,
                 task_uuid=self._call.uuid,
             )
             error.results = self._results
             wake(self.settle(None, error))
-            self._tell_listeners()
-        self._release()
+            self._notify_listeners()
+        self._drop_references()
 
-    def _made(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
-        """Make the results of some items that have just arrived, and keep those that are more than a status."""
+    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
+        """Make results of new items; keep them, unless they are only statuses."""
         if not items:
             return []
         call, kind, owner = self._call, self._kind, self._owner
@@ -440,26 +443,26 @@ class Job(LightFuture[R], Generic[R]):
             self._results = (*self._results, *new)
         return new
 
-    def _tell_listeners(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners or ():
             listener()
 
-    def _report(self, new: list[Any], error: RunwareError | None) -> None:
+    def _call_on_partial(self, new: list[Any], error: RunwareError | None) -> None:
         callback, context, owner, dispatch = self._on_partial, self._context, self._owner, self._dispatch
         if callback is None or owner is None:
-            return  # it was cancelled meanwhile
-        told = partial(callback, Partial(new, all=self._results, total=self._total), error and copy.copy(error))
+            return  # cancelled meanwhile
+        bound = partial(callback, Partial(new, all=self._results, total=self._total), error and copy.copy(error))
         try:
             if dispatch is not None:
-                dispatch(told)
+                dispatch(bound)
             elif context is not None:
-                owner.post_callback(partial(context.run, told))
+                owner.post_callback(partial(context.run, bound))
         except RuntimeError:
-            log.debug("the event loop of a callback is closed")
+            log.debug("the event loop of an on_partial callback is closed")
 
     def _cancelled_error(self) -> TaskCancelledError:
         error = TaskCancelledError(
-            "The call was cancelled. If the server had accepted its task, it may still run and be billed.",
+            "The call was cancelled. If its task was sent, it may still run and be billed.",
             task_type=self._call.task_type,
             task_uuid=self._call.uuid,
         )
@@ -467,81 +470,81 @@ class Job(LightFuture[R], Generic[R]):
         return error
 
 
-def _finish(waiter: asyncio.Future[None]) -> None:
+def _set_done(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
 
 
-class _Mailbox:
-    """Callbacks on their way into an event loop. Waking a loop costs more than a callback, so that they share it."""
+class _LoopInbox:
+    """Callbacks queued for an event loop. Waking the loop costs more than a callback, so several share one wake-up."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_woken")
+    __slots__ = ("__weakref__", "_callbacks", "_scheduled")
 
-    AT_ONCE = 100
-    """Callbacks that run in one turn of the loop, which has other work too."""
+    BATCH_SIZE = 100
+    """The maximum number of callbacks in one iteration of the loop, which has other work too."""
 
     def __init__(self) -> None:
         self._callbacks: deque[Callable[[], object]] = deque()
-        self._woken = False
+        self._scheduled = False
 
     def post(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-        """Run a callback in the loop, after those that were posted before."""
+        """Queue a callback."""
         self._callbacks.append(callback)
-        if not self._woken or loop.is_closed():
-            self._wake(loop)
+        if not self._scheduled or loop.is_closed():
+            self._schedule(loop)
 
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._woken = True
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = True
         try:
-            loop.call_soon_threadsafe(self._empty, loop)
+            loop.call_soon_threadsafe(self._run_batch, loop)
         except RuntimeError:
-            log.debug("the event loop that waited is closed")
-            self._woken = False
+            log.debug("the event loop that awaits a job is closed")
+            self._scheduled = False
             self._callbacks.clear()
 
-    def _empty(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         callbacks = self._callbacks
         try:
-            # What is posted from here on waits for the next turn: more may always come.
-            for _ in range(min(len(callbacks), self.AT_ONCE)):
-                if callbacks:  # one of them may have run the loop
+            # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
+            for _ in range(min(len(callbacks), self.BATCH_SIZE)):
+                if callbacks:  # a callback may have run the loop itself (nested loops)
                     run_guarded(callbacks.popleft())
         finally:
-            self._woken = False  # before the look, so that who posts after it wakes the loop
+            self._scheduled = False  # before the check, so that a later post schedules again
             if callbacks:
-                self._wake(loop)
+                self._schedule(loop)
 
 
-_mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
+_loop_inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopInbox] = weakref.WeakKeyDictionary()
 
 
-def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    """Run a callback in an event loop, in the order of the calls, if there is still somebody in it.
+def call_soon_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Run a callback in an event loop, in the order of calls, unless the loop is closed.
 
-    It takes no lock: a signal's handler may cancel a job while the main thread is in here. Each step is a single one
-    of a dict.
+    It takes no lock, because a signal handler may cancel a job while the main thread is in here; each step is one
+    atomic operation of a dict.
     """
-    box = _mailboxes.get(loop)
+    box = _loop_inboxes.get(loop)
     if box is None:
-        for ref in _mailboxes.keyrefs():
+        for ref in _loop_inboxes.keyrefs():
             if (other := ref()) is not None and other.is_closed():
-                _mailboxes.pop(other, None)  # what was left in there may hold the loop
-        box = _mailboxes.setdefault(loop, _Mailbox())
+                _loop_inboxes.pop(other, None)  # its callbacks may refer to the loop
+        box = _loop_inboxes.setdefault(loop, _LoopInbox())
     box.post(loop, callback)
 
 
-def deliver(queue: SimpleQueue[T]) -> T:
-    """Wait for the next item of a queue that will get one."""
+def get_interruptibly(queue: SimpleQueue[T]) -> T:
+    """Return the next item of a queue; Ctrl-C interrupts the wait on every platform."""
     while True:
         try:
             return queue.get(timeout=POLL)
-        except Empty:  # pragma: no cover - Windows only, where a wait without a limit cannot be interrupted
+        except Empty:  # pragma: no cover - Windows only, where Ctrl-C does not interrupt an unlimited wait
             continue
 
 
-def wrong_thread() -> WrongThreadError:
-    """The error of a blocking call on one of the client's own threads."""
+def wrong_thread_error() -> WrongThreadError:
+    """Return the error of a blocking call on one of the client's own threads."""
     return WrongThreadError(
-        "This is one of the client's own threads (a callback of a submitted job runs on it), and waiting here for "
-        "the same client would never end. Start another call with rw.submit, or wait in a thread of your own."
+        "A blocking call on one of the client's own threads (callbacks of submitted jobs run there) would deadlock. "
+        "Use rw.submit, or block in a thread of your own."
     )

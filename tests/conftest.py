@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runware import Runware
-from runware._support.logs import Sparing
+from runware._support.logs import RepeatLimit
 from runware.local import LocalServer
 
 
@@ -28,7 +28,7 @@ def fresh_log_limits() -> None:
     """No test is short of a warning that another one has used up."""
     for name in ("runware.engine", "runware.session"):
         for one in logging.getLogger(name).filters:
-            if isinstance(one, Sparing):
+            if isinstance(one, RepeatLimit):
                 one.reset()
 
 

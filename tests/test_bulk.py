@@ -24,8 +24,8 @@ from runware import (
     RunwareError,
     ValidationError,
 )
-from runware.bulk import tasks_from
 from runware.local import LocalServer
+from runware.map import requests_from
 from runware.requests.base import Task
 
 from .conftest import until
@@ -91,8 +91,8 @@ class TestEveryFace:
         with pytest.raises(ValidationError):
             outcomes("image_inference", inputs, concurrency=4)
         rw.connect()  # behind the cancellations
-        assert rw._core._engine is not None
-        assert rw._core._engine._session.calls == {}
+        assert rw._core._io_loop is not None
+        assert rw._core._io_loop._session.calls == {}
 
     def test_or_errors_take_the_place_of_answers(self, outcomes: Any) -> None:
         inputs: list[Any] = seeds(6)
@@ -143,10 +143,10 @@ class TestEveryFace:
 
     @pytest.mark.parametrize("inputs", ["a red kite", b"...", bytearray(b"x"), {"positive_prompt": "x"}])
     def test_one_input_is_not_a_list_of_them(self, outcomes: Any, inputs: Any) -> None:
-        with pytest.raises(TypeError, match="put it in a list"):
+        with pytest.raises(TypeError, match="Put it in a list"):
             outcomes("image_inference", inputs)
         with pytest.raises(TypeError, match="iterable of request objects"):
-            tasks_from(inputs, None)
+            requests_from(inputs, None)
 
     def test_inputs_that_make_no_request_are_outcomes_too(self, outcomes: Any, server: LocalServer) -> None:
         closed = io.BytesIO(b"...")
@@ -250,7 +250,7 @@ class TestEveryFace:
     ],
 )
 def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any, common: Any, wire: Any) -> None:
-    (task,) = tasks_from(getattr(runware, request_class), [value], common)
+    (task,) = requests_from(getattr(runware, request_class), [value], common)
     assert isinstance(task, Task), task
     assert wire.items() <= task.wire().items()
     if not wire:
@@ -259,7 +259,7 @@ def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any,
 
 @pytest.mark.parametrize("request_class", ["ModelUpload", "AccountManagement"])
 def test_or_a_dict_is_needed(request_class: str) -> None:
-    (error,) = tasks_from(getattr(runware, request_class), ["x"])
+    (error,) = requests_from(getattr(runware, request_class), ["x"])
     assert isinstance(error, ValidationError)
     assert "needs a dict of parameters" in str(error)
 
@@ -295,8 +295,8 @@ class TestLaziness:
         with server.hold():
             answers.close()  # type: ignore[attr-defined]
             rw.connect()
-            assert rw._core._engine is not None
-            assert rw._core._engine._session.calls == {}
+            assert rw._core._io_loop is not None
+            assert rw._core._io_loop._session.calls == {}
 
     def test_leaving_an_async_map_early(self, rw: Runware) -> None:
         async def main() -> None:
@@ -307,8 +307,8 @@ class TestLaziness:
             await rw.aio.connect()
 
         asyncio.run(main())
-        assert rw._core._engine is not None
-        assert rw._core._engine._session.calls == {}
+        assert rw._core._io_loop is not None
+        assert rw._core._io_loop._session.calls == {}
 
     def test_a_slow_one_does_not_stop_the_others(self, rw: Runware, server: LocalServer) -> None:
         first = threading.Event()

@@ -170,7 +170,7 @@ def test_over_a_real_socket_every_operation_works_afterwards(when: str, server: 
         assert len(caught.value.results) == (1 if when == "between" else 0)
         if blocking is not None:
             blocking.cancel()
-    engine = client._core._engine
+    engine = client._core._io_loop
     assert engine is not None
     client.connect()
     assert engine._session.calls == {}
@@ -225,7 +225,7 @@ def test_a_cancelled_job_tells_nobody_of_what_still_comes(
 def test_what_was_not_begun_at_the_close_is_not_sent(server: LocalServer) -> None:
     client = Runware(server.api_key, url=server.url)
     client.connect()
-    engine, gate = client._core._engine, threading.Event()
+    engine, gate = client._core._io_loop, threading.Event()
     assert engine is not None
     engine._post(lambda now: gate.wait(20) and None)  # so that it finds both at once
     job = client.submit.image_inference(**PICTURE)

@@ -149,7 +149,7 @@ class TestTcpThatIsNotAnswered:
         with swallowing() as port:
             client = client_for(f"ws://127.0.0.1:{port}/v1", connect_timeout=60.0)
             client.submit.image_inference(**PICTURE)
-            until(lambda: client._core.engine()._session._connection.stage == "TCP")
+            until(lambda: client._core.io_loop()._session._connection.stage == "TCP")
             client.close()
             until(lambda: not dial_threads())
 
@@ -199,7 +199,7 @@ class TestAnswersToAnUpgrade:
             return (f"HTTP/1.1 {status} Something\r\nLocation: ws://127.0.0.1:9/\r\n{headers * as_if}\r\n").encode()
 
         error, after = self.answer(reply)
-        assert f"answered {status}" in str(error)
+        assert f"responded with {status}" in str(error)
         assert after == b""
         assert error.retryable is (status not in (400, 401, 403))
 
@@ -239,7 +239,7 @@ class TestAnswersToAnUpgrade:
     )
     def test_what_is_not_http(self, reply: bytes) -> None:
         error, after = self.answer(reply)
-        assert "did not answer in HTTP" in str(error)
+        assert "did not respond in HTTP" in str(error)
         assert after == b""
 
     def test_endless_head_is_given_up(self) -> None:
@@ -403,7 +403,7 @@ def test_ping_flood_of_a_peer_that_does_not_read_takes_no_memory() -> None:
     with listening(flood) as port:
         client = client_for(f"ws://127.0.0.1:{port}/v1", liveness_timeout=20.0)
         client.submit.image_inference(**PICTURE)
-        engine: Any = client._core.engine()
+        engine: Any = client._core.io_loop()
         while not flooded.wait(0.001):
             if (connection := engine._connection) is not None:
                 most[0] = max(most[0], len(connection.writer.waiting))
@@ -433,9 +433,9 @@ def test_flood_of_messages_that_are_wrong_fills_no_log(caplog: pytest.LogCapture
 
 
 def test_limited_warnings_are_counted() -> None:
-    from runware._support.logs import Sparing
+    from runware._support.logs import RepeatLimit
 
-    spare = Sparing(most=3, period=10.0)
+    spare = RepeatLimit(most=3, period=10.0)
 
     def record(at: float, message: str = "strange: %s", level: int = logging.WARNING) -> logging.LogRecord:
         made = logging.LogRecord("x", level, __file__, 1, message, ("value",), None)

@@ -1,4 +1,4 @@
-"""The engine over real sockets: dialling, TLS, proxies, large frames, drops, and its end."""
+"""The I/O loop over real sockets: dialling, TLS, proxies, large frames, drops, and its end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from runware.events import Resolved
 from runware.local import LocalServer
 from runware.protocol.call import Call
 from runware.protocol.session import Session
-from runware.transport.io_loop import Engine
+from runware.transport.io_loop import IOLoop
 from runware.transport.poller import READ
 
 from .conftest import Face, until
@@ -205,7 +205,7 @@ def watch_sleep(client: Runware, server: LocalServer) -> None:
                 naps.extend([timeout] * (timeout == 1))
                 unwritten = connection.writer.waiting or connection.chunk
                 late.extend(["a message"] * bool(unwritten and connection.interest == READ))
-                late.extend(["a caller"] * bool(engine._sleepers))
+                late.extend(["a caller"] * bool(engine._to_wake))
                 late.extend(["bytes in TLS"] * connection.stream.pending)
                 late.extend(["whoever posts"] * (not engine._asleep and not engine._inbox))
             return self.real.poll(timeout)
@@ -214,7 +214,7 @@ def watch_sleep(client: Runware, server: LocalServer) -> None:
             return getattr(self.real, name)
 
     client.connect()
-    engine: Any = client._core.engine()
+    engine: Any = client._core.io_loop()
     engine._poller = Watched(engine)
     server.configure(spread=0.002)
     told: list[int] = []
@@ -289,7 +289,7 @@ class TestProxies:
     def test_a_proxy_that_is_none(self, server: LocalServer) -> None:
         with listening(lambda sock: sock.sendall(b"SSH-2.0-nothing\r\n\r\n")) as port:
             client = client_for(server.url, proxy=f"http://127.0.0.1:{port}")
-            with pytest.raises(ConnectionFailedError, match="did not answer in HTTP"):
+            with pytest.raises(ConnectionFailedError, match="did not respond in HTTP"):
                 client.image_inference(**PICTURE)
             client.close()
 
@@ -356,7 +356,7 @@ class TestFramesOverTheWire:
         assert base64.b64decode(sent["seedImage"].partition(",")[2]) == data
 
     def test_a_payload_above_the_cap(self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 1000)
+        monkeypatch.setattr("runware.transport.io_loop.IOLoop.max_message", 1000)
         with pytest.raises(PayloadTooLargeError, match="UUIDs or URLs"):
             rw.image_inference(positive_prompt="x" * 1000)
         assert server.ledger.received == []
@@ -365,7 +365,7 @@ class TestFramesOverTheWire:
         self, face: Face, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It ends the call it is for and nothing else: no other call, and not the connection."""
-        monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 20_000)
+        monkeypatch.setattr("runware.transport.io_loop.IOLoop.max_message", 20_000)
         server.configure(delay=0.3)
         others = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
         with pytest.raises(PayloadTooLargeError, match="output_type") as caught:
@@ -379,7 +379,7 @@ class TestFramesOverTheWire:
     ) -> None:
         small = {**PICTURE, "width": 128, "height": 128, "output_type": "base64Data", "delivery_method": "async"}
         (sample,) = rw.image_inference(**small)
-        monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 2 * len(sample.base64_data or ""))
+        monkeypatch.setattr("runware.transport.io_loop.IOLoop.max_message", 2 * len(sample.base64_data or ""))
         with Runware(server.api_key, url=server.url, timeout=20.0) as client:
             jobs = [client.submit.image_inference(**small) for _ in range(8)]
             assert all(len(job.result(20)) == 1 for job in jobs)
@@ -497,8 +497,8 @@ class TestDrops:
             held = rw.submit.image_inference(**PICTURE)
             server.ledger.wait_for(lambda ledger: ledger.held == 1)
             waiting = pool.submit(held.exception)
-            asleep(lambda: bool(held._sleepers))
-            engine = rw._core.engine()
+            asleep(lambda: bool(held._wakeables))
+            engine = rw._core.io_loop()
             assert engine._connection is not None
             engine._connection.stream = Broken(engine._connection.stream)  # type: ignore[assignment]
             with pytest.raises(ConnectionLostError) as lost:
@@ -546,7 +546,7 @@ class TestTheEnd:
         before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
         client = client_for(server.url)
         client.image_inference(**PICTURE)
-        engine = client._core._engine
+        engine = client._core._io_loop
         assert engine is not None
         assert engine._thread is not None
         client.close()
@@ -567,7 +567,7 @@ class TestTheEnd:
             job = client.submit.image_inference(**PICTURE)
             assert entered.wait(10)
             client.close()
-            engine = client._core._engine
+            engine = client._core._io_loop
             assert engine is not None
             assert engine._thread is not None
             assert not engine._thread.is_alive()
@@ -576,7 +576,7 @@ class TestTheEnd:
     def test_a_client_that_is_dropped_is_collected(self, server: LocalServer) -> None:
         client = client_for(server.url)
         client.image_inference(**PICTURE)
-        engine = client._core._engine
+        engine = client._core._io_loop
         assert engine is not None
         thread = engine._thread
         assert thread is not None
@@ -591,7 +591,7 @@ class TestTheEnd:
         with server.hold():
             job = rw.submit.image_inference(**PICTURE)
             server.ledger.wait_for(lambda ledger: ledger.held == 1)
-            engine = rw._core._engine
+            engine = rw._core._io_loop
             assert engine is not None
             monkeypatch.setattr(engine._session, "cancel", lambda call, now: 1 / 0)
             other = rw.submit.image_inference(**PICTURE)
@@ -622,7 +622,7 @@ class TestOddAnswers:
         monkeypatch.setattr(Session, "frame_received", strict)
         server.script(script)
         assert rw.image_inference(**PICTURE)[0].uuid == "u"
-        assert "a message was not understood in a way that is not foreseen: LookupError" in caplog.text
+        assert "processing a message failed with an unexpected LookupError" in caplog.text
         assert "secret" not in caplog.text
 
     def test_an_answer_that_cannot_be_made_ends_its_call_and_no_other(
@@ -634,10 +634,10 @@ class TestOddAnswers:
         task = ImageInference(**PICTURE, number_results=2)
         with monkeypatch.context() as patch:
             patch.setattr(ImageInference, "class_of", staticmethod(refuse))
-            with pytest.raises(RunwareError, match="could not be read") as caught:
+            with pytest.raises(RunwareError, match="Could not parse the response") as caught:
                 rw.run(task)
         assert len(caught.value.raw["data"]) == 2  # paid for, and not lost
-        assert "could not be made" in caplog.text
+        assert "making the result of" in caplog.text
         assert len(rw.run(task)) == 2
         assert server.ledger.connections == 1
 
@@ -656,7 +656,7 @@ class TestOddAnswers:
 class Tireless:
     """Somebody whose calls end at once, because the server has that task, and who makes the next one when told."""
 
-    def __init__(self, engine: Engine, taken: str) -> None:
+    def __init__(self, engine: IOLoop, taken: str) -> None:
         self.engine, self.taken = engine, taken
         self.stop = threading.Event()
         self.failed = threading.Semaphore(0)
@@ -679,7 +679,7 @@ def test_calls_that_end_at_once_do_not_keep_the_others_from_being_heard(rw: Runw
     with server.hold("imageInference"):
         job = rw.submit.image_inference(**PICTURE)
         server.ledger.wait_for(lambda ledger: ledger.held == 1)
-        tireless = Tireless(rw._core.engine(), job.task_uuid)
+        tireless = Tireless(rw._core.io_loop(), job.task_uuid)
         try:
             tireless.submit()
             for _ in range(100):
@@ -728,7 +728,7 @@ def test_a_client_whose_thread_has_failed_makes_a_new_one(server: LocalServer, m
     seen: list[Any] = []
     with client_for(server.url, on_event=seen.append) as client:
         client.connect()
-        failed = client._core.engine()
+        failed = client._core.io_loop()
         monkeypatch.setattr(failed, "_read", None)
         with pytest.raises(ClientClosedError):
             client.image_inference(**PICTURE)
@@ -741,9 +741,9 @@ def test_a_client_whose_thread_has_failed_makes_a_new_one(server: LocalServer, m
 def test_close_rings_even_if_a_post_before_was_broken_off(server: LocalServer) -> None:
     client = client_for(server.url)
     client.connect()
-    engine: Any = client._core.engine()
+    engine: Any = client._core.io_loop()
     asleep(lambda: bool(engine._asleep))
-    engine._asleep = False  # and Ctrl-C came before the bell was rung
+    engine._asleep = False  # and Ctrl-C came before the wake-up
     client.close()
     until(lambda: not engine._thread.is_alive())
 
@@ -771,7 +771,7 @@ def test_an_address_of_a_family_that_is_not_there_is_passed_over(
 
 def test_a_signals_handler_may_close_the_client_in_the_middle_of_a_call(rw: Runware) -> None:
     rw.connect()
-    engine = rw._core.engine()
+    engine = rw._core.io_loop()
 
     class Interrupting(deque[Any]):
         def append(self, post: Any) -> None:
@@ -785,7 +785,7 @@ def test_a_signals_handler_may_close_the_client_in_the_middle_of_a_call(rw: Runw
 
 
 def test_or_while_its_thread_is_started(rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = rw._core.engine()
+    engine = rw._core.io_loop()
     start = engine._start
 
     def interrupted() -> None:

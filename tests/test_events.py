@@ -331,7 +331,7 @@ class TestOverTheWire:
         with listening(lambda sock: sock.recv(1)) as port:  # nobody answers the upgrade
             client = Runware("rw-test-key", url=f"ws://127.0.0.1:{port}/v1", connect_timeout=20.0)
             wish = client._core.connect(20.0)
-            engine = client._core.engine()
+            engine = client._core.io_loop()
             while not engine._session.calls:
                 time.sleep(0.001)
             assert (client.stats.calls, client.stats.queued) == (0, 0)
@@ -413,7 +413,7 @@ class TestLog:
 
     def test_another_word(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RUNWARE_LOG", "loud")
-        with pytest.raises(ConfigurationError, match="RUNWARE_LOG must be debug, info, warning or error, not 'loud'"):
+        with pytest.raises(ConfigurationError, match="RUNWARE_LOG must be debug, info, warning or error; got 'loud'"):
             Runware("rw-test-key")
 
     def test_the_handler_is_added_once(self) -> None:

@@ -294,7 +294,7 @@ class TestJobs:
                     await task
 
         asyncio.run(main())
-        engine = rw._core._engine
+        engine = rw._core._io_loop
         assert engine is not None
         rw.connect()  # behind the cancellation in the same inbox
         assert engine._session.calls == {}

@@ -162,7 +162,7 @@ class TestGevent:
     @pytest.mark.parametrize("when", ["runware is imported", "a client is made", "a client is closed"])
     def test_patched_late_works_when(self, when: str, server: LocalServer) -> None:
         before = {
-            "runware is imported": "import runware, runware.core, runware.bulk",
+            "runware is imported": "import runware, runware.core, runware.map",
             "a client is made": "rw = client(on_event=lambda event: None)",
             "a client is closed": "rw = client(); rw.image_inference(**PICTURE); rw.close(); rw = client()",
         }

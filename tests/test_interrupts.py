@@ -14,8 +14,8 @@ import pytest
 
 from runware import ConnectionFailedError, Runware, RunwareError
 from runware.local import LocalServer
-from runware.transport import io_loop as engine_module
-from runware.transport.io_loop import Engine
+from runware.transport import io_loop as io_loop_module
+from runware.transport.io_loop import IOLoop
 
 from .conftest import until
 from .test_faces import PICTURE
@@ -90,7 +90,7 @@ def lines_of(function: Any) -> list[int]:
 
 PLACES = [
     pytest.param(function, line, id=f"{function.__qualname__} +{line - function.__code__.co_firstlineno}")
-    for function in (Engine._start, Engine.submit, Engine._wake, threading.Thread.start)
+    for function in (IOLoop._start, IOLoop.submit, IOLoop._wake, threading.Thread.start)
     for line in lines_of(function)
 ]
 
@@ -104,7 +104,7 @@ def test_first_call_interrupted_at_a_line_leaves_a_usable_client(server: LocalSe
         if frame.f_code is not function.__code__:
             return None
         mine = frame.f_locals["self"]
-        if mine is not client._core._engine and getattr(mine, "name", "") != "runware-io":
+        if mine is not client._core._io_loop and getattr(mine, "name", "") != "runware-io":
             return None  # of another client, in a garbage collection
         if event == "line" and frame.f_lineno == line and not reached:
             reached.append(line)
@@ -120,7 +120,7 @@ def test_first_call_interrupted_at_a_line_leaves_a_usable_client(server: LocalSe
     finally:
         sys.settrace(before)
     assert len(client.image_inference(**PICTURE)) == 1
-    engine = client._core.engine()
+    engine = client._core.io_loop()
     mine = [one for one in threading.enumerate() if getattr(one, "_target", None) == engine._run and one.is_alive()]
     until(lambda: sum(one.is_alive() for one in mine) == 1)
     client.close()
@@ -146,7 +146,7 @@ def test_thread_start_that_is_interrupted(server: LocalServer, starts: bool, mon
     with pytest.raises(KeyboardInterrupt):
         client.image_inference(**PICTURE)
     assert len(client.image_inference(**PICTURE)) == 1
-    thread = client._core.engine()._thread
+    thread = client._core.io_loop()._thread
     assert thread is not None
     assert thread.is_alive()
     client.close()
@@ -157,19 +157,19 @@ def test_thread_start_that_is_interrupted(server: LocalServer, starts: bool, mon
     assert server.ledger.connections == 1
 
 
-def test_post_that_is_interrupted_before_the_bell_is_rung_loses_no_later_one(
+def test_post_interrupted_before_the_wakeup_loses_no_later_one(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Runware(server.api_key, url=server.url, timeout=20.0)
     client.connect()
-    engine = client._core.engine()
+    engine = client._core.io_loop()
     until(lambda: engine._asleep)
 
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._bell, "ring", interrupted)
+        patch.setattr(engine._self_pipe, "wake", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.submit.image_inference(**PICTURE)
     assert len(client.image_inference(**PICTURE)) == 1
@@ -210,7 +210,7 @@ class TestNothingLeft:
     def test_socket_pair(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         client = Runware(server.api_key, url=server.url, timeout=20.0)
         with monkeypatch.context() as patch:
-            patch.setattr(engine_module._Bell, "__init__", self.refuse)
+            patch.setattr(io_loop_module._SelfPipe, "__init__", self.refuse)
             with pytest.raises(RunwareError, match="Too many open files") as caught:
                 client.image_inference(**PICTURE)
         assert caught.value.retryable

@@ -169,7 +169,7 @@ class TestFuture:
             threads = [threading.Thread(target=job.result, args=(limit,)) for limit in (None, GUARD) for _ in range(6)]
             for thread in threads:
                 thread.start()
-            until(lambda: len(job._sleepers or ()) == len(threads))
+            until(lambda: len(job._wakeables or ()) == len(threads))
             server.release()
             for thread in threads:
                 thread.join(GUARD)
@@ -260,7 +260,7 @@ class TestSignalHandlers:
             timer.join()
 
         self.each_line(result)
-        waiting.bells.forget()
+        waiting.wakeup_pool.clear()
 
     def test_callback_runs_once(self) -> None:
         told: list[Job[Any]] = []
@@ -303,9 +303,9 @@ class TestSignalHandlers:
             number += 1
             loop = asyncio.new_event_loop()
             told: list[str] = []
-            at = AtLine(number, lambda loop=loop, told=told: jobs.call_in(loop, lambda: told.append("handler")))  # type: ignore[misc]
+            at = AtLine(number, lambda loop=loop, told=told: jobs.call_soon_in(loop, lambda: told.append("handler")))  # type: ignore[misc]
             with at:
-                jobs.call_in(loop, lambda: told.append("main"))
+                jobs.call_soon_in(loop, lambda: told.append("main"))
             reached = at.reached
             loop.call_soon(loop.stop)
             loop.run_forever()
@@ -328,7 +328,7 @@ class TestInterrupt:
 
     def check(self, rw: Runware, words: list[str], returned: int) -> None:
         rw.connect()  # behind what was posted before
-        engine = rw._core._engine
+        engine = rw._core._io_loop
         assert engine is not None
         assert not engine._session.calls
         assert returned < 0 or len(words) == rw.stats.sent - returned
@@ -348,7 +348,7 @@ class TestInterrupt:
         logging.getLogger("runware").addHandler(handler)
         yield words
         logging.getLogger("runware").removeHandler(handler)
-        waiting.bells.forget()
+        waiting.wakeup_pool.clear()
         gc.collect()  # those whose wait was broken off
 
     def interrupt(self) -> None:
@@ -367,7 +367,7 @@ class TestInterrupt:
             while reached:
                 number += 1
                 at = AtLine(
-                    number, self.interrupt, "core.py", "client.py", "jobs.py", "bulk.py", "transport/light_future.py"
+                    number, self.interrupt, "core.py", "client.py", "jobs.py", "map.py", "transport/light_future.py"
                 )
                 try:
                     with at:
@@ -393,7 +393,7 @@ class TestInterrupt:
                     job.result()
                 except KeyboardInterrupt:
                     rw.connect()
-                    assert not rw._core.engine()._session.calls
+                    assert not rw._core.io_loop()._session.calls
                 reached = at.reached
         assert number > 20
 
@@ -408,9 +408,9 @@ class TestEventLoop:
                 nonlocal runs
                 runs += 1
                 if runs < 1_000_000:
-                    jobs.call_in(loop, again)
+                    jobs.call_soon_in(loop, again)
 
-            jobs.call_in(loop, again)
+            jobs.call_soon_in(loop, again)
             for _ in range(20):
                 await asyncio.sleep(0)
             found, runs = runs, 1_000_000
@@ -424,7 +424,7 @@ class TestEventLoop:
             loop = asyncio.get_running_loop()
             told: list[int] = []
             for number in range(5000):
-                jobs.call_in(loop, lambda number=number: told.append(number))  # type: ignore[misc]
+                jobs.call_soon_in(loop, lambda number=number: told.append(number))  # type: ignore[misc]
             turns = 0
             while len(told) < 5000:
                 await asyncio.sleep(0)

@@ -371,11 +371,11 @@ class TestDropped:
             rw = Runware(server.api_key, url=server.url)
             job = rw.submit.image_inference(**PICTURE)
             job.result(20)
-            engine = rw._core._engine
+            engine = rw._core._io_loop
             assert engine is not None
             return [weakref.ref(one) for one in (rw, rw._core, engine, engine._session, job)]
 
-        use()  # what the process keeps, such as the bells of the waiting threads
+        use()  # what the process keeps, such as the wakeup_pool of the waiting threads
         until(lambda: not client_threads())
         before, left = descriptors(), []
         for _ in range(200):
@@ -403,13 +403,13 @@ class TestDropped:
             until(lambda: core() is None)
         until(lambda: not client_threads())
 
-    def test_engine_that_failed_is_let_go_of(
+    def test_failed_io_loop_is_garbage_collected(
         self, server: LocalServer, client_threads: Threads, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.CRITICAL, "runware.engine")  # a log record would hold the traceback, and the engine
         rw = Runware(server.api_key, url=server.url)
         rw.connect()
-        engine: Any = rw._core._engine
+        engine: Any = rw._core._io_loop
         assert engine is not None
 
         def fail(now: float) -> None:

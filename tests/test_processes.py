@@ -151,7 +151,7 @@ class TestFork:
         assert out.split() == ["child", "waits", "parent", "done"]
         assert server.ledger.connections == 2
 
-    @pytest.mark.parametrize("place", ["dialer.socket.getaddrinfo", "dialer._upgrade", "io_loop.Engine._opened"])
+    @pytest.mark.parametrize("place", ["dialer.socket.getaddrinfo", "dialer._upgrade", "io_loop.IOLoop._opened"])
     def test_while_dialling(self, server: LocalServer, place: str) -> None:
         run(
             server,
@@ -407,7 +407,7 @@ class TestExit:
 jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]
 while jobs[-1].status != "sent": pass
 busy = threading.Event()
-rw._core._engine._post(lambda now: busy.wait(20))  # the I/O thread hears of no cancellation before the end
+rw._core._io_loop._post(lambda now: busy.wait(20))  # the I/O thread hears of no cancellation before the end
 assert all(job.cancel() for job in jobs{})
 print(jobs[-1].task_uuid)
 """

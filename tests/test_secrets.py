@@ -97,7 +97,7 @@ class Witness:
         core = rw._core
         self.hears("a client", (rw, rw.aio, rw.submit, core.options))
         self.hears("a pickled client", pickle.dumps(rw).decode("latin-1"))
-        engine = core._engine
+        engine = core._io_loop
         if engine is not None:
             self.hears("the engine", (engine, engine._session, list(engine._session.calls.values())))
             self.hears("the session's variables", {name: repr(value) for name, value in vars(engine._session).items()})
@@ -397,7 +397,7 @@ def test_texts_that_came(server: LocalServer, witness: Witness) -> None:
 
 
 def test_a_payload_above_the_cap(server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runware.transport.io_loop.Engine.max_message", 1000)
+    monkeypatch.setattr("runware.transport.io_loop.IOLoop.max_message", 1000)
     rw = Runware(KEY, url=server.url)
     with pytest.raises(PayloadTooLargeError) as caught:
         rw.image_inference(**task())
@@ -431,7 +431,7 @@ def test_an_answer_that_cannot_be_made(server: LocalServer, witness: Witness, mo
         rw.image_inference(**task())
     witness.sees(caught.value)
     rw.close()
-    assert "could not be made" in "".join(witness.recorder.lines)
+    assert "making the result of" in "".join(witness.recorder.lines)
     assert witness.secrets() == []
 
 
@@ -594,7 +594,7 @@ def test_dialling_that_fails_unforeseen(witness: Witness, monkeypatch: pytest.Mo
         rw.image_inference(**task())
     witness.sees(caught.value)
     rw.close()
-    assert any("not foreseen: ValueError" in line for line in witness.recorder.lines)
+    assert any("unexpected ValueError" in line for line in witness.recorder.lines)
     assert witness.secrets() == []
 
 

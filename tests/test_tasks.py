@@ -14,10 +14,10 @@ import pytest
 
 import runware
 from runware import ValidationError
-from runware.core import _completion
 from runware.protocol.call import Completion
 from runware.protocol.codec import dumps
 from runware.requests.base import Task
+from runware.requests.plan import completion_of
 from runware.requests.raw import RawTask, as_task
 from runware.requests.validation import SETTINGS
 from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
@@ -41,7 +41,7 @@ def takes_long(task: Task[Any]) -> bool:
 
 
 def waits_for(task: Task[Any]) -> Completion:
-    return _completion(task, task.wire())
+    return completion_of(task, task.wire())
 
 
 def test_every_operation_is_tried() -> None:

@@ -1,4 +1,4 @@
-"""How a thread waits for a job: nobody sleeps on, and nobody is woken by what was meant for another."""
+"""How threads wait for a job: each is woken, and none by a wake-up meant for another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runware import Runware
 from runware.local import LocalServer
 from runware.transport import wakeup as waiting
 from runware.transport.light_future import LightFuture
-from runware.transport.wakeup import bells
+from runware.transport.wakeup import wakeup_pool
 
 from .conftest import until
 
@@ -23,10 +23,10 @@ GUARD = 20
 
 
 @pytest.fixture(autouse=True)
-def no_bells() -> Iterator[None]:
-    bells.forget()
+def empty_pool() -> Iterator[None]:
+    wakeup_pool.clear()
     yield
-    bells.forget()
+    wakeup_pool.clear()
 
 
 class Waiters:
@@ -34,8 +34,8 @@ class Waiters:
 
     def __init__(self, future: LightFuture[None], count: int, timeout: float | None = None) -> None:
         self.pool = ThreadPoolExecutor(count)
-        self.told = [self.pool.submit(future.wait_over, timeout) for _ in range(count)]
-        until(lambda: len(future._sleepers or ()) == count)
+        self.told = [self.pool.submit(future.wait_done, timeout) for _ in range(count)]
+        until(lambda: len(future._wakeables or ()) == count)
 
     def results(self) -> list[bool]:
         found = [one.result(GUARD) for one in self.told]
@@ -45,81 +45,83 @@ class Waiters:
 
 @pytest.mark.parametrize("timeout", [None, GUARD])
 @pytest.mark.parametrize("count", [1, 3, 12])
-def test_everybody_is_woken_once(count: int, timeout: float | None) -> None:
+def test_settling_wakes_every_waiter_once(count: int, timeout: float | None) -> None:
     future = LightFuture[None]()
     waiters = Waiters(future, count, timeout)
     waiting.wake(future.settle(None, None))
     assert waiters.results() == [True] * count
-    assert future.settle(None, None) == ()  # nobody is left
+    assert future.settle(None, None) == ()  # no waiter is left
 
 
-def test_a_few_wait_for_a_bell_and_the_others_for_locks() -> None:
+def test_first_waiters_use_socket_pairs_and_further_ones_locks() -> None:
     future = LightFuture[None]()
     waiters = Waiters(future, 12)
     sleepers = future.settle(None, None)
-    assert sum(isinstance(one, waiting._Bell) for one in sleepers) == (0 if waiting.POLL else bells.MOST)
+    assert sum(isinstance(one, waiting._SocketWakeup) for one in sleepers) == (
+        0 if waiting.POLL else wakeup_pool.MAX_SIZE
+    )
     waiting.wake(sleepers)
     assert waiters.results() == [True] * 12
-    assert len(bells.idle) == (0 if waiting.POLL else bells.MOST)
+    assert len(wakeup_pool.idle) == (0 if waiting.POLL else wakeup_pool.MAX_SIZE)
 
 
-def test_a_wait_that_is_over_takes_its_time_with_it() -> None:
+def test_wait_that_times_out_leaves_no_waiter_behind() -> None:
     future = LightFuture[None]()
-    assert not future.wait_over(0)
-    assert not future.wait_over(0.001)
+    assert not future.wait_done(0)
+    assert not future.wait_done(0.001)
     assert future.settle(None, None) == ()
 
 
 class Interrupted:
-    """A bell whose wait is broken off, as Ctrl-C does."""
+    """A wake-up whose wait Ctrl-C interrupts."""
 
-    def __init__(self, bell: Any, meanwhile: Callable[[], None]) -> None:
-        self.bell, self.meanwhile, self.broken = bell, meanwhile, False
+    def __init__(self, wakeup: Any, meanwhile: Callable[[], None]) -> None:
+        self.wakeup, self.meanwhile, self.broken = wakeup, meanwhile, False
 
     def acquire(self, timeout: float = -1) -> bool:
         if self.broken:
-            return bool(self.bell.acquire(timeout))
+            return bool(self.wakeup.acquire(timeout))
         self.broken = True
         self.meanwhile()
         raise KeyboardInterrupt
 
     def release(self) -> None:
-        self.bell.release()
+        self.wakeup.release()
 
     def close(self) -> None:
-        self.bell.close()
+        self.wakeup.close()
 
 
-@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
 class TestInterruptedWait:
     def broken_off(
         self, monkeypatch: pytest.MonkeyPatch, future: LightFuture[None], meanwhile: Callable[[], None]
     ) -> Any:
-        bell = Interrupted(waiting._Bell(socket.socketpair()), meanwhile)
-        bells.made.append(bell)  # type: ignore[arg-type]
-        monkeypatch.setattr(bells, "take", lambda: bell)
+        wakeup = Interrupted(waiting._SocketWakeup(socket.socketpair()), meanwhile)
+        wakeup_pool.created.append(wakeup)  # type: ignore[arg-type]
+        monkeypatch.setattr(wakeup_pool, "take", lambda: wakeup)
         with pytest.raises(KeyboardInterrupt):
-            future.wait_over()
+            future.wait_done()
         monkeypatch.undo()
-        return bell
+        return wakeup
 
-    def test_leaves_nothing_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_before_the_end_leaves_no_waiter_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         future = LightFuture[None]()
-        bell = self.broken_off(monkeypatch, future, lambda: None)
+        wakeup = self.broken_off(monkeypatch, future, lambda: None)
         assert future.settle(None, None) == ()
-        assert bells.idle == [bell]
+        assert wakeup_pool.idle == [wakeup]
 
     @pytest.mark.parametrize("rings", [True, False])
-    def test_gives_up_a_bell_that_rings_for_nobody(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
+    def test_after_the_end_discards_its_wakeup(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
         future = LightFuture[None]()
 
-        def tell() -> None:
+        def settle() -> None:
             for one in future.settle(None, None):
                 if rings:  # or will
                     one.release()
 
-        self.broken_off(monkeypatch, future, tell)
-        assert not bells.idle
+        self.broken_off(monkeypatch, future, settle)
+        assert not wakeup_pool.idle
         another = LightFuture[None]()
         waiters = Waiters(another, 1)
         assert not waiters.told[0].done()
@@ -127,39 +129,39 @@ class TestInterruptedWait:
         assert waiters.results() == [True]
 
 
-@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
-def test_ringing_a_bell_that_is_closed_disturbs_nobody() -> None:
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
+def test_waking_a_closed_wakeup_raises_nothing() -> None:
     ends = socket.socketpair()
-    bell = waiting._Bell(ends)
+    wakeup = waiting._SocketWakeup(ends)
     ends[1].close()
-    waiting.wake([bell])
+    waiting.wake([wakeup])
 
 
-@pytest.mark.skipif(waiting.POLL is not None, reason="there are no bells on Windows")
-def test_a_bell_that_was_closed_is_not_waited_for_again() -> None:
-    bells.prepare()
-    (bell,) = bells.made
-    bell.close()
+@pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
+def test_closed_wakeup_leaves_the_pool() -> None:
+    wakeup_pool.prepare()
+    (wakeup,) = wakeup_pool.created
+    wakeup.close()
     future = LightFuture[None]()
     future._sleep(None)  # it comes back at once
-    assert bell not in bells.made
-    assert bell not in bells.idle
+    assert wakeup not in wakeup_pool.created
+    assert wakeup not in wakeup_pool.idle
     waiters = Waiters(future, 1)
     waiting.wake(future.settle(None, None))
     assert waiters.results() == [True]
 
 
-def test_nobody_waits_for_what_is_over_already() -> None:
+def test_waiting_for_a_done_future_returns_at_once() -> None:
     # A signal's handler may end it after the last look and before the wait.
     future = LightFuture[None]()
     future.settle(None, None)
     future._sleep(None)
     assert future.settle(None, None) == ()
-    assert len(bells.idle) == len(bells.made)
+    assert len(wakeup_pool.idle) == len(wakeup_pool.created)
 
 
 @pytest.mark.parametrize("count", [1, 12])
-def test_being_woken_twice_does_no_harm(count: int) -> None:
+def test_waking_twice_does_no_harm(count: int) -> None:
     # Ctrl-C may break off the first time.
     future = LightFuture[None]()
     waiters = Waiters(future, count)
@@ -169,20 +171,20 @@ def test_being_woken_twice_does_no_harm(count: int) -> None:
     assert waiters.results() == [True] * count
 
 
-def test_a_job_is_not_over_because_a_bell_rings_for_nothing(server: LocalServer) -> None:
+def test_spurious_wakeup_does_not_end_the_wait_for_a_job(server: LocalServer) -> None:
     with Runware(server.api_key, url=server.url) as rw, server.hold(), ThreadPoolExecutor(1) as pool:
         job = rw.submit.image_inference(positive_prompt="a kite", model="runware:101@1")
         waiter = pool.submit(job.exception)
         server.ledger.wait_for(lambda ledger: ledger.held == 1)
         for _ in range(5):
-            for bell in list(bells.made):
-                bell.release()
+            for wakeup in list(wakeup_pool.created):
+                wakeup.release()
         assert not waiter.done()
         server.release()
         assert waiter.result(GUARD) is None
 
 
-def test_the_default_timeout_of_sockets_is_not_that_of_a_wait() -> None:
+def test_wait_ignores_the_default_timeout_of_sockets() -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(0.001)
     try:
@@ -195,7 +197,7 @@ def test_the_default_timeout_of_sockets_is_not_that_of_a_wait() -> None:
         socket.setdefaulttimeout(before)
 
 
-def test_without_descriptors_there_are_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_descriptors_waiters_use_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -204,4 +206,4 @@ def test_without_descriptors_there_are_locks(monkeypatch: pytest.MonkeyPatch) ->
     waiters = Waiters(future, 2)
     waiting.wake(future.settle(None, None))
     assert waiters.results() == [True, True]
-    assert not bells.idle
+    assert not wakeup_pool.idle

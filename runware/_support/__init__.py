@@ -1,1 +1,1 @@
-"""Small parts that know nothing of the API."""
+"""Small utilities without knowledge of the API: locks, logging, escaping, unknown names."""

@@ -1,4 +1,4 @@
-"""Make text from elsewhere safe to print: no control characters, no forged lines, a bounded length."""
+"""Make untrusted text safe to print: no control characters, no forged lines, a bounded length."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 __all__ = ["escape_controls", "escape_json", "one_line", "plain_word"]
 
-# C0, DEL and C1 (among them ESC and CSI), the marks that reorder text, the separators that some readers of logs take
-# for the end of a line, and lone surrogates, which no terminal or file can take.
+# C0, DEL and C1 (among them ESC and CSI), the bidirectional marks, the separators that some log
+# viewers treat as line ends, and lone surrogates, which cannot be encoded.
 _UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROLS = re.compile(f"[{_UNSAFE}]")
 _BREAKS = re.compile(f"[{_UNSAFE}\t\n]")
@@ -19,12 +19,12 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """Escape control characters, but keep line feeds and tabs; a CRLF becomes a line feed."""
+    """Escape control characters, except line feeds and tabs. Replace CRLF by a line feed."""
     return text if text.isprintable() else _CONTROLS.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def one_line(value: object, limit: int | None = 1000) -> str:
-    """Escape everything that could end a line or drive a terminal, and shorten the text to *limit* characters."""
+    """Escape line breaks and control characters, and truncate the text to *limit* characters."""
     text = str(value)
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}... ({len(text)} characters)"
@@ -32,14 +32,14 @@ def one_line(value: object, limit: int | None = 1000) -> str:
 
 
 def escape_json(text: str) -> str:
-    """Escape in a JSON text what JSON allows as it is, but a terminal obeys."""
+    """Escape the control characters that JSON allows unescaped but a terminal interprets."""
     return text if text.isprintable() else _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain_word(value: object) -> str:
-    """Return a code, a task type or a UUID of the server for a log; only the length of any other text.
+    """Return a code, task type or UUID from the server unchanged, for a log; of any other text, only the length.
 
-    What is not a word may repeat a prompt.
+    Text that is not a single word may contain a prompt.
     """
     if isinstance(value, str):
         return value if _WORD.fullmatch(value) else f"<str of length {len(value)}>"

@@ -1,4 +1,4 @@
-"""What depends on whether an event loop runs: the warning about blocking calls, and the error where asyncio is not."""
+"""Check for a running event loop: warn about blocking calls in one, and raise without one where it is needed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["RunwareAsyncUsageWarning", "running_loop", "warn_in_event_loop"]
 
 
 class RunwareAsyncUsageWarning(UserWarning):
-    """A blocking call was made where an event loop runs, which stands still meanwhile."""
+    """Warns of a blocking call in a running event loop, which it blocks."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """Return the running event loop of asyncio.
+    """Return the running asyncio event loop.
 
     Raises:
-        WrongThreadError: None runs here.
+        WrongThreadError: No event loop is running.
     """
     import asyncio
 
@@ -31,8 +31,8 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise WrongThreadError(
-            "`rw.aio`, `await job` and `async for` need a running event loop of asyncio, and there is none here. Under "
-            "trio, make a blocking call in a thread: `await trio.to_thread.run_sync(job.result)`."
+            "`rw.aio`, `await job` and `async for` need a running asyncio event loop. Under trio, make a blocking call "
+            "in a thread: `await trio.to_thread.run_sync(job.result)`."
         ) from None
 
 
@@ -40,19 +40,19 @@ _warned: list[bool] = []
 
 
 def warn_in_event_loop(instead: str) -> None:
-    """Warn, once a process, that a blocking call holds up the event loop it is made in.
+    """Warn, once per process, if a blocking call is made in a running event loop.
 
-    A notebook's own loop does not mind. The warning points at the first line outside this package.
+    Notebooks, which always run one, are exempt. The warning points at the first line outside this package.
 
     Args:
-        instead: The expression that does the same in an event loop.
+        instead: The asynchronous equivalent of the call.
     """
     asyncio = sys.modules.get("asyncio")
     if _warned or asyncio is None or asyncio._get_running_loop() is None or _in_notebook():  # noqa: SLF001
         return
     _warned.append(True)
     warnings.warn(
-        "A blocking call of runware was made where an event loop runs, which stands still until it returns. "
+        "A blocking call of runware was made in a running event loop, which it blocks until it returns. "
         f"Use `{instead}`.",
         RunwareAsyncUsageWarning,
         stacklevel=_caller_level(),
@@ -65,7 +65,7 @@ def _in_notebook() -> bool:
 
 
 def _caller_level() -> int:
-    """Return how far up the stack the first frame outside this package is, as `warnings.warn` counts."""
+    """Return the `stacklevel` of the first frame outside this package."""
     level = 1
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("runware."):

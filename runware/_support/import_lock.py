@@ -1,7 +1,7 @@
-"""Importing late, and safely beside a fork.
+"""A lock for lazy imports that makes them safe beside a fork.
 
-A process that forks while another of its threads imports leaves the child with that module's lock held for ever. What
-this package imports late, on whatever thread, it imports under this lock, and a fork waits for it.
+If a process forks while another thread imports a module, the import lock of that module stays locked in the child for
+ever. Lazy imports of this package run under this lock, and a fork waits until it is free.
 """
 
 from __future__ import annotations

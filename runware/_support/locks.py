@@ -1,4 +1,4 @@
-"""A re-entrant lock that Ctrl-C cannot leave locked."""
+"""A re-entrant lock that a signal handler cannot leave locked."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 __all__ = ["make_rlock"]
 
-_Native: Any = type(threading.RLock())  # for type checkers alone it is final
+_Native: Any = type(threading.RLock())  # type checkers consider it final; at run time it is not
 _NEEDED = sys.version_info >= (3, 14) and hasattr(_Native, "_recursion_count")
 
 
 class _RLock(_Native):  # type: ignore[misc]
-    """A lock for `with`.
+    """An `RLock` whose `with` statement is safe when a signal handler raises.
 
-    From Python 3.14 on, the interpreter looks for signals at the end of the call of `__enter__`, before the body of
-    `with` is entered: what a signal's handler raises there leaves the lock locked for ever, and every other thread that
-    needs it waits for ever (1,707 of 3,000 interrupted loops). Here nothing is looked for after the lock was taken,
-    but where it can be given back. `__exit__` is that of C, which releases before anything is looked for.
+    Since Python 3.14, the interpreter checks for signals at the end of the call of `__enter__`, before it enters the
+    body of `with`. If a handler raises there, the lock is never released (1,707 of 3,000 interrupted loops). Here every
+    such check after the acquisition is inside `try`, which releases the lock. `__exit__` is implemented in C and
+    releases before the next check.
     """
 
     __slots__ = ()
@@ -34,6 +34,6 @@ class _RLock(_Native):  # type: ignore[misc]
 
 
 def make_rlock() -> Any:
-    """Return a new re-entrant lock: gevent's, where the standard library is patched, which needs no care."""
+    """Return a new re-entrant lock; under gevent, its own, which has no such problem."""
     made = threading.RLock()
     return _RLock() if _NEEDED and type(made) is _Native else made

@@ -1,4 +1,4 @@
-"""What `RUNWARE_LOG` does, and what is said in any case: on standard error, if no logging is set up."""
+"""Logging: `RUNWARE_LOG`, messages that fall back to standard error, and a limit on repeated warnings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import suppress
 
 from runware.errors import ConfigurationError
 
-__all__ = ["LOG_VARIABLE", "Sparing", "log_to_stderr", "say", "say_interrupted"]
+__all__ = ["LOG_VARIABLE", "RepeatLimit", "log_or_stderr", "log_to_stderr", "warn_interrupted"]
 
 LOG_VARIABLE = "RUNWARE_LOG"
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-class _ToStderr(logging.Handler):
-    """Writes to standard error, unless the program has handlers of its own, which have the record anyway."""
+class _StderrHandler(logging.Handler):
+    """Writes to standard error, unless the root logger has handlers, which get the record too."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -27,54 +27,56 @@ class _ToStderr(logging.Handler):
                 self.handleError(record)
 
 
-def say(logger: logging.Logger, message: str, *facts: object, trace: bool = False, level: int = logging.ERROR) -> None:
-    """Log what its user must hear: it goes to standard error when no handler would have it.
+def log_or_stderr(
+    logger: logging.Logger, message: str, *args: object, trace: bool = False, level: int = logging.ERROR
+) -> None:
+    """Log a message; if no handler is configured for it, write it to standard error.
 
     Args:
-        logger: One of the package's.
-        message: What to say, as logging has it.
-        facts: What the message refers to.
-        trace: Whether the exception that is being handled is told as well.
-        level: The level at which it is logged.
+        logger: A logger of this package.
+        message: The format string.
+        args: Its arguments.
+        trace: Whether to include the traceback of the current exception.
+        level: The log level.
     """
-    logger.log(level, message, *facts, exc_info=trace)
-    heard: logging.Logger | None = logger
-    while heard is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in heard.handlers):
+    logger.log(level, message, *args, exc_info=trace)
+    current: logging.Logger | None = logger
+    while current is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in current.handlers):
             return
-        heard = heard.parent if heard.propagate else None
+        current = current.parent if current.propagate else None
     if sys.stderr is not None:
-        text = f"{logger.name}: {message % facts}\n" + (traceback.format_exc() if trace else "")
+        text = f"{logger.name}: {message % args}\n" + (traceback.format_exc() if trace else "")
         with suppress(OSError, ValueError):
             sys.stderr.write(text)
 
 
-def say_interrupted(logger: logging.Logger, task_uuid: str) -> None:
-    """Warn that a call was interrupted when its task had been sent."""
-    say(
+def warn_interrupted(logger: logging.Logger, task_uuid: str) -> None:
+    """Warn that a call was interrupted after its task was sent."""
+    log_or_stderr(
         logger,
-        "A call was interrupted when its task had been sent: it may run and be billed. Pick it up with rw.job(%r).",
+        "A call was interrupted after its task was sent: it may run and be billed. Pick it up with rw.job(%r).",
         task_uuid,
         level=logging.WARNING,
     )
 
 
-_handler = _ToStderr()
+_handler = _StderrHandler()
 _handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
 
 
 def log_to_stderr(level: str) -> None:
-    """Let the loggers `runware.*`, and no others, write to standard error.
+    """Write the logs of `runware.*` to standard error.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: The level is unknown.
     """
     if level.lower() not in _LEVELS:
         raise ConfigurationError(
-            f"{LOG_VARIABLE} must be {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}, not {level!r}.", parameter=LOG_VARIABLE
+            f"{LOG_VARIABLE} must be {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}; got {level!r}.", parameter=LOG_VARIABLE
         )
     logger = logging.getLogger("runware")
     logger.setLevel(level.upper())
@@ -82,11 +84,13 @@ def log_to_stderr(level: str) -> None:
         logger.addHandler(_handler)
 
 
-class Sparing(logging.Filter):
-    """Limits how often a logger repeats a warning, so that no server can fill a disk. The next one tells how many.
+class RepeatLimit(logging.Filter):
+    """Limit how often a logger repeats a warning, so that a server cannot fill a disk with them.
+
+    The first record of the next period states how many were suppressed.
 
     Args:
-        most: Records of one message, before its arguments are filled in, in a period.
+        most: Records allowed per period with the same format string.
         period: Seconds.
     """
 
@@ -97,11 +101,11 @@ class Sparing(logging.Filter):
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was logged."""
+        """Forget all counts."""
         self._seen: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be logged."""
+        """Return whether to log a record."""
         if record.levelno < logging.WARNING:
             return True
         message = str(record.msg)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-__all__ = ["folded", "misnamed", "unknown_name_error"]
+__all__ = ["fold_name", "unknown_name_error"]
 
 
-def folded(name: str) -> str:
-    """Return a name without underscores in lower case, so that Python and API spellings compare equal."""
+def fold_name(name: str) -> str:
+    """Return a common form of Python and API names: `positive_prompt` and `positivePrompt` become equal."""
     return name.replace("_", "").lower()
 
 
@@ -33,14 +33,11 @@ def unknown_name_error(
     return None
 
 
-misnamed = unknown_name_error  # the former name, until its last users are changed
-
-
 def _suggestion(name: str, names: Collection[str]) -> str:
     from difflib import get_close_matches  # imported here, since correct calls never need it
 
-    form = folded(name)
-    by_form = {folded(known): known for known in names}
+    form = fold_name(name)
+    by_form = {fold_name(known): known for known in names}
     near = get_close_matches(form, by_form, 1) or [known for known in by_form if len(form) > 3 and form in known]
     if near:
         return f"; did you mean {by_form[near[0]]!r}?"

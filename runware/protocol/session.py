@@ -7,7 +7,7 @@ import random
 from collections.abc import Collection
 
 from runware._support.escaping import one_line, plain_word
-from runware._support.logs import Sparing
+from runware._support.logs import RepeatLimit
 from runware.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -35,7 +35,7 @@ from runware.protocol.tracker import TaskTracker
 __all__ = ["Session"]
 
 log = logging.getLogger("runware.session")
-log.addFilter(Sparing())
+log.addFilter(RepeatLimit())
 
 _LARGE = 64 * 1024
 """Bytes above which the upload time of a message counts."""

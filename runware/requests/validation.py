@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
-from runware._support.unknown_names import folded, unknown_name_error
+from runware._support.unknown_names import fold_name, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.codec import wire_name
@@ -294,13 +294,13 @@ def _not_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]
     elif isinstance(value, Mapping) and check.object_class is not None:
         checks = _folded_checks(check.object_class)
         for key, one in value.items():
-            if inner := checks.get(folded(str(key))):
+            if inner := checks.get(fold_name(str(key))):
                 yield from _not_media(one, inner, f"{path}.{key}")
 
 
 @cache
 def _folded_checks(cls: Any) -> dict[str, _Check]:
-    return {folded(name): check for name, check in _checks(cls).items()}
+    return {fold_name(name): check for name, check in _checks(cls).items()}
 
 
 class ObjectDict(dict[str, Any]):

@@ -1,1 +1,1 @@
-"""The I/O: one thread that owns the socket, and what it needs to connect, wait and call back."""
+"""The I/O: one thread that owns the socket, and its parts to connect, poll, wake callers and run callbacks."""

@@ -1,4 +1,4 @@
-"""The client's callback threads: where callbacks of submitted jobs, and of events, run in order, off the I/O thread."""
+"""The callback threads: they run the callbacks of submitted jobs and of `on_event` in order, off the I/O thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runware._support.locks import make_rlock
-from runware._support.logs import say
+from runware._support.logs import log_or_stderr
 
 if TYPE_CHECKING:
     from runware.events import Event
@@ -22,37 +22,38 @@ __all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "run_guarded"]
 log = logging.getLogger("runware.callbacks")
 
 MAX_EVENTS = 10_000
-"""Events that may wait for `on_event`; those that find as many are thrown away, and counted."""
+"""The limit on events queued for `on_event`; further ones are dropped and counted."""
 GRACE = 30.0
-"""Seconds after the close of a client in which callbacks that wait are still run."""
+"""Seconds after the close of a client during which queued callbacks still run."""
 
 
 def run_guarded(callback: Callable[[], object]) -> None:
-    """Run a user's callback. What it raises is said, and disturbs nobody."""
+    """Run a user's callback; log what it raises."""
     try:
         callback()
     except Exception:
-        say(log, "a callback raised", trace=True)
+        log_or_stderr(log, "a callback raised", trace=True)
 
 
 class CallbackThread:
-    """Run callbacks in order, on a thread that starts with the first one.
+    """Run callbacks in order on a thread that starts with the first one.
 
-    The thread ends when it was stopped and has run all callbacks. A callback that is posted later starts it again,
-    and it ends with that callback, so that no order of `post` and `stop` leaves a thread behind.
+    After `stop`, the thread runs the queued callbacks and ends. A later callback starts a new one that ends after that
+    callback, so no order of `post` and `stop` leaves a thread behind.
     """
 
     def __init__(self, name: str = "runware-callbacks") -> None:
         self.name = name
-        self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = None  # gevent may patch it until then
-        self._lock = make_rlock()  # a signal's handler may cancel a job in the middle of `post`
-        self._thread: threading.Thread | None = None  # also one that has ended
-        self._runs = False  # there is a thread that will take what is posted
-        self._drop_from = math.inf  # when callbacks that wait are dropped, by the clock of `time.monotonic`
+        # Created with the first callback: gevent may patch the class before.
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] | None = None
+        self._lock = make_rlock()  # re-entrant: a signal handler may cancel a job in the middle of `post`
+        self._thread: threading.Thread | None = None  # the last one, even after its end
+        self._running = False  # a thread is there and will run what is posted
+        self._drop_from = math.inf  # drop queued callbacks from then on (time.monotonic)
         self.ident: int | None = None
 
     def abandon(self) -> None:
-        """Start anew in a forked child: the thread is not there, and its lock may stay locked."""
+        """Reset after a fork, in the child, where the thread does not exist and the lock may be locked."""
         stopped = self.stopped
         self.__init__(self.name)  # type: ignore[misc]
         if stopped:
@@ -64,41 +65,41 @@ class CallbackThread:
         return self._drop_from < math.inf
 
     def post(self, callback: Callable[[], object]) -> None:
-        """Run a callback on the thread, after those that were posted before."""
+        """Queue a callback."""
         with self._lock:
             if self._queue is None:
                 self._queue = queue.SimpleQueue()
-            if not self._runs:
+            if not self._running:
                 thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-                self._thread, self._runs = thread, True
+                self._thread, self._running = thread, True
                 try:
                     thread.start()
                 except BaseException as error:
-                    self._runs = thread.is_alive()
+                    self._running = thread.is_alive()
                     if not isinstance(error, RuntimeError):  # Ctrl-C
                         raise
-                    log.exception("there is no thread for a callback, which is lost")
+                    log.exception("a callback is lost: could not start the callback thread")
                     return
             self._queue.put(callback)
             if self.stopped:
                 self._queue.put(None)
 
     def waiting(self) -> int:
-        """Return how many callbacks wait for their turn, or nearly."""
+        """Return the approximate number of queued callbacks."""
         return 0 if self._queue is None else self._queue.qsize()
 
     def stop(self, timeout: float = 0.0) -> None:
-        """End the thread when it has run the callbacks that wait for their turn.
+        """End the thread once it has run the queued callbacks. Those still queued after `GRACE` seconds are dropped.
 
         Args:
-            timeout: Seconds to wait for it, at most. What waits `GRACE` seconds from now is dropped.
+            timeout: Seconds to wait for the thread.
         """
         self._drop_from = min(self._drop_from, time.monotonic() + GRACE)
         if self._queue is not None:
             self._queue.put(None)
         with self._lock:
             thread = self._thread
-        # It may be called on the thread itself, or by a signal's handler while the thread is being started.
+        # The caller may be a callback on that thread, or a signal handler while the thread is being started.
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(timeout)
 
@@ -113,12 +114,13 @@ class CallbackThread:
                     continue
                 try:
                     run_guarded(callback)
-                except BaseException:  # `sys.exit()` would end the thread, and with it the callbacks of everybody else
-                    say(log, "a callback raised", trace=True)
-                del callback  # which may hold a job, and with it the client, until there is another
+                except BaseException:
+                    # e.g. from `sys.exit()`, which must not end the thread and lose the other callbacks
+                    log_or_stderr(log, "a callback raised", trace=True)
+                del callback  # otherwise its job and client would stay alive until the next callback
             with self._lock:
                 if posted.empty():
-                    self._runs, self.ident = False, None  # another thread may get the number
+                    self._running, self.ident = False, None  # the number may be reused
                     return
 
     @staticmethod
@@ -127,15 +129,15 @@ class CallbackThread:
         with suppress(queue.Empty):
             while True:
                 dropped += posted.get_nowait() is not None
-        log.warning("%d callbacks still waited %.0f s after the client was closed, and are dropped", dropped, GRACE)
+        log.warning("dropped %d callbacks that were still queued %.0f s after the client was closed", dropped, GRACE)
         posted.put(None)
 
 
 class EventFeed:
-    """Brings events to `on_event`, on a thread of its own, so that a slow one holds up nothing else.
+    """Call `on_event` on a separate thread, so that a slow handler delays nothing else.
 
     Args:
-        handler: What is called with each event.
+        handler: Called with each event.
     """
 
     def __init__(self, handler: Callable[[Event], object]) -> None:
@@ -144,19 +146,19 @@ class EventFeed:
         self.dropped = 0
 
     def post(self, event: Event) -> None:
-        """Hand an event over. It never waits."""
+        """Queue an event; never blocks."""
         if self._thread.waiting() < MAX_EVENTS:
             self._thread.post(lambda: self._handler(event))
             return
         if not self.dropped:
-            log.warning("on_event is too slow: %d events wait, and further ones are thrown away", MAX_EVENTS)
+            log.warning("on_event is too slow: %d events are queued, and further ones are dropped", MAX_EVENTS)
         self.dropped += 1
 
     def abandon(self) -> None:
-        """In a child that was forked: start anew."""
+        """Reset after a fork, in the child."""
         self._thread.abandon()
         self.dropped = 0
 
     def stop(self, timeout: float = 0.0) -> None:
-        """End the thread when it has delivered the events that wait; wait *timeout* seconds for it, at most."""
+        """End the thread once it has delivered the queued events; wait at most *timeout* seconds for it."""
         self._thread.stop(timeout)

@@ -1,6 +1,6 @@
-"""The way to the server: name lookup, TCP, proxy, TLS and the WebSocket upgrade, each with its own error.
+"""Connect to the server: name lookup, TCP, proxy, TLS and WebSocket upgrade, each stage with its own errors.
 
-Dialling blocks, so it runs on a thread of its own. websocket-client does the upgrade; nothing else uses it.
+Dialling blocks, so it runs on a separate thread. websocket-client performs the upgrade, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runware._support.import_lock import loading
 from runware._version import __version__
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options, environment_proxy, is_loopback, split_proxy
-from runware.transport.poller import READ, WRITE, Poller
+from runware.transport.poller import READ, WRITE, make_poller
 from runware.transport.stream import WOULD_BLOCK, Stream, secure
 
 __all__ = ["Attempt", "Dialled", "PermanentError", "default_context", "dial", "proxy_for", "user_agent"]
@@ -40,12 +40,12 @@ if not (hasattr(websocket, "WebSocket") and hasattr(websocket, "WebSocketTimeout
     )
 
 _SDK = "runware-client"
-_UNSENT = 256 * 1024
-"""Bytes that may wait in the kernel for the network."""
-_HEAD = 64 * 1024
-"""Bytes that the head of an HTTP response may have."""
-_LOOK = 0.25
-"""Seconds after which a wait looks whether its attempt was cancelled, where a shutdown does not wake it."""
+_MAX_UNSENT = 256 * 1024
+"""Limit in bytes on data in the kernel that was not sent yet."""
+_MAX_HEAD = 64 * 1024
+"""Limit in bytes on the head of an HTTP response."""
+_CANCEL_CHECK = 0.25
+"""Seconds between checks for cancellation, for platforms on which shutting the socket down does not end a poll."""
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _TLS_ADVICE = (
     "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate, or pass "
@@ -57,7 +57,7 @@ _E = TypeVar("_E", bound=BaseException)
 
 
 class Dialled:
-    """A connection after its upgrade, and the key that goes with it."""
+    """An upgraded connection, and the key to authenticate with."""
 
     __slots__ = ("key", "stream")
 
@@ -68,46 +68,46 @@ class Dialled:
 
 
 class _CancelledError(Exception):
-    """The attempt was cancelled."""
+    """The attempt to connect was cancelled."""
 
 
 class Attempt:
-    """An attempt to connect: one deadline for all its waits, and another thread may cancel it at any time.
+    """An attempt to connect. Its waits share one deadline, and any thread may cancel it.
 
     Args:
-        timeout: Seconds from now until the deadline.
-        opened: Told each socket as it is made, so that a process forked meanwhile can close it.
+        timeout: Seconds until the deadline.
+        opened: Called with each new socket, so that a process forked meanwhile can close it.
     """
 
     def __init__(self, timeout: float, opened: Callable[[socket.socket], object] = lambda sock: None) -> None:
         self.started = time.monotonic()
-        self._end = self.started + timeout
+        self._deadline = self.started + timeout
         self._opened = opened
         self._sock: socket.socket | None = None
         self._cancelled = False
 
     def cancel(self) -> None:
-        """End the attempt, whatever it waits for, unless that is a name lookup."""
+        """Cancel the attempt. A name lookup cannot be interrupted; everything else ends at once."""
         self._cancelled = True
         if self._sock is not None:
             with suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)  # this wakes the thread that waits for it
+                self._sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that polls it
 
     def adopt(self, sock: socket.socket) -> None:
-        """Note the socket that the attempt waits for from now on."""
+        """Use a socket for the attempt: make it non-blocking and let `cancel` shut it down."""
         self._opened(sock)
         self._sock = sock
         sock.setblocking(False)
         self.check()
 
     def check(self) -> None:
-        """Raise an exception if the attempt was cancelled."""
+        """Raise if the attempt was cancelled."""
         if self._cancelled:
             raise _CancelledError
 
     def remaining(self) -> float:
         """Return the seconds until the deadline."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._deadline - time.monotonic())
 
     def wait(self, sock: socket.socket, event: int, timeout: float = math.inf) -> None:
         """Wait until a socket is ready.
@@ -115,33 +115,33 @@ class Attempt:
         Args:
             sock: The socket.
             event: READ or WRITE.
-            timeout: Seconds that this wait may take of the time that remains.
+            timeout: The limit of this wait in seconds; the deadline of the attempt applies too.
 
         Raises:
-            TimeoutError: It did not become ready in time.
+            TimeoutError: The socket did not become ready in time.
         """
-        poller = Poller()
+        poller = make_poller()
         poller.register(sock.fileno(), event)
-        end = min(self._end, time.monotonic() + timeout)
+        end = min(self._deadline, time.monotonic() + timeout)
         ready: list[Any] = []
         while not ready:
             self.check()
             left = end - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
-            ready = poller.poll(math.ceil(min(left, _LOOK) * 1000))
+            ready = poller.poll(math.ceil(min(left, _CANCEL_CHECK) * 1000))
         self.check()
 
 
 class _Stages:
-    """Where an attempt stands, so that whatever fails can say so."""
+    """The stage that an attempt has reached, for its error messages and events."""
 
     def __init__(self, report: Callable[[str, str], None], attempt: Attempt) -> None:
         self._report = report
         self.attempt = attempt
         self.stage = "key"
         self.host = ""
-        self.by_proxy = False  # whether the host is that of the proxy
+        self.by_proxy = False  # whether `host` is the proxy
 
     def enter(self, stage: str, host: str) -> None:
         self.attempt.check()
@@ -162,7 +162,7 @@ class _Stages:
 
 
 class PermanentError(Exception):
-    """Carries an error that trying again cannot mend."""
+    """Wraps an error that another attempt would not avoid."""
 
     def __init__(self, error: RunwareError) -> None:
         super().__init__(str(error))
@@ -171,34 +171,34 @@ class PermanentError(Exception):
 
 
 def dial(options: Options, report: Callable[[str, str], None], attempt: Attempt | None = None) -> Dialled:
-    """Connect, and do the upgrade. Blocks for at most `connect_timeout` (a name lookup may take longer).
+    """Connect and upgrade. Blocks for at most `connect_timeout` (a name lookup may take longer).
 
     Args:
         options: The client's options.
-        report: Told each stage as it begins, and the host it is with.
-        attempt: Its deadline, and what cancels it.
+        report: Called with each stage as it begins, and its host.
+        attempt: The deadline and the means to cancel; by default, a new one.
 
     Raises:
-        ConnectionFailedError: It failed; another attempt may work.
-        PermanentError: It failed, and another attempt would too.
+        ConnectionFailedError: It failed; another attempt may succeed.
+        PermanentError: It failed, and another attempt would fail too.
     """
     stages = _Stages(report, attempt or Attempt(options.connect_timeout))
     try:
         return _dial(options, stages)
     except (RunwareError, PermanentError) as error:
-        raise _without_frames(error) from error.__cause__
+        raise _strip_tracebacks(error) from error.__cause__
     except _CancelledError:
         failure = stages.error("the attempt was cancelled")
     except OSError as error:
-        what = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        failure = _without_frames(stages.error(what, error))
+        what = "no response in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        failure = _strip_tracebacks(stages.error(what, error))
     raise failure
 
 
 def _dial(options: Options, stages: _Stages) -> Dialled:
     stream: Stream | None = None
     try:
-        # Not a variable of its own: what reports errors often tells the variables along their way.
+        # The key gets no variable of its own: error reporters often include the variables of each frame.
         dialled = Dialled(_key(options, stages))
         url = urlsplit(options.url)
         host = url.hostname or ""
@@ -216,14 +216,14 @@ def _dial(options: Options, stages: _Stages) -> Dialled:
         raise
 
 
-def _without_frames(error: _E) -> _E:
-    """Cut the tracebacks of an error and its causes: variables along the way hold the key, passwords and proxy URLs."""
+def _strip_tracebacks(error: _E) -> _E:
+    """Remove the tracebacks of an error and its causes: their frames hold the key, passwords and proxy URLs."""
     one: BaseException | None = error
     while one is not None:
         one.__traceback__ = None
         one.__context__ = None
         if isinstance(one, PermanentError):
-            _without_frames(one.error)
+            _strip_tracebacks(one.error)
         one = one.__cause__
     return error
 
@@ -234,36 +234,39 @@ def _key(options: Options, stages: _Stages) -> str:
     try:
         key = options.api_key()
     except Exception as error:
-        # In words, as its frames are cut: they may hold the key.
+        # As a note, because the traceback is removed: its frames may hold the key.
         place = traceback.extract_tb(error.__traceback__)[-1]
-        error.add_note(f"It was raised in {place.name}, {place.filename}, line {place.lineno}.")
+        error.add_note(f"Raised in {place.name}, {place.filename}, line {place.lineno}.")
         raise PermanentError(stages.error(f"api_key() raised {type(error).__name__}", error)) from error
     if not isinstance(key, str) or not key.strip():
         raise PermanentError(
-            ConfigurationError(f"api_key() returned no key; {KEY_VARIABLE} is not looked at then.", parameter="api_key")
+            ConfigurationError(
+                f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
+                parameter="api_key",
+            )
         )
     return key
 
 
-def _tcp(host: str, port: int, stages: _Stages, *, told: bool = True) -> Stream:
-    """Connect to the first address that answers.
+def _tcp(host: str, port: int, stages: _Stages, *, reported: bool = True) -> Stream:
+    """Connect to the first address that responds.
 
     Args:
-        host: The host's name.
-        port: Its port.
-        stages: Where the attempt stands.
-        told: Whether the lookup and the connection are stages of their own.
+        host: The host name.
+        port: The port.
+        stages: The stages of the attempt.
+        reported: Whether the lookup and the connection are reported as stages.
     """
     name = f"{host}:{port}"
-    if told:
+    if reported:
         stages.enter("name lookup", name)
     with loading:
-        "".encode("idna")  # the lookup would import it, and a fork in the middle of that leave the child without it
+        "".encode("idna")  # imported by the lookup otherwise, outside of the import lock
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise stages.error(f"the name {host!r} is not known ({error})", error) from error
-    if told:
+        raise stages.error(f"could not resolve the name {host!r} ({error})", error) from error
+    if reported:
         stages.enter("TCP", name)
     attempt = stages.attempt
     failure: OSError | None = None
@@ -274,12 +277,12 @@ def _tcp(host: str, port: int, stages: _Stages, *, told: bool = True) -> Stream:
             attempt.adopt(sock)
             code = sock.connect_ex(address)
             if code in _IN_PROGRESS:
-                # The addresses share the time, so that one that swallows packets does not use it up.
+                # The addresses share the remaining time, so that one that drops packets does not use it up.
                 attempt.wait(sock, WRITE, attempt.remaining() / (len(addresses) - number))
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 raise OSError(code, os.strerror(code))
-            _tune(sock)
+            _set_socket_options(sock)
             return Stream(sock)
         except BaseException as error:
             if sock is not None:
@@ -290,13 +293,13 @@ def _tcp(host: str, port: int, stages: _Stages, *, told: bool = True) -> Stream:
     raise failure or OSError("the name has no address")
 
 
-def _tune(sock: socket.socket) -> None:
+def _set_socket_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if (low := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
-        # What waits here, and not in the kernel, can be left out, and its progress be seen.
+        # Data in our buffers, unlike data in the kernel, can still be dropped, and its progress is visible.
         with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, low, _UNSENT)
+            sock.setsockopt(socket.IPPROTO_TCP, low, _MAX_UNSENT)
 
 
 def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages) -> Stream:
@@ -306,15 +309,15 @@ def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages
     if _verifies_sockets_only(context):
         raise PermanentError(
             ConfigurationError(
-                "ssl_context has a wrap_socket or an sslsocket_class of its own, which is not used here: TLS runs over "
-                "wrap_bio. Do the same in wrap_bio, or in the do_handshake of its sslobject_class.",
+                "ssl_context overrides wrap_socket or sslsocket_class, which is not used: TLS runs over wrap_bio. "
+                "Override wrap_bio, or do_handshake of its sslobject_class, instead.",
                 parameter="ssl_context",
             )
         )
     try:
         return secure(stream, context, host, stages.attempt.wait)
     except ssl.SSLCertVerificationError as error:
-        why = getattr(error, "verify_message", "") or error  # what others raise need not have it
+        why = getattr(error, "verify_message", "") or error  # verification by other libraries may not set it
         reason = f"the certificate is not trusted ({why}). {_TLS_ADVICE}"
         raise PermanentError(stages.error(reason.rstrip("."), error)) from error
     except ssl.SSLError as error:
@@ -322,7 +325,7 @@ def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages
 
 
 def _verifies_sockets_only(context: ssl.SSLContext) -> bool:
-    """Return whether a context may check in `wrap_socket` what it does not check in `wrap_bio`."""
+    """Return whether a context may make checks in `wrap_socket` that it does not make in `wrap_bio`."""
     kinds = [kind for kind in type(context).__mro__ if not kind.__module__.startswith("gevent.")]
     first = [
         next((number for number, kind in enumerate(kinds) if name in vars(kind)), len(kinds))
@@ -335,17 +338,19 @@ def _verifies_sockets_only(context: ssl.SSLContext) -> bool:
 
 @cache
 def default_context() -> ssl.SSLContext:
-    """The operating system's trust store, and `SSL_CERT_FILE` and `SSL_CERT_DIR`; made once, never changed."""
-    os.close(os.open(os.devnull, os.O_RDONLY))  # with no descriptor left to read its files, it would stay empty
+    """Return the shared context: the operating system's trust store, `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+    os.close(
+        os.open(os.devnull, os.O_RDONLY)
+    )  # raises if no descriptor is left; the context would silently load no certificates
     return ssl.create_default_context()
 
 
-class _Blocking:
-    """A stream in the form of a blocking socket, each wait of which ends with the attempt.
+class _BlockingStream:
+    """A stream with the interface of a blocking socket, whose waits end with the attempt.
 
     Args:
         stream: The stream.
-        attempt: The attempt that it is made in.
+        attempt: The attempt.
     """
 
     def __init__(self, stream: Stream, attempt: Attempt) -> None:
@@ -376,11 +381,11 @@ class _Blocking:
                 self._attempt.wait(self._stream.sock, WRITE)
 
     def read_head(self) -> bytes:
-        """Return the head of an HTTP response, and leave there what comes after it; nothing if it breaks off."""
+        """Read exactly the head of an HTTP response; `b""` if the stream ends before."""
         head = bytearray()
         searched = 0
         while (end := _END_OF_HEAD.search(head, searched)) is None:
-            if len(head) > _HEAD:
+            if len(head) > _MAX_HEAD:
                 raise OSError("the head of the response is too long")
             searched = max(0, len(head) - 2)
             data = self._next()
@@ -391,23 +396,23 @@ class _Blocking:
         return bytes(head[: end.end()])
 
     def close(self) -> None:
-        """Do nothing: whoever dials closes the stream."""
+        """Do nothing: `dial` closes the stream."""
 
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 def _status(head: bytes) -> tuple[str, str]:
-    """Return the status code of an HTTP response and its reason; an empty code if it is no HTTP."""
+    """Return the status code and reason of an HTTP response; an empty code if it is not HTTP."""
     words = head.split(b"\n", 1)[0].decode("latin-1").strip().split(" ", 2)
     is_http = words[0].startswith("HTTP/") and len(words) > 1 and words[1].isdecimal()
     return (words[1], " ".join(words[2:])) if is_http else ("", "")
 
 
-class _Upgrading:
-    """The socket that websocket-client sees: it gets nothing to read but the head of an upgrade."""
+class _UpgradeSocket:
+    """The socket for websocket-client: it can read the head of a 101 response and nothing else."""
 
-    def __init__(self, line: _Blocking, stages: _Stages) -> None:
+    def __init__(self, line: _BlockingStream, stages: _Stages) -> None:
         self._line = line
         self._stages = stages
         self._head: io.BytesIO | None = None
@@ -421,27 +426,26 @@ class _Upgrading:
         """Return the next bytes of the head.
 
         Raises:
-            ConnectionFailedError: The server answered with another status than 101, which websocket-client 1.8 takes
-                for an upgrade if it is a redirection.
-            PermanentError: It did, with one that will stay so.
+            ConnectionFailedError: The status is not 101. (websocket-client 1.8 takes redirections for an upgrade.)
+            PermanentError: It is one that another attempt would get again.
         """
         if self._head is None:
             head = self._line.read_head()
             code, _ = _status(head)
             if head and not code:
-                raise self._stages.error("the server did not answer in HTTP")
+                raise self._stages.error("the server did not respond in HTTP")
             if code not in ("", "101"):
-                refused = self._stages.error(f"the server answered {code[:3]}")
+                refused = self._stages.error(f"the server responded with {code[:3]}")
                 permanent = code.startswith("4") and code not in ("408", "425", "429")
                 raise PermanentError(refused) if permanent else refused
             self._head = io.BytesIO(head)
         return self._head.read(size)
 
     def gettimeout(self) -> None:
-        """Say that reading blocks."""
+        """Return `None`: reading blocks."""
 
     def close(self) -> None:
-        """Do nothing: whoever dials closes the stream."""
+        """Do nothing: `dial` closes the stream."""
 
 
 def _upgrade(stream: Stream, url: SplitResult, host: str, port: int, options: Options, stages: _Stages) -> None:
@@ -454,28 +458,28 @@ def _upgrade(stream: Stream, url: SplitResult, host: str, port: int, options: Op
     try:
         connection.connect(
             url._replace(query=query).geturl(),
-            socket=_Upgrading(_Blocking(stream, stages.attempt), stages),
+            socket=_UpgradeSocket(_BlockingStream(stream, stages.attempt), stages),
             header=[
                 f"User-Agent: {user_agent()}",
                 f"X-SDK-Name: {_SDK}",
                 f"X-SDK-Version: {__version__}",
             ],
             suppress_origin=True,
-            redirect_limit=0,  # the key would follow
+            redirect_limit=0,  # a redirection could take the key to another server
         )
     except websocket.WebSocketTimeoutException as error:
         raise TimeoutError from error
     except websocket.WebSocketException as error:
         failure = stages.error(f"the upgrade failed ({str(error)[:200]})")
     finally:
-        connection.sock = None  # it refers to itself, and would keep the engine until a collection
-    # Here, because websocket-client's exceptions hold the answer as it came, which a traceback would print.
+        connection.sock = None  # breaks a reference cycle that would keep the I/O loop until garbage collection
+    # Outside of `except`: websocket-client's exceptions contain the raw response, which a traceback would print.
     if failure is not None:
         raise failure
 
 
 def user_agent() -> str:
-    """What we call ourselves in HTTP headers."""
+    """Return the User-Agent header."""
     system = f"{platform.system()} {platform.machine()}"
     return f"{_SDK}/{__version__} (python/{platform.python_version()}; {system})"
 
@@ -484,16 +488,16 @@ def user_agent() -> str:
 
 
 def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port: int) -> SplitResult | None:
-    """Tell which proxy leads to a host, if one does.
+    """Return the URL of the proxy for a host; `None` for a direct connection.
 
     Args:
-        given: The client's `proxy`.
+        given: The client option `proxy`.
         environment: The proxy variables.
-        host: The host's name.
-        port: Its port.
+        host: The host name.
+        port: The port.
 
     Raises:
-        ConfigurationError: What should be the address of a proxy is none.
+        ConfigurationError: The proxy URL is not valid.
     """
     if given is not None:
         return split_proxy(given, "proxy") if given else None
@@ -517,7 +521,7 @@ def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) ->
     if proxy.scheme != "http":
         raise PermanentError(
             ConfigurationError(
-                f"A proxy with {proxy.scheme}:// is not supported; use http:// or socks5h://.", parameter="proxy"
+                f"Proxies with {proxy.scheme}:// are not supported; use http:// or socks5h://.", parameter="proxy"
             )
         )
     stream = _tcp(proxy_host, proxy_port, stages)
@@ -528,13 +532,13 @@ def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) ->
         if proxy.username is not None:
             pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
             lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}")
-        line = _Blocking(stream, stages.attempt)
+        line = _BlockingStream(stream, stages.attempt)
         line.sendall("\r\n".join([*lines, "", ""]).encode())
         code, reason = _status(line.read_head())
         if not code:
-            raise stages.error("the proxy did not answer in HTTP")
+            raise stages.error("the proxy did not respond in HTTP")
         if not code.startswith("2"):
-            refused = stages.error(f"the proxy answered {code[:3]} {reason}"[:140].strip())
+            refused = stages.error(f"the proxy responded with {code[:3]} {reason}"[:140].strip())
             raise PermanentError(refused) if code in ("401", "403", "407") else refused
     except BaseException:
         stream.close()
@@ -542,17 +546,17 @@ def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) ->
     return stream
 
 
-class _Hop:
-    """What python-socks asks for a connection to the proxy."""
+class _ProxyConnector:
+    """Connects to the proxy on behalf of python-socks."""
 
     def __init__(self, stages: _Stages) -> None:
         self._stages = stages
         self.stream: Stream | None = None
 
-    def connect(self, dest_host: str, dest_port: int, timeout: float | None = None) -> _Blocking:  # noqa: ARG002
-        """Connect to the proxy, within the time of the attempt."""
-        self.stream = _tcp(dest_host, dest_port, self._stages, told=False)
-        return _Blocking(self.stream, self._stages.attempt)
+    def connect(self, dest_host: str, dest_port: int, timeout: float | None = None) -> _BlockingStream:  # noqa: ARG002
+        """Connect within the deadline of the attempt."""
+        self.stream = _tcp(dest_host, dest_port, self._stages, reported=False)
+        return _BlockingStream(self.stream, self._stages.attempt)
 
 
 def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
@@ -566,7 +570,7 @@ def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
             ConfigurationError("A SOCKS proxy needs an extra: pip install 'runware-client[socks]'.", parameter="proxy")
         ) from error
     kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
-    hop: Any = _Hop(stages)
+    hop: Any = _ProxyConnector(stages)
     try:
         Proxy.create(
             kind,
@@ -588,5 +592,5 @@ def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
             raise stages.error(f"the proxy failed ({error})", error) from error
         if isinstance(error, (OSError, PermanentError, _CancelledError)) or not isinstance(error, Exception):
             raise
-        # Another error may quote the password that it could not encode.
+        # The message of other errors may contain the password, for instance if it cannot be encoded.
         raise stages.error(f"the proxy failed ({type(error).__name__})") from None

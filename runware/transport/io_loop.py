@@ -1,7 +1,8 @@
-"""The I/O thread: it owns the socket, feeds the session, and performs what the session decides.
+"""The I/O loop: one thread that owns the socket, feeds the session and performs its effects.
 
-Nobody else reads, writes or closes the socket. Other threads only post: a job goes into the inbox, and one byte into
-the wake-up pair. Dialling runs on a thread of its own, so that deadlines, cancellation and `close` are kept meanwhile.
+Only this thread reads, writes and closes the socket. Other threads append to the inbox and, if the loop sleeps, write
+one byte to its self-pipe. Dialling blocks, so it runs on a separate thread: deadlines, cancellation and `close` work
+while a connection is being made.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from runware._support.locks import make_rlock
-from runware._support.logs import Sparing, say_interrupted
+from runware._support.logs import RepeatLimit, warn_interrupted
 from runware.errors import ClientClosedError, ConnectionFailedError, RunwareError
 from runware.options import Options
 from runware.protocol.call import Call, CallState, Completion
-from runware.protocol.codec import dumps, rules
 from runware.protocol.effects import PING as PING_TASK
 from runware.protocol.effects import Abort, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
@@ -31,91 +31,93 @@ from runware.protocol.redaction import secrets_of
 from runware.protocol.session import Session
 from runware.transport.callbacks import EventFeed
 from runware.transport.dialer import Attempt, Dialled, PermanentError, dial
-from runware.transport.poller import READ, WRITE, Poller
+from runware.transport.poller import READ, WRITE, Poller, make_poller
 from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
-from runware.transport.wakeup import Sleeper, bells, wake
+from runware.transport.wakeup import Wakeable, wake, wakeup_pool
 
-__all__ = ["MAX_MESSAGE", "Engine", "Waiter", "clock"]
+__all__ = ["MAX_MESSAGE", "IOLoop", "Waiter", "clock"]
 
+# The name is older than `IOLoop`, and users' logging configurations may refer to it.
 log = logging.getLogger("runware.engine")
-log.addFilter(Sparing())
+log.addFilter(RepeatLimit())
 
 MAX_MESSAGE = 256 * 1024 * 1024
-"""Bytes a message may have, in and out."""
+"""The size limit of a message in bytes, both sent and received."""
 
-_POSTS_A_TURN = 1000
-_READS_A_TURN = 16
+_POSTS_PER_PASS = 1000
+_READS_PER_PASS = 16
+"""Limits on one pass of the loop, so that neither a busy caller nor a busy server starves the other."""
 
 clock: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 )
-"""Seconds that never run back; on Linux those in which the machine slept are counted."""
+"""A monotonic clock in seconds. On Linux it includes the time the machine was suspended."""
 
 
-def _log_unforeseen(what: str, failure: Exception) -> None:
-    """Log a failure and where it came from, without its text, which may hold a password or a prompt."""
+def _log_unexpected(what: str, failure: Exception) -> None:
+    """Log an unexpected exception with its stack, but without its message, which may contain a password or a prompt."""
     where = "".join(traceback.format_tb(failure.__traceback__))
-    log.error("%s in a way that is not foreseen: %s\n%s", what, type(failure).__name__, where)
+    log.error("%s with an unexpected %s\n%s", what, type(failure).__name__, where)
 
 
 class Waiter(Protocol):
-    """Whoever waits for a call. Both are called on the I/O thread, and must neither block nor raise."""
+    """The handle of a call, as the I/O loop sees it. Methods run on the I/O thread and must not block or raise."""
 
     def call_arrived(self, call: Call) -> None:
-        """The call goes on, and has new items."""
+        """Take in the new items of a call that is not finished."""
 
-    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Sleeper]:
-        """The call is over. Give those who are to be woken."""
+    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
+        """Set the call's outcome; return the waiting threads for the I/O loop to wake."""
         ...
 
     def done(self) -> bool:
-        """Return whether the call has ended or was cancelled. It may be asked on any thread."""
+        """Return whether the call has ended or was cancelled. Safe on any thread."""
         ...
 
 
-def _is_wanted(token: object, text: bytes) -> bool:
-    """Tell whether somebody still waits for what a message asks for: its call has not ended, and has no other text."""
+def _still_needed(token: object, text: bytes) -> bool:
+    """Return whether a queued message is still to be sent: its call has not ended or started another attempt."""
     return not isinstance(token, Call) or token.text is text
 
 
 class _Connection:
-    """The stream of one epoch, with what is half read and half written."""
+    """The connection of one epoch: its stream, and the partly read and partly written frames."""
 
     def __init__(self, epoch: int, stream: Stream, max_message: int) -> None:
         self.epoch = epoch
         self.stream = stream
         self.reader = FrameReader(max_message)
-        self.writer = FrameWriter(_is_wanted)
+        self.writer = FrameWriter(_still_needed)
         self.chunk = memoryview(b"")
         self.fd = stream.fd
         self.interest = READ
-        self.stuck = False  # output waits, and nothing of it has been taken since
+        self.stalled = False  # the last write was blocked, and nothing has been written since
 
 
-class _Bell:
-    """Wakes the I/O thread from its sleep in the poller."""
+class _SelfPipe:
+    """A socket pair that interrupts the poller: the I/O thread polls one end, other threads write to the other."""
 
     def __init__(self) -> None:
         self.near, self._far = socket.socketpair()
         self.near.setblocking(False)
         self._far.setblocking(False)
 
-    def ring(self) -> None:
-        """Wake it; if it cannot be written to, it has been rung often enough."""
+    def wake(self) -> None:
+        """Make the poller return. A full buffer means that it is about to anyway."""
         try:
             self._far.send(b"\0")
         except OSError:
             pass
 
-    def stop(self) -> None:
-        """Take back what was rung."""
+    def drain(self) -> None:
+        """Discard the bytes that have been written."""
         try:
             self.near.recv(4096)
         except WOULD_BLOCK:
             pass
 
     def close(self) -> None:
-        """Give back the sockets, which somebody else may have closed before."""
+        """Close both ends, ignoring that the process may have closed the descriptors already."""
         for end in (self.near, self._far):
             try:
                 end.close()
@@ -127,14 +129,16 @@ class _Bell:
             self.close()
 
 
-class Engine:
-    """One session and the thread that drives it.
+class IOLoop:
+    """Drive one session on a background thread.
 
-    The thread starts with the first call and ends with `close`. Every method may be called from any thread.
+    The first call starts the thread; `close` ends it. Public methods are thread-safe.
+
+    Args:
+        options: The client's options.
+        feed: Receives the events, if the client has an `on_event`.
     """
 
-    encode = staticmethod(dumps)
-    prepare = staticmethod(rules)
     max_message = MAX_MESSAGE
 
     def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
@@ -158,32 +162,32 @@ class Engine:
         )
         self._session.redactor.add(*secrets_of(options), lasting=True)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._lock = make_rlock()  # a signal's handler may close the client in the middle of `submit`
+        self._lock = make_rlock()  # re-entrant: a signal handler may close the client in the middle of `submit`
         self._thread: threading.Thread | None = None
         self.ident: int | None = None  # of the I/O thread
         self._thread_ended = False
-        self.stopped = False  # it takes no more calls: it was closed, or has failed
-        self._asleep = False
-        self._rung = False  # what is in the bell has not been read
-        self._sleepers: list[Sleeper] = []
+        self.stopped = False  # accepts no more calls: it was closed, or has failed
+        self._asleep = False  # in the poller, or about to be, so that a post has to wake it
+        self._wake_byte_unread = False  # the self-pipe has to be drained
+        self._to_wake: list[Wakeable] = []
         self._connection: _Connection | None = None
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # also those that are not connected yet
-        self._poller: Any = None
-        self._bell: _Bell | None = None
-        self._attempt: tuple[int, Attempt] | None = None  # the epoch that is being dialled for
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # including those still connecting
+        self._poller: Poller = make_poller()  # replaced by `_start`
+        self._self_pipe: _SelfPipe | None = None
+        self._attempt: tuple[int, Attempt] | None = None  # the dial in progress, and its epoch
 
     # ------------------------------------------------------------------ from any thread
 
     @property
     def state(self) -> State:
-        """Where the connection stands; it may have moved on when you read it."""
+        """The state of the connection; a snapshot."""
         return self._session.state
 
     def stats(self) -> dict[str, int]:
-        """Give the numbers of `Stats`. They are read while the I/O thread goes on."""
+        """Return the counters of `Stats`, a snapshot taken while the I/O thread runs."""
         session = self._session
         in_flight = session.in_flight
-        # The list is made in one step, whatever the I/O thread does meanwhile. The wish to be connected is no task.
+        # `list` copies in one step, so the I/O thread cannot change the dict meanwhile. `connect` is not a task.
         tasks = sum(call.completion is not Completion.CONNECTION for call in list(session.calls.values()))
         return {
             **session.counts,
@@ -195,79 +199,79 @@ class Engine:
             "events_dropped": self._feed.dropped if self._feed is not None else 0,
         }
 
-    def running(self) -> list[str]:
-        """Give the UUIDs of the tasks that have not ended, but for those that can be picked up elsewhere."""
+    def unfinished_tasks(self) -> list[str]:
+        """Return the UUIDs of unfinished tasks, except accepted ones, which another process can still pick up."""
         tasks = (call for call in self._calls() if call.completion is not Completion.CONNECTION)
         wanted = ((call, call.job) for call in tasks if call.state is not CallState.ACCEPTED)
-        # The session may not have heard yet of a call that was cancelled.
+        # A cancellation may still be in the inbox.
         return [call.uuid for call, job in wanted if job is not None and not job.done()]
 
     def _calls(self) -> list[Call]:
-        """Give the calls that have not ended, those that the session has not heard of yet included."""
+        """Return the unfinished calls, including those still in the inbox."""
         posted = [args[0] for _, args in list(self._inbox) if args and isinstance(args[0], Call)]
         calls = self._session.calls
         every = [*list(calls.values()), *(call for call in posted if call.key not in calls)]
         return [call for call in every if call.job is not None]
 
     def submit(self, call: Call) -> None:
-        """Hand a call to the session.
+        """Queue a call.
 
         Raises:
-            ClientClosedError: The engine is closed; the call was not taken.
-            RunwareError: The system gives no thread, or no descriptors for it.
+            ClientClosedError: The I/O loop is closed; the call was not queued.
+            RunwareError: The system is out of threads or file descriptors.
         """
         with self._lock:
             if not self.stopped:
                 if self._thread is None:
                     self._start()
                 self._inbox.append((self._session.submit, (call,)))
-            if self.stopped:  # before, or by a signal's handler meanwhile
+            if self.stopped:  # before, or just now by a signal handler
                 raise ClientClosedError("The client is closed.")
         self._wake()
 
     def cancel(self, call: Call) -> None:
-        """Tell the session that nobody waits for a call any more."""
+        """Cancel the call: remove it from the queue, or discard its results if it was already sent."""
         self._post(self._session.cancel, call)
 
     def interrupt(self, call: Call) -> None:
-        """Cancel a call whose caller was interrupted, and log the task's UUID if it was sent."""
-        self._asleep = True  # the post of the call may have been interrupted before it rang the bell
-        self._post(self._interrupted, call)
+        """Cancel a call whose caller was interrupted, and log the task UUID if it was sent."""
+        self._asleep = True  # the interrupted post may have cleared the flag without writing the byte
+        self._post(self._cancel_interrupted, call)
 
     def close(self, timeout: float = 0.5) -> None:
         """End every call with `ClientClosedError` and close the connection.
 
         Args:
-            timeout: Seconds to wait for it. Whatever the network does, the thread ends on its own soon after.
+            timeout: Seconds to wait for the thread, which ends soon after whatever the network does.
         """
         with self._lock:
             already, self.stopped = self.stopped, True
             thread = self._thread
-            if not already:  # also before there is a thread, which a signal's handler may keep from knowing of it
+            if not already:  # even without a thread: a signal handler may have interrupted its start
                 self._inbox.append((self._session.close, ()))
-            self._asleep = True  # even if a post before was interrupted halfway, the bell is rung
+            self._asleep = True  # an interrupted post may have cleared the flag without writing the byte
         self._wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
     def abandon(self) -> list[Call]:
-        """In a child that was forked: let go of the parent's connection without touching it, and give its calls.
+        """After a fork, in the child: drop the parent's connection without writing to it; return its calls.
 
-        The I/O thread was not forked, and whatever lock it held stays locked, so nothing here takes one.
+        The child has no I/O thread, and locks that the parent's thread held stay locked, so this takes none.
         """
         self.stopped = True
         self._lock = make_rlock()
         self._asleep = False
-        untold = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
-        calls = self._calls() + untold
+        undelivered = [effect.call for effect in self._session.effects if isinstance(effect, Ended) and effect.call.job]
+        calls = self._calls() + undelivered
         self._inbox.clear()
         self._thread = None
-        # Closing gives back the descriptors only: no shutdown, no close frame, no TLS alert.
-        if self._bell is not None:
-            self._bell.close()
+        # Only close the descriptors: a shutdown, close frame or TLS alert would end the parent's connection.
+        if self._self_pipe is not None:
+            self._self_pipe.close()
         for sock in self._sockets:
             sock.close()
-        self._poller = self._bell = self._connection = None
+        self._self_pipe = self._connection = None
         return calls
 
     def _post(self, fact: Callable[..., None], *args: Any) -> None:
@@ -275,38 +279,38 @@ class Engine:
         self._wake()
 
     def _wake(self) -> None:
-        # The loop says that it is about to sleep before it looks at the inbox a last time, so that a job is never left
-        # without a byte; and while it is awake anyway, nobody pays for one.
-        if self._asleep and (bell := self._bell) is not None:
+        # The loop sets `_asleep` before it checks the inbox for the last time, so no post is missed; while it is awake,
+        # a post costs no system call.
+        if self._asleep and (self_pipe := self._self_pipe) is not None:
             try:
                 self._asleep = False
-                bell.ring()
-            except BaseException:  # a signal's handler raised, perhaps before the bell was rung: the next one does it
+                self_pipe.wake()
+            except BaseException:  # a signal handler raised, perhaps before the write: the next post repeats it
                 self._asleep = True
                 raise
 
     def _start(self) -> None:
-        """Start a thread for the loop. Interrupted halfway, it may be called again; see `_claim`."""
+        """Start the I/O thread. It may be called again if a signal interrupted it; see `_claim`."""
         try:
-            bells.prepare()
-            if self._bell is None:
-                bell, poller = _Bell(), Poller()
-                poller.register(bell.near.fileno(), READ)
-                self._bell, self._poller = bell, poller
+            wakeup_pool.prepare()
+            if self._self_pipe is None:
+                self_pipe, poller = _SelfPipe(), make_poller()
+                poller.register(self_pipe.near.fileno(), READ)
+                self._self_pipe, self._poller = self_pipe, poller
             thread = threading.Thread(target=self._run, name="runware-io", daemon=True)
             thread.start()
             self._thread = thread
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise RunwareError(f"The client's thread cannot be started: {reason}.", retryable=True) from error
+            raise RunwareError(f"Could not start the client's I/O thread: {reason}.", retryable=True) from error
 
     # ------------------------------------------------------------------ the loop
 
     def _claim(self) -> bool:
-        """Take over the engine, unless another thread has.
+        """Make the current thread the I/O thread, unless there is one; return whether it is.
 
-        Ctrl-C during `Thread.start` leaves it open whether there will be a thread, so the next call starts another one.
-        The first to come here is the I/O thread.
+        After Ctrl-C during `Thread.start` the thread may or may not run, so the next call starts another one. The first
+        to claim the loop runs it.
         """
         with self._lock:
             if self.ident is not None or self._thread_ended:
@@ -319,45 +323,47 @@ class Engine:
         if not self._claim():
             return
         try:
-            while self._session.state is not State.CLOSED and self._bell is not None:
-                self._turn()
+            while self._session.state is not State.CLOSED and self._self_pipe is not None:
+                self._run_once()
         except BaseException:
-            if self._bell is not None:
-                log.exception("the I/O thread failed; every call ends")
+            if self._self_pipe is not None:
+                log.exception("the I/O thread failed; all calls fail")
         finally:
             with self._lock:
                 self.stopped = self._thread_ended = True
-            if self._bell is None:
-                # gevent forks greenlets too. `threading` has forgotten this one, and would complain if it ended.
+            if self._self_pipe is None:
+                # gevent copies greenlets into a forked child. `threading` does not know this one there, and would
+                # raise if it ended.
                 threading.Event().wait()
-            self._finish()
-            self.ident = None  # another thread may get it
+            self._shut_down()
+            self.ident = None  # the number may be reused
 
-    def _turn(self) -> None:
-        assert self._bell is not None
+    def _run_once(self) -> None:
+        """Drain the inbox, wake waiting threads, write, poll, read, and run what is due."""
+        assert self._self_pipe is not None
         if self._inbox:
-            self._take_posts()
-        if self._sleepers:
-            # When all else is done, because whoever is woken takes the interpreter lock, and may send something new.
-            sleepers, self._sleepers = self._sleepers, []
-            wake(sleepers)
+            self._drain_inbox()
+        if self._to_wake:
+            # After everything else: a woken thread competes for the GIL, and may submit a new call at once.
+            to_wake, self._to_wake = self._to_wake, []
+            wake(to_wake)
             if self._inbox:
-                self._take_posts()
+                self._drain_inbox()
         session, connection = self._session, self._connection
         if connection is not None and (connection.chunk or connection.writer.waiting or connection.stream.backlog):
             self._flush()
             connection = self._connection
         if session.state is State.CLOSED:
             return
-        if self._rung:
-            self._rung = False
-            self._bell.stop()  # after what it rang for was sent
+        if self._wake_byte_unread:
+            self._wake_byte_unread = False
+            self._self_pipe.drain()  # after the write, which is what the caller waits for
         deadline = session.next_deadline()
         self._asleep = True
-        if self._inbox or self._sleepers or (connection is not None and connection.stream.pending):
+        if self._inbox or self._to_wake or (connection is not None and connection.stream.pending):
             timeout: int | None = 0
         else:
-            # Rounded up, so that what is due then is due.
+            # Rounded up: waking a fraction of a millisecond early would poll once more for nothing.
             timeout = None if deadline is None else math.ceil(max(0.0, deadline - clock()) * 1000)
         ready = self._poller.poll(timeout)
         self._asleep = False
@@ -366,44 +372,45 @@ class Engine:
                 if event & ~WRITE and connection is self._connection:
                     self._read(deadline)
             else:
-                self._rung = True
+                self._wake_byte_unread = True
         if connection is not None and connection.stream.pending and connection is self._connection:
             self._read(deadline)
-        if deadline is not None and (now := clock()) >= deadline and self._bell is not None:  # not a forked greenlet
+        # A greenlet that was forked has no self-pipe any more.
+        if deadline is not None and (now := clock()) >= deadline and self._self_pipe is not None:
             session.tick(now)
             self._perform()
 
-    def _interrupted(self, call: Call, now: float) -> None:
-        if call.may_have_run and not call.repeatable:  # also if its end has not been delivered yet
-            say_interrupted(log, call.uuid)
+    def _cancel_interrupted(self, call: Call, now: float) -> None:
+        if call.may_have_run and not call.repeatable:  # even if it has ended and that is not delivered yet
+            warn_interrupted(log, call.uuid)
         self._session.cancel(call, now)
 
-    def _take_posts(self) -> None:
+    def _drain_inbox(self) -> None:
         inbox = self._inbox
         now = clock()
-        for _ in range(min(len(inbox), _POSTS_A_TURN)):
+        for _ in range(min(len(inbox), _POSTS_PER_PASS)):
             fact, args = inbox.popleft()
             fact(*args, now)
         self._perform()
 
-    def _finish(self) -> None:
-        """The last turn: whoever still waits is told, and nothing is left open."""
+    def _shut_down(self) -> None:
+        """Fail the remaining calls and close everything."""
         try:
             self._session.close(clock())
-            self._take_posts()
+            self._drain_inbox()
             while self._inbox:
-                self._take_posts()
-            self._hang_up("the client was closed")
+                self._drain_inbox()
+            self._disconnect("the client was closed")
         finally:
-            wake(self._sleepers)
-        assert self._bell is not None
-        self._bell.close()
+            wake(self._to_wake)
+        assert self._self_pipe is not None
+        self._self_pipe.close()
 
     # ------------------------------------------------------------------ effects
 
     def _perform(self) -> None:
         effects = self._session.effects
-        news = False
+        several = False
         while effects:
             effect: Any = effects[0]
             kind = type(effect)
@@ -414,13 +421,14 @@ class Engine:
                     if kind is Call:
                         waiter.call_arrived(call)
                     else:
-                        self._sleepers += waiter.call_ended(call, effect.error)
-                        call.job = None  # a timer may hold the call until its deadline; what it carried goes now
-                except Exception:  # one caller's trouble must not become everybody's
-                    log.exception("%s could not be told", call)
+                        self._to_wake += waiter.call_ended(call, effect.error)
+                        # A timer may keep the call until its deadline. Free the job and its results now.
+                        call.job = None
+                except Exception:  # must not affect other calls
+                    log.exception("delivering the outcome of %s failed", call)
                 finally:
-                    effects.popleft()  # not before: if the process forks meanwhile, the child is to find it
-                news = news or call.expected > 1
+                    effects.popleft()  # only now: a child forked meanwhile has to find it
+                several = several or call.expected > 1
                 continue
             effects.popleft()
             if kind is Send:
@@ -434,28 +442,28 @@ class Engine:
             elif kind is Happened:
                 self._report(effect)
             elif kind is Close:
-                self._take_leave()
-        if news:
-            self._nap()
+                self._close_gracefully()
+        if several:
+            self._yield_gil()
 
-    def _nap(self) -> None:
-        """Sleep for a moment, unless there is something to do.
+    def _yield_gil(self) -> None:
+        """Poll for a millisecond to release the GIL, unless there is work to do.
 
-        Who was just told of a result has nothing but the interpreter lock to wait for, which sleeping lets go of. All
-        that comes before a longer sleep can be done afterwards.
+        A thread that was just handed a partial result can only run once the GIL is free. The rest of the pass can wait
+        for that.
         """
         connection = self._connection
-        if self._sleepers or connection is None or connection.chunk or connection.writer.waiting:
+        if self._to_wake or connection is None or connection.chunk or connection.writer.waiting:
             return
         if connection.stream.pending or connection.stream.backlog:
             return
         self._asleep = True
         if not self._inbox:
-            self._poller.poll(1)  # what it finds is still there at the next
+            self._poller.poll(1)  # level-triggered: the next poll reports the same events
         self._asleep = False
 
     def _report(self, effect: Happened) -> None:
-        """Tell those who watch; at the level DEBUG that is the log too."""
+        """Pass an event to `on_event`, and to the log at level DEBUG."""
         event = effect.kind(at=time.time(), **effect.facts)
         log.debug("%s", event)
         if self._feed is not None:
@@ -468,7 +476,7 @@ class Engine:
             name = f"runware-dial-{epoch}"
             threading.Thread(target=self._dial, args=(epoch, attempt), name=name, daemon=True).start()
         except RuntimeError as failure:
-            error = ConnectionFailedError(f"No thread can be started to connect: {failure}.", stage="name lookup")
+            error = ConnectionFailedError(f"Could not start a thread to connect: {failure}.", stage="name lookup")
             self._session.connection_failed(epoch, error, clock())
 
     def _abort(self, effect: Abort) -> None:
@@ -476,19 +484,19 @@ class Engine:
             self._attempt[1].cancel()
             self._attempt = None
         if self._connection is not None and self._connection.epoch == effect.epoch:
-            self._hang_up(effect.reason)
+            self._disconnect(effect.reason)
 
-    def _take_leave(self) -> None:
+    def _close_gracefully(self) -> None:
         if self._connection is not None:
-            self._connection.writer.leave_out_rest()  # whose calls have ended
+            self._connection.writer.leave_out_rest()  # their calls have ended
             self._connection.writer.put(CLOSE, (1000).to_bytes(2, "big"))
             self._flush()
             if self._connection is not None:
                 self._connection.stream.finish()
-            self._hang_up("the client was closed")
+            self._disconnect("the client was closed")
 
-    def _hang_up(self, reason: str) -> None:
-        """Close the socket, and tell the session what had not been written."""
+    def _disconnect(self, reason: str) -> None:
+        """Close the connection and report to the session, with the calls that were not written completely."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -512,8 +520,8 @@ class Engine:
             error = failure
             self._post(lambda now: self._session.connection_failed(epoch, error, now))
         except Exception as failure:
-            _log_unforeseen("dialling failed", failure)
-            error = RunwareError(f"Could not connect, for a reason that is not foreseen ({type(failure).__name__}).")
+            _log_unexpected("connecting failed", failure)
+            error = RunwareError(f"Could not connect because of an unexpected {type(failure).__name__}; see the log.")
             self._post(lambda now: self._session.connection_failed(epoch, error, now, permanent=True))
         else:
             with self._lock:
@@ -537,20 +545,20 @@ class Engine:
     # ------------------------------------------------------------------ the socket
 
     def _read(self, deadline: float | None) -> None:
-        """Take in what has come, but no more than the time allows until something else is due."""
+        """Read and process what has arrived, until the next deadline at most."""
         connection = self._connection
         assert connection is not None
         stream, reader = connection.stream, connection.reader
-        for _ in range(_READS_A_TURN):
+        for _ in range(_READS_PER_PASS):
             try:
                 data = stream.recv()
             except WOULD_BLOCK:
                 break
             except OSError as error:
-                self._hang_up(error.strerror or type(error).__name__)
+                self._disconnect(error.strerror or type(error).__name__)
                 break
             if not data:
-                self._hang_up("the server closed it")
+                self._disconnect("the server closed it")
                 break
             now = clock()
             self._bytes_in += len(data)
@@ -563,21 +571,21 @@ class Engine:
                             self._session.frame_received(payload, now)
                         else:
                             self._message(connection, opcode, payload, now)
-                    except Exception as failure:  # one message must not end the calls that others are for
-                        _log_unforeseen("a message was not understood", failure)
+                    except Exception as failure:  # one message must not fail the calls of others
+                        _log_unexpected("processing a message failed", failure)
             except FrameError as error:
-                self._hang_up(str(error))
+                self._disconnect(str(error))
             self._perform()
-            # After whoever waits for them was told.
+            # After delivering the results: their callers wait for that, and not for the keepalive.
             if whole:
                 self._session.bytes_received(now)
             else:
                 self._session.bytes_received(now, reader.unfinished, whole=False)
             if connection is not self._connection or (len(data) < 4096 and not stream.pending):
-                return  # gone, or empty for now: the poller tells when there is more
+                return  # disconnected, or drained for now: the poller reports more
             if deadline is not None and now >= deadline:
                 return
-        self._perform()  # what comes of a loss
+        self._perform()  # the effects of a disconnect
 
     def _message(self, connection: _Connection, opcode: int, payload: Payload, now: float) -> None:
         if opcode == PING:
@@ -586,14 +594,14 @@ class Engine:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
             connection.writer.put(CLOSE, bytes(payload[:2]))
             self._flush()
-            self._hang_up(f"the server closed it with code {code}")
+            self._disconnect(f"the server closed it with code {code}")
         elif opcode == OVERSIZED:
             self._session.message_too_large(str(payload, "ascii").split(), self.max_message, now)
         elif opcode != PONG and connection is self._connection:
             self._session.frame_received(payload, now)
 
     def _flush(self) -> None:
-        """Write what there is, as far as the network takes it."""
+        """Write pending output until it is gone or the socket would block."""
         connection = self._connection
         if connection is None:
             return
@@ -610,12 +618,12 @@ class Engine:
             except InputFirst:
                 break
             except OSError as error:
-                self._hang_up(error.strerror or type(error).__name__)
+                self._disconnect(error.strerror or type(error).__name__)
                 self._perform()
                 return
             self._bytes_out += count
             connection.chunk = connection.chunk[count:]
-            connection.stuck = False
+            connection.stalled = False
             for token in writer.written(count):
                 if token is PING_TASK:
                     self._session.ping_written(clock())
@@ -623,10 +631,10 @@ class Engine:
             self._watch_output(connection, blocked)
 
     def _watch_output(self, connection: _Connection, blocked: bool) -> None:
-        """Ask the poller for the moment at which the network takes more, or no longer."""
-        if not (blocked and connection.stuck):
+        """Poll for writability while output is blocked."""
+        if not (blocked and connection.stalled):
             self._session.bytes_written(clock(), pending=blocked)
-        connection.stuck = blocked
+        connection.stalled = blocked
         interest = READ | (WRITE if blocked else 0)
         if interest != connection.interest:
             connection.interest = interest

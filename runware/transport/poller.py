@@ -1,47 +1,64 @@
-"""Waiting for a few sockets: `select.poll`, or something of its form where there is none.
+"""Poll a few sockets: `select.poll`, or its equivalent on Windows.
 
-`selectors` does the same with three times as many steps, two or three times a call.
+`selectors` takes three times as many steps, and the I/O loop polls two or three times per call.
 """
 
 from __future__ import annotations
 
 import select
 import sys
-from typing import Any
+from typing import Protocol
 
-__all__ = ["READ", "WRITE", "Poller"]
+__all__ = ["READ", "WRITE", "Poller", "make_poller"]
 
 READ, WRITE = 1, 4
-"""POLLIN and POLLOUT, which have these values everywhere. Whatever else an event has, reading will show what it is."""
+"""POLLIN and POLLOUT, which have these values on every platform. Error events are handled by reading."""
 
 
-class _Select:  # pragma: no cover - Windows only
-    """`select.poll` made of `select.select`."""
+class Poller(Protocol):
+    """The methods of `select.poll` that the client uses. Timeouts are in milliseconds."""
+
+    def register(self, fd: int, event: int, /) -> object:
+        """Watch a descriptor."""
+
+    def modify(self, fd: int, event: int, /) -> object:
+        """Change the events of a watched descriptor."""
+
+    def unregister(self, fd: int, /) -> object:
+        """Stop watching a descriptor."""
+
+    def poll(self, timeout: float | None, /) -> list[tuple[int, int]]:
+        """Wait for events; return the ready descriptors with their events."""
+        ...
+
+
+class _SelectPoller:  # pragma: no cover - Windows only
+    """The interface of `select.poll` on top of `select.select`."""
 
     def __init__(self) -> None:
         self._watched: dict[int, int] = {}
 
-    def register(self, fd: int, event: int) -> None:
+    def register(self, fd: int, event: int, /) -> None:
         self._watched[fd] = event
 
     modify = register
 
-    def unregister(self, fd: int) -> None:
+    def unregister(self, fd: int, /) -> None:
         del self._watched[fd]
 
-    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+    def poll(self, timeout: float | None, /) -> list[tuple[int, int]]:
         watched = self._watched
         writers = [fd for fd, event in watched.items() if event & WRITE]
         seconds = None if timeout is None else timeout / 1000
         found = select.select(list(watched), writers, writers, seconds)
         events = dict.fromkeys(found[0], READ)
-        for fd in {*found[1], *found[2]}:  # an attempt to connect that failed is in the third
+        for fd in {*found[1], *found[2]}:  # failed connection attempts are in the third
             events[fd] = events.get(fd, 0) | WRITE
         return list(events.items())
 
 
-def _poll() -> Any:
-    return select.poll()  # asked for at run time: gevent may have replaced it since the import
-
-
-Poller: Any = _Select if sys.platform == "win32" else _poll
+def make_poller() -> Poller:
+    """Return a new poller."""
+    if sys.platform == "win32":  # pragma: no cover
+        return _SelectPoller()
+    return select.poll()  # looked up at run time: gevent may have patched it since the import

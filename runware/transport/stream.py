@@ -16,31 +16,31 @@ from runware.transport.poller import READ, WRITE
 
 __all__ = ["WOULD_BLOCK", "InputFirst", "Stream", "TlsStream", "secure"]
 
-_READ = 64 * 1024  # larger ones are mapped, shrunk and unmapped by the allocator at every read
-_READ_TLS = 96 * 1024  # measured from 24 to 256 KiB, with 2 MB messages
+_READ = 64 * 1024  # for larger buffers, the allocator maps and unmaps memory at every read
+_READ_TLS = 96 * 1024  # the fastest of 24 to 256 KiB, measured with 2 MB messages
 _RECORD = 16 * 1024
-"""Bytes of plaintext that a TLS record has at most."""
+"""The maximum plaintext of a TLS record in bytes."""
 _CONTROL = 256 * 1024
-"""Bytes that TLS may want to send of its own accord (answers to key updates) while the peer does not read."""
+"""The limit in bytes on pending TLS messages (responses to key updates) while the peer does not read."""
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 InputFirst = ssl.SSLWantReadError
-"""Raised by `send`: TLS has to receive something (a renegotiation) before it can send on. Retry after `recv`."""
+"""Raised by `send` when TLS has to receive first (renegotiation). Retry after `recv`."""
 
 Wait = Callable[[socket.socket, int], None]
-"""Blocks until the socket is ready for what the poller calls this event."""
+"""Blocks until the socket is ready for an event, READ or WRITE."""
 
 
 class Stream:
-    """Bytes from and to a socket, in order, without blocking.
+    """A non-blocking byte stream over a socket.
 
     Args:
-        sock: A connected socket, which from now on is the stream's.
+        sock: A connected socket. The stream takes it over.
 
     Attributes:
-        fd: What to poll.
-        pending: `recv` has something to return without the socket's having become readable.
-        backlog: `send` has something of its own to write, even if it is called with nothing.
+        fd: The file descriptor to poll.
+        pending: `recv` can return data even if the socket is not readable.
+        backlog: `send` has buffered data to write, even if it is called with no bytes.
     """
 
     pending = False
@@ -53,16 +53,16 @@ class Stream:
         self._ahead = b""
 
     def push_back(self, data: bytes) -> None:
-        """Put back what was read too much, for the next `recv`."""
+        """Put back surplus data for the next `recv`."""
         self._ahead = data
         self.pending = bool(data)
 
     def recv(self) -> bytes:
-        """Return the next bytes; none at the end of the stream.
+        """Return the next bytes; `b""` at the end of the stream.
 
         Raises:
-            BlockingIOError: There are none yet.
-            OSError: The connection is gone.
+            BlockingIOError: No data is available yet.
+            OSError: The connection failed.
         """
         if self._ahead:
             data, self._ahead, self.pending = self._ahead, b"", False
@@ -70,55 +70,55 @@ class Stream:
         return self.sock.recv(_READ)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Write some of *data*; return how many of its bytes are taken. Call again with the rest, unchanged.
+        """Write some of *data* and return how many bytes were taken. Call again with the rest, unchanged.
 
         Raises:
-            BlockingIOError: The network takes nothing now.
-            InputFirst: Something has to be received before.
-            OSError: The connection is gone.
+            BlockingIOError: The socket buffer is full.
+            InputFirst: TLS has to receive first.
+            OSError: The connection failed.
         """
         return self.sock.send(data)
 
     def finish(self) -> None:
-        """Tell the peer that nothing more will come, if that can be done at once."""
+        """Signal the end of the stream to the peer, if that is possible without blocking."""
 
     def close(self) -> None:
-        """End the connection and give back the socket. Nothing is written."""
+        """Close the connection and the socket. Nothing is written."""
         with suppress(OSError):
-            # A child that was forked meanwhile may hold the socket too; closing alone would not end the connection.
+            # A forked child may hold the socket too, and then closing would not end the connection.
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
 
 class TlsStream(Stream):
-    """A stream through TLS.
+    """A TLS stream.
 
-    Encrypts only as much as `send` is called with, and decrypts only what the last `recv` took from the socket.
+    It encrypts only the data passed to `send`, and decrypts only what the last `recv` read from the socket.
 
     Args:
-        stream: The plain stream below, of which this one takes over the socket.
-        tls: A TLS object over the two BIOs, after its handshake.
-        incoming: What it reads ciphertext from.
-        outgoing: What it writes ciphertext to.
+        stream: The plain stream, whose socket this one takes over.
+        tls: The TLS object over the two BIOs, after its handshake.
+        incoming: The BIO for received ciphertext.
+        outgoing: The BIO for ciphertext to send.
     """
 
     def __init__(self, stream: Stream, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         super().__init__(stream.sock)
         self._tls, self._incoming, self._outgoing = tls, incoming, outgoing
-        self._cipher = memoryview(b"")  # on its way to the socket
-        self._encrypted = 0  # bytes of plaintext in it that have not been returned by `send`
+        self._cipher = memoryview(b"")  # ciphertext not written yet
+        self._encrypted = 0  # bytes of plaintext in it that `send` has not reported as taken
         self._ended = False
         self.pending = incoming.pending > 0 or tls.pending() > 0
 
     def recv(self) -> bytes:
-        """Return the next bytes of plaintext; none at the end of the stream."""
+        """Return the next bytes of plaintext; `b""` at the end of the stream."""
         if self._ahead:
             data, self._ahead, self.pending = self._ahead, b"", self._ended
             return data
         if self._ended:
             return b""
         incoming = self._incoming
-        if self.pending:  # what came with the end of the handshake
+        if self.pending:  # data received with the end of the handshake
             self.pending = False
         elif data := self.sock.recv(_READ_TLS):
             incoming.write(data)
@@ -134,7 +134,7 @@ class TlsStream(Stream):
                     break
                 parts.append(part)
                 if not incoming.pending and not tls.pending():
-                    break  # as the usual short message; the beginning of a record that is not whole stays in TLS
+                    break  # the usual case of a short message; an incomplete record stays in the TLS object
         except ssl.SSLWantReadError:
             pass
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -150,15 +150,15 @@ class TlsStream(Stream):
         raise BlockingIOError
 
     def _answer(self) -> None:
-        """Send what TLS itself has to say (a key update, a renegotiation), or leave it for the next `send`."""
+        """Write the messages of TLS itself (key update, renegotiation), or leave them to the next `send`."""
         if self._outgoing.pending > _CONTROL:
-            raise ConnectionError("the server asks for more TLS messages than it reads")
+            raise ConnectionError("the server requests more TLS messages than it reads")
         with suppress(*WOULD_BLOCK):
             self._push()
         self.backlog = bool(self._cipher)
 
     def _push(self) -> int:
-        """Write ciphertext until all is gone, or the network takes no more; return how many bytes went."""
+        """Write pending ciphertext; return how many bytes were written."""
         if not self._cipher:
             self._cipher = memoryview(self._outgoing.read())
         count = self.sock.send(self._cipher) if self._cipher else 0
@@ -166,7 +166,7 @@ class TlsStream(Stream):
         return count
 
     def send(self, data: bytes | memoryview) -> int:
-        """Encrypt *data*, once, and write some of it."""
+        """Encrypt *data* once, and write some of it."""
         if not self._cipher:
             try:
                 while self._encrypted < len(data):
@@ -176,17 +176,18 @@ class TlsStream(Stream):
                     raise
         count = self._push()
         self.backlog = bool(self._cipher) or self._outgoing.pending > 0
-        # Ciphertext is longer than its plaintext, at the end of each record as well: this many bytes may be there, and
-        # of those beyond, none is in a record that has left to its last byte.
+        # Report every byte that may have reached the server. Ciphertext is longer than its plaintext, in every record,
+        # so *count* bytes of it cover at most *count* bytes of plaintext; no byte beyond those can be in a record that
+        # was written completely. While ciphertext is left, one byte is held back, so that the caller calls again.
         taken = min(count, self._encrypted - 1) if self.backlog and self._encrypted else self._encrypted
         self._encrypted -= taken
         return taken
 
     def finish(self) -> None:
-        """Send close_notify, if it goes at once."""
+        """Send close_notify, if that is possible without blocking."""
         if self.backlog or self._encrypted:
             return
-        with suppress(OSError):  # among them that the peer's own has not come
+        with suppress(OSError):  # raised too if the peer has not sent its own
             self._tls.unwrap()
         with suppress(OSError):
             self._push()
@@ -196,14 +197,14 @@ def secure(stream: Stream, context: ssl.SSLContext, host: str, wait: Wait) -> Tl
     """Do the TLS handshake over a plain stream.
 
     Args:
-        stream: The stream below.
-        context: Verifies the certificate, in `wrap_bio` or in the `do_handshake` of the object that this returns.
-        host: The name that the certificate is to have.
-        wait: Called whenever the socket is not ready.
+        stream: The plain stream.
+        context: Verifies the certificate, in `wrap_bio` or in `do_handshake` of its TLS objects.
+        host: The name the certificate has to be valid for.
+        wait: Called when the socket is not ready.
 
     Raises:
         ssl.SSLError: The handshake failed, or the certificate is not trusted.
-        OSError: The connection is gone, or whatever *wait* raises.
+        OSError: The connection failed, or *wait* raised.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname=host)
@@ -215,7 +216,7 @@ def secure(stream: Stream, context: ssl.SSLContext, host: str, wait: Wait) -> Tl
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError:
-            with suppress(OSError):  # why we leave
+            with suppress(OSError):  # the alert that tells the server the reason
                 stream.send(outgoing.read())
             raise
         rest = outgoing.read()

@@ -1,9 +1,9 @@
-"""How a thread waits for a job, and is woken.
+"""Wake the threads that wait for jobs.
 
-A lock wakes the thread that waits for it while the one that releases it still holds the GIL, so that the woken thread
-goes back to sleep until the GIL is free: four changes of thread in place of one, 40 µs of a call. A byte in a socket
-pair wakes it after the GIL was released. A few threads wait on a socket pair; more share the work anyway, and wait on
-locks. So does every greenlet of gevent, whose locks switch within one thread.
+Releasing a lock wakes its waiter while the releasing thread still holds the GIL, so the waiter goes back to sleep until
+the GIL is free: four thread switches instead of one, 40 µs of a call. A byte written to a socket pair wakes the waiter
+after the GIL was released. So a few threads wait on socket pairs. Any more of them share the work anyway, and wait on
+locks. Greenlets of gevent always wait on locks, which switch within one thread.
 """
 
 from __future__ import annotations
@@ -19,60 +19,68 @@ from runware.transport.patching import patched_by_gevent
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["POLL", "Sleeper", "bells", "wake"]
+__all__ = ["POLL", "Wakeable", "wake", "wakeup_pool"]
 
 POLL = 0.1 if sys.platform == "win32" else None
-"""Windows does not interrupt a wait on a lock, so that Ctrl-C needs short ones there."""
+"""Seconds of one wait on a lock. Ctrl-C does not interrupt such a wait on Windows, so that it has to be short there."""
 
 
-class Sleeper(Protocol):
-    """What a thread waits for: a lock that is held, or a bell."""
+class Wakeable(Protocol):
+    """The object a thread waits on: a held lock, or a wake-up of the pool."""
 
     def release(self) -> None:
-        """Wake it."""
+        """Wake the thread."""
 
 
-class _Bell:
-    """A lock that is held, as far as those who wait and those who wake are concerned."""
+class Waitable(Wakeable, Protocol):
+    """The same, from the side of the thread that waits."""
+
+    def acquire(self, *, timeout: float = -1) -> bool:
+        """Block until it is released, or for *timeout* seconds; return whether it was released."""
+        ...
+
+
+class _SocketWakeup:
+    """A socket pair with the interface of a held lock."""
 
     __slots__ = ("_far", "_near")
 
     def __init__(self, ends: tuple[socket.socket, socket.socket]) -> None:
         self._near, self._far = ends
-        self._near.settimeout(None)  # whatever the process has set as the default
+        self._near.settimeout(None)  # regardless of socket.setdefaulttimeout
 
     def close(self) -> None:
-        """Give back the sockets."""
+        """Close the sockets."""
         self._near.close()
         self._far.close()
 
     __del__ = close
 
-    def acquire(self, timeout: float = -1) -> bool:  # noqa: ARG002 - as a lock has it; who waits for a time has a lock
-        """Wait until it is rung; once in a while for nothing. A closed one is given up, so that a lock serves."""
+    def acquire(self, timeout: float = -1) -> bool:  # noqa: ARG002 - a wait with a timeout uses a lock
+        """Block until it is released, or spuriously return earlier. If the sockets were closed, leave the pool."""
         try:
             return bool(self._near.recv(1))
-        except OSError:  # in a child that was forked meanwhile, or somebody has closed all descriptors
-            bells.give_up(self)
+        except OSError:  # a forked child, or the process closed all descriptors: the next wait uses a lock
+            wakeup_pool.discard(self)
             return False
 
     def release(self) -> None:
-        """Wake who waits, or who will."""
+        """Wake the thread that waits, or the next one."""
         self._far.send(b"\0")
 
 
-class _Bells:
-    """A few bells, and those of them that nobody waits for."""
+class _WakeupPool:
+    """A few socket pairs to wait on, shared by all clients of the process."""
 
-    MOST = 4
+    MAX_SIZE = 4
 
     def __init__(self) -> None:
-        self.idle: list[_Bell] = []
-        self.made: list[_Bell] = []
-        self._room = [None] * self.MOST  # taken in one step, so that threads at once do not make more
+        self.idle: list[_SocketWakeup] = []
+        self.created: list[_SocketWakeup] = []
+        self._permits = [None] * self.MAX_SIZE  # popped in one step, so that concurrent threads cannot exceed the limit
 
-    def take(self) -> _Bell | None:
-        """Give a bell, unless enough threads wait for one."""
+    def take(self) -> _SocketWakeup | None:
+        """Return a wake-up, or `None` if all are in use."""
         if patched_by_gevent():
             return None
         try:
@@ -81,53 +89,53 @@ class _Bells:
             if POLL is not None:
                 return None
         try:
-            self._room.pop()
+            self._permits.pop()
         except IndexError:
             return None
-        import socket  # the engine has loaded it long ago
+        import socket  # loaded by the I/O loop already
 
         try:
-            bell = _Bell(socket.socketpair())
-        except OSError:  # the process has no more descriptors; a lock needs none
-            self._room.append(None)
+            wakeup = _SocketWakeup(socket.socketpair())
+        except OSError:  # out of file descriptors; a lock needs none
+            self._permits.append(None)
             return None
-        self.made.append(bell)
-        return bell
+        self.created.append(wakeup)
+        return wakeup
 
-    def put_back(self, bell: _Bell) -> None:
-        """Keep a bell for the next who waits, unless it was given up."""
-        if bell in self.made:
-            self.idle.append(bell)
+    def put_back(self, wakeup: _SocketWakeup) -> None:
+        """Return a wake-up to the pool, unless it was discarded."""
+        if wakeup in self.created:
+            self.idle.append(wakeup)
 
     def prepare(self) -> None:
-        """Make the first one, if there is none: Ctrl-C in the middle of a wait is not to meet half of a socket pair."""
-        if (bell := self.take()) is not None:
-            self.idle.append(bell)
+        """Create the first wake-up ahead of time, so that Ctrl-C in a wait cannot interrupt its construction."""
+        if (wakeup := self.take()) is not None:
+            self.idle.append(wakeup)
 
-    def give_up(self, bell: _Bell) -> None:
-        """Let go of a bell that may still ring for somebody who does not wait any more."""
-        if bell in self.made:
-            self.made.remove(bell)
-            self._room.append(None)
+    def discard(self, wakeup: _SocketWakeup) -> None:
+        """Remove a wake-up that may still receive a byte for a wait that is over."""
+        if wakeup in self.created:
+            self.created.remove(wakeup)
+            self._permits.append(None)
 
-    def forget(self) -> None:
-        """In a child that was forked, and at the end: let go of all."""
-        while self.made:
-            self.made.pop().close()
+    def clear(self) -> None:
+        """Close all wake-ups: in a forked child, and at interpreter exit."""
+        while self.created:
+            self.created.pop().close()
         self.idle.clear()
-        self._room[:] = [None] * self.MOST
+        self._permits[:] = [None] * self.MAX_SIZE
 
 
-bells = _Bells()
-atexit.register(bells.forget)
+wakeup_pool = _WakeupPool()
+atexit.register(wakeup_pool.clear)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=bells.forget)
+    os.register_at_fork(after_in_child=wakeup_pool.clear)
 
 
-def wake(sleepers: Iterable[Sleeper]) -> None:
-    """Wake them, each whatever is wrong with another."""
-    for sleeper in sleepers:
+def wake(waiting: Iterable[Wakeable]) -> None:
+    """Wake threads, each regardless of errors with another."""
+    for one in waiting:
         try:
-            sleeper.release()
-        except (OSError, RuntimeError):  # its descriptor was closed by somebody; it was woken before
+            one.release()
+        except (OSError, RuntimeError):  # the process closed its descriptor, or the lock was released before
             pass

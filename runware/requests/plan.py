@@ -1,0 +1,130 @@
+"""The plan of a call: what the I/O loop needs to know about a request, decided once."""
+
+# No `from __future__ import annotations` in this package: the checks read the annotations as types.
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from runware.options import Options, seconds
+from runware.protocol.call import Call, Completion
+from runware.protocol.codec import dumps
+from runware.protocol.ids import new_uuid
+from runware.protocol.retry import Retries
+from runware.requests.base import Task
+from runware.results.base import shortened
+
+__all__ = ["Plan", "Planner", "completion_of"]
+
+_MAX_KEPT_TEXT = 16_384
+"""Size in bytes up to which a message is kept unchanged for `Result.meta`."""
+
+
+class Plan(NamedTuple):
+    """What a request turns into. The mutable `Call` starts as a copy of it.
+
+    Attributes:
+        uuid: The `taskUUID` of the first attempt.
+        text: The message to send; empty when nothing is sent for the call itself.
+        task_type: The API's task type.
+        timeout: Seconds until the server's response is due.
+        long_timeout: Seconds for the whole call once the server works on the task.
+        expected: How many results complete it.
+        completion: What completes it.
+        repeatable: Whether the task only reads, so that sending it twice does no harm.
+        policy: The retry policy; `None` means no retries.
+        sent: The message as `Result.meta` shows it: with large inputs, an object without them.
+    """
+
+    uuid: str
+    text: bytes
+    task_type: str
+    timeout: float
+    long_timeout: float = 0.0
+    expected: int = 1
+    completion: Completion = Completion.RESULTS
+    repeatable: bool = False
+    policy: Retries | None = None
+    sent: bytes | Mapping[str, Any] = b""
+
+    def __repr__(self) -> str:
+        # Error reporters show variables, and the text contains the prompt.
+        return f"<Plan of {self.task_type or 'no task'} {self.uuid}, {len(self.text)} bytes>"
+
+    def start(self) -> Call:
+        """Return a new call in its initial state."""
+        uuid, text, task_type, timeout, long_timeout, expected, completion, repeatable, policy, _ = self
+        return Call(
+            uuid=uuid,
+            text=text,
+            task_type=task_type,
+            timeout=timeout,
+            long_timeout=long_timeout,
+            expected=expected,
+            completion=completion,
+            repeatable=repeatable,
+            policy=policy,
+        )
+
+
+class Planner:
+    """Turn requests into plans. The client's options apply to what a request leaves open.
+
+    Args:
+        options: The client's options.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._max_retries = options.max_retries
+        self._retry_delay = options.retry_delay
+        self._retries = Retries.of(None, options.max_retries, options.retry_delay)
+        self._timeout = options.timeout
+        self._long_timeout = options.longest_timeout
+        self._include_cost = options.include_cost
+
+    def request(self, task: Task[Any]) -> Plan:
+        """Encode a request.
+
+        Raises:
+            ValidationError: A media input cannot be read.
+        """
+        wire = task.wire()
+        if self._include_cost is not None and task.priced:
+            wire.setdefault("includeCost", self._include_cost)
+        uuid = task.task_uuid or new_uuid()
+        task_type, timeout, retry = task.task_type, task.timeout, task.retry
+        wire = {"taskType": task_type, "taskUUID": uuid, **wire}
+        text = dumps([wire])
+        return Plan(
+            uuid,
+            text,
+            task_type,
+            timeout or (self._long_timeout if task.takes_long(wire) else self._timeout),
+            timeout or self._long_timeout,
+            task.expected(wire),
+            completion_of(task, wire),
+            task.repeatable,
+            self._retries if retry is None else Retries.of(retry, self._max_retries, self._retry_delay),
+            text if len(text) <= _MAX_KEPT_TEXT else shortened(wire),
+        )
+
+    def existing(self, task_uuid: str, task_type: str, timeout: float | None) -> Plan:
+        """Plan to wait for a task that was submitted before."""
+        return Plan(task_uuid, b"", task_type, timeout or self._long_timeout, completion=Completion.EXISTING)
+
+    def connection(self, timeout: float | None) -> Plan:
+        """Plan to wait until the connection is ready.
+
+        Raises:
+            ConfigurationError: The timeout is not valid.
+        """
+        limit = self._timeout if timeout is None else seconds(timeout, "timeout")
+        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
+
+
+def completion_of(task: Task[Any], wire: Mapping[str, Any]) -> Completion:
+    """Return what completes a task, given its wire object."""
+    if task.skip_response or "webhookURL" in wire:
+        return Completion.ACKNOWLEDGEMENT
+    if task.statuses:
+        return Completion.STATUSES
+    return Completion.ANSWER if task.inspects else Completion.RESULTS
