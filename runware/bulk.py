@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from functools import partial
 from typing import Any
 
+from runware import requests
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.unknown_names import misnamed
 from runware.errors import ValidationError
@@ -43,7 +44,7 @@ def tasks_from(
         if common is not None:
             raise TypeError("map() takes common= together with an operation and inputs for it.")
         return _each(as_task, what)
-    request: Any = getattr(what, "request", what)
+    request: Any = _request_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
     if isinstance(inputs, _SINGLE):
@@ -54,6 +55,13 @@ def tasks_from(
 
 _SINGLE = (str, bytes, bytearray, memoryview, Mapping)
 """What can be iterated over, and is one input all the same."""
+
+
+def _request_of(what: Any) -> Any:
+    """Return the request class of an operation; anything else as it is."""
+    if name := getattr(what, "request_name", None):
+        return getattr(requests, name)
+    return getattr(what, "request", what)
 
 
 def _checked(request: Any, common: Mapping[str, Any] | None) -> Mapping[str, Any]:

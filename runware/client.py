@@ -18,7 +18,7 @@ from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop,
 from runware._support.import_lock import loading
 from runware.errors import ConfigurationError, RunwareError
 from runware.mapping import AsyncMap, BlockingMap
-from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
+from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 
 if TYPE_CHECKING:
     import ssl
@@ -35,11 +35,11 @@ __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-F = TypeVar("F", bound="_Face")
+H = TypeVar("H", bound="_Handle")
 
 
-class _Face(Operations):
-    """What the faces have in common: a core. They pickle by their configuration, without the key."""
+class _Handle:
+    """A handle on the core of a client. It pickles by the client's options, without the key."""
 
     _core: Core
 
@@ -64,7 +64,7 @@ class _Face(Operations):
         return self._core.closed
 
 
-class Submitter(_Face, JobFace):
+class Submitter(_Handle, JobOperations):
     """The operations, each returning a `Job` at once. It is `rw.submit`."""
 
     def __init__(self, core: Core) -> None:
@@ -103,7 +103,7 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     return named
 
 
-class _Client(_Face):
+class _Client(_Handle):
     """What a face that users construct has: the options, `submit`, and an end."""
 
     @_named
@@ -225,7 +225,7 @@ def _parameters_of(
     return apply
 
 
-class Runware(_Client, BlockingMap, BlockingFace):
+class Runware(_Client, BlockingMap, BlockingOperations):
     """The client. Its operations block until their result is there; it may be used from any number of threads.
 
     `rw.submit` has the same operations and returns jobs, `rw.aio` has them for asyncio; all use one connection. As a
@@ -319,7 +319,7 @@ class Runware(_Client, BlockingMap, BlockingFace):
         self.close()
 
 
-class AsyncRunware(_Client, AsyncMap, AsyncFace):
+class AsyncRunware(_Client, AsyncMap, AsyncOperations):
     """The client for asyncio. Its operations are coroutines; it may be used from any number of event loops.
 
     It is `Runware` seen from an event loop: the connection has its own thread, and nothing is tied to a loop.
@@ -440,7 +440,7 @@ class _NoCore:
         raise copy(self._error)
 
 
-def _unpickle(face: type[F], portable: dict[str, Any]) -> F:
+def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
     with loading:
         from runware.core import shared_core
         from runware.options import restore_options

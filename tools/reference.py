@@ -19,7 +19,7 @@ TARGET = PROJECT / "docs" / "operations.md"
 sys.path.insert(0, str(PROJECT))
 
 import runware  # noqa: E402
-from runware.operations import Operations, operation  # noqa: E402
+from runware import requests  # noqa: E402
 from runware.requests.base import Task  # noqa: E402
 from runware.requests.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
 from runware.requests.signatures import answer_of, fields, parameters, spell  # noqa: E402
@@ -77,12 +77,8 @@ def page() -> str:
 
 
 def table() -> dict[str, tuple[Any, list[str]]]:
-    """Give the request class and the aliases of each operation."""
-    rows: dict[int, tuple[str, Any, list[str]]] = {}
-    for name, row in vars(Operations).items():
-        if isinstance(row, operation):
-            rows.setdefault(id(row), (name, row.request, []))[2].append(name)
-    return {name: (cls, names[1:]) for name, cls, names in rows.values()}
+    """Return the request class and the aliases of each operation."""
+    return {name: (getattr(requests, request), aliases) for name, (request, *aliases) in requests.OPERATIONS.items()}
 
 
 def public(base: type) -> list[Any]:

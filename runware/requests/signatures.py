@@ -1,21 +1,21 @@
-"""What `help()`, an editor and a notebook show of an operation: its parameters and their documentation.
+"""The parameters of request classes: their order, annotations as text, and documentation.
 
-It is read off the request class when an operation is first used.
+`tools/generate_operations.py` writes the methods from it, and `operation` describes a user's own operations with it.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cache
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
 from runware.media import Media
 
-__all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell"]
+__all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell", "summary"]
 
 
 class _Spelled(str):
@@ -32,7 +32,10 @@ _GENERAL = ("runware.requests.base", "runware.requests.inference")
 
 @cache
 def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
-    """Give the fields of a request class in the order of interest: own and needed ones first, what many have last."""
+    """Return the fields of a request class in the order of interest.
+
+    Its own come first, of these the required ones; then what several operations share; the settings of a call last.
+    """
     home: dict[str, int] = {}
     for depth, cls in enumerate(filter(attrs.has, request.__mro__)):
         for field in attrs.fields(cls):
@@ -47,8 +50,8 @@ def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
 
 
 @cache
-def signature(request: Any, gives: str = "{}") -> inspect.Signature:
-    """Give the parameters of a request class, and what a face gives for it."""
+def signature(request: Any) -> inspect.Signature:
+    """Return the parameters of a request class, and the result of its task."""
     hints = get_type_hints(request)
     parameters = [
         inspect.Parameter(
@@ -59,50 +62,63 @@ def signature(request: Any, gives: str = "{}") -> inspect.Signature:
         )
         for field in fields(request)
     ]
-    answer = gives.format(spell(answer_of(request)))
-    return inspect.Signature(parameters, return_annotation=_Spelled(answer))
+    return inspect.Signature(parameters, return_annotation=_Spelled(spell(answer_of(request))))
 
 
 def answer_of(request: Any) -> Any:
-    """Tell what a request class is answered with: the argument of `Task[...]`."""
+    """Return the type of the result of a request: the argument of `Task[...]`."""
     for base in request.__orig_bases__:
         for argument in get_args(base):
             return argument
     raise AssertionError(f"{request} does not say what it is answered with")
 
 
-def spell(annotation: Any) -> str:
-    """Write an annotation as it stands in the source."""
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
+def spell(annotation: Any, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """Write an annotation as it stands in the source.
+
+    Args:
+        annotation: The annotation, as `get_type_hints` returns it.
+        names: How classes are named, where that is not their own name.
+    """
     if annotation is NoneType:
         return "None"
+    if isinstance(annotation, list):
+        return f"[{', '.join(spell(one, names) for one in annotation)}]"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         if set(arguments) >= _MEDIA:
-            return " | ".join(["Media", *(spell(one) for one in arguments if one not in _MEDIA)])
-        return " | ".join(map(spell, arguments))
+            rest = (spell(one, names) for one in arguments if one not in _MEDIA)
+            return " | ".join(["Media", *rest])
+        return " | ".join(spell(one, names) for one in arguments)
     if origin is Literal:
-        return f"Literal[{', '.join(map(repr, arguments))}]"
-    if origin is Callable:
-        return "Callable[[Partial, RunwareError | None], object]"
+        return f"Literal[{', '.join(repr(one) for one in arguments)}]"
     name = str(getattr(origin or annotation, "__name__", annotation))
-    return f"{name}[{', '.join(map(spell, arguments))}]" if arguments else name
+    name = names.get(name, name)
+    return f"{name}[{', '.join(spell(one, names) for one in arguments)}]" if arguments else name
 
 
 _MEDIA = frozenset(get_args(Media))
 
 
+def summary(request: Any) -> str:
+    """Return the docstring of a request class without its parameters."""
+    return (inspect.getdoc(request) or "").partition("\nArgs:\n")[0].rstrip()
+
+
 @cache
 def document(request: Any) -> str:
-    """Give the documentation of a request class, with that of the parameters it inherits."""
-    head = (inspect.getdoc(request) or "").partition("\nArgs:\n")[0].rstrip()
+    """Return the documentation of a request class, with that of the parameters it inherits."""
     words = parameters(request)
     lines = (f"    {field.name}: {words.get(field.name, '')}" for field in fields(request))
-    return "\n".join([head, "", "Args:", *lines])
+    return "\n".join([summary(request), "", "Args:", *lines])
 
 
 @cache
 def parameters(request: Any, heading: str = "Args:") -> dict[str, str]:
-    """Read what the docstrings of a class and its bases say of each parameter, or of what else has a *heading*."""
+    """Return the documentation of each parameter, or of what else has a *heading*, from the class and its bases."""
     found: dict[str, str] = {}
     for cls in reversed(request.__mro__):
         section = inspect.cleandoc(cls.__doc__ or "").partition(heading + "\n")[2].partition("\n\n")[0]
