@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from runware._support.logs import LOG_VARIABLE, log_to_stderr
+from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _LONG_TASKS = " Tasks that take long have long_timeout, or a timeout of their ow
 
 
 @attrs.frozen(kw_only=True)
-class RetryPolicy:
+class RetryPolicy(ValidatedAsInstance):
     """When and how often a failed call is tried again, in tenacity's own terms.
 
     The three parts are tenacity's stop, wait and retry objects, or any callable of the same form. They are

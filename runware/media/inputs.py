@@ -10,8 +10,9 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar, Union, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeVar, Union, runtime_checkable
 
+from runware._support.pydantic_schemas import InstancesOf
 from runware.errors import DownloadError, ValidationError
 
 __all__ = ["MAX_BYTES", "Media", "ReadableFile", "encode_media", "holds_payload", "may_be_media"]
@@ -48,7 +49,10 @@ class StoredResult(Protocol):
     def as_input(self) -> str: ...
 
 
-Media = Union[str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult]
+Media = Annotated[
+    Union[str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult],
+    InstancesOf("media", str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult),
+]
 """What an input may be.
 
 A `str` is a UUID, a URL, a data URI or base64, and is sent as it is: it is never opened as a file. A `Path`,

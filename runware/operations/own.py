@@ -12,7 +12,6 @@ from runware._support.import_lock import loading
 from runware.operations.asynchronous import AsyncOperations
 from runware.operations.blocking import BlockingOperations
 from runware.operations.jobs import JobOperations
-from runware.requests.signatures import document, signature
 
 if TYPE_CHECKING:
     from runware.jobs import Job
@@ -93,6 +92,9 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
         return self._described(method)
 
     def _described(self, method: Any) -> Callable[..., Any]:
+        with loading:  # here, because few programs have operations of their own
+            from runware.requests.signatures import document, signature
+
         method.__name__ = self._name
         method.__qualname__ = self._qualname
         method.__doc__ = document(self.request)

@@ -100,7 +100,7 @@ def spell(annotation: Any, names: Mapping[str, str] = _NO_NAMES) -> str:
     return f"{name}[{', '.join(spell(one, names) for one in arguments)}]" if arguments else name
 
 
-_MEDIA = frozenset(get_args(Media))
+_MEDIA = frozenset(get_args(get_args(Media)[0]))
 
 
 def summary(request: Any) -> str:

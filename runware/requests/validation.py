@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
+from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware._support.unknown_names import folded, misnamed
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
@@ -174,7 +175,7 @@ def _at_once(expected: Any) -> frozenset[type]:
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class Checked:
+class Checked(ValidatedAsInstance):
     """A part of a request. Its values are checked against their annotations when it is made."""
 
     @classmethod
