@@ -24,8 +24,9 @@ from runware.requests.signatures import answer_of, fields, parameters, spell, su
 from runware.results import platform  # noqa: E402
 
 WIDTH = 120
-NESTED = {name: f"requests.{name}" for name in requests.__all__}
-"""How annotations name the classes of `runware.requests`, which are loaded when they are used."""
+NAMES = {name: f"requests.{name}" for name in requests.__all__}
+"""How annotations name the classes of `runware.requests`, which are loaded when they are used; and other types."""
+NAMES |= {name: name for name in ("Media", "PartialCallback", "ProgressCallback")}
 
 
 class Form(NamedTuple):
@@ -89,14 +90,13 @@ Generated from the request classes by `tools/generate_operations.py`. Do not edi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from runware import requests
-from runware.errors import RunwareError
 {jobs}from runware.media import Media
 from runware.options import RetryPolicy
-from runware.requests.base import Task
+from runware.requests.base import PartialCallback, ProgressCallback, Task
 from runware.results import (
 {results}
 )
@@ -120,11 +120,10 @@ def module_text(form: Form) -> str:
     """Return the text of the module of one form."""
     answers = [answer_of(getattr(requests, name)) for name, *_ in requests.OPERATIONS.values()]
     used = {name for answer in answers for name in spell(answer).replace("[", " ").replace("]", " ").split()}
-    imported = {*(used & set(results.__all__)), "Partial"}
     head = HEAD.format(
         title=form.title,
         jobs="from runware.jobs import Job\n" if form.module == "jobs" else "",
-        results="\n".join(f"    {name}," for name in sorted(imported)),
+        results="\n".join(f"    {name}," for name in sorted(used & set(results.__all__))),
         platform=", ".join(sorted(used & set(platform.__all__))),
         class_name=form.class_name,
         about=form.about,
@@ -141,15 +140,15 @@ def module_text(form: Form) -> str:
 def method_lines(form: Form, name: str, request_name: str, aliases: list[str]) -> Iterator[str]:
     """Yield the lines of one operation and its aliases."""
     request: Any = getattr(requests, request_name)
-    hints = get_type_hints(request)
+    hints = get_type_hints(request, include_extras=True)
     yield f"    {form.define} {name}("
     yield "        self,"
     yield "        *,"
     for field in fields(request):
-        kind = spell(hints[field.name], NESTED).replace("'", '"')
+        kind = spell(hints[field.name], NAMES).replace("'", '"')
         default = "" if field.default is attrs.NOTHING else f" = {literal(field.default)}"
         yield from parameter(field.name, kind, default)
-    yield f"    ) -> {form.returns.format(spell(answer_of(request), NESTED))}:"
+    yield f"    ) -> {form.returns.format(spell(answer_of(request), NAMES))}:"
     yield from docstring(form, request)
     yield from body(form, request_name, fields(request))
     yield from (f"    {alias} = {name}" for alias in aliases)

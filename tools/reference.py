@@ -136,7 +136,7 @@ def result_section(cls: Any) -> str:
 
 def rows_of(cls: Any, shown: Iterable[attrs.Attribute[Any]], words: dict[str, str]) -> str:
     """Make the table of parameters."""
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
     for field in shown:
         kind = spell(hints[field.name]).removesuffix(" | None")

@@ -51,7 +51,7 @@ class StoredResult(Protocol):
 
 Media = Annotated[
     Union[str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult],
-    InstancesOf("media", str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult),
+    InstancesOf("Media", str, bytes, bytearray, memoryview, Path, ReadableFile, PictureLike, StoredResult),
 ]
 """What an input may be.
 

@@ -9,11 +9,9 @@ import inspect
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
-
-from runware.media import Media
 
 __all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell", "summary"]
 
@@ -52,7 +50,7 @@ def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
 @cache
 def signature(request: Any) -> inspect.Signature:
     """Return the parameters of a request class, and the result of its task."""
-    hints = get_type_hints(request)
+    hints = get_type_hints(request, include_extras=True)
     parameters = [
         inspect.Parameter(
             field.name,
@@ -73,15 +71,15 @@ def answer_of(request: Any) -> Any:
     raise AssertionError(f"{request} does not say what it is answered with")
 
 
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+_NAMES: Mapping[str, str] = MappingProxyType({"Media": "Media"})
 
 
-def spell(annotation: Any, names: Mapping[str, str] = _NO_NAMES) -> str:
+def spell(annotation: Any, names: Mapping[str, str] = _NAMES) -> str:
     """Write an annotation as it stands in the source.
 
     Args:
-        annotation: The annotation, as `get_type_hints` returns it.
-        names: How classes are named, where that is not their own name.
+        annotation: The annotation, as `get_type_hints` returns it with its extras.
+        names: How classes and annotated types are named, where that is not their own name or what they stand for.
     """
     if annotation is NoneType:
         return "None"
@@ -89,18 +87,15 @@ def spell(annotation: Any, names: Mapping[str, str] = _NO_NAMES) -> str:
         return f"[{', '.join(spell(one, names) for one in annotation)}]"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        if set(arguments) >= _MEDIA:
-            rest = (spell(one, names) for one in arguments if one not in _MEDIA)
-            return " | ".join(["Media", *rest])
         return " | ".join(spell(one, names) for one in arguments)
+    if origin is Annotated:
+        name = annotation.__metadata__[0].name
+        return str(names[name]) if name in names else spell(arguments[0], names)
     if origin is Literal:
         return f"Literal[{', '.join(repr(one) for one in arguments)}]"
     name = str(getattr(origin or annotation, "__name__", annotation))
     name = names.get(name, name)
     return f"{name}[{', '.join(spell(one, names) for one in arguments)}]" if arguments else name
-
-
-_MEDIA = frozenset(get_args(get_args(Media)[0]))
 
 
 def summary(request: Any) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 
 import attrs
 
+from runware._support.pydantic_schemas import ResultSchema
 from runware.errors import RunwareError
 from runware.media.files import Saving, save_all
 from runware.media.inputs import MAX_BYTES, in_thread
@@ -48,7 +49,7 @@ _LONGEST_SHOWN = 200
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Part:
+class Part(ResultSchema):
     """A part of an answer.
 
     Attributes:
@@ -183,7 +184,7 @@ class Result(Part):
         return Meta(request=sent, task_uuid=task_uuid, elapsed=elapsed, attempts=tuple(attempts))
 
 
-class Results(list[T]):
+class Results(list[T], ResultSchema):
     """The results of one task: a list, with what they have in common.
 
     Slices, `+`, `*` and `copy()` are `Results` too. They keep the errors; `+` joins those of both sides.
