@@ -38,7 +38,6 @@ class Form(NamedTuple):
     about: str
     define: str
     returns: str
-    call: str
     result: str
     errors: tuple[str, ...]
 
@@ -54,7 +53,6 @@ FORMS = (
         "The operations of `Runware`.",
         "def",
         "{}",
-        "self.run",
         "{}",
         (REFUSED, FAILED),
     ),
@@ -65,7 +63,6 @@ FORMS = (
         "The operations of `AsyncRunware`.",
         "async def",
         "{}",
-        "await self.run",
         "{}",
         (REFUSED, FAILED),
     ),
@@ -76,7 +73,6 @@ FORMS = (
         "The operations of `rw.submit`.",
         "def",
         "Job[{}]",
-        "self.run",
         "A job. What it gives: {}",
         (REFUSED, CLOSED),
     ),
@@ -84,7 +80,8 @@ FORMS = (
 
 HEAD = '''"""{title}
 
-Generated from the request classes by `tools/generate_operations.py`. Do not edit.
+Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
+`runware.operations.calls` says what a method does.
 """
 
 from __future__ import annotations
@@ -150,7 +147,8 @@ def method_lines(form: Form, name: str, request_name: str, aliases: list[str]) -
         yield from parameter(field.name, kind, default)
     yield f"    ) -> {form.returns.format(spell(answer_of(request), NAMES))}:"
     yield from docstring(form, request)
-    yield from body(form, request_name, fields(request))
+    yield "        raise AssertionError"
+    yield ""
     yield from (f"    {alias} = {name}" for alias in aliases)
     if aliases:
         yield ""
@@ -213,28 +211,6 @@ def wrapped(text: str, indent: int) -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=margin, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
     )
-
-
-def body(form: Form, request_name: str, shown: tuple[attrs.Attribute[Any], ...]) -> Iterator[str]:
-    """Yield the lines that make the request of what was given, and run it.
-
-    One comparison for each parameter takes a third of the time of a filter over `locals()`.
-    """
-    always = [field.name for field in shown if field.default is not None and field.default is not False]
-    given = ", ".join(f'"{name}": {name}' for name in always)
-    line = f"        given: dict[str, Any] = {{{given}}}"
-    if len(line) >= WIDTH:
-        yield "        given: dict[str, Any] = {"
-        yield from (f'            "{name}": {name},' for name in always)
-        yield "        }"
-    else:
-        yield line
-    for field in shown:
-        if field.name not in always:
-            yield f"        if {field.name} is not {field.default}:"
-            yield f'            given["{field.name}"] = {field.name}'
-    yield f"        return {form.call}(requests.{request_name}(**given))"
-    yield ""
 
 
 def literal(value: object) -> str:

@@ -1,6 +1,7 @@
 """Operations for asyncio.
 
-Generated from the request classes by `tools/generate_operations.py`. Do not edit.
+Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
+`runware.operations.calls` says what a method does.
 """
 
 from __future__ import annotations
@@ -188,130 +189,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if positive_prompt is not None:
-            given["positive_prompt"] = positive_prompt
-        if model is not None:
-            given["model"] = model
-        if width is not None:
-            given["width"] = width
-        if height is not None:
-            given["height"] = height
-        if negative_prompt is not None:
-            given["negative_prompt"] = negative_prompt
-        if output_format is not None:
-            given["output_format"] = output_format
-        if steps is not None:
-            given["steps"] = steps
-        if scheduler is not None:
-            given["scheduler"] = scheduler
-        if seed is not None:
-            given["seed"] = seed
-        if cfg_scale is not None:
-            given["cfg_scale"] = cfg_scale
-        if clip_skip is not None:
-            given["clip_skip"] = clip_skip
-        if true_cfg_scale is not None:
-            given["true_cfg_scale"] = true_cfg_scale
-        if strength is not None:
-            given["strength"] = strength
-        if inputs is not None:
-            given["inputs"] = inputs
-        if seed_image is not None:
-            given["seed_image"] = seed_image
-        if mask_image is not None:
-            given["mask_image"] = mask_image
-        if mask_margin is not None:
-            given["mask_margin"] = mask_margin
-        if reference_images is not None:
-            given["reference_images"] = reference_images
-        if outpaint is not None:
-            given["outpaint"] = outpaint
-        if resolution is not None:
-            given["resolution"] = resolution
-        if prompt_weighting is not None:
-            given["prompt_weighting"] = prompt_weighting
-        if use_prompt_weighting is not None:
-            given["use_prompt_weighting"] = use_prompt_weighting
-        if structured_prompt is not None:
-            given["structured_prompt"] = structured_prompt
-        if vae is not None:
-            given["vae"] = vae
-        if acceleration is not None:
-            given["acceleration"] = acceleration
-        if accelerator_options is not None:
-            given["accelerator_options"] = accelerator_options
-        if lora is not None:
-            given["lora"] = lora
-        if lycoris is not None:
-            given["lycoris"] = lycoris
-        if embeddings is not None:
-            given["embeddings"] = embeddings
-        if control_net is not None:
-            given["control_net"] = control_net
-        if ip_adapters is not None:
-            given["ip_adapters"] = ip_adapters
-        if refiner is not None:
-            given["refiner"] = refiner
-        if advanced_features is not None:
-            given["advanced_features"] = advanced_features
-        if hires_fix is not None:
-            given["hires_fix"] = hires_fix
-        if pulid is not None:
-            given["pulid"] = pulid
-        if ace_plus_plus is not None:
-            given["ace_plus_plus"] = ace_plus_plus
-        if instant_id is not None:
-            given["instant_id"] = instant_id
-        if photo_maker is not None:
-            given["photo_maker"] = photo_maker
-        if ultralytics is not None:
-            given["ultralytics"] = ultralytics
-        if upscale_factor is not None:
-            given["upscale_factor"] = upscale_factor
-        if provider_settings is not None:
-            given["provider_settings"] = provider_settings
-        if settings is not None:
-            given["settings"] = settings
-        if number_results is not None:
-            given["number_results"] = number_results
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ImageInference(**given))
+        raise AssertionError
 
     request_images = image_inference
 
@@ -430,92 +308,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"model": model}
-        if positive_prompt is not None:
-            given["positive_prompt"] = positive_prompt
-        if duration is not None:
-            given["duration"] = duration
-        if width is not None:
-            given["width"] = width
-        if height is not None:
-            given["height"] = height
-        if resolution is not None:
-            given["resolution"] = resolution
-        if negative_prompt is not None:
-            given["negative_prompt"] = negative_prompt
-        if inputs is not None:
-            given["inputs"] = inputs
-        if fps is not None:
-            given["fps"] = fps
-        if seed is not None:
-            given["seed"] = seed
-        if steps is not None:
-            given["steps"] = steps
-        if cfg_scale is not None:
-            given["cfg_scale"] = cfg_scale
-        if output_format is not None:
-            given["output_format"] = output_format
-        if speech is not None:
-            given["speech"] = speech
-        if frame_images is not None:
-            given["frame_images"] = frame_images
-        if reference_images is not None:
-            given["reference_images"] = reference_images
-        if reference_videos is not None:
-            given["reference_videos"] = reference_videos
-        if input_audios is not None:
-            given["input_audios"] = input_audios
-        if lora is not None:
-            given["lora"] = lora
-        if acceleration is not None:
-            given["acceleration"] = acceleration
-        if accelerator_options is not None:
-            given["accelerator_options"] = accelerator_options
-        if advanced_features is not None:
-            given["advanced_features"] = advanced_features
-        if provider_settings is not None:
-            given["provider_settings"] = provider_settings
-        if settings is not None:
-            given["settings"] = settings
-        if number_results is not None:
-            given["number_results"] = number_results
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.VideoInference(**given))
+        raise AssertionError
 
     async def audio_inference(
         self,
@@ -613,74 +406,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"model": model}
-        if positive_prompt is not None:
-            given["positive_prompt"] = positive_prompt
-        if negative_prompt is not None:
-            given["negative_prompt"] = negative_prompt
-        if duration is not None:
-            given["duration"] = duration
-        if speech is not None:
-            given["speech"] = speech
-        if inputs is not None:
-            given["inputs"] = inputs
-        if output_format is not None:
-            given["output_format"] = output_format
-        if audio_settings is not None:
-            given["audio_settings"] = audio_settings
-        if seed is not None:
-            given["seed"] = seed
-        if steps is not None:
-            given["steps"] = steps
-        if strength is not None:
-            given["strength"] = strength
-        if cfg_scale is not None:
-            given["cfg_scale"] = cfg_scale
-        if settings is not None:
-            given["settings"] = settings
-        if provider_settings is not None:
-            given["provider_settings"] = provider_settings
-        if advanced_features is not None:
-            given["advanced_features"] = advanced_features
-        if number_results is not None:
-            given["number_results"] = number_results
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.AudioInference(**given))
+        raise AssertionError
 
     async def three_d_inference(
         self,
@@ -762,58 +488,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"model": model}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if positive_prompt is not None:
-            given["positive_prompt"] = positive_prompt
-        if negative_prompt is not None:
-            given["negative_prompt"] = negative_prompt
-        if output_format is not None:
-            given["output_format"] = output_format
-        if seed is not None:
-            given["seed"] = seed
-        if settings is not None:
-            given["settings"] = settings
-        if number_results is not None:
-            given["number_results"] = number_results
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ThreeDInference(**given))
+        raise AssertionError
 
     async def text_inference(
         self,
@@ -905,68 +580,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"model": model, "messages": messages}
-        if system_prompt is not None:
-            given["system_prompt"] = system_prompt
-        if max_tokens is not None:
-            given["max_tokens"] = max_tokens
-        if temperature is not None:
-            given["temperature"] = temperature
-        if top_p is not None:
-            given["top_p"] = top_p
-        if top_k is not None:
-            given["top_k"] = top_k
-        if stop_sequences is not None:
-            given["stop_sequences"] = stop_sequences
-        if thinking_level is not None:
-            given["thinking_level"] = thinking_level
-        if cache is not None:
-            given["cache"] = cache
-        if settings is not None:
-            given["settings"] = settings
-        if inputs is not None:
-            given["inputs"] = inputs
-        if tools is not None:
-            given["tools"] = tools
-        if tool_choice is not None:
-            given["tool_choice"] = tool_choice
-        if json_schema is not None:
-            given["json_schema"] = json_schema
-        if output_format is not None:
-            given["output_format"] = output_format
-        if include_usage is not None:
-            given["include_usage"] = include_usage
-        if seed is not None:
-            given["seed"] = seed
-        if number_results is not None:
-            given["number_results"] = number_results
-        if provider_settings is not None:
-            given["provider_settings"] = provider_settings
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.TextInference(**given))
+        raise AssertionError
 
     async def upscale(
         self,
@@ -1057,70 +671,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if input_image is not None:
-            given["input_image"] = input_image
-        if model is not None:
-            given["model"] = model
-        if output_format is not None:
-            given["output_format"] = output_format
-        if upscale_factor is not None:
-            given["upscale_factor"] = upscale_factor
-        if target_megapixels is not None:
-            given["target_megapixels"] = target_megapixels
-        if width is not None:
-            given["width"] = width
-        if height is not None:
-            given["height"] = height
-        if resolution is not None:
-            given["resolution"] = resolution
-        if fps is not None:
-            given["fps"] = fps
-        if positive_prompt is not None:
-            given["positive_prompt"] = positive_prompt
-        if settings is not None:
-            given["settings"] = settings
-        if provider_settings is not None:
-            given["provider_settings"] = provider_settings
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.Upscale(**given))
+        raise AssertionError
 
     upscale_gan = upscale
 
@@ -1199,56 +750,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if input_image is not None:
-            given["input_image"] = input_image
-        if model is not None:
-            given["model"] = model
-        if output_format is not None:
-            given["output_format"] = output_format
-        if settings is not None:
-            given["settings"] = settings
-        if provider_settings is not None:
-            given["provider_settings"] = provider_settings
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.RemoveBackground(**given))
+        raise AssertionError
 
     remove_image_background = remove_background
 
@@ -1313,44 +815,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if input_image is not None:
-            given["input_image"] = input_image
-        if input_images is not None:
-            given["input_images"] = input_images
-        if model is not None:
-            given["model"] = model
-        if prompt is not None:
-            given["prompt"] = prompt
-        if template is not None:
-            given["template"] = template
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.Caption(**given))
+        raise AssertionError
 
     request_image_to_text = caption
 
@@ -1411,38 +876,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {
-            "prompt": prompt,
-            "prompt_max_length": prompt_max_length,
-            "prompt_versions": prompt_versions,
-        }
-        if model is not None:
-            given["model"] = model
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.PromptEnhance(**given))
+        raise AssertionError
 
     enhance_prompt = prompt_enhance
 
@@ -1547,66 +981,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if input_image is not None:
-            given["input_image"] = input_image
-        if model is not None:
-            given["model"] = model
-        if pre_processor_type is not None:
-            given["pre_processor_type"] = pre_processor_type
-        if width is not None:
-            given["width"] = width
-        if height is not None:
-            given["height"] = height
-        if low_threshold_canny is not None:
-            given["low_threshold_canny"] = low_threshold_canny
-        if high_threshold_canny is not None:
-            given["high_threshold_canny"] = high_threshold_canny
-        if include_hands_and_face_open_pose is not None:
-            given["include_hands_and_face_open_pose"] = include_hands_and_face_open_pose
-        if output_format is not None:
-            given["output_format"] = output_format
-        if settings is not None:
-            given["settings"] = settings
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ControlNetPreprocess(**given))
+        raise AssertionError
 
     control_net_preprocess = controlnet_preprocess
     control_net_pre_process = controlnet_preprocess
@@ -1693,62 +1068,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if input_image is not None:
-            given["input_image"] = input_image
-        if model is not None:
-            given["model"] = model
-        if confidence is not None:
-            given["confidence"] = confidence
-        if mask_padding is not None:
-            given["mask_padding"] = mask_padding
-        if mask_blur is not None:
-            given["mask_blur"] = mask_blur
-        if max_detections is not None:
-            given["max_detections"] = max_detections
-        if output_format is not None:
-            given["output_format"] = output_format
-        if settings is not None:
-            given["settings"] = settings
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ImageMasking(**given))
+        raise AssertionError
 
     async def photo_maker(
         self,
@@ -1857,70 +1177,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"positive_prompt": positive_prompt, "input_images": input_images}
-        if model is not None:
-            given["model"] = model
-        if width is not None:
-            given["width"] = width
-        if height is not None:
-            given["height"] = height
-        if negative_prompt is not None:
-            given["negative_prompt"] = negative_prompt
-        if output_format is not None:
-            given["output_format"] = output_format
-        if steps is not None:
-            given["steps"] = steps
-        if scheduler is not None:
-            given["scheduler"] = scheduler
-        if seed is not None:
-            given["seed"] = seed
-        if cfg_scale is not None:
-            given["cfg_scale"] = cfg_scale
-        if clip_skip is not None:
-            given["clip_skip"] = clip_skip
-        if style is not None:
-            given["style"] = style
-        if strength is not None:
-            given["strength"] = strength
-        if number_results is not None:
-            given["number_results"] = number_results
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.PhotoMaker(**given))
+        raise AssertionError
 
     async def vectorize(
         self,
@@ -1998,58 +1255,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if model is not None:
-            given["model"] = model
-        if positive_prompt is not None:
-            given["positive_prompt"] = positive_prompt
-        if width is not None:
-            given["width"] = width
-        if height is not None:
-            given["height"] = height
-        if output_format is not None:
-            given["output_format"] = output_format
-        if settings is not None:
-            given["settings"] = settings
-        if output_type is not None:
-            given["output_type"] = output_type
-        if output_quality is not None:
-            given["output_quality"] = output_quality
-        if upload_endpoint is not None:
-            given["upload_endpoint"] = upload_endpoint
-        if ttl is not None:
-            given["ttl"] = ttl
-        if safety is not None:
-            given["safety"] = safety
-        if check_nsfw is not None:
-            given["check_nsfw"] = check_nsfw
-        if routing is not None:
-            given["routing"] = routing
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.Vectorize(**given))
+        raise AssertionError
 
     async def training(
         self,
@@ -2114,42 +1320,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"model": model}
-        if inputs is not None:
-            given["inputs"] = inputs
-        if import_model is not None:
-            given["import_model"] = import_model
-        if trigger_word is not None:
-            given["trigger_word"] = trigger_word
-        if training_steps is not None:
-            given["training_steps"] = training_steps
-        if learning_rate is not None:
-            given["learning_rate"] = learning_rate
-        if settings is not None:
-            given["settings"] = settings
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.Training(**given))
+        raise AssertionError
 
     async def model_upload(
         self,
@@ -2247,69 +1418,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {
-            "category": category,
-            "architecture": architecture,
-            "name": name,
-            "version": version,
-            "download_url": download_url,
-            "format": format,
-        }
-        if air is not None:
-            given["air"] = air
-        if unique_identifier is not None:
-            given["unique_identifier"] = unique_identifier
-        if type is not None:
-            given["type"] = type
-        if conditioning is not None:
-            given["conditioning"] = conditioning
-        if private is not None:
-            given["private"] = private
-        if default_scheduler is not None:
-            given["default_scheduler"] = default_scheduler
-        if default_steps is not None:
-            given["default_steps"] = default_steps
-        if default_cfg is not None:
-            given["default_cfg"] = default_cfg
-        if default_strength is not None:
-            given["default_strength"] = default_strength
-        if default_weight is not None:
-            given["default_weight"] = default_weight
-        if positive_trigger_words is not None:
-            given["positive_trigger_words"] = positive_trigger_words
-        if negative_trigger_words is not None:
-            given["negative_trigger_words"] = negative_trigger_words
-        if tags is not None:
-            given["tags"] = tags
-        if hero_image_url is not None:
-            given["hero_image_url"] = hero_image_url
-        if short_description is not None:
-            given["short_description"] = short_description
-        if comment is not None:
-            given["comment"] = comment
-        if delivery_method is not None:
-            given["delivery_method"] = delivery_method
-        if webhook_url is not None:
-            given["webhook_url"] = webhook_url
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ModelUpload(**given))
+        raise AssertionError
 
     async def model_search(
         self,
@@ -2378,50 +1487,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {}
-        if search is not None:
-            given["search"] = search
-        if tags is not None:
-            given["tags"] = tags
-        if category is not None:
-            given["category"] = category
-        if type is not None:
-            given["type"] = type
-        if architecture is not None:
-            given["architecture"] = architecture
-        if conditioning is not None:
-            given["conditioning"] = conditioning
-        if capabilities is not None:
-            given["capabilities"] = capabilities
-        if source is not None:
-            given["source"] = source
-        if visibility is not None:
-            given["visibility"] = visibility
-        if sort is not None:
-            given["sort"] = sort
-        if limit is not None:
-            given["limit"] = limit
-        if offset is not None:
-            given["offset"] = offset
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ModelSearch(**given))
+        raise AssertionError
 
     async def image_upload(
         self,
@@ -2467,26 +1533,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"image": image}
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.ImageUpload(**given))
+        raise AssertionError
 
     async def media_storage(
         self,
@@ -2532,26 +1579,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"media": media, "operation": operation}
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.MediaStorage(**given))
+        raise AssertionError
 
     async def get_response(
         self,
@@ -2597,24 +1625,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"task_uuid": task_uuid}
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.GetResponse(**given))
+        raise AssertionError
 
     async def get_task_details(
         self,
@@ -2656,24 +1667,7 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"task_uuid": task_uuid}
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.GetTaskDetails(**given))
+        raise AssertionError
 
     async def account_management(
         self,
@@ -2729,35 +1723,4 @@ class AsyncOperations(ABC):
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
             RunwareError: The call failed. The subclass says how; see `runware.errors`.
         """
-        given: dict[str, Any] = {"operation": operation}
-        if start_date is not None:
-            given["start_date"] = start_date
-        if end_date is not None:
-            given["end_date"] = end_date
-        if models is not None:
-            given["models"] = models
-        if api_keys is not None:
-            given["api_keys"] = api_keys
-        if group_by is not None:
-            given["group_by"] = group_by
-        if timezone is not None:
-            given["timezone"] = timezone
-        if retry is not None:
-            given["retry"] = retry
-        if timeout is not None:
-            given["timeout"] = timeout
-        if task_uuid is not None:
-            given["task_uuid"] = task_uuid
-        if on_partial is not None:
-            given["on_partial"] = on_partial
-        if skip_response is not False:
-            given["skip_response"] = skip_response
-        if return_partial is not False:
-            given["return_partial"] = return_partial
-        if progress is not False:
-            given["progress"] = progress
-        if extra is not None:
-            given["extra"] = extra
-        if include_cost is not None:
-            given["include_cost"] = include_cost
-        return await self.run(requests.AccountManagement(**given))
+        raise AssertionError
