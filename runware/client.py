@@ -18,7 +18,7 @@ from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop,
 from runware._support.import_lock import loading
 from runware.errors import ConfigurationError, RunwareError
 from runware.map import AsyncMap, BlockingMap
-from runware.operations import AsyncFace, BlockingFace, JobFace, Operations
+from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 
 if TYPE_CHECKING:
     import ssl
@@ -35,10 +35,10 @@ __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-F = TypeVar("F", bound="_Face")
+H = TypeVar("H", bound="_Handle")
 
 
-class _Face(Operations):
+class _Handle:
     """Common base of the client classes: a handle on a core. Pickles as its options, without the key."""
 
     _core: Core
@@ -64,7 +64,7 @@ class _Face(Operations):
         return self._core.closed
 
 
-class Submitter(_Face, JobFace):
+class Submitter(_Handle, JobOperations):
     """The operations, each returning a `Job` immediately. Available as `rw.submit`."""
 
     def __init__(self, core: Core) -> None:
@@ -105,7 +105,7 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     return named
 
 
-class _Client(_Face):
+class _Client(_Handle):
     """Base of the classes users construct: options, `submit` and `job`."""
 
     @_named
@@ -227,7 +227,7 @@ def _parameters_of(
     return apply
 
 
-class Runware(_Client, BlockingMap, BlockingFace):
+class Runware(_Client, BlockingMap, BlockingOperations):
     """The client. Its operations block until their result is available. Thread-safe.
 
     `rw.submit` has the same operations and returns jobs; `rw.aio` has them for asyncio. All share one connection. Used
@@ -321,7 +321,7 @@ class Runware(_Client, BlockingMap, BlockingFace):
         self.close()
 
 
-class AsyncRunware(_Client, AsyncMap, AsyncFace):
+class AsyncRunware(_Client, AsyncMap, AsyncOperations):
     """The client for asyncio. Its operations are coroutines, usable from any number of event loops.
 
     It is `Runware` for event loops: the connection has its own thread, and nothing is bound to a loop. Cancelling the
@@ -442,7 +442,7 @@ class _NoCore:
         raise copy(self._error)
 
 
-def _unpickle(face: type[F], portable: dict[str, Any]) -> F:
+def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
     with loading:
         from runware.core import shared_core
         from runware.options import restore_options

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
+from runware import requests
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.import_lock import loading
 from runware._support.unknown_names import unknown_name_error
@@ -42,6 +43,13 @@ _BUFFER = 4
 
 _SINGLE = (str, bytes, bytearray, memoryview, Mapping)
 """Types that are iterable, but a single input."""
+
+
+def _request_of(what: Any) -> Any:
+    """Return the request class of an operation, or *what* unchanged."""
+    if name := getattr(what, "request_name", None):
+        return getattr(requests, name)
+    return getattr(what, "request", what)
 
 
 class BlockingMap:
@@ -282,7 +290,7 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
         if common is not None:
             raise TypeError("map() takes common= together with an operation and inputs for it.")
         return _each(as_task, what)
-    request: Any = getattr(what, "request", what)
+    request: Any = _request_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
     if isinstance(inputs, _SINGLE):

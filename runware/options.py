@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from runware._support.logs import LOG_VARIABLE, log_to_stderr
+from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _LONG_TASKS = " For tasks that take long, set long_timeout, or the timeout of th
 
 
 @attrs.frozen(kw_only=True)
-class RetryPolicy:
+class RetryPolicy(ValidatedAsInstance):
     """When and how often a failed call is retried, in terms of tenacity.
 
     Each part is a tenacity stop, wait or retry object, or a callable with the same signature. It is called with a

@@ -22,9 +22,9 @@ from runware import (
     Runware,
     TaskTimeoutError,
     ValidationError,
+    requests,
 )
 from runware.local import LocalServer
-from runware.operations import Operations, operation
 
 from .conftest import Face
 
@@ -406,10 +406,7 @@ CASES = [
     ),
 ]
 
-ALIASES: dict[str, list[str]] = {}
-for _name, _row in vars(Operations).items():
-    if isinstance(_row, operation):
-        ALIASES.setdefault(repr(_row).strip("<>").split()[1], []).append(_name)
+ALIASES = {name: [name, *aliases] for name, (_, *aliases) in requests.OPERATIONS.items()}
 NAMED = [(name, case) for case in CASES for name in ALIASES[case.operation]]
 UNDER_EVERY_NAME = pytest.mark.parametrize(("name", "case"), NAMED, ids=str)
 ASKS_FOR_SEVERAL = [(name, case) for name, case in NAMED if case.counter]
@@ -623,7 +620,7 @@ def test_a_timeout(name: str, case: Case, face: Face, stage: Stage) -> None:
     assert 0.03 <= time.monotonic() - started < 10
     error = caught.value
     assert isinstance(error, TimeoutError)
-    assert error.may_be_running is not getattr(Operations, case.operation).request.repeatable
+    assert error.may_be_running is not getattr(requests, requests.OPERATIONS[case.operation][0]).repeatable
     assert (error.task_type, error.task_uuid) == (case.task_type, task_uuid)
     stage.server.ledger.wait_for(lambda _: stage.sent(task_uuid))
     assert len(stage.sent(task_uuid)) == 1

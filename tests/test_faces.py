@@ -479,7 +479,7 @@ def test_the_signature_shows_every_parameter() -> None:
         assert next(iter(signature.parameters)) == "positive_prompt"
         assert signature.parameters["width"].default is None
         for name in fields:
-            assert f"\n    {name}: " in operation.__doc__
+            assert f"\n    {name}: " in (inspect.getdoc(operation) or "")
     assert isinstance(Job.__doc__, str)
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 import runware
-from runware import AsyncRunware, Image, Job, Partial, Results, Runware, RunwareError
+from runware import AsyncRunware, Image, Job, Partial, Results, Runware, RunwareError, requests
 from runware.local import LocalServer
-from runware.operations import Operations, operation
 from runware.results import Meta
 
 from .test_docs import run
@@ -37,9 +36,8 @@ def ours() -> list[str]:
 SPANS = sorted({span for text in ours() for span in re.findall("`([^`]+)`", text)})
 PARAMETERS = {
     name
-    for row in vars(Operations).values()
-    if isinstance(row, operation)
-    for name in inspect.signature(row.request).parameters
+    for request, *_ in requests.OPERATIONS.values()
+    for name in inspect.signature(getattr(requests, request)).parameters
 }
 OPTIONS = set(inspect.signature(Runware).parameters)
 OBJECTS: dict[str, Any] = {

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import pydoc
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+from unittest import mock
 
 import attrs
 import pytest
 
 import runware
-from runware import Runware, requests
+from runware import AsyncRunware, Runware, requests
+from runware.client import Submitter
+from runware.jobs import Job
 from runware.local import LocalServer
-from runware.operations import Operations, operation
+from runware.operations import operation
 from runware.protocol.codec import wire_name
 from runware.requests.base import Task
-from runware.requests.signatures import fields, parameters, signature
+from runware.requests.signatures import answer_of, fields, parameters, signature
+from tests.conftest import Face
 from tests.wire_objects import WIRE_TYPES
 
 PROJECT = Path(__file__).parent.parent
@@ -124,6 +129,9 @@ RENAMED = {
 }
 
 
+FORMS = [Runware, AsyncRunware, Submitter]
+
+
 @pytest.fixture
 def rw() -> Runware:
     return Runware("key")
@@ -135,20 +143,23 @@ def python_name(name: str) -> str:
 
 @pytest.mark.parametrize(("name", "aliases", "cls", "answer"), TABLE)
 def test_table(name: str, aliases: list[str], cls: str, answer: str, rw: Runware) -> None:
-    row = vars(Operations)[name]
-    assert row.request is getattr(runware, cls)
-    assert str(inspect.signature(getattr(rw, name)).return_annotation) == answer
-    assert str(inspect.signature(getattr(rw.submit, name)).return_annotation) == f"Job[{answer}]"
-    assert str(inspect.signature(getattr(rw.aio, name)).return_annotation) == f"Coroutine[Any, Any, {answer}]"
-    assert repr(row) == f"<operation {name}>"
-    for alias in aliases:
-        assert vars(Operations)[alias] is row
-        assert getattr(rw, alias).__name__ == name
+    assert requests.OPERATIONS[name] == (cls, *aliases)
+    assert inspect.signature(getattr(rw, name)).return_annotation == answer
+    assert inspect.signature(getattr(rw.submit, name)).return_annotation == f"Job[{answer}]"
+    assert inspect.signature(getattr(rw.aio, name)).return_annotation == answer
+    for form in FORMS:
+        method = getattr(form, name)
+        assert inspect.isfunction(method)
+        assert method.__name__ == name
+        assert method.request_name == cls
+        for alias in aliases:
+            assert getattr(form, alias) is method
 
 
-def test_the_table_is_complete() -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_the_table_is_complete(form: type) -> None:
     named = {name for row in TABLE for name in (row[0], *row[1])}
-    assert {name for name, row in vars(Operations).items() if isinstance(row, operation)} == named
+    assert {name for name, method in inspect.getmembers(form) if hasattr(method, "request_name")} == named
     assert {row[2] for row in TABLE} == set(WIRE_TYPES)
 
 
@@ -177,7 +188,7 @@ def test_documentation(row: tuple[str, list[str], str, str], rw: Runware) -> Non
     for name, parameter in shown.items():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
         assert words[name].endswith((".", "…")), name
-        assert f"\n    {name}: {words[name]}" in method.__doc__
+        assert f" {name}: {words[name]} " in " ".join(method.__doc__.split())
         assert "Union[" not in str(parameter)
         assert "runware." not in str(parameter)
     text = pydoc.plain(pydoc.render_doc(method))
@@ -208,31 +219,25 @@ def test_what_is_needed_is_shown_first() -> None:
     assert list(signature(runware.TextInference).parameters)[:3] == ["model", "messages", "system_prompt"]
 
 
-def test_operations_of_the_class_itself() -> None:
-    assert isinstance(Runware.video_inference, operation)
-    assert Runware.video_inference.request is runware.VideoInference
-
-
-def test_the_class_itself_shows_what_an_operation_is() -> None:
+def test_help_shows_signature_and_words_of_every_parameter() -> None:
     shown = inspect.signature(Runware.image_inference)
     assert [*shown.parameters][:3] == ["self", "positive_prompt", "model"]
     assert shown.return_annotation == "Results[Image]"
 
     def helped(thing: object) -> str:
         # Newer ones give each parameter a line, and the class's in a frame.
-        text = pydoc.plain(pydoc.render_doc(thing)).replace("|", " ")
+        text = pydoc.plain(pydoc.render_doc(thing)).replace("|", " ").replace("'", "")
         return " ".join(text.split()).replace("( ", "(")
 
     text = helped(Runware.image_inference)
-    assert "image_inference(self, /, *, positive_prompt: str None = None" in text
+    assert "image_inference(self, *, positive_prompt: str None = None" in text
     assert "Generate images from text, other images, or both." in text
     assert "positive_prompt: What to generate" in text
     assert Runware.request_images.__name__ == "image_inference"
     assert Runware.image_inference.__doc__ == Runware("key").image_inference.__doc__
-    assert "image_inference(self, /, *, positive_prompt" in helped(Runware)
-    assert inspect.getdoc(operation) != inspect.getdoc(Runware.image_inference)
-    assert "One operation of the table" in str(operation.__doc__)
-    assert list(inspect.signature(operation).parameters) == ["load"]
+    assert "image_inference(self, *, positive_prompt" in helped(Runware)
+    assert "image_inference(self, *, positive_prompt" in helped(Submitter)
+    assert "async image_inference(self, *, positive_prompt" in helped(AsyncRunware)
 
 
 def test_the_class_itself_can_be_called_with_a_client(server: LocalServer) -> None:
@@ -246,7 +251,7 @@ def test_the_class_itself_can_be_called_with_a_client(server: LocalServer) -> No
         assert isinstance(answer, runware.Results)
     for arguments in ((), (3,)):
         with pytest.raises(TypeError, match=r"call it on a client, as in Runware\(\).image_inference"):
-            Runware.image_inference(*arguments, positive_prompt="x")  # type: ignore[call-overload]
+            Runware.image_inference(*arguments, positive_prompt="x")  # type: ignore[arg-type]
     rw.close()
 
 
@@ -288,8 +293,10 @@ rw = runware.Runware("key")
 late = "runware.requests.", "runware.results.platform"
 loaded = lambda: sorted(name for name in sys.modules if name.startswith(late))
 print(loaded())
-rw.submit.text_inference
-print(loaded())
+try:
+    rw.submit.text_inference(model="m", messages=5)
+except runware.ValidationError:
+    print(loaded())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     first = {"runware.requests.base", "runware.requests.raw", "runware.requests.serialization"}
@@ -310,10 +317,183 @@ def test_a_task_of_ones_own(rw: Runware) -> None:
     class Mine(Runware):
         tools = operation(lambda: Tools)
 
+    class MineForAsyncio(AsyncRunware):
+        tools = operation(lambda: Tools)
+
     assert next(iter(inspect.signature(Mine("key").tools).parameters)) == "model"
+    assert repr(Mine.tools) == "<operation tools>"
+    assert Mine.tools.request is Tools
+    assert inspect.iscoroutinefunction(MineForAsyncio("key").tools)
     assert "tools" not in dir(rw)
 
 
 def test_the_documentation_is_up_to_date() -> None:
     script = PROJECT / "tools" / "reference.py"
     assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0, f"run {script.name}"
+
+
+def test_the_generated_methods_are_up_to_date() -> None:
+    script = PROJECT / "tools" / "generate_operations.py"
+    assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0, f"run {script.name}"
+
+
+class Recorder(Submitter):
+    """Returns the request, and sends nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def run(self, task: Any) -> Any:
+        return task
+
+
+@pytest.mark.parametrize("name", requests.OPERATIONS)
+def test_method_passes_every_parameter_on(name: str) -> None:
+    request = getattr(requests, requests.OPERATIONS[name][0])
+    given: dict[str, Any] = {field.name: object() for field in fields(request)}
+    with mock.patch.object(request, "__attrs_post_init__"):
+        made = getattr(Recorder(), name)(**given)
+    assert vars(made) == given
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", requests.OPERATIONS)
+def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> None:
+    request = getattr(requests, requests.OPERATIONS[name][0])
+    shown = inspect.signature(getattr(form, name)).parameters
+    assert {name: one.default for name, one in shown.items() if name != "self"} == {
+        name: one.default for name, one in inspect.signature(request).parameters.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"positivePrompt": "x"}, "ImageInference has no parameter 'positivePrompt'; did you mean 'positive_prompt'?"),
+        ({"heigth": 5}, "ImageInference has no parameter 'heigth'; did you mean 'height'?"),
+        ({"zzz": 5}, "ImageInference has no parameter 'zzz'. What only the wire has goes into extra={...}."),
+    ],
+)
+def test_wrong_parameter_name_is_answered_with_the_right_one(
+    given: dict[str, Any], message: str, rw: Runware, face: Face
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        face(rw, "image_inference", **given)
+    assert str(caught.value) == message
+
+
+def test_missing_and_positional_parameters_are_named(rw: Runware, face: Face) -> None:
+    with pytest.raises(TypeError, match=r"^VideoInference needs the parameter 'model'\.$"):
+        face(rw, "video_inference")
+    with pytest.raises(TypeError, match=r"^ImageInference takes its parameters by name\.$"):
+        rw.image_inference("a kite")  # type: ignore[misc]
+
+
+def test_type_error_of_the_call_itself_is_raised_as_it_is() -> None:
+    class Broken(Recorder):
+        def run(self, task: Any) -> Any:
+            raise TypeError("of the call")
+
+    with pytest.raises(TypeError, match="of the call"):
+        Broken().image_inference(positive_prompt="a kite")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", requests.OPERATIONS)
+def test_type_hints_resolve(name: str, form: type) -> None:
+    request = getattr(requests, requests.OPERATIONS[name][0])
+    hints = get_type_hints(getattr(form, name))
+    answer = answer_of(request)
+    assert hints.pop("return") == (Job[answer] if form is Submitter else answer)
+    assert hints == {field.name: get_type_hints(request)[field.name] for field in fields(request)}
+
+
+def test_kinds_of_methods() -> None:
+    for name in requests.OPERATIONS:
+        assert inspect.iscoroutinefunction(getattr(AsyncRunware, name))
+        assert not inspect.iscoroutinefunction(getattr(Runware, name))
+        assert not inspect.iscoroutinefunction(getattr(Submitter, name))
+    client = AsyncRunware("key")
+    assert inspect.iscoroutinefunction(client.image_inference)
+
+
+def test_nothing_is_put_into_the_client(rw: Runware) -> None:
+    before = set(vars(rw))
+    with pytest.raises(runware.ValidationError):
+        rw.image_inference(width="x")  # type: ignore[arg-type]
+    assert set(vars(rw)) == before
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_methods_can_be_patched(used: bool, server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url) as rw:
+        if used:
+            rw.image_inference(positive_prompt="a kite")
+            asyncio.run(rw.aio.image_inference(positive_prompt="a kite"))
+            rw.submit.image_inference(positive_prompt="a kite").result()
+        sent = len(server.ledger.tasks("imageInference"))
+        with mock.patch.object(rw, "image_inference") as patched:
+            assert rw.image_inference(positive_prompt="x") is patched.return_value
+        with mock.patch.object(Runware, "image_inference", autospec=True) as patched:
+            assert rw.image_inference(positive_prompt="x") is patched.return_value
+            patched.assert_called_once_with(rw, positive_prompt="x")
+        with mock.patch.object(rw.submit, "image_inference") as patched:
+            assert rw.submit.image_inference(positive_prompt="x") is patched.return_value
+        with mock.patch.object(AsyncRunware, "image_inference") as patched:
+            assert isinstance(patched, mock.AsyncMock)
+            assert asyncio.run(rw.aio.image_inference(positive_prompt="x")) is patched.return_value
+        assert len(server.ledger.tasks("imageInference")) == sent
+        assert len(rw.image_inference(positive_prompt="a kite")) == 1
+        assert len(server.ledger.tasks("imageInference")) == sent + 1
+
+
+def test_autospec_refuses_what_the_client_refuses() -> None:
+    client = mock.create_autospec(Runware, instance=True)
+    client.image_inference(positive_prompt="a kite", width=512)
+    with pytest.raises(TypeError, match="widht"):
+        client.image_inference(positive_prompt="a kite", widht=512)
+    with pytest.raises(TypeError, match="model"):
+        client.video_inference()
+    with pytest.raises(AttributeError):
+        client.image_inferense
+    assert isinstance(mock.create_autospec(AsyncRunware, instance=True).caption, mock.AsyncMock)
+
+
+def test_methods_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", "key")
+    rw = Runware()
+    for client in (rw, rw.submit, rw.aio):
+        method = pickle.loads(pickle.dumps(client.request_images))
+        assert type(method.__self__) is type(client)
+        assert method.__func__ is type(client).image_inference
+    assert pickle.loads(pickle.dumps(Runware.image_inference)) is Runware.image_inference
+
+
+def test_overridden_run_sees_every_operation() -> None:
+    for name in requests.OPERATIONS:
+        request = getattr(requests, requests.OPERATIONS[name][0])
+        needed = {field.name: "lora" for field in fields(request) if field.default is attrs.NOTHING}
+        with mock.patch.object(request, "__attrs_post_init__"):
+            assert type(getattr(Recorder(), name)(**needed)) is request
+
+
+def test_map_takes_a_method_of_the_class_or_of_a_client(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url) as rw:
+        for what in (rw.image_inference, Runware.image_inference, rw.submit.request_images, requests.ImageInference):
+            assert [len(images) for images in rw.map(what, ["a kite", "a heron"])] == [1, 1]
+
+
+def test_pydantic_checks_what_a_method_is_called_with(server: LocalServer) -> None:
+    pydantic = pytest.importorskip("pydantic", reason="pydantic is an optional part of the test environment")
+    with Runware(server.api_key, url=server.url) as rw:
+        checked = pydantic.validate_call(rw.image_inference)
+        given: Any = {"positive_prompt": "a kite", "width": "512", "lora": [{"model": "a:1@1"}]}
+        assert len(checked(**given, seed_image=b"\x89PNG", refiner=requests.Refiner(model="a:1@1"))) == 1
+        assert server.ledger.tasks("imageInference")[-1]["width"] == 512
+        for wrong in ({"width": "wide"}, {"widht": 5}, {"seed_image": 5}, {"lora": 5}):
+            with pytest.raises(pydantic.ValidationError):
+                checked(**given | wrong)
+        assert asyncio.run(pydantic.validate_call(rw.aio.image_inference)(**given))
+    for name in requests.OPERATIONS:
+        for form in FORMS:
+            pydantic.validate_call(getattr(form, name))

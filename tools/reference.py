@@ -19,7 +19,7 @@ TARGET = PROJECT / "docs" / "operations.md"
 sys.path.insert(0, str(PROJECT))
 
 import runware  # noqa: E402
-from runware.operations import Operations, operation  # noqa: E402
+from runware import requests  # noqa: E402
 from runware.requests.base import Task  # noqa: E402
 from runware.requests.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
 from runware.requests.signatures import answer_of, fields, parameters, spell  # noqa: E402
@@ -80,11 +80,7 @@ def page() -> str:
 
 def table() -> dict[str, tuple[Any, list[str]]]:
     """Return the request class and the aliases of each operation."""
-    rows: dict[int, tuple[str, Any, list[str]]] = {}
-    for name, row in vars(Operations).items():
-        if isinstance(row, operation):
-            rows.setdefault(id(row), (name, row.request, []))[2].append(name)
-    return {name: (cls, names[1:]) for name, cls, names in rows.values()}
+    return {name: (getattr(requests, request), aliases) for name, (request, *aliases) in requests.OPERATIONS.items()}
 
 
 def public(base: type) -> list[Any]:
@@ -142,7 +138,7 @@ def result_section(cls: Any) -> str:
 
 def rows_of(cls: Any, shown: Iterable[attrs.Attribute[Any]], words: dict[str, str]) -> str:
     """Return the table of parameters."""
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
     for field in shown:
         kind = spell(hints[field.name]).removesuffix(" | None")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from typing import Any, Protocol, Union, runtime_checkable
+from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
+from runware._support.pydantic_schemas import InstancesOf
 from runware.errors import DownloadError, ValidationError
 from runware.media.kinds import UNKNOWN, sniff
 
@@ -39,7 +40,10 @@ class StoredResult(Protocol):
     def as_input(self) -> str: ...
 
 
-Media = Union[str, bytes, bytearray, memoryview, Path, ReadableFile, ImageLike, StoredResult]
+Media = Annotated[
+    Union[str, bytes, bytearray, memoryview, Path, ReadableFile, ImageLike, StoredResult],
+    InstancesOf("Media", str, bytes, bytearray, memoryview, Path, ReadableFile, ImageLike, StoredResult),
+]
 """The types of a media input.
 
 A `str` is a UUID, URL, data URI or base64 and is sent unchanged; it is never opened as a file. A `Path`, `bytes`, a

@@ -8,6 +8,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from runware._support.import_lock import loading
+
 if TYPE_CHECKING:
     from runware.requests.audio import AudioInference, AudioSettings, Speech
     from runware.requests.base import Task
@@ -65,7 +67,8 @@ else:
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        with loading:
+            found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         return found
 
 
@@ -93,6 +96,32 @@ _MODULES = {
     }.items()
     for name in names.split()
 }
+
+OPERATIONS = {
+    "image_inference": ("ImageInference", "request_images"),
+    "video_inference": ("VideoInference",),
+    "audio_inference": ("AudioInference",),
+    "three_d_inference": ("ThreeDInference",),
+    "text_inference": ("TextInference",),
+    "upscale": ("Upscale", "upscale_gan"),
+    "remove_background": ("RemoveBackground", "remove_image_background"),
+    "caption": ("Caption", "request_image_to_text"),
+    "prompt_enhance": ("PromptEnhance", "enhance_prompt"),
+    "controlnet_preprocess": ("ControlNetPreprocess", "control_net_preprocess", "control_net_pre_process"),
+    "image_masking": ("ImageMasking",),
+    "photo_maker": ("PhotoMaker",),
+    "vectorize": ("Vectorize",),
+    "training": ("Training",),
+    "model_upload": ("ModelUpload",),
+    "model_search": ("ModelSearch",),
+    "image_upload": ("ImageUpload",),
+    "media_storage": ("MediaStorage",),
+    "get_response": ("GetResponse",),
+    "get_task_details": ("GetTaskDetails",),
+    "account_management": ("AccountManagement",),
+}
+"""Every operation: its name after the API's task type, its request class, and its aliases (the JavaScript library's
+names). `tools/generate_operations.py` writes the methods of `runware.operations` from this table."""
 
 
 @cache

@@ -3,10 +3,11 @@
 # No `from __future__ import annotations` in this package: validation reads the annotations as types.
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
+from runware._support.pydantic_schemas import NotInJson
 from runware.errors import RunwareError
 from runware.options import RetryPolicy, seconds
 from runware.protocol.ids import is_uuid
@@ -14,9 +15,12 @@ from runware.requests.serialization import holds_payload_in, to_wire
 from runware.requests.validation import SETTINGS, RequestModel, brief, callback_problem, fits
 from runware.results import Partial, Result, Results
 
-__all__ = ["Task", "works_on_video"]
+__all__ = ["PartialCallback", "ProgressCallback", "Task", "works_on_video"]
 
 R_co = TypeVar("R_co", covariant=True)
+
+PartialCallback = Annotated[Callable[[Partial[Any], RunwareError | None], object], NotInJson("PartialCallback")]
+ProgressCallback = Annotated[Callable[[Any], object], NotInJson("ProgressCallback")]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -71,10 +75,10 @@ class Task(RequestModel, Generic[R_co]):
     retry: int | RetryPolicy | None = None
     timeout: float | None = None
     task_uuid: str | None = None
-    on_partial: Callable[[Partial[Any], RunwareError | None], object] | None = attrs.field(default=None, repr=False)
+    on_partial: PartialCallback | None = attrs.field(default=None, repr=False)
     skip_response: bool = False
     return_partial: bool = False
-    progress: bool | Callable[[Any], object] = attrs.field(default=False, repr=False)
+    progress: bool | ProgressCallback = attrs.field(default=False, repr=False)
     extra: Mapping[str, Any] | None = None
     include_cost: bool | None = None
 

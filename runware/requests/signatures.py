@@ -1,18 +1,19 @@
-"""Signatures and documentation of operations, read from the request classes at first use."""
+"""The parameters of request classes: their order, annotations as text, and documentation.
+
+`tools/generate_operations.py` writes the methods from it, and `operation` describes a user's own operations with it.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from runware.media import Media
-
-__all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell"]
+__all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell", "summary"]
 
 
 class _Spelled(str):
@@ -44,14 +45,9 @@ def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
 
 
 @cache
-def signature(request: Any, gives: str = "{}") -> inspect.Signature:
-    """Return the signature of an operation.
-
-    Args:
-        request: The request class.
-        gives: Template of the return annotation; `{}` stands for the answer's type.
-    """
-    hints = get_type_hints(request)
+def signature(request: Any) -> inspect.Signature:
+    """Return the parameters of a request class, and the result of its task."""
+    hints = get_type_hints(request, include_extras=True)
     parameters = [
         inspect.Parameter(
             field.name,
@@ -61,8 +57,7 @@ def signature(request: Any, gives: str = "{}") -> inspect.Signature:
         )
         for field in fields(request)
     ]
-    answer = gives.format(spell(answer_of(request)))
-    return inspect.Signature(parameters, return_annotation=_Spelled(answer))
+    return inspect.Signature(parameters, return_annotation=_Spelled(spell(answer_of(request))))
 
 
 def answer_of(request: Any) -> Any:
@@ -73,33 +68,44 @@ def answer_of(request: Any) -> Any:
     raise AssertionError(f"{request} does not declare its answer, as in Task[...]")
 
 
-def spell(annotation: Any) -> str:
-    """Return an annotation as written in the source."""
+_NAMES: Mapping[str, str] = MappingProxyType({"Media": "Media"})
+
+
+def spell(annotation: Any, names: Mapping[str, str] = _NAMES) -> str:
+    """Return an annotation as written in the source.
+
+    Args:
+        annotation: The annotation, as `get_type_hints` returns it with its extras.
+        names: How classes and annotated types are named, where that is not their own name or what they stand for.
+    """
     if annotation is NoneType:
         return "None"
+    if isinstance(annotation, list):
+        return f"[{', '.join(spell(one, names) for one in annotation)}]"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        if set(arguments) >= _MEDIA:
-            return " | ".join(["Media", *(spell(one) for one in arguments if one not in _MEDIA)])
-        return " | ".join(map(spell, arguments))
+        return " | ".join(spell(one, names) for one in arguments)
+    if origin is Annotated:
+        name = annotation.__metadata__[0].name
+        return str(names[name]) if name in names else spell(arguments[0], names)
     if origin is Literal:
-        return f"Literal[{', '.join(map(repr, arguments))}]"
-    if origin is Callable:
-        return "Callable[[Partial, RunwareError | None], object]"
+        return f"Literal[{', '.join(repr(one) for one in arguments)}]"
     name = str(getattr(origin or annotation, "__name__", annotation))
-    return f"{name}[{', '.join(map(spell, arguments))}]" if arguments else name
+    name = names.get(name, name)
+    return f"{name}[{', '.join(spell(one, names) for one in arguments)}]" if arguments else name
 
 
-_MEDIA = frozenset(get_args(Media))
+def summary(request: Any) -> str:
+    """Return the docstring of a request class without its parameters."""
+    return (inspect.getdoc(request) or "").partition("\nArgs:\n")[0].rstrip()
 
 
 @cache
 def document(request: Any) -> str:
     """Return the documentation of a request class, inherited parameters included."""
-    head = (inspect.getdoc(request) or "").partition("\nArgs:\n")[0].rstrip()
     words = parameters(request)
     lines = (f"    {field.name}: {words.get(field.name, '')}" for field in fields(request))
-    return "\n".join([head, "", "Args:", *lines])
+    return "\n".join([summary(request), "", "Args:", *lines])
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
+from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware._support.unknown_names import fold_name, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
@@ -194,7 +195,7 @@ def _accepted_types(expected: Any) -> frozenset[type]:
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
-class RequestModel:
+class RequestModel(ValidatedAsInstance):
     """An object in a request. Its values are validated against their annotations on creation."""
 
     @classmethod

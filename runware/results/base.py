@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 
 import attrs
 
+from runware._support.pydantic_schemas import ResultSchema
 from runware.errors import RunwareError
 from runware.media.cancelling import in_thread
 from runware.media.downloadable import Saving, save_all
@@ -49,7 +50,7 @@ _LONGEST_SHOWN = 200
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class ApiObject:
+class ApiObject(ResultSchema):
     """An object in a response.
 
     Attributes:
@@ -184,7 +185,7 @@ class Result(ApiObject):
         return Meta(request=sent, task_uuid=task_uuid, elapsed=elapsed, attempts=tuple(attempts))
 
 
-class Results(list[T]):
+class Results(list[T], ResultSchema):
     """The results of one task: a list with properties of the whole.
 
     Slices, `+`, `*` and `copy()` return `Results` too. They keep the errors; `+` combines those of both sides.

@@ -21,6 +21,7 @@ from runware import (
     Text,
     events,
 )
+from runware.client import Submitter
 
 rw = Runware("key", timeout=30.0, max_retries=RetryPolicy())
 
@@ -35,9 +36,9 @@ def blocking() -> None:
     assert_type(rw.request_images(positive_prompt="x"), Results[Image])
     assert_type(rw.run(ImageInference(positive_prompt="x")), Results[Image])
     assert_type(Runware.image_inference(rw, positive_prompt="x"), Results[Image])
-    assert_type(Runware.image_inference(rw.submit, positive_prompt="x"), Job[Results[Image]])
-    Runware.image_inference(positive_prompt="x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    Runware.image_inference(rw, widht=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    assert_type(Submitter.image_inference(rw.submit, positive_prompt="x"), Job[Results[Image]])
+    Runware.image_inference(positive_prompt="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Runware.image_inference(rw, widht=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with Runware.initialize("key", timeout=3.0) as client:
         assert_type(client, Runware)
 
@@ -75,7 +76,7 @@ def pages(page: ModelPage) -> None:
 
 
 async def asynchronous() -> None:
-    call = assert_type(rw.aio.image_inference(positive_prompt="x"), Coroutine[Any, Any, Results[Image]])
+    call: Coroutine[Any, Any, Results[Image]] = rw.aio.image_inference(positive_prompt="x")
     assert_type(await call, Results[Image])
     async with AsyncRunware() as client:
         assert_type(client, AsyncRunware)

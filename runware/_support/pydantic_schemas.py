@@ -1,0 +1,91 @@
+"""Schemas by which pydantic validates calls of operations. pydantic is imported only when it asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+__all__ = ["InstancesOf", "NotInJson", "ResultSchema", "ValidatedAsInstance"]
+
+
+class ValidatedAsInstance:
+    """A class that pydantic accepts instances of, unchanged. JSON schemas leave it out: a `dict` does as well."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Mapping[str, Any]:
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> NoReturn:
+        from pydantic_core import PydanticOmit
+
+        raise PydanticOmit
+
+
+class ResultSchema:
+    """A result class: pydantic accepts its instances unchanged, and writes them as the API's own JSON."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Mapping[str, Any]:
+        from pydantic_core import core_schema
+
+        written = core_schema.plain_serializer_function_ser_schema(_as_json)
+        return core_schema.is_instance_schema(cls, serialization=written)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        return {"type": "array" if issubclass(cls, list) else "object"}
+
+
+def _as_json(result: Any) -> Any:
+    return [_as_json(one) for one in result] if isinstance(result, list) else dict(result.raw)
+
+
+class NotInJson:
+    """An annotation of callbacks, which JSON schemas leave out.
+
+    Args:
+        name: The name of the annotated type.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> NoReturn:
+        from pydantic_core import PydanticOmit
+
+        raise PydanticOmit
+
+
+class InstancesOf:
+    """An annotation of a union that pydantic has no schema for: instances pass unchanged, and JSON has a string.
+
+    Args:
+        name: The name of the union.
+        classes: Its members.
+    """
+
+    def __init__(self, name: str, *classes: type) -> None:
+        self.name = name
+        self._classes = classes
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Mapping[str, Any]:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        return {"type": "string"}
+
+    def _check(self, value: object) -> object:
+        if not isinstance(value, self._classes):
+            raise ValueError(f"{self.name} expected, not {type(value).__name__}")  # noqa: TRY004 - as pydantic wants it
+        return value
