@@ -299,8 +299,8 @@ except runware.ValidationError:
     print(loaded())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
-    first = {"runware.requests.base", "runware.requests.raw", "runware.requests.serialization"}
-    first |= {"runware.requests.validation", "runware.results.platform"}
+    first = {"runware.requests.base", "runware.requests.plan", "runware.requests.raw"}
+    first |= {"runware.requests.serialization", "runware.requests.validation", "runware.results.platform"}
     assert shown.stdout.splitlines() == [
         str(sorted(first)),
         str(sorted(first | {"runware.requests.inference", "runware.requests.text"})),
@@ -371,7 +371,10 @@ def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> Non
     [
         ({"positivePrompt": "x"}, "ImageInference has no parameter 'positivePrompt'; did you mean 'positive_prompt'?"),
         ({"heigth": 5}, "ImageInference has no parameter 'heigth'; did you mean 'height'?"),
-        ({"zzz": 5}, "ImageInference has no parameter 'zzz'. What only the wire has goes into extra={...}."),
+        (
+            {"zzz": 5},
+            "ImageInference has no parameter 'zzz'. Pass API parameters without a Python name in extra={...}.",
+        ),
     ],
 )
 def test_wrong_parameter_name_is_answered_with_the_right_one(
@@ -383,9 +386,9 @@ def test_wrong_parameter_name_is_answered_with_the_right_one(
 
 
 def test_missing_and_positional_parameters_are_named(rw: Runware, face: Face) -> None:
-    with pytest.raises(TypeError, match=r"^VideoInference needs the parameter 'model'\.$"):
+    with pytest.raises(TypeError, match=r"^VideoInference requires the parameter 'model'\.$"):
         face(rw, "video_inference")
-    with pytest.raises(TypeError, match=r"^ImageInference takes its parameters by name\.$"):
+    with pytest.raises(TypeError, match=r"^ImageInference takes keyword arguments only\.$"):
         rw.image_inference("a kite")  # type: ignore[misc]
 
 
