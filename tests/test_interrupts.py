@@ -55,8 +55,9 @@ def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(se
     out = run(
         server,
         f"""
-        import logging
+        import logging, warnings
         logging.basicConfig(filename=os.devnull)  # tasks that were sent before the interrupt are named there
+        warnings.simplefilter("ignore", ResourceWarning)  # `socket.socketpair` may be interrupted with one end made
         rng = random.Random({seed})
         def interrupt(number, frame):
             raise KeyboardInterrupt
@@ -234,6 +235,23 @@ class TestNothingLeft:
     @staticmethod
     def refuse(*_: Any, **__: Any) -> Any:
         raise OSError(24, "Too many open files")
+
+
+def test_interrupt_that_a_lock_of_threading_turns_into_an_error_stays_an_interrupt(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
+
+    client = Runware(server.api_key, url=server.url)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        client.image_inference(**PICTURE)
+    assert len(client.image_inference(**PICTURE)) == 1
+    client.close()
 
 
 @posix

@@ -301,6 +301,9 @@ class IOLoop:
             thread.start()
             self._thread = thread
         except (OSError, RuntimeError) as error:
+            if error.__context__ is not None and not isinstance(error.__context__, Exception):
+                # Ctrl-C inside a lock of `threading`, which then fails to release it, with an error of its own.
+                raise error.__context__ from None
             reason = getattr(error, "strerror", None) or error
             raise RunwareError(f"Could not start the client's I/O thread: {reason}.", retryable=True) from error
 
