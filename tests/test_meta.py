@@ -155,3 +155,10 @@ def test_every_face_and_every_way_to_run(rw: Runware, face: Face) -> None:
     assert image.meta.request == {"taskType": "imageInference", "taskUUID": task.task_uuid,
         "positivePrompt": "a very private kite", "model": "runware:101@1", "width": 512, "height": 512
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["Account", "Model", "ModelPage", "TaskDetails", "TrainedModel"])
+def test_results_pickled_by_the_version_before_can_be_unpickled(name: str) -> None:
+    assert pickle.loads(f"crunware.answers\n{name}\n.".encode()) is getattr(runware, name)
+    assert pickle.loads(f"crunware.results\n{'Image'}\n.".encode()) is Image
+    assert pickle.loads(b"crunware.downloads\n_nothing\n.")() is None

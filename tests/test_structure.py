@@ -21,7 +21,7 @@ ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
     {"runware"},
-    {"runware.client"},
+    {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
     {"runware.core"},
     {"runware.display.progress"},
