@@ -62,7 +62,7 @@ class TestEveryFace:
         assert all(isinstance(answer, Results) for answer in answers)
         assert [answer[0].seed for answer in answers] == list(range(1, 61))
 
-    def test_or_not(self, outcomes: Any) -> None:
+    def test_order_is_not_kept_when_it_does_not_count(self, outcomes: Any) -> None:
         answers = outcomes("image_inference", seeds(60), concurrency=8, ordered=False)
         assert sorted(answer[0].seed for answer in answers) == list(range(1, 61))
 
@@ -94,7 +94,7 @@ class TestEveryFace:
         assert rw._core._io_loop is not None
         assert rw._core._io_loop._session.calls == {}
 
-    def test_or_errors_take_the_place_of_answers(self, outcomes: Any) -> None:
+    def test_errors_take_the_place_of_results_on_request(self, outcomes: Any) -> None:
         inputs: list[Any] = seeds(6)
         inputs[1] = {**PICTURE, "width": 100}
         inputs[4] = {**PICTURE, "width": "wide"}
@@ -167,7 +167,7 @@ class TestEveryFace:
         answers = outcomes("image_inference", inputs, return_exceptions=True, ordered=False)
         assert sorted(map(str, map(type, answers))) == sorted(map(str, expected))
 
-    def test_or_are_raised_in_their_place(self, outcomes: Any, rw: Runware, server: LocalServer) -> None:
+    def test_wrong_inputs_are_raised_in_their_place(self, outcomes: Any, rw: Runware, server: LocalServer) -> None:
         taken: list[Any] = []
         inputs = [*seeds(5), {**PICTURE, "widht": 512}, *seeds(5)]
         with pytest.raises(TypeError, match="widht"):
@@ -258,7 +258,7 @@ def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any,
 
 
 @pytest.mark.parametrize("request_class", ["ModelUpload", "AccountManagement"])
-def test_or_a_dict_is_needed(request_class: str) -> None:
+def test_requests_without_a_main_parameter_need_a_dict(request_class: str) -> None:
     (error,) = requests_from(getattr(runware, request_class), ["x"])
     assert isinstance(error, ValidationError)
     assert "needs a dict of parameters" in str(error)

@@ -784,7 +784,9 @@ def test_a_signals_handler_may_close_the_client_in_the_middle_of_a_call(rw: Runw
         rw.image_inference(**PICTURE)
 
 
-def test_or_while_its_thread_is_started(rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_handler_closes_the_client_while_its_thread_is_started(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = rw._core.io_loop()
     start = engine._start
 

@@ -452,7 +452,7 @@ def test_nothing_is_made_of_a_list_of_other_types(odd: Any) -> None:
 class TestAttributesAreReadWhenTheyAreAskedFor:
     ITEM = MappingProxyType({"imageUUID": "u", "seed": 7, "cost": 1})
 
-    def test_and_held_then(self) -> None:
+    def test_attribute_is_read_once(self) -> None:
         image = structure(dict(self.ITEM), runware.Image)
         assert list(vars(image)) == ["raw"]
         assert (image.seed, image.seed, image.url) == (7, 7, None)

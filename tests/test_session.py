@@ -871,13 +871,13 @@ class TestSlowLines:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_but_not_for_ever(self) -> None:
+    def test_silence_during_an_upload_has_a_limit(self) -> None:
         desk = ready_desk()
         desk.submit(timeout=300.0, body={"seedImage": "A" * 200_000_000})
         desk.pass_time(15.0 + 64.0 + 1.0)
         assert desk.aborted == [(1, "the server is silent")]
 
-    def test_nor_once_the_server_has_told_of_it(self) -> None:
+    def test_upload_that_was_acknowledged_is_no_reason_for_silence(self) -> None:
         desk = ready_desk()
         desk.submit(timeout=300.0, task_type="videoInference", body={"seedImage": "A" * 2_000_000})
         desk.receive(ack())
