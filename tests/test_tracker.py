@@ -769,6 +769,20 @@ class TestOneOfSeveralFails:
         assert error.may_have_run
         assert not call.attempts
 
+    def test_acknowledgement_that_crosses_a_question_does_not_show_that_the_server_lists_what_runs(self) -> None:
+        desk, call = self.unsettled(retry=1)
+        desk.submit(B, task_type="videoInference", timeout=600.0)
+        desk.receive(ack(B))
+        next_poll(desk)
+        desk.receive(ack(B))
+        desk.receive(failure("providerInternalError"))
+        desk.pass_time(SETTLE)
+        for _ in range(2):
+            desk.receive({"data": [], **failure("providerInternalError", status="error")})
+            desk.pass_time(CONFIRM)
+        assert desk.ended[call].may_have_run
+        assert not call.attempts
+
     def test_the_whole_task_failed(self) -> None:
         desk, call = self.unsettled(retry=1)
         self.lists_what_runs(desk)

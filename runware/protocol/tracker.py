@@ -203,7 +203,7 @@ class TaskTracker:
         if call.state is CallState.ACCEPTED and call.still_runs(items, epoch):
             # The most frequent answer.
             polling.incomplete_since = 0.0
-            self._lists_running = self._lists_running or polled
+            self._lists_running = self._lists_running or (polled and _is_listing(items))
             _extend_deadline(call)
             self._timers.set(call, now + next_delay(now - (call.accepted_at or 0.0), self._rng))
             return
@@ -213,7 +213,7 @@ class TaskTracker:
         counts["results"] += new
         if call.running:
             _extend_deadline(call)
-            self._lists_running = self._lists_running or (polled and any(item.get("status") for item in items))
+            self._lists_running = self._lists_running or (polled and _is_listing(items))
         complete = call.complete
         if complete and not call.failures:
             self._dispatcher.end(call, now)
@@ -551,6 +551,11 @@ def _parts_of(details: Item) -> tuple[list[Item], list[Item]]:
 
 def _objects(value: object) -> list[Item]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+
+
+def _is_listing(items: list[Item]) -> bool:
+    """Return whether items are an answer that lists results by their status, rather than an acknowledgement."""
+    return all(item.get("status") for item in items)
 
 
 def _is_refusal(error: TaskError) -> bool:
