@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -231,8 +230,7 @@ def test_what_was_not_begun_at_the_close_is_not_sent(server: LocalServer) -> Non
     job = client.submit.image_inference(**PICTURE)
     closing = threading.Thread(target=client.close)
     closing.start()
-    while not engine.stopped:
-        time.sleep(0.001)
+    until(lambda: len(engine._inbox) == 2)  # the task and the close
     gate.set()
     closing.join(20)
     assert isinstance(job.exception(), ClientClosedError)

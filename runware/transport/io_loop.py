@@ -391,7 +391,9 @@ class IOLoop:
     def _drain_inbox(self) -> None:
         inbox = self._inbox
         now = clock()
-        for _ in range(min(len(inbox), _POSTS_PER_PASS)):
+        for _ in range(_POSTS_PER_PASS):
+            if not inbox:
+                break
             fact, args = inbox.popleft()
             fact(*args, now)
         self._perform()
