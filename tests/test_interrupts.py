@@ -55,7 +55,8 @@ def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(se
     out = run(
         server,
         f"""
-        import logging, warnings
+        import faulthandler, logging, warnings
+        faulthandler.dump_traceback_later(40, exit=True)
         logging.basicConfig(filename=os.devnull)  # tasks that were sent before the interrupt are named there
         warnings.simplefilter("ignore", ResourceWarning)  # `socket.socketpair` may be interrupted with one end made
         rng = random.Random({seed})
@@ -247,6 +248,22 @@ def test_interrupt_that_a_lock_of_threading_turns_into_an_error_stays_an_interru
             raise RuntimeError("release unlocked lock")
 
     client = Runware(server.api_key, url=server.url)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        client.image_inference(**PICTURE)
+    assert len(client.image_inference(**PICTURE)) == 1
+    client.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="before, nothing leaves the lock of threading locked")
+def test_interrupt_leaves_the_lock_that_starts_threads_free(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        threading._active_limbo_lock.acquire()  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    client = Runware(server.api_key, url=server.url, timeout=20.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(threading.Thread, "start", interrupted)
         client.image_inference(**PICTURE)

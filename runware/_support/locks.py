@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any
 
-__all__ = ["make_rlock"]
+__all__ = ["make_rlock", "release_thread_lock", "thread_lock_count"]
 
 _Native: Any = type(threading.RLock())  # type checkers consider it final; at run time it is not
 _NEEDED = sys.version_info >= (3, 14) and hasattr(_Native, "_recursion_count")
@@ -37,3 +37,23 @@ def make_rlock() -> Any:
     """Return a new re-entrant lock; under gevent, its own, which has no such problem."""
     made = threading.RLock()
     return _RLock() if _NEEDED and type(made) is _Native else made
+
+
+_thread_lock: Any = getattr(threading, "_active_limbo_lock", None)
+
+
+def thread_lock_count() -> int:
+    """Return how often this thread holds the lock with which `threading` starts threads; 0 where that needs no care."""
+    if not (_NEEDED and type(_thread_lock) is _Native):
+        return 0
+    return int(_thread_lock._recursion_count())  # noqa: SLF001 - `threading` has no other word on it
+
+
+def release_thread_lock(count: int) -> None:
+    """Release the lock with which `threading` starts threads down to *count*.
+
+    `Thread.start` takes it with `with`, so that from Python 3.14 on Ctrl-C may leave it locked (see `_RLock`). No other
+    thread could start then: each waits for the lock before it runs anything.
+    """
+    while thread_lock_count() > count:
+        _thread_lock.release()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from runware._support.locks import make_rlock
+from runware._support.locks import make_rlock, release_thread_lock, thread_lock_count
 from runware._support.logs import RepeatLimit, warn_interrupted
 from runware.errors import ClientClosedError, ConnectionFailedError, RunwareError
 from runware.options import Options
@@ -291,6 +291,7 @@ class IOLoop:
 
     def _start(self) -> None:
         """Start the I/O thread. It may be called again if a signal interrupted it; see `_claim`."""
+        held = thread_lock_count()
         try:
             wakeup_pool.prepare()
             if self._self_pipe is None:
@@ -306,6 +307,8 @@ class IOLoop:
                 raise error.__context__ from None
             reason = getattr(error, "strerror", None) or error
             raise RunwareError(f"Could not start the client's I/O thread: {reason}.", retryable=True) from error
+        finally:
+            release_thread_lock(held)
 
     # ------------------------------------------------------------------ the loop
 
