@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -28,6 +28,15 @@ KEY_VARIABLE = "RUNWARE_API_KEY"
 URL_VARIABLE = "RUNWARE_URL"
 
 ApiKey = Union[str, Callable[[], str]]
+Service = Literal["api", "content", "schemas", "serverless"]
+
+_SERVICES: dict[Service, str] = {
+    "api": "https://api.runware.ai/v1",
+    "content": "https://content.runware.ai",
+    "schemas": "https://schemas.runware.ai",
+    "serverless": "https://api.serverless.runware.ai",
+}
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 _LONGEST = 86_400.0
 # The JavaScript client takes milliseconds. These limits are above any sensible number of seconds and below the usual
@@ -270,6 +279,21 @@ class Options:
     def longest_timeout(self) -> float:
         """Deadline in seconds of calls that the server runs asynchronously; a larger `timeout` extends it."""
         return max(self.long_timeout, self.timeout)
+
+    def service_url(self, service: Service) -> str:
+        """Return the base URL of one of the API's HTTP services, without a slash at the end.
+
+        They are derived from `url`: Runware's own hosts for Runware's WebSocket, and the same host for any other
+        server, such as a local one, which offers all of them on one port.
+
+        Args:
+            service: `"api"` (tasks), `"serverless"`, `"content"` (the catalogue of models) or `"schemas"`.
+        """
+        parts = urlsplit(self.url)
+        if parts.hostname == urlsplit(DEFAULT_URL).hostname:
+            return _SERVICES[service]
+        base = f"{_HTTP_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}"
+        return base + parts.path.rstrip("/") if service == "api" else base
 
     def portable(self) -> dict[str, Any]:
         """Return the options that another process needs to create an equal client: all but the key.

@@ -50,12 +50,16 @@ def imports(path: pathlib.Path, *, at_run_time: bool = True) -> set[str]:
 
     def visit(node: ast.AST) -> None:
         if isinstance(node, ast.If) and at_run_time and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                visit(child)
             return
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_module":
+            found.add(ast.literal_eval(node.args[0]))
         for child in ast.iter_child_nodes(node):
             visit(child)
 

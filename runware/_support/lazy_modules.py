@@ -1,0 +1,54 @@
+"""Modules that load when they are first used, so that `import runware` stays fast.
+
+This is the client's one mechanism for lazy imports. At the top of a module:
+
+    if TYPE_CHECKING:
+        from runware.display import progress
+    else:
+        progress = lazy_module("runware.display.progress")
+
+Type checkers see the module itself. At run time, the first use of an attribute imports it under the import lock, so
+that a fork beside it stays safe.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from runware._support.import_lock import loading
+
+__all__ = ["lazy_module"]
+
+
+class _LazyModule:
+    """Stands for a module until it is needed."""
+
+    __slots__ = ("_module", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._module: ModuleType | None = None
+
+    def __getattr__(self, attribute: str) -> Any:
+        module = self._module
+        if module is None:
+            with loading:
+                module = self._module = importlib.import_module(self._name)
+        return getattr(module, attribute)
+
+    def __repr__(self) -> str:
+        return f"<lazy module {self._name!r}>"
+
+
+def lazy_module(name: str) -> Any:
+    """Return a stand-in for a module, which the first use of one of its attributes imports.
+
+    Args:
+        name: The full name of the module. Tests read it to check the direction of imports, so it must be a literal.
+
+    Returns:
+        An object with the module's attributes. Using one raises `ImportError` if the module cannot be imported.
+    """
+    return _LazyModule(name)

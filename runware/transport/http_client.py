@@ -1,0 +1,85 @@
+"""HTTP clients with the connection settings of a Runware client: its proxy, trust store and user agent.
+
+Everything over HTTP goes through them: the HTTP transport, token streams, serverless apps, the catalogue. The API key
+is not among their headers; each request adds it (`authorization`), so that it cannot reach another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from runware._support.lazy_modules import lazy_module
+from runware.errors import ConfigurationError
+from runware.options import Options
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from runware.transport import dialer
+else:
+    httpx2 = lazy_module("httpx2")
+    dialer = lazy_module("runware.transport.dialer")
+
+__all__ = ["async_http_client", "authorization", "http_client"]
+
+
+def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None) -> httpx2.Client:
+    """Return a blocking HTTP client for requests to one host. The caller closes it.
+
+    Args:
+        options: The options of the Runware client.
+        url: A URL on the host, which decides whether a proxy is used.
+        timeout: Its timeouts in seconds; `None` means that the requests set theirs.
+
+    Raises:
+        ConfigurationError: The proxy cannot be used.
+    """
+    with _proxy_errors():
+        return httpx2.Client(**_settings(options, url), timeout=timeout)
+
+
+def async_http_client(
+    options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None
+) -> httpx2.AsyncClient:
+    """Return an HTTP client for the running event loop; see `http_client`."""
+    with _proxy_errors():
+        return httpx2.AsyncClient(**_settings(options, url), timeout=timeout)
+
+
+def authorization(options: Options) -> dict[str, str]:
+    """Return the header with the API key. If the key comes from a function, it is called, which may block."""
+    key = options.api_key
+    return {"Authorization": f"Bearer {key() if callable(key) else key}"}
+
+
+def _settings(options: Options, url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = dialer.proxy_for(options.proxy, options.environment, parts.hostname or "", port)
+    return {
+        "proxy": None if proxy is None else proxy.geturl(),
+        "verify": options.ssl_context or dialer.default_context(),
+        # Without the environment, which would add passwords from .netrc and other proxies.
+        "trust_env": False,
+        "headers": {"User-Agent": dialer.user_agent()},
+        # The API has no redirects, and following one could send the key elsewhere.
+        "follow_redirects": False,
+    }
+
+
+@contextmanager
+def _proxy_errors() -> Iterator[None]:
+    """Raise typed errors for proxies that httpx2 refuses."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            "HTTP over a SOCKS proxy needs an extra: pip install 'runware-client[socks]'.", parameter="proxy"
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(
+            "HTTP requests cannot use this kind of proxy; use http:// or socks5h://.", parameter="proxy"
+        ) from error
