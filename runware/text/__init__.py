@@ -1,0 +1,1 @@
+"""Text: streams of it, and what they are made of."""
