@@ -59,6 +59,7 @@ __all__ = [
     "AccountKey",
     "AccountUsage",
     "AsyncRunware",
+    "AsyncTextStream",
     "Audio",
     "AuthenticationError",
     "ClientClosedError",
@@ -94,8 +95,10 @@ __all__ = [
     "RunwareAsyncUsageWarning",
     "RunwareError",
     "ServerError",
+    "Source",
     "Spending",
     "StoredMedia",
+    "StreamJob",
     "Task",
     "TaskCancelledError",
     "TaskDetails",
@@ -103,6 +106,9 @@ __all__ = [
     "TaskTimeoutError",
     "TeamMember",
     "Text",
+    "TextPiece",
+    "TextStream",
+    "ToolCall",
     "TrainedModel",
     "UploadedModel",
     "Usage",
@@ -115,7 +121,7 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results"))
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -125,9 +131,10 @@ _WHERE = {
         "options": "RetryPolicy",
         "requests.base": "Task",
         "results": (
-            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
-            " Text Usage Video"
+            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results Source"
+            " StoredMedia Text TextPiece ToolCall Usage Video"
         ),
+        "text": "AsyncTextStream StreamJob TextStream",
     }.items()
     for name in names.split()
 }
@@ -151,8 +158,11 @@ if TYPE_CHECKING:
         Partial,
         Result,
         Results,
+        Source,
         StoredMedia,
         Text,
+        TextPiece,
+        ToolCall,
         Usage,
         Video,
     )
@@ -168,6 +178,7 @@ if TYPE_CHECKING:
         TrainedModel,
         UploadedModel,
     )
+    from runware.text import AsyncTextStream, StreamJob, TextStream
 else:
 
     def __getattr__(name: str) -> object:

@@ -7,15 +7,16 @@ are loaded then, not on import.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, RunwareError
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
+    from runware.requests.text import StreamText
     from runware.results import Partial, Result, Results
+    from runware.text import streams as text_streams
+    from runware.text.streams import AsyncTextStream, TextStream
+else:
+    text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -280,6 +286,18 @@ class Runware(_Client, BlockingMap, BlockingOperations):
 
         return core.start(task, callbacks.put, wait)
 
+    def stream(self, task: StreamText) -> TextStream:
+        """Return the stream of a request, as `stream_text` does.
+
+        Args:
+            task: The request.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            ClientClosedError: The client is closed.
+        """
+        return text_streams.TextStream(self._core, task)
+
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
 
@@ -383,8 +401,19 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would hold up the loop.
-            return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
+            return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
+
+    def stream(self, task: StreamText) -> AsyncTextStream:
+        """Return the stream of a request, as `stream_text` does.
+
+        Args:
+            task: The request.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+        """
+        return text_streams.AsyncTextStream(self._core, task)
 
     async def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
@@ -399,7 +428,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         core = self._core
         if not core.started:
-            await _elsewhere(core.io_loop)
+            await run_elsewhere(core.io_loop)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
@@ -411,7 +440,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close(0.0)
-        await _elsewhere(self._core.close)
+        await run_elsewhere(self._core.close)
 
     disconnect = aclose = close
 
@@ -503,33 +532,4 @@ async def _awaited(job: Job[R]) -> R:
         return await job
     except BaseException:
         job.cancel()
-        raise
-
-
-async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Run blocking work on a new thread; the loop's executor may have no free one.
-
-    Args:
-        work: The function to run. It is not started if the wait is cancelled before.
-        unwanted: Called with the result if the wait was cancelled meanwhile.
-    """
-    import asyncio
-    import threading
-
-    running_loop()
-    done: Future[T] = Future()
-    context = copy_context()
-
-    def run() -> None:
-        if done.set_running_or_notify_cancel():
-            try:
-                done.set_result(context.run(work))
-            except BaseException as error:  # it is raised where it is waited for
-                done.set_exception(error)
-
-    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
-    try:
-        return await asyncio.wrap_future(done)
-    except asyncio.CancelledError:
-        done.add_done_callback(lambda done: done.cancelled() or done.exception() or unwanted(done.result()))
         raise

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
 from runware.errors import (
@@ -39,7 +40,15 @@ from runware.transport.wakeup import wakeup_pool
 
 if TYPE_CHECKING:
     from runware.events import Stats
+    from runware.requests.text import StreamText
+    from runware.text import readers as text_readers
+    from runware.text import streams as text_streams
+    from runware.text.readers import OpenStreams
+    from runware.text.streams import StreamJob
     from runware.transport.io_loop import IOLoop
+else:
+    text_readers = lazy_module("runware.text.readers")
+    text_streams = lazy_module("runware.text.streams")
 
 log = logging.getLogger("runware.client")
 
@@ -77,6 +86,7 @@ class Core:
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._planner = Planner(options)
+        self._streams: OpenStreams | None = None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -139,6 +149,8 @@ class Core:
         self._callbacks.abandon()
         if self._feed is not None:
             self._feed.abandon()
+        if self._streams is not None:
+            self._streams.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
                 call.job.abandon()
@@ -170,7 +182,9 @@ class Core:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closed = True
-            io_loop = self._io_loop
+            io_loop, streams = self._io_loop, self._streams
+        if streams is not None:
+            streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
         # After the I/O thread, which posts the callbacks of the calls that it fails.
@@ -214,6 +228,8 @@ class Core:
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
         """
+        if task.streamed:
+            return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
         io_loop = self.io_loop()
         plan = self._planner.request(task)
         if len(plan.text) > io_loop.max_message:
@@ -234,6 +250,31 @@ class Core:
         # After the submission, so that the conversion of results is prepared while the server works.
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
+
+    def _submit_stream(self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None) -> StreamJob:
+        """Start a stream as a job."""
+        job = text_streams.StreamJob(self, task, self.plan(task), dispatch)
+        if held is not None:
+            held.append(job)
+        job.start()
+        return job
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
+        if self._pid != os.getpid():
+            self.abandon()
+        if self._closed:
+            raise ClientClosedError("The client is closed. Create a new one for further calls.")
+        return self._planner.request(task, uuid)
+
+    @property
+    def streams(self) -> OpenStreams:
+        """The streams that are being read."""
+        with self._lock:
+            if self._streams is None:
+                self._streams = text_readers.OpenStreams()
+                weakref.finalize(self, self._streams.close)
+            return self._streams
 
     def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.

@@ -24,7 +24,7 @@ ROWS = [
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
     {"runware.core"},
-    {"runware.display.progress"},
+    {"runware.display.progress", "runware.text"},
     {"runware.jobs"},
     {"runware.requests"},
     {"runware.results"},

@@ -40,11 +40,15 @@ class Form(NamedTuple):
     returns: str
     result: str
     errors: tuple[str, ...]
+    stream: str
+    stream_result: str
+    stream_hidden: frozenset[str]
 
 
 REFUSED = "ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent."
 CLOSED = "ClientClosedError: The client is closed."
 FAILED = "RunwareError: The call failed. The subclass says how; see `runware.errors`."
+READ = "RunwareError: The stream failed; raised while it is read. The subclass says how; see `runware.errors`."
 FORMS = (
     Form(
         "blocking",
@@ -55,6 +59,9 @@ FORMS = (
         "{}",
         "{}",
         (REFUSED, FAILED),
+        "TextStream",
+        "`TextStream`: iterate over its pieces, in a `with` block. The request is sent when the first one is read.",
+        frozenset(("on_partial",)),
     ),
     Form(
         "asynchronous",
@@ -65,6 +72,10 @@ FORMS = (
         "{}",
         "{}",
         (REFUSED, FAILED),
+        "AsyncTextStream",
+        "`AsyncTextStream`: `async for` its pieces, in an `async with` block. The request is sent when the first one "
+        "is read.",
+        frozenset(("on_partial",)),
     ),
     Form(
         "jobs",
@@ -75,6 +86,9 @@ FORMS = (
         "Job[{}]",
         "A job. What it gives: {}",
         (REFUSED, CLOSED),
+        "StreamJob",
+        "A job. Iterate over it for the pieces as they come. What it gives: `Text`.",
+        frozenset(),
     ),
 )
 
@@ -90,7 +104,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from runware import requests
+from runware import requests, text
 {jobs}from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
@@ -111,10 +125,16 @@ class {class_name}(ABC):
     {define} run(self, task: Task[R]) -> {run_returns}:
         """Run the task that an operation made."""
 '''
+STREAM = '''
+    @abstractmethod
+    def stream(self, task: requests.StreamText) -> text.{stream}:
+        """Return the stream that an operation made."""
+'''
 
 
 def module_text(form: Form) -> str:
     """Return the text of the module of one form."""
+    operations = {**requests.OPERATIONS, **requests.STREAMS}
     answers = [answer_of(getattr(requests, name)) for name, *_ in requests.OPERATIONS.values()]
     used = {name for answer in answers for name in spell(answer).replace("[", " ").replace("]", " ").split()}
     head = HEAD.format(
@@ -129,29 +149,47 @@ def module_text(form: Form) -> str:
     )
     methods = "\n".join(
         "\n".join(method_lines(form, name, request, aliases))
-        for name, (request, *aliases) in requests.OPERATIONS.items()
+        for name, (request, *aliases) in sorted(operations.items(), key=place)
     )
+    if form.module != "jobs":  # whose streams are jobs as all others
+        head += STREAM.format(stream=form.stream)
     return head + "\n" + methods
+
+
+def place(operation: tuple[str, Any]) -> int:
+    """Return where an operation stands: in the order of the table, a stream behind what it streams."""
+    name, (request, *_) = operation
+    task_type = getattr(requests, request).task_type
+    types = [getattr(requests, one).task_type for one, *_ in requests.OPERATIONS.values()]
+    return 2 * types.index(task_type) + (name in requests.STREAMS)
 
 
 def method_lines(form: Form, name: str, request_name: str, aliases: list[str]) -> Iterator[str]:
     """Yield the lines of one operation and its aliases."""
     request: Any = getattr(requests, request_name)
     hints = get_type_hints(request, include_extras=True)
-    yield f"    {form.define} {name}("
+    streamed = name in requests.STREAMS
+    yield f"    {'def' if streamed else form.define} {name}("
     yield "        self,"
     yield "        *,"
-    for field in fields(request):
+    for field in shown_fields(form, request):
         kind = spell(hints[field.name], NAMES).replace("'", '"')
         default = "" if field.default is attrs.NOTHING else f" = {literal(field.default)}"
         yield from parameter(field.name, kind, default)
-    yield f"    ) -> {form.returns.format(spell(answer_of(request), NAMES))}:"
+    answer = f"text.{form.stream}" if streamed else form.returns.format(spell(answer_of(request), NAMES))
+    yield f"    ) -> {answer}:"
     yield from docstring(form, request)
     yield "        raise AssertionError"
     yield ""
     yield from (f"    {alias} = {name}" for alias in aliases)
     if aliases:
         yield ""
+
+
+def shown_fields(form: Form, request: Any) -> list[Any]:
+    """Return the parameters of an operation in one form."""
+    hidden = form.stream_hidden if request.streamed else frozenset()
+    return [field for field in fields(request) if field.name not in hidden]
 
 
 def parameter(name: str, kind: str, default: str) -> Iterator[str]:
@@ -177,14 +215,15 @@ def docstring(form: Form, request: Any) -> Iterator[str]:
     yield ""
     yield "        Args:"
     words = parameters(request)
-    for field in fields(request):
+    for field in shown_fields(form, request):
         yield from wrapped(f"{field.name}: {words[field.name]}", indent=12)
     yield ""
     yield "        Returns:"
-    yield from wrapped(form.result.format(answer_words(request)), indent=12)
+    returned = form.stream_result if request.streamed else form.result.format(answer_words(request))
+    yield from wrapped(returned, indent=12)
     yield ""
     yield "        Raises:"
-    for error in form.errors:
+    for error in (REFUSED, READ) if request.streamed and form.module != "jobs" else form.errors:
         yield from wrapped(error, indent=12)
     yield '        """'
 

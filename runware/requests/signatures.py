@@ -38,7 +38,7 @@ def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
                 home.setdefault(field.name, depth if cls.__module__ in _GENERAL else -1)
     return tuple(
         sorted(
-            filter(lambda field: field.init, attrs.fields(request)),
+            filter(lambda field: field.init and field.name not in request.hidden, attrs.fields(request)),
             key=lambda field: (home[field.name], field.default is not attrs.NOTHING),
         )
     )

@@ -12,7 +12,8 @@ from runware.results.media import (
     StoredMedia,
     Video,
 )
-from runware.results.text import Text, Usage
+from runware.results.pieces import TextPiece
+from runware.results.text import Source, Text, ToolCall, Usage
 
 Part = ApiObject
 """The name of `ApiObject` in version 0.2.0."""
@@ -31,8 +32,11 @@ __all__ = [
     "Partial",
     "Result",
     "Results",
+    "Source",
     "StoredMedia",
     "Text",
+    "TextPiece",
+    "ToolCall",
     "Usage",
     "Video",
 ]
