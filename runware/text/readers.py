@@ -271,13 +271,18 @@ class Reader:
 
         Returns:
             The connection, if it is new.
+
+        Raises:
+            BrokenConnectionError: The stream was closed meanwhile.
         """
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        connected = event.endswith((".connect_tcp.complete", ".start_tls.complete"))
+        sending = event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
+        if connected:
             self._network = info.get("return_value")
-            return self._network
-        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
-            self._sent = True
-        return None
+        if (connected or sending) and self.ended_by:
+            raise BrokenConnectionError("closed")
+        self._sent = self._sent or sending
+        return self._network if connected else None
 
     def translated(self, error: Exception) -> Exception:
         """Return what an error of the HTTP library means for the exchange."""
@@ -423,8 +428,6 @@ class BlockingReader(Reader):
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         network = self.note(event, info)
-        if self.ended_by:
-            raise BrokenConnectionError("closed")
         if network is not None:
             self._limit(network)
 
@@ -601,8 +604,6 @@ class AsyncReader(Reader):
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         self.note(event, info)
-        if self.ended_by:
-            raise BrokenConnectionError("closed")
 
     async def _disconnect(self) -> None:
         """Close the connection, if there is one."""
