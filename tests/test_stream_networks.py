@@ -32,7 +32,7 @@ def event(text: str) -> bytes:
     return b"data: " + json.dumps({"delta": {"text": text}}, ensure_ascii=False).encode() + b"\n\n"
 
 
-@pytest.fixture(params=FORMS.values(), ids=FORMS.keys())
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
 def read(request: pytest.FixtureRequest) -> Form:
     form: Form = request.param
     return form

@@ -96,7 +96,7 @@ FORMS: dict[str, Form] = {
 }
 
 
-@pytest.fixture(params=FORMS.values(), ids=FORMS.keys())
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
 def read(request: pytest.FixtureRequest) -> Form:
     form: Form = request.param
     return form
