@@ -351,7 +351,7 @@ class BlockingReader(Reader):
         self._response: httpx2.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._wake = threading.Event()
-        self.on_step: Callable[[Step], object] = lambda step: None
+        self.on_step: Callable[[Step], object] | None = None
         self.on_abandon: Callable[[], object] = lambda: None
 
     def next_pieces(self) -> Sequence[TextPiece]:
@@ -374,7 +374,8 @@ class BlockingReader(Reader):
             outcome: Any = None
             error: Exception | None = None
             while (step := self.advance(outcome, error)) is not None:
-                self.on_step(step)
+                if self.on_step is not None:
+                    self.on_step(step)
                 if isinstance(step, Pieces):
                     going_on = True
                     return step.pieces
@@ -427,7 +428,7 @@ class BlockingReader(Reader):
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
         response = self._response = http.send(request, stream=True)
-        self._chunks = response.iter_bytes()
+        self._chunks = response.iter_bytes() if "Content-Encoding" in response.headers else response.iter_raw()
         return _reply(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -603,7 +604,7 @@ class AsyncReader(Reader):
         )
         async with self._limit(step.until):
             response = self._response = await http.send(request, stream=True)
-        self._chunks = response.aiter_bytes()
+        self._chunks = response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
         return _reply(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
