@@ -23,7 +23,13 @@ from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
-from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, RunwareError
+from runware.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionFailedError,
+    RunwareError,
+    TaskCancelledError,
+)
 from runware.jobs import Job, Owner
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.ids import new_uuid
@@ -222,7 +228,8 @@ class Reader:
             raise copy.copy(self.error)
         if self.ended_by and not self.complete:
             if self.exchange is None:
-                raise ClientClosedError("The stream was closed before it began. Nothing was sent.")
+                cls = TaskCancelledError if self.ended_by == "stream" else ClientClosedError
+                raise cls(f"The {self.ended_by} was closed before the stream began. Nothing was sent.")
             raise self.exchange.closed_error(by=self.ended_by)
 
     def interrupted(self) -> None:
