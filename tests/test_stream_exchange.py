@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runware.errors import (
     AuthenticationError,
@@ -49,7 +51,7 @@ DONE = b"data: [DONE]\n\n"
 def event(text: str | None = None, **more: Any) -> bytes:
     delta = {} if text is None else {"text": text}
     body = {"taskUUID": A, "taskType": "textInference", "delta": delta, "finishReason": None, **more}
-    return f"data: {json.dumps(body)}\n\n".encode()
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
 
 
 class Late:
@@ -311,6 +313,25 @@ class TestEnds:
             error = desk.exchange.closed_error(by)
             assert isinstance(error, ClientClosedError)
             assert error.may_have_run
+
+
+STORY = "Grüße aus ☃ und 🏔: all of it, and nothing twice."
+
+
+@given(st.data())
+def test_any_cut_of_any_stream_is_completed_without_a_gap_or_a_repetition(data: st.DataObject) -> None:
+    newline = data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
+    borders = sorted(data.draw(st.lists(st.integers(0, len(STORY)), max_size=6)))
+    parts = [STORY[start:end] for start, end in zip([0, *borders], [*borders, len(STORY)], strict=True)]
+    stream = b"".join(event(part).replace(b"\n", newline) for part in parts)
+    stream += DONE.replace(b"\n", newline) if data.draw(st.booleans()) else b""
+    stream = stream[: data.draw(st.integers(0, len(stream)))]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    chunks = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    end = data.draw(st.sampled_from([b"", BrokenConnectionError("reset")]))
+    desk = Desk(chunks=[*filter(None, chunks), end], found=whole(STORY)).run()
+    assert desk.error is None
+    assert desk.text == desk.exchange.text().text == STORY
 
 
 class TestTime:
