@@ -299,10 +299,17 @@ class TestEnds:
     def test_empty_list_of_errors_is_no_error(self) -> None:
         assert Desk(chunks=[event("x", errors=[]), DONE]).run().error is None
 
-    def test_error_before_any_text_has_no_results(self) -> None:
-        desk = Desk(chunks=[b'data: {"error": {"code": "timeoutProvider", "message": "No."}}\n\n']).run()
-        assert desk.error is not None
+    def test_error_in_place_of_the_first_piece_is_a_refusal(self) -> None:
+        refusal = b'data: {"error": {"code": "timeoutProvider", "message": "No."}}\n\n'
+        desk = Desk([STREAM, STREAM], [refusal, event("x"), DONE]).run()
+        assert desk.error is None
+        assert desk.text == "x"
+        assert desk.uuids[0] != desk.uuids[1]
+        desk = Desk(chunks=[refusal], retries=0).run()
+        assert isinstance(desk.error, ProviderError)
         assert desk.error.results == ()
+        assert not desk.error.may_have_run
+        assert desk.error.task_uuid == A
 
     def test_closed_by_stream_client_or_fork(self) -> None:
         desk = Desk()
@@ -427,6 +434,13 @@ class TestAttempts:
         assert isinstance(desk.error, RateLimitError)
         assert not desk.slept
 
+    @pytest.mark.parametrize(("status", "may_have_run"), [(429, False), (503, True)])
+    def test_error_without_a_word_about_the_task_says_what_is_known(self, status: int, may_have_run: bool) -> None:
+        desk = Desk([Reply(status, "text/plain")] * 3, [b"", b"", b""]).run()
+        assert isinstance(desk.error, (RateLimitError, ServerError))
+        assert desk.error.may_have_run is may_have_run
+        assert len(desk.opened) == 3
+
     def test_conflict_after_an_unclear_refusal_means_that_it_runs(self) -> None:
         replies = [Reply(503, "text/plain"), Reply(400, "application/json")]
         chunks = [b"upstream unavailable", b"", refused("conflictTaskUUID"), b""]
@@ -459,7 +473,7 @@ class TestAttempts:
         desk = Desk([Reply(status, "text/html")], [body]).run()
         assert type(desk.error) is cls
         assert not desk.error.may_have_run
-        assert desk.error.task_uuid == A
+        assert desk.error.task_uuid == desk.exchange.uuid == A
         assert not desk.asked
         assert len(desk.opened) == 1
 
