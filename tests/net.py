@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import socket
 import threading
@@ -74,7 +75,15 @@ def pump(one: socket.socket, other: socket.socket) -> None:
     back.join(5)
 
 
+def refusing_port() -> int:
+    """Return a port that refuses connections for as long as this process runs."""
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    atexit.register(reserved.close)
+    return int(reserved.getsockname()[1])
+
+
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port that is free now, for a server that starts at once."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])

@@ -16,7 +16,7 @@ import pytest
 from runware.local import LocalServer
 from runware.local.images import encode, scene
 
-from .net import free_port, listening, read_head
+from .net import listening, read_head, refusing_port
 
 pytest.importorskip("typer")
 
@@ -287,7 +287,7 @@ def test_what_goes_wrong_is_one_line(here: pathlib.Path, server: LocalServer, mo
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWARE_API_KEY", KEY)
-    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{free_port()}/v1")
+    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{refusing_port()}/v1")
     ran = run("image", "x y", "--timeout", "0.5")
     assert ran.code in (4, 5)
     ran.error()
@@ -394,7 +394,7 @@ def test_the_doctor_and_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran.code == 4
     assert "FAIL  name lookup" in ran.out
     assert "ok    trust store" in ran.out
-    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{free_port()}/v1")
+    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{refusing_port()}/v1")
     assert "FAIL  TCP" in run("doctor").out
     monkeypatch.setenv("RUNWARE_URL", "http://127.0.0.1/v1")
     assert "url must look like" in run("doctor").out

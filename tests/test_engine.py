@@ -38,7 +38,7 @@ from runware.transport.io_loop import IOLoop
 from runware.transport.poller import READ
 
 from .conftest import Face, until
-from .net import free_port, listening, pump, read_head
+from .net import listening, pump, read_head, refusing_port
 from .test_faces import PICTURE
 
 
@@ -68,7 +68,7 @@ class TestStages:
         assert isinstance(error.__cause__, socket.gaierror)
 
     def test_tcp(self) -> None:
-        port = free_port()
+        port = refusing_port()
         error = self.fail(f"ws://127.0.0.1:{port}/v1")
         assert (error.stage, error.host) == ("TCP", f"127.0.0.1:{port}")
         assert isinstance(error.__cause__, ConnectionRefusedError)
@@ -337,7 +337,7 @@ class TestProxies:
                     assert len(client.image_inference(**PICTURE)) == 1
 
     def test_socks_without_a_proxy_there(self, server: LocalServer) -> None:
-        client = client_for(server.url, proxy=f"socks5h://127.0.0.1:{free_port()}")
+        client = client_for(server.url, proxy=f"socks5h://127.0.0.1:{refusing_port()}")
         with pytest.raises(ConnectionFailedError) as caught:
             client.image_inference(**PICTURE)
         assert caught.value.stage == "proxy"

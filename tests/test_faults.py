@@ -479,6 +479,7 @@ def test_a_server_that_never_comes_back(kind: str, face: Face, server: LocalServ
         unplugger.start()
         ended = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.5)
         unplugger.join()
+        until(lambda: "ready" not in repr(rw))
         assert isinstance(ended, (ConnectionLostError, TaskTimeoutError))
         assert ended.may_have_run if isinstance(ended, ConnectionLostError) else ended.may_be_running
         never_sent = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.5)

@@ -42,7 +42,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .net import free_port, listening, read_head
+from .net import listening, read_head, refusing_port
 from .test_engine import read_frame, upgrade
 
 KEY = "rw-key-7f3aqxw0v5"
@@ -568,7 +568,7 @@ class TestTheHandshake:
 
     def test_a_proxy_that_is_not_there(self, server: LocalServer, witness: Witness) -> None:
         for scheme in ("http", "socks5"):
-            url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{free_port()}"
+            url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{refusing_port()}"
             rw = Runware(KEY, url=server.url, proxy=url, max_retries=0)
             with pytest.raises(RunwareError) as caught:
                 rw.image_inference(**task())
