@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
+from runware._support.lazy_modules import lazy_module
 from runware._support.logs import warn_interrupted
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
 from runware.protocol.call import Call, CallState
@@ -28,7 +29,11 @@ from runware.transport.wakeup import POLL, Wakeable, wake
 if TYPE_CHECKING:
     import asyncio
 
+    from runware.display import notebook
     from runware.media.downloads import Downloads
+else:
+    asyncio = lazy_module("asyncio")
+    notebook = lazy_module("runware.display.notebook")
 
 __all__ = ["Dispatch", "Job", "Progress", "call_soon_in", "get_interruptibly", "wrong_thread_error"]
 
@@ -120,9 +125,7 @@ class Job(LightFuture[R], Generic[R]):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Show the status and the results so far in a notebook."""
-        from runware.display.notebook import job_bundle
-
-        return job_bundle(self)
+        return notebook.job_bundle(self)
 
     # ------------------------------------------------------------------ state
 
@@ -318,8 +321,6 @@ class Job(LightFuture[R], Generic[R]):
     def __aiter__(self) -> AsyncIterator[R]: ...
     async def __aiter__(self) -> AsyncIterator[Any]:
         """Yield each result as it arrives; at the end, raise the error if the call failed."""
-        import asyncio
-
         loop = running_loop()
         changed = asyncio.Event()
 

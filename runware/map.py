@@ -1,7 +1,6 @@
 """`rw.map` and `rw.aio.map`: run many requests with bounded concurrency, and iterate over their results.
 
 A window of jobs is refilled and drained as results are consumed, so memory does not grow with the number of inputs.
-`client.py` imports this module, so the requests and jobs are imported by the functions that use them.
 """
 
 from __future__ import annotations
@@ -15,14 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, U
 
 from runware import requests
 from runware._support.event_loops import running_loop, warn_in_event_loop
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
 from runware.errors import ValidationError
+from runware.jobs import Job, Progress, call_soon_in, get_interruptibly
+from runware.requests.base import Task
+from runware.requests.raw import as_task
 
 if TYPE_CHECKING:
+    import asyncio
+
     from runware.core import Core
-    from runware.jobs import Job, Progress
-    from runware.requests.base import Task
+    from runware.display import progress as progress_display
+    from runware.requests import signatures
 
     Input: TypeAlias = Task[Any] | Exception
     """A request, or the reason why it could not be created."""
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
         concurrency: int
         ordered: bool
         progress: bool | Callable[[Progress], object]
+
+else:
+    asyncio = lazy_module("asyncio")
+    progress_display = lazy_module("runware.display.progress")
+    signatures = lazy_module("runware.requests.signatures")
 
 
 __all__ = ["AsyncMap", "BlockingMap", "requests_from"]
@@ -157,9 +166,7 @@ class BlockingMap:
         )
         if not progress:
             return outcomes
-        from runware.display.progress import count
-
-        return count(outcomes, progress, _length(what if inputs is None else inputs))
+        return progress_display.count(outcomes, progress, _length(what if inputs is None else inputs))
 
 
 class AsyncMap:
@@ -254,9 +261,7 @@ def _length(inputs: Any) -> int | None:
 
 
 async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None) -> AsyncIterator[T]:
-    from runware.display.progress import Counter
-
-    counter = Counter(progress, total)
+    counter = progress_display.Counter(progress, total)
     try:
         async for outcome in outcomes:
             counter.step()
@@ -279,11 +284,6 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
     Raises:
         TypeError: The arguments do not fit together.
     """
-    with loading:
-        from runware.requests.base import Task
-        from runware.requests.raw import as_task
-        from runware.requests.signatures import fields
-
     if inputs is None:
         if callable(what) or isinstance(what, _SINGLE) or not isinstance(what, Iterable):
             raise TypeError("map() takes an operation and inputs for it, or an iterable of request objects.")
@@ -296,7 +296,7 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
     if isinstance(inputs, _SINGLE):
         kind = "dict" if isinstance(inputs, Mapping) else type(inputs).__name__
         raise TypeError(f"map() takes an iterable of inputs; a {kind} is a single one. Put it in a list.")
-    names = [field.name for field in fields(request)]  # type: ignore[arg-type]  # every class can be hashed
+    names = [field.name for field in signatures.fields(request)]  # type: ignore[arg-type]  # every class can be hashed
     return _each(_maker(request, names[0], _checked(request.__name__, names, common)), inputs)
 
 
@@ -311,8 +311,6 @@ def _checked(what: str, names: list[str], common: Mapping[str, Any] | None) -> M
 
 def _maker(request: type[Task[Any]], first: str, common: Mapping[str, Any]) -> Callable[[Any], Task[Any]]:
     """Return a function that creates a request from one input."""
-    from runware.requests.base import Task
-
     main = first if request.main is None else request.main
 
     def make(value: Any) -> Task[Any]:
@@ -446,8 +444,6 @@ def _run_blocking(
     return_exceptions: bool,
 ) -> Iterator[Any]:
     """Yield the outcomes of requests, blocking the current thread."""
-    from runware.jobs import get_interruptibly
-
     window = _Window(tasks, concurrency, ordered=ordered)
     done: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
     held: list[Job[Any]] = []
@@ -494,13 +490,9 @@ def _run_async(
     return_exceptions: bool,
 ) -> AsyncIterator[Any]:
     """Yield the outcomes of requests in an event loop."""
-    from runware.jobs import call_soon_in
-
     window = _Window(tasks, concurrency, ordered=ordered)
 
     async def run() -> AsyncIterator[Any]:
-        import asyncio
-
         loop = running_loop()
         done: asyncio.Queue[Job[Any]] = asyncio.Queue()
         held: list[Job[Any]] = []

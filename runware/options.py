@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
@@ -10,16 +11,23 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.logs import LOG_VARIABLE, log_to_stderr
 from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import hashlib
+    import pickle
     import ssl
 
     from tenacity import RetryCallState
 
     from runware.events import Event
+else:
+    hashlib = lazy_module("hashlib")
+    pickle = lazy_module("pickle")
+    ssl = lazy_module("ssl")
 
 __all__ = ["DEFAULT_URL", "KEY_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
 
@@ -237,8 +245,6 @@ def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def _check_context(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
-    import ssl  # takes 20 ms to import, and most clients pass no context
-
     if value is not None and not isinstance(value, ssl.SSLContext):
         raise ConfigurationError(
             f"ssl_context must be an ssl.SSLContext; got {type(value).__name__}.", parameter="ssl_context"
@@ -339,9 +345,6 @@ def _content(value: Any) -> object:
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    import io
-    import pickle
-
     pickled = io.BytesIO()
     pickler = pickle.Pickler(pickled, 4)
     pickler.fast = True  # no memo, which distinguishes identical from equal strings
@@ -351,8 +354,6 @@ def _content(value: Any) -> object:
 
 def _mark(key: str) -> str:
     """Return a short hash to distinguish keys without revealing them."""
-    import hashlib
-
     return hashlib.sha256(b"runware-client:" + key.encode()).hexdigest()[:12]
 
 

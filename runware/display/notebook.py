@@ -10,12 +10,20 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import DownloadError
 from runware.media.files import decode_base64
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
+
+if TYPE_CHECKING:
+    import IPython
+    from IPython import display as ipython_display
+else:
+    IPython = lazy_module("IPython")
+    ipython_display = lazy_module("IPython.display")
 
 __all__ = ["Bar", "in_notebook", "job_bundle", "result_bundle", "results_bundle"]
 
@@ -90,9 +98,7 @@ def in_notebook() -> bool:
     """Return whether this process is a notebook kernel."""
     if "ipykernel" not in sys.modules:
         return False
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None) is not None
+    return getattr(IPython.get_ipython(), "kernel", None) is not None
 
 
 class Bar:
@@ -104,9 +110,7 @@ class Bar:
     """
 
     def __init__(self, total: int | None = None, desc: str = "", **_: Any) -> None:
-        import IPython.display
-
-        display: Any = IPython.display.display
+        display: Any = ipython_display.display
         self.n = 0
         self._total = total
         self._label = desc

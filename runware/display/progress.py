@@ -9,12 +9,18 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from runware._support.lazy_modules import lazy_module
 from runware.display.notebook import Bar, in_notebook
 from runware.errors import ConfigurationError
 from runware.jobs import Job, Progress
 from runware.transport.callbacks import run_guarded
+
+if TYPE_CHECKING:
+    from tqdm import auto
+else:
+    auto = lazy_module("tqdm.auto")
 
 __all__ = ["bar", "count", "watch"]
 
@@ -38,7 +44,7 @@ def bar(**options: Any) -> Any:
     if in_notebook():
         return Bar(**options)
     try:
-        from tqdm.auto import tqdm
+        tqdm: Any = auto.tqdm
     except ImportError as error:
         raise ConfigurationError(
             "progress=True needs an extra: pip install 'runware-client[progress]'. A function needs no extra.",

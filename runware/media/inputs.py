@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Union, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union, runtime_checkable
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.pydantic_schemas import InstancesOf
 from runware.errors import DownloadError, ValidationError
 from runware.media.kinds import UNKNOWN, sniff
+
+if TYPE_CHECKING:
+    import mimetypes
+else:
+    mimetypes = lazy_module("mimetypes")
 
 __all__ = ["Media", "ReadableFile", "encode_media", "holds_payload", "may_be_media"]
 
@@ -104,8 +111,6 @@ def encode_media(value: Any) -> str:
         raise _unusable("it is empty")
     media_type = sniff(data)[0]
     if media_type == UNKNOWN[0] and isinstance(value, Path):
-        import mimetypes
-
         media_type = mimetypes.guess_type(value.name)[0] or media_type
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
@@ -136,8 +141,6 @@ _PNG_MODES = {
 
 
 def _image_bytes(image: Any) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     mode = image.mode
     try:

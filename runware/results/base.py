@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.pydantic_schemas import ResultSchema
 from runware.errors import RunwareError
 from runware.media.cancelling import in_thread
@@ -28,6 +29,10 @@ from runware.protocol.lazy_fields import fill, put_readers
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from runware.display import notebook
+else:
+    notebook = lazy_module("runware.display.notebook")
 
 __all__ = [
     "ApiObject",
@@ -170,9 +175,7 @@ class Result(ApiObject):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Return the notebook view: the image or a player, with prompt, seed, size and cost. Downloads nothing."""
-        from runware.display.notebook import result_bundle
-
-        return result_bundle(self)
+        return notebook.result_bundle(self)
 
     @property
     def meta(self) -> Meta:
@@ -244,9 +247,7 @@ class Results(list[T], ResultSchema):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Return the notebook view: a grid of the results. Downloads nothing."""
-        from runware.display.notebook import results_bundle
-
-        return results_bundle(self, self.errors)
+        return notebook.results_bundle(self, self.errors)
 
     def save_all(
         self,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
@@ -228,8 +228,6 @@ class LightFuture(Future[R], Generic[R]):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        from concurrent.futures import InvalidStateError
-
         raise InvalidStateError(
             f"Only the server's response sets the result of {self!r}; use cancel() to stop waiting."
         )

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from runware.transport.patching import patched_by_gevent
-
-if TYPE_CHECKING:
-    import socket
 
 __all__ = ["POLL", "Wakeable", "wake", "wakeup_pool"]
 
@@ -92,8 +90,6 @@ class _WakeupPool:
             self._permits.pop()
         except IndexError:
             return None
-        import socket  # loaded by the I/O loop already
-
         try:
             wakeup = _SocketWakeup(socket.socketpair())
         except OSError:  # out of file descriptors; a lock needs none
