@@ -19,10 +19,10 @@ from runware.media.files import decode_base64
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
 if TYPE_CHECKING:
-    import IPython
     from IPython import display as ipython_display
+    from IPython.core import getipython
 else:
-    IPython = lazy_module("IPython")
+    getipython = lazy_module("IPython.core.getipython")
     ipython_display = lazy_module("IPython.display")
 
 __all__ = ["Bar", "in_notebook", "job_bundle", "result_bundle", "results_bundle"]
@@ -98,7 +98,7 @@ def in_notebook() -> bool:
     """Return whether this process is a notebook kernel."""
     if "ipykernel" not in sys.modules:
         return False
-    return getattr(IPython.get_ipython(), "kernel", None) is not None
+    return getattr(getipython.get_ipython(), "kernel", None) is not None
 
 
 class Bar:
