@@ -51,7 +51,7 @@ class _Handle:
 
     _core: Core
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self._core.options.portable())
 
     def __copy__(self) -> Self:

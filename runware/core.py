@@ -30,7 +30,7 @@ from runware.options import Options
 from runware.protocol.call import Call
 from runware.protocol.codec import rules
 from runware.protocol.ids import is_uuid
-from runware.requests.base import Task
+from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
 from runware.results import Results
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from runware import events
     from runware.display import progress
     from runware.requests import platform
-    from runware.transport import io_loop as io_loops
+    from runware.transport import io_loop as socket_loop
     from runware.transport.io_loop import IOLoop
 else:
     events = lazy_module("runware.events")
-    io_loops = lazy_module("runware.transport.io_loop")
+    socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
 
@@ -128,7 +128,7 @@ class Core:
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = io_loops.IOLoop(self.options, self._feed)
+                io_loop = socket_loop.IOLoop(self.options, self._feed)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
@@ -149,7 +149,8 @@ class Core:
             self._feed.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
-                call.job.abandon()
+                if call.job is not None:
+                    call.job.abandon()
 
     @property
     def state(self) -> str:
@@ -239,7 +240,9 @@ class Core:
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
-    def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
+    def follow(
+        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: PartialCallback | None
+    ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
 
         Raises:
@@ -247,7 +250,7 @@ class Core:
         """
         io_loop = self.io_loop()
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
-        uuid: Any = found.get("task_uuid")
+        uuid = found.get("task_uuid")
         if not is_uuid(uuid):
             raise ValidationError(
                 "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
@@ -307,13 +310,13 @@ class _Connect(Task[None]):
     task_type: ClassVar[str] = ""
 
     @classmethod
-    def assemble(cls, results: Any) -> None:
+    def assemble(cls, results: Results[Any]) -> None:
         """Return `None`: `connect` has no result."""
 
 
 # ---------------------------------------------------------------------- one client a process
 
-_shared: dict[Any, Core] = {}
+_shared: dict[tuple[object, ...], Core] = {}
 
 
 def shared_core(options: Options) -> Core:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from runware import requests
 from runware._support.event_loops import running_loop, warn_in_event_loop
@@ -21,6 +21,9 @@ from runware.jobs import Job, Progress, call_soon_in, get_interruptibly
 from runware.requests.base import Task
 from runware.requests.raw import as_task
 
+R = TypeVar("R")
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from runware.display import progress as progress_display
     from runware.requests import signatures
 
-    Input: TypeAlias = Task[Any] | Exception
+    Input: TypeAlias = Task[R] | Exception
     """A request, or the reason why it could not be created."""
 
     class _MapOptions(TypedDict, total=False):
@@ -44,9 +47,6 @@ else:
 
 __all__ = ["AsyncMap", "BlockingMap", "requests_from"]
 
-R = TypeVar("R")
-T = TypeVar("T")
-
 _BUFFER = 4
 """With ordered results, up to this many times *concurrency* may be finished and wait behind a slow one."""
 
@@ -54,7 +54,7 @@ _SINGLE = (str, bytes, bytearray, memoryview, Mapping)
 """Types that are iterable, but a single input."""
 
 
-def _request_of(what: Any) -> Any:
+def _request_of(what: object) -> object:
     """Return the request class of an operation, or *what* unchanged."""
     if name := getattr(what, "request_name", None):
         return getattr(requests, name)
@@ -88,9 +88,9 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R]: ...
@@ -98,9 +98,9 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R | Exception]: ...
@@ -108,9 +108,9 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., R],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R]: ...
@@ -118,18 +118,18 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., R],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R | Exception]: ...
     def map(
         self,
         what: Any,
-        inputs: Iterable[Any] | None = None,
+        inputs: Iterable[object] | None = None,
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -198,9 +198,9 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R]: ...
@@ -208,9 +208,9 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R | Exception]: ...
@@ -218,9 +218,9 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Coroutine[Any, Any, R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R]: ...
@@ -228,18 +228,18 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Coroutine[Any, Any, R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R | Exception]: ...
     def map(
         self,
         what: Any,
-        inputs: Iterable[Any] | None = None,
+        inputs: Iterable[object] | None = None,
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -256,11 +256,13 @@ class AsyncMap:
         return _counted(outcomes, progress, _length(what if inputs is None else inputs)) if progress else outcomes
 
 
-def _length(inputs: Any) -> int | None:
+def _length(inputs: object) -> int | None:
     return len(inputs) if isinstance(inputs, Sized) else None
 
 
-async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None) -> AsyncIterator[T]:
+async def _counted(
+    outcomes: AsyncIterator[T], progress: bool | Callable[[Progress], object], total: int | None
+) -> AsyncIterator[T]:
     counter = progress_display.Counter(progress, total)
     try:
         async for outcome in outcomes:
@@ -273,7 +275,9 @@ async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None)
 # ---------------------------------------------------------------------- requests
 
 
-def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, Any] | None = None) -> Iterator[Input]:
+def requests_from(
+    what: object, inputs: Iterable[object] | None, common: Mapping[str, object] | None = None
+) -> Iterator[Input[Any]]:
     """Create the requests lazily; an input that is not valid becomes its error.
 
     Args:
@@ -290,7 +294,7 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
         if common is not None:
             raise TypeError("map() takes common= together with an operation and inputs for it.")
         return _each(as_task, what)
-    request: Any = _request_of(what)
+    request = _request_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
     if isinstance(inputs, _SINGLE):
@@ -300,7 +304,7 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
     return _each(_maker(request, names[0], _checked(request.__name__, names, common)), inputs)
 
 
-def _checked(what: str, names: list[str], common: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _checked(what: str, names: list[str], common: Mapping[str, object] | None) -> Mapping[str, Any]:
     """Check the common parameters before any input is consumed."""
     if not (common is None or isinstance(common, Mapping)):
         raise TypeError(f"common must be a dict of parameters; got {type(common).__name__}.")
@@ -309,11 +313,11 @@ def _checked(what: str, names: list[str], common: Mapping[str, Any] | None) -> M
     return common or {}
 
 
-def _maker(request: type[Task[Any]], first: str, common: Mapping[str, Any]) -> Callable[[Any], Task[Any]]:
+def _maker(request: type[Task[R]], first: str, common: Mapping[str, Any]) -> Callable[[object], Task[R]]:
     """Return a function that creates a request from one input."""
     main = first if request.main is None else request.main
 
-    def make(value: Any) -> Task[Any]:
+    def make(value: object) -> Task[R]:
         if isinstance(value, Task):
             return value
         if isinstance(value, Mapping):
@@ -329,10 +333,10 @@ def _maker(request: type[Task[Any]], first: str, common: Mapping[str, Any]) -> C
     return make
 
 
-def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[Input]:
+def _each(make: Callable[[T], Task[R]], values: Iterable[T]) -> Iterator[Input[R]]:
     for value in values:
         try:
-            task: Input = make(value)
+            task: Input[R] = make(value)
         except Exception as error:  # the outcome of this input; the others still run
             task = error
         yield task
@@ -341,7 +345,7 @@ def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[I
 # ---------------------------------------------------------------------- running
 
 
-class _Window:
+class _Window(Generic[R]):
     """Decide which request to submit next and which outcome to yield next. It neither blocks nor submits.
 
     Args:
@@ -350,19 +354,19 @@ class _Window:
         ordered: Whether outcomes keep the order of the requests.
     """
 
-    def __init__(self, tasks: Iterator[Input], concurrency: int, *, ordered: bool) -> None:
+    def __init__(self, tasks: Iterator[Input[R]], concurrency: int, *, ordered: bool) -> None:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ValueError(f"concurrency must be an integer of at least 1; got {concurrency!r}.")
-        self._tasks: Iterator[Input] | None = tasks
+        self._tasks: Iterator[Input[R]] | None = tasks
         self._concurrency = concurrency
         self._ordered = ordered
         self._running = 0
         self.input_error: Exception | None = None
         """The exception raised by the iterable of inputs."""
-        self._jobs: deque[Job[Any] | Exception] = deque()  # in order, running or finished; if unordered, only running
-        self._finished: deque[Job[Any] | Exception] = deque()  # if unordered
+        self._jobs: deque[Job[R] | Exception] = deque()  # in order, running or finished; if unordered, only running
+        self._finished: deque[Job[R] | Exception] = deque()  # if unordered
 
-    def next_task(self) -> Task[Any] | None:
+    def next_task(self) -> Task[R] | None:
         """Return the next request to submit; `None` if the window is full or there are no more."""
         while self._tasks is not None and self._running < self._concurrency:
             if len(self._jobs) + len(self._finished) >= self._concurrency * _BUFFER:
@@ -381,7 +385,7 @@ class _Window:
             (self._jobs if self._ordered else self._finished).append(task)
         return None
 
-    def add(self, job: Job[Any]) -> None:
+    def add(self, job: Job[R]) -> None:
         """Add the job of the request that `next_task` returned."""
         self._jobs.append(job)
 
@@ -390,14 +394,14 @@ class _Window:
         self._running -= 1
         (self._jobs if self._ordered else self._finished).append(error)
 
-    def finish(self, job: Job[Any]) -> None:
+    def finish(self, job: Job[R]) -> None:
         """Mark a job as finished."""
         self._running -= 1
         if not self._ordered:
             self._jobs.remove(job)
             self._finished.append(job)
 
-    def next_outcome(self) -> Job[Any] | Exception | None:
+    def next_outcome(self) -> Job[R] | Exception | None:
         """Remove and return the next outcome; `None` if it is not available yet."""
         if self._finished:
             return self._finished.popleft()
@@ -407,12 +411,23 @@ class _Window:
                 return self._jobs.popleft()
         return None
 
+    @staticmethod
+    def result_of(outcome: Job[R] | Exception, *, return_exceptions: bool) -> R | BaseException:
+        """Return the result of an outcome, or raise its error; with *return_exceptions*, return that too."""
+        error = outcome if isinstance(outcome, Exception) else outcome.exception(0)
+        if error is None:
+            assert not isinstance(outcome, Exception)
+            return outcome.result(0)
+        if return_exceptions:
+            return error
+        raise error
+
     @property
     def running(self) -> bool:
         """Whether any request is in flight."""
         return self._running > 0
 
-    def cancel(self, held: Iterable[Job[Any]] = (), *, interrupted: bool = False) -> None:
+    def cancel(self, held: Iterable[Job[R]] = (), *, interrupted: bool = False) -> None:
         """Submit nothing further and cancel the running jobs.
 
         Args:
@@ -425,30 +440,20 @@ class _Window:
                 job.interrupt() if interrupted else job.cancel()
 
 
-def _result_of(outcome: Job[Any] | Exception, *, return_exceptions: bool) -> Any:
-    error = outcome if isinstance(outcome, Exception) else outcome.exception(0)
-    if error is None:
-        assert not isinstance(outcome, Exception)
-        return outcome.result(0)
-    if return_exceptions:
-        return error
-    raise error
-
-
 def _run_blocking(
-    tasks: Iterator[Input],
-    submit: Callable[[Task[Any], list[Job[Any]]], Job[Any]],
+    tasks: Iterator[Input[R]],
+    submit: Callable[[Task[R], list[Job[R]]], Job[R]],
     *,
     concurrency: int,
     ordered: bool,
     return_exceptions: bool,
-) -> Iterator[Any]:
+) -> Iterator[R | BaseException]:
     """Yield the outcomes of requests, blocking the current thread."""
     window = _Window(tasks, concurrency, ordered=ordered)
-    done: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
-    held: list[Job[Any]] = []
+    done: queue.SimpleQueue[Job[R]] = queue.SimpleQueue()
+    held: list[Job[R]] = []
 
-    def run() -> Iterator[Any]:
+    def run() -> Iterator[R | BaseException]:
         try:
             while True:
                 while (task := window.next_task()) is not None:
@@ -462,7 +467,7 @@ def _run_blocking(
                         held.clear()
                         job.when_done(partial(done.put, job))
                 if (outcome := window.next_outcome()) is not None:
-                    yield _result_of(outcome, return_exceptions=return_exceptions)
+                    yield window.result_of(outcome, return_exceptions=return_exceptions)
                 elif window.running:
                     warn_in_event_loop("async for ... in rw.aio.map(...)")
                     window.finish(get_interruptibly(done))
@@ -482,20 +487,20 @@ def _run_blocking(
 
 
 def _run_async(
-    tasks: Iterator[Input],
-    submit: Callable[[Task[Any], list[Job[Any]]], Awaitable[Job[Any]]],
+    tasks: Iterator[Input[R]],
+    submit: Callable[[Task[R], list[Job[R]]], Awaitable[Job[R]]],
     *,
     concurrency: int,
     ordered: bool,
     return_exceptions: bool,
-) -> AsyncIterator[Any]:
+) -> AsyncIterator[R | BaseException]:
     """Yield the outcomes of requests in an event loop."""
     window = _Window(tasks, concurrency, ordered=ordered)
 
-    async def run() -> AsyncIterator[Any]:
+    async def run() -> AsyncIterator[R | BaseException]:
         loop = running_loop()
-        done: asyncio.Queue[Job[Any]] = asyncio.Queue()
-        held: list[Job[Any]] = []
+        done: asyncio.Queue[Job[R]] = asyncio.Queue()
+        held: list[Job[R]] = []
         try:
             while True:
                 while (task := window.next_task()) is not None:
@@ -509,7 +514,7 @@ def _run_async(
                         held.clear()
                         job.when_done(partial(call_soon_in, loop, partial(done.put_nowait, job)))
                 if (outcome := window.next_outcome()) is not None:
-                    yield _result_of(outcome, return_exceptions=return_exceptions)
+                    yield window.result_of(outcome, return_exceptions=return_exceptions)
                 elif window.running:
                     window.finish(await done.get())
                 elif window.input_error is not None:

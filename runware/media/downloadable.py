@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from contextlib import AbstractContextManager, ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
@@ -210,7 +210,7 @@ def _opened(data: bytes) -> PILImage:
     return image
 
 
-def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> list[Path]:
+def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -> list[Path]:
     """Save several results to a directory, a few at a time, and return the paths in their order.
 
     Args:

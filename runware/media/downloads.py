@@ -140,7 +140,7 @@ class Downloads:
         """Return settings from the environment, for a result without a client."""
         return cls(None, None)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickled_settings, (self.server,)
 
     def __deepcopy__(self, _: object) -> Downloads:

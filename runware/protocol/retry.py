@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runware._support.lazy_modules import lazy_module, load_module
 from runware.errors import RunwareError
@@ -87,7 +87,7 @@ def backoff(failures: int, delay: float, rng: random.Random) -> float:
     return most * rng.random()
 
 
-def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> Any:
+def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> tenacity.RetryCallState:
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = attempt
     state.set_exception((type(error), error, error.__traceback__))

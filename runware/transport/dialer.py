@@ -134,7 +134,7 @@ class Attempt:
         poller = make_poller()
         poller.register(sock.fileno(), event)
         end = min(self._deadline, time.monotonic() + timeout)
-        ready: list[Any] = []
+        ready: list[tuple[int, int]] = []
         while not ready:
             self.check()
             left = end - time.monotonic()
