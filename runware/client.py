@@ -1,11 +1,12 @@
 """The client classes: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` returns jobs.
 
-All three share a `Core`, which owns one background I/O thread and one WebSocket. Modules needed to construct a client
-are loaded then, not on import.
+All three share a `Core`, which owns one background I/O thread and one WebSocket.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -15,20 +16,27 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
+from runware._support.unknown_names import unknown_name_error
+from runware.core import Core, Dispatch, shared_core
 from runware.errors import ConfigurationError, RunwareError
+from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
+from runware.options import read_options, restore_options
+from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
 
-    from runware.core import Core, Dispatch
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
     from runware.results import Partial, Result, Results
+else:
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -43,7 +51,7 @@ class _Handle:
 
     _core: Core
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self._core.options.portable())
 
     def __copy__(self) -> Self:
@@ -94,8 +102,6 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     @wraps(init)
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
-            from runware._support.unknown_names import unknown_name_error
-
             cls = type(self).__name__
             raise unknown_name_error(cls, names, options) or TypeError(
                 f"{cls} takes its options by name, except for the key."
@@ -173,10 +179,6 @@ class _Client(_Handle):
             ConfigurationError: The key is missing or an option is invalid; `parameter` names it.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        with loading:
-            from runware.core import Core
-            from runware.options import read_options
-
         self._core = Core(read_options(given))
 
     @property
@@ -265,12 +267,7 @@ class Runware(_Client, BlockingMap, BlockingOperations):
         task = core.task_of(task)
         if task.on_partial is None:
             return core.start(task, None, _result_of)
-        from queue import SimpleQueue
-
-        from runware.jobs import get_interruptibly
-        from runware.transport.callbacks import run_guarded
-
-        callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        callbacks: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
 
         def wait(job: Job[Any]) -> Any:
             job.when_done(lambda: callbacks.put(None))
@@ -358,10 +355,8 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         try:
             return await (await self._start(self._core.task_of(task), held))
         except BaseException as error:
-            from asyncio import CancelledError
-
             for job in held:
-                job.cancel() if isinstance(error, (CancelledError, GeneratorExit)) else job.interrupt()
+                job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
             raise
 
     async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
@@ -371,8 +366,6 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             task: The task.
             held: Receives the job before anything is sent.
         """
-        from runware.jobs import call_soon_in
-
         core = self._core
         loop = running_loop()
         dispatch: Dispatch | None = None
@@ -443,10 +436,6 @@ class _NoCore:
 
 
 def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
-    with loading:
-        from runware.core import shared_core
-        from runware.options import restore_options
-
     made = face.__new__(face)
     try:
         made._core = shared_core(restore_options(portable))
@@ -465,10 +454,6 @@ def get_client() -> Runware:
     Raises:
         ConfigurationError: `RUNWARE_API_KEY` is not set.
     """
-    with loading:
-        from runware.core import shared_core
-        from runware.options import read_options
-
     client = Runware.__new__(Runware)
     client._core = shared_core(read_options({}))
     return client
@@ -513,9 +498,6 @@ async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] =
         work: The function to run. It is not started if the wait is cancelled before.
         unwanted: Called with the result if the wait was cancelled meanwhile.
     """
-    import asyncio
-    import threading
-
     running_loop()
     done: Future[T] = Future()
     context = copy_context()

@@ -22,8 +22,10 @@ import trustme
 
 import runware
 from runware import ConfigurationError, DownloadError, Runware, ValidationError
+from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
 from runware.local.images import encode, scene
+from runware.media import downloadable
 from runware.media import files as media
 from runware.media.downloads import Downloads
 
@@ -171,8 +173,8 @@ def test_to_pil_says_what_is_missing(site: Site, monkeypatch: pytest.MonkeyPatch
         site.image("/svg", whole(b"<svg xmlns='http://www.w3.org/2000/svg'/>")).to_pil()
     with pytest.raises(DownloadError, match="damaged"):
         site.image("/half", whole(PNG[: len(PNG) // 2])).to_pil()
-    monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    monkeypatch.setattr(downloadable, "pillow", lazy_module("PIL.Image"))
     with pytest.raises(ConfigurationError, match="images"):
         site.image("/file").to_pil()
 

@@ -58,8 +58,8 @@ def imports(path: pathlib.Path, *, at_run_time: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_module":
-            found.add(ast.literal_eval(node.args[0]))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("lazy_module", "load_module"):
+            found.update([node.args[0].value] if isinstance(node.args[0], ast.Constant) else [])
         for child in ast.iter_child_nodes(node):
             visit(child)
 
@@ -126,6 +126,61 @@ def test_no_imports_in_circles() -> None:
 
     for name in sorted(MODULES):
         visit(name, ())
+
+
+FUNCTION_LEVEL_IMPORTS = {
+    ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
+}
+"""Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or
+`lazy_module` for what takes long to import or is not always installed."""
+
+IMPORT_LOCK_USERS = {
+    "_support/lazy_modules.py": "loads modules",
+    "core.py": "the registry of shared clients: creating one imports, and an import may look one up",
+    "operations/own.py": "a user's function that returns a request class usually imports it",
+}
+"""Every file of the client that takes the import lock, and its reason."""
+
+
+def function_level_imports(path: pathlib.Path) -> set[str]:
+    """Return the modules that a file imports inside functions."""
+    found = set()
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    found.update(alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(node.module or ".")
+                elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("lazy_module", "__import__"):
+                    found.add(ast.unparse(node))
+    return found
+
+
+def test_every_function_level_import_is_listed_with_its_reason() -> None:
+    files = [*CLIENT_FILES, PROJECT / "pytest_runware.py"]
+    found = {(path.relative_to(PROJECT).as_posix(), name) for path in files for name in function_level_imports(path)}
+    assert found == set(FUNCTION_LEVEL_IMPORTS)
+
+
+def test_modules_are_imported_by_name_in_one_place() -> None:
+    """Elsewhere it would be without the lock that makes a fork beside an import safe."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in CLIENT_FILES
+        if any(name.startswith("importlib") and not name.startswith("importlib.metadata") for name in imports(path))
+    }
+    assert users == {"_support/lazy_modules.py", "protocol/codec.py"}  # codec looks for orjson when it is imported
+
+
+def test_import_lock_has_few_users() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in CLIENT_FILES
+        if "runware._support.import_lock.loading" in imports(path)
+    }
+    assert found == set(IMPORT_LOCK_USERS)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "local").rglob("*.py")), ids=lambda path: path.name)

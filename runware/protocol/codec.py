@@ -87,7 +87,7 @@ def _finite(value: float) -> float:
     return value
 
 
-def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> Any:
+def form_of(converter: cattrs.Converter, given: object, whole: object, name: str) -> Any:
     """Convert one value of a request to JSON types.
 
     Raises:
@@ -101,7 +101,7 @@ def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> A
     raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
 
 
-def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) -> cattrs.Converter:
+def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: type) -> cattrs.Converter:
     """Make the converter from request objects to JSON objects.
 
     Args:
@@ -116,7 +116,7 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) 
     converter.register_unstructure_hook(int, int)
     converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
 
-    def plain_form(value: Any, levels: int) -> Any:
+    def plain_form(value: object, levels: int) -> object:
         if type(value) in _SIMPLE:
             return _finite(value) if type(value) is float else value
         if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
@@ -158,21 +158,20 @@ _reading = cattrs.Converter(detailed_validation=False)
 
 
 @_reading.register_structure_hook_factory(attrs.has)
-def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
+def _(cls: type[T]) -> Callable[[object, object], T]:
     # An object inside an item, in the same way; a value that is no object becomes one without values.
     return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
-def _is_sequence(kind: Any) -> bool:
-    origin: Any = get_origin(kind)
-    return origin is Sequence
+def _is_sequence(kind: object) -> bool:
+    return get_origin(kind) is Sequence
 
 
 @_reading.register_structure_hook_factory(_is_sequence)
-def _(kind: Any) -> Callable[[Any, Any], Any]:
+def _(kind: object) -> Callable[[object, object], tuple[Any, ...]]:
     (item,) = get_args(kind)
 
-    def read(value: Any, _: Any) -> tuple[Any, ...]:
+    def read(value: object, _: object) -> tuple[Any, ...]:
         if not isinstance(value, list):  # the letters of a text, the names of an object
             raise TypeError
         return tuple(_reading.structure(one, item) for one in value)
@@ -180,10 +179,10 @@ def _(kind: Any) -> Callable[[Any, Any], Any]:
     return read
 
 
-def _only(kind: type) -> Callable[[Any, Any], Any]:
+def _only(kind: type[T]) -> Callable[[object, object], T]:
     """Accept values of this type only: `bool("false")` and `str({})` would invent a value."""
 
-    def read(value: Any, _: Any) -> Any:
+    def read(value: object, _: object) -> T:
         if type(value) is not kind:
             raise TypeError
         return value
@@ -196,13 +195,13 @@ for _kind in (str, bool, int):
 
 
 @_reading.register_structure_hook
-def _(value: Any, _: Any) -> float:
+def _(value: object, _: object) -> float:
     if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # others may not fit a float
         return value
     raise TypeError
 
 
-_PLAIN: dict[Any, frozenset[type]] = {
+_PLAIN: dict[object, frozenset[type]] = {
     str | None: frozenset((str,)),
     int | None: frozenset((int,)),
     float | None: frozenset((float,)),
@@ -268,7 +267,7 @@ _decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())[
 _encode = _encoder()
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """Encode compact JSON in UTF-8.
 
     Raises:
@@ -347,7 +346,7 @@ def is_empty_answer(data: bytes | memoryview) -> bool:
     return bool(loads(data) == {"data": []})
 
 
-def _objects(value: Any) -> list[Item]:
+def _objects(value: object) -> list[Item]:
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list):
