@@ -59,7 +59,7 @@ def imports(path: pathlib.Path, *, at_run_time: bool = True) -> set[str]:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("lazy_module", "load_module"):
-            found.update([node.args[0].value] if isinstance(node.args[0], ast.Constant) else [])
+            found.update([str(node.args[0].value)] if isinstance(node.args[0], ast.Constant) else [])
         for child in ast.iter_child_nodes(node):
             visit(child)
 
