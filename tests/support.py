@@ -122,11 +122,14 @@ class Desk:
     def ready(self) -> None:
         """Connect and authenticate."""
         while self.session.state is State.BACKING_OFF:
-            self.pass_time(self.session.next_deadline() - self.now)
+            due = self.session.next_deadline()
+            assert due is not None
+            self.pass_time(due - self.now)
         assert self.session.state is State.CONNECTING, self.session
         self.open()
         self.accept_key()
-        assert self.session.state is State.READY
+        state: State = self.session.state  # type checkers do not see that it has changed
+        assert state is State.READY
 
     def fail_dial(self, error: RunwareError, *, permanent: bool = False) -> None:
         self.session.connection_failed(self.session.epoch, error, self.now, permanent=permanent)

@@ -218,3 +218,16 @@ def test_readme_fits_on_two_screens_and_has_its_two_commands() -> None:
     assert len(README.splitlines()) <= 100
     assert "pip install -e '.[local]' && python examples/quickstart.py --local" in README
     assert "pip install -e '.[test]' && python -m pytest" in README
+
+
+def test_architecture_page_has_the_state_tables_of_the_code() -> None:
+    from runware.protocol.call import CallState
+    from runware.protocol.connection import FOLLOWING
+
+    tables = {**FOLLOWING, **{state: state.following for state in CallState}}
+    page = (DOCS / "architecture.md").read_text().partition("## States")[2]
+    for state, following in tables.items():
+        row = re.search(rf"^\| {state.value} \| [^|]* \| (.*?) ?\|$", page, re.MULTILINE)
+        assert row, state
+        shown = re.sub(r"\([^)]*\)", "", row[1]).split(",")
+        assert {name.strip() for name in shown} - {""} == {one.value for one in following}, state

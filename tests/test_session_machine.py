@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -542,7 +543,7 @@ class Schedules(RuleBasedStateMachine):
         assert self.session.next_deadline() is None
 
 
-def _bare(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _bare(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in item.items() if name != "status"} for item in items]
 
 
