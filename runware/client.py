@@ -336,9 +336,9 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
     @classmethod
     def _on(cls, core: Core) -> AsyncRunware:
-        face = cls.__new__(cls)
-        face._core = core
-        return face
+        client = cls.__new__(cls)
+        client._core = core
+        return client
 
     @overload
     async def run(self, task: Task[R]) -> R: ...
@@ -382,8 +382,8 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             dispatch = lambda callback: call_soon_in(loop, partial(context.run, callback))  # noqa: E731
 
         if not core.started or task.holds_payload():
-            # Reading and encoding media would hold up the loop.
-            return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
+            # Reading and encoding media would block the event loop.
+            return await _run_in_thread(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
 
     async def connect(self, timeout: float | None = None) -> None:
@@ -399,7 +399,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         core = self._core
         if not core.started:
-            await _elsewhere(core.io_loop)
+            await _run_in_thread(core.io_loop)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
@@ -411,7 +411,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close(0.0)
-        await _elsewhere(self._core.close)
+        await _run_in_thread(self._core.close)
 
     disconnect = aclose = close
 
@@ -442,18 +442,18 @@ class _NoCore:
         raise copy(self._error)
 
 
-def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
+def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
     with loading:
         from runware.core import shared_core
         from runware.options import restore_options
 
-    made = face.__new__(face)
+    client = cls.__new__(cls)
     try:
-        made._core = shared_core(restore_options(portable))
+        client._core = shared_core(restore_options(portable))
     except ConfigurationError as error:
-        # Its first use raises it: a worker process that cannot read its task would die, and who waits for it wait on.
-        made._core = cast("Core", _NoCore(error))
-    return made
+        # Raised at the first use: a worker process that fails to unpickle its task dies, and its caller waits for ever.
+        client._core = cast("Core", _NoCore(error))
+    return client
 
 
 def get_client() -> Runware:
@@ -485,7 +485,7 @@ def _itself(job: Job[R]) -> Job[R]:
 
 
 def _result_of(job: Job[R]) -> R:
-    job.wait_done()  # what `result` checks before was checked by its caller
+    job.wait_done()  # `run` has made the checks of `result` already
     return job.result()
 
 
@@ -506,8 +506,8 @@ async def _awaited(job: Job[R]) -> R:
         raise
 
 
-async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Run blocking work on a new thread; the loop's executor may have no free one.
+async def _run_in_thread(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
+    """Run blocking work on a new thread, because the loop's executor may have no free one.
 
     Args:
         work: The function to run. It is not started if the wait is cancelled before.
@@ -527,7 +527,7 @@ async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] =
             except BaseException as error:  # it is raised where it is waited for
                 done.set_exception(error)
 
-    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
+    threading.Thread(target=run, name="runware-worker", daemon=True).start()
     try:
         return await asyncio.wrap_future(done)
     except asyncio.CancelledError:

@@ -218,7 +218,7 @@ def test_tasks_of_a_file_honour_the_timeout(here: pathlib.Path, server: LocalSer
 def test_results_of_a_partly_failed_task_are_kept(here: pathlib.Path, server: LocalServer) -> None:
     ran = run("image", "x [fail:1]", "-n", "3", "-W", "512", "-H", "512", "-o", "out")
     assert (ran.code, len(ran.out.splitlines()), len(list((here / "out").iterdir()))) == (1, 2, 2)
-    assert "error: 2 of 3 results came" in ran.err
+    assert "error: 2 of 3 results arrived" in ran.err
     server.configure(spread=5.0)
     ran = run("image", "x y", "-n", "2", "--timeout", "1", "--json")
     assert ran.code == 5

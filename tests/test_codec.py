@@ -180,7 +180,7 @@ def nested(levels: int) -> Any:
 NO_FORM = {
     "NaN": (math.nan, "NaN"),
     "infinity": ([{"b": (1, -math.inf)}], "infinity"),
-    "circular": (circular(), "refers to itself"),
+    "circular": (circular(), "contains itself"),
     "deep": (nested(5000), "nested more than 100 deep"),
 }
 

@@ -188,8 +188,8 @@ class TestErrorsAboutCosts:
             desk.receive({"data": [{"taskType": "ping", "pong": True}]})
         error = desk.ended[call]
         assert isinstance(error, TaskTimeoutError)
-        assert "Nothing of it was billed" not in error.message
-        assert "1 of 2 results came" in error.message
+        assert "Nothing was billed" not in error.message
+        assert "1 of 2 results arrived" in error.message
         assert not error.retryable
 
     def test_failed_attempts_without_results_are_listed(self) -> None:

@@ -336,7 +336,7 @@ def test_text_of_the_server_forges_no_log_lines(caplog: pytest.LogCaptureFixture
         assert KEY not in text
         assert "clandestine" not in text
     reasons = [event.reason for event in desk.happened if isinstance(event, Disconnected)]
-    assert reasons[0].startswith("the server said <str of length")
+    assert reasons[0].startswith("the server answered <str of length")
     assert call in desk.ended
 
 

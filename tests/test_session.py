@@ -628,7 +628,7 @@ class TestKeepalive:
         desk = ready_desk()
         desk.now += 3600.0  # the machine slept: no tick
         call = desk.submit()
-        assert desk.aborted == [(1, "nothing was heard for too long")]
+        assert desk.aborted == [(1, "no sign of life for too long")]
         assert desk.opened == [1, 2]
         desk.ready()
         desk.receive({"data": [image()]})
