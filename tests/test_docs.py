@@ -128,17 +128,17 @@ def test_bulk_example_runs_where_memory_is_unknown(tmp_path: pathlib.Path) -> No
     bulk = str(PROJECT / "examples" / "bulk.py")
     paths = os.pathsep.join((str(tmp_path), str(PROJECT)))
     shown = run([bulk, "--local", "--count", "8"], tmp_path, PYTHONPATH=paths)
-    assert "8 pictures for $0.01" in shown
+    assert "8 images for $0.01" in shown
     assert "memory" not in shown
     assert "memory grew by" in run([bulk, "--local", "--count", "8"], tmp_path)
 
 
 def test_quickstart_shows_progress_and_writes_images(tmp_path: pathlib.Path) -> None:
-    shown = run([str(PROJECT / "examples" / "quickstart.py"), "--local", "-o", "pictures"], tmp_path)
-    assert "4 of 4 pictures" in shown
-    pictures = sorted((tmp_path / "pictures").iterdir())
-    assert len(pictures) == 4
-    assert all(picture.read_bytes().startswith(b"\xff\xd8\xff") for picture in pictures)
+    shown = run([str(PROJECT / "examples" / "quickstart.py"), "--local", "-o", "images"], tmp_path)
+    assert "4 of 4 images" in shown
+    images = sorted((tmp_path / "images").iterdir())
+    assert len(images) == 4
+    assert all(image.read_bytes().startswith(b"\xff\xd8\xff") for image in images)
 
 
 def test_quickstart_takes_the_key_from_the_environment(server: LocalServer, tmp_path: pathlib.Path) -> None:

@@ -83,7 +83,7 @@ def test_django_gallery_works_under_each_server(name: str, server: LocalServer, 
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, *(argument.format(port=port) for argument in SERVERS[name])],
-        cwd=GALLERY, env=environment(server, GALLERY_PICTURES=str(tmp_path)),
+        cwd=GALLERY, env=environment(server, GALLERY_IMAGES=str(tmp_path)),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -94,9 +94,9 @@ def test_django_gallery_works_under_each_server(name: str, server: LocalServer, 
             assert visitor.ask("", f"kite {number}").count("<img") == min(24, 4 * number + 2)
             page = visitor.ask("async/", f"heron {number}")
             assert "async view" in page
-        picture = re.search(r'src="/(pictures/[\w-]+\.jpg)"', page)
-        assert picture is not None
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{picture[1]}", timeout=10) as answer:
+        image = re.search(r'src="/(images/[\w-]+\.jpg)"', page)
+        assert image is not None
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{image[1]}", timeout=10) as answer:
             assert answer.read().startswith(b"\xff\xd8\xff")
         assert "at least 2" in visitor.ask("", "x")
         assert "The provider failed" in visitor.ask("async/", "x [provider-error]", 1)
@@ -119,7 +119,7 @@ def test_django_gallery_works_in_a_browser(tmp_path: pathlib.Path) -> None:
         capture_output=True, text=True, timeout=55, check=False, env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "12 pictures, 2 kinds of page, 1 connections; each prompt was billed {1} times" in result.stdout
+    assert "12 images, 2 kinds of page, 1 connections; each prompt was billed {1} times" in result.stdout
     assert (tmp_path / "runserver.png").stat().st_size > 100_000
 
 
@@ -171,7 +171,7 @@ def test_dask_example_runs(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("distributed")
     shown = example("dask_bulk.py", tmp_path)
     assert "killing worker process" in shown
-    assert "500 pictures from 500 prompts" in shown
+    assert "500 images from 500 prompts" in shown
     assert "billed more than once: 0" in shown
 
 
