@@ -203,7 +203,7 @@ class _Client(_Handle):
         Args:
             ref: A job's `ref`, or the UUID of the task.
             timeout: Deadline in seconds. `None` uses the client's `long_timeout`, or `timeout` if that is larger.
-            on_partial: Callback for new results, as for any other call.
+            on_partial: Callback for new results. It runs on the client's callback thread.
 
         Returns:
             A job whose results are instances of their own result classes. It fails with `NotFoundError` if the server
@@ -383,7 +383,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would block the event loop.
-            return await _run_in_thread(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
+            return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
 
     async def connect(self, timeout: float | None = None) -> None:
@@ -399,7 +399,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         core = self._core
         if not core.started:
-            await _run_in_thread(core.io_loop)
+            await _elsewhere(core.io_loop)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
@@ -411,7 +411,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close(0.0)
-        await _run_in_thread(self._core.close)
+        await _elsewhere(self._core.close)
 
     disconnect = aclose = close
 
@@ -506,7 +506,7 @@ async def _awaited(job: Job[R]) -> R:
         raise
 
 
-async def _run_in_thread(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
+async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
     """Run blocking work on a new thread, because the loop's executor may have no free one.
 
     Args:
@@ -527,7 +527,7 @@ async def _run_in_thread(work: Callable[[], T], *, unwanted: Callable[[T], objec
             except BaseException as error:  # it is raised where it is waited for
                 done.set_exception(error)
 
-    threading.Thread(target=run, name="runware-worker", daemon=True).start()
+    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
     try:
         return await asyncio.wrap_future(done)
     except asyncio.CancelledError:

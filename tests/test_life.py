@@ -191,7 +191,7 @@ class TestClose:
                 job = rw.submit.image_inference(**PICTURE)
                 job.add_done_callback(lambda job: told.set())
                 await job
-            assert client_threads() <= {"runware-worker"}  # where the close was awaited
+            assert client_threads() <= {"runware-elsewhere"}  # where the close was awaited
             assert told.is_set()
 
         asyncio.run(main())
