@@ -6,7 +6,7 @@
     images = rw.image_inference(positive_prompt="a lighthouse at dusk", model="runware:101@1", width=1024, height=1024)
     images[0].save("out/")
 
-`rw.submit` gives jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
+`rw.submit` returns jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
 """
 
 import logging as _logging

@@ -205,7 +205,7 @@ class _Client(_Handle):
         Args:
             ref: A job's `ref`, or the UUID of the task.
             timeout: Deadline in seconds. `None` uses the client's `long_timeout`, or `timeout` if that is larger.
-            on_partial: Callback for new results, as for any other call.
+            on_partial: Callback for new results. It runs on the client's callback thread.
 
         Returns:
             A job whose results are instances of their own result classes. It fails with `NotFoundError` if the server
@@ -333,9 +333,9 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
     @classmethod
     def _on(cls, core: Core) -> AsyncRunware:
-        face = cls.__new__(cls)
-        face._core = core
-        return face
+        client = cls.__new__(cls)
+        client._core = core
+        return client
 
     @overload
     async def run(self, task: Task[R]) -> R: ...
@@ -375,7 +375,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             dispatch = lambda callback: call_soon_in(loop, partial(context.run, callback))  # noqa: E731
 
         if not core.started or task.holds_payload():
-            # Reading and encoding media would hold up the loop.
+            # Reading and encoding media would block the event loop.
             return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
 
@@ -435,14 +435,14 @@ class _NoCore:
         raise copy(self._error)
 
 
-def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
-    made = face.__new__(face)
+def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
+    client = cls.__new__(cls)
     try:
-        made._core = shared_core(restore_options(portable))
+        client._core = shared_core(restore_options(portable))
     except ConfigurationError as error:
-        # Its first use raises it: a worker process that cannot read its task would die, and who waits for it wait on.
-        made._core = cast("Core", _NoCore(error))
-    return made
+        # Raised at the first use: a worker process that fails to unpickle its task dies, and its caller waits for ever.
+        client._core = cast("Core", _NoCore(error))
+    return client
 
 
 def get_client() -> Runware:
@@ -470,7 +470,7 @@ def _itself(job: Job[R]) -> Job[R]:
 
 
 def _result_of(job: Job[R]) -> R:
-    job.wait_done()  # what `result` checks before was checked by its caller
+    job.wait_done()  # `run` has made the checks of `result` already
     return job.result()
 
 
@@ -492,7 +492,7 @@ async def _awaited(job: Job[R]) -> R:
 
 
 async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Run blocking work on a new thread; the loop's executor may have no free one.
+    """Run blocking work on a new thread, because the loop's executor may have no free one.
 
     Args:
         work: The function to run. It is not started if the wait is cancelled before.

@@ -116,7 +116,7 @@ class Job(LightFuture[R], Generic[R]):
         call.job = self
 
     def __repr__(self) -> str:
-        # The type of a task that was picked up by its UUID is not known.
+        # The type of a task that was collected by its UUID is not known.
         kind = f"{self.task_type} " if self.task_type else ""
         return f"<Job {kind}{self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
 

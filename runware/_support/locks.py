@@ -64,7 +64,7 @@ def thread_lock_count() -> int:
     """Return how often this thread holds the lock with which `threading` starts threads; 0 where that needs no care."""
     if not (_NEEDED and type(_thread_lock) is _Native):
         return 0
-    return int(_thread_lock._recursion_count())  # noqa: SLF001 - `threading` has no other word on it
+    return int(_thread_lock._recursion_count())  # noqa: SLF001 - `threading` offers no public way to see it
 
 
 def release_thread_lock(count: int) -> None:

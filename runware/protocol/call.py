@@ -52,8 +52,8 @@ class CallState(Enum):
 
 _QUEUED, _SENT, _ACCEPTED, _RECOVERING, _RETRYING, _DONE = CallState
 _FOLLOWING: dict[CallState, tuple[CallState, ...]] = {
-    # To RECOVERING goes a task that was submitted before: it is asked for, and never sent. To ACCEPTED goes one that
-    # waits to be sent again when the server turns out to have it.
+    # A task that was submitted before enters RECOVERING: it is looked up, and never sent. A call that waits to be sent
+    # again enters ACCEPTED if an item shows that the server has its task.
     _QUEUED: (_SENT, _DONE, _RECOVERING, _ACCEPTED),
     _SENT: (_DONE, _ACCEPTED, _RECOVERING, _RETRYING, _QUEUED),
     _ACCEPTED: (_DONE, _RETRYING, _RECOVERING),

@@ -74,16 +74,16 @@ _SIMPLE = frozenset((str, int, float, bool, type(None)))
 """Types whose values are sent as they are."""
 _DEEPEST = 100
 """The most levels of dicts and lists in one value: more than any model needs, fewer than would exhaust the stack."""
-_TOO_DEEP = f"refers to itself, or is nested more than {_DEEPEST} deep"
+_TOO_DEEP = f"contains itself, or is nested more than {_DEEPEST} deep"
 
 
-class _NoFormError(Exception):
+class _NotJsonError(Exception):
     """A value cannot be written as JSON; the text says why."""
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):  # orjson would send null for it
-        raise _NoFormError("holds NaN or an infinity, for which JSON has no form")
+        raise _NotJsonError("contains NaN or an infinity, which JSON cannot represent")
     return value
 
 
@@ -91,11 +91,11 @@ def form_of(converter: cattrs.Converter, given: object, whole: object, name: str
     """Convert one value of a request to JSON types.
 
     Raises:
-        ValidationError: JSON has no form for something in it; `parameter` is *name*.
+        ValidationError: JSON cannot represent something in it; `parameter` is *name*.
     """
     try:
         return converter.unstructure(given)
-    except (_NoFormError, RecursionError) as error:
+    except (_NotJsonError, RecursionError) as error:
         why = _TOO_DEEP if isinstance(error, RecursionError) else error
         message, kind = f"{type(whole).__name__}: {name} {why}.", getattr(whole, "task_type", None)
     raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
@@ -121,7 +121,7 @@ def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: 
             return _finite(value) if type(value) is float else value
         if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
             if not levels:
-                raise _NoFormError(_TOO_DEEP)
+                raise _NotJsonError(_TOO_DEEP)
             if isinstance(value, Mapping):
                 return {
                     name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
@@ -215,8 +215,8 @@ _PLAIN: dict[object, frozenset[type]] = {
 def rules(cls: Any) -> dict[str, Rule]:
     """Return how to read each field of a class. It takes a millisecond, once, which is best spent before results come.
 
-    Reading never fails: a value of an unexpected type becomes `None`, and stays in `raw`, so that a paid result is not
-    lost because of it.
+    Reading never fails: a value of an unexpected type becomes `None`, and stays in `raw`, so that a billed result is
+    not lost because of it.
     """
     attrs.resolve_types(cls)
 
@@ -256,7 +256,7 @@ def _encoder() -> Callable[[Any], str]:
         try:
             return "".join(inner(value, 0))
         except RecursionError:
-            return whole.encode(value)  # which reports an object that refers to itself
+            return whole.encode(value)  # which reports an object that contains itself
 
     return encode
 
@@ -325,7 +325,7 @@ _lenient = json.JSONDecoder(strict=False, parse_int=_any_number)
 def _loads_damaged(data: bytes | memoryview) -> Any:
     """Parse damaged JSON: truncated UTF-8, control characters in strings, numbers of any length.
 
-    A prompt that the server echoes may contain them, and the results beside it are paid for.
+    A prompt that the server echoes may contain them, and the results beside it have been billed.
     """
     try:
         return _lenient.decode(str(data, "utf-8", "replace").lstrip("\ufeff"))
