@@ -704,6 +704,6 @@ def test_reprs_show_urls_without_their_queries(url: str, shown: str) -> None:
     )
 
 
-def test_raw_is_json() -> None:
+def test_raw_of_a_result_can_be_written_as_json() -> None:
     item = {"taskType": "imageInference", "imageUUID": "u", "later": {"x": [1, None]}}
     assert json.loads(json.dumps(structure(item, runware.Image).raw)) == item
