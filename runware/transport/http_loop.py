@@ -207,7 +207,7 @@ class HttpLoop(Driver):
                 self.ident = None
         wake(to_wake)
         self._find_workers(fresh)
-        if self._inbox:
+        if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
             return
         if due is not None:
             self._bell.wait(min(max(0.0, due - clock()), threading.TIMEOUT_MAX))
