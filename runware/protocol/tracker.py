@@ -152,7 +152,7 @@ class TaskTracker:
             wish: The seconds that the server asks to wait, if it did.
         """
         wait = self._pause_before_sending(call, wish)
-        if call.repeatable:
+        if call.repeatable or call.completion is Completion.CONNECTION:
             self._queue.release_slot(call)
             call.enter(CallState.RETRYING)
             self._timers.set(call, now + wait)

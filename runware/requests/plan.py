@@ -118,7 +118,7 @@ class Planner:
             ConfigurationError: The timeout is not valid.
         """
         limit = self._timeout if timeout is None else seconds(timeout, "timeout")
-        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION, repeatable=True)
+        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
 
 
 def completion_of(task: Task[Any], wire: Mapping[str, Any]) -> Completion:
