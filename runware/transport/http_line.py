@@ -74,6 +74,12 @@ class HttpLine:
         options: The client's options.
         max_body: The size limit of a response in bytes.
 
+    Attributes:
+        host: Host and port of the server.
+        used: When the last response came, on the driver's clock, which sets it.
+        opened: How many connections were made so far.
+        connect_time: Seconds that the last one took, without TLS.
+
     Raises:
         ConfigurationError: The proxy cannot be used.
     """
@@ -83,7 +89,7 @@ class HttpLine:
         self._max_body = max_body
         self._url = options.service_url("api")
         parts = urlsplit(self._url)
-        self._host = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        self.host = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         self._client = http_client(options, self._url)
         self._target = httpx2.URL(self._url)
         self._key: str | None = None
@@ -96,7 +102,7 @@ class HttpLine:
         self._is_task = False
         self._started = self.used = 0.0
         self.opened = 0
-        """How many connections were opened."""
+        self.connect_time = 0.0
 
     @property
     def key(self) -> str | None:
@@ -233,6 +239,7 @@ class HttpLine:
     def _connected(self, stream: Any) -> None:
         self._forget()
         self.opened += 1
+        self.connect_time = time.monotonic() - self._started
         sock = stream.get_extra_info("socket")
         _check_with_keepalive(sock, self._options.liveness_timeout)
         self._originals.append(sock)
@@ -246,7 +253,7 @@ class HttpLine:
         reason, stage = _reason_of(error), self._stage
         permanent = False
         if stage == "request":
-            lost = ConnectionLostError(f"The response of {self._host} was lost: {reason}.", may_have_run=self._sent)
+            lost = ConnectionLostError(f"The response of {self.host} was lost: {reason}.", may_have_run=self._sent)
             if self._sent:
                 return RequestError(lost, sent=True)
             reason = f"the request could not be written ({reason})"
@@ -262,9 +269,9 @@ class HttpLine:
         elif isinstance(error, httpx2.TimeoutException):
             reason = "no response in time"
         failed = ConnectionFailedError(
-            f"Could not connect: {reason} (stage {stage!r} with {self._host}, after {elapsed:.1f} s).",
+            f"Could not connect: {reason} (stage {stage!r} with {self.host}, after {elapsed:.1f} s).",
             stage=stage,
-            host=self._host,
+            host=self.host,
             elapsed=elapsed,
         )
         if permanent:

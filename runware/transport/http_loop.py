@@ -14,9 +14,11 @@ from typing import Any
 
 import attrs
 
+from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError
+from runware.events import Connected, ConnectionEvent, Disconnected
 from runware.options import Options
-from runware.protocol.effects import DropExchange, Effect, Exchange, SessionConfig, State
+from runware.protocol.effects import DropExchange, Effect, Exchange, Happened, SessionConfig, State
 from runware.transport.callbacks import EventFeed
 from runware.transport.driver import Driver, clock, log, log_unexpected
 from runware.transport.http_line import HttpLine, RequestError, TooLargeError
@@ -54,10 +56,18 @@ class _Bell:
 
 
 class _Worker:
-    """A thread that makes requests, and its connection."""
+    """A thread that makes requests, one after another, and its connection.
+
+    Attributes:
+        bell: Wakes the thread.
+        exchange: The request to make next. Whoever takes the worker from the idle ones sets it, before ringing.
+        line: The connection.
+        thread: The thread.
+    """
 
     def __init__(self) -> None:
         self.bell = _Bell()
+        self.exchange: Exchange | None = None
         self.line: HttpLine | None = None
         self.thread: threading.Thread | None = None
 
@@ -76,11 +86,11 @@ class HttpLoop(Driver):
         self._driving = threading.Lock()
         self._bell = _Bell()
         self._sleeps_until = float("inf")  # when the I/O thread looks at the time by itself
-        self._ready: deque[Exchange] = deque()  # to be made
+        self._fresh: list[Exchange] = []  # to be given to a worker
+        self._waiting: deque[Exchange] = deque()  # for which there was none
         self._active: dict[Exchange, HttpLine] = {}  # being made
         self._idle: list[_Worker] = []  # the last one is woken first, so that the others may end
         self._workers: set[_Worker] = set()
-        self._fresh = 0  # how many of them nobody was found for yet
         self._numbers = 0
         self._rejected_key: str | None = ""
 
@@ -115,13 +125,13 @@ class HttpLoop(Driver):
 
     # ------------------------------------------------------------------ driving
 
-    def _drive(self) -> int:
+    def _drive(self) -> list[Exchange]:
         """Feed the session what is in the inbox and perform its effects, unless another thread does.
 
         Returns:
-            How many new requests need a worker.
+            The new requests, each of which needs a worker.
         """
-        fresh = 0
+        fresh: list[Exchange] = []
         while self._inbox and not self._orphaned:
             if not self._driving.acquire(blocking=False):
                 break  # the thread that holds it looks again when it has released it
@@ -130,8 +140,9 @@ class HttpLoop(Driver):
                 self._drain_inbox()
                 due = self._session.next_deadline()
                 to_wake, self._to_wake = self._to_wake, []
-                fresh += self._fresh
-                self._fresh = 0
+                if self._fresh:
+                    fresh += self._fresh
+                    self._fresh.clear()
             finally:
                 self.ident = None
                 self._driving.release()
@@ -142,22 +153,21 @@ class HttpLoop(Driver):
 
     def _act(self, effect: Effect) -> None:
         if isinstance(effect, Exchange):
-            self._ready.append(effect)
-            self._fresh += 1
+            self._fresh.append(effect)
         elif isinstance(effect, DropExchange):
             line = self._active.get(effect.exchange)
             if line is not None:
                 line.abort()
 
-    def _find_workers(self, count: int) -> None:
-        """Wake or start workers for requests that are ready. If no more can be started, those that work take them."""
-        for _ in range(count):
+    def _assign(self, exchanges: list[Exchange]) -> None:
+        """Give each request to a worker, an idle or a new one. If no more can be started, those that work take it."""
+        for exchange in exchanges:
             try:
                 worker = self._idle.pop()
             except IndexError:
-                if not self._start_worker():
-                    return
+                self._start_worker(exchange)
             else:
+                worker.exchange = exchange
                 worker.bell.ring()
 
     # ------------------------------------------------------------------ the I/O thread: time
@@ -190,6 +200,9 @@ class HttpLoop(Driver):
     def _run_once(self) -> None:
         """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long."""
         fresh = self._drive()
+        if self._waiting and not self._workers:
+            fresh += self._waiting
+            self._waiting.clear()
         with self._driving:
             self.ident = threading.get_ident()
             try:
@@ -202,11 +215,11 @@ class HttpLoop(Driver):
                 self._sleeps_until = float("inf") if due is None else due
                 to_wake, self._to_wake = self._to_wake, []
                 fresh += self._fresh
-                self._fresh = 0
+                self._fresh.clear()
             finally:
                 self.ident = None
         wake(to_wake)
-        self._find_workers(fresh)
+        self._assign(fresh)
         if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
             return
         if due is not None:
@@ -217,28 +230,27 @@ class HttpLoop(Driver):
     def _rest(self) -> None:
         """End the I/O thread if there is no work."""
         with self._lock:
-            if not (self._inbox or self._session.calls or self._ready or self.stopped):
+            if not (self._inbox or self._session.calls or self.stopped):
                 self._thread = None
 
     # ------------------------------------------------------------------ workers
 
-    def _start_worker(self) -> bool:
+    def _start_worker(self, exchange: Exchange) -> None:
         worker = _Worker()
+        worker.exchange = exchange
         self._numbers += 1
-        worker.thread = threading.Thread(
-            target=self._work, args=(worker,), name=f"runware-http-{self._numbers}", daemon=True
-        )
+        name = f"runware-http-{self._numbers}"
+        worker.thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
         self._workers.add(worker)
         try:
             worker.thread.start()
         except RuntimeError as failure:
             self._workers.discard(worker)
-            if not self._workers:  # others will take it when they are done
-                error = ConnectionFailedError(f"Could not start a thread for a request: {failure}.", stage="key")
-                while self._ready:
-                    self._report_failure(self._ready.popleft(), RequestError(error, sent=False))
-            return False
-        return True
+            if self._workers:
+                self._waiting.append(exchange)
+                return
+            error = ConnectionFailedError(f"Could not start a thread for a request: {failure}.", stage="key")
+            self._report_failure(exchange, RequestError(error, sent=False))
 
     def _work(self, worker: _Worker) -> None:
         try:
@@ -256,39 +268,51 @@ class HttpLoop(Driver):
 
     def _serve(self, worker: _Worker) -> bool:
         """Do what there is to do, or wait for it; return whether the worker goes on."""
-        self._find_workers(self._drive() - 1)
-        if self._ready and self._work_off(worker):
+        fresh = self._drive()
+        if worker.exchange is None:
+            if fresh:
+                worker.exchange = fresh.pop()
+            elif self._waiting:
+                worker.exchange = self._next_waiting()
+        self._assign(fresh)
+        if (exchange := worker.exchange) is not None:
+            worker.exchange = None
+            self._make_guarded(worker, exchange)
             return True
         if self.stopped or self._orphaned:
             return False
         self._idle.append(worker)
-        if (self._inbox or self._ready or self.stopped) and self._leave_idle(worker):
+        if (self._inbox or self.stopped) and self._leave_idle(worker):
             return True
-        if worker.bell.wait(LINGER) or not self._leave_idle(worker):
+        if worker.bell.wait(LINGER):
+            self._leave_idle(worker)  # it is still there if the ring was a late one
             return True
-        return bool(self._inbox or self._ready)
+        if self._leave_idle(worker):
+            return bool(self._inbox or self._waiting)
+        worker.bell.wait(LINGER)  # it was taken at the last moment, and is about to be rung
+        return True
+
+    def _next_waiting(self) -> Exchange | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
 
     def _leave_idle(self, worker: _Worker) -> bool:
-        """Take a worker from the idle ones; return whether it was still there: otherwise it has been, or is, rung."""
+        """Take a worker from the idle ones; return whether it was still there: otherwise it was, or will be, rung."""
         try:
             self._idle.remove(worker)
         except ValueError:
             return False
         return True
 
-    def _work_off(self, worker: _Worker) -> bool:
-        """Make one of the requests that wait; return whether there was one."""
-        try:
-            exchange = self._ready.popleft()
-        except IndexError:
-            return False
+    def _make_guarded(self, worker: _Worker, exchange: Exchange) -> None:
         try:
             self._make(worker, exchange)
         except Exception as failure:
             log_unexpected("a request failed", failure)
             what = f"A request failed with an unexpected {type(failure).__name__}; see the log."
             self._report_failure(exchange, RequestError(RunwareError(what), sent=True))
-        return True
 
     def _make(self, worker: _Worker, exchange: Exchange) -> None:
         """Make a request, and post its outcome for the session."""
@@ -333,26 +357,37 @@ class HttpLoop(Driver):
         self._bytes_in += len(answer.body)
         if opened:
             session.counts["connections"] += opened
+            if session.config.events:
+                self._report(self._connection_event(Connected, line.connect_time, host=line.host))
             if callable(self.options.api_key) and line.key is not None:
                 session.redactor.add(line.key)
         session.response_received(exchange, answer.status, answer.body, now, retry_after=answer.retry_after)
 
     def _report_failure(self, exchange: Exchange, failure: RequestError) -> None:
-        def fact(now: float) -> None:
-            self._session.exchange_failed(exchange, failure.error, now, sent=failure.sent, permanent=failure.permanent)
+        self._inbox.append((self._failed, (exchange, failure)))
 
-        self._inbox.append((fact, ()))
+    def _failed(self, exchange: Exchange, failure: RequestError, now: float) -> None:
+        session, error = self._session, failure.error
+        if session.config.events and exchange.open:
+            stage = getattr(error, "stage", None)
+            elapsed = getattr(error, "elapsed", 0.0)
+            facts = {"reason": one_line(error), "stage": stage, "in_flight": session.in_flight}
+            self._report(self._connection_event(Disconnected, elapsed, **facts))
+        session.exchange_failed(exchange, error, now, sent=failure.sent, permanent=failure.permanent)
+
+    def _connection_event(self, kind: type[ConnectionEvent], elapsed: float, **facts: Any) -> Happened:
+        return Happened(kind, {"connection": self._session.counts["connections"], "elapsed": elapsed, **facts})
 
     # ------------------------------------------------------------------ the end
 
     def _disconnect_all(self) -> None:
-        self._ready.clear()
+        self._waiting.clear()
         for line in list(self._active.values()):
             line.abort()
 
     def _drop_connections(self) -> None:
         self._driving = threading.Lock()
-        self._ready.clear()
+        self._waiting.clear()
         for worker in list(self._workers):
             if worker.line is not None:
                 worker.line.drop()
