@@ -598,7 +598,7 @@ def calls(number):
         assert image.seed == seed
 gevent.joinall([gevent.spawn(calls, number) for number in range(20)], raise_error=True)
 ticker.kill()
-assert ticks > 20, ticks
+assert ticks > 2, ticks
 rw.close()
 """
     script = subprocess.run(

@@ -22,7 +22,7 @@ from runware.protocol.effects import DropExchange, Effect, Exchange, Happened, S
 from runware.transport.callbacks import EventFeed
 from runware.transport.driver import Driver, clock, log, log_unexpected
 from runware.transport.http_line import HttpLine, RequestError, TooLargeError
-from runware.transport.wakeup import wake
+from runware.transport.wakeup import Wakeable, wake
 
 __all__ = ["LINGER", "MAX_REQUESTS", "HttpLoop"]
 
@@ -125,13 +125,14 @@ class HttpLoop(Driver):
 
     # ------------------------------------------------------------------ driving
 
-    def _drive(self) -> list[Exchange]:
+    def _drive(self) -> tuple[list[Exchange], list[Wakeable]]:
         """Feed the session what is in the inbox and perform its effects, unless another thread does.
 
         Returns:
-            The new requests, each of which needs a worker.
+            The new requests, each of which needs a worker; and the threads to wake.
         """
         fresh: list[Exchange] = []
+        to_wake: list[Wakeable] = []
         while self._inbox and not self._orphaned:
             if not self._driving.acquire(blocking=False):
                 break  # the thread that holds it looks again when it has released it
@@ -139,17 +140,18 @@ class HttpLoop(Driver):
                 self.ident = threading.get_ident()
                 self._drain_inbox()
                 due = self._session.next_deadline()
-                to_wake, self._to_wake = self._to_wake, []
+                if self._to_wake:
+                    to_wake += self._to_wake
+                    self._to_wake.clear()
                 if self._fresh:
                     fresh += self._fresh
                     self._fresh.clear()
             finally:
                 self.ident = None
                 self._driving.release()
-            wake(to_wake)
             if due is not None and due < self._sleeps_until:
                 self._bell.ring()
-        return fresh
+        return fresh, to_wake
 
     def _act(self, effect: Effect) -> None:
         if isinstance(effect, Exchange):
@@ -199,7 +201,7 @@ class HttpLoop(Driver):
 
     def _run_once(self) -> None:
         """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long."""
-        fresh = self._drive()
+        fresh, to_wake = self._drive()
         if self._waiting and not self._workers:
             fresh += self._waiting
             self._waiting.clear()
@@ -213,7 +215,8 @@ class HttpLoop(Driver):
                     self._perform()
                     due = self._session.next_deadline()
                 self._sleeps_until = float("inf") if due is None else due
-                to_wake, self._to_wake = self._to_wake, []
+                to_wake += self._to_wake
+                self._to_wake.clear()
                 fresh += self._fresh
                 self._fresh.clear()
             finally:
@@ -268,7 +271,7 @@ class HttpLoop(Driver):
 
     def _serve(self, worker: _Worker) -> bool:
         """Do what there is to do, or wait for it; return whether the worker goes on."""
-        fresh = self._drive()
+        fresh, to_wake = self._drive()
         if worker.exchange is None:
             if fresh:
                 worker.exchange = fresh.pop()
@@ -277,11 +280,14 @@ class HttpLoop(Driver):
         self._assign(fresh)
         if (exchange := worker.exchange) is not None:
             worker.exchange = None
+            wake(to_wake)
             self._make_guarded(worker, exchange)
             return True
         if self.stopped or self._orphaned:
+            wake(to_wake)
             return False
         self._idle.append(worker)
+        wake(to_wake)  # only now, so that their next calls find this worker idle
         if (self._inbox or self.stopped) and self._leave_idle(worker):
             return True
         if worker.bell.wait(LINGER):
