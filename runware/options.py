@@ -175,8 +175,8 @@ def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> No
     if parts is not None and parts.scheme in ("http", "https") and parts.hostname:
         if self.transport != "http":
             raise ConfigurationError(
-                f'url starts with {parts.scheme}://, which needs transport="http". A WebSocket has a URL like '
-                f"{DEFAULT_URL} (url=, or {URL_VARIABLE}).",
+                f"url must look like {DEFAULT_URL}, or ws://localhost:8080/v1 for a server on this machine; "
+                f'{parts.scheme}:// needs transport="http" (url=, or {URL_VARIABLE}).',
                 parameter="url",
             )
     elif parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:

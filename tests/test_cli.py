@@ -398,6 +398,9 @@ def test_the_doctor_and_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "FAIL  TCP" in run("doctor").out
     monkeypatch.setenv("RUNWARE_URL", "http://127.0.0.1/v1")
     assert "url must look like" in run("doctor").out
+    monkeypatch.setenv("RUNWARE_TRANSPORT", "http")
+    assert "FAIL  sign-in" in run("doctor").out
+    monkeypatch.delenv("RUNWARE_TRANSPORT")
     monkeypatch.setenv("RUNWARE_URL", "ws://localhost:99999")
     assert "FAIL  options         url must" in run("doctor").out
     monkeypatch.setenv("RUNWARE_URL", "wss://api.example.com/v1")
