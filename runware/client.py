@@ -13,7 +13,7 @@ from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
@@ -62,7 +62,7 @@ class _Handle:
 
     def __repr__(self) -> str:
         try:
-            return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
+            return f"<{type(self).__name__} {self._core.options.server_url} {self._core.state}>"
         except ConfigurationError:
             return f"<{type(self).__name__} without its key>"
 
@@ -119,6 +119,7 @@ class _Client(_Handle):
         self,
         api_key: ApiKey | None = None,
         *,
+        transport: Literal["websocket", "http"] | None = None,
         url: str | None = None,
         timeout: float | None = None,
         long_timeout: float | None = None,
@@ -142,8 +143,12 @@ class _Client(_Handle):
         Args:
             api_key: The API key, or a function that returns it. The function is called for each connection, on a
                 separate thread. `None` reads the environment variable `RUNWARE_API_KEY`.
+            transport: How to reach the server: `"websocket"` keeps one connection for everything, `"http"` makes a
+                request for each task, for cloud functions and networks without WebSockets (docs/guides/http.md). `None`
+                reads `RUNWARE_TRANSPORT` and defaults to `"websocket"`.
             url: URL of the server. `None` reads `RUNWARE_URL` and defaults to `wss://ws-api.runware.ai/v1`. `ws://` is
-                rejected unless the server is on this machine.
+                rejected unless the server is on this machine. With `transport="http"`, `https://` is accepted too, and
+                `wss://` stands for the same server's HTTP API.
             timeout: Deadline of a call in seconds, including connecting; 60 by default.
             long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos; 1200 by default.
                 A larger *timeout* extends it.
@@ -152,12 +157,14 @@ class _Client(_Handle):
                 Only retryable failures are retried, and a task only after the server has reported that it failed.
             retry_delay: Base of the exponential backoff between attempts, in seconds; 1 by default. Delays double and
                 are jittered. The first reconnect waits at most a tenth of it.
-            reconnect: Whether calls survive the loss of the connection; `True` by default.
+            reconnect: Whether calls survive the loss of the connection, or of the response to their request; `True` by
+                default.
             heartbeat_interval: Seconds without traffic before an idle connection is checked with a ping; 45 by default.
-                The server closes connections that are silent for 120 seconds.
+                The server closes connections that are silent for 120 seconds. No effect over HTTP.
             liveness_timeout: Seconds without incoming data before a connection with calls in flight is considered dead
-                and replaced; 15 by default.
-            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit.
+                and replaced; 15 by default. Over HTTP, the operating system checks connections in this time.
+            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit; over
+                HTTP, it means at most 100 requests with tasks at a time, and a number limits those too.
             max_queued: Maximum number of queued calls; 100,000 by default.
             include_cost: Ask the server to report costs, for calls that do not set `include_cost`. `None` leaves it to
                 the server.

@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     from runware import events
     from runware.display import progress
     from runware.requests import platform
+    from runware.transport import http_loop
     from runware.transport import io_loop as socket_loop
-    from runware.transport.io_loop import IOLoop
+    from runware.transport.driver import Driver
 else:
     events = lazy_module("runware.events")
+    http_loop = lazy_module("runware.transport.http_loop")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
@@ -79,7 +81,7 @@ class Core:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._lock = make_rlock()
-        self._io_loop: IOLoop | None = None
+        self._io_loop: Driver | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
         self.downloads = Downloads.of(options)
@@ -97,7 +99,7 @@ class Core:
 
     # ------------------------------------------------------------------ the I/O loop
 
-    def io_loop(self) -> IOLoop:
+    def io_loop(self) -> Driver:
         """Return the I/O loop; the first call creates it.
 
         Raises:
@@ -116,9 +118,9 @@ class Core:
                 )
             return io_loop
         try:
-            load_module("runware.transport.io_loop")
             # The requests too, so that a later call from an event loop finds them loaded.
             load_module("runware.requests.image")
+            driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
 
@@ -128,7 +130,7 @@ class Core:
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = socket_loop.IOLoop(self.options, self._feed)
+                io_loop = driver(self.options, self._feed)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
@@ -264,7 +266,7 @@ class Core:
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: IOLoop, task: Task[R], plan: Plan) -> Job[R]:
+    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan) -> Job[R]:
         call = plan.start()
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
@@ -289,7 +291,7 @@ class Core:
             raise wrong_thread_error()
 
 
-def _close_at_exit(io_loop: IOLoop) -> None:
+def _close_at_exit(io_loop: Driver) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)

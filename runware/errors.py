@@ -95,10 +95,12 @@ class RunwareError(Exception):
         attempts: UUID and outcome of each attempt made at the server, oldest first.
         may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
             `rw.job(error.ref)` waits for its results.
+        retry_after: Seconds for which the server asked to wait before the next attempt; `None` if it did not.
     """
 
     retryable: bool = False
     may_have_run: bool = False
+    retry_after: float | None = None
     default_code: ClassVar[str | None] = None
 
     def __init__(
@@ -399,7 +401,7 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
     documentation = _text(raw.get("documentation")) or ""
     known = class_for_code(code)
-    return (known or ServerError)(
+    error = (known or ServerError)(
         message,
         code=code,
         parameter=parameter,
@@ -411,6 +413,10 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         retryable=None if known else False,
         raw=raw,
     )
+    wait = raw.get("retryAfter")  # put there by the transport, from a header
+    if isinstance(wait, (int, float)) and not isinstance(wait, bool) and 0 <= wait < 1e6:
+        error.retry_after = float(wait)
+    return error
 
 
 _LONGEST_MESSAGE = 5000

@@ -18,7 +18,16 @@ from runware.local import LocalServer
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the variables of this machine, so that no test depends on them."""
-    for name in ("RUNWARE_API_KEY", "RUNWARE_URL", "RUNWARE_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+    for name in (
+        "RUNWARE_API_KEY",
+        "RUNWARE_URL",
+        "RUNWARE_TRANSPORT",
+        "RUNWARE_LOG",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 

@@ -174,9 +174,9 @@ class ActiveFaults:
             data = fault.filter_file(run, data)
         return data
 
-    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
-        """Return how an HTTP request fails; `None`: it does not."""
-        found = (fault.on_http_request(runs) for fault in self._faults)
+    def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
+        """Return how an HTTP request with some tasks fails; `None`: it does not."""
+        found = (fault.on_http_request(tasks, runs) for fault in list(self._faults))
         return next((fault for fault in found if fault is not None), None)
 
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:

@@ -19,10 +19,23 @@ __all__ = ["Fault", "FaultHost", "HttpFault"]
 
 
 class HttpFault(NamedTuple):
-    """The failure of an HTTP request: its connection is reset, or it is answered with a bare status."""
+    """What happens to an HTTP request.
 
-    cut: bool
-    status: int
+    Attributes:
+        how: The connection is reset (`"cut"`), the request is answered with a status (`"status"`), after a while
+            (`"late"`), twice (`"twice"`), or not at all (`"never"`).
+        status: The status.
+        body: The body of an answer with a status: `"text"`, `"error"` (an API error), `"empty"` (no bytes), or `"data"`
+            (an empty answer of the API).
+        retry_after: The value of a Retry-After header; `None` for none.
+        delay: Seconds after which a late answer comes.
+    """
+
+    how: str = "cut"
+    status: int = 503
+    body: str = "text"
+    retry_after: str | None = None
+    delay: float = 0.0
 
 
 class FaultHost(Protocol):
@@ -162,8 +175,8 @@ class Fault:
         """Return the content of a file that is sent inside a result."""
         return data
 
-    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
-        """Return how an HTTP request fails; `runs` is `None` on arrival, later its accepted tasks."""
+    def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
+        """Return how an HTTP request with some tasks fails; `runs` is `None` on arrival, later the accepted ones."""
         return None
 
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:

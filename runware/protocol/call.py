@@ -411,6 +411,8 @@ class Call:
     @property
     def may_have_run(self) -> bool:
         """Whether the server has, or had, this attempt: its message was written once."""
+        if self.completion is Completion.CONNECTION:
+            return False
         return self.may_run or (self.sends > 0 and not self.repeatable)
 
     @property

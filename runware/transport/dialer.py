@@ -42,7 +42,18 @@ else:
     python_socks_sync = lazy_module("python_socks.sync")
     urllib_request = lazy_module("urllib.request")
 
-__all__ = ["Attempt", "Dialled", "PermanentError", "default_context", "dial", "proxy_for", "user_agent"]
+
+__all__ = [
+    "TLS_ADVICE",
+    "Attempt",
+    "Dialled",
+    "PermanentError",
+    "default_context",
+    "dial",
+    "proxy_for",
+    "read_key",
+    "user_agent",
+]
 
 if not (hasattr(websocket, "WebSocket") and hasattr(websocket, "WebSocketTimeoutException")):
     raise ImportError(
@@ -58,7 +69,7 @@ _MAX_HEAD = 64 * 1024
 _CANCEL_CHECK = 0.25
 """Seconds between checks for cancellation, for platforms on which shutting the socket down does not end a poll."""
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
-_TLS_ADVICE = (
+TLS_ADVICE = (
     "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate, or pass "
     "ssl_context=ssl.create_default_context(cafile=...)."
 )
@@ -210,7 +221,7 @@ def _dial(options: Options, stages: _Stages) -> Dialled:
     stream: Stream | None = None
     try:
         # The key gets no variable of its own: error reporters often include the variables of each frame.
-        dialled = Dialled(_key(options, stages))
+        dialled = Dialled(read_key(options, stages.error))
         url = urlsplit(options.url)
         host = url.hostname or ""
         port = url.port or (443 if url.scheme == "wss" else 80)
@@ -239,7 +250,16 @@ def _strip_tracebacks(error: _E) -> _E:
     return error
 
 
-def _key(options: Options, stages: _Stages) -> str:
+def read_key(options: Options, failure: Callable[[str, BaseException], ConnectionFailedError]) -> str:
+    """Return the API key. If it comes from a function, that is called, which may block.
+
+    Args:
+        options: The client's options.
+        failure: Makes the error for an exception of the function, from a description and the exception.
+
+    Raises:
+        PermanentError: The function raised, or returned no key.
+    """
     if isinstance(options.api_key, str):
         return options.api_key
     try:
@@ -248,7 +268,7 @@ def _key(options: Options, stages: _Stages) -> str:
         # As a note, because the traceback is removed: its frames may hold the key.
         place = traceback.extract_tb(error.__traceback__)[-1]
         error.add_note(f"Raised in {place.name}, {place.filename}, line {place.lineno}.")
-        raise PermanentError(stages.error(f"api_key() raised {type(error).__name__}", error)) from error
+        raise PermanentError(failure(f"api_key() raised {type(error).__name__}", error)) from error
     if not isinstance(key, str) or not key.strip():
         raise PermanentError(
             ConfigurationError(
@@ -327,7 +347,7 @@ def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages
         return secure(stream, context, host, stages.attempt.wait)
     except ssl.SSLCertVerificationError as error:
         why = getattr(error, "verify_message", "") or error  # verification by other libraries may not set it
-        reason = f"the certificate is not trusted ({why}). {_TLS_ADVICE}"
+        reason = f"the certificate is not trusted ({why}). {TLS_ADVICE}"
         raise PermanentError(stages.error(reason.rstrip("."), error)) from error
     except ssl.SSLError as error:
         raise stages.error(f"TLS failed ({error.reason or error})", error) from error
