@@ -45,6 +45,8 @@ try:
         TaskError,
         TaskTimeoutError,
         ValidationError,
+        WebhookError,
+        WebhookTokenError,
         WrongThreadError,
     )
 except ImportError as _error:
@@ -58,6 +60,7 @@ __all__ = [
     "Account",
     "AccountKey",
     "AccountUsage",
+    "Acknowledgement",
     "AsyncRunware",
     "Audio",
     "AuthenticationError",
@@ -108,6 +111,8 @@ __all__ = [
     "Usage",
     "ValidationError",
     "Video",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
     "__version__",
     "get_client",
@@ -115,7 +120,7 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results"))
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "webhooks"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -125,8 +130,8 @@ _WHERE = {
         "options": "RetryPolicy",
         "requests.base": "Task",
         "results": (
-            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
-            " Text Usage Video"
+            "Acknowledgement Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
+            " StoredMedia Text Usage Video"
         ),
     }.items()
     for name in names.split()
@@ -140,6 +145,7 @@ if TYPE_CHECKING:
     from runware.requests import *  # noqa: F403
     from runware.requests.base import Task
     from runware.results import (
+        Acknowledgement,
         Audio,
         Detection,
         GuideImage,

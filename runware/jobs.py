@@ -20,7 +20,7 @@ from runware._support.logs import warn_interrupted
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
 from runware.protocol.call import Call, CallState
 from runware.requests.base import Task
-from runware.results import Partial, Results
+from runware.results import Acknowledgement, Partial, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
 from runware.transport.wakeup import POLL, Wakeable, wake
@@ -434,6 +434,8 @@ class Job(LightFuture[R], Generic[R]):
         new: list[Any] = []
         for item in items:
             cls = kind.result_class if kind.class_of is None else kind.class_of(item)
+            if call.is_acknowledged_by(item):
+                cls = Acknowledgement
             result = cls.__new__(cls)
             put(result, "raw", item)
             put(result, "_origin", origin)

@@ -15,7 +15,18 @@ from runware.errors import TaskError, error_from_wire
 from runware.protocol.codec import loads
 from runware.protocol.retry import Retries
 
-__all__ = ["COUNTS", "Call", "CallState", "Completion", "Polling", "Question", "is_acknowledgement"]
+__all__ = [
+    "COUNTS",
+    "Call",
+    "CallState",
+    "Completion",
+    "Meaning",
+    "Polling",
+    "Question",
+    "identity",
+    "is_acknowledgement",
+    "meaning",
+]
 
 Item = dict[str, Any]
 
@@ -74,6 +85,7 @@ class Completion(Enum):
 
 
 _RESULTS = Completion.RESULTS
+_ACKNOWLEDGEMENT = Completion.ACKNOWLEDGEMENT
 
 
 class Question(Enum):
@@ -388,6 +400,10 @@ class Call:
 
         # With a seed, a second task would make the results again that are there already.
         return not self.items or "seed" not in loads(self.text)[0]
+
+    def is_acknowledged_by(self, item: Item) -> bool:
+        """Return whether an item that completed the call says that the server has the task, and holds no result."""
+        return self.completion is _ACKNOWLEDGEMENT and meaning(item, _RESULTS) is _RUNNING
 
     def begin_attempt(self) -> None:
         """Reset what belongs to the attempt that ended; results stay."""
