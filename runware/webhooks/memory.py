@@ -48,13 +48,12 @@ class RecentKeys:
         """Remember a key; return whether it was new."""
         now = time.monotonic()
         with self._lock:
-            while self._keys:
-                oldest = next(iter(self._keys))
-                if self._keys[oldest] > now and len(self._keys) < self._most:
-                    break
-                del self._keys[oldest]
+            while self._keys and next(iter(self._keys.values())) <= now:
+                self._keys.popitem(last=False)
             if key in self._keys:
                 return False
+            if len(self._keys) >= self._most:
+                self._keys.popitem(last=False)
             self._keys[key] = now + self._lifetime
             return True
 
