@@ -1033,3 +1033,56 @@ def test_recent_keys_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     now += 11
     assert keys.add("a")
     assert len(keys) == 1
+
+
+class TestFaults:
+    """Whatever the server does with its webhooks, each task is resolved once."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            "W1:copies=2", "W2", "W2:order=reversed", "W3", "W4", "W6", "W6:form=processing", "W6:form=unknown-task",
+            "W6:form=garbage",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("body", ["flat", "data"])
+    def test_results(
+        self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str], fault: str, body: str
+    ) -> None:
+        receiver, url = served
+        server.switch(webhook_body=body)
+        server.configure(webhook_tries=2)
+        server.play(fault)
+        jobs = [rw.submit.image_inference(**PICTURE, number_results=2, webhook_url=url) for _ in range(5)]
+        for pending in [receiver.expect(job) for job in jobs]:
+            results = pending.result(20)
+            assert len({one.uuid for one in results}) == 2
+            assert {one.task_uuid for one in results} == {pending.task_uuid}
+        assert server.ledger.executed == 5
+        assert all(server.ledger.polls(job.task_uuid) == 0 for job in jobs)
+
+    @pytest.mark.parametrize("form", ["errors", "error", "item", "data", "flat"])
+    def test_errors(self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str], form: str) -> None:
+        receiver, url = served
+        server.switch(webhook_error=form)
+        job = rw.submit.video_inference(**{**CLIP, "positive_prompt": "waves [unsafe]"}, webhook_url=url)
+        with pytest.raises(ContentModerationError) as caught:
+            receiver.expect(job).result(20)
+        assert caught.value.task_uuid == job.task_uuid
+        assert caught.value.code == "invalidProviderContent"
+
+    def test_lost_webhooks(self, rw: Runware, server: LocalServer) -> None:
+        server.play("W5", times=None)
+        with WebhookReceiver(secret=SECRET, client=rw, poll_after=0.05) as receiver:
+            job = rw.submit.video_inference(**CLIP, webhook_url=sign("http://127.0.0.1:9/", SECRET))
+            assert receiver.expect(job).result(20)[0].url
+        assert server.ledger.executed == 1
+
+    def test_handler_that_fails_gets_the_delivery_again(self, server: LocalServer, rw: Runware, inbox: Inbox) -> None:
+        server.configure(webhook_delay=0.01)
+        inbox.failures = 2
+        with WebhookReceiver(inbox, secret=SECRET, confirm=True) as receiver, serve(receiver) as url:
+            rw.video_inference(**CLIP, webhook_url=url)
+            assert inbox.wait(1)[0].result is not None
+            server.ledger.wait_for(lambda ledger: ledger.webhooks[0]["delivered"])
+        assert server.ledger.webhooks[0]["statuses"] == [500, 500, 200]

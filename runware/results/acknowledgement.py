@@ -25,7 +25,7 @@ class Acknowledgement(Result):
             if "webhookURL" in self.meta.request
             else "collect results with rw.job(task_uuid)"
         )
-        return f"<Acknowledgement of {self.task_type} {self.task_uuid}: {where}>"
+        return f"<{super().__repr__()}: {where}>"
 
     def __getattr__(self, name: str) -> Any:
         # Called for unknown names only. It reads nothing from `self`, which may be incomplete while it is unpickled.
