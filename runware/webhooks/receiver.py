@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -38,6 +38,9 @@ log = logging.getLogger("runware.webhooks")
 
 Handler = Callable[[Delivery], object]
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]
 
 _EXPECT_TIMEOUT = 1200.0
 _IN_THREAD = 256 * 1024
@@ -191,10 +194,17 @@ class WebhookReceiver:
 
     # ------------------------------------------------------------------ the three kinds of server
 
-    async def asgi(
-        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        """Serve one request, as an ASGI application."""
+    @property
+    def asgi(self) -> AsgiApplication:
+        """The ASGI application."""
+
+        # Not a method: uvicorn takes a bound method for an application of ASGI 2.
+        async def application(scope: Message, receive: Receive, send: Send) -> None:
+            await self._serve_asgi(scope, receive, send)
+
+        return application
+
+    async def _serve_asgi(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             while (await receive())["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
@@ -223,7 +233,7 @@ class WebhookReceiver:
                 await self._handle_async(delivery)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Serve one request, as a WSGI application."""
+        """Serve one request: the WSGI application."""
         path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"))
         target = _target(path, environ.get("QUERY_STRING", ""))
         length = environ.get("CONTENT_LENGTH") or None
@@ -399,7 +409,7 @@ async def _result_of(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
 
-async def _body_of(receive: Callable[[], Awaitable[Message]], most: int) -> bytes | None:
+async def _body_of(receive: Receive, most: int) -> bytes | None:
     """Return a body, or a part of it that is larger than *most* bytes; `None` if the connection was closed."""
     parts: list[bytes] = []
     size = 0
