@@ -433,7 +433,7 @@ class Job(LightFuture[R], Generic[R]):
         put = object.__setattr__
         new: list[Any] = []
         for item in items:
-            cls = kind.result_class if kind.class_of is None else kind.class_of(item)
+            cls: Any = kind.result_class if kind.class_of is None else kind.class_of(item)
             if call.is_acknowledged_by(item):
                 cls = Acknowledgement
             result = cls.__new__(cls)

@@ -26,7 +26,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def fresh_log_limits() -> None:
     """No test is short of a warning that another one has used up."""
-    for name in ("runware.engine", "runware.session"):
+    for name in ("runware.engine", "runware.session", "runware.webhooks.refusals"):
         for one in logging.getLogger(name).filters:
             if isinstance(one, RepeatLimit):
                 one.reset()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from runware._support.lazy_modules import lazy_module
-from runware._support.logs import log_or_stderr
+from runware._support.logs import RepeatLimit, log_or_stderr
 from runware.errors import ConfigurationError, WebhookError
 from runware.options import seconds
 from runware.webhooks.deliveries import MAX_BODY, Delivery, parse
@@ -35,6 +35,8 @@ django_db: Any = lazy_module("django.db")
 __all__ = ["Handler", "WebhookReceiver"]
 
 log = logging.getLogger("runware.webhooks")
+refusals = logging.getLogger("runware.webhooks.refusals")
+refusals.addFilter(RepeatLimit())  # anyone may post what is refused
 
 Handler = Callable[[Delivery], object]
 Message = MutableMapping[str, Any]
@@ -274,7 +276,7 @@ class WebhookReceiver:
             try:
                 verify(target, self._secrets)
             except WebhookError as error:
-                log.warning("refused a delivery: %s", error)
+                refusals.warning("refused a delivery: %s", error)
                 return _Answer(error.status, error.message)
         if length is not None and not (length.isascii() and length.isdigit()):
             return _Answer(400, "Content-Length is not a number")
@@ -311,7 +313,7 @@ class WebhookReceiver:
         try:
             found = parse(body, max_size=self._max_body)
         except WebhookError as error:
-            log.warning("refused a delivery: %s", error)
+            refusals.warning("refused a delivery: %s", error)
             return _Answer(error.status, error.message), []
         answers: list[_Answer] = [_OK]
         new: list[Delivery] = []
@@ -372,9 +374,8 @@ class WebhookReceiver:
     async def _handle_async(self, delivery: Delivery) -> bool:
         """Run an `async` handler in the event loop, and others on a thread; return whether it succeeded."""
         if not self._is_async:
-            run = copy_context().run
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor(), run, self._handle, delivery)
+            context, loop = copy_context(), asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor(), lambda: context.run(self._handle, delivery))
         with self._handling(delivery) as outcome:
             await self._handler(delivery)  # type: ignore[misc]  # as above
             outcome.succeeded = True

@@ -1,4 +1,6 @@
-"""The same page twice: with a blocking view, and with an async one. Both use the process's one client.
+"""The same page three times: with a blocking view, an async one, and one whose pictures come later, by webhook.
+
+All use the process's one client.
 
 `get_client()` makes it at the first request, from `RUNWARE_API_KEY`; it is never made while Django loads, so that a
 server that loads the project first and forks its workers afterwards (`gunicorn --preload`) is fine.
@@ -10,9 +12,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from gallery.forms import PictureForm
-from runware import RunwareError, get_client
+from runware import Image, RunwareError, get_client
+from runware.webhooks import Delivery, WebhookReceiver, sign
 
 SIZE = {"model": "runware:101@1", "width": 768, "height": 512, "timeout": 60.0}
 
@@ -49,6 +53,35 @@ async def gallery_async(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("gallery-async")
     return page(request, form, "async view")
+
+
+def keep(delivery: Delivery) -> None:
+    """Save a picture that Runware has posted. If that fails, it comes again; if it comes twice, it is the same file."""
+    if isinstance(delivery.result, Image):
+        delivery.result.save(settings.MEDIA_ROOT, overwrite=True)
+
+
+receiver = WebhookReceiver(keep, secret=settings.WEBHOOK_SECRET, confirm=True)
+
+
+def gallery_later(request: HttpRequest) -> HttpResponse:
+    """Show the pictures, and order more, without waiting for them."""
+    form = PictureForm(request.POST or None)
+    if form.is_valid():
+        wanted = form.cleaned_data
+        webhook = request.build_absolute_uri(reverse("webhook"))
+        try:
+            get_client().image_inference(
+                positive_prompt=wanted["prompt"],
+                number_results=wanted["number"],
+                webhook_url=sign(webhook, settings.WEBHOOK_SECRET),
+                **SIZE,
+            )
+        except RunwareError as error:
+            form.add_error(None, error.message)
+        else:
+            return redirect("gallery-later")
+    return page(request, form, "pictures come by webhook")
 
 
 def page(request: HttpRequest, form: PictureForm, kind: str) -> HttpResponse:
