@@ -682,6 +682,23 @@ class TestReceiver:
         gone["query_string"] = urlsplit(sign("http://h/", SECRET)).query.encode()
         assert asyncio.run(main(gone, "http.disconnect")) == []
 
+    def test_delivery_whose_answer_cannot_be_sent_comes_again(self, inbox: Inbox) -> None:
+        with WebhookReceiver(inbox, secret=SECRET) as receiver:
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": json.dumps(image()).encode()}
+
+            async def send(message: Any) -> None:
+                raise OSError("the connection is closed")
+
+            query = urlsplit(Site("asgi", receiver).url).query.encode()
+            scope = {"type": "http", "method": "POST", "path": "/hook/", "headers": [], "query_string": query}
+            with pytest.raises(OSError, match="closed"):
+                asyncio.run(receiver.asgi(scope, receive, send))
+            assert inbox.taken == []
+            assert Site("asgi", receiver).post(image()) == 200
+        assert len(inbox.taken) == 1
+
     def test_wsgi_body_without_a_length(self, inbox: Inbox) -> None:
         with WebhookReceiver(inbox, secret=None, max_body=1000) as receiver:
             for more, status in (({}, "411"), ({"wsgi.input_terminated": True}, "200")):
@@ -919,7 +936,7 @@ class TestExpect:
             self.receive(receiver, image())
             assert len(await waiting) == 1
 
-        async def wait(pending: PendingResults) -> Any:
+        async def wait(pending: PendingResults[Any]) -> Any:
             return await pending
 
         asyncio.run(main())

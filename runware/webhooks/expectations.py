@@ -12,7 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runware._support.lazy_modules import lazy_module
 from runware.errors import (
@@ -42,6 +42,8 @@ __all__ = ["Expectations", "JobSource", "PendingResults"]
 
 log = logging.getLogger("runware.webhooks")
 
+T = TypeVar("T")
+
 _MOST_KEPT = 1_000
 _MOST_KEPT_BYTES = 32 * 2**20
 _KEPT_FOR = 900.0
@@ -56,7 +58,7 @@ class JobSource(Protocol):
         ...
 
 
-class PendingResults(Future[Results[Any]]):
+class PendingResults(Future[Results[T]], Generic[T]):
     """The results of a task that a webhook delivers: a future, which asyncio can await as well.
 
     `WebhookReceiver.expect` makes it. `result(timeout)` waits. Cancelling an `await` does not cancel it; `cancel()`
@@ -75,7 +77,7 @@ class PendingResults(Future[Results[Any]]):
     def __repr__(self) -> str:
         return f"<PendingResults of {self.task_uuid} {'done' if self.done() else 'pending'}>"
 
-    def __await__(self) -> Generator[Any, None, Results[Any]]:
+    def __await__(self) -> Generator[Any, None, Results[T]]:
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
 
 
@@ -93,7 +95,7 @@ class _Entry:
 
     __slots__ = ("__weakref__", "ask_at", "deadline", "errors", "future", "job", "results")
 
-    def __init__(self, future: PendingResults, deadline: float, ask_at: float) -> None:
+    def __init__(self, future: PendingResults[Any], deadline: float, ask_at: float) -> None:
         self.future = future
         self.deadline = deadline
         self.ask_at = min(ask_at, deadline)
@@ -143,7 +145,7 @@ class Expectations:
 
     # ------------------------------------------------------------------ expecting
 
-    def expect(self, task: Any, results: int | None, timeout: float) -> PendingResults:
+    def expect(self, task: Any, results: int | None, timeout: float) -> PendingResults[Any]:
         """Return the future of a task's results.
 
         Raises:
@@ -159,7 +161,7 @@ class Expectations:
             results = job.progress.total if job is not None else _count_in(getattr(task, "meta", None))
         if isinstance(results, bool) or not isinstance(results, int) or results < 1:
             raise _invalid("results", "must be an integer, 1 or more")
-        future = PendingResults(task_uuid, results)
+        future: PendingResults[Any] = PendingResults(task_uuid, results)
         if isinstance(task, Result) and not isinstance(task, Acknowledgement):
             future.set_result(Results([task]))  # the server had it when it acknowledged the task
             return future
@@ -356,6 +358,8 @@ class Expectations:
             log.debug("the server cannot be asked for %s: %s", task_uuid, type(error).__name__)
             return
         entry.job = job
+        if entry.future.done():  # by a delivery in between
+            job.cancel()
         job.add_done_callback(lambda done: self._answered(entry, done))
 
     def _answered(self, entry: _Entry, job: Any) -> None:

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, overload
 from urllib.parse import quote
 
 from runware._support.lazy_modules import lazy_module
 from runware._support.logs import RepeatLimit, log_or_stderr
 from runware.errors import ConfigurationError, WebhookError
 from runware.options import seconds
+from runware.results import Acknowledgement, Result, Results
 from runware.webhooks.deliveries import MAX_BODY, Delivery, parse
 from runware.webhooks.expectations import Expectations, JobSource, PendingResults
 from runware.webhooks.memory import DeliveryMemory, RecentKeys
@@ -27,6 +28,8 @@ from runware.webhooks.tokens import Secret, secrets_of, verify
 
 if TYPE_CHECKING:
     import asyncio
+
+    from runware.jobs import Job
 else:
     asyncio = lazy_module("asyncio")
 django_http: Any = lazy_module("django.http")
@@ -37,6 +40,9 @@ __all__ = ["Handler", "WebhookReceiver"]
 log = logging.getLogger("runware.webhooks")
 refusals = logging.getLogger("runware.webhooks.refusals")
 refusals.addFilter(RepeatLimit())  # anyone may post what is refused
+
+R = TypeVar("R", bound=Result)
+T = TypeVar("T")
 
 Handler = Callable[[Delivery], object]
 Message = MutableMapping[str, Any]
@@ -166,7 +172,19 @@ class WebhookReceiver:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def expect(self, task: Any, *, results: int | None = None, timeout: float | None = None) -> PendingResults:
+    @overload
+    def expect(
+        self, task: str | Acknowledgement, *, results: int | None = None, timeout: float | None = None
+    ) -> PendingResults[Any]: ...
+    @overload
+    def expect(
+        self, task: Job[Results[T]] | Results[T], *, results: int | None = None, timeout: float | None = None
+    ) -> PendingResults[T]: ...
+    @overload
+    def expect(
+        self, task: Job[R] | R, *, results: int | None = None, timeout: float | None = None
+    ) -> PendingResults[R]: ...
+    def expect(self, task: Any, *, results: int | None = None, timeout: float | None = None) -> PendingResults[Any]:
         """Return a future of the results that the webhook delivers for a task.
 
         It takes what was delivered before, so that it does not matter which comes first. It ends when every result has
@@ -216,7 +234,7 @@ class WebhookReceiver:
             await send({"type": "websocket.close", "code": 1000})
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = (scope.get("raw_path") or quote(scope["path"]).encode()).partition(b"?")[0]
         target = _target(path.decode("latin-1"), scope.get("query_string", b"").decode("latin-1"))
         answer = self._refusal(scope["method"], target, headers.get(b"content-length"))
         new: list[Delivery] = []
@@ -225,14 +243,18 @@ class WebhookReceiver:
             if body is None:
                 return  # the server has gone
             answer, new = await self._admit_async(body)
-        if self._confirm and new and not all([await self._handle_async(one) for one in new]):
-            answer = _FAILED
-        start = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": start})
-        await send({"type": "http.response.body", "body": answer.body})
-        if not self._confirm:
-            for delivery in new:
-                await self._handle_async(delivery)
+        try:
+            while self._confirm and new:
+                if not await self._handle_async(new.pop(0)):
+                    answer = _FAILED
+            start = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+            await send({"type": "http.response.start", "status": answer.status, "headers": start})
+            await send({"type": "http.response.body", "body": answer.body})
+            while new:
+                await self._handle_async(new.pop(0))
+        finally:
+            for delivery in new:  # the answer could not be sent, so that it comes again
+                self._release(delivery, forget=True)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request: the WSGI application."""
@@ -375,7 +397,8 @@ class WebhookReceiver:
         """Run an `async` handler in the event loop, and others on a thread; return whether it succeeded."""
         if not self._is_async:
             context, loop = copy_context(), asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor(), lambda: context.run(self._handle, delivery))
+            handled = loop.run_in_executor(self._executor(), lambda: context.run(self._handle, delivery))
+            return await asyncio.shield(handled)  # a thread cannot be cancelled
         with self._handling(delivery) as outcome:
             await self._handler(delivery)  # type: ignore[misc]  # as above
             outcome.succeeded = True
