@@ -252,6 +252,13 @@ class TestTokens:
         signed = sign("http://h/caf%c3%a9/%7Ex?q=a%20b&r=%2f", SECRET)
         verify(signed.replace("%c3%a9", "é").replace("%7E", "~").replace("%20", "+").replace("%2f", "/"), SECRET)
 
+    def test_characters_outside_ascii_are_encoded(self) -> None:
+        signed = sign("http://h/café/?q=é%20è#ü", SECRET)
+        assert signed.startswith("http://h/caf%C3%A9/?q=%C3%A9%20%C3%A8&runware_token=")
+        assert signed.endswith("#%C3%BC")
+        verify(signed, SECRET)
+        assert sign("http://bücher.example/x", SECRET).startswith("http://bücher.example/x?")
+
     @pytest.mark.parametrize(
         "change",
         [
@@ -352,7 +359,7 @@ class Site:
             pytest.importorskip("django")
         self.kind = kind
         self.receiver = receiver
-        self.url = sign("https://example.com/hook/?user=7", SECRET)
+        self.url = sign("https://example.com/hook/?user=7&name=Zoë%20a%2Fb", SECRET)
 
     def post(self, body: Any = b"", *, method: str = "POST", url: str | None = None, length: Any = None) -> int:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -478,9 +485,9 @@ class TestReceiver:
         self, site: Site, inbox: Inbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for url in (
-            "https://example.com/hook/?user=7",
+            site.url.partition("&runware_token")[0],
             site.url.replace("user=7", "user=8"),
-            sign("https://example.com/hook/?user=7", "another secret, long enough"),
+            sign(site.url, "another secret, long enough"),
         ):
             assert site.post(image(), url=url) == 403
         now = time.time()

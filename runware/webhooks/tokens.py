@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, unquote_to_bytes, urlencode, urlsplit
 
 from runware.errors import ConfigurationError, WebhookTokenError
 
@@ -19,13 +19,14 @@ Secret = str | bytes | Sequence[str | bytes]
 
 _NAME = "runware_token"
 _SHORTEST = 16
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def sign(url: str, secret: Secret, *, expires_in: float | None = 86_400.0) -> str:
     """Return a URL for `webhook_url` with a token in its query, which `verify` and `WebhookReceiver` accept.
 
     The token covers the path and the query, not the scheme and host, which proxies may change. Parameters keep their
-    order, and the fragment its place; an older token is replaced.
+    order, and the fragment its place. An older token is replaced, and characters outside ASCII are percent-encoded.
 
     Args:
         url: The public URL of the webhook.
@@ -47,7 +48,7 @@ def sign(url: str, secret: Secret, *, expires_in: float | None = 86_400.0) -> st
             f"{expires_in!r}.",
             parameter="expires_in",
         )
-    base, mark, fragment = url.partition("#")
+    base, mark, fragment = _ascii(url).partition("#")
     address, _, query = base.partition("?")
     kept, _ = _split_query(query)
     token = f"{_NAME}={expiry}.{_signature(secrets_of(secret)[0], urlsplit(base).path, kept, expiry)}"
@@ -114,6 +115,12 @@ def _check_url(url: object) -> None:
         raise ConfigurationError(
             "url must be the public URL of the webhook, such as https://example.com/hook/.", parameter="url"
         )
+
+
+def _ascii(url: str) -> str:
+    """Encode what HTTP cannot send in a path and a query, as any client would, so that it arrives as it was signed."""
+    start = len(urlsplit(url).netloc) + url.index("//") + 2
+    return url[:start] + quote(url[start:], safe=_ASCII)
 
 
 def _path_of(base: str) -> str:
