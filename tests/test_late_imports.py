@@ -1,4 +1,4 @@
-"""No module is imported on the I/O thread: an import takes locks, and up to a quarter of a second of all calls."""
+"""No module is imported on the I/O thread: an import takes locks, and delays all calls by up to 0.25 s."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ assert rw.stats.retries == 1
     assert imported(server, script) == []
 
 
-def test_policy_without_parts_of_its_own_needs_no_tenacity(server: LocalServer) -> None:
+def test_policy_without_custom_parts_needs_no_tenacity(server: LocalServer) -> None:
     server.play("X10:form=F22")
     script = """
 rw.image_inference(**PICTURE, retry=RetryPolicy())

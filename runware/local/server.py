@@ -428,13 +428,8 @@ class LocalServer:
         self._call_each(lambda connection: connection.send(frame))
 
     def unplug(self, how: str = "rst") -> None:
-        """Drop every connection, as `drop` does, and refuse new ones until `plug`."""
-
-        def action(running: RunningServer) -> None:
-            running.stop_listening()
-            running.drop_connections(how)
-
-        self._call(action)
+        """Drop every connection, as `drop` does, and refuse new ones until `plug`. The port stays reserved."""
+        self._call(lambda running: running.unplug(how))
 
     def plug(self) -> None:
         """Accept connections again, on the same port."""

@@ -1,4 +1,4 @@
-"""Which address shows what."""
+"""URLs of the gallery."""
 
 from django.conf import settings
 from django.urls import path
@@ -11,5 +11,5 @@ urlpatterns = [
     path("async/", views.gallery_async, name="gallery-async"),
     path("later/", views.gallery_later, name="gallery-later"),
     path("webhook/", views.receiver.django_view, name="webhook"),
-    path("pictures/<path:path>", serve, {"document_root": settings.MEDIA_ROOT}, name="picture"),
+    path("images/<path:path>", serve, {"document_root": settings.MEDIA_ROOT}, name="image"),
 ]

@@ -1,9 +1,9 @@
-"""The same page three times: with a blocking view, an async one, and one whose pictures come later, by webhook.
+"""The same page with a blocking view, with an async view, and with a view whose images are delivered to a webhook.
 
-All use the process's one client.
+All use the client of the process.
 
-`get_client()` makes it at the first request, from `RUNWARE_API_KEY`; it is never made while Django loads, so that a
-server that loads the project first and forks its workers afterwards (`gunicorn --preload`) is fine.
+`get_client()` creates it at the first request, with the key in `RUNWARE_API_KEY`, and not while Django loads. So a
+server may load the project before it forks its workers (`gunicorn --preload`).
 """
 
 import os
@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from gallery.forms import PictureForm
+from gallery.forms import ImageForm
 from runware import Image, RunwareError, get_client
 from runware.webhooks import Delivery, WebhookReceiver, sign
 
@@ -22,8 +22,8 @@ SIZE = {"model": "runware:101@1", "width": 768, "height": 512, "timeout": 60.0}
 
 
 def gallery(request: HttpRequest) -> HttpResponse:
-    """Show the pictures, and make more."""
-    form = PictureForm(request.POST or None)
+    """Show the images, and generate more."""
+    form = ImageForm(request.POST or None)
     if form.is_valid():
         wanted = form.cleaned_data
         try:
@@ -39,8 +39,8 @@ def gallery(request: HttpRequest) -> HttpResponse:
 
 
 async def gallery_async(request: HttpRequest) -> HttpResponse:
-    """Show the pictures, and make more, without holding up the event loop."""
-    form = PictureForm(request.POST or None)
+    """Show the images, and generate more, without blocking the event loop."""
+    form = ImageForm(request.POST or None)
     if form.is_valid():
         wanted = form.cleaned_data
         try:
@@ -56,7 +56,7 @@ async def gallery_async(request: HttpRequest) -> HttpResponse:
 
 
 def keep(delivery: Delivery) -> None:
-    """Save a picture that Runware has posted. If that fails, it comes again; if it comes twice, it is the same file."""
+    """Save a delivered image. If that fails, it is delivered again; a second delivery writes the same file."""
     if isinstance(delivery.result, Image):
         delivery.result.save(settings.MEDIA_ROOT, overwrite=True)
 
@@ -65,8 +65,8 @@ receiver = WebhookReceiver(keep, secret=settings.WEBHOOK_SECRET, confirm=True)
 
 
 def gallery_later(request: HttpRequest) -> HttpResponse:
-    """Show the pictures, and order more, without waiting for them."""
-    form = PictureForm(request.POST or None)
+    """Show the images, and request more without waiting for them."""
+    form = ImageForm(request.POST or None)
     if form.is_valid():
         wanted = form.cleaned_data
         webhook = request.build_absolute_uri(reverse("webhook"))
@@ -81,13 +81,13 @@ def gallery_later(request: HttpRequest) -> HttpResponse:
             form.add_error(None, error.message)
         else:
             return redirect("gallery-later")
-    return page(request, form, "pictures come by webhook")
+    return page(request, form, "webhook")
 
 
-def page(request: HttpRequest, form: PictureForm, kind: str) -> HttpResponse:
-    """Draw the page, the newest pictures first."""
+def page(request: HttpRequest, form: ImageForm, kind: str) -> HttpResponse:
+    """Render the page, the newest images first."""
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
     files = [path for path in settings.MEDIA_ROOT.iterdir() if not path.name.startswith(".")]
     newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)[:24]
-    shown: dict[str, Any] = {"form": form, "pictures": [path.name for path in newest], "kind": kind, "pid": os.getpid()}
+    shown: dict[str, Any] = {"form": form, "images": [path.name for path in newest], "kind": kind, "pid": os.getpid()}
     return render(request, "gallery.html", shown)
