@@ -44,6 +44,8 @@ try:
         TaskError,
         TaskTimeoutError,
         ValidationError,
+        WebhookError,
+        WebhookTokenError,
         WrongThreadError,
     )
 except ImportError as _error:
@@ -57,6 +59,7 @@ __all__ = [
     "Account",
     "AccountKey",
     "AccountUsage",
+    "Acknowledgement",
     "AsyncRunware",
     "Audio",
     "AuthenticationError",
@@ -107,6 +110,8 @@ __all__ = [
     "Usage",
     "ValidationError",
     "Video",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
     "__version__",
     "get_client",
@@ -114,7 +119,7 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results"))
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "webhooks"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -124,8 +129,8 @@ _WHERE = {
         "options": "RetryPolicy",
         "requests.base": "Task",
         "results": (
-            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
-            " Text Usage Video"
+            "Acknowledgement Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
+            " StoredMedia Text Usage Video"
         ),
     }.items()
     for name in names.split()
@@ -139,6 +144,7 @@ if TYPE_CHECKING:
     from runware.requests import *  # noqa: F403
     from runware.requests.base import Task
     from runware.results import (
+        Acknowledgement,
         Audio,
         Detection,
         GuideImage,

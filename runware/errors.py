@@ -10,6 +10,8 @@ RunwareError
 ├── TaskCancelledError (CancelledError)      the caller cancelled the call
 ├── PayloadTooLargeError (ValueError)        a message exceeds the size limit
 ├── DownloadError                            a result could not be downloaded
+├── WebhookError (ValueError)                what was posted to a webhook cannot be read
+│   └── WebhookTokenError                    the token in a webhook's URL is missing, changed or expired
 └── TaskError                                the task was rejected or failed
     ├── IncompleteResultsError               some results arrived, some failed
     ├── ValidationError (ValueError)         a parameter is invalid
@@ -52,6 +54,8 @@ __all__ = [
     "TaskError",
     "TaskTimeoutError",
     "ValidationError",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
 ]
 
@@ -251,6 +255,31 @@ class PayloadTooLargeError(RunwareError, ValueError):
 
 class DownloadError(RunwareError):
     """A result could not be downloaded or saved; its URL may have expired."""
+
+
+class WebhookError(RunwareError, ValueError):
+    """What was posted to a webhook cannot be read. The message says why, and does not repeat the body.
+
+    Attributes:
+        status: The HTTP status with which to answer: 400, or 413 if the body is too large.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.status = status
+
+
+class WebhookTokenError(WebhookError):
+    """The token in a webhook's URL is missing, changed or expired, so the delivery may be forged.
+
+    Attributes:
+        status: The HTTP status with which to answer: 403.
+        reason: `"missing"`, `"changed"` or `"expired"`.
+    """
+
+    def __init__(self, message: str, *, reason: str = "missing", status: int = 403, **facts: Any) -> None:
+        super().__init__(message, status=status, **facts)
+        self.reason = reason
 
 
 class TaskError(RunwareError):

@@ -21,7 +21,7 @@ from runware._support.logs import warn_interrupted
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
 from runware.protocol.call import Call, CallState, Wakeable
 from runware.requests.base import Task
-from runware.results import Partial, Result, Results
+from runware.results import Acknowledgement, Partial, Result, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
 from runware.transport.wakeup import POLL, wake
@@ -434,7 +434,9 @@ class Job(LightFuture[R], Generic[R]):
         put = object.__setattr__
         new: list[Result] = []
         for item in items:
-            cls = kind.result_class if kind.class_of is None else kind.class_of(item)
+            cls: Any = kind.result_class if kind.class_of is None else kind.class_of(item)
+            if call.is_acknowledged_by(item):
+                cls = Acknowledgement
             result = cls.__new__(cls)
             put(result, "raw", item)
             put(result, "_origin", origin)

@@ -35,7 +35,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def fresh_log_limits() -> None:
     """Reset the limits of the log, so that no test misses a warning that another test has used up."""
-    for name in ("runware.engine", "runware.session"):
+    for name in ("runware.engine", "runware.session", "runware.webhooks.refusals"):
         for one in logging.getLogger(name).filters:
             if isinstance(one, RepeatLimit):
                 one.reset()

@@ -47,7 +47,12 @@ EVERY = [block for page in PAGES for block in blocks_of(page)]
 PYTHON = [block for block in EVERY if block.language == "python" and block.mark != "not run"]
 NOT_RUN = {"docs/from-official-sdks.md": 2}
 """How many blocks of each page are not run: programs for other packages."""
-NEEDS = {"docs/guides/celery.md": "celery", "docs/guides/django.md": "django", "docs/guides/fastapi.md": "fastapi"}
+NEEDS = {
+    "docs/guides/celery.md": "celery",
+    "docs/guides/django.md": "django",
+    "docs/guides/fastapi.md": "fastapi",
+    "docs/guides/webhooks.md": "django",
+}
 """What blocks need that the extra `test` does not install; the extra `examples` does."""
 
 

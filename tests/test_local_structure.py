@@ -26,7 +26,7 @@ ROWS = [
     ["session_manager", "task_runner"],
     ["active_faults"],
     ["fault_registry"],
-    ["connection_faults", "result_faults"],
+    ["connection_faults", "result_faults", "webhook_faults"],
     ["faults", "request_router", "result_items"],
     ["connection", "result_details", "task_queries", "webhooks"],
     ["prompt_marks", "state"],

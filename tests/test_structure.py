@@ -23,7 +23,7 @@ ROWS = [
     {"runware"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
-    {"runware.core"},
+    {"runware.core", "runware.webhooks"},
     {"runware.display.progress"},
     {"runware.jobs"},
     {"runware.requests"},

@@ -15,6 +15,7 @@ from runware.local.output import Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
+from runware.local.webhooks import WebhookPost
 
 __all__ = ["ActiveFaults"]
 
@@ -167,6 +168,14 @@ class ActiveFaults:
         for fault in self._concerned(run.task if run is not None else task):
             frames = fault.filter_poll(task, run, frames)
         return frames
+
+    def filter_webhooks(
+        self, run: TaskRun, posts: list[WebhookPost], send: Callable[[WebhookPost], None]
+    ) -> list[WebhookPost]:
+        """Return the webhooks to send when results are finished; a fault may keep some, and *send* them later."""
+        for fault in self._concerned(run.task):
+            posts = fault.filter_webhooks(run, posts, send)
+        return posts
 
     def filter_file(self, run: TaskRun, data: bytes) -> bytes:
         """Return the content of a file that is sent inside a result."""

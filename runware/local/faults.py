@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from runware.local.client_session import ReplayPlan
@@ -14,6 +15,7 @@ from runware.local.output import Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
+from runware.local.webhooks import WebhookPost
 
 __all__ = ["Fault", "FaultHost", "HttpFault"]
 
@@ -71,7 +73,7 @@ class Fault:
     of this class do nothing.
 
     Attributes:
-        name: `X1` to `X24`.
+        name: `X1` to `X24`, or `W1` to `W6` for webhooks.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -170,6 +172,12 @@ class Fault:
     def filter_poll(self, task: dict[str, Any], run: TaskRun | None, frames: list[Outgoing]) -> list[Outgoing]:
         """Return the frames to send in response to a poll."""
         return frames
+
+    def filter_webhooks(
+        self, run: TaskRun, posts: list[WebhookPost], send: Callable[[WebhookPost], None]
+    ) -> list[WebhookPost]:
+        """Return the webhooks to send when results are finished; those that are left out may be sent later."""
+        return posts
 
     def filter_file(self, run: TaskRun, data: bytes) -> bytes:
         """Return the content of a file that is sent inside a result."""

@@ -338,7 +338,7 @@ class LocalServer:
         """Play a fault.
 
         Args:
-            name: `X1` to `X24`, or a name with parameters as on the command line: `"X6:replay=rest"`.
+            name: `X1` to `X24`, `W1` to `W6`, or a name with parameters as on the command line: `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
 

@@ -165,8 +165,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -177,7 +177,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -287,8 +287,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -299,7 +299,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -388,8 +388,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -400,7 +400,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -471,8 +471,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -483,7 +483,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -564,8 +564,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -576,7 +576,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -657,8 +657,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -669,7 +669,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -737,8 +737,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -749,7 +749,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -803,8 +803,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -815,7 +815,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -865,8 +865,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -877,7 +877,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -971,8 +971,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -983,7 +983,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1059,8 +1059,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1071,7 +1071,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1169,8 +1169,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1181,7 +1181,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1248,8 +1248,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1260,7 +1260,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1315,8 +1315,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1327,7 +1327,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1414,8 +1414,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1426,7 +1426,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1496,7 +1496,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1543,7 +1543,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1590,7 +1590,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1637,7 +1637,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1680,7 +1680,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1737,7 +1737,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
