@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, str]] = {
     "asyncio": ("loopback", "asyncio_flight"),
     "large": ("loopback", "large"),
     "mixed": ("loopback", "mixed"),
+    "http": ("over_http", "http"),
     "polled": ("timing", "polled"),
     "partial": ("timing", "partial"),
     "drop": ("timing", "drop"),

@@ -26,6 +26,8 @@ else:
 
 __all__ = ["Answer", "HttpLine", "RequestError", "TooLargeError"]
 
+"".encode("idna")  # the first name lookup imports the codec, which must not happen on a thread beside a fork
+
 _SLOWEST_WRITE = 15.0
 """Seconds for which the network may take no output at all."""
 _PERMANENT_PROXY_STATUSES = ("401", "403", "407")

@@ -73,6 +73,23 @@ class _Worker:
         self.thread: threading.Thread | None = None
 
 
+class _Round:
+    """What is left to do when the session has been driven.
+
+    Attributes:
+        fresh: New requests, each of which needs a worker.
+        to_wake: Threads to wake.
+        by_other: Whether another thread is driving the session, and takes care of the inbox.
+    """
+
+    __slots__ = ("by_other", "fresh", "to_wake")
+
+    def __init__(self) -> None:
+        self.fresh: list[Exchange] = []
+        self.to_wake: list[Wakeable] = []
+        self.by_other = False
+
+
 class HttpLoop(Driver):
     """Drive one session over HTTP.
 
@@ -126,33 +143,34 @@ class HttpLoop(Driver):
 
     # ------------------------------------------------------------------ driving
 
-    def _drive(self) -> tuple[list[Exchange], list[Wakeable]]:
+    def _drive(self) -> _Round:
         """Feed the session what is in the inbox and perform its effects, unless another thread does.
 
-        Returns:
-            The new requests, each of which needs a worker; and the threads to wake.
+        The thread that did it has to look into the inbox again afterwards: a post that came meanwhile is left to it.
         """
-        fresh: list[Exchange] = []
-        to_wake: list[Wakeable] = []
-        while self._inbox and not self._orphaned:
-            if not self._driving.acquire(blocking=False):
-                break  # the thread that holds it looks again when it has released it
-            try:
-                self.ident = threading.get_ident()
-                self._drain_inbox()
-                due = self._session.next_deadline()
-                if self._to_wake:
-                    to_wake += self._to_wake
-                    self._to_wake.clear()
-                if self._fresh:
-                    fresh += self._fresh
-                    self._fresh.clear()
-            finally:
-                self.ident = None
-                self._driving.release()
-            if due is not None and due < self._sleeps_until:
-                self._bell.ring()
-        return fresh, to_wake
+        done = _Round()
+        driving = self._driving
+        if not self._inbox or self._orphaned:
+            return done
+        if not driving.acquire(blocking=False):
+            done.by_other = True
+            return done
+        try:
+            self.ident = threading.get_ident()
+            self._drain_inbox()
+            due = self._session.next_deadline()
+            self._collect(done)
+        finally:
+            self.ident = None
+            driving.release()
+        if due is not None and due < self._sleeps_until:
+            self._bell.ring()
+        return done
+
+    def _collect(self, done: _Round) -> None:
+        """Take what the effects have left to do, which needs no lock."""
+        done.to_wake, self._to_wake = self._to_wake, []
+        done.fresh, self._fresh = self._fresh, []
 
     def _act(self, effect: Effect) -> None:
         if isinstance(effect, Exchange):
@@ -202,13 +220,12 @@ class HttpLoop(Driver):
 
     def _run_once(self) -> None:
         """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long."""
-        fresh, to_wake = self._drive()
-        if self._waiting and not self._workers:
-            fresh += self._waiting
-            self._waiting.clear()
-        with self._driving:
+        done = _Round()
+        driving = self._driving
+        with driving:
             self.ident = threading.get_ident()
             try:
+                self._drain_inbox()
                 due = self._session.next_deadline()
                 now = clock()
                 if due is not None and now >= due:
@@ -216,14 +233,14 @@ class HttpLoop(Driver):
                     self._perform()
                     due = self._session.next_deadline()
                 self._sleeps_until = float("inf") if due is None else due
-                to_wake += self._to_wake
-                self._to_wake.clear()
-                fresh += self._fresh
-                self._fresh.clear()
+                self._collect(done)
             finally:
                 self.ident = None
-        wake(to_wake)
-        self._assign(fresh)
+        if self._waiting and not self._workers:
+            done.fresh += self._waiting
+            self._waiting.clear()
+        wake(done.to_wake)
+        self._assign(done.fresh)
         if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
             return
         if due is not None:
@@ -260,8 +277,12 @@ class HttpLoop(Driver):
         try:
             while self._serve(worker):
                 pass
-        except Exception as failure:
-            log_unexpected("a request thread failed", failure)
+        except BaseException:  # such as from `sys.exit()` in a callback of a future
+            if not self._orphaned:
+                log.exception("a request thread failed; all calls fail")
+                self.stopped = True
+                self._inbox.append((self._session.close, ()))
+                self._bell.ring()
         if self._orphaned:
             threading.Event().wait()  # see `Driver._run`
         if worker.line is not None:
@@ -272,24 +293,23 @@ class HttpLoop(Driver):
 
     def _serve(self, worker: _Worker) -> bool:
         """Do what there is to do, or wait for it; return whether the worker goes on."""
-        fresh, to_wake = self._drive()
+        done = self._drive()
         if worker.exchange is None:
-            if fresh:
-                worker.exchange = fresh.pop()
-            elif self._waiting:
-                worker.exchange = self._next_waiting()
-        self._assign(fresh)
+            worker.exchange = done.fresh.pop() if done.fresh else self._next_waiting() if self._waiting else None
+        self._assign(done.fresh)
         if (exchange := worker.exchange) is not None:
             worker.exchange = None
-            wake(to_wake)
+            wake(done.to_wake)
+            if self._inbox and not done.by_other:
+                self._wake()  # another thread
             self._make_guarded(worker, exchange)
             return True
         if self.stopped or self._orphaned:
-            wake(to_wake)
+            wake(done.to_wake)
             return False
         self._idle.append(worker)
-        wake(to_wake)  # only now, so that their next calls find this worker idle
-        if (self._inbox or self.stopped) and self._leave_idle(worker):
+        wake(done.to_wake)  # only now, so that their next calls find this worker idle
+        if ((self._inbox and not done.by_other) or self.stopped) and self._leave_idle(worker):
             return True
         if worker.bell.wait(LINGER):
             self._leave_idle(worker)  # it is still there if the ring was a late one
