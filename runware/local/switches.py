@@ -142,6 +142,13 @@ SWITCHES: tuple[Switch, ...] = (
         "getTaskDetails for a running task: its results so far, or taskNotFound",
     ),
     Switch("unasked_async", "async_unasked", (False, True), "whether tasks without deliveryMethod are asynchronous"),
+    Switch(
+        "webhook_error",
+        "webhook_error_body",
+        ("auto", "errors", "error", "item", "data", "flat"),
+        "the body of a webhook for an error: as q12 (auto), an object with errors or error, the item with its error"
+        " (item; data: in data), or an item that is the error itself (flat)",
+    ),
     Switch("strict", "reject_unknown", (True, False), "whether all task types reject unknown parameters"),
 )
 
@@ -178,6 +185,7 @@ class Switches:
     sync_polls: bool = True
     running_details: str = "partial"
     unasked_async: bool = False
+    webhook_error: str = "auto"
     strict: bool = False
 
     def update(self, values: Mapping[str, SwitchValue]) -> None:

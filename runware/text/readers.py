@@ -7,7 +7,6 @@ then it cannot be known whether the request has arrived, and a stream must never
 from __future__ import annotations
 
 import copy
-import importlib
 import logging
 import socket
 import threading
@@ -19,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
-from runware._support.import_lock import loading
-from runware._support.lazy_modules import lazy_module
+from runware._support.lazy_modules import lazy_module, load_module
 from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
 from runware.errors import (
@@ -686,9 +684,8 @@ def _prepare(owner: StreamOwner, task: StreamText, uuid: str) -> Plan:
     """Encode a request, and load the modules and certificates that streams need."""
     plan = owner.plan(task, uuid)
     if not _ready:
-        with loading:
-            http_client(owner.options, owner.options.service_url("api")).close()
-            with suppress(ImportError):  # what anyio loads at its first use; the place may change
-                importlib.import_module("anyio._backends._asyncio")
+        http_client(owner.options, owner.options.service_url("api")).close()
+        with suppress(ImportError):  # what anyio loads at its first use; the place may change
+            load_module("anyio._backends._asyncio")
         _ready.append(True)
     return plan
