@@ -204,9 +204,8 @@ def test_protocol_page_maps_codes_to_the_right_classes() -> None:
             assert cls.__name__ == name, code
 
 
-def test_limits_and_javascript_pages_name_the_missing_streaming() -> None:
-    for page in ("guides/limits.md", "from-javascript.md"):
-        assert 'deliveryMethod: "stream"' in (DOCS / page).read_text()
+def test_page_for_javascript_says_how_text_is_streamed() -> None:
+    assert '| `deliveryMethod: "stream"` | `rw.stream_text(...)` |' in (DOCS / "from-javascript.md").read_text()
 
 
 def test_faults_command_of_the_docs_lists_all_faults(tmp_path: pathlib.Path) -> None:
