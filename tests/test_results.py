@@ -197,6 +197,24 @@ def test_example_frames(name: str, item: dict[str, Any], cls: type[Any], values:
         assert answers.class_for(item) is cls
 
 
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("short greeting", "short greeting"),
+        (["first", "second"], "first\nsecond"),
+        ([], None),
+        (["first", 2, None, "second"], "first\nsecond"),
+        ({"text": "first"}, None),
+        (None, None),
+    ],
+)
+def test_reasoning_is_text_whether_it_came_as_text_or_as_a_list(sent: object, expected: str | None) -> None:
+    text = read(example("TextInference"), {"text": "Hi.", "reasoningContent": sent})[0]
+    assert text.reasoning_content == expected
+    assert text.raw["reasoningContent"] == sent
+    assert "first" not in repr(text)
+
+
 def test_detections() -> None:
     item = {"detections": [{"x_min": 10, "y_min": 20.5, "x_max": 110, "y_max": 140, "score": 1}, None, {}]}
     first, odd, empty = structure(item, runware.MaskImage).detections
