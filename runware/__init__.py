@@ -58,6 +58,11 @@ __all__ = [
     "Account",
     "AccountKey",
     "AccountUsage",
+    "App",
+    "AppJob",
+    "AppSubmitter",
+    "AppTask",
+    "AsyncApp",
     "AsyncRunware",
     "Audio",
     "AuthenticationError",
@@ -124,6 +129,7 @@ _WHERE = {
         "media": "Media",
         "options": "RetryPolicy",
         "requests.base": "Task",
+        "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
             "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
             " Text Usage Video"
@@ -168,6 +174,7 @@ if TYPE_CHECKING:
         TrainedModel,
         UploadedModel,
     )
+    from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
 else:
 
     def __getattr__(name: str) -> object:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, RunwareError
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
@@ -23,12 +24,15 @@ from runware.operations import AsyncOperations, BlockingOperations, JobOperation
 if TYPE_CHECKING:
     import ssl
 
+    from runware import serverless
     from runware.core import Core, Dispatch
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
     from runware.results import Partial, Result, Results
+else:
+    serverless = lazy_module("runware.serverless")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -85,6 +89,18 @@ class Submitter(_Handle, JobOperations):
         """
         core = self._core
         return core.start(core.task_of(task), None, _itself)
+
+    def app(self, name: str, *, environment: str | None = None) -> serverless.AppSubmitter:
+        """Return a handle on a serverless app, whose calls return jobs. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.AppSubmitter(self._core, name, environment)
 
 
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
@@ -280,6 +296,18 @@ class Runware(_Client, BlockingMap, BlockingOperations):
 
         return core.start(task, callbacks.put, wait)
 
+    def app(self, name: str, *, environment: str | None = None) -> serverless.App:
+        """Return a handle on a serverless app, whose calls block until it has finished. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.App(self._core, name, environment)
+
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
 
@@ -385,6 +413,18 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             # Reading and encoding media would hold up the loop.
             return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
+
+    def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
+        """Return a handle on a serverless app, whose calls are coroutines. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.AsyncApp(self._core, name, environment)
 
     async def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.

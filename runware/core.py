@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from runware._support.import_lock import loading
 from runware._support.locks import make_rlock
@@ -47,6 +47,20 @@ __all__ = ["Core", "Dispatch", "shared_core"]
 
 R = TypeVar("R")
 T = TypeVar("T")
+C = TypeVar("C", bound="Part")
+
+
+class Part(Protocol):
+    """What a client has besides its I/O loop, such as the calls of its apps. It holds no reference to the client."""
+
+    def __init__(self, options: Options) -> None: ...
+
+    def close(self, timeout: float = 0.0) -> None:
+        """End what runs, and wait at most *timeout* seconds for threads."""
+
+    def abandon(self) -> None:
+        """Reset after a fork, in the child."""
+
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -77,6 +91,7 @@ class Core:
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._planner = Planner(options)
+        self._parts: dict[type[Part], Any] = {}
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -116,7 +131,7 @@ class Core:
 
         with self._lock:
             if self._closed:
-                raise ClientClosedError("The client is closed. Create a new one for further calls.")
+                raise _closed_error()
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
@@ -139,9 +154,28 @@ class Core:
         self._callbacks.abandon()
         if self._feed is not None:
             self._feed.abandon()
+        for part in list(self._parts.values()):
+            part.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
                 call.job.abandon()
+
+    def part(self, kind: type[C]) -> C:
+        """Return the client's one object of a class; the first call creates it. It is closed with the client.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        if self._pid != os.getpid():
+            self.abandon()  # a fork that skipped the hooks of os.register_at_fork
+        with self._lock:
+            if self._closed:
+                raise _closed_error()
+            part: C | None = self._parts.get(kind)
+            if part is None:
+                part = self._parts[kind] = kind(self.options)
+                weakref.finalize(self, part.close)
+            return part
 
     @property
     def state(self) -> str:
@@ -173,7 +207,9 @@ class Core:
             io_loop = self._io_loop
         if io_loop is not None:
             io_loop.close(timeout)
-        # After the I/O thread, which posts the callbacks of the calls that it fails.
+        for part in list(self._parts.values()):
+            part.close(max(0.0, deadline - time.monotonic()))
+        # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
             if thread is not None:
                 thread.stop(max(0.0, deadline - time.monotonic()))
@@ -247,6 +283,12 @@ class Core:
 
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
         uuid: Any = found.get("task_uuid")
+        if found.get("task_type") == "serverless":
+            raise ValidationError(
+                "job(): ref is of a task of an app; rw.app(...).task(uuid, wait=True) waits for it.",
+                code="invalidParameter",
+                parameter="ref",
+            )
         if not is_uuid(uuid):
             raise ValidationError(
                 "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
@@ -283,6 +325,10 @@ class Core:
         here, io_loop = threading.get_ident(), self._io_loop
         if here == self._callbacks.ident or (io_loop is not None and here == io_loop.ident):
             raise wrong_thread_error()
+
+
+def _closed_error() -> ClientClosedError:
+    return ClientClosedError("The client is closed. Create a new one for further calls.")
 
 
 def _close_at_exit(io_loop: IOLoop) -> None:

@@ -78,9 +78,11 @@ class RunwareError(Exception):
         attempts: UUID and outcome of each attempt made at the server, oldest first.
         may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
             `rw.job(error.ref)` waits for its results.
+        request_id: The server's name for the request that failed, for its support; only apps have one.
     """
 
     retryable: bool = False
+    request_id: str | None = None
     may_have_run: bool = False
     default_code: ClassVar[str | None] = None
 

@@ -24,6 +24,7 @@ ROWS = [
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
     {"runware.core"},
+    {"runware.serverless"},
     {"runware.display.progress"},
     {"runware.jobs"},
     {"runware.requests"},
