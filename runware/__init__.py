@@ -74,6 +74,7 @@ __all__ = [
     "ContentModerationError",
     "Detection",
     "DownloadError",
+    "FilesResult",
     "GuideImage",
     "Image",
     "IncompleteResultsError",
@@ -108,6 +109,7 @@ __all__ = [
     "TaskTimeoutError",
     "TeamMember",
     "Text",
+    "ToolOutput",
     "TrainedModel",
     "UploadedModel",
     "Usage",
@@ -131,8 +133,8 @@ _WHERE = {
         "requests.base": "Task",
         "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
-            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
-            " Text Usage Video"
+            "Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
+            " StoredMedia Text ToolOutput Usage Video"
         ),
     }.items()
     for name in names.split()
@@ -148,6 +150,7 @@ if TYPE_CHECKING:
     from runware.results import (
         Audio,
         Detection,
+        FilesResult,
         GuideImage,
         Image,
         MaskImage,
@@ -159,6 +162,7 @@ if TYPE_CHECKING:
         Results,
         StoredMedia,
         Text,
+        ToolOutput,
         Usage,
         Video,
     )

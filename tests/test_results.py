@@ -172,6 +172,12 @@ FRAMES: list[tuple[str, dict[str, Any], type[Any], dict[str, Any]]] = [
         runware.Text,
         {"text": "Hi there.", "finish_reason": "stop", "reasoning_content": "short greeting", "seed": 4},
     ),
+    (
+        "Tools",
+        {"outputs": {"files": [{"uuid": C + "7", "url": f"{HOST}/f/7.mp3"}]}, "cost": 0.001},
+        runware.ToolOutput,
+        {"uuid": C + "7", "url": f"{HOST}/f/7.mp3", "cost": 0.001},
+    ),
     ("Vectorize", {"imageUUID": C + "8", "imageURL": f"{HOST}/i/v.svg"}, runware.Image, {"url": f"{HOST}/i/v.svg"}),
     (
         "PhotoMaker",

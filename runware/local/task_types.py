@@ -344,8 +344,9 @@ _TASKS = (
         delivery="async", delivery_fixed=True, price=250_000,
     ),
     _task(
-        "tools", _REQUIRED_MODEL, media_kind="media", formats=("MP4", "ZIP"), files_in_outputs=True, delivery="async",
-        price=100,
+        "tools", _REQUIRED_MODEL, json_object("inputs", required=True),
+        media_kind="media", formats=("MP4", "WEBM", "MOV", "MKV", "MP3", "WAV", "AAC", "FLAC", "OGG", "PNG", "JPG",
+        "WEBP"), files_in_outputs=True, delivery="async", price=100,
     ),
     _task("imageUpload", file_string("image", required=True), rejects_unknown=True),
     _task(

@@ -25,6 +25,7 @@ from runware.results import (
     Results,
     StoredMedia,
     Text,
+    ToolOutput,
     Video,
 )
 from runware.results.platform import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel
@@ -1271,6 +1272,86 @@ class JobOperations(ABC):
 
         Returns:
             A job. What it gives: `Image`.
+
+        Raises:
+            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ClientClosedError: The client is closed.
+        """
+        raise AssertionError
+
+    def tools(
+        self,
+        *,
+        inputs: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        output_format: Literal[
+            "MP4",
+            "WEBM",
+            "MOV",
+            "MKV",
+            "MP3",
+            "WAV",
+            "AAC",
+            "FLAC",
+            "OGG",
+            "PNG",
+            "JPG",
+            "WEBP",
+        ]
+        | str
+        | None = None,
+        model: str = "runware:ffmpeg@0",
+        ttl: int | None = None,
+        delivery_method: Literal["sync", "async"] | None = None,
+        webhook_url: str | None = None,
+        retry: int | RetryPolicy | None = None,
+        timeout: float | None = None,
+        task_uuid: str | None = None,
+        on_partial: PartialCallback | None = None,
+        skip_response: bool = False,
+        return_partial: bool = False,
+        progress: bool | ProgressCallback = False,
+        extra: Mapping[str, Any] | None = None,
+        include_cost: bool | None = None,
+    ) -> Job[ToolOutput]:
+        """Convert, cut or join media files, with ffmpeg.
+
+        The client polls until the files are there.
+
+        The API does not document what *inputs* and *settings* may contain; they are sent as they are given, with media
+        encoded.
+
+        Args:
+            inputs: The files to work on, such as `{"video": ...}`, keyed by API name.
+            settings: What to do with them, keyed by API name.
+            output_format: File format of the result, such as `"MP4"`.
+            model: The tool's AIR; `"runware:ffmpeg@0"` is the only one.
+            ttl: Lifetime of result URLs in seconds, 60 or more. `None` uses the server's default.
+            delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
+                the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
+                for 3D models, training and all video tasks, including upscaling, captioning and background removal.
+            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
+                acknowledgement.
+            retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
+                0 makes a single attempt.
+            timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
+                the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
+                requested or not.
+            task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
+            on_partial: Callback `on_partial(results, error)`. Called with each batch of new results, and once with the
+                error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
+                blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
+                Exceptions it raises are logged.
+            skip_response: Return after the server's acknowledgement, without waiting for results.
+            return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
+                missing ones.
+            progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
+                change, on a separate thread.
+            extra: Additional parameters, keyed by API name and sent unchanged.
+            include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
+
+        Returns:
+            A job. What it gives: `ToolOutput`.
 
         Raises:
             ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.

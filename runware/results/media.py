@@ -18,12 +18,14 @@ from runware.results.base import ApiObject, Result, shown_url, wire_objects
 __all__ = [
     "Audio",
     "Detection",
+    "FilesResult",
     "GuideImage",
     "Image",
     "MaskImage",
     "MediaResult",
     "Model3D",
     "StoredMedia",
+    "ToolOutput",
     "Video",
     "class_by_name",
 ]
@@ -187,17 +189,14 @@ class MaskImage(MediaResult, PillowMixin):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Model3D(MediaResult):
-    """A 3D model, consisting of one or more files.
+class FilesResult(MediaResult):
+    """A result that consists of one or more files.
 
     `uuid`, `url`, `read()` and `iter_bytes()` refer to the first file.
 
     Attributes:
         outputs: Outputs of the model, unchanged.
     """
-
-    kind: ClassVar[str] = "model"
-    shown_as: ClassVar[str] = "model"
 
     outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
@@ -217,13 +216,26 @@ class Model3D(MediaResult):
         return files
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
-        """Save all files of the model."""
+        """Save all files."""
         files = self.files
         if len(files) < 2:
             return super().save_with(session, saving, stem)
-        # Several models may share the directory, and their files may have no names of their own.
+        # Several results may share the directory, and their files may have no names of their own.
         save_all(files, saving, stem or self.uuid or self.kind)
         return Path(saving.where)
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class Model3D(FilesResult):
+    """A 3D model, consisting of one or more files."""
+
+    kind: ClassVar[str] = "model"
+    shown_as: ClassVar[str] = "model"
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class ToolOutput(FilesResult):
+    """What a tool made of its inputs: one or more files of any kind."""
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)

@@ -12,7 +12,7 @@ import attrs
 
 from runware.errors import RunwareError, error_from_wire
 from runware.results.base import ApiObject, Result, Results, shown_length, shown_url, wire_objects
-from runware.results.media import GuideImage, Image, MaskImage, Model3D, StoredMedia, Video, class_by_name
+from runware.results.media import GuideImage, Image, MaskImage, Model3D, StoredMedia, ToolOutput, Video, class_by_name
 from runware.results.text import Text
 
 __all__ = [
@@ -276,6 +276,7 @@ _BY_TASK_TYPE: dict[str, type[Result]] = {
     "vectorize": Image,
     "videoInference": Video,
     "3dInference": Model3D,
+    "tools": ToolOutput,
     "textInference": Text,
     "caption": Text,
     "imageCaption": Text,

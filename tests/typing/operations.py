@@ -20,6 +20,7 @@ from runware import (
     StoredMedia,
     TaskDetails,
     Text,
+    ToolOutput,
     TrainedModel,
     UploadedModel,
     Video,
@@ -41,6 +42,7 @@ def blocking(rw: Runware) -> None:
     assert_type(rw.image_masking(inputs={"image": "u"}), MaskImage)
     assert_type(rw.photo_maker(positive_prompt="x", input_images=["u"]), Results[Image])
     assert_type(rw.vectorize(inputs={"image": "u"}), Image)
+    assert_type(rw.tools(inputs={"video": "u"}), ToolOutput)
     assert_type(rw.training(model="m"), TrainedModel)
     assert_type(
         rw.model_upload(category="lora", architecture="sdxl", name="n", version="v", download_url="u"), UploadedModel
