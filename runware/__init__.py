@@ -107,12 +107,16 @@ __all__ = [
     "TaskDetails",
     "TaskError",
     "TaskTimeoutError",
+    "TaskType",
     "TeamMember",
     "Text",
     "ToolOutput",
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageReport",
+    "UsageRow",
+    "UsageTotals",
     "ValidationError",
     "Video",
     "WrongThreadError",
@@ -131,6 +135,7 @@ _WHERE = {
         "media": "Media",
         "options": "RetryPolicy",
         "requests.base": "Task",
+        "task_types": "TaskType",
         "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
             "Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
@@ -177,8 +182,12 @@ if TYPE_CHECKING:
         TeamMember,
         TrainedModel,
         UploadedModel,
+        UsageReport,
+        UsageRow,
+        UsageTotals,
     )
     from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.task_types import TaskType
 else:
 
     def __getattr__(name: str) -> object:

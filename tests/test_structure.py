@@ -33,7 +33,7 @@ ROWS = [
     {"runware.media"},
     {"runware.transport"},
     {"runware.protocol"},
-    {"runware.options"},
+    {"runware.options", "runware.task_types"},
     {"runware._support.logs", "runware._support.event_loops"},
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},

@@ -62,14 +62,14 @@ class JobOperations(ABC):
         seed_image: Media | None = None,
         mask_image: Media | None = None,
         mask_margin: int | None = None,
-        reference_images: Sequence[Media] | None = None,
+        reference_images: Sequence[Media | Mapping[str, Any]] | None = None,
         outpaint: requests.Outpaint | Mapping[str, Any] | None = None,
         resolution: str | None = None,
-        prompt_weighting: Literal["compel", "sdEmbeds"] | None = None,
+        prompt_weighting: Literal["compel", "sdEmbeds"] | str | None = None,
         use_prompt_weighting: bool | None = None,
         structured_prompt: str | Mapping[str, Any] | None = None,
         vae: str | None = None,
-        acceleration: Literal["none", "low", "medium", "high"] | None = None,
+        acceleration: Literal["none", "low", "medium", "high"] | str | None = None,
         accelerator_options: requests.AcceleratorOptions | Mapping[str, Any] | None = None,
         lora: Sequence[requests.Lora | Mapping[str, Any]] | None = None,
         lycoris: Sequence[requests.Lycoris | Mapping[str, Any]] | None = None,
@@ -216,11 +216,11 @@ class JobOperations(ABC):
         output_format: Literal["MP4", "WEBM", "MOV"] | str | None = None,
         speech: requests.Speech | Mapping[str, Any] | None = None,
         frame_images: Sequence[requests.FrameImage | Mapping[str, Any]] | None = None,
-        reference_images: Sequence[Media] | None = None,
-        reference_videos: Sequence[Media] | None = None,
-        input_audios: Sequence[Media] | None = None,
+        reference_images: Sequence[Media | Mapping[str, Any]] | None = None,
+        reference_videos: Sequence[Media | Mapping[str, Any]] | None = None,
+        input_audios: Sequence[Media | Mapping[str, Any]] | None = None,
         lora: Sequence[requests.Lora | Mapping[str, Any]] | None = None,
-        acceleration: Literal["none", "low", "medium", "high"] | None = None,
+        acceleration: Literal["none", "low", "medium", "high"] | str | None = None,
         accelerator_options: requests.AcceleratorOptions | Mapping[str, Any] | None = None,
         advanced_features: requests.AdvancedFeatures | Mapping[str, Any] | None = None,
         provider_settings: Mapping[str, Any] | None = None,
@@ -1429,7 +1429,7 @@ class JobOperations(ABC):
     def model_upload(
         self,
         *,
-        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"],
+        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str,
         architecture: str,
         name: str,
         version: str,
@@ -1437,7 +1437,7 @@ class JobOperations(ABC):
         format: str = "safetensors",
         air: str | None = None,
         unique_identifier: str | None = None,
-        type: Literal["base", "inpainting", "refiner", "positive", "negative"] | None = None,
+        type: Literal["base", "inpainting", "refiner", "positive", "negative"] | str | None = None,
         conditioning: str | None = None,
         private: bool | None = None,
         default_scheduler: str | None = None,
@@ -1530,13 +1530,13 @@ class JobOperations(ABC):
         *,
         search: str | None = None,
         tags: Sequence[str] | None = None,
-        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | None = None,
-        type: Literal["base", "inpainting", "refiner"] | None = None,
+        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str | None = None,
+        type: Literal["base", "inpainting", "refiner"] | str | None = None,
         architecture: str | None = None,
         conditioning: str | None = None,
         capabilities: Sequence[str] | None = None,
-        source: Literal["official", "community"] | None = None,
-        visibility: Literal["public", "private", "all", "favorite", "owned"] | None = None,
+        source: Literal["official", "featured", "community"] | str | None = None,
+        visibility: Literal["public", "private", "all", "favorite", "owned"] | str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -1562,7 +1562,8 @@ class JobOperations(ABC):
             architecture: Architecture, such as `"sdxl"`.
             conditioning: For ControlNet models, the kind of guide image.
             capabilities: Capabilities a model must have.
-            source: `"official"` models, or those of the `"community"`.
+            source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its
+                own models changed.
             visibility: Restrict the search by access or ownership; the server's default is `"all"`.
             sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix
                 any but `_score` with a minus for descending order.
@@ -1782,12 +1783,18 @@ class JobOperations(ABC):
     def account_management(
         self,
         *,
-        operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] = "getDetails",
+        operation: Literal[
+            "getDetails",
+            "getUsageActivity",
+            "getUsagePerformance",
+            "getUsageErrors",
+        ]
+        | str = "getDetails",
         start_date: str | None = None,
         end_date: str | None = None,
         models: Sequence[str] | None = None,
         api_keys: Sequence[str] | None = None,
-        group_by: Sequence[str] | None = None,
+        group_by: Literal["date", "model", "apiKey"] | str | Sequence[str] | None = None,
         timezone: str | None = None,
         retry: int | RetryPolicy | None = None,
         timeout: float | None = None,
@@ -1802,12 +1809,12 @@ class JobOperations(ABC):
         """Fetch details of the account: balance, team, keys and usage.
 
         Args:
-            operation: What to fetch. For operations other than `"getDetails"`, the answer is in the result's `raw`.
+            operation: What to fetch: the account's details, or a report of its usage.
             start_date: First day of the usage report, such as `"2026-01-31"`.
-            end_date: Last day of the usage report.
+            end_date: Last day of the usage report; it covers at most 30 days.
             models: AIRs of the models to include in the usage report.
-            api_keys: API keys to include in the usage report.
-            group_by: How to group the usage report.
+            api_keys: UUIDs of the API keys to include in the usage report.
+            group_by: How to group the usage report: `"date"`, `"model"`, `"apiKey"`, or a list of them.
             timezone: Time zone of the days in the usage report.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.

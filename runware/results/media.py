@@ -91,7 +91,9 @@ class Image(MediaResult, PillowMixin):
         input_images_uuid: UUIDs of the input images, if there were several.
         positive_prompt: The prompt, if the server returns it.
         negative_prompt: The negative prompt, if the server returns it.
-        outputs: Further outputs of the model, such as `textBlocks` and `structuredPrompt`, unchanged.
+        outputs: Further outputs of the model, such as `textBlocks`, unchanged.
+        structured_prompt: The prompt in the form of JSON that the model made of it, unchanged; usable as the
+            `structured_prompt` of another image.
     """
 
     kind: ClassVar[str] = "image"
@@ -102,6 +104,12 @@ class Image(MediaResult, PillowMixin):
     positive_prompt: str | None = attrs.field(default=None, repr=False)
     negative_prompt: str | None = attrs.field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
+    structured_prompt: Any = attrs.field(default=None, repr=False, hash=False)
+
+    def _fallback(self, name: str) -> Any:
+        if name == "structured_prompt":
+            return (self.outputs or {}).get("structuredPrompt")
+        return super()._fallback(name)
 
     image_uuid = _SameAs("uuid")
     image_url = _SameAs("url")
