@@ -58,6 +58,9 @@ class Part(Protocol):
     def close(self, timeout: float = 0.0) -> None:
         """End what runs, and wait at most *timeout* seconds for threads."""
 
+    def drop(self) -> None:
+        """Close with a client that was dropped, or at interpreter exit, and log what is left behind."""
+
     def abandon(self) -> None:
         """Reset after a fork, in the child."""
 
@@ -174,7 +177,7 @@ class Core:
             part: C | None = self._parts.get(kind)
             if part is None:
                 part = self._parts[kind] = kind(self.options)
-                weakref.finalize(self, part.close)
+                weakref.finalize(self, part.drop)
             return part
 
     @property

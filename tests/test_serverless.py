@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import socket
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from runware import (
     AppTask,
@@ -593,6 +595,43 @@ def test_cancelled_await_ends_at_once(gate: Gate, rw: Runware) -> None:
             await call
 
     asyncio.run(main())
+
+
+def test_cancelled_job_cuts_its_connection(app: LocalServer, gate: Gate, rw: Runware) -> None:
+    job = rw.submit.app(NAME).call("run", sync=True)  # whose answer is not there yet
+    assert gate.entered.wait(10)
+    assert job.cancel()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "runware-app-call"])
+
+
+def test_program_that_ends_names_the_tasks_it_leaves_behind(app: LocalServer, gate: Gate) -> None:
+    script = f"""
+        job = rw.submit.app("{NAME}").call("run", sync=True, task_id="{ID}")
+        while not list(rw.app("{NAME}").tasks()):
+            pass
+        """
+    run(app, script, said=ID)
+
+
+def test_close_ends_a_call_that_waits_over_tls() -> None:
+    authority, gate = trustme.CA(), Gate()
+    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    authority.configure_trust(trusting)
+    with LocalServer(ssl_context=serving) as server:
+        server.app(NAME, {"run": gate})
+        rw = Runware(server.api_key, url=server.url, ssl_context=trusting)
+        job = rw.submit.app(NAME).call("run", sync=True)
+        assert gate.entered.wait(10)
+        rw.close()
+        assert isinstance(job.exception(5), ClientClosedError)
+        assert not [thread for thread in threading.enumerate() if thread.name == "runware-app-call"]
+        untrusting = Runware(server.api_key, url=server.url)
+        with pytest.raises(ConnectionFailedError, match="is not trusted") as failure:
+            untrusting.app(NAME).call("run")
+        assert (failure.value.stage, failure.value.retryable) == ("TLS", False)
+        untrusting.close()
+        gate.open.set()
 
 
 @pytest.mark.parametrize("sync", [False, True])

@@ -1,7 +1,8 @@
 """Performing the flows of apps over HTTP: in the caller's thread, in event loops, and on a thread for each job.
 
-A client has one `AppCalls`, which is closed with it. Calls that block, and jobs, share connections, which are kept.
-Calls in an event loop share those of the loop, which end with the last of the calls: nothing else could close them.
+A client has one `AppCalls`, which is closed with it. Calls that block share connections, which are kept. Each job has
+its own, which a cancelled job cuts. Calls in an event loop share those of the loop, which end with the last of the
+calls: nothing else could close them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import httpx2
 
 from runware._support.event_loops import running_loop
 from runware._support.locks import make_rlock
+from runware._support.logs import log_or_stderr
 from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.redaction import Redactor, secrets_of
@@ -38,6 +40,11 @@ _LARGEST_ANSWER = 256 * 2**20
 
 class RunningJob(Protocol):
     """A job, as its thread sees it."""
+
+    @property
+    def task_id(self) -> str:
+        """The UUID of its task."""
+        ...
 
     def done(self) -> bool:
         """Return whether it is over."""
@@ -76,9 +83,8 @@ class AppCalls:
     def _reset(self) -> None:
         self._lock = make_rlock()  # a signal handler may close the client at any moment
         self._closing = threading.Event()
-        self._client: httpx2.Client | None = None
-        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._jobs: dict[RunningJob, threading.Thread] = {}
+        self._connections = _Connections(self._options, self._url)
+        self._jobs: dict[RunningJob, tuple[threading.Thread, _Connections]] = {}
         self._loops: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, set[object]]] = {}
         self._scopes: set[tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = set()
 
@@ -99,42 +105,36 @@ class AppCalls:
         for loop, scope in scopes:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_expire, scope)
-        self._disconnect()
+        self._connections.disconnect()
         deadline = time.monotonic() + timeout
-        for thread in jobs.values():
+        for thread, _ in jobs.values():
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._connections.close()
+
+    def drop(self) -> None:
+        """End with the client that was dropped, or with the program, and log the tasks that are left behind."""
+        running = [job.task_id for job in list(self._jobs)]
+        self.close()
+        if running:
+            log_or_stderr(
+                log,
+                "the program ended with %d call%s of apps in progress; their tasks may run and be billed. task_id: %s",
+                len(running),
+                "" if len(running) == 1 else "s",
+                ", ".join(running[:20]) + (", ..." if len(running) > 20 else ""),
+            )
 
     def abandon(self) -> None:
         """Reset after a fork, in the child: the parent's connections must not be used, and its threads do not exist."""
         closed, jobs = self._closing.is_set(), list(self._jobs)
-        for stream in list(self._streams):
-            with suppress(Exception):
-                stream.get_extra_info("socket").close()  # of this process only, and without a word to the server
+        for connections in (self._connections, *(connections for _, connections in self._jobs.values())):
+            connections.abandon()
         self._reset()
         if closed:
             self._closing.set()
         for job in jobs:
             job.abandon()
-
-    def _disconnect(self) -> None:
-        """Shut down the connections, which wakes the threads that wait for an answer; closing them would not."""
-        with self._lock:
-            streams = list(self._streams)
-        for stream in streams:
-            with suppress(Exception):
-                # Not `SSLSocket.shutdown`, which takes the TLS object away from a thread that reads.
-                socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
-
-    def _register(self, stream: Any) -> None:
-        with self._lock:
-            self._streams.add(stream)
-        if self._closing.is_set():
-            self._disconnect()
 
     # ------------------------------------------------------------------ in the caller's thread
 
@@ -144,9 +144,9 @@ class AppCalls:
         Raises:
             ClientClosedError: The client is closed.
         """
-        return self._drive(flow, self._closing)
+        return self._drive(flow, self._closing, self._connections)
 
-    def _drive(self, flow: Flow[T], stop: threading.Event) -> T:
+    def _drive(self, flow: Flow[T], stop: threading.Event, connections: _Connections) -> T:
         """Run a flow in this thread. Once *stop* is set, pauses end."""
         reply: Any = None
         try:
@@ -162,24 +162,18 @@ class AppCalls:
                     reply = None
                     stop.wait(step.seconds)
                 else:
-                    reply = self._send(step, headers)
+                    reply = self._send(step, headers, connections)
                 if stop.is_set():
-                    raise _closed_error()  # what a job that is over already makes of it, does not matter
+                    raise _closed_error()  # a job that is over already ignores it
         finally:
             flow.close()
 
-    def _http(self) -> httpx2.Client:
-        with self._lock:
-            self.check_open()
-            if self._client is None:
-                self._client = http_client(self._options, self._url)
-            return self._client
-
-    def _send(self, exchange: Exchange, headers: Mapping[str, str]) -> Answer | Failure:
+    def _send(self, exchange: Exchange, headers: Mapping[str, str], connections: _Connections) -> Answer | Failure:
         end = time.monotonic() + exchange.timeout
-        watch = _Watch(self._register)
+        watch = _Watch(connections.register)
+        request = self._request(exchange, headers)
         try:
-            with self._http().stream(**self._request(exchange, headers), extensions={"trace": watch}) as response:
+            with connections.client().stream(**request, extensions={"trace": watch}) as response:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -188,11 +182,10 @@ class AppCalls:
                     if len(body) > _LARGEST_ANSWER:
                         return _too_large()
                 return Answer(response.status_code, _lower(response.headers), bytes(body))
+        except httpx2.HTTPError as error:
+            return self._failure(error, watch)
         except RunwareError:
             raise
-        except httpx2.HTTPError as error:
-            self.check_open()
-            return self._failure(error, watch)
         except Exception:
             self.check_open()  # httpx2 was in the middle of something when its connection ended
             raise
@@ -205,24 +198,26 @@ class AppCalls:
         Raises:
             ClientClosedError: The client is closed.
         """
-        stop = threading.Event()
+        stop, connections = threading.Event(), _Connections(self._options, self._url)
 
         def work() -> None:
             try:
-                answer = self._drive(flow, stop)
+                answer = self._drive(flow, stop, connections)
             except BaseException as error:  # it is raised where the job is waited for
                 job.end(None, error)
             else:
                 job.end(answer, None)
             finally:
+                connections.close()
                 with self._lock:
                     self._jobs.pop(job, None)
 
         thread = threading.Thread(target=work, name="runware-app-call", daemon=True)
         with self._lock:
             self.check_open()
-            self._jobs[job] = thread
+            self._jobs[job] = thread, connections
         job.when_done(stop.set)
+        job.when_done(connections.disconnect)
         try:
             thread.start()
         except BaseException:
@@ -370,6 +365,67 @@ class AppCalls:
             return Failure(f"The connection to {host} was lost ({words})", sent=True)
         stage = "proxy" if isinstance(error, httpx2.ProxyError) else "TCP"
         return Failure(f"Could not connect to {host} ({words})", sent=False, stage=stage)
+
+
+class _Connections:
+    """HTTP connections that another thread can cut.
+
+    Args:
+        options: The client's options.
+        url: A URL on the host.
+    """
+
+    def __init__(self, options: Options, url: str) -> None:
+        self._options = options
+        self._url = url
+        self._lock = make_rlock()
+        self._client: httpx2.Client | None = None
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._cut = False
+
+    def client(self) -> httpx2.Client:
+        """Return the HTTP client.
+
+        Raises:
+            ClientClosedError: The connections were cut.
+        """
+        with self._lock:
+            if self._cut:
+                raise _closed_error()
+            if self._client is None:
+                self._client = http_client(self._options, self._url)
+            return self._client
+
+    def register(self, stream: Any) -> None:
+        """Add a new connection."""
+        with self._lock:
+            self._streams.add(stream)
+        if self._cut:
+            self.disconnect()
+
+    def disconnect(self) -> None:
+        """Shut down the connections for good, which wakes the threads that wait for an answer; closing would not."""
+        self._cut = True
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            with suppress(Exception):
+                # Not `SSLSocket.shutdown`, which takes the TLS object away from a thread that reads.
+                socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connections for good."""
+        self._cut = True
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def abandon(self) -> None:
+        """Close the sockets after a fork, in the child: in this process only, and without a word to the server."""
+        for stream in list(self._streams):
+            with suppress(Exception):
+                stream.get_extra_info("socket").close()
 
 
 class _Watch:
