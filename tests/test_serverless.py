@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import socket
 import ssl
 import threading
@@ -47,7 +48,7 @@ from runware.serverless.problems import problem_error
 
 from .conftest import until
 from .net import listening, read_head
-from .test_processes import needs_fork, run
+from .test_processes import needs_fork, run, start
 
 NAME = "my-upscaler"
 ID = "7f1a5a52-6a0e-4a6e-9d0d-0d8d9a1f6b11"
@@ -457,6 +458,8 @@ def test_key_function_that_fails_is_a_typed_error(app: LocalServer, key: Any, er
         (("run",), {"a": Image(base64_data="!")}, "a", "base64"),
         (("run",), {"task_id": "abc"}, "task_id", "must be a UUID"),
         (("run",), {"timeout": 0}, "timeout", "above zero"),
+        (("run",), {"sync": "yes"}, "sync", "must be True or False"),
+        (("run",), {"wait": 5}, "wait", "pass a dict"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_sent(
@@ -602,6 +605,21 @@ def test_cancelled_job_cuts_its_connection(app: LocalServer, gate: Gate, rw: Run
     assert gate.entered.wait(10)
     assert job.cancel()
     until(lambda: not [thread for thread in threading.enumerate() if thread.name == "runware-app-call"])
+
+
+def test_ctrl_c_ends_the_wait_and_names_the_task(app: LocalServer, gate: Gate) -> None:
+    script = f"""
+        try:
+            rw.app("{NAME}").call("run", sync=True, task_id="{ID}")
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    process = start(app, script)
+    assert gate.entered.wait(30)
+    process.send_signal(signal.SIGINT)
+    shown, said = process.communicate(timeout=30)
+    assert shown == "interrupted\n"
+    assert f".task('{ID}')" in said
 
 
 def test_program_that_ends_names_the_tasks_it_leaves_behind(app: LocalServer, gate: Gate) -> None:

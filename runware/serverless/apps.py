@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,11 +18,14 @@ from runware.serverless.inputs import AppAddress, endpoint_path, envelope, paylo
 from runware.transport.wakeup import wake
 
 if TYPE_CHECKING:
+    import asyncio
+
     from runware.serverless import calls, flows
     from runware.serverless.calls import AppCalls
     from runware.serverless.flows import AppFlows, Flow, Invocation
     from runware.serverless.results import AppTask
 else:
+    asyncio = lazy_module("asyncio")
     # They bring httpx2, which takes longer to import than an event loop should stand still.
     calls = lazy_module("runware.serverless.calls")
     flows = lazy_module("runware.serverless.flows")
@@ -71,7 +73,9 @@ class _AppHandle:
     def _flows(self, running: AppCalls) -> AppFlows:
         return flows.AppFlows(self._address, self._owner.options, running.redactor)
 
-    def _settings(self, endpoint: object, task_id: object, timeout: object) -> dict[str, Any]:
+    def _settings(
+        self, endpoint: object, *, task_id: object, timeout: object, wait: object, sync: object
+    ) -> dict[str, Any]:
         """Check what a call was given besides its payload."""
         if self._owner.options.dry_run:
             raise ConfigurationError(
@@ -80,14 +84,15 @@ class _AppHandle:
             )
         if timeout is not None:
             seconds(timeout, "timeout")
-        return {"endpoint": endpoint_path(endpoint), "task_id": task_id_of(task_id), "timeout": timeout}
+        for name, value in (("wait", wait), ("sync", sync)):
+            if not isinstance(value, bool):
+                raise rejected(name, f"must be True or False; got {brief(value)}. As part of the payload, pass a dict")
+        settings = {"endpoint": endpoint_path(endpoint), "task_id": task_id_of(task_id), "timeout": timeout}
+        return {**settings, "wait": wait, "sync": sync}
 
-    def _invocation(
-        self, settings: dict[str, Any], payload: object, inputs: Mapping[str, Any], *, wait: bool, sync: bool
-    ) -> Invocation:
+    def _invocation(self, settings: dict[str, Any], payload: object, inputs: Mapping[str, Any]) -> Invocation:
         """Return what to send, with the payload encoded."""
-        content = envelope(settings["task_id"], payload_of(payload, inputs))
-        return flows.Invocation(**settings, content=content, sync=sync, wait=wait)
+        return flows.Invocation(**settings, content=envelope(settings["task_id"], payload_of(payload, inputs)))
 
     def _look(self, running: AppCalls, task_id: object, timeout: float | None, *, wait: bool) -> Flow[AppTask]:
         if timeout is not None:
@@ -142,8 +147,8 @@ class App(_AppHandle):
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         warn_in_event_loop("await rw.aio.app(...).call(...)")
-        settings = self._settings(endpoint, task_id, timeout)
-        invocation = self._invocation(settings, payload, inputs, wait=wait, sync=sync)
+        settings = self._settings(endpoint, task_id=task_id, timeout=timeout, wait=wait, sync=sync)
+        invocation = self._invocation(settings, payload, inputs)
         running = self._calls()
         try:
             return running.run(self._flows(running).invoke(invocation))
@@ -209,12 +214,12 @@ class AsyncApp(_AppHandle):
     ) -> AppTask:
         """Call an endpoint, and return its finished task. `App.call` describes the arguments and errors."""
         running_loop()
-        settings = self._settings(endpoint, task_id, timeout)
+        settings = self._settings(endpoint, task_id=task_id, timeout=timeout, wait=wait, sync=sync)
         if _holds_files(inputs if payload is None else payload):
-            invocation = await asyncio.to_thread(self._invocation, settings, payload, inputs, wait=wait, sync=sync)
+            invocation = await asyncio.to_thread(self._invocation, settings, payload, inputs)
         else:
             await self._load()
-            invocation = self._invocation(settings, payload, inputs, wait=wait, sync=sync)
+            invocation = self._invocation(settings, payload, inputs)
         running = await self._load()
         return await running.run_async(self._flows(running).invoke(invocation))
 
@@ -281,8 +286,8 @@ class AppSubmitter(_AppHandle):
 
         Media in the payload are read and encoded before this returns; nothing else blocks.
         """
-        settings = self._settings(endpoint, task_id, timeout)
-        invocation = self._invocation(settings, payload, inputs, wait=wait, sync=sync)
+        settings = self._settings(endpoint, task_id=task_id, timeout=timeout, wait=wait, sync=sync)
+        invocation = self._invocation(settings, payload, inputs)
         running = self._calls()
         return self._started(running, self._flows(running).invoke(invocation), invocation.task_id)
 
