@@ -41,8 +41,8 @@ T = TypeVar("T")
 
 LONGEST_EXCHANGE = 30.0
 """Seconds for the answer to a request that the server answers at once."""
-LONGEST_POLL = 2.0
-"""The longest interval between two polls in seconds. A poll is a request of its own, over the internet."""
+SHORTEST_POLL, LONGEST_POLL = 0.1, 2.0
+"""The limits of the interval between two polls in seconds. Each poll is a request of its own."""
 FRESH = 30.0
 """Seconds for which the server may not know a task yet that it has just accepted."""
 LONGEST_ASKED_WAIT = 60.0
@@ -250,7 +250,7 @@ class AppFlows:
     ) -> Flow[AppTask]:
         """Poll a task until its end."""
         started = self._clock()
-        wait, failures = 0.0 if at_once else next_delay(0.0, self._rng, LONGEST_POLL), 0
+        wait, failures = 0.0 if at_once else self._interval(0.0), 0
         cause: RunwareError | None = None
         while True:
             left = deadline - self._clock()
@@ -262,7 +262,7 @@ class AppFlows:
             path = self._address.tasks_path(task_id, app_id)
             reply = yield Exchange("GET", path, self._address.query, None, min(left, LONGEST_EXCHANGE))
             elapsed = self._clock() - started
-            wait = next_delay(elapsed, self._rng, LONGEST_POLL)
+            wait = self._interval(elapsed)
             if isinstance(reply, Answer) and (task := self._task_in(reply, task_id)) is not None:
                 if task.done:
                     return task
@@ -279,6 +279,10 @@ class AppFlows:
             failures += 1
             asked = self._asked_wait(reply) if isinstance(reply, Answer) else 0.0
             wait = max(wait, asked, backoff(failures, self._options.retry_delay, self._rng))
+
+    def _interval(self, elapsed: float) -> float:
+        """Return the seconds until the next poll of a task that was accepted *elapsed* seconds ago."""
+        return max(SHORTEST_POLL, next_delay(elapsed, self._rng, LONGEST_POLL))
 
     def _get(self, path: str, query: Mapping[str, str], timeout: float | None, task_id: str | None) -> Flow[Any]:
         """Read something, again after a failure that may pass; return the parsed body."""
