@@ -88,7 +88,7 @@ class AppRun:
     record: TaskRecord
     status: str = "pending"
     output: Any = None
-    error: dict[str, Any] | None = None
+    error: str | None = None
     created: str = field(default_factory=_now)
     completed: str | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
@@ -143,7 +143,7 @@ class AppRun:
             self.status, self.output = "completed", output
         else:
             self.status = "failed"
-            self.error = {"code": type(error).__name__, "message": str(error)}
+            self.error = f"{type(error).__name__}: {error}"
             # What the app had made by then, which an exception may carry.
             self.output = getattr(error, "output", None)
         ledger.bill(self.record, 1, 0)

@@ -88,7 +88,7 @@ class _AppHandle:
             if not isinstance(value, bool):
                 raise rejected(name, f"must be True or False; got {brief(value)}. As part of the payload, pass a dict")
         settings = {"endpoint": endpoint_path(endpoint), "task_id": task_id_of(task_id), "timeout": timeout}
-        return {**settings, "wait": wait, "sync": sync}
+        return {**settings, "wait": wait, "sync": sync and wait}
 
     def _invocation(self, settings: dict[str, Any], payload: object, inputs: Mapping[str, Any]) -> Invocation:
         """Return what to send, with the payload encoded."""
@@ -131,7 +131,8 @@ class App(_AppHandle):
             wait: Wait for the end of the task. Otherwise, return as soon as the server has accepted it; `task` then
                 says how far it is.
             sync: Ask the server to answer with the finished task, which saves the time between two polls. If the task
-                takes longer than the server waits (some minutes), it is polled like others.
+                takes longer than the server waits (some minutes), it is polled like others. Without *wait*, it has no
+                effect.
             task_id: UUID of the task. `None` makes one. A call with the UUID of an existing task returns that task,
                 and runs nothing.
             timeout: Deadline of the whole call in seconds. `None` uses the client's `timeout` until the server has
