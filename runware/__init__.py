@@ -60,6 +60,11 @@ __all__ = [
     "AccountKey",
     "AccountUsage",
     "Acknowledgement",
+    "App",
+    "AppJob",
+    "AppSubmitter",
+    "AppTask",
+    "AsyncApp",
     "AsyncRunware",
     "Audio",
     "AuthenticationError",
@@ -71,6 +76,7 @@ __all__ = [
     "ContentModerationError",
     "Detection",
     "DownloadError",
+    "FilesResult",
     "GuideImage",
     "Image",
     "IncompleteResultsError",
@@ -103,11 +109,16 @@ __all__ = [
     "TaskDetails",
     "TaskError",
     "TaskTimeoutError",
+    "TaskType",
     "TeamMember",
     "Text",
+    "ToolOutput",
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageReport",
+    "UsageRow",
+    "UsageTotals",
     "ValidationError",
     "Video",
     "WebhookError",
@@ -128,9 +139,11 @@ _WHERE = {
         "media": "Media",
         "options": "RetryPolicy",
         "requests.base": "Task",
+        "task_types": "TaskType",
+        "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
-            "Acknowledgement Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
-            " StoredMedia Text Usage Video"
+            "Acknowledgement Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial"
+            " Result Results StoredMedia Text ToolOutput Usage Video"
         ),
     }.items()
     for name in names.split()
@@ -147,6 +160,7 @@ if TYPE_CHECKING:
         Acknowledgement,
         Audio,
         Detection,
+        FilesResult,
         GuideImage,
         Image,
         MaskImage,
@@ -158,6 +172,7 @@ if TYPE_CHECKING:
         Results,
         StoredMedia,
         Text,
+        ToolOutput,
         Usage,
         Video,
     )
@@ -172,7 +187,12 @@ if TYPE_CHECKING:
         TeamMember,
         TrainedModel,
         UploadedModel,
+        UsageReport,
+        UsageRow,
+        UsageTotals,
     )
+    from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.task_types import TaskType
 else:
 
     def __getattr__(name: str) -> object:

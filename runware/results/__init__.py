@@ -5,12 +5,14 @@ from runware.results.base import ApiObject, Meta, Partial, Result, Results
 from runware.results.media import (
     Audio,
     Detection,
+    FilesResult,
     GuideImage,
     Image,
     MaskImage,
     MediaResult,
     Model3D,
     StoredMedia,
+    ToolOutput,
     Video,
 )
 from runware.results.text import Text, Usage
@@ -23,6 +25,7 @@ __all__ = [
     "ApiObject",
     "Audio",
     "Detection",
+    "FilesResult",
     "GuideImage",
     "Image",
     "MaskImage",
@@ -35,6 +38,7 @@ __all__ = [
     "Results",
     "StoredMedia",
     "Text",
+    "ToolOutput",
     "Usage",
     "Video",
 ]

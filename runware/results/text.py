@@ -52,7 +52,7 @@ class Text(Result):
         finish_reason: Why generation ended: `"stop"`, `"length"`, `"content_filter"`, `"tool_calls"`, or another
             reason.
         usage: Token usage, if `include_usage` was set.
-        reasoning_content: The model's reasoning, if the model exposes it.
+        reasoning_content: The model's reasoning, if the model exposes it. Several parts are joined by line breaks.
         thought_signature: Signature of the reasoning, to be sent back with the next message.
         structured_data: The answer as an object, such as `ageGroup` and `confidence` of a caption, unchanged.
         seed: Seed of the text.
@@ -70,3 +70,10 @@ class Text(Result):
 
     def __str__(self) -> str:
         return self.text or ""
+
+    def _fallback(self, name: str) -> Any:
+        if name == "reasoning_content":  # some models send a list of texts
+            parts = self.raw.get("reasoningContent")
+            texts = [part for part in parts if isinstance(part, str)] if isinstance(parts, list) else []
+            return "\n".join(texts) or None
+        return super()._fallback(name)
