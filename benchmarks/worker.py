@@ -29,6 +29,7 @@ CASES: dict[str, tuple[str, str]] = {
     "http": ("over_http", "http"),
     "polled": ("timing", "polled"),
     "partial": ("timing", "partial"),
+    "tokens": ("tokens", "tokens"),
     "drop": ("timing", "drop"),
     "idle": ("timing", "idle"),
     "close": ("timing", "close"),

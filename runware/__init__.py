@@ -66,6 +66,7 @@ __all__ = [
     "AppTask",
     "AsyncApp",
     "AsyncRunware",
+    "AsyncTextStream",
     "Audio",
     "AuthenticationError",
     "ClientClosedError",
@@ -102,8 +103,10 @@ __all__ = [
     "RunwareAsyncUsageWarning",
     "RunwareError",
     "ServerError",
+    "Source",
     "Spending",
     "StoredMedia",
+    "StreamJob",
     "Task",
     "TaskCancelledError",
     "TaskDetails",
@@ -112,6 +115,9 @@ __all__ = [
     "TaskType",
     "TeamMember",
     "Text",
+    "TextPiece",
+    "TextStream",
+    "ToolCall",
     "ToolOutput",
     "TrainedModel",
     "UploadedModel",
@@ -130,7 +136,7 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "webhooks"))
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -143,8 +149,9 @@ _WHERE = {
         "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
             "Acknowledgement Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial"
-            " Result Results StoredMedia Text ToolOutput Usage Video"
+            " Result Results Source StoredMedia Text TextPiece ToolCall ToolOutput Usage Video"
         ),
+        "text": "AsyncTextStream StreamJob TextStream",
     }.items()
     for name in names.split()
 }
@@ -170,8 +177,11 @@ if TYPE_CHECKING:
         Partial,
         Result,
         Results,
+        Source,
         StoredMedia,
         Text,
+        TextPiece,
+        ToolCall,
         ToolOutput,
         Usage,
         Video,
@@ -193,6 +203,7 @@ if TYPE_CHECKING:
     )
     from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
     from runware.task_types import TaskType
+    from runware.text import AsyncTextStream, StreamJob, TextStream
 else:
 
     def __getattr__(name: str) -> object:

@@ -6,15 +6,14 @@ All three share a `Core`, which owns one background I/O thread and one WebSocket
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
@@ -35,10 +34,14 @@ if TYPE_CHECKING:
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
+    from runware.requests.text import StreamText
     from runware.results import Partial, Result, Results
+    from runware.text import streams as text_streams
+    from runware.text.streams import AsyncTextStream, TextStream
 else:
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
+    text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -310,6 +313,18 @@ class Runware(_Client, BlockingMap, BlockingOperations):
         """
         return serverless.App(self._core, name, environment)
 
+    def stream(self, task: StreamText) -> TextStream:
+        """Return the stream of a request, as `stream_text` does.
+
+        Args:
+            task: The request.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            ClientClosedError: The client is closed.
+        """
+        return text_streams.TextStream(self._core, task)
+
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
 
@@ -409,7 +424,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would block the event loop.
-            return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
+            return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
 
     def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
@@ -424,6 +439,17 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         return serverless.AsyncApp(self._core, name, environment)
 
+    def stream(self, task: StreamText) -> AsyncTextStream:
+        """Return the stream of a request, as `stream_text` does.
+
+        Args:
+            task: The request.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+        """
+        return text_streams.AsyncTextStream(self._core, task)
+
     async def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
 
@@ -437,7 +463,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         core = self._core
         if not core.started:
-            await _elsewhere(core.io_loop)
+            await run_elsewhere(core.io_loop)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
@@ -449,7 +475,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close(0.0)
-        await _elsewhere(self._core.close)
+        await run_elsewhere(self._core.close)
 
     disconnect = aclose = close
 
@@ -533,30 +559,4 @@ async def _awaited(job: Job[R]) -> R:
         return await job
     except BaseException:
         job.cancel()
-        raise
-
-
-async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Run blocking work on a new thread, because the loop's executor may have no free one.
-
-    Args:
-        work: The function to run. It is not started if the wait is cancelled before.
-        unwanted: Called with the result if the wait was cancelled meanwhile.
-    """
-    running_loop()
-    done: Future[T] = Future()
-    context = copy_context()
-
-    def run() -> None:
-        if done.set_running_or_notify_cancel():
-            try:
-                done.set_result(context.run(work))
-            except BaseException as error:  # it is raised where it is waited for
-                done.set_exception(error)
-
-    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
-    try:
-        return await asyncio.wrap_future(done)
-    except asyncio.CancelledError:
-        done.add_done_callback(lambda done: done.cancelled() or done.exception() or unwanted(done.result()))
         raise

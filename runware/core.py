@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from runware import events
     from runware.display import progress
     from runware.requests import platform
+    from runware.requests.text import StreamText
+    from runware.text import readers as text_readers
+    from runware.text import streams as text_streams
+    from runware.text.readers import OpenStreams
+    from runware.text.streams import StreamJob
     from runware.transport import http_loop
     from runware.transport import io_loop as socket_loop
     from runware.transport.driver import Driver
@@ -51,6 +56,8 @@ else:
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
+    text_readers = lazy_module("runware.text.readers")
+    text_streams = lazy_module("runware.text.streams")
 
 log = logging.getLogger("runware.client")
 
@@ -106,6 +113,7 @@ class Core:
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._planner = Planner(options)
         self._parts: dict[type[Part], Any] = {}
+        self._streams: OpenStreams | None = None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -169,6 +177,8 @@ class Core:
             self._feed.abandon()
         for part in list(self._parts.values()):
             part.abandon()
+        if self._streams is not None:
+            self._streams.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
                 if call.job is not None:
@@ -216,7 +226,9 @@ class Core:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closed = True
-            io_loop = self._io_loop
+            io_loop, streams = self._io_loop, self._streams
+        if streams is not None:
+            streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
         for part in list(self._parts.values()):
@@ -262,6 +274,8 @@ class Core:
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
         """
+        if task.streamed:
+            return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
         io_loop = self.io_loop()
         plan = self._planner.request(task)
         if len(plan.text) > io_loop.max_message:
@@ -280,6 +294,31 @@ class Core:
         # After the submission, so that the conversion of results is prepared while the server works.
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
+
+    def _submit_stream(self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None) -> StreamJob:
+        """Start a stream as a job."""
+        job = text_streams.StreamJob(self, task, self.plan(task), dispatch)
+        if held is not None:
+            held.append(job)
+        job.start()
+        return job
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
+        if self._pid != os.getpid():
+            self.abandon()
+        if self._closed:
+            raise ClientClosedError("The client is closed. Create a new one for further calls.")
+        return self._planner.request(task, uuid)
+
+    @property
+    def streams(self) -> OpenStreams:
+        """The streams that are being read."""
+        with self._lock:
+            if self._streams is None:
+                self._streams = text_readers.OpenStreams()
+                weakref.finalize(self, _close_streams, self._streams)
+            return self._streams
 
     def follow(
         self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: PartialCallback | None
@@ -344,12 +383,24 @@ def _close_at_exit(io_loop: Driver) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
+    _log_unfinished(running, "call")
+
+
+def _close_streams(streams: OpenStreams) -> None:
+    """Do the same for streams."""
+    running = streams.unfinished()
+    streams.close()
+    _log_unfinished(running, "stream")
+
+
+def _log_unfinished(running: list[str], kind: str) -> None:
     if running:
         log_or_stderr(
             log,
-            "the program ended with %d call%s in flight; tasks that were sent may run and be billed. "
+            "the program ended with %d %s%s in flight; tasks that were sent may run and be billed. "
             "Wait for jobs with result(), or end them with cancel() or close(). task_uuid: %s",
             len(running),
+            kind,
             "" if len(running) == 1 else "s",
             ", ".join(running[:20]) + (", ..." if len(running) > 20 else ""),
         )

@@ -195,7 +195,7 @@ class Job(ClientFuture[R], Generic[R]):
         self._owner: Owner | None = owner
         self._dispatch = dispatch
         self._sent = sent
-        self._results: tuple[Result, ...] = ()
+        self._results: Sequence[Any] = ()
         self._total = call.expected
         self._started = time.monotonic()
         self._listeners: list[Callable[[], object]] | None = None
@@ -299,10 +299,13 @@ class Job(ClientFuture[R], Generic[R]):
             return self.cancelled()
         self._owner = None
         if owner is not None:
-            owner.cancel_call(self._call, interrupted=interrupted)
+            self._cancel_call(owner, interrupted=interrupted)
         self._notify_listeners()
         self._drop_references()
         return True
+
+    def _cancel_call(self, owner: Owner, *, interrupted: bool) -> None:
+        owner.cancel_call(self._call, interrupted=interrupted)
 
     def _drop_references(self) -> None:
         """Drop the references that only a running job needs."""
@@ -402,7 +405,7 @@ class Job(ClientFuture[R], Generic[R]):
                 task_type=call.task_type,
                 task_uuid=call.uuid,
                 raw={"data": list(call.items)},
-                results=self._results,
+                results=self._results_so_far(),
             )
         to_wake = self.settle(answer, error)
         call.items = ()
@@ -421,7 +424,7 @@ class Job(ClientFuture[R], Generic[R]):
         if error is None:
             answer = self._kind.assemble(Results(self._results, errors=call.errors))
         else:
-            error.results = self._results
+            error.results = self._results_so_far()
             if self._return_partial and self._results:
                 errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
                 answer, error = self._kind.assemble(Results(self._results, errors=errors)), None
@@ -440,12 +443,16 @@ class Job(ClientFuture[R], Generic[R]):
                 task_type=self._call.task_type,
                 task_uuid=self._call.uuid,
             )
-            error.results = self._results
+            error.results = self._results_so_far()
             wake(self.settle(None, error))
             self._notify_listeners()
         self._drop_references()
 
-    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Result]:
+    def _results_so_far(self) -> Sequence[Any]:
+        """Return what an error of this job has as its `results`."""
+        return self._results
+
+    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
         """Make results of new items; keep them, unless they are only statuses."""
         if not items:
             return []
@@ -491,7 +498,7 @@ class Job(ClientFuture[R], Generic[R]):
             task_type=self._call.task_type,
             task_uuid=self._call.uuid,
         )
-        error.results = self._results
+        error.results = self._results_so_far()
         return error
 
 

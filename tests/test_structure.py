@@ -25,7 +25,7 @@ ROWS = [
     {"runware.operations", "runware.map"},
     {"runware.core", "runware.webhooks"},
     {"runware.serverless"},
-    {"runware.display.progress"},
+    {"runware.display.progress", "runware.text"},
     {"runware.jobs"},
     {"runware.requests"},
     {"runware.results"},
@@ -34,7 +34,7 @@ ROWS = [
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options", "runware.task_types"},
-    {"runware._support.logs", "runware._support.event_loops"},
+    {"runware._support.logs", "runware._support.event_loops", "runware._support.elsewhere"},
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},
 ]

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from runware import requests
+from runware import requests, text
 from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
@@ -40,6 +40,10 @@ class BlockingOperations(ABC):
     @abstractmethod
     def run(self, task: Task[R]) -> R:
         """Run a task."""
+
+    @abstractmethod
+    def stream(self, task: requests.StreamText) -> text.TextStream:
+        """Return the stream that an operation made."""
 
     def image_inference(
         self,
@@ -522,8 +526,8 @@ class BlockingOperations(ABC):
         output_format: Literal["TEXT", "JSON"] | str | None = None,
         include_usage: bool | None = None,
         seed: int | None = None,
-        number_results: int | None = None,
         provider_settings: Mapping[str, Any] | None = None,
+        number_results: int | None = None,
         routing: Mapping[str, Any] | None = None,
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
@@ -559,8 +563,8 @@ class BlockingOperations(ABC):
             output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
             include_usage: Report token usage with the result.
             seed: Seed for reproducible results; random by default.
-            number_results: Number of answers; 1 by default.
             provider_settings: Provider-specific settings, keyed by API name.
+            number_results: Number of answers; 1 by default.
             routing: Provider routing options, keyed by API name.
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
@@ -591,6 +595,79 @@ class BlockingOperations(ABC):
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             RunwareError: The call failed; see `runware.errors` for the subclasses.
+        """
+        raise AssertionError
+
+    def stream_text(
+        self,
+        *,
+        model: str,
+        messages: Sequence[requests.Message | Mapping[str, Any]],
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        stop_sequences: Sequence[str] | None = None,
+        thinking_level: str | None = None,
+        cache: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        inputs: requests.TextInputs | Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        json_schema: Mapping[str, Any] | str | None = None,
+        output_format: Literal["TEXT", "JSON"] | str | None = None,
+        include_usage: bool | None = None,
+        seed: int | None = None,
+        provider_settings: Mapping[str, Any] | None = None,
+        silence_timeout: float | None = None,
+        timeout: float | None = None,
+        routing: Mapping[str, Any] | None = None,
+        retry: int | RetryPolicy | None = None,
+        task_uuid: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        include_cost: bool | None = None,
+    ) -> text.TextStream:
+        """Generate text with a chat model, and get it piece by piece as it is generated.
+
+        Args:
+            model: The model's AIR, such as `"minimax:m2.7@0"`.
+            messages: The conversation so far.
+            system_prompt: Instructions that precede the conversation.
+            max_tokens: Maximum length of the answer, in tokens.
+            temperature: Sampling temperature.
+            top_p: Nucleus sampling: cumulative probability of the tokens to choose from.
+            top_k: Number of most likely tokens to choose from.
+            stop_sequences: Strings that end the answer.
+            thinking_level: How much reasoning precedes the answer, for models that support it.
+            cache: Prompt caching: `scope` and `ttl`.
+            settings: Further model-specific settings, keyed by API name. The API expects the eight parameters from
+                `system_prompt` to `cache` inside this object; the client puts them there.
+            inputs: Input media of the conversation.
+            tools: Tools the model may call.
+            tool_choice: Which tool the model must call, in the form the model expects.
+            json_schema: JSON schema of the answer, as an object or as JSON text.
+            output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
+            include_usage: Report token usage with the result.
+            seed: Seed for reproducible results; random by default.
+            provider_settings: Provider-specific settings, keyed by API name.
+            silence_timeout: Seconds without a piece after which the connection is given up; `None` means 120. While the
+                server sends keep-alive comments in place of pieces, five times as many are allowed.
+            timeout: Deadline for the whole stream in seconds: connecting, all attempts, and every piece. `None` uses
+                the client's `long_timeout`.
+            routing: Provider routing options, keyed by API name.
+            retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
+                0 makes a single attempt.
+            task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
+            extra: Additional parameters, keyed by API name and sent unchanged.
+            include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
+
+        Returns:
+            `TextStream`: iterate over its pieces, in a `with` block. The request is sent when the first one is read.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The stream failed; raised while it is read. See `runware.errors` for the subclasses.
         """
         raise AssertionError
 

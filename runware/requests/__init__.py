@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         Training,
         TrainingInputs,
     )
-    from runware.requests.text import Message, PromptEnhance, TextInference, TextInputs
+    from runware.requests.text import Message, PromptEnhance, StreamText, TextInference, TextInputs
     from runware.requests.three_d import ThreeDInference, ThreeDInputs
     from runware.requests.tools import Tools
     from runware.requests.video import FrameImage, VideoInference, VideoInputs
@@ -91,7 +91,7 @@ _MODULES = {
             "AccountManagement GetResponse GetTaskDetails ImageUpload ImportModel MediaStorage ModelSearch ModelUpload"
             " Training TrainingInputs"
         ),
-        "text": "Message PromptEnhance TextInference TextInputs",
+        "text": "Message PromptEnhance TextInference TextInputs StreamText",
         "three_d": "ThreeDInference ThreeDInputs",
         "tools": "Tools",
         "video": "FrameImage VideoInference VideoInputs",
@@ -125,6 +125,9 @@ OPERATIONS = {
 }
 """Every operation: its name after the API's task type, its request class, and its aliases (the JavaScript library's
 names). `tools/generate_operations.py` writes the methods of `runware.operations` from this table."""
+
+STREAMS = {"stream_text": ("StreamText",)}
+"""The operations that return a stream: an object to iterate over, in place of a result. Otherwise like `OPERATIONS`."""
 
 
 @cache
@@ -178,6 +181,7 @@ __all__ = [
     "RemoveBackgroundSettings",
     "Safety",
     "Speech",
+    "StreamText",
     "TextInference",
     "TextInputs",
     "ThreeDInference",

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
-from runware.requests.base import Task, works_on_video
+from runware.requests.base import Task, no_stream, works_on_video
 from runware.requests.validation import RequestModel
 
 __all__ = ["Delivered", "DeliveryMethod", "Generation", "Inference", "MediaTask", "OutputType", "Safety"]
@@ -47,6 +47,12 @@ class Delivered(Task[R_co]):
 
     delivery_method: DeliveryMethod | None = None
     webhook_url: str | None = None
+
+    @classmethod
+    def _converted(cls, name: str, value: object, check: Any) -> object:
+        if name == "delivery_method" and value == "stream":
+            cls._reject(name, no_stream(cls.task_type))
+        return super()._converted(name, value, check)
 
     def wire(self) -> dict[str, Any]:
         """Return the API object, without its UUID."""

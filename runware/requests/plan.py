@@ -5,12 +5,13 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from runware.errors import ValidationError
 from runware.options import Options, seconds
 from runware.protocol.call import Call, Completion
 from runware.protocol.codec import dumps
 from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
-from runware.requests.base import Task
+from runware.requests.base import Task, no_stream
 from runware.results.base import shortened
 
 __all__ = ["Plan", "Planner", "completion_of"]
@@ -81,16 +82,27 @@ class Planner:
         self._long_timeout = options.longest_timeout
         self._include_cost = options.include_cost
 
-    def request(self, task: Task[Any]) -> Plan:
+    def request(self, task: Task[Any], uuid: str | None = None) -> Plan:
         """Encode a request.
 
+        Args:
+            task: The request.
+            uuid: The UUID of its task, unless it has one; `None` generates one.
+
         Raises:
-            ValidationError: A media input cannot be read.
+            ValidationError: A media input cannot be read, or a stream is asked for where there is none.
         """
         wire = task.wire()
         if self._include_cost is not None and task.priced:
             wire.setdefault("includeCost", self._include_cost)
-        uuid = task.task_uuid or new_uuid()
+        if not task.streamed and wire.get("deliveryMethod") == "stream":
+            raise ValidationError(
+                f"deliveryMethod {no_stream(task.task_type)}.",
+                code="invalidParameter",
+                parameter="delivery_method",
+                task_type=task.task_type,
+            )
+        uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}
         text = dumps([wire])

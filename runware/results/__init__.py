@@ -15,7 +15,8 @@ from runware.results.media import (
     ToolOutput,
     Video,
 )
-from runware.results.text import Text, Usage
+from runware.results.pieces import TextPiece
+from runware.results.text import Source, Text, ToolCall, Usage
 
 Part = ApiObject
 """The name of `ApiObject` in version 0.2.0."""
@@ -36,8 +37,11 @@ __all__ = [
     "Partial",
     "Result",
     "Results",
+    "Source",
     "StoredMedia",
     "Text",
+    "TextPiece",
+    "ToolCall",
     "ToolOutput",
     "Usage",
     "Video",
