@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -311,6 +312,20 @@ def test_errors_hold_no_key(make: Make) -> None:
     while one is not None:
         assert "rw-test-key" not in repr(vars(one)) + str(one)
         one = one.__cause__ or one.__context__
+
+
+def test_logs_hold_neither_key_nor_prompt(server: LocalServer, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.play("X20")
+    rw = make()
+    rw.connect()
+    rw.image_inference(**PICTURE | {"positive_prompt": "a secret kite"})
+    with pytest.raises(ValidationError):
+        rw.image_inference(**PICTURE | {"positive_prompt": "a secret kite [error:invalidWidth]"})
+    rw.close()
+    client_logs = [one.getMessage() for one in caplog.records if one.threadName != "runware-local"]
+    assert len(client_logs) > 10
+    assert not [line for line in client_logs if "rw-test-key" in line or "secret kite" in line]
 
 
 # ---------------------------------------------------------------------- the network

@@ -264,19 +264,16 @@ class HttpLine:
                 return connection
             self.close()
         attempt = self._attempt = Attempt(self._options.connect_timeout, self._report_socket)
-        failure: RequestError | None = None
         if self._aborted:
             attempt.cancel()
         try:
             stream = open_stream(self._options, self._parts, attempt)
         except PermanentError as error:
-            failure = RequestError(error.error, sent=False, permanent=True)
+            raise RequestError(error.error, sent=False, permanent=True) from None
         except RunwareError as error:
-            failure = RequestError(error, sent=False)
+            raise RequestError(error, sent=False) from None
         finally:
             self._attempt = None
-        if failure is not None:
-            raise failure
         _check_with_keepalive(stream.sock, self._options.liveness_timeout)
         self.opened += 1
         self.connect_time = time.monotonic() - attempt.started
