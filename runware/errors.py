@@ -204,7 +204,7 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
     Attributes:
         stage: Stage that failed: `"key"`, `"name lookup"`, `"TCP"`, `"proxy"`, `"TLS"`, `"upgrade"` or
-            `"authentication"`.
+            `"authentication"`; over HTTP, also `"request"`, which could not be written.
         host: Host and port of the server, or of the proxy.
         elapsed: Seconds from the start of the attempt to its failure.
     """

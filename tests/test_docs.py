@@ -204,14 +204,8 @@ def test_protocol_page_maps_codes_to_the_right_classes() -> None:
             assert cls.__name__ == name, code
 
 
-<<<<<<< HEAD
-def test_guide_shows_how_text_is_streamed() -> None:
-    assert "stream_text" in (DOCS / "guides" / "text.md").read_text()
-    assert "stream_text" in (DOCS / "from-javascript.md").read_text()
-=======
 def test_page_for_javascript_says_how_text_is_streamed() -> None:
     assert '| `deliveryMethod: "stream"` | `rw.stream_text(...)` |' in (DOCS / "from-javascript.md").read_text()
->>>>>>> h-streams
 
 
 def test_faults_command_of_the_docs_lists_all_faults(tmp_path: pathlib.Path) -> None:
