@@ -60,6 +60,11 @@ __all__ = [
     "AccountKey",
     "AccountUsage",
     "Acknowledgement",
+    "App",
+    "AppJob",
+    "AppSubmitter",
+    "AppTask",
+    "AsyncApp",
     "AsyncRunware",
     "AsyncTextStream",
     "Audio",
@@ -72,6 +77,7 @@ __all__ = [
     "ContentModerationError",
     "Detection",
     "DownloadError",
+    "FilesResult",
     "GuideImage",
     "Image",
     "IncompleteResultsError",
@@ -106,14 +112,19 @@ __all__ = [
     "TaskDetails",
     "TaskError",
     "TaskTimeoutError",
+    "TaskType",
     "TeamMember",
     "Text",
     "TextPiece",
     "TextStream",
     "ToolCall",
+    "ToolOutput",
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageReport",
+    "UsageRow",
+    "UsageTotals",
     "ValidationError",
     "Video",
     "WebhookError",
@@ -134,9 +145,11 @@ _WHERE = {
         "media": "Media",
         "options": "RetryPolicy",
         "requests.base": "Task",
+        "task_types": "TaskType",
+        "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
-            "Acknowledgement Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
-            " Source StoredMedia Text TextPiece ToolCall Usage Video"
+            "Acknowledgement Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial"
+            " Result Results Source StoredMedia Text TextPiece ToolCall ToolOutput Usage Video"
         ),
         "text": "AsyncTextStream StreamJob TextStream",
     }.items()
@@ -154,6 +167,7 @@ if TYPE_CHECKING:
         Acknowledgement,
         Audio,
         Detection,
+        FilesResult,
         GuideImage,
         Image,
         MaskImage,
@@ -168,6 +182,7 @@ if TYPE_CHECKING:
         Text,
         TextPiece,
         ToolCall,
+        ToolOutput,
         Usage,
         Video,
     )
@@ -182,7 +197,12 @@ if TYPE_CHECKING:
         TeamMember,
         TrainedModel,
         UploadedModel,
+        UsageReport,
+        UsageRow,
+        UsageTotals,
     )
+    from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.task_types import TaskType
     from runware.text import AsyncTextStream, StreamJob, TextStream
 else:
 

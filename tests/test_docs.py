@@ -176,7 +176,7 @@ def test_reference_has_every_public_name() -> None:
     requests = (DOCS / "operations.md").read_text()
     other = {"Media", "Task", "__version__"}  # an alias of types, the base of requests, and a text
     for name in runware.__all__:
-        known = re.search(rf"^::: runware(\.errors)?\.{name}$", pages, re.MULTILINE)
+        known = re.search(rf"^::: runware(\.errors|\.text)?\.{name}$", pages, re.MULTILINE)
         assert known or f"`{name}`" in requests or f"## {name}\n" in requests or name in other, name
     tree = (DOCS / "reference" / "errors.md").read_text().partition("```text")[2].partition("```")[0]
     assert set(re.findall(r"── (\w+)", tree)) | {"RunwareError"} == set(errors.__all__)
