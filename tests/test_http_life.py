@@ -24,6 +24,8 @@ from runware import (
     ClientClosedError,
     ConfigurationError,
     ConnectionFailedError,
+    ImageInference,
+    PayloadTooLargeError,
     Runware,
     RunwareError,
     TaskTimeoutError,
@@ -668,6 +670,32 @@ def test_many_calls_while_responses_are_lost(server: LocalServer, make: Make) ->
     assert seeds == list(range(1, 201))
     assert server.ledger.executions_by_prompt() == {f"kite {number}": 1 for number in range(200)}
     assert rw.stats.drops + rw.stats.questions > 100
+
+
+def test_responses_that_come_twice_end_no_other_call(server: LocalServer, make: Make) -> None:
+    server.play("X20:how=twice,times=none")
+    rw = make()
+    for seed in range(1, 21):
+        (image,) = rw.image_inference(positive_prompt=f"kite {seed}", model="runware:101@1", seed=seed)
+        assert image.seed == seed
+    assert set(server.ledger.executions_by_prompt().values()) == {1}
+
+
+def test_bulk_work(server: LocalServer, make: Make) -> None:
+    prompts = [f"kite {number}" for number in range(300)]
+    rw = make(max_in_flight=20)
+    tasks = (ImageInference(positive_prompt=prompt, model="runware:101@1") for prompt in prompts)
+    assert len(list(rw.map(tasks))) == 300
+    assert server.ledger.executions_by_prompt() == dict.fromkeys(prompts, 1)
+
+
+def test_response_above_the_limit_is_a_typed_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_loop.HttpLoop, "max_message", 1000)
+    rw = make()
+    with pytest.raises(PayloadTooLargeError) as caught:
+        rw.image_inference(**PICTURE, output_type="base64Data")
+    assert caught.value.may_have_run
+    assert len(rw.image_inference(**PICTURE)) == 1
 
 
 def test_thread_that_cannot_be_started_is_a_typed_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

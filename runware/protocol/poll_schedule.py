@@ -30,8 +30,8 @@ A wake-up with a frame each way costs as much as ten polls in it.
 
 ANSWER_TIMEOUT = 5.0
 """Seconds after which a poll without an answer is repeated."""
-EXCHANGE_TIMEOUT = 30.0
-"""The same for a poll that is a request of its own, whose loss is reported by itself."""
+EXCHANGE_TIMEOUT = 300.0
+"""The same for a poll that is a request of its own: its loss is reported by itself, and an answer may be large."""
 
 _PER_FRAME = 100
 _RESPONSE, _DETAILS = (f'{{"taskType":"{question.value}","taskUUID":"' for question in Question)
