@@ -25,6 +25,7 @@ try:
     from runware._support.event_loops import RunwareAsyncUsageWarning
     from runware._support.import_lock import loading as _loading
     from runware.errors import (
+        AnswerFormatError,
         AuthenticationError,
         ClientClosedError,
         ConfigurationError,
@@ -44,6 +45,7 @@ try:
         TaskCancelledError,
         TaskError,
         TaskTimeoutError,
+        ToolRoundsError,
         ValidationError,
         WrongThreadError,
     )
@@ -58,10 +60,17 @@ __all__ = [
     "Account",
     "AccountKey",
     "AccountUsage",
+    "Answer",
+    "AnswerFormatError",
+    "AsyncChat",
+    "AsyncChatStream",
     "AsyncRunware",
     "AsyncTextStream",
     "Audio",
     "AuthenticationError",
+    "Chat",
+    "ChatPiece",
+    "ChatStream",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
@@ -108,7 +117,10 @@ __all__ = [
     "Text",
     "TextPiece",
     "TextStream",
+    "Tool",
     "ToolCall",
+    "ToolRoundsError",
+    "ToolRun",
     "TrainedModel",
     "UploadedModel",
     "Usage",
@@ -117,6 +129,7 @@ __all__ = [
     "WrongThreadError",
     "__version__",
     "get_client",
+    "tool",
 ]
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
@@ -134,7 +147,10 @@ _WHERE = {
             "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results Source"
             " StoredMedia Text TextPiece ToolCall Usage Video"
         ),
-        "text": "AsyncTextStream StreamJob TextStream",
+        "text": (
+            "Answer AsyncChat AsyncChatStream AsyncTextStream Chat ChatPiece ChatStream StreamJob TextStream Tool"
+            " ToolRun tool"
+        ),
     }.items()
     for name in names.split()
 }
@@ -178,7 +194,20 @@ if TYPE_CHECKING:
         TrainedModel,
         UploadedModel,
     )
-    from runware.text import AsyncTextStream, StreamJob, TextStream
+    from runware.text import (
+        Answer,
+        AsyncChat,
+        AsyncChatStream,
+        AsyncTextStream,
+        Chat,
+        ChatPiece,
+        ChatStream,
+        StreamJob,
+        TextStream,
+        Tool,
+        ToolRun,
+        tool,
+    )
 else:
 
     def __getattr__(name: str) -> object:

@@ -20,6 +20,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, RunwareError
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
+from runware.operations.chats import AsyncChats, BlockingChats
 
 if TYPE_CHECKING:
     import ssl
@@ -233,7 +234,7 @@ def _parameters_of(
     return apply
 
 
-class Runware(_Client, BlockingMap, BlockingOperations):
+class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     """The client. Its operations block until their result is available. Thread-safe.
 
     `rw.submit` has the same operations and returns jobs; `rw.aio` has them for asyncio. All share one connection. Used
@@ -339,7 +340,7 @@ class Runware(_Client, BlockingMap, BlockingOperations):
         self.close()
 
 
-class AsyncRunware(_Client, AsyncMap, AsyncOperations):
+class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     """The client for asyncio. Its operations are coroutines, usable from any number of event loops.
 
     It is `Runware` for event loops: the connection has its own thread, and nothing is bound to a loop. Cancelling the

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from runware.local.access_control import denial_reason
 from runware.local.active_faults import ActiveFaults
+from runware.local.chat_api import CHAT_PATH, MODELS_PATH, ChatApi
 from runware.local.connection import reset_transport
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
@@ -135,6 +136,7 @@ class HttpApi:
         self._sessions = sessions
         self._processor = processor
         self._executor = executor
+        self._chats = ChatApi(state, faults, sessions)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -143,12 +145,12 @@ class HttpApi:
             reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
             if reason is not None:
                 return web.Response(status=403, text=reason)
+        if request.path in (CHAT_PATH, MODELS_PATH):
+            return await self._chats.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
                 return await self._answer_tasks(request)
-            if request.method in ("GET", "HEAD") and request.path == "/":
-                return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
-            return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
+            return _not_a_post(request)
         if request.method in ("GET", "HEAD"):
             return await self._answer_file(request)
         return web.Response(status=404, text="Not found. POST an array of tasks to /v1.\n")
@@ -266,6 +268,12 @@ class HttpApi:
         if run.task.get("includeCost"):
             last["cost"] = run.spec.price / UNIT
         return [*events, encode_json(last)]
+
+
+def _not_a_post(request: web.BaseRequest) -> web.Response:
+    if request.method in ("GET", "HEAD") and request.path == "/":
+        return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
+    return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
 
 
 def _ids(task: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,709 @@
+"""The drivers of chats: they perform the steps of a turn, in the caller's thread or in an event loop.
+
+The requests of one turn share a connection, if it has been idle for a few seconds at most. Turns do not: a server may
+close an idle connection at any moment, and then it cannot be known whether a request has arrived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from contextvars import copy_context
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from runware._support.elsewhere import run_elsewhere
+from runware._support.event_loops import running_loop
+from runware._support.lazy_modules import lazy_module
+from runware.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionFailedError,
+    RunwareError,
+    TaskCancelledError,
+)
+from runware.options import KEY_VARIABLE, Options
+from runware.protocol.redaction import Redactor, secrets_of
+from runware.text.completions import TASK_TYPE, ChatPiece
+from runware.text.steps import (
+    AwaitTool,
+    BrokenConnectionError,
+    DeadlineError,
+    Hand,
+    Open,
+    Prepare,
+    Prepared,
+    Read,
+    Reply,
+    Sleep,
+    StartTools,
+    Step,
+)
+from runware.text.tools import ToolRun
+from runware.transport.http_client import async_http_client, authorization, http_client
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    import httpx2
+else:
+    asyncio = lazy_module("asyncio")
+    httpx2 = lazy_module("httpx2")
+    ssl = lazy_module("ssl")
+
+__all__ = ["AsyncDriver", "BlockingDriver", "ChatOwner"]
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+_SLICE = 65_536
+"""The bytes written before the deadline is looked at again."""
+_THREADS = 32
+"""The most threads for the tools of one round."""
+_POLL = 3600.0
+"""The longest wait in one piece, in seconds: longer ones overflow on some platforms."""
+
+
+class ChatOwner(Protocol):
+    """The client of a chat, as the chat sees it."""
+
+    options: Options
+
+    @property
+    def streams(self) -> Any:
+        """The HTTP connections of the client that are in use."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client is closed."""
+        ...
+
+    def check_thread(self) -> None:
+        """Raise `WrongThreadError` on one of the client's own threads."""
+
+
+class Performable(Protocol[R_co]):
+    """A turn, as its driver sees it."""
+
+    @property
+    def sent(self) -> bool:
+        """Whether a request is under way."""
+        ...
+
+    def steps(self) -> Generator[Step, Any, R_co]:
+        """Yield the steps."""
+        ...
+
+
+class _Driver(Generic[R]):
+    """What both drivers have in common: the state of the turn, the request, and how errors are translated."""
+
+    def __init__(self, owner: ChatOwner, turn: Performable[R]) -> None:
+        self._owner = owner
+        self._options = owner.options
+        self._url = owner.options.service_url("api")
+        self._turn = turn
+        self._steps = turn.steps()
+        self._begun = False
+        self._running = False
+        self._result: list[R] = []
+        self._error: RunwareError | None = None
+        self._ended_by = ""
+        self._until = 0.0
+        self._sent = False
+        self._networks: list[Any] = []
+        self._redactor = Redactor()
+
+    def result(self) -> R:
+        """Return what the turn returned.
+
+        Raises:
+            RunwareError: It failed, or was ended before.
+        """
+        if self._result:
+            return self._result[0]
+        raise copy.copy(self._error) if self._error is not None else self._closed_error()
+
+    def _begin(self) -> None:
+        """Check that the turn may go on; register it before its first step."""
+        if self._error is not None:
+            raise copy.copy(self._error)
+        if self._ended_by:
+            raise self._closed_error()
+        if self._running:
+            raise RunwareError("The answer is being read elsewhere already.")
+        if not self._begun:
+            if self._owner.closed:
+                raise ClientClosedError("The client is closed. Create a new one for further calls.")
+            self._owner.streams.add(self)
+            self._redactor.add(*secrets_of(self._options), lasting=True)
+            self._begun = True
+        self._running = True
+
+    def _advance(self, outcome: Any, error: Exception | None) -> Step | None:
+        """Return the next step; `None` at the end."""
+        try:
+            if self._ended_by and error is not None:
+                error = self._closed_error()
+            return self._steps.send(outcome) if error is None else self._steps.throw(error)
+        except StopIteration as end:
+            self._result.append(end.value)
+            return None
+        except RunwareError as failure:
+            self._error = failure
+            raise copy.copy(failure) from failure.__cause__
+
+    def _closed_error(self) -> RunwareError:
+        client = self._ended_by == "client"
+        cls = ClientClosedError if client else TaskCancelledError
+        error = cls(
+            f"The {'client' if client else 'chat'} was closed before the answer was complete."
+            + (" The server may go on, and bill it." if self._turn.sent else ""),
+            task_type=TASK_TYPE,
+        )
+        error.may_have_run = self._turn.sent
+        return error
+
+    # ------------------------------------------------------------------ requests and errors
+
+    def _headers(self) -> dict[bytes, bytes]:
+        """Return the headers of a request, with the key. Bytes, as the HTTP library would show texts in errors."""
+        headers = {
+            b"Accept": b"application/json, text/event-stream",
+            b"Accept-Encoding": b"identity",  # compression would hold pieces back
+            b"Content-Type": b"application/json",
+        }
+        try:
+            found = authorization(self._options)
+        except RunwareError:
+            raise
+        except Exception as error:  # the caller's function
+            raise ConnectionFailedError(
+                f"api_key() raised {type(error).__name__}: {error}", stage="key", retryable=False
+            ) from None
+        for name, value in found.items():
+            key = value.removeprefix("Bearer ")
+            if not key.strip() or key == "None":
+                raise ConfigurationError(
+                    f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
+                    parameter="api_key",
+                )
+            self._redactor.add(key)
+            headers[name.encode()] = value.encode()
+        return headers
+
+    def _method(self, step: Open) -> str:
+        return "GET" if step.body is None else "POST"
+
+    def _left(self) -> float:
+        return max(0.001, min(self._until - time.monotonic(), _POLL))
+
+    def _note(self, event: str, info: Mapping[str, Any]) -> Any:
+        """Note what the HTTP library reports; return the connection if there is a new one."""
+        if self._ended_by:
+            raise BrokenConnectionError("closed")
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._networks = [*self._networks[-3:], info["return_value"]]
+            return info["return_value"]
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._sent = True
+        return None
+
+    def _translated(self, error: Exception) -> Exception:
+        """Return what an error of the HTTP library means for the turn."""
+        if isinstance(error, (RunwareError, BrokenConnectionError, DeadlineError)):
+            return error
+        if not isinstance(error, (OSError, TimeoutError, httpx2.HTTPError, httpx2.StreamError)):
+            raise error  # a mistake of this package, or of a content reader
+        timed_out = isinstance(error, (TimeoutError, httpx2.TimeoutException))
+        if self._sent:
+            if timed_out and time.monotonic() >= self._until - 0.01:
+                return DeadlineError()
+            return BrokenConnectionError(self._redactor.hide(_words(error)))
+        stage, cause = "TCP", _cause(error)
+        if isinstance(error, httpx2.ProxyError):
+            stage = "proxy"
+        elif isinstance(cause, socket.gaierror):
+            stage = "name lookup"
+        elif isinstance(cause, ssl.SSLError):
+            stage = "TLS"
+        what = "no response in time" if timed_out else self._redactor.hide(_words(error))
+        host = httpx2.URL(self._url).netloc.decode()
+        return ConnectionFailedError(
+            f"Could not connect to {host}: {stage}: {what}. Nothing was sent.",
+            stage=stage,
+            host=host,
+            retryable=not isinstance(cause, ssl.SSLCertVerificationError),
+        )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first error of the operating system or TLS behind one of the HTTP library."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, OSError):
+            return one
+        one = one.__cause__ or one.__context__
+    return error
+
+
+def _words(error: Exception) -> str:
+    cause = _cause(error)
+    return (cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)) or type(error).__name__
+
+
+def _reply(response: httpx2.Response) -> Reply:
+    headers = response.headers
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Reply(response.status_code, content_type, headers.get("Retry-After", ""))
+
+
+def _run(one: Prepared) -> ToolRun:
+    """Run a plain function."""
+    try:
+        found = one.function()
+        if inspect.isawaitable(found):
+            if inspect.iscoroutine(found):
+                found.close()
+            raise TypeError(f"{one.run.name}() returned an awaitable; declare the tool with `async def`")
+    except BaseException as error:  # the model gets it; SystemExit would end a thread unseen
+        return one.run.failed(error)
+    return one.run.returned(found)
+
+
+async def _run_async(one: Prepared) -> ToolRun:
+    """Run an async function."""
+    try:
+        return one.run.returned(await one.function())
+    except asyncio.CancelledError as error:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        return one.run.failed(error)
+    except Exception as error:  # the model gets it
+        return one.run.failed(error)
+
+
+def _in_threads(calls: list[Prepared], ended: Callable[[ToolRun], object]) -> None:
+    """Run plain functions in threads, each with a copy of the caller's context."""
+    waiting: SimpleQueue[Any] = SimpleQueue()
+    for one in calls:
+        waiting.put((copy_context(), one))
+
+    def work() -> None:
+        with suppress(Empty):
+            while True:
+                context, one = waiting.get_nowait()
+                ended(context.run(_run, one))
+
+    for _ in range(min(len(calls), _THREADS)):
+        threading.Thread(target=work, name="runware-tool", daemon=True).start()
+
+
+class BlockingDriver(_Driver[R]):
+    """Performs a turn in the caller's thread. Plain tools run in threads, async ones in an event loop on another."""
+
+    def __init__(self, owner: ChatOwner, turn: Performable[R]) -> None:
+        owner.check_thread()
+        super().__init__(owner, turn)
+        self._http: httpx2.Client | None = None
+        self._response: httpx2.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+        self._wake = threading.Event()
+        self._tools: SimpleQueue[ToolRun | None] = SimpleQueue()
+        self._cancel_tools: Callable[[], object] = lambda: None
+
+    def next_piece(self) -> ChatPiece | None:
+        """Wait for the next piece; return `None` at the end.
+
+        Raises:
+            RunwareError: The turn failed.
+        """
+        if self._result:
+            return None
+        self._begin()
+        going_on = False
+        try:
+            outcome: Any = None
+            error: Exception | None = None
+            while (step := self._advance(outcome, error)) is not None:
+                if isinstance(step, Hand):
+                    going_on = True
+                    return step.piece
+                outcome = error = None
+                try:
+                    outcome = self._perform(step)
+                except Exception as failure:
+                    error = self._translated(failure)
+                    failure.__traceback__ = None  # its frames hold the key
+            return None
+        finally:
+            self._running = False
+            if not going_on or self._ended_by:
+                self._end()
+
+    def _perform(self, step: Step) -> Any:
+        if self._ended_by:
+            raise self._closed_error()
+        if isinstance(step, Read):
+            self._until = step.until
+            return next(self._chunks, b"")
+        if isinstance(step, Open):
+            return self._open(step)
+        if isinstance(step, Prepare):
+            return step.work()
+        if isinstance(step, Sleep):
+            self._wake.wait(step.seconds)
+            return None
+        if isinstance(step, StartTools):
+            self._start_tools(list(step.calls))
+            return None
+        assert isinstance(step, AwaitTool)
+        return self._await_tool(step.until)
+
+    def _open(self, step: Open) -> Reply:
+        self._release()
+        self._until, self._sent = step.until, False
+        if self._http is None:
+            self._http = http_client(self._options, self._url)
+        left = max(0.001, step.until - time.monotonic())
+        request = self._http.build_request(
+            self._method(step),
+            self._url + step.path,
+            content=step.body,
+            headers=self._headers(),
+            timeout=httpx2.Timeout(None, connect=min(self._options.connect_timeout, left)),
+            extensions={"trace": self._trace},
+        )
+        self._response = self._http.send(request, stream=True)
+        self._chunks = self._response.iter_bytes()
+        return _reply(self._response)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        network = self._note(event, info)
+        if network is not None:
+            self._limit(network)
+
+    def _limit(self, network: Any) -> None:
+        """Let every read and write of a connection end with the current step.
+
+        The HTTP library gives each of them the same number of seconds, so that many could take any time together.
+        """
+        read, write = network.read, network.write
+
+        def limited_read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG001 - the interface
+            received: bytes = read(max_bytes, self._left())
+            return received
+
+        def limited_write(buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG001 - the interface
+            for start in range(0, len(buffer), _SLICE):
+                write(buffer[start : start + _SLICE], self._left())
+
+        network.read, network.write = limited_read, limited_write
+
+    def _start_tools(self, calls: list[Prepared]) -> None:
+        tools = self._tools = SimpleQueue()
+        _in_threads([one for one in calls if not one.tool.is_async], tools.put)
+        tasks = [one for one in calls if one.tool.is_async]
+        if not tasks:
+            return
+        started: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = SimpleQueue()
+
+        async def run_all() -> None:
+            started.put((asyncio.get_running_loop(), asyncio.current_task()))
+            with suppress(asyncio.CancelledError):
+                async with asyncio.TaskGroup() as group:
+                    for one in tasks:
+                        group.create_task(_run_async(one)).add_done_callback(
+                            lambda task: None if task.cancelled() else tools.put(task.result())
+                        )
+
+        context = copy_context()
+        threading.Thread(target=context.run, args=(asyncio.run, run_all()), name="runware-tools", daemon=True).start()
+
+        def cancel() -> None:
+            with suppress(Empty, RuntimeError):  # RuntimeError: the loop has ended
+                loop, task = started.get(timeout=1.0)
+                if task is not None:
+                    loop.call_soon_threadsafe(task.cancel)
+
+        self._cancel_tools = cancel
+
+    def _await_tool(self, until: float) -> ToolRun:
+        self._until = until
+        while True:
+            try:
+                found = self._tools.get(timeout=self._left())
+            except Empty:
+                if time.monotonic() >= until:
+                    raise DeadlineError from None
+                continue
+            if found is None:
+                raise self._closed_error()
+            return found
+
+    def _release(self) -> None:
+        """End the current response; its connection is kept if it was read to the end."""
+        response, self._response = self._response, None
+        self._chunks = iter(())
+        with suppress(Exception):
+            if response is not None:
+                response.close()
+
+    def _end(self) -> None:
+        """End the turn and its connection."""
+        if not self._result and self._error is None:
+            self._ended_by = self._ended_by or "chat"
+        self._release()
+        http, self._http = self._http, None
+        self._networks = []
+        cancel, self._cancel_tools = self._cancel_tools, lambda: None
+        with suppress(Exception):
+            if http is not None:
+                http.close()
+        if not self._result:
+            cancel()
+        self._steps.close()
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the turn and its connection; safe in any thread.
+
+        Args:
+            client: Whether the client is closed, and not only this turn.
+        """
+        if self._result or self._error is not None or self._ended_by:
+            return
+        self._ended_by = "client" if client else "chat"
+        self._wake.set()
+        self._tools.put(None)
+        if not self._running:
+            self._end()
+            return
+        for network in self._networks:
+            with suppress(Exception):
+                # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
+                socket.socket.shutdown(network.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def abandon(self) -> None:
+        """Close the descriptors after a fork, in the child, without a word to the server."""
+        self._ended_by, networks = "client", self._networks
+        self._response, self._http, self._chunks, self._networks = None, None, iter(()), []
+        for network in networks:
+            with suppress(Exception):
+                network.get_extra_info("socket").close()
+
+
+class AsyncDriver(_Driver[R]):
+    """Performs a turn in the running event loop. Async tools are its tasks; plain ones run in threads."""
+
+    def __init__(self, owner: ChatOwner, turn: Performable[R]) -> None:
+        super().__init__(owner, turn)
+        self._http: httpx2.AsyncClient | None = None
+        self._response: httpx2.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._limits: set[asyncio.Timeout] = set()
+        self._tools: asyncio.Queue[ToolRun] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def next_piece(self) -> ChatPiece | None:
+        """Wait for the next piece; return `None` at the end.
+
+        Raises:
+            RunwareError: The turn failed.
+        """
+        if self._result:
+            return None
+        loop = running_loop()
+        self._begin()
+        self._loop = loop
+        going_on = False
+        try:
+            outcome: Any = None
+            error: Exception | None = None
+            while (step := self._advance(outcome, error)) is not None:
+                if isinstance(step, Hand):
+                    going_on = True
+                    return step.piece
+                outcome = error = None
+                try:
+                    outcome = await self._perform(step)
+                except Exception as failure:
+                    error = self._translated(failure)
+                    failure.__traceback__ = None  # its frames hold the key
+            return None
+        finally:
+            self._running = False
+            if not going_on or self._ended_by:
+                await self._end()
+
+    async def _perform(self, step: Step) -> Any:
+        if self._ended_by:
+            raise self._closed_error()
+        if isinstance(step, Read):
+            assert self._chunks is not None
+            async with self._limit(step.until):
+                return await anext(self._chunks, b"")
+        if isinstance(step, Open):
+            return await self._open(step)
+        if isinstance(step, Prepare):
+            return await run_elsewhere(step.work) if step.blocks else step.work()
+        if isinstance(step, Sleep):
+            with suppress(DeadlineError):
+                async with self._limit(time.monotonic() + step.seconds):
+                    await asyncio.Event().wait()
+            return None
+        if isinstance(step, StartTools):
+            self._start_tools(list(step.calls))
+            return None
+        assert isinstance(step, AwaitTool)
+        assert self._tools is not None
+        async with self._limit(step.until):
+            return await self._tools.get()
+
+    @contextlib.asynccontextmanager
+    async def _limit(self, until: float) -> AsyncIterator[None]:
+        """Raise `DeadlineError` if the block is not done in time, and the error of a closed chat if that is why."""
+        self._until = until
+        assert self._loop is not None
+        timeout = asyncio.timeout_at(self._loop.time() + max(0.0, until - time.monotonic()))
+        self._limits.add(timeout)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            if self._ended_by:
+                raise self._closed_error() from None
+            if timeout.expired():
+                raise DeadlineError from None
+            raise
+        finally:
+            self._limits.discard(timeout)
+
+    async def _open(self, step: Open) -> Reply:
+        await self._release()
+        self._sent = False
+        # A function that returns the key may block, and so may loading the HTTP library.
+        headers = await run_elsewhere(self._headers) if callable(self._options.api_key) else self._headers()
+        if self._http is None:
+            if not _loaded:
+                await run_elsewhere(_load)
+            self._http = async_http_client(self._options, self._url)
+        left = max(0.001, step.until - time.monotonic())
+        request = self._http.build_request(
+            self._method(step),
+            self._url + step.path,
+            content=step.body,
+            headers=headers,
+            timeout=httpx2.Timeout(None, connect=min(self._options.connect_timeout, left)),
+            extensions={"trace": self._trace},
+        )
+        async with self._limit(step.until):
+            self._response = await self._http.send(request, stream=True)
+        self._chunks = self._response.aiter_bytes()
+        return _reply(self._response)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        self._note(event, info)
+
+    def _start_tools(self, calls: list[Prepared]) -> None:
+        loop = self._loop
+        assert loop is not None
+        tools = self._tools = asyncio.Queue()
+
+        def ended(run: ToolRun) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tools.put_nowait, run)
+
+        _in_threads([one for one in calls if not one.tool.is_async], ended)
+        for one in calls:
+            if one.tool.is_async:
+                task = loop.create_task(_run_async(one))
+                self._tasks.add(task)
+                task.add_done_callback(lambda task: None if task.cancelled() else tools.put_nowait(task.result()))
+                task.add_done_callback(self._tasks.discard)
+
+    async def _release(self) -> None:
+        response, self._response = self._response, None
+        self._chunks = None
+        with suppress(Exception):
+            if response is not None:
+                await response.aclose()
+
+    async def _end(self) -> None:
+        """End the turn, its connection and the tasks of its tools."""
+        if not self._result and self._error is None:
+            self._ended_by = self._ended_by or "chat"
+        tasks = [task for task in self._tasks if not task.done()]
+        for task in tasks:
+            task.cancel()
+        self._steps.close()
+        await self._release()
+        http, self._http = self._http, None
+        with suppress(Exception):
+            if http is not None:
+                await http.aclose()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def close(self) -> None:
+        """End the turn and its connection at once."""
+        if self._result or self._error is not None:
+            return
+        self._ended_by = self._ended_by or "chat"
+        if self._running:
+            self._end_limits()
+        else:
+            await self._end()
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the turn; safe in any thread.
+
+        Args:
+            client: Whether the client is closed, and not only this turn.
+        """
+        if self._result or self._error is not None or self._ended_by:
+            return
+        self._ended_by = "client" if client else "chat"
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._abort_in_loop)
+
+    def _abort_in_loop(self) -> None:
+        self._end_limits()
+        if not self._running and self._loop is not None:
+            task = self._loop.create_task(self._end())
+            _ending.add(task)
+            task.add_done_callback(_ending.discard)
+
+    def _end_limits(self) -> None:
+        assert self._loop is not None
+        for timeout in self._limits:
+            with suppress(RuntimeError):  # it has just expired
+                timeout.reschedule(self._loop.time())
+
+    def abandon(self) -> None:
+        """Forget the connection after a fork, in the child: its event loop belongs to the parent."""
+        self._ended_by = "client"
+        self._loop = None
+
+
+_ending: set[asyncio.Task[None]] = set()
+"""Tasks that end turns. The event loop holds no reference to its tasks."""
+_loaded: list[bool] = []
+
+
+def _load() -> None:
+    """Load what the first request needs."""
+    with httpx2.Client(trust_env=False, verify=False):
+        pass
+    import anyio  # noqa: F401 - the HTTP library imports it at the first request
+
+    _loaded.append(True)
