@@ -158,7 +158,7 @@ def test_table(name: str, aliases: list[str], cls: str, answer: str, rw: Runware
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_table_is_complete(form: type) -> None:
-    named = {name for row in TABLE for name in (row[0], *row[1])}
+    named = {name for row in TABLE for name in (row[0], *row[1])} | requests.STREAMS.keys()
     assert {name for name, method in inspect.getmembers(form) if hasattr(method, "request_name")} == named
     assert {row[2] for row in TABLE} == set(WIRE_TYPES)
 

@@ -33,7 +33,7 @@ ROWS = [
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options"},
-    {"runware._support.logs", "runware._support.event_loops"},
+    {"runware._support.logs", "runware._support.event_loops", "runware._support.elsewhere"},
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},
 ]

@@ -20,7 +20,7 @@ sys.path.insert(0, str(PROJECT))
 
 # The package as it is without `runware.operations`, whose generated modules may be missing or out of date.
 from runware import requests, results  # noqa: E402
-from runware.requests.signatures import answer_of, fields, parameters, spell, summary  # noqa: E402
+from runware.requests.signatures import all_operations, answer_of, fields, parameters, spell, summary  # noqa: E402
 from runware.results import platform  # noqa: E402
 
 WIDTH = 120
@@ -134,7 +134,6 @@ STREAM = '''
 
 def module_text(form: Form) -> str:
     """Return the text of the module of one form."""
-    operations = {**requests.OPERATIONS, **requests.STREAMS}
     answers = [answer_of(getattr(requests, name)) for name, *_ in requests.OPERATIONS.values()]
     used = {name for answer in answers for name in spell(answer).replace("[", " ").replace("]", " ").split()}
     head = HEAD.format(
@@ -148,20 +147,11 @@ def module_text(form: Form) -> str:
         run_returns=form.returns.format("R"),
     )
     methods = "\n".join(
-        "\n".join(method_lines(form, name, request, aliases))
-        for name, (request, *aliases) in sorted(operations.items(), key=place)
+        "\n".join(method_lines(form, name, request, aliases)) for name, (request, *aliases) in all_operations().items()
     )
     if form.module != "jobs":  # whose streams are jobs as all others
         head += STREAM.format(stream=form.stream)
     return head + "\n" + methods
-
-
-def place(operation: tuple[str, Any]) -> int:
-    """Return where an operation stands: in the order of the table, a stream behind what it streams."""
-    name, (request, *_) = operation
-    task_type = getattr(requests, request).task_type
-    types = [getattr(requests, one).task_type for one, *_ in requests.OPERATIONS.values()]
-    return 2 * types.index(task_type) + (name in requests.STREAMS)
 
 
 def method_lines(form: Form, name: str, request_name: str, aliases: list[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from aiohttp import web
 
 from runware.local.active_faults import ActiveFaults
-from runware.local.chat_model import Reply, answer, text_of
+from runware.local.chat_model import ModelReply, answer, text_of
 from runware.local.connection import reset_transport
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
@@ -19,6 +19,7 @@ from runware.local.prompt_marks import has_mark
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
+from runware.local.stream_writer import write_stream
 from runware.local.task_run import TaskRun
 from runware.local.uuids import new_uuid
 from runware.local.validation import ApiError
@@ -203,22 +204,26 @@ class ChatApi:
         return body
 
     async def _stream(
-        self, request: web.BaseRequest, body: dict[str, Any], head: dict[str, Any], reply: Reply, usage: dict[str, Any]
+        self,
+        request: web.BaseRequest,
+        body: dict[str, Any],
+        head: dict[str, Any],
+        reply: ModelReply,
+        usage: dict[str, Any],
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await response.prepare(request)
         options = body.get("stream_options")
         with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        plan = StreamPlan(_events(head, reply, usage if with_usage else None))
-        if self._faults.active:
-            self._faults.on_stream(cast("TaskRun", _ChatRun(body)), plan)
-        for position, chunk in enumerate(plan.chunks()):
-            if position:
-                # Chunks written in one step of the loop would reach the client together.
-                await asyncio.sleep(self._state.options.spread or plan.pause)
-            await response.write(chunk)
-        if plan.abort and request.transport is not None:
-            reset_transport(request.transport)
+        ledger = self._state.ledger
+        ledger.count("streams")
+        try:
+            await response.prepare(request)
+            plan = StreamPlan(_events(head, reply, usage if with_usage else None))
+            if self._faults.active:
+                self._faults.on_stream(cast("TaskRun", _ChatRun(body)), plan)
+            await write_stream(request, response, plan, self._state.options.spread)
+        except ConnectionError:
+            ledger.count("streams_dropped")
         return response
 
 
@@ -238,7 +243,7 @@ def _check_conversation(messages: list[dict[str, Any]]) -> None:
         raise _RefusalError(400, "invalidMessages", "A call of a tool has no result.", "messages")
 
 
-def _usage(body: dict[str, Any], reply: Reply) -> tuple[dict[str, Any], int]:
+def _usage(body: dict[str, Any], reply: ModelReply) -> tuple[dict[str, Any], int]:
     """Return the usage and its cost: a unit a token, at four characters each."""
     read = -(-len(encode_json(body["messages"])) // 4)
     thought = -(-len(reply.reasoning) // 4)
@@ -254,7 +259,7 @@ def _usage(body: dict[str, Any], reply: Reply) -> tuple[dict[str, Any], int]:
     }, units
 
 
-def _events(head: dict[str, Any], reply: Reply, usage: dict[str, Any] | None) -> list[str]:
+def _events(head: dict[str, Any], reply: ModelReply, usage: dict[str, Any] | None) -> list[str]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"reasoning_content": part} for part in _pieces(reply.reasoning)]
     deltas += [{"content": part} for part in _pieces(reply.text)]

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 from runware.local.uuids import new_uuid
 
-__all__ = ["Reply", "answer", "text_of"]
+__all__ = ["ModelReply", "answer", "text_of"]
 
 _CALL = re.compile(r"\[(call|loop):([^\s\]]+)\s*")
 _ANSWER = re.compile(r"\[answer (.*)\]", re.DOTALL)
 _DECODER = json.JSONDecoder()
 
 
-class Reply(NamedTuple):
+class ModelReply(NamedTuple):
     """What the model answers.
 
     Attributes:
@@ -57,7 +57,7 @@ def text_of(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def answer(body: dict[str, Any]) -> Reply:
+def answer(body: dict[str, Any]) -> ModelReply:
     """Return the answer to a request."""
     messages = body["messages"]
     last = max((at for at, one in enumerate(messages) if one.get("role") == "user"), default=0)
@@ -65,15 +65,15 @@ def answer(body: dict[str, Any]) -> Reply:
     reasoning = f"thinking with effort {body['reasoning_effort']}" if body.get("reasoning_effort") else ""
     calls = _calls(prompt, sum("tool_calls" in one for one in since), body)
     if calls:
-        return Reply("", reasoning, calls)
+        return ModelReply("", reasoning, calls)
     given = _ANSWER.search(prompt)
     if given is not None:
-        return Reply(given[1], reasoning, [])
+        return ModelReply(given[1], reasoning, [])
     response_format = body.get("response_format") or {}
     if response_format.get("type") == "json_schema":
         schema = response_format["json_schema"]["schema"]
-        return Reply(json.dumps(_example(schema, schema.get("$defs", {}))), reasoning, [])
-    return Reply(_words(messages[0], prompt, messages[last], since), reasoning, [])
+        return ModelReply(json.dumps(_example(schema, schema.get("$defs", {}))), reasoning, [])
+    return ModelReply(_words(messages[0], prompt, messages[last], since), reasoning, [])
 
 
 def _words(first: dict[str, Any], prompt: str, message: dict[str, Any], since: list[dict[str, Any]]) -> str:

@@ -17,10 +17,11 @@ from runware.local.faults import HttpFault
 from runware.local.ledger import UNIT
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.request_body import bad_request, parse_tasks
-from runware.local.result_details import answer_text, token_usage
+from runware.local.result_details import answer_text, called_tools, token_usage
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
+from runware.local.stream_writer import write_stream
 from runware.local.task_processor import TaskProcessor
 from runware.local.task_run import TaskRun
 from runware.local.uuids import new_uuid
@@ -182,11 +183,11 @@ class HttpApi:
             self._sessions.check_key(key)
         except ApiError as error:
             return _json_response(401, {"errors": [error.to_object({})]})
-        if len(body) == 1 and isinstance(body[0], dict) and body[0].get("deliveryMethod") == "stream":
-            return await self._answer_stream(request, source, body[0])
         fault = self._faults.on_http_request(None) if self._faults.active else None
         if fault is not None:
             return self._fail_request(request, fault)
+        if len(body) == 1 and isinstance(body[0], dict) and body[0].get("deliveryMethod") == "stream":
+            return await self._answer_stream(request, source, body[0])
         for task in body:
             self._submit(source, task)
         return await self._respond(request, source)
@@ -234,35 +235,40 @@ class HttpApi:
         self._submit(source, task)
         if not source.errors and not source.runs and not source.data:
             return _json_response(200, {"data": []})
+        fault = self._faults.on_http_request(source.runs) if self._faults.active and source.runs else None
         await source.wait(0)
+        if fault is not None:
+            return self._fail_request(request, fault)
+        if source.dry and source.data:
+            return _json_response(200, {"data": source.data})
         if source.errors or not source.runs:
             error = source.errors[0] if source.errors else {"code": "unknownError", "message": "Nothing to stream."}
             return _json_response(_status_of(error["code"]), {"error": error, **_ids(task)})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await response.prepare(request)
-        plan = StreamPlan(self._events(source.runs[0]))
-        if self._faults.active:
-            self._faults.on_stream(source.runs[0], plan)
-        for position, chunk in enumerate(plan.chunks()):
-            if position and self._state.options.spread > 0:
-                await asyncio.sleep(self._state.options.spread)
-            elif position:
-                # Chunks written in one step of the loop would reach the client together.
-                await asyncio.sleep(plan.pause)
-            await response.write(chunk)
-        if plan.abort and request.transport is not None:
-            reset_transport(request.transport)
+        self._state.ledger.count("streams")
+        try:
+            await response.prepare(request)
+            plan = StreamPlan(self._events(source.runs[0]))
+            if self._faults.active:
+                self._faults.on_stream(source.runs[0], plan)
+            await write_stream(request, response, plan, self._state.options.spread)
+        except ConnectionError:
+            self._state.ledger.count("streams_dropped")
         return response
 
     def _events(self, run: TaskRun) -> list[str]:
         head = _ids(run.task)
+        if self._state.switches.p25 == "present":
+            head["resultIndex"] = 0
         words = answer_text(run, 0).split(" ")
         chunks: list[dict[str, Any]] = [{"delta": {"reasoningContent": "short answer"}}]
         for start in range(0, len(words), 3):
             part = " ".join(words[start : start + 3])
             chunks.append({"delta": {"text": part if start == 0 else f" {part}"}})
+        calls = called_tools(run) if self._state.switches.p5 != "none" else []
+        chunks += [{"delta": delta} for delta in _tool_deltas(calls, self._state.switches.p5)]
         events = [encode_json({**head, **chunk, "finishReason": None}) for chunk in chunks]
-        last: dict[str, Any] = {**head, "delta": {}, "finishReason": "stop"}
+        last: dict[str, Any] = {**head, "delta": {}, "finishReason": "tool_calls" if calls else "stop"}
         if run.task.get("includeUsage"):
             last["usage"] = token_usage(run, answer_text(run, 0))
         if run.task.get("includeCost"):
@@ -274,6 +280,20 @@ def _not_a_post(request: web.BaseRequest) -> web.Response:
     if request.method in ("GET", "HEAD") and request.path == "/":
         return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
     return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
+
+
+def _tool_deltas(calls: list[dict[str, Any]], form: str) -> list[dict[str, Any]]:
+    """Return the parts of events that hold calls of tools."""
+    if form == "tools":
+        return [{"tools": calls}] if calls else []
+    deltas = []
+    for index, call in enumerate(calls):
+        arguments = encode_json(call["input"])
+        half = len(arguments) // 2
+        first = {"name": call["name"], "arguments": arguments[:half]}
+        deltas.append({"toolCalls": [{"index": index, "id": call["id"], "type": "function", "function": first}]})
+        deltas.append({"toolCalls": [{"index": index, "function": {"arguments": arguments[half:]}}]})
+    return deltas
 
 
 def _ids(task: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Callable
@@ -117,6 +118,17 @@ def token_usage(run: TaskRun, words: str) -> dict[str, int]:
     read = sum(math.ceil(len(str(message.get("content", ""))) / 4) for message in messages)
     written = math.ceil(len(words) / 4)
     return {"promptTokens": read, "completionTokens": written, "totalTokens": read + written}
+
+
+def called_tools(run: TaskRun) -> list[dict[str, Any]]:
+    """Return the calls of tools that the prompt asks for: `[tool:NAME]`, or `[tool:NAME={"city": "Oslo"}]`."""
+    offered = {tool.get("name") for tool in run.task.get("tools") or [] if isinstance(tool, dict)}
+    calls: list[dict[str, Any]] = []
+    for part in run.prompt.split("[tool:")[1:]:
+        name, _, arguments = part.partition("]")[0].partition("=")
+        if name in offered:
+            calls.append({"id": f"call_{len(calls) + 1}", "name": name, "input": json.loads(arguments or "{}")})
+    return calls
 
 
 def _text(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Switch(NamedTuple):
     """One open question.
 
     Attributes:
-        name: The short name: `q1` to `q18` for Q1 to Q18 of docs/protocol.md.
+        name: The short name: `q1` to `q18` and `p5` to `p25` for Q1 to Q18 and P5 to P25 of docs/protocol.md.
         alias: A descriptive name; accepted wherever `name` is.
         values: The allowed values. `None`: any value of the default's type that is not negative.
         help: The meaning of the values.
@@ -118,6 +118,19 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch("q18", "balance", ("number", "object"), "the form of the account balance"),
     Switch(
+        "p5",
+        "stream_tools",
+        ("tools", "toolCalls", "none"),
+        "calls of tools in a token stream: `tools` as in messages, `toolCalls` in parts as OpenAI has them, or none",
+    ),
+    Switch(
+        "p7",
+        "dropped_stream",
+        ("runs", "unknown"),
+        "what getResponse and getTaskDetails know of a streamed task: the whole text, or nothing",
+    ),
+    Switch("p25", "stream_index", ("absent", "present"), "resultIndex in the events of a token stream"),
+    Switch(
         "task_details", "task_details_form", ("object", "array"), "the form of the field response in getTaskDetails"
     ),
     Switch("replay", "replays", (True, False), "whether a resume replays undelivered frames"),
@@ -176,6 +189,9 @@ class Switches:
     q16: float = 0.0
     q17: str = "original"
     q18: str = "number"
+    p5: str = "tools"
+    p7: str = "runs"
+    p25: str = "absent"
     task_details: str = "object"
     replay: bool = True
     sync_polls: bool = True

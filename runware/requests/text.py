@@ -153,6 +153,7 @@ class StreamText(Chat[Text]):
     Args:
         timeout: Deadline for the whole stream in seconds: connecting, all attempts, and every piece. `None` uses the
             client's `long_timeout`.
+        number_results: Number of answers, which can only be 1.
         silence_timeout: Seconds without a piece after which the connection is given up; `None` means 120. While the
             server sends keep-alive comments in place of pieces, five times as many are allowed.
         on_partial: For `rw.submit` only: callback `on_partial(pieces, error)`, called with new pieces, and once with

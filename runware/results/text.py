@@ -58,7 +58,7 @@ class ToolCall(ApiObject):
         input: The arguments: an object, or its JSON text if that is incomplete or cannot be parsed.
     """
 
-    id: str | None = None
+    id: str | None = attrs.field(default=None, repr=False)
     name: str | None = None
     input: Any = attrs.field(default=None, repr=False, hash=False)
 
@@ -88,7 +88,7 @@ class Source(ApiObject):
     """
 
     url: str | None = attrs.field(default=None, repr=lambda url: url and shown_url(url))
-    title: str | None = None
+    title: str | None = attrs.field(default=None, repr=False)
 
     def _fallback(self, name: str) -> Any:
         for inner in (self.raw.get("web"), self.raw.get("url_citation"), self.raw):
