@@ -12,6 +12,7 @@ from runware.errors import (
     ConnectionLostError,
     RunwareError,
     TaskTimeoutError,
+    ValidationError,
 )
 from runware.protocol.codec import dumps, loads
 from runware.protocol.redaction import Redactor
@@ -117,8 +118,16 @@ class Asking:
         """
         patience = self._silence * KEEPALIVE_FACTOR
         try:
+            data = dumps(body)
+        except (TypeError, ValueError) as error:
+            raise ValidationError(
+                f"The messages or extra hold something that is not JSON: {error}.",
+                code="invalidParameter",
+                parameter="extra",
+            ) from error
+        try:
             self.sent = True
-            reply: Reply = yield Open(PATH, dumps(body), self._limit(patience))
+            reply: Reply = yield Open(PATH, data, self._limit(patience))
             if reply.content_type == "text/event-stream" and reply.status == 200:
                 yield from self._stream()
                 return None, None

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -370,6 +371,7 @@ class ChatStream(Iterator[ChatPiece], Generic[T]):
 
     def __init__(self, owner: ChatOwner, turn: Turn[T]) -> None:
         self._driver: BlockingDriver[Answer[T]] = BlockingDriver(owner, turn)
+        weakref.finalize(self, self._driver.abort)  # for a stream that is dropped before its end
 
     def __iter__(self) -> Self:
         return self
@@ -451,6 +453,7 @@ class AsyncChatStream(AsyncIterator[ChatPiece], Generic[T]):
 
     def __init__(self, owner: ChatOwner, turn: Turn[T]) -> None:
         self._driver: AsyncDriver[Answer[T]] = AsyncDriver(owner, turn)
+        weakref.finalize(self, self._driver.abort)  # for a stream that is dropped before its end
 
     def __aiter__(self) -> Self:
         return self

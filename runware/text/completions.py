@@ -305,16 +305,15 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
     if isinstance(parameter, str):
         parameter = _PARAMETERS.get(parameter, parameter)
     without = f"The server answered with status {status}" + (f": {one_line(text, 200)}" if text.strip() else ".")
-    error = error_from_wire(
-        {**raw, "code": code or f"http{status}", "parameter": parameter, "message": raw.get("message") or without},
+    read = error_from_wire({**raw, "parameter": parameter, "message": raw.get("message") or without})
+    cls: Any = _class_of(code) or _class_of_status(status)
+    error: RunwareError = cls(
+        read.message,
+        code=code or f"http{status}",
+        parameter=read.parameter,
         task_type=TASK_TYPE,
+        documentation=read.documentation,
     )
-    known = _class_of(code)
-    if known is None:
-        error = _class_of_status(status)(
-            error.message, code=error.code, parameter=error.parameter, task_type=error.task_type,
-            documentation=error.documentation,
-        )  # fmt: skip
     error.raw = raw
     # A gateway answers so although the model has run; and a failed generation may be billed as far as it got.
     error.may_have_run = (status >= 500 and status != 503) or status < 400
@@ -325,7 +324,7 @@ def _class_of(code: str | None) -> type[TaskError] | None:
     if code is None:
         return None
     camel = re.sub(r"_(\w)", lambda found: found[1].upper(), code)
-    return class_for_code(code) or class_for_code(camel)
+    return class_for_code(camel) or class_for_code(code)
 
 
 def _class_of_status(status: int) -> Any:

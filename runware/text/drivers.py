@@ -208,14 +208,15 @@ class _Driver(Generic[R]):
 
     def _note(self, event: str, info: Mapping[str, Any]) -> Any:
         """Note what the HTTP library reports; return the connection if there is a new one."""
-        if self._ended_by:
+        connected = event.endswith((".connect_tcp.complete", ".start_tls.complete"))
+        sending = event.endswith(".send_request_headers.started")
+        if self._ended_by and (connected or sending):
             raise BrokenConnectionError("closed")
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._networks = [*self._networks[-3:], info["return_value"]]
-            return info["return_value"]
-        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+        if sending and info["request"].method != b"CONNECT":
             self._sent = True
-        return None
+        if connected:
+            self._networks = [*self._networks[-3:], info["return_value"]]
+        return info["return_value"] if connected else None
 
     def _translated(self, error: Exception) -> Exception:
         """Return what an error of the HTTP library means for the turn."""
@@ -605,8 +606,13 @@ class AsyncDriver(_Driver[R]):
             timeout=httpx2.Timeout(None, connect=min(self._options.connect_timeout, left)),
             extensions={"trace": self._trace},
         )
-        async with self._limit(step.until):
-            self._response = await self._http.send(request, stream=True)
+        try:
+            async with self._limit(step.until):
+                self._response = await self._http.send(request, stream=True)
+        except DeadlineError:
+            if self._sent:
+                raise
+            raise TimeoutError from None
         self._chunks = self._response.aiter_bytes()
         return _reply(self._response)
 

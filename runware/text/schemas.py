@@ -210,7 +210,8 @@ class _Builder:
             try:
                 return kind.model_validate(value)
             except ValueError as error:
-                problems: Any = error.errors(include_url=False) if hasattr(error, "errors") else []
+                details: Any = error
+                problems: Any = details.errors(include_url=False) if hasattr(error, "errors") else []
                 first: dict[str, Any] = problems[0] if problems else {"loc": (), "msg": str(error)}
                 place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
                 raise MisfitError(path + place, f"valid ({first['msg']})", first.get("input", value)) from error
@@ -247,7 +248,7 @@ class _Builder:
                 f"the annotations of {_name(kind)} cannot be read: {one_line(error)}"
             ) from error
         summary, notes = parse_docstring(kind.__doc__)
-        if dataclasses.is_dataclass(kind) and summary.startswith(f"{_name(kind)}("):
+        if summary.startswith(f"{_name(kind)}("):
             summary = ""  # written by `dataclass`
         shapes: dict[str, Shape] = {}
         required = set()
