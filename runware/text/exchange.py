@@ -241,7 +241,6 @@ class Exchange:
     def _attempt(self) -> Generator[Step, Any, _Refusal | None]:
         """Make one attempt. Return why it was refused, if another one is allowed."""
         again = self.sent
-        lost = ""
         try:
             reply: Reply = yield Open(self._body, self.uuid, min(self._deadline, self._clock() + self._silence))
             self.sent = True
@@ -255,12 +254,12 @@ class Exchange:
             lost = f"The connection was lost before the stream began ({error})"
         except DeadlineError:
             lost = f"No response came for {self._silence:g} s"
-        if lost:
-            self.sent = True
-            self._check_deadline()
-            yield from self._recover(lost)
-            return None
-        return (yield from self._take_reply(reply, body, again=again))
+        else:
+            return (yield from self._take_reply(reply, body, again=again))
+        self.sent = True
+        self._check_deadline()
+        yield from self._recover(lost)
+        return None
 
     def _check_deadline(self) -> None:
         """Raise the error of the whole stream if its deadline has passed, and not only that of a step."""

@@ -7,6 +7,7 @@ then it cannot be known whether the request has arrived, and a stream must never
 from __future__ import annotations
 
 import copy
+import importlib
 import logging
 import socket
 import threading
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
+from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
@@ -271,13 +273,18 @@ class Reader:
 
         Returns:
             The connection, if it is new.
+
+        Raises:
+            BrokenConnectionError: The stream was closed meanwhile.
         """
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        connected = event.endswith((".connect_tcp.complete", ".start_tls.complete"))
+        sending = event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
+        if connected:
             self._network = info.get("return_value")
-            return self._network
-        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
-            self._sent = True
-        return None
+        if (connected or sending) and self.ended_by:
+            raise BrokenConnectionError("closed")
+        self._sent = self._sent or sending
+        return self._network if connected else None
 
     def translated(self, error: Exception) -> Exception:
         """Return what an error of the HTTP library means for the exchange."""
@@ -296,6 +303,8 @@ class Reader:
         elif isinstance(cause, ssl.SSLError):
             stage = "TLS"
         what = "no response in time" if timed_out else self._redactor.hide(_words(error))
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            what = f"{cause.verify_message}. Behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate"
         host = httpx2.URL(self._url).netloc.decode()
         return ConnectionFailedError(
             f"Could not connect to {host}: {stage}: {what}. Nothing was sent.",
@@ -413,18 +422,16 @@ class BlockingReader(Reader):
         self._disconnect()
         self._until, self._sent = step.until, False
         timeout = httpx2.Timeout(None, connect=self.connect_timeout(step))
-        self._http = http_client(self._options, self._url, timeout=timeout)
-        request = self._http.build_request(
+        http = self._http = http_client(self._options, self._url, timeout=timeout)
+        request = http.build_request(
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
-        self._response = self._http.send(request, stream=True)
-        self._chunks = self._response.iter_bytes()
-        return _reply(self._response)
+        response = self._response = http.send(request, stream=True)
+        self._chunks = response.iter_bytes()
+        return _reply(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         network = self.note(event, info)
-        if self.ended_by:
-            raise BrokenConnectionError("closed")
         if network is not None:
             self._limit(network)
 
@@ -546,7 +553,7 @@ class AsyncReader(Reader):
         task, self._task = self._task, None
         assert task is not None
         self._loop, self._wake = running_loop(), asyncio.Event()
-        if _prepared() and not task.holds_payload():
+        if _ready and not task.holds_payload():
             self.begin(self._owner.plan(task, self._uuid))
         else:
             # Loading the HTTP library, and reading and encoding media, would hold up the loop.
@@ -590,19 +597,17 @@ class AsyncReader(Reader):
             await run_elsewhere(self.request_headers) if callable(self._options.api_key) else self.request_headers()
         )
         timeout = httpx2.Timeout(None, connect=self.connect_timeout(step))
-        self._http = async_http_client(self._options, self._url, timeout=timeout)
-        request = self._http.build_request(
+        http = self._http = async_http_client(self._options, self._url, timeout=timeout)
+        request = http.build_request(
             "POST", self._url, content=step.body, headers=headers, extensions={"trace": self._trace}
         )
         async with self._limit(step.until):
-            self._response = await self._http.send(request, stream=True)
-        self._chunks = self._response.aiter_bytes()
-        return _reply(self._response)
+            response = self._response = await http.send(request, stream=True)
+        self._chunks = response.aiter_bytes()
+        return _reply(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         self.note(event, info)
-        if self.ended_by:
-            raise BrokenConnectionError("closed")
 
     async def _disconnect(self) -> None:
         """Close the connection, if there is one."""
@@ -661,18 +666,16 @@ async def _close(http: httpx2.AsyncClient) -> None:
 
 
 _ready: list[bool] = []
-
-
-def _prepared() -> bool:
-    return bool(_ready)
+"""Has an element once the modules that a stream needs are loaded."""
 
 
 def _prepare(owner: StreamOwner, task: StreamText, uuid: str) -> Plan:
-    """Load what the first stream needs, and encode a request."""
-    with httpx2.Client(trust_env=False, verify=False):
-        pass
-    import anyio  # noqa: F401
-
+    """Encode a request, and load the modules and certificates that streams need."""
     plan = owner.plan(task, uuid)
-    _ready.append(True)
+    if not _ready:
+        with loading:
+            http_client(owner.options, owner.options.service_url("api")).close()
+            with suppress(ImportError):  # what anyio loads at its first use; the place may change
+                importlib.import_module("anyio._backends._asyncio")
+        _ready.append(True)
     return plan

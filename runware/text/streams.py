@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware.errors import RunwareError, ValidationError
@@ -25,6 +25,8 @@ __all__ = ["AsyncTextStream", "StreamJob", "TextStream"]
 
 log = logging.getLogger("runware.text")
 
+R = TypeVar("R", bound=Reader)
+
 
 def _refuse_callback(task: StreamText) -> None:
     if task.on_partial is not None:
@@ -36,10 +38,10 @@ def _refuse_callback(task: StreamText) -> None:
         )
 
 
-class _Stream:
+class _Stream(Generic[R]):
     """What the streams of blocking code and of event loops have in common."""
 
-    _reader: Reader
+    _reader: R
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._reader.uuid} {self._reader.state}>"
@@ -61,7 +63,7 @@ class _Stream:
         return TextParts().result() if exchange is None else exchange.text()
 
 
-class TextStream(_Stream, Iterator[TextPiece]):
+class TextStream(_Stream[BlockingReader], Iterator[TextPiece]):
     """A text that is generated while it is read: iterate over its pieces, then ask for the `result()`.
 
     `rw.stream_text` returns it. The request is sent when the first piece is read. Use it as a context manager: leaving
@@ -75,7 +77,7 @@ class TextStream(_Stream, Iterator[TextPiece]):
     def __init__(self, owner: StreamOwner, task: StreamText) -> None:
         _refuse_callback(task)
         self._owner = owner
-        self._reader: BlockingReader = BlockingReader(owner, task, owner.plan(task))
+        self._reader = BlockingReader(owner, task, owner.plan(task))
         self._pending: list[TextPiece] = []
         self._finalizer = weakref.finalize(self, self._reader.abort)
 
@@ -129,7 +131,7 @@ class TextStream(_Stream, Iterator[TextPiece]):
         self._reader.abort()
 
 
-class AsyncTextStream(_Stream, AsyncIterator[TextPiece]):
+class AsyncTextStream(_Stream[AsyncReader], AsyncIterator[TextPiece]):
     """A text that is generated while it is read, for asyncio: `async for` its pieces, then `await stream.result()`.
 
     `rw.aio.stream_text` returns it. The request is sent when the first piece is read. Use it with `async with`: leaving
@@ -143,7 +145,7 @@ class AsyncTextStream(_Stream, AsyncIterator[TextPiece]):
 
     def __init__(self, owner: StreamOwner, task: StreamText) -> None:
         _refuse_callback(task)
-        self._reader: AsyncReader = AsyncReader(owner, task)
+        self._reader = AsyncReader(owner, task)
         self._pending: list[TextPiece] = []
         self._finalizer = weakref.finalize(self, self._reader.abort)
 
@@ -214,7 +216,8 @@ class StreamJob(Job[Text]):
     def __init__(self, owner: StreamOwner, task: StreamText, plan: Plan, dispatch: Any) -> None:
         self._reader = BlockingReader(owner, task, plan)
         super().__init__(task, plan.start(), owner, dispatch, plan.sent)
-        self._results: list[Any] = []
+        self._pieces: list[Any] = []
+        self._results = self._pieces
 
     def __repr__(self) -> str:
         return f"<StreamJob {self.task_uuid} {self.status} {len(self._results)} pieces>"
@@ -294,7 +297,7 @@ class StreamJob(Job[Text]):
         # Appended to a list: a stream may have many thousands of pieces.
         new = super()._make_results(items, keep=False)
         if keep:
-            self._results += new
+            self._pieces += new
         return new
 
     def _results_so_far(self) -> Sequence[Any]:

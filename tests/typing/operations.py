@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import assert_type
 
 from runware import (
     Account,
+    AsyncTextStream,
     Audio,
     GuideImage,
     Image,
@@ -18,8 +20,12 @@ from runware import (
     Results,
     Runware,
     StoredMedia,
+    StreamJob,
+    StreamText,
     TaskDetails,
     Text,
+    TextPiece,
+    TextStream,
     TrainedModel,
     UploadedModel,
     Video,
@@ -68,6 +74,36 @@ async def asyncio(rw: Runware) -> None:
     assert_type(await rw.aio.model_search(), ModelPage)
 
 
+def streams(rw: Runware) -> None:
+    messages = [{"role": "user", "content": "x"}]
+    with rw.stream_text(model="m", messages=messages) as stream:
+        assert_type(stream, TextStream)
+        for piece in stream:
+            assert_type(piece, TextPiece)
+            assert_type(piece.text, str)
+        assert_type(stream.text(), Iterator[str])
+        assert_type(stream.result(), Text)
+    job = rw.submit.stream_text(model="m", messages=messages)
+    assert_type(job, StreamJob)
+    assert_type(job.result(), Text)
+    for piece in job:
+        assert_type(piece, TextPiece)
+    task = StreamText(model="m", messages=messages)
+    assert_type(rw.run(task), Text)
+    assert_type(rw.stream(task), TextStream)
+
+
+async def streams_in_a_loop(rw: Runware) -> None:
+    async with rw.aio.stream_text(model="m", messages=[{"role": "user", "content": "x"}]) as stream:
+        assert_type(stream, AsyncTextStream)
+        async for piece in stream:
+            assert_type(piece, TextPiece)
+        assert_type([text async for text in stream.text()], list[str])
+        assert_type(await stream.result(), Text)
+    async for piece in rw.submit.stream_text(model="m", messages=[]):
+        assert_type(piece, TextPiece)
+
+
 def refused(rw: Runware) -> None:
     rw.video_inference(modell="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.video_inference(model=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -75,4 +111,6 @@ def refused(rw: Runware) -> None:
     rw.get_response()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.submit.upscale(input_image=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     rw.aio.caption(image="u")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue, reportUnusedCoroutine]
+    rw.stream_text(model="m", messages=[], number_results=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    rw.stream_text(model="m", messages=[], on_partial=print)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.image_inferense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
