@@ -640,6 +640,12 @@ def test_broken_streams(form: Form, rw: Runware, server: LocalServer, shape: str
     assert form.send(chat, "Hello").text == "You wrote “Hello”, ☃."
 
 
+def test_stream_without_an_answer(form: Form, rw: Runware, server: LocalServer) -> None:
+    with server.play("X21", form="garbage", after=0) as fault, pytest.raises(ConnectionLostError):
+        form.stream(form.chat(rw), "Hello")
+    assert fault.played == 1
+
+
 @pytest.mark.parametrize("shape", ["error", "error-singular"])
 def test_error_inside_a_stream(form: Form, rw: Runware, server: LocalServer, shape: str) -> None:
     chat = form.chat(rw)
@@ -774,8 +780,9 @@ def test_default_length_that_is_too_long_is_replaced(form: Form, rw: Runware, se
     for shape in ("array", "data"):
         server.switch(p21=shape)
         chat = form.chat(rw, model="google:gemma@4-31b")
-        assert form.send(chat, "Hello").text == "You wrote “Hello”, ☃."
-    assert [body["max_tokens"] for body in requests(server)] == [8192, 8192]
+        assert form.send(chat, "Hello").text == form.send(chat, "Hello").text == "You wrote “Hello”, ☃."
+    assert [body["max_tokens"] for body in requests(server)] == [8192] * 4
+    assert server.ledger.rejected == 2, "what was learned is kept"
     with pytest.raises(ValidationError, match="8192") as failure:
         form.send(form.chat(rw, max_tokens=10_000), "Hello")
     assert failure.value.parameter == "max_tokens"

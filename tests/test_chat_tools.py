@@ -455,7 +455,8 @@ def test_calls_without_ids_get_one() -> None:
 @pytest.mark.parametrize(
     "chunk",
     [{}, {"choices": None}, {"choices": []}, {"choices": [5]}, {"choices": [{"delta": None}]},
-     {"choices": [{"delta": 5}]}, {"choices": [{"delta": {"content": 5, "tool_calls": 5}, "finish_reason": 5}]}, {"usage": 5}],
+     {"choices": [{"delta": 5}]},
+     {"choices": [{"delta": {"content": 5, "tool_calls": 5}, "finish_reason": 5}]}, {"usage": 5}],
     ids=str,
 )  # fmt: skip
 def test_odd_chunks_are_survived(chunk: dict[str, Any]) -> None:

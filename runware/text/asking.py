@@ -45,6 +45,9 @@ REPEATED = (429, 503)
 """Statuses that say that nothing ran. The others of 500 and above leave that open."""
 
 
+_LENGTHS = frozenset(("max_tokens", "max_completion_tokens"))
+
+
 class Asking:
     """Requests to a model within one deadline.
 
@@ -82,6 +85,9 @@ class Asking:
     def ask(self, body: dict[str, Any]) -> Generator[Step, Any, Completion]:
         """Yield the steps of one request until its answer is complete.
 
+        Args:
+            body: The request. If the server's default for `max_tokens` is refused, it gets the model's own limit.
+
         Raises:
             RunwareError: It failed.
         """
@@ -92,7 +98,7 @@ class Asking:
             self.sent = False
             if error is None:
                 return self.parts.completion()
-            if not models_read and "max_tokens" not in body and wants_max_tokens(error):
+            if not models_read and not _LENGTHS & body.keys() and wants_max_tokens(error):
                 models_read = True
                 longest = yield from self._max_output_tokens(body["model"])
                 if longest is not None:
@@ -194,6 +200,8 @@ class Asking:
             size += len(chunk)
             for data in events:
                 if data.strip() == "[DONE]":
+                    if self.parts.empty:
+                        raise self._lost("The stream ended without an answer")
                     return
                 last_piece = last_bytes
                 piece = self._event(data)

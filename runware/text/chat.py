@@ -105,6 +105,8 @@ class Conversation(Generic[T]):
         self._timeout = timeout
         self._silence = silence_timeout
         self._retry = retry
+        self.longest_answer: int | None = None
+        """The `max_tokens` of the last request, also if the client has chosen it."""
         self._usage: Usage | None = None
         self._cost: float | None = None
         self._busy: tuple[int, Turn[T]] | None = None
@@ -203,6 +205,8 @@ class Conversation(Generic[T]):
         """
         head = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
         body: dict[str, Any] = {"model": self.model, "messages": [*head, *self.messages]}
+        if self.longest_answer is not None:
+            body["max_tokens"] = self.longest_answer
         for name, value in self._settings.items():
             body[_WIRE_NAMES[name]] = value
         if definitions := self.tools.definitions():
@@ -363,6 +367,7 @@ class Chat(Conversation[T]):
             A context manager and iterator. Nothing is sent before its first piece is asked for. Leaving its `with`
                 block early ends the connection at once; the message is then not kept.
         """
+        warn_in_event_loop("async with rw.aio.chat(...).stream(...)")
         return ChatStream(self._owner, self._turn(content, images, timeout, streaming=True))
 
 

@@ -134,6 +134,11 @@ class CompletionParts:
         """The text so far."""
         return "".join(self._text)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of an answer has come."""
+        return not (self.finished or self._calls or any(self._text) or any(self._reasoning))
+
     def add(self, chunk: Mapping[str, Any]) -> ChatPiece:
         """Add a chunk of a stream, or a whole reply."""
         self._facts |= {name: value for name, value in chunk.items() if name != "choices" and value is not None}

@@ -110,7 +110,9 @@ class Turn(Generic[T]):
         body = chat.body(first=not self._rounds)
         if self._streaming:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        completion = self._last = yield from self._asking.ask({**body, **chat.extra})
+        request = {**body, **chat.extra}
+        completion = self._last = yield from self._asking.ask(request)
+        chat.longest_answer = request.get("max_tokens")
         self._usage = added(self._usage, completion.usage)
         self._cost = _sum(self._cost, completion.cost)
         chat.count(completion.usage, completion.cost)
