@@ -1098,6 +1098,7 @@ def test_interrupted_wait_leaves_a_usable_chat(rw: Runware, monkeypatch: pytest.
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # what the test is about
 def test_chats_work_in_a_forked_child(rw: Runware, server: LocalServer) -> None:
     chat = rw.chat(MODEL, tools=[get_weather])
     chat.send("Hello")

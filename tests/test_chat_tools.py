@@ -385,7 +385,7 @@ def generator() -> Any:
         ([generator], "is a generator"),
         ([lambda: 1], "Pass Tool.function, name="),
         ([5], "a tool is a function; got int"),
-        ([print], "takes .args"),
+        ([print], r"print\(\) takes \*"),
         ([get_weather, get_weather], "two tools have the name"),
         (get_weather, "a list of functions is needed"),
         ("get_weather", "a list of functions is needed"),
