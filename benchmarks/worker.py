@@ -28,6 +28,7 @@ CASES: dict[str, tuple[str, str]] = {
     "mixed": ("loopback", "mixed"),
     "polled": ("timing", "polled"),
     "partial": ("timing", "partial"),
+    "tokens": ("tokens", "tokens"),
     "drop": ("timing", "drop"),
     "idle": ("timing", "idle"),
     "close": ("timing", "close"),

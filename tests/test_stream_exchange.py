@@ -386,7 +386,7 @@ class TestAttempts:
         assert desk.error is None
         first, second = desk.uuids
         assert first == A != second == desk.exchange.uuid
-        assert desk.exchange.attempts == [f"{A}: rateLimitExceeded"]
+        assert desk.exchange.attempts == (f"{A}: rateLimitExceeded",)
 
     @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("1000000", 120.0), ("nonsense", 0.0)])
     @pytest.mark.parametrize("status", [429, 503])

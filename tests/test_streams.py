@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
+import signal
 import threading
 import time
 import weakref
@@ -235,9 +237,16 @@ def test_request_is_sent_when_the_first_piece_is_read(server: LocalServer, rw: R
     with rw.stream_text(**asked()) as stream:
         assert "not started" in repr(stream)
         assert server.ledger.http_requests == 0
-    with pytest.raises(ClientClosedError, match="Nothing was sent"):
+    with pytest.raises(TaskCancelledError, match="Nothing was sent"):
         stream.result()
     assert server.ledger.http_requests == 0
+
+
+def test_map_takes_the_operation_and_gives_whole_texts(rw: Runware) -> None:
+    prompts = [f"number {number}" for number in range(10)]
+    inputs = [asked(prompt) for prompt in prompts]
+    found = [text.text for text in rw.map(rw.stream_text, inputs, concurrency=5)]
+    assert found == [ANSWER.format(prompt) for prompt in prompts]
 
 
 def test_stream_needs_no_websocket(server: LocalServer, rw: Runware, read: Form) -> None:
@@ -718,6 +727,39 @@ def test_no_repr_or_error_shows_key_or_prompt(server: LocalServer, rw: Runware, 
     shown = [repr(one) for one in (outcome.error, outcome.pieces, task, stream, job, stream.received, job.result(10))]
     stream.close()
     assert not [text for text in shown if "secret" in text or server.api_key in text]
+
+
+def test_no_log_shows_key_or_prompt(
+    server: LocalServer, rw: Runware, read: Form, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        for form in ("cut", "error", "split"):
+            server.play("X21", form=form, after=3)
+            read(rw, **asked("a secret prompt"))
+    assert "runware.text" in {record.name for record in caplog.records}
+    shown = [f"{record.getMessage()} {record.args}" for record in caplog.records]
+    assert not [line for line in shown if "secret" in line or server.api_key in line]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_interrupt_ends_the_connection_and_names_the_task(
+    server: LocalServer, held: TextStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        until(lambda: held._reader.reading)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        next(held)
+    thread.join(10)
+    dropped(server)
+    assert held.task_uuid in caplog.text
+    with pytest.raises(TaskCancelledError):
+        next(held)
 
 
 def test_echoed_key_is_removed_from_errors(server: LocalServer, rw: Runware, read: Form) -> None:

@@ -91,18 +91,22 @@ class TextParts:
         """Append a piece."""
         if text := piece.text:
             self._text.append(text)
-        if reasoning := piece.reasoning:
-            self._reasoning.append(reasoning)
-        for call in piece.tool_calls:
-            self._add_tool_call(call.raw)
         raw = piece.raw
         delta = raw.get("delta")
-        for part in (raw, delta if isinstance(delta, dict) else {}):
-            for one in sources_in(part):
-                self._sources.setdefault(repr(one), one)  # later events repeat them
+        special: set[str] = set()
+        for part in (raw, delta) if isinstance(delta, dict) else (raw,):
             for name, value in part.items():
-                if name not in _JOINED and value is not None and not (name == "finishReason" and self.finished):
+                if kind := _SPECIAL.get(name):
+                    special.add(kind)
+                elif value is not None and value != "" and not (name == "finishReason" and self.finished):
                     self._facts[name] = value
+            if "sources" in special:
+                for one in sources_in(part):
+                    self._sources.setdefault(repr(one), one)  # later events repeat them
+        if "reasoning" in special and (reasoning := piece.reasoning):
+            self._reasoning.append(reasoning)
+        for call in piece.tool_calls if "tools" in special else ():
+            self._add_tool_call(call.raw)
 
     def _add_tool_call(self, part: Mapping[str, Any]) -> None:
         """Add a call of a tool, or continue one: that with the same id or index, or the last one."""
@@ -128,13 +132,14 @@ class TextParts:
         return text
 
 
-_JOINED = frozenset(
-    (
-        *("delta", "text", "reasoning", "reasoningContent", "toolCalls", "tool_calls", "tools"),
-        *("sources", "citations", "annotations", "groundingMetadata"),
-    )
-)
-"""Fields of events that are put together, or that hold what is."""
+_SPECIAL = {
+    "delta": "delta",
+    "text": "text",
+    **dict.fromkeys(("reasoning", "reasoningContent"), "reasoning"),
+    **dict.fromkeys(("toolCalls", "tool_calls", "tools"), "tools"),
+    **dict.fromkeys(("sources", "citations", "annotations", "groundingMetadata"), "sources"),
+}
+"""Fields of events that are put together, and what they hold. Of all others, the last value counts."""
 
 
 def _same_call(call: Mapping[str, Any], part: Mapping[str, Any]) -> bool:

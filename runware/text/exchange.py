@@ -29,8 +29,9 @@ from runware.errors import (
     error_from_wire,
 )
 from runware.protocol.call import is_acknowledgement
-from runware.protocol.codec import dumps, loads, read_frame, structure
+from runware.protocol.codec import dumps, loads, read_frame
 from runware.protocol.ids import new_uuid
+from runware.protocol.lazy_fields import fill
 from runware.protocol.redaction import Redactor
 from runware.requests.plan import Plan
 from runware.results import Results, Text, TextPiece
@@ -191,7 +192,7 @@ class Exchange:
         self.uuid = plan.uuid
         self.parts = TextParts()
         self.sent = False
-        self.attempts: list[str] = []
+        self.attempts: tuple[str, ...] = ()
         self.started = clock()
         self._deadline = self.started + plan.timeout
         self._received = 0
@@ -209,7 +210,7 @@ class Exchange:
         return self.parts.result(self._origin(), self._downloads)
 
     def _origin(self) -> tuple[Any, str, float, Sequence[str]]:
-        return self._plan.sent, self.uuid, self._clock() - self.started, tuple(self.attempts)
+        return self._plan.sent, self.uuid, self._clock() - self.started, self.attempts
 
     # ------------------------------------------------------------------ the steps
 
@@ -335,7 +336,7 @@ class Exchange:
 
     def _renew(self, error: RunwareError) -> None:
         """Prepare a new attempt after the server said that this one failed, which needs a new UUID."""
-        self.attempts.append(f"{self.uuid}: {error.code}")
+        self.attempts = (*self.attempts, f"{self.uuid}: {error.code}")
         before, self.uuid = self.uuid, new_uuid()
         self._body = self._body.replace(before.encode(), self.uuid.encode(), 1)
         self.sent = False
@@ -414,9 +415,11 @@ class Exchange:
     def _piece(self, event: dict[str, Any]) -> TextPiece:
         if not event.get("taskUUID"):
             event = {**event, "taskUUID": self.uuid}  # some models leave it empty
-        piece = structure(event, TextPiece)
-        object.__setattr__(piece, "_origin", self._origin())
-        object.__setattr__(piece, "_downloads", self._downloads)
+        values = {"raw": event, "_origin": self._origin(), "_downloads": self._downloads}
+        delta = event.get("delta")
+        if isinstance(delta, dict) and isinstance(text := delta.get("text"), str):
+            values["text"] = text  # read by every caller; a field that is read lazily takes longer
+        piece = fill(TextPiece.__new__(TextPiece), values)
         self.parts.add(piece)
         return piece
 
@@ -481,7 +484,7 @@ class Exchange:
             error.may_have_run = True
         elif further:
             error.results = further
-        error.attempts = tuple(self.attempts)
+        error.attempts = self.attempts
         return error
 
     def timeout_error(self) -> RunwareError:

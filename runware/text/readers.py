@@ -23,7 +23,13 @@ from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
-from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, RunwareError
+from runware.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionFailedError,
+    RunwareError,
+    TaskCancelledError,
+)
 from runware.jobs import Job, Owner
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.ids import new_uuid
@@ -222,7 +228,8 @@ class Reader:
             raise copy.copy(self.error)
         if self.ended_by and not self.complete:
             if self.exchange is None:
-                raise ClientClosedError("The stream was closed before it began. Nothing was sent.")
+                cls = TaskCancelledError if self.ended_by == "stream" else ClientClosedError
+                raise cls(f"The {self.ended_by} was closed before the stream began. Nothing was sent.")
             raise self.exchange.closed_error(by=self.ended_by)
 
     def interrupted(self) -> None:
@@ -351,7 +358,7 @@ class BlockingReader(Reader):
         self._response: httpx2.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._wake = threading.Event()
-        self.on_step: Callable[[Step], object] = lambda step: None
+        self.on_step: Callable[[Step], object] | None = None
         self.on_abandon: Callable[[], object] = lambda: None
 
     def next_pieces(self) -> Sequence[TextPiece]:
@@ -374,7 +381,8 @@ class BlockingReader(Reader):
             outcome: Any = None
             error: Exception | None = None
             while (step := self.advance(outcome, error)) is not None:
-                self.on_step(step)
+                if self.on_step is not None:
+                    self.on_step(step)
                 if isinstance(step, Pieces):
                     going_on = True
                     return step.pieces
@@ -427,7 +435,7 @@ class BlockingReader(Reader):
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
         response = self._response = http.send(request, stream=True)
-        self._chunks = response.iter_bytes()
+        self._chunks = response.iter_bytes() if "Content-Encoding" in response.headers else response.iter_raw()
         return _reply(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -603,7 +611,7 @@ class AsyncReader(Reader):
         )
         async with self._limit(step.until):
             response = self._response = await http.send(request, stream=True)
-        self._chunks = response.aiter_bytes()
+        self._chunks = response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
         return _reply(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:

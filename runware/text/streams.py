@@ -251,7 +251,7 @@ class StreamJob(Job[Text]):
         call.items = items
         try:
             while pieces := reader.next_pieces():
-                items += [piece.raw for piece in pieces]
+                items += pieces
                 call.running = True
                 if call.state in (CallState.SENT, CallState.RECOVERING):
                     call.enter(CallState.ACCEPTED)
@@ -293,9 +293,9 @@ class StreamJob(Job[Text]):
         if interrupted:
             self._reader.interrupted()
 
-    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
-        # Appended to a list: a stream may have many thousands of pieces.
-        new = super()._make_results(items, keep=False)
+    def _make_results(self, items: Sequence[Any], *, keep: bool = True) -> list[Any]:
+        # The items of the call are the pieces. They are kept in a list, as there may be many thousands.
+        new = list(items)
         if keep:
             self._pieces += new
         return new
