@@ -209,6 +209,18 @@ def test_other_media_have_their_own_parts(rw: Runware, server: LocalServer, tmp_
     assert second["input_audio"]["format"] == "wav"
 
 
+def test_mistakes_of_other_code_stay_what_they_are(form: Form, rw: Runware) -> None:
+    class Odd:
+        def read(self, size: int = -1) -> bytes:
+            raise ZeroDivisionError
+
+    chat = form.chat(rw)
+    with pytest.raises(ZeroDivisionError):
+        form.send(chat, ["x", Odd()])
+    assert chat.messages == []
+    assert form.send(chat, "Hello").text
+
+
 @pytest.mark.parametrize(
     ("given", "parameter", "words"),
     [
@@ -485,11 +497,15 @@ def test_system_exit_and_cancellation_of_a_tool_are_its_errors(form: Form, rw: R
     def leave() -> None:
         raise SystemExit(3)
 
+    async def leave_async() -> None:
+        raise SystemExit(3)
+
     async def give_up() -> None:
         raise asyncio.CancelledError
 
-    answer = form.send(form.chat(rw, tools=[leave, give_up]), "[call:leave {}] [call:give_up {}]")
-    assert [type(run.error) for run in answer.tool_calls] == [SystemExit, asyncio.CancelledError]
+    chat = form.chat(rw, tools=[leave, leave_async, give_up])
+    answer = form.send(chat, "[call:leave {}] [call:leave_async {}] [call:give_up {}]")
+    assert [type(run.error) for run in answer.tool_calls] == [SystemExit, SystemExit, asyncio.CancelledError]
 
 
 def test_on_event_that_raises_disturbs_nothing(form: Form, rw: Runware, caplog: pytest.LogCaptureFixture) -> None:

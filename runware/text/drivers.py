@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -23,17 +22,14 @@ from runware._support.event_loops import running_loop
 from runware._support.lazy_modules import lazy_module
 from runware.errors import (
     ClientClosedError,
-    ConfigurationError,
-    ConnectionFailedError,
     RunwareError,
     TaskCancelledError,
 )
-from runware.options import KEY_VARIABLE, Options
-from runware.protocol.redaction import Redactor, secrets_of
+from runware.options import Options
 from runware.text.completions import TASK_TYPE, ChatPiece
+from runware.text.requester import Requester, abandoned, limit_network, load_http, ready, reply_of
 from runware.text.steps import (
     AwaitTool,
-    BrokenConnectionError,
     DeadlineError,
     Hand,
     Open,
@@ -46,25 +42,21 @@ from runware.text.steps import (
     Step,
 )
 from runware.text.tools import ToolRun
-from runware.transport.http_client import async_http_client, authorization, http_client
+from runware.transport.http_client import async_http_client, http_client
 
 if TYPE_CHECKING:
     import asyncio
-    import ssl
 
     import httpx2
 else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")
-    ssl = lazy_module("ssl")
 
 __all__ = ["AsyncDriver", "BlockingDriver", "ChatOwner"]
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_SLICE = 65_536
-"""The bytes written before the deadline is looked at again."""
 _THREADS = 32
 """The most threads for the tools of one round."""
 _POLL = 3600.0
@@ -103,24 +95,18 @@ class Performable(Protocol[R_co]):
         ...
 
 
-class _Driver(Generic[R]):
+class _Driver(Requester, Generic[R]):
     """What both drivers have in common: the state of the turn, the request, and how errors are translated."""
 
     def __init__(self, owner: ChatOwner, turn: Performable[R]) -> None:
+        super().__init__(owner.options)
         self._owner = owner
-        self._options = owner.options
-        self._url = owner.options.service_url("api")
         self._turn = turn
         self._steps = turn.steps()
         self._begun = False
         self._running = False
         self._result: list[R] = []
         self._error: RunwareError | None = None
-        self._ended_by = ""
-        self._until = 0.0
-        self._sent = False
-        self._networks: list[Any] = []
-        self._redactor = Redactor()
 
     def result(self) -> R:
         """Return what the turn returned.
@@ -136,7 +122,7 @@ class _Driver(Generic[R]):
         """Check that the turn may go on; register it before its first step."""
         if self._error is not None:
             raise copy.copy(self._error)
-        if self._ended_by:
+        if self.ended_by:
             raise self._closed_error()
         if self._running:
             raise RunwareError("The answer is being read elsewhere already.")
@@ -144,14 +130,14 @@ class _Driver(Generic[R]):
             if self._owner.closed:
                 raise ClientClosedError("The client is closed. Create a new one for further calls.")
             self._owner.streams.add(self)
-            self._redactor.add(*secrets_of(self._options), lasting=True)
+            self.redact_secrets()
             self._begun = True
         self._running = True
 
     def _advance(self, outcome: Any, error: Exception | None) -> Step | None:
         """Return the next step; `None` at the end."""
         try:
-            if self._ended_by and error is not None:
+            if self.ended_by and error is not None:
                 error = self._closed_error()
             return self._steps.send(outcome) if error is None else self._steps.throw(error)
         except StopIteration as end:
@@ -161,8 +147,17 @@ class _Driver(Generic[R]):
             self._error = failure
             raise copy.copy(failure) from failure.__cause__
 
+    def _meaning(self, step: Step, failure: Exception) -> Exception:
+        """Return what the failure of a step means for the turn; raise it if it is none of the network."""
+        if isinstance(step, (Open, Read)):
+            failure.__traceback__ = None  # its frames hold the key
+            return self.translated(failure)
+        if isinstance(failure, (RunwareError, DeadlineError)):
+            return failure
+        raise failure
+
     def _closed_error(self) -> RunwareError:
-        client = self._ended_by == "client"
+        client = self.ended_by == "client"
         cls = ClientClosedError if client else TaskCancelledError
         error = cls(
             f"The {'client' if client else 'chat'} was closed before the answer was complete."
@@ -171,100 +166,6 @@ class _Driver(Generic[R]):
         )
         error.may_have_run = self._turn.sent
         return error
-
-    # ------------------------------------------------------------------ requests and errors
-
-    def _headers(self) -> dict[bytes, bytes]:
-        """Return the headers of a request, with the key. Bytes, as the HTTP library would show texts in errors."""
-        headers = {
-            b"Accept": b"application/json, text/event-stream",
-            b"Accept-Encoding": b"identity",  # compression would hold pieces back
-            b"Content-Type": b"application/json",
-        }
-        try:
-            found = authorization(self._options)
-        except RunwareError:
-            raise
-        except Exception as error:  # the caller's function
-            raise ConnectionFailedError(
-                f"api_key() raised {type(error).__name__}: {error}", stage="key", retryable=False
-            ) from None
-        for name, value in found.items():
-            key = value.removeprefix("Bearer ")
-            if not key.strip() or key == "None":
-                raise ConfigurationError(
-                    f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
-                    parameter="api_key",
-                )
-            self._redactor.add(key)
-            headers[name.encode()] = value.encode()
-        return headers
-
-    def _method(self, step: Open) -> str:
-        return "GET" if step.body is None else "POST"
-
-    def _left(self) -> float:
-        return max(0.001, min(self._until - time.monotonic(), _POLL))
-
-    def _note(self, event: str, info: Mapping[str, Any]) -> Any:
-        """Note what the HTTP library reports; return the connection if there is a new one."""
-        connected = event.endswith((".connect_tcp.complete", ".start_tls.complete"))
-        sending = event.endswith(".send_request_headers.started")
-        if self._ended_by and (connected or sending):
-            raise BrokenConnectionError("closed")
-        if sending and info["request"].method != b"CONNECT":
-            self._sent = True
-        if connected:
-            self._networks = [*self._networks[-3:], info["return_value"]]
-        return info["return_value"] if connected else None
-
-    def _translated(self, error: Exception) -> Exception:
-        """Return what an error of the HTTP library means for the turn."""
-        if isinstance(error, (RunwareError, BrokenConnectionError, DeadlineError)):
-            return error
-        if not isinstance(error, (OSError, TimeoutError, httpx2.HTTPError, httpx2.StreamError)):
-            raise error  # a mistake of this package, or of a content reader
-        timed_out = isinstance(error, (TimeoutError, httpx2.TimeoutException))
-        if self._sent:
-            if timed_out and time.monotonic() >= self._until - 0.01:
-                return DeadlineError()
-            return BrokenConnectionError(self._redactor.hide(_words(error)))
-        stage, cause = "TCP", _cause(error)
-        if isinstance(error, httpx2.ProxyError):
-            stage = "proxy"
-        elif isinstance(cause, socket.gaierror):
-            stage = "name lookup"
-        elif isinstance(cause, ssl.SSLError):
-            stage = "TLS"
-        what = "no response in time" if timed_out else self._redactor.hide(_words(error))
-        host = httpx2.URL(self._url).netloc.decode()
-        return ConnectionFailedError(
-            f"Could not connect to {host}: {stage}: {what}. Nothing was sent.",
-            stage=stage,
-            host=host,
-            retryable=not isinstance(cause, ssl.SSLCertVerificationError),
-        )
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the first error of the operating system or TLS behind one of the HTTP library."""
-    one: BaseException | None = error
-    while one is not None:
-        if isinstance(one, OSError):
-            return one
-        one = one.__cause__ or one.__context__
-    return error
-
-
-def _words(error: Exception) -> str:
-    cause = _cause(error)
-    return (cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)) or type(error).__name__
-
-
-def _reply(response: httpx2.Response) -> Reply:
-    headers = response.headers
-    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Reply(response.status_code, content_type, headers.get("Retry-After", ""))
 
 
 def _run(one: Prepared) -> ToolRun:
@@ -288,7 +189,7 @@ async def _run_async(one: Prepared) -> ToolRun:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
         return one.run.failed(error)
-    except Exception as error:  # the model gets it
+    except (Exception, SystemExit) as error:  # the model gets it
         return one.run.failed(error)
 
 
@@ -342,16 +243,15 @@ class BlockingDriver(_Driver[R]):
                 try:
                     outcome = self._perform(step)
                 except Exception as failure:
-                    error = self._translated(failure)
-                    failure.__traceback__ = None  # its frames hold the key
+                    error = self._meaning(step, failure)
             return None
         finally:
             self._running = False
-            if not going_on or self._ended_by:
+            if not going_on or self.ended_by:
                 self._end()
 
     def _perform(self, step: Step) -> Any:
-        if self._ended_by:
+        if self.ended_by:
             raise self._closed_error()
         if isinstance(step, Read):
             self._until = step.until
@@ -374,43 +274,25 @@ class BlockingDriver(_Driver[R]):
         self._until, self._sent = step.until, False
         if self._http is None:
             self._http = http_client(self._options, self._url)
-        left = max(0.001, step.until - time.monotonic())
         request = self._http.build_request(
-            self._method(step),
+            "GET" if step.body is None else "POST",
             self._url + step.path,
             content=step.body,
-            headers=self._headers(),
-            timeout=httpx2.Timeout(None, connect=min(self._options.connect_timeout, left)),
+            headers=self.request_headers(),
+            timeout=httpx2.Timeout(None, connect=self.connect_timeout(step.until)),
             extensions={"trace": self._trace},
         )
-        self._response = self._http.send(request, stream=True)
-        self._chunks = self._response.iter_bytes()
-        return _reply(self._response)
+        response = self._response = self._http.send(request, stream=True)
+        self._chunks = response.iter_bytes() if "Content-Encoding" in response.headers else response.iter_raw()
+        return reply_of(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        network = self._note(event, info)
+        network = self.note(event, info)
         if network is not None:
-            self._limit(network)
-
-    def _limit(self, network: Any) -> None:
-        """Let every read and write of a connection end with the current step.
-
-        The HTTP library gives each of them the same number of seconds, so that many could take any time together.
-        """
-        read, write = network.read, network.write
-
-        def limited_read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG001 - the interface
-            received: bytes = read(max_bytes, self._left())
-            return received
-
-        def limited_write(buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG001 - the interface
-            for start in range(0, len(buffer), _SLICE):
-                write(buffer[start : start + _SLICE], self._left())
-
-        network.read, network.write = limited_read, limited_write
+            limit_network(network, self)
 
     def _start_tools(self, calls: list[Prepared]) -> None:
-        tools = self._tools = SimpleQueue()
+        tools = self._tools
         _in_threads([one for one in calls if not one.tool.is_async], tools.put)
         tasks = [one for one in calls if one.tool.is_async]
         if not tasks:
@@ -441,7 +323,7 @@ class BlockingDriver(_Driver[R]):
         self._until = until
         while True:
             try:
-                found = self._tools.get(timeout=self._left())
+                found = self._tools.get(timeout=min(self.left(), _POLL))
             except Empty:
                 if time.monotonic() >= until:
                     raise DeadlineError from None
@@ -461,10 +343,10 @@ class BlockingDriver(_Driver[R]):
     def _end(self) -> None:
         """End the turn and its connection."""
         if not self._result and self._error is None:
-            self._ended_by = self._ended_by or "chat"
+            self.ended_by = self.ended_by or "chat"
         self._release()
         http, self._http = self._http, None
-        self._networks = []
+        self._network = None
         cancel, self._cancel_tools = self._cancel_tools, lambda: None
         with suppress(Exception):
             if http is not None:
@@ -479,26 +361,25 @@ class BlockingDriver(_Driver[R]):
         Args:
             client: Whether the client is closed, and not only this turn.
         """
-        if self._result or self._error is not None or self._ended_by:
+        if self._result or self._error is not None or self.ended_by:
             return
-        self._ended_by = "client" if client else "chat"
+        self.ended_by = "client" if client else "chat"
         self._wake.set()
         self._tools.put(None)
         if not self._running:
             self._end()
             return
-        for network in self._networks:
-            with suppress(Exception):
-                # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
-                socket.socket.shutdown(network.get_extra_info("socket"), socket.SHUT_RDWR)
+        self.shut_down()
 
     def abandon(self) -> None:
         """Close the descriptors after a fork, in the child, without a word to the server."""
-        self._ended_by, networks = "client", self._networks
-        self._response, self._http, self._chunks, self._networks = None, None, iter(()), []
-        for network in networks:
-            with suppress(Exception):
-                network.get_extra_info("socket").close()
+        if self._result or self._error is not None or self.ended_by:
+            return
+        self.ended_by = "client"
+        # Kept, because ending it would write to the connection.
+        abandoned.append((self._response, self._http, self._chunks))
+        self._response, self._http, self._chunks = None, None, iter(())
+        self.close_descriptor()
 
 
 class AsyncDriver(_Driver[R]):
@@ -537,16 +418,15 @@ class AsyncDriver(_Driver[R]):
                 try:
                     outcome = await self._perform(step)
                 except Exception as failure:
-                    error = self._translated(failure)
-                    failure.__traceback__ = None  # its frames hold the key
+                    error = self._meaning(step, failure)
             return None
         finally:
             self._running = False
-            if not going_on or self._ended_by:
+            if not going_on or self.ended_by:
                 await self._end()
 
     async def _perform(self, step: Step) -> Any:
-        if self._ended_by:
+        if self.ended_by:
             raise self._closed_error()
         if isinstance(step, Read):
             assert self._chunks is not None
@@ -580,7 +460,7 @@ class AsyncDriver(_Driver[R]):
             async with timeout:
                 yield
         except TimeoutError:
-            if self._ended_by:
+            if self.ended_by:
                 raise self._closed_error() from None
             if timeout.expired():
                 raise DeadlineError from None
@@ -592,32 +472,33 @@ class AsyncDriver(_Driver[R]):
         await self._release()
         self._sent = False
         # A function that returns the key may block, and so may loading the HTTP library.
-        headers = await run_elsewhere(self._headers) if callable(self._options.api_key) else self._headers()
+        headers = (
+            await run_elsewhere(self.request_headers) if callable(self._options.api_key) else self.request_headers()
+        )
         if self._http is None:
-            if not _loaded:
-                await run_elsewhere(_load)
+            if not ready:
+                await run_elsewhere(lambda: load_http(self._options))
             self._http = async_http_client(self._options, self._url)
-        left = max(0.001, step.until - time.monotonic())
         request = self._http.build_request(
-            self._method(step),
+            "GET" if step.body is None else "POST",
             self._url + step.path,
             content=step.body,
             headers=headers,
-            timeout=httpx2.Timeout(None, connect=min(self._options.connect_timeout, left)),
+            timeout=httpx2.Timeout(None, connect=self.connect_timeout(step.until)),
             extensions={"trace": self._trace},
         )
         try:
             async with self._limit(step.until):
-                self._response = await self._http.send(request, stream=True)
+                response = self._response = await self._http.send(request, stream=True)
         except DeadlineError:
             if self._sent:
                 raise
             raise TimeoutError from None
-        self._chunks = self._response.aiter_bytes()
-        return _reply(self._response)
+        self._chunks = response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
+        return reply_of(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        self._note(event, info)
+        self.note(event, info)
 
     def _start_tools(self, calls: list[Prepared]) -> None:
         loop = self._loop
@@ -646,7 +527,7 @@ class AsyncDriver(_Driver[R]):
     async def _end(self) -> None:
         """End the turn, its connection and the tasks of its tools."""
         if not self._result and self._error is None:
-            self._ended_by = self._ended_by or "chat"
+            self.ended_by = self.ended_by or "chat"
         tasks = [task for task in self._tasks if not task.done()]
         for task in tasks:
             task.cancel()
@@ -663,7 +544,7 @@ class AsyncDriver(_Driver[R]):
         """End the turn and its connection at once."""
         if self._result or self._error is not None:
             return
-        self._ended_by = self._ended_by or "chat"
+        self.ended_by = self.ended_by or "chat"
         if self._running:
             self._end_limits()
         else:
@@ -675,9 +556,9 @@ class AsyncDriver(_Driver[R]):
         Args:
             client: Whether the client is closed, and not only this turn.
         """
-        if self._result or self._error is not None or self._ended_by:
+        if self._result or self._error is not None or self.ended_by:
             return
-        self._ended_by = "client" if client else "chat"
+        self.ended_by = "client" if client else "chat"
         if (loop := self._loop) is not None:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._abort_in_loop)
@@ -697,19 +578,11 @@ class AsyncDriver(_Driver[R]):
 
     def abandon(self) -> None:
         """Forget the connection after a fork, in the child: its event loop belongs to the parent."""
-        self._ended_by = "client"
-        self._loop = None
+        if not (self._result or self._error is not None or self.ended_by):
+            self.ended_by = "client"
+            abandoned.append((self._response, self._http, self._chunks))
+            self._response = self._http = self._chunks = self._loop = None
 
 
 _ending: set[asyncio.Task[None]] = set()
 """Tasks that end turns. The event loop holds no reference to its tasks."""
-_loaded: list[bool] = []
-
-
-def _load() -> None:
-    """Load what the first request needs."""
-    with httpx2.Client(trust_env=False, verify=False):
-        pass
-    import anyio  # noqa: F401 - the HTTP library imports it at the first request
-
-    _loaded.append(True)
