@@ -1113,6 +1113,63 @@ def test_interrupted_wait_leaves_a_usable_chat(rw: Runware, monkeypatch: pytest.
     assert chat.send("Hello").text == "You wrote “Hello”, ☃."
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the system has no pthread_kill")
+@pytest.mark.parametrize("streaming", [False, True])
+def test_interrupted_read_ends_the_connection(rw: Runware, server: LocalServer, streaming: bool) -> None:
+    """Ctrl-C while the model is silent."""
+    chat = rw.chat(MODEL)
+    main = threading.get_ident()
+    server.configure(delay=GUARD)
+
+    def interrupt() -> None:
+        server.ledger.wait_for(lambda ledger: ledger.executed == 1)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        chat.stream("Hello").result() if streaming else chat.send("Hello")
+    thread.join(GUARD)
+    assert chat.messages == []
+    server.configure(delay=0.0)
+    assert chat.send("Hello").text
+
+
+def test_chats_work_under_gevent(server: LocalServer) -> None:
+    pytest.importorskip("gevent", reason="gevent is an optional part of the test environment")
+    code = """
+from gevent import monkey; monkey.patch_all()
+import asyncio, sys
+import gevent
+from runware import Runware
+rw = Runware(sys.argv[1], url=sys.argv[2])
+def plain(x: int) -> int:
+    return x
+async def other(x: int) -> int:
+    await asyncio.sleep(0.01)
+    return x
+def talk(number):
+    chat = rw.chat("local-model", tools=[plain])
+    return chat.send('[call:plain {"x": %d}]' % number).text
+jobs = [gevent.spawn(talk, number) for number in range(5)]
+gevent.joinall(jobs, raise_error=True)
+chat = rw.chat("local-model", tools=[plain, other])
+answer = chat.send('[call:plain {"x": 1}] [call:other {"x": 2}] [call:other {"x": 3}]')
+with chat.stream("Hello") as stream:
+    print([job.value for job in jobs][4], answer.text, "".join(stream.text()))
+rw.close()
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, server.api_key, server.url],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD * 2,
+        cwd=pathlib.Path(__file__).parent.parent,
+    )
+    assert result.stdout == "The tools say: 4 The tools say: 1; 2; 3 You wrote “Hello”, ☃.\n", result.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # what the test is about
 def test_chats_work_in_a_forked_child(rw: Runware, server: LocalServer) -> None:

@@ -221,6 +221,7 @@ class BlockingDriver(_Driver[R]):
         self._wake = threading.Event()
         self._tools: SimpleQueue[ToolRun | None] = SimpleQueue()
         self._cancel_tools: Callable[[], object] = lambda: None
+        self._async_tools: tuple[threading.Thread | None, set[str]] = (None, set())
 
     def next_piece(self) -> ChatPiece | None:
         """Wait for the next piece; return `None` at the end.
@@ -309,7 +310,9 @@ class BlockingDriver(_Driver[R]):
                         )
 
         context = copy_context()
-        threading.Thread(target=context.run, args=(asyncio.run, run_all()), name="runware-tools", daemon=True).start()
+        thread = threading.Thread(target=context.run, args=(asyncio.run, run_all()), name="runware-tools", daemon=True)
+        thread.start()
+        self._async_tools = thread, {one.run.id for one in tasks}
 
         def cancel() -> None:
             with suppress(Empty, RuntimeError):  # RuntimeError: the loop has ended
@@ -330,6 +333,12 @@ class BlockingDriver(_Driver[R]):
                 continue
             if found is None:
                 raise self._closed_error()
+            thread, left = self._async_tools
+            left.discard(found.id)
+            if thread is not None and not left:
+                # Under gevent, the caller would seem to be in the event loop until it has ended.
+                thread.join(1.0)
+                self._async_tools = None, set()
             return found
 
     def _release(self) -> None:
