@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextvars
 import gc
+import io
 import json
 import os
 import pathlib
@@ -27,8 +29,10 @@ from runware import (
     ConnectionFailedError,
     ConnectionLostError,
     ContentModerationError,
+    Image,
     InsufficientCreditsError,
     RateLimitError,
+    RetryPolicy,
     Runware,
     RunwareError,
     TaskCancelledError,
@@ -38,6 +42,7 @@ from runware import (
     ToolRoundsError,
     ToolRun,
     ValidationError,
+    Video,
     tool,
 )
 from runware.local import LocalServer
@@ -195,6 +200,29 @@ def test_images_become_parts_of_the_message(
     kinds = [part["type"] for part in requests(server)[1]["messages"][2]["content"]]
     assert kinds == ["text", "image_url", "text"]
     json.dumps(chat.messages)
+
+
+def test_images_as_texts_and_results(rw: Runware, server: LocalServer) -> None:
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (2, 2)).save(buffer, "PNG")
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    uri = f"data:image/png;base64,{encoded}"
+    given = [
+        encoded,
+        uri,
+        Image(base64_data=encoded),
+        Image(data_uri=uri),
+        Image(url="https://x.y/z"),
+    ]
+    rw.chat(MODEL).send("What?", images=given)
+    parts = requests(server)[0]["messages"][0]["content"][1:]
+    assert [part["image_url"]["url"] for part in parts] == [uri] * 4 + ["https://x.y/z"]
+    with pytest.raises(ValidationError, match="no video by URL"):
+        rw.chat(MODEL).send(["What?", Video(url="https://x.y/z.mp4")])
+    with pytest.raises(ValidationError, match="known format"):
+        rw.chat(MODEL).send("What?", images="AAAA")
 
 
 def test_other_media_have_their_own_parts(rw: Runware, server: LocalServer, tmp_path: pathlib.Path) -> None:
@@ -870,6 +898,54 @@ def test_closing_the_client_ends_chats(form: Form, rw: Runware, server: LocalSer
     assert errors[0].may_have_run  # type: ignore[attr-defined]
     with pytest.raises(ClientClosedError):
         form.send(chat, "Hello")
+
+
+def test_closing_the_client_ends_streams_that_nobody_reads_now(rw: Runware, server: LocalServer) -> None:
+    with server.play("X21", form="silence", after=3, times=2):
+        stream = rw.chat(MODEL).stream("Hello")
+        next(stream)
+
+        async def main() -> None:
+            other = rw.aio.chat(MODEL).stream("Hello")
+            await anext(other)
+            await rw.aio.close()
+            with pytest.raises(ClientClosedError):
+                await anext(other)
+
+        asyncio.run(main())
+        with pytest.raises(ClientClosedError) as failure:
+            next(stream)
+        assert failure.value.may_have_run
+        server.ledger.wait_for(lambda ledger: ledger.streams_dropped == 2)
+
+
+def test_closing_the_client_ends_the_wait_before_a_retry(form: Form, server: LocalServer) -> None:
+    waiting = threading.Event()
+
+    def wait(_: object) -> float:
+        waiting.set()
+        return 900.0
+
+    rw = Runware(server.api_key, url=server.url, max_retries=RetryPolicy(wait=wait))
+    chat = form.chat(rw)
+    thread, errors = in_thread(lambda: form.send(chat, "x [rate-limit]"))
+    assert waiting.wait(GUARD)
+    rw.close()
+    thread.join(GUARD)
+    assert [type(error) for error in errors] == [ClientClosedError]
+    assert not errors[0].may_have_run  # type: ignore[attr-defined]
+
+
+def test_a_stream_has_one_reader(rw: Runware, server: LocalServer) -> None:
+    server.configure(delay=GUARD)
+    stream = rw.chat(MODEL).stream("Hello")
+    thread, errors = in_thread(stream.result)
+    server.ledger.wait_for(lambda ledger: ledger.executed == 1)
+    with pytest.raises(RunwareError, match="read elsewhere"):
+        next(stream)
+    stream.close()
+    thread.join(GUARD)
+    assert [type(error) for error in errors] == [TaskCancelledError]
 
 
 def test_closing_the_client_ends_the_wait_for_tools(form: Form, rw: Runware) -> None:

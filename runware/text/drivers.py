@@ -156,15 +156,21 @@ class _Driver(Requester, Generic[R]):
             return failure
         raise failure
 
+    def _refusal(self, step: Step) -> RunwareError:
+        """Return the error of a step that is not begun, because the turn was ended."""
+        if isinstance(step, Open):
+            self._sent = False
+        return self._closed_error()
+
     def _closed_error(self) -> RunwareError:
-        client = self.ended_by == "client"
+        client, sent = self.ended_by == "client", self._turn.sent and self._sent
         cls = ClientClosedError if client else TaskCancelledError
         error = cls(
             f"The {'client' if client else 'chat'} was closed before the answer was complete."
-            + (" The server may go on, and bill it." if self._turn.sent else ""),
+            + (" The server may go on, and bill it." if sent else ""),
             task_type=TASK_TYPE,
         )
-        error.may_have_run = self._turn.sent
+        error.may_have_run = sent
         return error
 
 
@@ -253,7 +259,7 @@ class BlockingDriver(_Driver[R]):
 
     def _perform(self, step: Step) -> Any:
         if self.ended_by:
-            raise self._closed_error()
+            raise self._refusal(step)
         if isinstance(step, Read):
             self._until = step.until
             return next(self._chunks, b"")
@@ -262,7 +268,8 @@ class BlockingDriver(_Driver[R]):
         if isinstance(step, Prepare):
             return step.work()
         if isinstance(step, Sleep):
-            self._wake.wait(step.seconds)
+            if self._wake.wait(step.seconds):
+                raise self._closed_error()
             return None
         if isinstance(step, StartTools):
             self._start_tools(list(step.calls))
@@ -436,7 +443,7 @@ class AsyncDriver(_Driver[R]):
 
     async def _perform(self, step: Step) -> Any:
         if self.ended_by:
-            raise self._closed_error()
+            raise self._refusal(step)
         if isinstance(step, Read):
             assert self._chunks is not None
             async with self._limit(step.until):

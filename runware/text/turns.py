@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from runware._support.logs import log_or_stderr
-from runware.errors import AnswerFormatError, RunwareError, TaskTimeoutError, ToolRoundsError
+from runware.errors import AnswerFormatError, RunwareError, ToolRoundsError
 from runware.media.inputs import holds_payload
 from runware.results.text import Usage
 from runware.text.answers import Answer
@@ -153,14 +153,12 @@ class Turn(Generic[T]):
         )
 
     def _complete(self, error: RunwareError) -> None:
-        """Add to an error what has come, and what may be billed."""
+        """Add to an error what has come."""
         if self._asking.sent:
             self._last = None
         answer = self._answer()
         if not error.results and (answer.text or answer.tool_calls):
             error.results = (answer,)
-        if self._asking.sent and not isinstance(error, TaskTimeoutError):
-            error.may_have_run = True
 
     # ------------------------------------------------------------------ tools
 
