@@ -273,7 +273,7 @@ class Core:
         with self._lock:
             if self._streams is None:
                 self._streams = text_readers.OpenStreams()
-                weakref.finalize(self, self._streams.close)
+                weakref.finalize(self, _close_streams, self._streams)
             return self._streams
 
     def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
@@ -330,12 +330,24 @@ def _close_at_exit(io_loop: IOLoop) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
+    _log_unfinished(running, "call")
+
+
+def _close_streams(streams: OpenStreams) -> None:
+    """Do the same for streams."""
+    running = streams.unfinished()
+    streams.close()
+    _log_unfinished(running, "stream")
+
+
+def _log_unfinished(running: list[str], kind: str) -> None:
     if running:
         log_or_stderr(
             log,
-            "the program ended with %d call%s in flight; tasks that were sent may run and be billed. "
+            "the program ended with %d %s%s in flight; tasks that were sent may run and be billed. "
             "Wait for jobs with result(), or end them with cancel() or close(). task_uuid: %s",
             len(running),
+            kind,
             "" if len(running) == 1 else "s",
             ", ".join(running[:20]) + (", ..." if len(running) > 20 else ""),
         )

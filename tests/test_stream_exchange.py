@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runware.errors import (
     AuthenticationError,
@@ -49,7 +51,7 @@ DONE = b"data: [DONE]\n\n"
 def event(text: str | None = None, **more: Any) -> bytes:
     delta = {} if text is None else {"text": text}
     body = {"taskUUID": A, "taskType": "textInference", "delta": delta, "finishReason": None, **more}
-    return f"data: {json.dumps(body)}\n\n".encode()
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
 
 
 class Late:
@@ -297,10 +299,17 @@ class TestEnds:
     def test_empty_list_of_errors_is_no_error(self) -> None:
         assert Desk(chunks=[event("x", errors=[]), DONE]).run().error is None
 
-    def test_error_before_any_text_has_no_results(self) -> None:
-        desk = Desk(chunks=[b'data: {"error": {"code": "timeoutProvider", "message": "No."}}\n\n']).run()
-        assert desk.error is not None
+    def test_error_in_place_of_the_first_piece_is_a_refusal(self) -> None:
+        refusal = b'data: {"error": {"code": "timeoutProvider", "message": "No."}}\n\n'
+        desk = Desk([STREAM, STREAM], [refusal, event("x"), DONE]).run()
+        assert desk.error is None
+        assert desk.text == "x"
+        assert desk.uuids[0] != desk.uuids[1]
+        desk = Desk(chunks=[refusal], retries=0).run()
+        assert isinstance(desk.error, ProviderError)
         assert desk.error.results == ()
+        assert not desk.error.may_have_run
+        assert desk.error.task_uuid == A
 
     def test_closed_by_stream_client_or_fork(self) -> None:
         desk = Desk()
@@ -311,6 +320,25 @@ class TestEnds:
             error = desk.exchange.closed_error(by)
             assert isinstance(error, ClientClosedError)
             assert error.may_have_run
+
+
+STORY = "Grüße aus ☃ und 🏔: all of it, and nothing twice."
+
+
+@given(st.data())
+def test_any_cut_of_any_stream_is_completed_without_a_gap_or_a_repetition(data: st.DataObject) -> None:
+    newline = data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
+    borders = sorted(data.draw(st.lists(st.integers(0, len(STORY)), max_size=6)))
+    parts = [STORY[start:end] for start, end in zip([0, *borders], [*borders, len(STORY)], strict=True)]
+    stream = b"".join(event(part).replace(b"\n", newline) for part in parts)
+    stream += DONE.replace(b"\n", newline) if data.draw(st.booleans()) else b""
+    stream = stream[: data.draw(st.integers(0, len(stream)))]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    chunks = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    end = data.draw(st.sampled_from([b"", BrokenConnectionError("reset")]))
+    desk = Desk(chunks=[*filter(None, chunks), end], found=whole(STORY)).run()
+    assert desk.error is None
+    assert desk.text == desk.exchange.text().text == STORY
 
 
 class TestTime:
@@ -406,6 +434,13 @@ class TestAttempts:
         assert isinstance(desk.error, RateLimitError)
         assert not desk.slept
 
+    @pytest.mark.parametrize(("status", "may_have_run"), [(429, False), (503, True)])
+    def test_error_without_a_word_about_the_task_says_what_is_known(self, status: int, may_have_run: bool) -> None:
+        desk = Desk([Reply(status, "text/plain")] * 3, [b"", b"", b""]).run()
+        assert isinstance(desk.error, (RateLimitError, ServerError))
+        assert desk.error.may_have_run is may_have_run
+        assert len(desk.opened) == 3
+
     def test_conflict_after_an_unclear_refusal_means_that_it_runs(self) -> None:
         replies = [Reply(503, "text/plain"), Reply(400, "application/json")]
         chunks = [b"upstream unavailable", b"", refused("conflictTaskUUID"), b""]
@@ -438,7 +473,7 @@ class TestAttempts:
         desk = Desk([Reply(status, "text/html")], [body]).run()
         assert type(desk.error) is cls
         assert not desk.error.may_have_run
-        assert desk.error.task_uuid == A
+        assert desk.error.task_uuid == desk.exchange.uuid == A
         assert not desk.asked
         assert len(desk.opened) == 1
 

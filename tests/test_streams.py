@@ -7,6 +7,8 @@ import gc
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -387,7 +389,7 @@ def test_retry_policy_applies_before_the_stream(server: LocalServer, rw: Runware
     assert len(outcome.result.meta.attempts) == 2
     outcome = read(rw, **asked("Tell me [rate-limit]", retry=1))
     assert isinstance(outcome.error, RateLimitError)
-    assert len(outcome.error.attempts) == 2
+    assert len(outcome.error.attempts) == 1
     assert not outcome.error.may_have_run
     assert server.ledger.executed == 1
 
@@ -760,6 +762,31 @@ def test_interrupt_ends_the_connection_and_names_the_task(
     assert held.task_uuid in caplog.text
     with pytest.raises(TaskCancelledError):
         next(held)
+
+
+def test_exit_with_a_stream_in_flight_names_its_task(server: LocalServer) -> None:
+    server.play("X21", form="silence", after=3)
+    program = f"""
+from runware import Runware
+rw = Runware({server.api_key!r}, url={server.url!r})
+job = rw.submit.stream_text(**{asked()!r})
+next(iter(job))
+print(job.task_uuid)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    assert "1 stream in flight" in done.stderr
+    assert done.stdout.strip() in done.stderr
+    dropped(server)
+
+
+def test_request_is_not_kept_while_the_text_comes(server: LocalServer, rw: Runware) -> None:
+    server.play("X21", form="silence", after=3)
+    job = rw.submit.stream_text(**asked("x" * 1_000_000))
+    until(lambda: len(job.results) == 3)
+    assert job._call.text == b""
+    assert job._reader.exchange is not None
+    assert not job._reader.exchange._body
+    job.cancel()
 
 
 def test_echoed_key_is_removed_from_errors(server: LocalServer, rw: Runware, read: Form) -> None:

@@ -93,6 +93,8 @@ class TextParts:
             self._text.append(text)
         raw = piece.raw
         delta = raw.get("delta")
+        if self._facts and raw.keys() <= _USUAL and raw.get("finishReason") is None and delta == {"text": text}:
+            return  # nearly every piece: nothing but text, and the names of the task are known
         special: set[str] = set()
         for part in (raw, delta) if isinstance(delta, dict) else (raw,):
             for name, value in part.items():
@@ -132,6 +134,7 @@ class TextParts:
         return text
 
 
+_USUAL = frozenset(("taskUUID", "taskType", "delta", "finishReason"))
 _SPECIAL = {
     "delta": "delta",
     "text": "text",

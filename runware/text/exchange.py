@@ -155,10 +155,12 @@ class _Refusal(NamedTuple):
     Attributes:
         error: The error.
         retry_after: For how many seconds the server wants no further attempt.
+        final: Whether the server has said that this attempt failed, so that another one needs a new UUID.
     """
 
     error: RunwareError
     retry_after: float = 0.0
+    final: bool = False
 
 
 class Exchange:
@@ -182,7 +184,7 @@ class Exchange:
         downloads: Any = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._plan = plan
+        self._plan = plan._replace(text=b"")  # the request may hold large media, and is dropped when the stream begins
         self._silence = silence
         self._clock = clock
         self._redactor = redactor
@@ -225,11 +227,13 @@ class Exchange:
             refusal = yield from self._attempt()
             if refusal is None:
                 return
-            error, retry_after = refusal
+            error, retry_after, final = refusal
             wait = self._wait_before_next(error, attempt)
             if wait is None or self._clock() + max(wait, retry_after) >= self._deadline:
                 raise self.completed(error)
             log.debug("stream %s: %s; next attempt in %.1f s", self.uuid, type(error).__name__, max(wait, retry_after))
+            if final:
+                self._renew(error)
             yield Sleep(max(wait, retry_after))
             attempt += 1
 
@@ -246,8 +250,7 @@ class Exchange:
             reply: Reply = yield Open(self._body, self.uuid, min(self._deadline, self._clock() + self._silence))
             self.sent = True
             if reply.status == 200 and reply.content_type == "text/event-stream":
-                yield from self._stream()
-                return None
+                return (yield from self._stream())
             body = yield from self._whole_body()
         except ConnectionFailedError as error:
             return _Refusal(error)
@@ -296,8 +299,7 @@ class Exchange:
             error = self._error(errors[0], reply.status)
             conflict = again and error.code == "conflictTaskUUID"
             if not conflict and reply.status != 504:  # with 504, the task goes on (docs/protocol.md, section 6)
-                self._renew(error)
-                return _Refusal(error, self._retry_after(reply))
+                return _Refusal(error, self._retry_after(reply), final=True)
             reason, unknown = "The server has the task, but no stream of it", error
         elif reply.status == 200 and texts:
             yield Pieces([self._piece(item) for item in texts])  # a model without streams, or a dry run
@@ -306,7 +308,9 @@ class Exchange:
             reason = "The server answered without a stream"
         elif reply.status in (429, 503) or reply.status < 500:
             # The task was refused. If that should be wrong, it does not run twice, because it keeps its UUID.
-            return _Refusal(self._error({}, reply.status), self._retry_after(reply))
+            error = self._error({}, reply.status)
+            error.may_have_run = reply.status == 503  # a gateway may say so after it has passed the task on
+            return _Refusal(error, self._retry_after(reply))
         else:
             reason = f"The server answered HTTP {reply.status}, without saying what became of the task"
         yield from self._recover(reason, unknown)
@@ -357,8 +361,8 @@ class Exchange:
 
     # ------------------------------------------------------------------ the stream
 
-    def _stream(self) -> Generator[Step, Any, None]:
-        """Read the stream to its end, or ask the server for the rest."""
+    def _stream(self) -> Generator[Step, Any, _Refusal | None]:
+        """Read the stream to its end, or ask the server for the rest. Return an error that came in place of a text."""
         parser = EventParser()
         last_bytes = last_piece = self._clock()
         reason = ""
@@ -379,18 +383,22 @@ class Exchange:
                 break
             last_bytes = self._clock()
             if pieces:
+                self._body = b""
                 last_piece = last_bytes
                 yield Pieces(pieces)
             if isinstance(problem, RunwareError):
+                if self._body:
+                    return _Refusal(problem, final=True)
                 raise self.completed(problem)
             if done:
-                return
+                return None
             self._received += len(chunk)
             if problem or not chunk:
                 reason = problem or "The stream ended before its end was announced"
             elif self._received > MAX_RECEIVED:
                 reason = f"The stream has more than {MAX_RECEIVED:,} bytes"
         yield from self._recover(reason)
+        return None
 
     def _read_events(self, events: Sequence[str]) -> tuple[bool, list[TextPiece], RunwareError | str | None]:
         """Return whether the stream is complete, the pieces, and an error or what else is wrong."""

@@ -99,6 +99,11 @@ class OpenStreams:
                 raise ClientClosedError("The client is closed. Create a new one for further calls.")
             self._open.add(reader)
 
+    def unfinished(self) -> list[str]:
+        """Return the UUIDs of the tasks that were sent and whose streams are not complete."""
+        with self._lock:
+            return [one.uuid for one in self._open if one.exchange is not None and one.state == "streaming"]
+
     def close(self) -> None:
         """End every stream, for good."""
         with self._lock:

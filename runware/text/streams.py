@@ -215,7 +215,9 @@ class StreamJob(Job[Text]):
 
     def __init__(self, owner: StreamOwner, task: StreamText, plan: Plan, dispatch: Any) -> None:
         self._reader = BlockingReader(owner, task, plan)
-        super().__init__(task, plan.start(), owner, dispatch, plan.sent)
+        call = plan.start()
+        call.discard_payload()  # it is sent by the reader, and may hold large media
+        super().__init__(task, call, owner, dispatch, plan.sent)
         self._pieces: list[Any] = []
         self._results = self._pieces
 
