@@ -1169,6 +1169,30 @@ def test_dropped_stream_ends_its_connection(rw: Runware, server: LocalServer) ->
     assert chat.send("Hello").text
 
 
+def test_chat_in_flight_at_exit_is_logged(server: LocalServer) -> None:
+    code = """
+import sys
+from runware import Runware
+rw = Runware(sys.argv[1], url=sys.argv[2])
+done = rw.chat("local-model").stream("Hello")
+done.result()
+stream = rw.chat("local-model").stream("Hello")
+next(stream)
+"""
+    server.configure(spread=0.2)
+    result = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code, server.api_key, server.url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=GUARD * 2,
+        cwd=pathlib.Path(__file__).parent.parent,
+    )
+    assert "1 stream in flight" in result.stderr
+    assert "(a chat)" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_interrupted_wait_leaves_a_usable_chat(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while a tool runs."""
     release = threading.Event()

@@ -376,7 +376,8 @@ class ChatStream(Iterator[ChatPiece], Generic[T]):
 
     def __init__(self, owner: ChatOwner, turn: Turn[T]) -> None:
         self._driver: BlockingDriver[Answer[T]] = BlockingDriver(owner, turn)
-        weakref.finalize(self, self._driver.abort)  # for a stream that is dropped before its end
+        # For a stream that is dropped before its end. At exit, the client ends those in flight, and says so.
+        weakref.finalize(self, self._driver.abort).atexit = False
 
     def __iter__(self) -> Self:
         return self
@@ -458,7 +459,8 @@ class AsyncChatStream(AsyncIterator[ChatPiece], Generic[T]):
 
     def __init__(self, owner: ChatOwner, turn: Turn[T]) -> None:
         self._driver: AsyncDriver[Answer[T]] = AsyncDriver(owner, turn)
-        weakref.finalize(self, self._driver.abort)  # for a stream that is dropped before its end
+        # For a stream that is dropped before its end. At exit, the client ends those in flight, and says so.
+        weakref.finalize(self, self._driver.abort).atexit = False
 
     def __aiter__(self) -> Self:
         return self

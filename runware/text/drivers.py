@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     import asyncio
 
     import httpx2
+
+    from runware.text.readers import OpenStreams
 else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")
@@ -69,8 +71,8 @@ class ChatOwner(Protocol):
     options: Options
 
     @property
-    def streams(self) -> Any:
-        """The HTTP connections of the client that are in use."""
+    def streams(self) -> OpenStreams:
+        """The streams and chats that are in flight."""
         ...
 
     @property
@@ -107,6 +109,24 @@ class _Driver(Requester, Generic[R]):
         self._running = False
         self._result: list[R] = []
         self._error: RunwareError | None = None
+
+    @property
+    def in_flight(self) -> str | None:
+        """Its name in the log, if a request was sent and has no answer. There is no UUID of a task."""
+        waits = not (self._result or self._error is not None or self.ended_by)
+        return "(a chat)" if waits and self._turn.sent and self._sent else None
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the turn and its connection; safe in any thread.
+
+        Args:
+            client: Whether the client is closed, and not only this turn.
+        """
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Give up the connection after a fork, in the child, without a word to the server."""
+        raise NotImplementedError
 
     def result(self) -> R:
         """Return what the turn returned.
@@ -372,11 +392,7 @@ class BlockingDriver(_Driver[R]):
         self._steps.close()
 
     def abort(self, *, client: bool = False) -> None:
-        """End the turn and its connection; safe in any thread.
-
-        Args:
-            client: Whether the client is closed, and not only this turn.
-        """
+        """End the turn and its connection; safe in any thread."""
         if self._result or self._error is not None or self.ended_by:
             return
         self.ended_by = "client" if client else "chat"
@@ -567,11 +583,7 @@ class AsyncDriver(_Driver[R]):
             await self._end()
 
     def abort(self, *, client: bool = False) -> None:
-        """End the turn; safe in any thread.
-
-        Args:
-            client: Whether the client is closed, and not only this turn.
-        """
+        """End the turn; safe in any thread."""
         if self._result or self._error is not None or self.ended_by:
             return
         self.ended_by = "client" if client else "chat"

@@ -80,15 +80,30 @@ class StreamOwner(Owner, Protocol):
         ...
 
 
+class OpenStream(Protocol):
+    """What a client ends when it is closed: a stream, or a chat that waits for an answer."""
+
+    @property
+    def in_flight(self) -> str | None:
+        """What it is called in the log, if it was sent and is not complete: the UUID of its task, if there is one."""
+        ...
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the connection; safe in any thread."""
+
+    def abandon(self) -> None:
+        """Give up the connection after a fork, in the child, without a word to the server."""
+
+
 class OpenStreams:
     """The streams of a client that are being read, so that closing the client ends them."""
 
     def __init__(self) -> None:
         self._lock = make_rlock()
-        self._open: weakref.WeakSet[Reader] = weakref.WeakSet()
+        self._open: weakref.WeakSet[OpenStream] = weakref.WeakSet()
         self._closed = False
 
-    def add(self, reader: Reader) -> None:
+    def add(self, reader: OpenStream) -> None:
         """Register a stream.
 
         Raises:
@@ -100,9 +115,9 @@ class OpenStreams:
             self._open.add(reader)
 
     def unfinished(self) -> list[str]:
-        """Return the UUIDs of the tasks that were sent and whose streams are not complete."""
+        """Return the names of the streams that were sent and are not complete."""
         with self._lock:
-            return [one.uuid for one in self._open if one.exchange is not None and one.state == "streaming"]
+            return [name for one in self._open if (name := one.in_flight) is not None]
 
     def close(self) -> None:
         """End every stream, for good."""
@@ -148,6 +163,11 @@ class Reader(Requester):
     def uuid(self) -> str:
         """The UUID of the task; with retries, that of the last attempt."""
         return self._uuid if self.exchange is None else self.exchange.uuid
+
+    @property
+    def in_flight(self) -> str | None:
+        """The UUID of the task, if it was sent and its stream is not complete."""
+        return self.uuid if self.exchange is not None and self.state == "streaming" else None
 
     @property
     def attempts(self) -> Sequence[str]:
