@@ -6,11 +6,10 @@
     images = rw.image_inference(positive_prompt="a lighthouse at dusk", model="runware:101@1", width=1024, height=1024)
     images[0].save("out/")
 
-`rw.submit` gives jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
+`rw.submit` returns jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
 """
 
 import logging as _logging
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from runware._version import __version__
@@ -23,7 +22,7 @@ _MIXTURE = (
 try:
     from runware import requests
     from runware._support.event_loops import RunwareAsyncUsageWarning
-    from runware._support.import_lock import loading as _loading
+    from runware._support.lazy_modules import load_module as _load_module
     from runware.errors import (
         AnswerFormatError,
         AuthenticationError,
@@ -47,6 +46,8 @@ try:
         TaskTimeoutError,
         ToolRoundsError,
         ValidationError,
+        WebhookError,
+        WebhookTokenError,
         WrongThreadError,
     )
 except ImportError as _error:
@@ -60,6 +61,7 @@ __all__ = [
     "Account",
     "AccountKey",
     "AccountUsage",
+    "Acknowledgement",
     "Answer",
     "AnswerFormatError",
     "AsyncChat",
@@ -126,6 +128,8 @@ __all__ = [
     "Usage",
     "ValidationError",
     "Video",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
     "__version__",
     "get_client",
@@ -134,7 +138,7 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text"))
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -144,8 +148,8 @@ _WHERE = {
         "options": "RetryPolicy",
         "requests.base": "Task",
         "results": (
-            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results Source"
-            " StoredMedia Text TextPiece ToolCall Usage Video"
+            "Acknowledgement Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
+            " Source StoredMedia Text TextPiece ToolCall Usage Video"
         ),
         "text": (
             "Answer AsyncChat AsyncChatStream AsyncTextStream Chat ChatPiece ChatStream StreamJob TextStream Tool"
@@ -163,6 +167,7 @@ if TYPE_CHECKING:
     from runware.requests import *  # noqa: F403
     from runware.requests.base import Task
     from runware.results import (
+        Acknowledgement,
         Audio,
         Detection,
         GuideImage,
@@ -213,13 +218,12 @@ else:
     def __getattr__(name: str) -> object:
         # Loaded when it is first used, and not by every import.
         if name in _MODULES:
-            return _import_module(f"runware.{name}")
+            return _load_module(f"runware.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = "runware.requests" if name in requests.__all__ else _WHERE.get(name, "runware.results.platform")
         try:
-            with _loading:
-                found = globals()[name] = getattr(_import_module(module), name)
+            found = globals()[name] = getattr(_load_module(module), name)
         except ImportError as error:
             if not (error.name or "").startswith("runware"):
                 raise

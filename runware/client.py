@@ -1,31 +1,35 @@
 """The client classes: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` returns jobs.
 
-All three share a `Core`, which owns one background I/O thread and one WebSocket. Modules needed to construct a client
-are loaded then, not on import.
+All three share a `Core`, which owns one background I/O thread and one WebSocket.
 """
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
-from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module
+from runware._support.unknown_names import unknown_name_error
+from runware.core import Core, Dispatch, shared_core
 from runware.errors import ConfigurationError, RunwareError
+from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 from runware.operations.chats import AsyncChats, BlockingChats
+from runware.options import read_options, restore_options
+from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
 
-    from runware.core import Core, Dispatch
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
+    asyncio = lazy_module("asyncio")
     text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -50,7 +55,7 @@ class _Handle:
 
     _core: Core
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self._core.options.portable())
 
     def __copy__(self) -> Self:
@@ -61,7 +66,7 @@ class _Handle:
 
     def __repr__(self) -> str:
         try:
-            return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
+            return f"<{type(self).__name__} {self._core.options.server_url} {self._core.state}>"
         except ConfigurationError:
             return f"<{type(self).__name__} without its key>"
 
@@ -101,8 +106,6 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     @wraps(init)
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
-            from runware._support.unknown_names import unknown_name_error
-
             cls = type(self).__name__
             raise unknown_name_error(cls, names, options) or TypeError(
                 f"{cls} takes its options by name, except for the key."
@@ -120,6 +123,7 @@ class _Client(_Handle):
         self,
         api_key: ApiKey | None = None,
         *,
+        transport: Literal["websocket", "http"] | None = None,
         url: str | None = None,
         timeout: float | None = None,
         long_timeout: float | None = None,
@@ -143,8 +147,12 @@ class _Client(_Handle):
         Args:
             api_key: The API key, or a function that returns it. The function is called for each connection, on a
                 separate thread. `None` reads the environment variable `RUNWARE_API_KEY`.
+            transport: How to reach the server: `"websocket"` keeps one connection for everything, `"http"` makes a
+                request for each task, for cloud functions and networks without WebSockets (docs/guides/http.md). `None`
+                reads `RUNWARE_TRANSPORT` and defaults to `"websocket"`.
             url: URL of the server. `None` reads `RUNWARE_URL` and defaults to `wss://ws-api.runware.ai/v1`. `ws://` is
-                rejected unless the server is on this machine.
+                rejected unless the server is on this machine. With `transport="http"`, `https://` is accepted too, and
+                `wss://` stands for the same server's HTTP API.
             timeout: Deadline of a call in seconds, including connecting; 60 by default.
             long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos; 1200 by default.
                 A larger *timeout* extends it.
@@ -153,12 +161,14 @@ class _Client(_Handle):
                 Only retryable failures are retried, and a task only after the server has reported that it failed.
             retry_delay: Base of the exponential backoff between attempts, in seconds; 1 by default. Delays double and
                 are jittered. The first reconnect waits at most a tenth of it.
-            reconnect: Whether calls survive the loss of the connection; `True` by default.
+            reconnect: Whether calls survive the loss of the connection, or of the response to their request; `True` by
+                default.
             heartbeat_interval: Seconds without traffic before an idle connection is checked with a ping; 45 by default.
-                The server closes connections that are silent for 120 seconds.
+                The server closes connections that are silent for 120 seconds. No effect over HTTP.
             liveness_timeout: Seconds without incoming data before a connection with calls in flight is considered dead
-                and replaced; 15 by default.
-            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit.
+                and replaced; 15 by default. Over HTTP, the operating system checks connections in this time.
+            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit; over
+                HTTP, it means at most 100 requests with tasks at a time, and a number limits those too.
             max_queued: Maximum number of queued calls; 100,000 by default.
             include_cost: Ask the server to report costs, for calls that do not set `include_cost`. `None` leaves it to
                 the server.
@@ -180,10 +190,6 @@ class _Client(_Handle):
             ConfigurationError: The key is missing or an option is invalid; `parameter` names it.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        with loading:
-            from runware.core import Core
-            from runware.options import read_options
-
         self._core = Core(read_options(given))
 
     @property
@@ -210,7 +216,7 @@ class _Client(_Handle):
         Args:
             ref: A job's `ref`, or the UUID of the task.
             timeout: Deadline in seconds. `None` uses the client's `long_timeout`, or `timeout` if that is larger.
-            on_partial: Callback for new results, as for any other call.
+            on_partial: Callback for new results. It runs on the client's callback thread.
 
         Returns:
             A job whose results are instances of their own result classes. It fails with `NotFoundError` if the server
@@ -272,12 +278,7 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         task = core.task_of(task)
         if task.on_partial is None:
             return core.start(task, None, _result_of)
-        from queue import SimpleQueue
-
-        from runware.jobs import get_interruptibly
-        from runware.transport.callbacks import run_guarded
-
-        callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        callbacks: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
 
         def wait(job: Job[Any]) -> Any:
             job.when_done(lambda: callbacks.put(None))
@@ -355,9 +356,9 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
 
     @classmethod
     def _on(cls, core: Core) -> AsyncRunware:
-        face = cls.__new__(cls)
-        face._core = core
-        return face
+        client = cls.__new__(cls)
+        client._core = core
+        return client
 
     @overload
     async def run(self, task: Task[R]) -> R: ...
@@ -377,10 +378,8 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         try:
             return await (await self._start(self._core.task_of(task), held))
         except BaseException as error:
-            from asyncio import CancelledError
-
             for job in held:
-                job.cancel() if isinstance(error, (CancelledError, GeneratorExit)) else job.interrupt()
+                job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
             raise
 
     async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
@@ -390,8 +389,6 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             task: The task.
             held: Receives the job before anything is sent.
         """
-        from runware.jobs import call_soon_in
-
         core = self._core
         loop = running_loop()
         dispatch: Dispatch | None = None
@@ -401,7 +398,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             dispatch = lambda callback: call_soon_in(loop, partial(context.run, callback))  # noqa: E731
 
         if not core.started or task.holds_payload():
-            # Reading and encoding media would hold up the loop.
+            # Reading and encoding media would block the event loop.
             return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
 
@@ -472,18 +469,14 @@ class _NoCore:
         raise copy(self._error)
 
 
-def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
-    with loading:
-        from runware.core import shared_core
-        from runware.options import restore_options
-
-    made = face.__new__(face)
+def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
+    client = cls.__new__(cls)
     try:
-        made._core = shared_core(restore_options(portable))
+        client._core = shared_core(restore_options(portable))
     except ConfigurationError as error:
-        # Its first use raises it: a worker process that cannot read its task would die, and who waits for it wait on.
-        made._core = cast("Core", _NoCore(error))
-    return made
+        # Raised at the first use: a worker process that fails to unpickle its task dies, and its caller waits for ever.
+        client._core = cast("Core", _NoCore(error))
+    return client
 
 
 def get_client() -> Runware:
@@ -495,10 +488,6 @@ def get_client() -> Runware:
     Raises:
         ConfigurationError: `RUNWARE_API_KEY` is not set.
     """
-    with loading:
-        from runware.core import shared_core
-        from runware.options import read_options
-
     client = Runware.__new__(Runware)
     client._core = shared_core(read_options({}))
     return client
@@ -515,7 +504,7 @@ def _itself(job: Job[R]) -> Job[R]:
 
 
 def _result_of(job: Job[R]) -> R:
-    job.wait_done()  # what `result` checks before was checked by its caller
+    job.wait_done()  # `run` has made the checks of `result` already
     return job.result()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runware._support.import_lock import loading
-from runware._support.lazy_modules import lazy_module
+from runware._support.lazy_modules import lazy_module, load_module
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
 from runware.errors import (
@@ -30,7 +30,7 @@ from runware.options import Options
 from runware.protocol.call import Call
 from runware.protocol.codec import rules
 from runware.protocol.ids import is_uuid
-from runware.requests.base import Task
+from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
 from runware.results import Results
@@ -39,14 +39,23 @@ from runware.transport.patching import check_patches, patch_fingerprint
 from runware.transport.wakeup import wakeup_pool
 
 if TYPE_CHECKING:
-    from runware.events import Stats
+    from runware import events
+    from runware.display import progress
+    from runware.requests import platform
     from runware.requests.text import StreamText
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
     from runware.text.readers import OpenStreams
     from runware.text.streams import StreamJob
-    from runware.transport.io_loop import IOLoop
+    from runware.transport import http_loop
+    from runware.transport import io_loop as socket_loop
+    from runware.transport.driver import Driver
 else:
+    events = lazy_module("runware.events")
+    http_loop = lazy_module("runware.transport.http_loop")
+    socket_loop = lazy_module("runware.transport.io_loop")
+    platform = lazy_module("runware.requests.platform")
+    progress = lazy_module("runware.display.progress")
     text_readers = lazy_module("runware.text.readers")
     text_streams = lazy_module("runware.text.streams")
 
@@ -79,7 +88,7 @@ class Core:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._lock = make_rlock()
-        self._io_loop: IOLoop | None = None
+        self._io_loop: Driver | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
         self.downloads = Downloads.of(options)
@@ -98,7 +107,7 @@ class Core:
 
     # ------------------------------------------------------------------ the I/O loop
 
-    def io_loop(self) -> IOLoop:
+    def io_loop(self) -> Driver:
         """Return the I/O loop; the first call creates it.
 
         Raises:
@@ -117,10 +126,9 @@ class Core:
                 )
             return io_loop
         try:
-            with loading:
-                # The requests too, so that a later call from an event loop finds them loaded.
-                import runware.requests.image  # noqa: F401
-                from runware.transport.io_loop import IOLoop
+            # The requests too, so that a later call from an event loop finds them loaded.
+            load_module("runware.requests.image")
+            driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
 
@@ -130,7 +138,7 @@ class Core:
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = IOLoop(self.options, self._feed)
+                io_loop = driver(self.options, self._feed)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
@@ -153,7 +161,8 @@ class Core:
             self._streams.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
-                call.job.abandon()
+                if call.job is not None:
+                    call.job.abandon()
 
     @property
     def state(self) -> str:
@@ -161,12 +170,10 @@ class Core:
         io_loop = self._io_loop
         return "closed" if self._closed else "not connected" if io_loop is None else io_loop.state.value
 
-    def stats(self) -> Stats:
+    def stats(self) -> events.Stats:
         """Return the counters."""
-        from runware.events import Stats
-
         io_loop = self._io_loop
-        return Stats() if io_loop is None else Stats(**io_loop.stats())
+        return events.Stats() if io_loop is None else events.Stats(**io_loop.stats())
 
     @property
     def started(self) -> bool:
@@ -243,9 +250,7 @@ class Core:
         if held is not None:
             held.append(job)
         if task.progress:
-            from runware.display.progress import watch
-
-            watch(job, task.progress)
+            progress.watch(job, task.progress)
         io_loop.submit(call)
         # After the submission, so that the conversion of results is prepared while the server works.
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
@@ -276,23 +281,22 @@ class Core:
                 weakref.finalize(self, _close_streams, self._streams)
             return self._streams
 
-    def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
+    def follow(
+        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: PartialCallback | None
+    ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
 
         Raises:
             ValidationError: *ref* is neither a job's ref nor a UUID.
         """
         io_loop = self.io_loop()
-        with loading:
-            from runware.requests.platform import Existing
-
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
-        uuid: Any = found.get("task_uuid")
+        uuid = found.get("task_uuid")
         if not is_uuid(uuid):
             raise ValidationError(
                 "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
             )
-        task = Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
+        task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
         return self._submit_plan(io_loop, task, plan)
 
@@ -301,7 +305,7 @@ class Core:
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: IOLoop, task: Task[R], plan: Plan) -> Job[R]:
+    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan) -> Job[R]:
         call = plan.start()
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
@@ -326,7 +330,7 @@ class Core:
             raise wrong_thread_error()
 
 
-def _close_at_exit(io_loop: IOLoop) -> None:
+def _close_at_exit(io_loop: Driver) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
@@ -359,13 +363,13 @@ class _Connect(Task[None]):
     task_type: ClassVar[str] = ""
 
     @classmethod
-    def assemble(cls, results: Any) -> None:
+    def assemble(cls, results: Results[Any]) -> None:
         """Return `None`: `connect` has no result."""
 
 
 # ---------------------------------------------------------------------- one client a process
 
-_shared: dict[Any, Core] = {}
+_shared: dict[tuple[object, ...], Core] = {}
 
 
 def shared_core(options: Options) -> Core:
@@ -376,6 +380,8 @@ def shared_core(options: Options) -> Core:
     key = options.identity()
     if key is None:
         return Core(options)
+    # Under the import lock, which is free in a forked child. A lock of its own could be taken in either order with it:
+    # creating a core may import modules, and the body of a module may call `get_client`.
     with loading:
         core = _shared.get(key)
         if core is None or core.closed:

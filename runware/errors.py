@@ -10,6 +10,8 @@ RunwareError
 ├── TaskCancelledError (CancelledError)      the caller cancelled the call
 ├── PayloadTooLargeError (ValueError)        a message exceeds the size limit
 ├── DownloadError                            a result could not be downloaded
+├── WebhookError (ValueError)                what was posted to a webhook cannot be read
+│   └── WebhookTokenError                    the token in a webhook's URL is missing, changed or expired
 └── TaskError                                the task was rejected or failed
     ├── IncompleteResultsError               some results arrived, some failed
     ├── AnswerFormatError (ValueError)       an answer does not fit the response_type of its chat
@@ -29,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from runware._support.escaping import escape_controls, one_line
 
@@ -56,10 +58,29 @@ __all__ = [
     "TaskTimeoutError",
     "ToolRoundsError",
     "ValidationError",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
 ]
 
 
+if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
+    class _Facts(TypedDict, total=False):
+        """The keyword arguments of `RunwareError`."""
+
+        code: str | None
+        parameter: str | Sequence[str] | None
+        task_type: str | None
+        task_uuid: str | None
+        documentation: str | None
+        retryable: bool | None
+        results: Sequence[Any]
+        raw: Mapping[str, Any] | None
+
+
+T = TypeVar("T")
 E = TypeVar("E", bound="RunwareError")
 
 
@@ -82,10 +103,12 @@ class RunwareError(Exception):
         attempts: UUID and outcome of each attempt made at the server, oldest first.
         may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
             `rw.job(error.ref)` waits for its results.
+        retry_after: Seconds for which the server asked to wait before the next attempt; `None` if it did not.
     """
 
     retryable: bool = False
     may_have_run: bool = False
+    retry_after: float | None = None
     default_code: ClassVar[str | None] = None
 
     def __init__(
@@ -149,12 +172,12 @@ class RunwareError(Exception):
         copied.__cause__ = self.__cause__
         return copied
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # The default protocol calls the class with `args`, without keyword-only arguments.
         return _restore, (type(self), self.message, self.__dict__.copy())
 
 
-def _word(value: Any) -> Any:
+def _word(value: T) -> T | str:
     """Make a server-chosen name safe to print; return anything but a `str` unchanged."""
     return one_line(value, 200) if isinstance(value, str) else value
 
@@ -190,7 +213,9 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
     retryable = True
 
-    def __init__(self, message: str, *, stage: str = "TCP", host: str = "", elapsed: float = 0.0, **facts: Any) -> None:
+    def __init__(
+        self, message: str, *, stage: str = "TCP", host: str = "", elapsed: float = 0.0, **facts: Unpack[_Facts]
+    ) -> None:
         super().__init__(message, **facts)
         self.stage = stage
         self.host = host
@@ -205,7 +230,7 @@ class ConnectionLostError(RunwareError, ConnectionError):
             nothing was sent.
     """
 
-    def __init__(self, message: str, *, may_have_run: bool = False, **facts: Any) -> None:
+    def __init__(self, message: str, *, may_have_run: bool = False, **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.may_have_run = may_have_run
         self.retryable = not may_have_run
@@ -219,7 +244,7 @@ class TaskTimeoutError(RunwareError, TimeoutError):
             waits for its results. The same as `may_have_run`.
     """
 
-    def __init__(self, message: str, *, may_be_running: bool = False, **facts: Any) -> None:
+    def __init__(self, message: str, *, may_be_running: bool = False, **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.may_be_running = self.may_have_run = may_be_running
 
@@ -236,6 +261,31 @@ class DownloadError(RunwareError):
     """A result could not be downloaded or saved; its URL may have expired."""
 
 
+class WebhookError(RunwareError, ValueError):
+    """What was posted to a webhook cannot be read. The message says why, and does not repeat the body.
+
+    Attributes:
+        status: The HTTP status with which to answer: 400, or 413 if the body is too large.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.status = status
+
+
+class WebhookTokenError(WebhookError):
+    """The token in a webhook's URL is missing, changed or expired, so the delivery may be forged.
+
+    Attributes:
+        status: The HTTP status with which to answer: 403.
+        reason: `"missing"`, `"changed"` or `"expired"`.
+    """
+
+    def __init__(self, message: str, *, reason: str = "missing", status: int = 403, **facts: Any) -> None:
+        super().__init__(message, status=status, **facts)
+        self.reason = reason
+
+
 class TaskError(RunwareError):
     """The task was rejected or failed, at the server or in a check before sending."""
 
@@ -248,7 +298,7 @@ class IncompleteResultsError(TaskError):
         errors: Why the others are missing, one error each.
     """
 
-    def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Any) -> None:
+    def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.errors = tuple(errors)
 
@@ -412,7 +462,7 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
     documentation = _text(raw.get("documentation")) or ""
     known = class_for_code(code)
-    return (known or ServerError)(
+    error = (known or ServerError)(
         message,
         code=code,
         parameter=parameter,
@@ -424,6 +474,10 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         retryable=None if known else False,
         raw=raw,
     )
+    wait = raw.get("retryAfter")  # put there by the transport, from a header
+    if isinstance(wait, (int, float)) and not isinstance(wait, bool) and 0 <= wait < 1e6:
+        error.retry_after = float(wait)
+    return error
 
 
 _LONGEST_MESSAGE = 5000

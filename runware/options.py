@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
@@ -10,22 +11,30 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.logs import LOG_VARIABLE, log_to_stderr
 from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import hashlib
+    import pickle
     import ssl
 
     from tenacity import RetryCallState
 
     from runware.events import Event
+else:
+    hashlib = lazy_module("hashlib")
+    pickle = lazy_module("pickle")
+    ssl = lazy_module("ssl")
 
-__all__ = ["DEFAULT_URL", "KEY_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
+__all__ = ["DEFAULT_URL", "KEY_VARIABLE", "TRANSPORT_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
 
 DEFAULT_URL = "wss://ws-api.runware.ai/v1"
 KEY_VARIABLE = "RUNWARE_API_KEY"
 URL_VARIABLE = "RUNWARE_URL"
+TRANSPORT_VARIABLE = "RUNWARE_TRANSPORT"
 
 ApiKey = Union[str, Callable[[], str]]
 Service = Literal["api", "content", "schemas", "serverless"]
@@ -37,6 +46,7 @@ _SERVICES: dict[Service, str] = {
     "serverless": "https://api.serverless.runware.ai",
 }
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+_TRANSPORTS = ("websocket", "http")
 
 _LONGEST = 86_400.0
 # The JavaScript client takes milliseconds. These limits are above any sensible number of seconds and below the usual
@@ -90,20 +100,23 @@ def seconds(value: object, name: str) -> float:
     return _seconds(name, value)
 
 
-def _duration(longest: float, *, zero: bool = False, advice: str = "") -> Any:
-    def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+_Validator = Callable[[object, "attrs.Attribute[Any]", object], None]
+
+
+def _duration(longest: float, *, zero: bool = False, advice: str = "") -> _Validator:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         _seconds(field.name, value, zero=zero, longest=longest, advice=advice)
 
     return check
 
 
-def _flag(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _flag(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not (isinstance(value, bool) or (value is None and field.default is None)):
         raise ConfigurationError(f"{field.name} must be True or False; got {value!r}.", parameter=field.name)
 
 
-def _whole(at_least: int) -> Any:
-    def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _whole(at_least: int) -> _Validator:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
             raise ConfigurationError(
                 f"{field.name} must be an integer of at least {at_least}; got {value!r}.",
@@ -113,12 +126,12 @@ def _whole(at_least: int) -> Any:
     return check
 
 
-def _check_retries(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _check_retries(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, RetryPolicy):
         _whole(0)(_, field, value)
 
 
-def _check_key(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+def _check_key(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if callable(value):
         return
     if not isinstance(value, str) or not value.strip():
@@ -158,11 +171,26 @@ def _split(address: str) -> SplitResult | None:
     return parts
 
 
+def _check_transport(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+    if value not in _TRANSPORTS:
+        raise ConfigurationError(
+            f'transport must be "websocket" or "http"; got {value!r} (transport=, or {TRANSPORT_VARIABLE}).',
+            parameter="transport",
+        )
+
+
 def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(f"url must be a str; got {type(value).__name__}.", parameter="url")
     parts = _split(value)
-    if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts is not None and parts.scheme in ("http", "https") and parts.hostname:
+        if self.transport != "http":
+            raise ConfigurationError(
+                f"url must look like {DEFAULT_URL}, or ws://localhost:8080/v1 for a server on this machine; "
+                f'{parts.scheme}:// needs transport="http" (url=, or {URL_VARIABLE}).',
+                parameter="url",
+            )
+    elif parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
         wrong = "this one has an invalid host or port" if parts is None else "this one has no host"
         if parts is not None and parts.scheme not in ("ws", "wss"):
             wrong = f"this one starts with {parts.scheme}://" if "://" in value else "this one has no scheme"
@@ -173,10 +201,10 @@ def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> No
         )
     if parts.username or parts.password:
         raise ConfigurationError("url must not contain a user name or password.", parameter="url")
-    if parts.scheme == "ws" and not self.insecure_ws and not is_loopback(parts.hostname):
+    if parts.scheme in ("ws", "http") and not self.insecure_ws and not is_loopback(parts.hostname):
         raise ConfigurationError(
-            f"ws:// to {parts.hostname} would send the API key in the clear. Use wss://, or pass "
-            "insecure_ws=True if the network is trusted.",
+            f"{parts.scheme}:// to {parts.hostname} would send the API key in the clear. Use {parts.scheme}s://, or "
+            "pass insecure_ws=True if the network is trusted.",
             parameter="url",
         )
 
@@ -206,7 +234,7 @@ def split_proxy(address: str, name: str) -> SplitResult:
     return parts
 
 
-def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+def _check_proxy(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and value != "":
         split_proxy(value if isinstance(value, str) else "", "proxy")
 
@@ -228,7 +256,7 @@ def _check_environment(self: Options, _field: attrs.Attribute[Any], value: Mappi
         environment_proxy(value)
 
 
-def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not callable(value):
         raise ConfigurationError(
             f"{field.name} must be a function that takes one argument; got {type(value).__name__}.",
@@ -236,9 +264,7 @@ def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
         )
 
 
-def _check_context(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
-    import ssl  # takes 20 ms to import, and most clients pass no context
-
+def _check_context(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not isinstance(value, ssl.SSLContext):
         raise ConfigurationError(
             f"ssl_context must be an ssl.SSLContext; got {type(value).__name__}.", parameter="ssl_context"
@@ -253,6 +279,7 @@ class Options:
     """
 
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
+    transport: Literal["websocket", "http"] = attrs.field(default="websocket", validator=_check_transport)
     url: str = attrs.field(validator=_check_url)
     timeout: float = attrs.field(default=60.0, validator=_duration(_LONGEST_CALL, advice=_LONG_TASKS))
     long_timeout: float = attrs.field(default=1200.0, validator=_duration(_LONGEST))
@@ -290,10 +317,15 @@ class Options:
             service: `"api"` (tasks), `"serverless"`, `"content"` (the catalogue of models) or `"schemas"`.
         """
         parts = urlsplit(self.url)
-        if parts.hostname == urlsplit(DEFAULT_URL).hostname:
+        if parts.hostname in (urlsplit(DEFAULT_URL).hostname, urlsplit(_SERVICES["api"]).hostname):
             return _SERVICES[service]
         base = f"{_HTTP_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}"
         return base + parts.path.rstrip("/") if service == "api" else base
+
+    @property
+    def server_url(self) -> str:
+        """The URL that tasks are sent to, over the client's transport."""
+        return self.service_url("api") if self.transport == "http" else self.url
 
     def portable(self) -> dict[str, Any]:
         """Return the options that another process needs to create an equal client: all but the key.
@@ -316,7 +348,7 @@ class Options:
             return {**given, "key_mark": _mark(self.api_key)}
         return {**given, "api_key": self.api_key}
 
-    def identity(self) -> tuple[Any, ...] | None:
+    def identity(self) -> tuple[object, ...] | None:
         """Return a value that is equal for equal options, also after pickling.
 
         Returns:
@@ -332,16 +364,13 @@ class Options:
 _OF_PROCESS = frozenset(("api_key", "environment", "key_from_environment"))
 
 
-def _content(value: Any) -> object:
+def _content(value: object) -> object:
     """Return a value that is equal for equal options, also for a copy made by pickling.
 
     Most objects, including tenacity's, compare by identity, so they are compared by their pickles.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    import io
-    import pickle
-
     pickled = io.BytesIO()
     pickler = pickle.Pickler(pickled, 4)
     pickler.fast = True  # no memo, which distinguishes identical from equal strings
@@ -351,12 +380,10 @@ def _content(value: Any) -> object:
 
 def _mark(key: str) -> str:
     """Return a short hash to distinguish keys without revealing them."""
-    import hashlib
-
     return hashlib.sha256(b"runware-client:" + key.encode()).hexdigest()[:12]
 
 
-def restore_options(portable: Mapping[str, Any]) -> Options:
+def restore_options(portable: Mapping[str, object]) -> Options:
     """Return the options of a client pickled in another process.
 
     Raises:
@@ -390,6 +417,8 @@ def read_options(given: Mapping[str, Any]) -> Options:
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen["key_from_environment"] = "api_key" not in chosen
     chosen.setdefault("api_key", os.environ.get(KEY_VARIABLE, ""))
+    if variable := os.environ.get(TRANSPORT_VARIABLE):
+        chosen.setdefault("transport", variable)
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     chosen["environment"] = proxy_environment()
     return Options(**chosen)

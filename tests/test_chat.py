@@ -263,7 +263,7 @@ def test_mistakes_of_other_code_stay_what_they_are(form: Form, rw: Runware) -> N
         ({"content": ["x", b"?"]}, "content", "octet-stream"),
         ({"content": ["x", object()]}, "content", "is not media"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_messages_that_cannot_be_sent(
     form: Form, rw: Runware, server: LocalServer, given: dict[str, Any], parameter: str, words: str
@@ -810,6 +810,25 @@ def test_unavailable_server_is_tried_again(form: Form, rw: Runware, server: Loca
     assert server.ledger.executed == 1
 
 
+def test_answers_that_come_late_or_never(form: Form, rw: Runware, server: LocalServer) -> None:
+    with server.play("X20", how="late", delay=0.05):
+        assert form.send(form.chat(rw), "Hello").text
+    with server.play("X20", how="never"), pytest.raises(TaskTimeoutError) as failure:
+        form.send(form.chat(rw), "Hello", timeout=0.3)
+    assert failure.value.may_have_run
+    assert server.ledger.executed == 2
+
+
+@pytest.mark.parametrize("body", ["text", "error", "empty"])
+def test_retry_after_as_a_date(form: Form, rw: Runware, server: LocalServer, body: str) -> None:
+    with server.play("X20", status=429, run=False, retry_after=0, date=True, body=body) as fault:
+        assert form.send(form.chat(rw), "Hello").text
+    assert fault.played == 1
+    with server.play("X20", status=503, run=False, retry_after=30), pytest.raises(TaskError):
+        form.send(form.chat(rw), "Hello", timeout=5.0)
+    assert server.ledger.executed == 1
+
+
 def test_refused_connections_are_retried_and_cost_nothing(form: Form, rw: Runware, server: LocalServer) -> None:
     chat = form.chat(rw, retry=1)
     server.stop()
@@ -1012,6 +1031,13 @@ def test_many_chats_at_once(rw: Runware) -> None:
         assert all(answer.tool_calls for answer in answers)
 
     asyncio.run(main())
+
+
+def test_chats_of_a_client_that_uses_http(form: Form, server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url, transport="http") as rw:
+        answer = form.send(form.chat(rw, tools=[get_weather]), '[call:get_weather {"city": "Oslo"}]')
+    assert answer.text == "The tools say: 7 degrees in Oslo"
+    assert server.ledger.connections == 0
 
 
 def test_no_thread_is_left(rw: Runware) -> None:

@@ -391,7 +391,7 @@ def generator() -> Any:
         ("get_weather", "a list of functions is needed"),
         (5, "a list of functions is needed"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_tools_that_cannot_be_described(given: Any, words: str) -> None:
     with pytest.raises(ValidationError, match=words) as failure:
@@ -399,7 +399,9 @@ def test_tools_that_cannot_be_described(given: Any, words: str) -> None:
     assert failure.value.parameter == "tools"
 
 
-@pytest.mark.parametrize("parameters", [5, {"type": "string"}, {"properties": {"x": object()}}], ids=str)
+@pytest.mark.parametrize(
+    "parameters", [5, {"type": "string"}, {"properties": {"x": object()}}], ids=["int", "type", "object"]
+)
 def test_bad_schema_by_hand(parameters: Any) -> None:
     with pytest.raises(ValidationError):
         Tool(no_annotation, parameters=parameters)

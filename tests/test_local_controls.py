@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -157,6 +158,8 @@ def test_unplugged_server_refuses_connections_until_plugged(server: LocalServer)
         assert peer.lost()
         with pytest.raises(ConnectionRefusedError):
             Peer(server)
+        with pytest.raises(OSError, match="in use"):  # another server must not get this one's clients
+            socket.create_server(("127.0.0.1", server.port))
         server.plug()
         server.plug()
         with Peer(server, resume=peer.session) as again:

@@ -257,6 +257,26 @@ def test_stream_needs_no_websocket(server: LocalServer, rw: Runware, read: Form)
     assert "not connected" in repr(rw)
 
 
+@pytest.mark.parametrize("form", ["split", "cut", "torn-fin", "silence"])
+def test_stream_of_a_client_that_uses_http(server: LocalServer, read: Form, form: str) -> None:
+    with Runware(server.api_key, url=server.url, transport="http", retry_delay=0.01) as rw:
+        server.play("X21", form=form, after=4)
+        outcome = read(rw, **asked(silence_timeout=0.2))
+    assert outcome.error is None
+    assert outcome.text == ANSWER.format("Tell me about the sea")
+    assert server.ledger.connections == 0
+    assert len(server.ledger.tasks("textInference")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_of_the_local_server_is_honoured(server: LocalServer, rw: Runware, read: Form, status: int) -> None:
+    server.play("X20", status=status, run=False, body="error", retry_after="0.2")
+    began = time.monotonic()
+    assert read(rw, **asked()).error is None
+    assert time.monotonic() - began >= 0.2
+    assert server.ledger.executed == 1
+
+
 def test_task_uuid_of_the_caller_is_kept(server: LocalServer, rw: Runware, read: Form) -> None:
     uuid = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
     outcome = read(rw, **asked(task_uuid=uuid))

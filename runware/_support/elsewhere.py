@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from runware._support.event_loops import running_loop
+from runware._support.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["run_elsewhere"]
 
@@ -21,9 +28,6 @@ async def run_elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object
         work: The function to run. It is not started if the wait is cancelled before.
         unwanted: Called with the result if the wait was cancelled meanwhile.
     """
-    import asyncio
-    import threading
-
     running_loop()
     done: Future[T] = Future()
     context = copy_context()

@@ -11,15 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
+import httpx2
 
 from runware import AuthenticationError, ConfigurationError, ConnectionFailedError, Runware, RunwareError, __version__
 from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
+from runware.media.downloads import Downloads
 from runware.options import KEY_VARIABLE, URL_VARIABLE, Options, read_options
 from runware.protocol.redaction import Redactor, secrets_of
+from runware.transport.dialer import PermanentError, default_context, dial, proxy_for
+
+if TYPE_CHECKING:
+    from runware import local as local_package
+else:
+    local_package = lazy_module("runware.local")
 
 __all__ = ["Finding", "examine"]
 
@@ -75,9 +84,7 @@ def examine(local: bool) -> list[Finding]:
     with ExitStack() as stack:
         given: dict[str, Any] = {}
         if local:
-            from runware.local import LocalServer
-
-            server = stack.enter_context(LocalServer())
+            server = stack.enter_context(local_package.LocalServer())
             given = {"api_key": server.api_key, "url": server.url}
         return list(_findings(given))
 
@@ -94,12 +101,13 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("options", error.message, "Correct it and try again.", 2)
         return
     source = "--local" if given else URL_VARIABLE if os.environ.get(URL_VARIABLE) else "default"
-    yield Finding("url", f"{options.url} ({source})")
+    yield Finding("url", f"{options.server_url} ({source})")
     yield _proxy(options)
-    if options.url.startswith("wss:"):
+    if options.url.startswith(("wss:", "https:")):
         yield _trust()
     reached = True
-    for finding in _steps(options):
+    # Over HTTP, the sign-in says which step fails.
+    for finding in () if options.transport == "http" else _steps(options):
         reached = reached and not finding.exit_code
         yield finding
     if reached:
@@ -141,8 +149,6 @@ def _key(given: dict[str, Any]) -> Finding:
 
 
 def _proxy(options: Options) -> Finding:
-    from runware.transport.dialer import proxy_for
-
     url = urlsplit(options.url)
     found = proxy_for(options.proxy, options.environment, url.hostname or "", _port(options))
     if found is None:
@@ -152,8 +158,6 @@ def _proxy(options: Options) -> Finding:
 
 
 def _trust() -> Finding:
-    from runware.transport.dialer import default_context
-
     paths = ssl.get_default_verify_paths()
     chosen = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
     where = ", ".join(chosen) or paths.cafile or paths.capath or "the operating system"
@@ -165,8 +169,6 @@ def _trust() -> Finding:
 
 
 def _steps(options: Options) -> Iterator[Finding]:
-    from runware.transport.dialer import PermanentError, dial
-
     begun: list[tuple[str, str, float]] = []
     try:
         dialled = dial(options, lambda stage, host: begun.append((stage, host, time.perf_counter())))
@@ -189,12 +191,8 @@ def _timed(begun: list[tuple[str, str, float]], end: float) -> Iterator[Finding]
 
 
 def _clock(options: Options) -> Finding:
-    import httpx2
-
-    from runware.media.downloads import Downloads
-
     url = urlsplit(options.url)
-    http_url = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()
+    http_url = url._replace(scheme="https" if url.scheme in ("wss", "https") else "http", query="").geturl()
     try:
         with Downloads.of(options).session() as session:
             before = time.time()
@@ -220,7 +218,7 @@ def _sign_in(given: dict[str, Any]) -> Finding:
     except AuthenticationError as error:
         return Finding("sign-in", error.message, "Check the key at https://my.runware.ai.", 3)
     except ConnectionFailedError as error:
-        return Finding("sign-in", error.message, _ADVICE["authentication"], 4)
+        return Finding("sign-in", error.message, _ADVICE.get(error.stage, _ADVICE["authentication"]), 4)
     except RunwareError as error:
         return Finding("sign-in", error.message, "The key was accepted, but a request failed.", 1)
     finally:
@@ -236,4 +234,4 @@ def _time(work: Callable[[], object]) -> float:
 
 def _port(options: Options) -> int:
     url = urlsplit(options.url)
-    return url.port or (443 if url.scheme == "wss" else 80)
+    return url.port or (443 if url.scheme in ("wss", "https") else 80)

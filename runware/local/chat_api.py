@@ -11,9 +11,8 @@ from aiohttp import web
 
 from runware.local.active_faults import ActiveFaults
 from runware.local.chat_model import ModelReply, answer, text_of
-from runware.local.connection import reset_transport
 from runware.local.encoding import encode_json
-from runware.local.faults import HttpFault
+from runware.local.http_failures import fail_request
 from runware.local.ledger import UNIT
 from runware.local.prompt_marks import has_mark
 from runware.local.session_manager import SessionManager
@@ -29,6 +28,7 @@ __all__ = ["CHAT_PATH", "MODELS_PATH", "ChatApi"]
 CHAT_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
 TASK_TYPE = "chat"
+_TASK = {"taskType": TASK_TYPE}
 MAX_OUTPUT_TOKENS = 8192
 _DEFAULT_MAX_TOKENS = 131_072
 _PIECE = 12
@@ -142,8 +142,8 @@ class ChatApi:
         ledger = self._state.ledger
         payload = await request.read()
         ledger.count("http_requests")
-        if (fault := self._fault(arrived=False)) is not None:
-            return _fail(request, fault)
+        if self._faults.active and (fault := self._faults.on_http_request([_TASK], None)) is not None:
+            return await fail_request(request, fault, [_TASK])
         body = self._checked(payload)
         ledger.receive({"taskType": TASK_TYPE, **body})
         prompt = next((text_of(one) for one in reversed(body["messages"]) if one.get("role") == "user"), "")
@@ -165,16 +165,16 @@ class ChatApi:
         delay = self._state.options.delay_for({"taskType": TASK_TYPE})
         if delay > 0:
             await asyncio.sleep(delay)
-        if (fault := self._fault(arrived=True)) is not None:
-            return _fail(request, fault)
+        fault = self._faults.on_http_request([_TASK], []) if self._faults.active else None
+        if fault is not None and fault.how == "late":
+            await asyncio.sleep(fault.delay)
+        elif fault is not None and fault.how != "twice":  # an answer that was paid for is not repeated
+            return await fail_request(request, fault, [_TASK])
         head = {"id": uuid, "model": body["model"], "created": 1_790_000_000}
         if body.get("stream"):
             return await self._stream(request, body, {**head, "object": "chat.completion.chunk"}, reply, usage)
         choice = {"index": 0, "message": reply.message(), "finish_reason": reply.finish_reason}
         return _json_response(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
-
-    def _fault(self, *, arrived: bool) -> HttpFault | None:
-        return self._faults.on_http_request([] if arrived else None) if self._faults.active else None
 
     def _checked(self, payload: bytes) -> dict[str, Any]:
         switches = self._state.switches
@@ -282,12 +282,6 @@ def _events(head: dict[str, Any], reply: ModelReply, usage: dict[str, Any] | Non
 
 def _pieces(text: str) -> list[str]:
     return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
-
-
-def _fail(request: web.BaseRequest, fault: HttpFault) -> web.Response:
-    if fault.cut and request.transport is not None:
-        reset_transport(request.transport)
-    return web.Response(status=fault.status, text="upstream unavailable")
 
 
 def _json_response(status: int, body: Any, headers: dict[str, str] | None = None) -> web.Response:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from email.utils import formatdate
 from typing import Any
 
 from runware.local.client_session import ReplayPlan
@@ -294,18 +297,29 @@ class LostHttpResponse(Fault):
 
     name = "X20"
     summary = (
-        "an HTTP request is executed (or not, `run=false`), and its connection is reset or it is answered with"
-        " `status` and a body that is not JSON"
+        "an HTTP request is executed (or not, `run=false`), and (`how`) its connection is reset (cut), or it is"
+        " answered `delay` seconds later (late), twice (twice) or not at all (never); or it is answered with `status`,"
+        " a Retry-After header of `retry_after` seconds (as a `date`), and a `body` that is not JSON (text), an API"
+        " error (error), nothing (empty) or an empty answer (data)"
     )
-    defaults = {"status": None, "run": True}
+    defaults = {
+        "how": "cut", "status": None, "body": "text", "run": True, "delay": 0.2, "retry_after": None, "date": False,
+    }  # fmt: skip
+    choices = {"how": ("cut", "late", "twice", "never"), "body": ("text", "error", "empty", "data")}
 
-    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
+    def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
         """Fail the request, on arrival or after its tasks were accepted."""
-        if self.parameters["run"] == (runs is None):
+        get = self.parameters
+        concerned = any(isinstance(task, dict) and self.concerns(task) for task in tasks)
+        if get["run"] == (runs is None) or not (concerned or self.task_type is None):
             return None
         self.record_use()
-        status = self.parameters["status"]
-        return HttpFault(cut=status is None, status=status or 503)
+        if get["status"] is None:
+            return HttpFault(get["how"], delay=get["delay"])
+        wait = get["retry_after"]
+        if wait is not None and get["date"]:
+            wait = formatdate(math.ceil(time.time() + wait), usegmt=True)
+        return HttpFault("status", get["status"], get["body"], None if wait is None else str(wait))
 
 
 class IrregularStream(Fault):

@@ -1,4 +1,4 @@
-"""All faults by name: X1 to X24 of docs/protocol.md, section 8."""
+"""All faults by name: X1 to X24 and W1 to W6 of docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ from runware.local.result_faults import (
     SingleResults,
     UnknownTaskError,
 )
+from runware.local.webhook_faults import (
+    DuplicateWebhooks,
+    EarlyWebhooks,
+    IrregularWebhooks,
+    LateWebhooks,
+    LostWebhooks,
+    ReorderedWebhooks,
+)
 
 __all__ = ["FAULTS"]
 
@@ -41,6 +49,7 @@ FAULTS: dict[str, type[Fault]] = {
         EarlyReplay, UnknownTaskError, ErrorShapes, LargeResult, InstantResults, ExtraResults, MeaninglessFrames,
         IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
         RevokedKey, SingleResults, IrregularUpload,
+        DuplicateWebhooks, ReorderedWebhooks, LateWebhooks, EarlyWebhooks, LostWebhooks, IrregularWebhooks,
     )
 }  # fmt: skip
 """Every fault class by its name."""

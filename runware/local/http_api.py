@@ -11,9 +11,9 @@ from aiohttp import web
 from runware.local.access_control import denial_reason
 from runware.local.active_faults import ActiveFaults
 from runware.local.chat_api import CHAT_PATH, MODELS_PATH, ChatApi
-from runware.local.connection import reset_transport
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
+from runware.local.http_failures import STATUS_OF_CODE, fail_request
 from runware.local.ledger import UNIT
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.request_body import bad_request, parse_tasks
@@ -30,20 +30,11 @@ from runware.local.validation import ApiError
 __all__ = ["HttpApi"]
 
 _API_PATHS = ("/", "/v1", "/v1/")
-_STATUS = {
-    "insufficientCredits": 402,
-    "rateLimitExceeded": 429,
-    "internalServerError": 500,
-    "providerInternalError": 500,
-    "inferenceError": 500,
-    "serviceUnavailable": 503,
-    "timeoutProvider": 504,
-}
 
 
 def _status_of(code: str) -> int:
-    if code in _STATUS:
-        return _STATUS[code]
+    if code in STATUS_OF_CODE:
+        return STATUS_OF_CODE[code]
     if "ApiKey" in code:
         return 401
     return 404 if code.endswith("NotFound") else 400
@@ -183,14 +174,14 @@ class HttpApi:
             self._sessions.check_key(key)
         except ApiError as error:
             return _json_response(401, {"errors": [error.to_object({})]})
-        fault = self._faults.on_http_request(None) if self._faults.active else None
+        fault = self._faults.on_http_request(body, None) if self._faults.active else None
         if fault is not None:
-            return self._fail_request(request, fault)
+            return await fail_request(request, fault, body)
         if len(body) == 1 and isinstance(body[0], dict) and body[0].get("deliveryMethod") == "stream":
             return await self._answer_stream(request, source, body[0])
         for task in body:
             self._submit(source, task)
-        return await self._respond(request, source)
+        return await self._respond(request, source, body)
 
     def _submit(self, source: _RequestSource, task: Any) -> None:
         if not isinstance(task, dict):
@@ -206,13 +197,21 @@ class HttpApi:
         else:
             self._processor.submit(task, source)
 
-    async def _respond(self, request: web.BaseRequest, source: _RequestSource) -> web.StreamResponse:
-        fault = self._faults.on_http_request(source.runs) if self._faults.active else None
+    async def _respond(self, request: web.BaseRequest, source: _RequestSource, tasks: list[Any]) -> web.StreamResponse:
+        fault = self._faults.on_http_request(tasks, source.runs) if self._faults.active else None
         in_time = await source.wait(self._state.options.sync_window)
         if source.cut:
-            fault = HttpFault(cut=True, status=503)
-        if fault is not None:
-            return self._fail_request(request, fault)
+            fault = HttpFault()
+        if fault is not None and fault.how not in ("late", "twice"):
+            return await fail_request(request, fault, tasks)
+        response = self._response(source, in_time=in_time)
+        if fault is not None and fault.how == "late":
+            await asyncio.sleep(fault.delay)
+        elif fault is not None:
+            await _answer_twice(request, response)
+        return response
+
+    def _response(self, source: _RequestSource, *, in_time: bool) -> web.Response:
         if not in_time:
             error = ApiError("requestTimeout", "The task takes longer than a request may; it goes on.")
             return _json_response(504, {"errors": [error.to_object(run.task) for run in source.runs if not run.done]})
@@ -224,21 +223,18 @@ class HttpApi:
         failed = bool(source.errors) and not items and not polling
         return _json_response(_status_of(str(source.errors[0].get("code"))) if failed else 200, frame)
 
-    def _fail_request(self, request: web.BaseRequest, fault: HttpFault) -> web.StreamResponse:
-        if fault.cut and request.transport is not None:
-            reset_transport(request.transport)
-        return web.Response(status=fault.status, text="upstream unavailable")
-
     async def _answer_stream(
         self, request: web.BaseRequest, source: _RequestSource, task: dict[str, Any]
     ) -> web.StreamResponse:
         self._submit(source, task)
         if not source.errors and not source.runs and not source.data:
             return _json_response(200, {"data": []})
-        fault = self._faults.on_http_request(source.runs) if self._faults.active and source.runs else None
+        fault = self._faults.on_http_request([task], source.runs) if self._faults.active and source.runs else None
         await source.wait(0)
-        if fault is not None:
-            return self._fail_request(request, fault)
+        if fault is not None and fault.how == "late":
+            await asyncio.sleep(fault.delay)
+        elif fault is not None and fault.how != "twice":  # a stream is not repeated
+            return await fail_request(request, fault, [task])
         if source.dry and source.data:
             return _json_response(200, {"data": source.data})
         if source.errors or not source.runs:
@@ -294,6 +290,16 @@ def _tool_deltas(calls: list[dict[str, Any]], form: str) -> list[dict[str, Any]]
         deltas.append({"toolCalls": [{"index": index, "id": call["id"], "type": "function", "function": first}]})
         deltas.append({"toolCalls": [{"index": index, "function": {"arguments": arguments[half:]}}]})
     return deltas
+
+
+async def _answer_twice(request: web.BaseRequest, response: web.Response) -> None:
+    """Write a response, and the same one again, as if there had been two requests."""
+    await response.prepare(request)
+    await response.write_eof()
+    body = response.body if isinstance(response.body, bytes) else b""
+    head = f"HTTP/1.1 {response.status} Again\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    if request.transport is not None:
+        request.transport.write(head.encode() + body)
 
 
 def _ids(task: dict[str, Any]) -> dict[str, Any]:

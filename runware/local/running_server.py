@@ -16,6 +16,7 @@ The way of a task:
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -70,6 +71,7 @@ class RunningServer:
         self._http = web.Server(http.handle, access_log=None, loop=loop)
         self._transports = OpenTransports()
         self._listener: asyncio.Server | None = None
+        self._reserved: list[socket.socket] = []
         faults.attach(loop, self.sessions.authenticate, self.websocket.inactivity_changed)
 
     @property
@@ -80,6 +82,7 @@ class RunningServer:
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Start to accept connections; return the port."""
         options: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if context is not None else {}
+        self._free_port()
         self._listener = await self._loop.create_server(
             self._create_router, host, port, ssl=context, backlog=1024, **options
         )
@@ -94,6 +97,25 @@ class RunningServer:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+    def unplug(self, how: str) -> None:
+        """Refuse new connections on a port that stays reserved, and end the open ones."""
+        listening = [] if self._listener is None else list(self._listener.sockets)
+        addresses = [(one.family, one.getsockname()) for one in listening]
+        self.stop_listening()
+        # Another server could be given the port meanwhile, and would then get this server's clients.
+        for family, address in addresses:
+            reserved = socket.socket(family)
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.bind(address)
+            # It was for connections that still end; from now on nothing else may bind the port.
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            self._reserved.append(reserved)
+        self.drop_connections(how)
+
+    def _free_port(self) -> None:
+        while self._reserved:
+            self._reserved.pop().close()
 
     def drop_connections(self, how: str) -> int:
         """End every TCP connection with `rst` or `fin`; return the number of WebSocket connections."""
@@ -116,6 +138,7 @@ class RunningServer:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             self.stop_listening()
+        self._free_port()
         for connection in list(self.websocket.connections):
             connection.abort()
         for transport in list(self._transports.unrouted):

@@ -338,7 +338,7 @@ class LocalServer:
         """Play a fault.
 
         Args:
-            name: `X1` to `X24`, or a name with parameters as on the command line: `"X6:replay=rest"`.
+            name: `X1` to `X24`, `W1` to `W6`, or a name with parameters as on the command line: `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
 
@@ -428,13 +428,8 @@ class LocalServer:
         self._call_each(lambda connection: connection.send(frame))
 
     def unplug(self, how: str = "rst") -> None:
-        """Drop every connection, as `drop` does, and refuse new ones until `plug`."""
-
-        def action(running: RunningServer) -> None:
-            running.stop_listening()
-            running.drop_connections(how)
-
-        self._call(action)
+        """Drop every connection, as `drop` does, and refuse new ones until `plug`. The port stays reserved."""
+        self._call(lambda running: running.unplug(how))
 
     def plug(self) -> None:
         """Accept connections again, on the same port."""

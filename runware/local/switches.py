@@ -161,6 +161,13 @@ SWITCHES: tuple[Switch, ...] = (
         ("fits", "exceeds"),
         "the length of an answer without max_tokens: what the model can do, or more, which is refused with status 400",
     ),
+    Switch(
+        "webhook_error",
+        "webhook_error_body",
+        ("auto", "errors", "error", "item", "data", "flat"),
+        "the body of a webhook for an error: as q12 (auto), an object with errors or error, the item with its error"
+        " (item; data: in data), or an item that is the error itself (flat)",
+    ),
     Switch("strict", "reject_unknown", (True, False), "whether all task types reject unknown parameters"),
 )
 
@@ -201,6 +208,7 @@ class Switches:
     p21: str = "array"
     empty_parameters: str = "refused"
     default_max_tokens: str = "fits"
+    webhook_error: str = "auto"
     strict: bool = False
 
     def update(self, values: Mapping[str, SwitchValue]) -> None:

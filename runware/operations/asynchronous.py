@@ -1,7 +1,7 @@
 """Operations for asyncio.
 
 Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
-`runware.operations.calls` says what a method does.
+`runware.operations.calls` defines what a method does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AsyncOperations(ABC):
 
     @abstractmethod
     async def run(self, task: Task[R]) -> R:
-        """Run the task that an operation made."""
+        """Run a task."""
 
     @abstractmethod
     def stream(self, task: requests.StreamText) -> text.AsyncTextStream:
@@ -169,8 +169,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -181,7 +181,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -193,8 +193,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -291,8 +291,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -303,7 +303,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -315,8 +315,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -392,8 +392,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -404,7 +404,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -416,8 +416,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Audio`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -475,8 +475,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -487,7 +487,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -499,8 +499,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Model3D`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -568,8 +568,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -580,7 +580,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -592,8 +592,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -666,8 +666,8 @@ class AsyncOperations(ABC):
                 is read.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The stream failed; raised while it is read. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The stream failed; raised while it is read. See `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -735,8 +735,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -747,7 +747,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -759,8 +759,8 @@ class AsyncOperations(ABC):
             `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -815,8 +815,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -827,7 +827,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -839,8 +839,8 @@ class AsyncOperations(ABC):
             `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -881,8 +881,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -893,7 +893,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -905,8 +905,8 @@ class AsyncOperations(ABC):
             `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -943,8 +943,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -955,7 +955,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -967,8 +967,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1049,8 +1049,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1061,7 +1061,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1073,8 +1073,8 @@ class AsyncOperations(ABC):
             `GuideImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1137,8 +1137,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1149,7 +1149,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1161,8 +1161,8 @@ class AsyncOperations(ABC):
             `MaskImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1247,8 +1247,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1259,7 +1259,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1271,8 +1271,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1326,8 +1326,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1338,7 +1338,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1350,8 +1350,8 @@ class AsyncOperations(ABC):
             `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1393,8 +1393,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1405,7 +1405,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1417,8 +1417,8 @@ class AsyncOperations(ABC):
             `TrainedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1492,8 +1492,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1504,7 +1504,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1516,8 +1516,8 @@ class AsyncOperations(ABC):
             `UploadedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1574,7 +1574,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1586,8 +1586,8 @@ class AsyncOperations(ABC):
             `ModelPage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1621,7 +1621,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1633,8 +1633,8 @@ class AsyncOperations(ABC):
             `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1668,7 +1668,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1680,8 +1680,8 @@ class AsyncOperations(ABC):
             `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1715,7 +1715,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1727,8 +1727,8 @@ class AsyncOperations(ABC):
             `Results`, a list of `Result`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1758,7 +1758,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1770,8 +1770,8 @@ class AsyncOperations(ABC):
             `TaskDetails`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1815,7 +1815,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1827,7 +1827,7 @@ class AsyncOperations(ABC):
             `Account`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError

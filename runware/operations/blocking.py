@@ -1,7 +1,7 @@
-"""Operations that block until their result is there.
+"""Operations that block until their result is available.
 
 Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
-`runware.operations.calls` says what a method does.
+`runware.operations.calls` defines what a method does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BlockingOperations(ABC):
 
     @abstractmethod
     def run(self, task: Task[R]) -> R:
-        """Run the task that an operation made."""
+        """Run a task."""
 
     @abstractmethod
     def stream(self, task: requests.StreamText) -> text.TextStream:
@@ -169,8 +169,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -181,7 +181,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -193,8 +193,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -291,8 +291,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -303,7 +303,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -315,8 +315,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -392,8 +392,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -404,7 +404,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -416,8 +416,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Audio`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -475,8 +475,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -487,7 +487,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -499,8 +499,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Model3D`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -568,8 +568,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -580,7 +580,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -592,8 +592,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -665,8 +665,8 @@ class BlockingOperations(ABC):
             `TextStream`: iterate over its pieces, in a `with` block. The request is sent when the first one is read.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The stream failed; raised while it is read. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The stream failed; raised while it is read. See `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -734,8 +734,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -746,7 +746,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -758,8 +758,8 @@ class BlockingOperations(ABC):
             `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -814,8 +814,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -826,7 +826,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -838,8 +838,8 @@ class BlockingOperations(ABC):
             `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -880,8 +880,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -892,7 +892,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -904,8 +904,8 @@ class BlockingOperations(ABC):
             `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -942,8 +942,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -954,7 +954,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -966,8 +966,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1048,8 +1048,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1060,7 +1060,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1072,8 +1072,8 @@ class BlockingOperations(ABC):
             `GuideImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1136,8 +1136,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1148,7 +1148,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1160,8 +1160,8 @@ class BlockingOperations(ABC):
             `MaskImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1246,8 +1246,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1258,7 +1258,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1270,8 +1270,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1325,8 +1325,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1337,7 +1337,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1349,8 +1349,8 @@ class BlockingOperations(ABC):
             `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1392,8 +1392,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1404,7 +1404,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1416,8 +1416,8 @@ class BlockingOperations(ABC):
             `TrainedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1491,8 +1491,8 @@ class BlockingOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1503,7 +1503,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1515,8 +1515,8 @@ class BlockingOperations(ABC):
             `UploadedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1573,7 +1573,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1585,8 +1585,8 @@ class BlockingOperations(ABC):
             `ModelPage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1620,7 +1620,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1632,8 +1632,8 @@ class BlockingOperations(ABC):
             `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1667,7 +1667,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1679,8 +1679,8 @@ class BlockingOperations(ABC):
             `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1714,7 +1714,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1726,8 +1726,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Result`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1757,7 +1757,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1769,8 +1769,8 @@ class BlockingOperations(ABC):
             `TaskDetails`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1814,7 +1814,7 @@ class BlockingOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1826,7 +1826,7 @@ class BlockingOperations(ABC):
             `Account`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError

@@ -1,7 +1,7 @@
-"""Operations that return a job at once.
+"""Operations that return a job immediately.
 
 Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
-`runware.operations.calls` says what a method does.
+`runware.operations.calls` defines what a method does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class JobOperations(ABC):
 
     @abstractmethod
     def run(self, task: Task[R]) -> Job[R]:
-        """Run the task that an operation made."""
+        """Run a task."""
 
     def image_inference(
         self,
@@ -166,8 +166,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -178,7 +178,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -187,10 +187,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Image`.
+            A job; its result is `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -288,8 +288,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -300,7 +300,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -309,10 +309,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Video`.
+            A job; its result is `Results`, a list of `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -389,8 +389,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -401,7 +401,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -410,10 +410,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Audio`.
+            A job; its result is `Results`, a list of `Audio`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -472,8 +472,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -484,7 +484,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -493,10 +493,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Model3D`.
+            A job; its result is `Results`, a list of `Model3D`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -565,8 +565,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -577,7 +577,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -586,10 +586,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Text`.
+            A job; its result is `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -665,7 +665,7 @@ class JobOperations(ABC):
             A job. Iterate over it for the pieces as they come. What it gives: `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -734,8 +734,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -746,7 +746,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -755,10 +755,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Image` or `Video`.
+            A job; its result is `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -814,8 +814,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -826,7 +826,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -835,10 +835,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Image` or `Video`.
+            A job; its result is `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -880,8 +880,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -892,7 +892,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -901,10 +901,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Text`.
+            A job; its result is `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -942,8 +942,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -954,7 +954,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -963,10 +963,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Text`.
+            A job; its result is `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1048,8 +1048,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1060,7 +1060,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1069,10 +1069,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `GuideImage`.
+            A job; its result is `GuideImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1136,8 +1136,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1148,7 +1148,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1157,10 +1157,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `MaskImage`.
+            A job; its result is `MaskImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1246,8 +1246,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1258,7 +1258,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1267,10 +1267,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Image`.
+            A job; its result is `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1325,8 +1325,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1337,7 +1337,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1346,10 +1346,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Image`.
+            A job; its result is `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1392,8 +1392,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1404,7 +1404,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1413,10 +1413,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `TrainedModel`.
+            A job; its result is `TrainedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1491,8 +1491,8 @@ class JobOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1503,7 +1503,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1512,10 +1512,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `UploadedModel`.
+            A job; its result is `UploadedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1573,7 +1573,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1582,10 +1582,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `ModelPage`.
+            A job; its result is `ModelPage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1620,7 +1620,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1629,10 +1629,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `StoredMedia`.
+            A job; its result is `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1667,7 +1667,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1676,10 +1676,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `StoredMedia`.
+            A job; its result is `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1714,7 +1714,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1723,10 +1723,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Result`.
+            A job; its result is `Results`, a list of `Result`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1757,7 +1757,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1766,10 +1766,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `TaskDetails`.
+            A job; its result is `TaskDetails`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1814,7 +1814,7 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1823,10 +1823,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Account`.
+            A job; its result is `Account`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError

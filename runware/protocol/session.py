@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Collection
+from copy import copy
 
 from runware._support.escaping import one_line, plain_word
 from runware._support.logs import RepeatLimit
@@ -12,6 +13,7 @@ from runware.errors import (
     AuthenticationError,
     ConnectionLostError,
     InsufficientCreditsError,
+    NotFoundError,
     PayloadTooLargeError,
     RunwareError,
     TaskError,
@@ -23,11 +25,13 @@ from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, is_empty_answer, named_tasks, read_frame
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
-from runware.protocol.effects import FOREVER, PING, Abort, Close, Send, SessionConfig, State
+from runware.protocol.effects import FOREVER, PING, Abort, Close, Exchange, Send, SessionConfig, State
+from runware.protocol.exchanges import Exchanges
 from runware.protocol.outcomes import client_closed, connection_is_gone, key_rejected
 from runware.protocol.output import Output
 from runware.protocol.redaction import Redactor
 from runware.protocol.registry import CallRegistry
+from runware.protocol.responses import Response, read_response
 from runware.protocol.task_poller import TaskPoller
 from runware.protocol.timers import Timers
 from runware.protocol.tracker import TaskTracker
@@ -80,12 +84,19 @@ class Session:
        - a `Call`: notify its job of new items or statuses. `Ended(call, error)`: end its job.
        - `Happened(kind, facts)`: emit the event, with the time of day.
     5. When a connection ends for any reason, report `connection_lost` with all calls whose message was not written to
-       the last byte: those are sent again without asking the server, so a mistake here buys a task twice. Report
-       nothing of that connection afterwards.
+       the last byte: those are sent again without asking the server, so a mistake here runs a task twice.
+       Report nothing about that connection afterwards.
     6. For each read, report whole messages with `frame_received` (`message_too_large` for those dropped), then
        `bytes_received`. When the network blocks or takes output, report `bytes_written`.
 
     Each connection has a number, its epoch, which facts about it carry: those of an older one are ignored.
+
+    **Exchanges.** With `SessionConfig.exchanges`, the transport has requests and responses instead (HTTP). There is no
+    connection then: no `Open`, `Send`, `Abort` or `Close`, and none of the facts of 4 to 6 about them. Instead:
+
+    - `Exchange`: make the request at once, beside all others. Report one of `response_received`, `response_too_large`
+      and `exchange_failed`.
+    - `DropExchange(exchange)`: abort it; whatever is reported of it afterwards is ignored.
     """
 
     def __init__(self, config: SessionConfig | None = None, *, rng: random.Random | None = None) -> None:
@@ -97,7 +108,9 @@ class Session:
         self._registry = CallRegistry()
         self._queue = CallQueue(self.config.max_in_flight)
         self._timers = Timers()
-        poller = TaskPoller(self._connection, self._timers, self._output)
+        limit = self.config.exchanges
+        exchanges = self._exchanges = None if limit is None else Exchanges(limit, self._output)
+        poller = TaskPoller(self._connection, self._timers, self._output, exchanges)
         self._dispatcher = Dispatcher(
             self.config.max_queued,
             self._connection,
@@ -106,6 +119,7 @@ class Session:
             self._timers,
             poller,
             self._output,
+            exchanges,
         )
         self._tracker = TaskTracker(
             self._connection,
@@ -153,9 +167,14 @@ class Session:
         if not self._dispatcher.admit(call, now):
             return
         connection = self._connection
+        if self._exchanges is not None:
+            if connection.state is State.IDLE:
+                connection.enter(State.READY, now)
+            self._dispatcher.send_queued(now)
+            return
         if connection.state is State.READY and not self._queue.in_flight and connection.keepalive.suspect(now):
             # The machine slept, or the client's thread was stopped: nothing new is sent over the old connection.
-            reason = "nothing was heard for too long"
+            reason = "no sign of life for too long"
             self.effects.append(Abort(self.epoch, reason))
             self._left(reason, now)
             connection.enter(State.IDLE, now)
@@ -178,11 +197,13 @@ class Session:
         if state is State.CLOSED:
             return
         reason = "the client was closed"
-        if state in (State.AUTHENTICATING, State.READY):
+        if self._exchanges is not None:
+            pass  # each is dropped with the last call that waits for it
+        elif state in (State.AUTHENTICATING, State.READY):
             self.effects.append(Close(self.epoch))
         elif state is State.CONNECTING:
             self.effects.append(Abort(self.epoch, reason))
-        if state in (State.CONNECTING, State.AUTHENTICATING, State.READY):
+        if state in (State.CONNECTING, State.AUTHENTICATING, State.READY) and self._exchanges is None:
             self._left(reason, now)
         self._connection.enter(State.CLOSED, now)
         self._dispatcher.end_all(now, client_closed)
@@ -279,6 +300,181 @@ class Session:
         """The last byte of the ping was written: its answer is due from now."""
         self._connection.keepalive.ping_left(now)
 
+    # ------------------------------------------------------------------ facts about exchanges
+
+    def response_received(
+        self, exchange: Exchange, status: int, body: bytes, now: float, *, retry_after: float | None = None
+    ) -> None:
+        """An exchange has its response.
+
+        Args:
+            exchange: The exchange.
+            status: The HTTP status.
+            body: The body of the response, complete.
+            now: The session's time.
+            retry_after: Seconds that the server asks to wait, if it did.
+        """
+        calls = self._finish(exchange)
+        if not calls:
+            return
+        response = read_response(status, body, retry_after)
+        if status < 500:
+            self._exchange_succeeded(now)
+        if status == 429:
+            self._queue.slow_down(now)
+        if response.succeeded:
+            self._connection.key_accepted = True
+        if response.items or response.errors:
+            if self._is_plain_result(calls, response, exchange, now):
+                return
+            errors = self.redactor.clean_frame(response.items, response.errors)
+            rejection = response.rejection(errors)
+            if rejection is not None:
+                self._key_rejected(rejection, () if exchange.question else calls, now)
+                return
+            verdicts = response.verdicts(errors, calls, question=exchange.question)
+            self._dispatch(response.items, verdicts, now)
+        for call in calls:
+            if call.state is not CallState.DONE and not self._waits(call):
+                self._response_ended(call, exchange, response, now)
+        self._dispatcher.send_queued(now)
+
+    def response_too_large(self, exchange: Exchange, limit: int, now: float) -> None:
+        """The response of an exchange is too large to be kept."""
+        self.message_too_large([call.uuid for call in self._finish(exchange)], limit, now)
+
+    def exchange_failed(
+        self, exchange: Exchange, error: RunwareError, now: float, *, sent: bool, permanent: bool = False
+    ) -> None:
+        """An exchange has brought no response.
+
+        Args:
+            exchange: The exchange.
+            error: The cause. Every call that ends because of it gets a copy.
+            now: The session's time.
+            sent: Whether the request was written to its last byte, so that the server may have it. A mistake here makes
+                the client send a task again without asking for it.
+            permanent: Whether further attempts cannot help, such as after a certificate that is not trusted.
+        """
+        calls = self._finish(exchange)
+        if not calls:
+            return
+        self.redactor.clean_error(error)
+        log.info("a request got no answer: %s", one_line(error))
+        if sent:
+            self.counts["drops"] += 1
+            for call in calls:
+                self._answer_lost(call, exchange, error, now)
+        else:
+            self._not_sent(calls, exchange, error, now, permanent=permanent)
+        self._dispatcher.send_queued(now)
+
+    def _finish(self, exchange: Exchange) -> list[Call]:
+        assert self._exchanges is not None
+        return self._exchanges.finish(exchange)
+
+    def _waits(self, call: Call) -> bool:
+        """Return whether a call is part of an exchange already."""
+        return self._exchanges is not None and self._exchanges.of(call) is not None
+
+    def _exchange_succeeded(self, now: float) -> None:
+        paused = self.state is State.BACKING_OFF
+        self._connection.works(now)
+        if paused:
+            self._resume_exchanges(now)
+
+    def _resume_exchanges(self, now: float) -> None:
+        assert self._exchanges is not None
+        self._tracker.resume_polls(self._exchanges, now)
+        self._dispatcher.send_queued(now)
+
+    def _not_sent(
+        self, calls: list[Call], exchange: Exchange, error: RunwareError, now: float, *, permanent: bool
+    ) -> None:
+        """Send the same messages again after a pause, unless that is hopeless."""
+        for call in calls:
+            if exchange.question:
+                call.polling.outstanding = False
+                self._timers.cancel(call)
+            elif call.state is CallState.SENT:
+                call.sends -= 1
+                self._queue.release_slot(call)
+                self._dispatcher.requeue(call)
+        connection = self._connection
+        # Those that fail together count once.
+        hopeless = connection.state is State.READY and connection.failed(error)
+        if permanent or hopeless:
+            connection.give_up(now)
+            self._dispatcher.end_all(now, lambda call: connection_is_gone(call, error))
+        elif connection.state is State.READY:
+            connection.back_off(now, wanted=True)
+
+    def _answer_lost(self, call: Call, exchange: Exchange, error: RunwareError, now: float) -> None:
+        """Handle a request that the server may have, and whose answer was lost."""
+        if not self.config.reconnect and call.completion is not Completion.CONNECTION:
+            reason = f"The answer to the request was lost, and reconnect is off: {error.message}"
+            self._dispatcher.end(call, now, ConnectionLostError(reason, may_have_run=call.may_have_run))
+        elif exchange.question:
+            self._tracker.poll_lost(call, now, None)
+        elif call.state is CallState.SENT:
+            self._tracker.outcome_lost(call, now, None)
+
+    def _response_ended(self, call: Call, exchange: Exchange, response: Response, now: float) -> None:
+        """Handle the end of a response that has not ended this call."""
+        tracker = self._tracker
+        if exchange.question:
+            if call.poll_outstanding and response.is_empty:
+                tracker.poll_was_empty(call, now)
+            elif call.poll_outstanding:
+                tracker.poll_lost(call, now, response.retry_after)
+        elif call.completion is Completion.CONNECTION:
+            if response.succeeded:
+                self._dispatcher.end(call, now)
+            else:
+                self._not_sent([call], exchange, response.no_api_error(), now, permanent=False)
+        elif self.config.dry_run and response.succeeded and call.may_run:
+            tracker.end_valid(call, now)
+        elif call.state is not CallState.SENT:
+            return  # the answer has settled how it goes on
+        elif call.completion is Completion.ANSWER and response.is_empty:
+            self._lookup_was_empty(call, now)
+        elif call.items or call.failures or call.unreported_statuses:
+            tracker.rest_missing(call, now)
+        else:
+            self._connection.unattributed_error = f"HTTP {response.status}"
+            tracker.outcome_lost(call, now, response.retry_after)
+
+    def _lookup_was_empty(self, lookup: Call, now: float) -> None:
+        """Ask for the details of a task that getResponse says nothing about; end a lookup of which nothing is left."""
+        if lookup.task_type != Question.RESPONSE.value:
+            self._dispatcher.end(lookup, now, NotFoundError("The server knows nothing of this task."))
+        elif lookup.polling.empty_answer:
+            self._dispatcher.end(lookup, now)
+        else:
+            lookup.polling.empty_answer = True
+            details = [{"taskType": Question.DETAILS.value, "taskUUID": lookup.uuid}]
+            assert self._exchanges is not None
+            self._exchanges.begin(dumps(details), [lookup], question=False)
+
+    def _is_plain_result(self, calls: list[Call], response: Response, exchange: Exchange, now: float) -> bool:
+        """End a call with the one result it waits for, which is the usual response; return whether it was that."""
+        if len(response.items) != 1 or response.errors or exchange.question or self._lookups:
+            return False
+        (call,), (item,) = calls, response.items
+        if call.expected > 1 or item.get("taskUUID") != call.uuid or item.get("taskType") != call.task_type:
+            return False
+        return self._tracker.result_pushed(call, response.items, now)
+
+    def _key_rejected(self, error: TaskError, refused: Collection[Call], now: float) -> None:
+        """End everything: the server rejected the key, and has not run the tasks of that request."""
+        log.warning("the server rejected the API key")
+        self._connection.key_accepted = False
+        for call in refused:
+            self._dispatcher.end(call, now, copy(error))
+        if self.state is not State.CLOSED:
+            self._connection.give_up(now)
+        self._dispatcher.end_all(now, lambda call: key_rejected(call, error))
+
     # ------------------------------------------------------------------ facts about messages
 
     def frame_received(self, data: bytes | memoryview, now: float) -> None:
@@ -313,8 +509,8 @@ class Session:
                 self._tracker.ask_for([call], now)  # the answer about one alone may be small enough
             else:
                 error = PayloadTooLargeError(
-                    f"The answer has more than the {limit:,} bytes that a message may have. The task was run, and may "
-                    'be billed. Ask for results as URLs (output_type="URL"), or for fewer at a time.'
+                    f"The response exceeds the limit of {limit:,} bytes for a message. The task ran, and may be "
+                    'billed. Request results as URLs (output_type="URL"), or fewer at a time.'
                 )
                 error.may_have_run = not call.repeatable
                 self._dispatcher.end(call, now, error)
@@ -420,9 +616,9 @@ class Session:
         else:
             if not error.retryable:
                 connection.session_uuid = None  # the server may have rejected the resumption
-            failure = connection.error(f"The server said: {error}.", now)
+            failure = connection.error(f"The server answered: {error}.", now)
             self.connection_failed(
-                self.epoch, failure, now, reason=f"the server said {self._word(error.code)}{connection.where()}"
+                self.epoch, failure, now, reason=f"the server answered {self._word(error.code)}{connection.where()}"
             )
 
     # ------------------------------------------------------------------ time
@@ -433,7 +629,7 @@ class Session:
             return float("-inf")
         connection = self._connection
         due = min(connection.until, self._timers.first())
-        if connection.state is State.READY:
+        if connection.state is State.READY and self._exchanges is None:
             due = min(due, connection.keepalive.due(busy=self._queue.in_flight > 0))
         return None if due == FOREVER else due
 
@@ -441,13 +637,16 @@ class Session:
         """Do what is due."""
         connection = self._connection
         if now >= connection.until:
-            if connection.state is State.BACKING_OFF:
+            if self._exchanges is not None:
+                connection.enter(State.READY, now)
+                self._resume_exchanges(now)
+            elif connection.state is State.BACKING_OFF:
                 connection.dial(now)
             else:
                 self.effects.append(Abort(self.epoch, "it took too long"))
                 limit = self.config.connect_timeout
                 self.connection_failed(self.epoch, connection.error(f"No connection within {limit:g} s.", now), now)
-        if connection.state is State.READY:
+        if connection.state is State.READY and self._exchanges is None:
             self._check_keepalive(now)
         self._dispatcher.end_expired(now)
         due = self._timers.due(now)

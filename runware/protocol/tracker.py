@@ -31,11 +31,13 @@ from runware.protocol.codec import dumps, loads
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
 from runware.protocol.effects import Send, State
+from runware.protocol.exchanges import Exchanges
 from runware.protocol.ids import new_uuid
 from runware.protocol.outcomes import incomplete
 from runware.protocol.output import Output
 from runware.protocol.poll_schedule import next_delay
 from runware.protocol.registry import CallRegistry
+from runware.protocol.retry import backoff
 from runware.protocol.task_poller import TaskPoller
 from runware.protocol.timers import Timers
 
@@ -52,6 +54,8 @@ PATIENCE = 30.0
 taken for its final answer."""
 _SLOWEST = 5.0
 """The most seconds between two polls that failed."""
+_LONGEST_WISH = 60.0
+"""The most seconds that the server may ask to wait before a retry."""
 _SENT = CallState.SENT
 _QUESTIONS = [question.value for question in Question]
 _UNKNOWN_TO_BOTH = 5
@@ -127,6 +131,60 @@ class TaskTracker:
         theirs = [call for call in self._registry.calls.values() if call.may_run]
         self._queue.in_flight = len(theirs)
         self._poller.poll(sorted(theirs, key=lambda call: call.sequence), now)
+
+    # ------------------------------------------------------------------ exchanges that brought no answer
+
+    def resume_polls(self, exchanges: Exchanges, now: float) -> None:
+        """Poll the tasks whose time for that came while requests had to wait."""
+        due = [
+            call
+            for call in self._registry.calls.values()
+            if call.state in (CallState.ACCEPTED, CallState.RECOVERING) and not call.timer and not exchanges.of(call)
+        ]
+        self._poller.poll(sorted(due, key=lambda call: call.sequence), now)
+
+    def outcome_lost(self, call: Call, now: float, wish: float | None) -> None:
+        """Handle the loss of the answer to a task: ask for it before the same message is sent again.
+
+        Args:
+            call: The call.
+            now: The session's time.
+            wish: The seconds that the server asks to wait, if it did.
+        """
+        wait = self._pause_before_sending(call, wish)
+        if call.repeatable or call.completion is Completion.CONNECTION:
+            self._queue.release_slot(call)
+            call.enter(CallState.RETRYING)
+            self._timers.set(call, now + wait)
+            return
+        call.enter(CallState.RECOVERING)
+        call.polling.question = Question.RESPONSE
+        self._ask_after(call, now, wait)
+
+    def rest_missing(self, call: Call, now: float) -> None:
+        """Handle the end of an answer to a task that does not hold everything: the rest is polled."""
+        self._accept(call, now)
+        self._poller.poll([call], now)
+
+    def poll_lost(self, call: Call, now: float, wish: float | None) -> None:
+        """Handle the loss of an answer to a poll."""
+        polling = call.polling
+        polling.outstanding = False
+        polling.failed(now)
+        if call.state is CallState.RECOVERING:
+            polling.question = polling.question.other
+        self._poll_again(call, now, 0.5, wish)
+
+    def _pause_before_sending(self, call: Call, wish: float | None) -> float:
+        """Return how many seconds to wait: none after the first loss, and then longer each time."""
+        pause = 0.0 if call.sends <= 1 else backoff(call.sends, 0.5, self._rng)
+        return max(min(pause, _SLOWEST), min(wish or 0.0, _LONGEST_WISH))
+
+    def _ask_after(self, call: Call, now: float, wait: float) -> None:
+        if wait:
+            self._timers.set(call, now + wait)
+        else:
+            self._poller.poll([call], now)
 
     # ------------------------------------------------------------------ polling
 
@@ -252,8 +310,8 @@ class TaskTracker:
         """Handle an answer that lists failed results and no running ones, although some results are missing.
 
         Messages may cross, and an answer may come in two parts, so the server has to say it twice. A server may also
-        list only what is finished (docs/protocol.md, section 7). Unless it is known to list what runs, no new attempt
-        is bought because of it.
+        list only what is finished (docs/protocol.md, section 7). Unless it is known to list what runs, there is no new
+        attempt.
 
         Args:
             call: The call.
@@ -270,7 +328,7 @@ class TaskTracker:
             return
         error: TaskError = call.failures[-1]
         if not self._lists_running:
-            others = f"Of {call.missing} results nothing else is known; those may still run and be billed."
+            others = f"{call.missing} of {call.expected} results are missing, and may still run and be billed."
             error = error.restated(f"{error.message} {others}")
             error.may_have_run = True
         self._fail(call, error, now, again=again and self._lists_running)
@@ -304,8 +362,8 @@ class TaskTracker:
             return  # late: of an earlier connection, or answered already, or replaced by the other question
         if polled and self._poll_failed(call, error, raw, now):
             return
-        # An error of a poll says nothing about the task, which is not bought again then. Not every error says what it
-        # is about: while a poll is outstanding, it may be that.
+        # An error of a poll says nothing about the task, and is no reason for a new attempt. Not every error says what
+        # it is about: while a poll is outstanding, it may be the poll.
         again = lookup or (about not in _QUESTIONS and not (polled and about is None and raw.get("status") != "error"))
         if isinstance(error, ConflictError) and call.sends > 1:
             # The first of this client's own messages has arrived: the server has the task.
@@ -323,7 +381,7 @@ class TaskTracker:
     def _some_failed(
         self, call: Call, errors: list[TaskError], now: float, *, polled: bool, final: bool, running: bool, again: bool
     ) -> None:
-        """Handle errors that may be those of single results: the others are paid for, and may be on their way."""
+        """Handle errors that may be those of single results: the others are billed, and may still arrive."""
         existing = call.completion is Completion.EXISTING  # nothing of it is pushed, so that every error is an answer
         over = polled and not running and (final or existing)
         if not over:
@@ -333,7 +391,7 @@ class TaskTracker:
         if call.complete and (not existing or (over and final)):
             self._fail(call, errors[-1], now, again=again)
         elif over:
-            # Results beside the errors mean that what is missing is not known to have failed, and is not bought again.
+            # With results beside the errors, the missing ones are not known to have failed: no new attempt.
             alone = len(call.items) == call.prior_results
             self._reported_over(call, now, whole=final and alone, again=again and alone)
         elif call.state is CallState.SENT:
@@ -355,20 +413,20 @@ class TaskTracker:
         polling = call.polling
         lasted = polling.failed(now)
         if lasted >= PATIENCE and not (about_poll or call.several or isinstance(error, RateLimitError)):
-            # It may be the task's own error in an unusual form. That is not certain, so no new attempt is bought.
+            # It may be the task's own error in an unusual form. That is not certain, so there is no new attempt.
             error.may_have_run = True
             self._fail(call, error, now, again=False)
             return True
         log.debug("a poll of %s failed with %s", call.uuid, error.code)
         if call.state is CallState.RECOVERING:
             polling.question = polling.question.other
-        self._poll_again(call, now, 0.5)
+        self._poll_again(call, now, 0.5, error.retry_after)
         return True
 
-    def _poll_again(self, call: Call, now: float, pause: float) -> None:
-        """Poll again after a failed poll, *pause* seconds later for each of them."""
+    def _poll_again(self, call: Call, now: float, pause: float, wish: float | None = None) -> None:
+        """Poll again after a failed poll, *pause* seconds later for each of them, and not before the server wishes."""
         wait = max(pause * call.polling.failed_polls, self._next_delay(call, now))
-        self._timers.set(call, now + min(wait, _SLOWEST))
+        self._timers.set(call, now + max(min(wait, _SLOWEST), min(wish or 0.0, _LONGEST_WISH)))
 
     def _task_unknown(self, call: Call, error: TaskError, now: float) -> None:
         """Handle the answer that the server does not know a task."""
@@ -395,7 +453,7 @@ class TaskTracker:
             error.may_have_run = True
             self._fail(call, error, now, again=False)
         elif call.state is CallState.RECOVERING and not (known or call.failures):
-            # The server never got the message. The same UUID goes out, so that a mistake here cannot buy twice.
+            # The server never received the message. With the same UUID, a mistake here cannot run the task twice.
             self._queue.release_slot(call)
             self._dispatcher.requeue(call)
             self._dispatcher.send_queued(now)
@@ -459,9 +517,12 @@ class TaskTracker:
         if dry_run and self._dry_run_passed(now):
             return
         call = self._timers.oldest_poll()
-        if call is None:
-            return
-        # Taken for the answer to the oldest poll, so that the next one goes out as early as after another answer.
+        if call is not None:
+            # Taken for the answer to the oldest poll, so that the next one goes out as early as after another answer.
+            self.poll_was_empty(call, now)
+
+    def poll_was_empty(self, call: Call, now: float) -> None:
+        """Handle an answer to a poll that holds nothing, which says nothing about the task."""
         polling = call.polling
         polling.outstanding = False
         last = polling.question is Question.DETAILS
@@ -477,10 +538,13 @@ class TaskTracker:
         sent = [call for call in self._registry.calls.values() if call.state is _SENT]
         if not sent:
             return False
-        call = min(sent, key=lambda call: call.sequence)
-        call.items = [{"taskType": call.task_type, "taskUUID": call.uuid}] * call.expected
-        self._dispatcher.end(call, now)
+        self.end_valid(min(sent, key=lambda call: call.sequence), now)
         return True
+
+    def end_valid(self, call: Call, now: float) -> None:
+        """End a call of a dry run whose task the server finds valid."""
+        call.items = [*call.items, *([{"taskType": call.task_type, "taskUUID": call.uuid}] * call.missing)]
+        self._dispatcher.end(call, now)
 
     # ------------------------------------------------------------------ retries
 
@@ -495,6 +559,8 @@ class TaskTracker:
                 )
             except Exception:  # one caller's policy must not affect other calls
                 log.exception("the retry policy of %s raised; it is not tried again", call.task_type)
+        if wait is not None and error.retry_after is not None:
+            wait = max(wait, min(error.retry_after, _LONGEST_WISH))
         if wait is not None and now + wait < call.deadline:
             self._retry_later(call, error, now, wait)
             return

@@ -21,6 +21,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 PartialCallback = Annotated[Callable[[Partial[Any], RunwareError | None], object], NotInJson("PartialCallback")]
 ProgressCallback = Annotated[Callable[[Any], object], NotInJson("ProgressCallback")]
+ClassOf = Callable[[Mapping[str, Any]], type[Result]]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -38,7 +39,7 @@ class Task(RequestModel, Generic[R_co]):
             error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
             blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
             Exceptions it raises are logged.
-        skip_response: Return after the server's acknowledgement, without waiting for results.
+        skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
         return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
             missing ones.
         progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,
@@ -50,7 +51,7 @@ class Task(RequestModel, Generic[R_co]):
     task_type: ClassVar[str]
     """The API's task type, such as `"imageInference"`."""
     result_class: ClassVar[type[Result]] = Result
-    class_of: ClassVar[Any] = None
+    class_of: ClassVar[ClassOf | None] = None
     """A function from a response item to its result class; `None` if every item becomes `result_class`."""
     many: ClassVar[bool] = False
     """Whether the call returns a list of results, or a single one."""

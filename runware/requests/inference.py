@@ -41,7 +41,8 @@ class Delivered(Task[R_co]):
         delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges the
             task, and the client polls for results on its own. The default depends on the model; it is `"async"` for 3D
             models, training and all video tasks, including upscaling, captioning and background removal.
-        webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the acknowledgement.
+        webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call returns an
+            `Acknowledgement` as soon as the server has the task.
     """
 
     delivery_method: DeliveryMethod | None = None
@@ -56,7 +57,8 @@ class Delivered(Task[R_co]):
     def wire(self) -> dict[str, Any]:
         """Return the API object, without its UUID."""
         wire = super().wire()
-        if self.polled or self.skip_response or works_on_video(wire):  # a task with "sync" is not acknowledged
+        # A task with "sync" is not acknowledged, and cannot be polled if a webhook gets lost.
+        if self.polled or self.skip_response or self.webhook_url or works_on_video(wire):
             wire.setdefault("deliveryMethod", "async")
         return wire
 

@@ -1,5 +1,6 @@
 """Result classes: one per kind of media or text, and the list that calls return."""
 
+from runware.results.acknowledgement import Acknowledgement
 from runware.results.base import ApiObject, Meta, Partial, Result, Results
 from runware.results.media import (
     Audio,
@@ -19,6 +20,7 @@ Part = ApiObject
 """The name of `ApiObject` in version 0.2.0."""
 
 __all__ = [
+    "Acknowledgement",
     "ApiObject",
     "Audio",
     "Detection",

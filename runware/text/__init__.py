@@ -1,9 +1,8 @@
 """Text: streams of it, and chats. Loaded when it is first used."""
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-from runware._support.import_lock import loading as _loading
+from runware._support.lazy_modules import load_module as _load_module
 
 if TYPE_CHECKING:
     from runware.text.answers import Answer
@@ -27,8 +26,7 @@ else:
     def __getattr__(name: str) -> object:
         if name not in _WHERE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        with _loading:
-            found = globals()[name] = getattr(_import_module(_WHERE[name]), name)
+        found = globals()[name] = getattr(_load_module(_WHERE[name]), name)
         return found
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from runware._support.import_lock import loading
-from runware._support.lazy_modules import lazy_module
+from runware._support.lazy_modules import lazy_module, load_module
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.redaction import Redactor, secrets_of
@@ -199,8 +197,7 @@ def limit_network(network: Any, requester: Requester) -> None:
 def load_http(options: Options) -> None:
     """Load the modules and certificates that requests need, which would hold up an event loop."""
     if not ready:
-        with loading:
-            http_client(options, options.service_url("api")).close()
-            with suppress(ImportError):  # what anyio loads at its first use; the place may change
-                importlib.import_module("anyio._backends._asyncio")
+        http_client(options, options.service_url("api")).close()
+        with suppress(ImportError):  # what anyio loads at its first use; the place may change
+            load_module("anyio._backends._asyncio")
         ready.append(True)

@@ -6,6 +6,7 @@ Dialling blocks, so it runs on a separate thread. websocket-client performs the 
 from __future__ import annotations
 
 import base64
+import encodings.idna  # noqa: F401 - name lookups would import it outside of the import lock
 import errno
 import io
 import math
@@ -19,19 +20,40 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import websocket
 
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware._version import __version__
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options, environment_proxy, is_loopback, split_proxy
 from runware.transport.poller import READ, WRITE, make_poller
 from runware.transport.stream import WOULD_BLOCK, Stream, secure
 
-__all__ = ["Attempt", "Dialled", "PermanentError", "default_context", "dial", "proxy_for", "user_agent"]
+if TYPE_CHECKING:
+    import urllib.request as urllib_request
+
+    import python_socks
+    from python_socks import sync as python_socks_sync
+else:
+    python_socks = lazy_module("python_socks")
+    python_socks_sync = lazy_module("python_socks.sync")
+    urllib_request = lazy_module("urllib.request")
+
+
+__all__ = [
+    "TLS_ADVICE",
+    "Attempt",
+    "Dialled",
+    "PermanentError",
+    "default_context",
+    "dial",
+    "proxy_for",
+    "read_key",
+    "user_agent",
+]
 
 if not (hasattr(websocket, "WebSocket") and hasattr(websocket, "WebSocketTimeoutException")):
     raise ImportError(
@@ -47,7 +69,7 @@ _MAX_HEAD = 64 * 1024
 _CANCEL_CHECK = 0.25
 """Seconds between checks for cancellation, for platforms on which shutting the socket down does not end a poll."""
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
-_TLS_ADVICE = (
+TLS_ADVICE = (
     "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate, or pass "
     "ssl_context=ssl.create_default_context(cafile=...)."
 )
@@ -123,7 +145,7 @@ class Attempt:
         poller = make_poller()
         poller.register(sock.fileno(), event)
         end = min(self._deadline, time.monotonic() + timeout)
-        ready: list[Any] = []
+        ready: list[tuple[int, int]] = []
         while not ready:
             self.check()
             left = end - time.monotonic()
@@ -199,7 +221,7 @@ def _dial(options: Options, stages: _Stages) -> Dialled:
     stream: Stream | None = None
     try:
         # The key gets no variable of its own: error reporters often include the variables of each frame.
-        dialled = Dialled(_key(options, stages))
+        dialled = Dialled(read_key(options, stages.error))
         url = urlsplit(options.url)
         host = url.hostname or ""
         port = url.port or (443 if url.scheme == "wss" else 80)
@@ -228,7 +250,16 @@ def _strip_tracebacks(error: _E) -> _E:
     return error
 
 
-def _key(options: Options, stages: _Stages) -> str:
+def read_key(options: Options, failure: Callable[[str, BaseException], ConnectionFailedError]) -> str:
+    """Return the API key. If it comes from a function, that is called, which may block.
+
+    Args:
+        options: The client's options.
+        failure: Makes the error for an exception of the function, from a description and the exception.
+
+    Raises:
+        PermanentError: The function raised, or returned no key.
+    """
     if isinstance(options.api_key, str):
         return options.api_key
     try:
@@ -237,7 +268,7 @@ def _key(options: Options, stages: _Stages) -> str:
         # As a note, because the traceback is removed: its frames may hold the key.
         place = traceback.extract_tb(error.__traceback__)[-1]
         error.add_note(f"Raised in {place.name}, {place.filename}, line {place.lineno}.")
-        raise PermanentError(stages.error(f"api_key() raised {type(error).__name__}", error)) from error
+        raise PermanentError(failure(f"api_key() raised {type(error).__name__}", error)) from error
     if not isinstance(key, str) or not key.strip():
         raise PermanentError(
             ConfigurationError(
@@ -260,8 +291,6 @@ def _tcp(host: str, port: int, stages: _Stages, *, reported: bool = True) -> Str
     name = f"{host}:{port}"
     if reported:
         stages.enter("name lookup", name)
-    with loading:
-        "".encode("idna")  # imported by the lookup otherwise, outside of the import lock
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -318,7 +347,7 @@ def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages
         return secure(stream, context, host, stages.attempt.wait)
     except ssl.SSLCertVerificationError as error:
         why = getattr(error, "verify_message", "") or error  # verification by other libraries may not set it
-        reason = f"the certificate is not trusted ({why}). {_TLS_ADVICE}"
+        reason = f"the certificate is not trusted ({why}). {TLS_ADVICE}"
         raise PermanentError(stages.error(reason.rstrip("."), error)) from error
     except ssl.SSLError as error:
         raise stages.error(f"TLS failed ({error.reason or error})", error) from error
@@ -504,11 +533,9 @@ def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port
     found = environment_proxy(environment)
     if found is None or is_loopback(host):
         return None
-    with loading:
-        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
-
     no_proxy = environment.get("NO_PROXY", "")
-    if no_proxy and proxy_bypass_environment(f"{host}:{port}", {"no": no_proxy}):
+    bypass: Any = urllib_request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if no_proxy and bypass(f"{host}:{port}", {"no": no_proxy}):
         return None
     return found
 
@@ -562,17 +589,15 @@ class _ProxyConnector:
 def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
     stages.enter("proxy", f"{proxy.hostname}:{proxy.port or 1080}")
     try:
-        with loading:
-            from python_socks import ProxyError, ProxyTimeoutError, ProxyType
-            from python_socks.sync import Proxy
+        create = python_socks_sync.Proxy.create
     except ImportError as error:
         raise PermanentError(
             ConfigurationError("A SOCKS proxy needs an extra: pip install 'runware-client[socks]'.", parameter="proxy")
         ) from error
-    kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
+    kind = python_socks.ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else python_socks.ProxyType.SOCKS5
     hop: Any = _ProxyConnector(stages)
     try:
-        Proxy.create(
+        create(
             kind,
             proxy.hostname or "",
             proxy.port or 1080,
@@ -586,9 +611,9 @@ def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
     except BaseException as error:
         if hop.stream is not None:
             hop.stream.close()
-        if isinstance(error, ProxyTimeoutError):
+        if isinstance(error, python_socks.ProxyTimeoutError):
             raise TimeoutError from error
-        if isinstance(error, ProxyError):
+        if isinstance(error, python_socks.ProxyError):
             raise stages.error(f"the proxy failed ({error})", error) from error
         if isinstance(error, (OSError, PermanentError, _CancelledError)) or not isinstance(error, Exception):
             raise

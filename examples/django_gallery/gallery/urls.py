@@ -1,4 +1,4 @@
-"""Which address shows what."""
+"""URLs of the gallery."""
 
 from django.conf import settings
 from django.urls import path
@@ -9,5 +9,7 @@ from gallery import views
 urlpatterns = [
     path("", views.gallery, name="gallery"),
     path("async/", views.gallery_async, name="gallery-async"),
-    path("pictures/<path:path>", serve, {"document_root": settings.MEDIA_ROOT}, name="picture"),
+    path("later/", views.gallery_later, name="gallery-later"),
+    path("webhook/", views.receiver.django_view, name="webhook"),
+    path("images/<path:path>", serve, {"document_root": settings.MEDIA_ROOT}, name="image"),
 ]
