@@ -64,6 +64,11 @@ __all__ = [
     "Acknowledgement",
     "Answer",
     "AnswerFormatError",
+    "App",
+    "AppJob",
+    "AppSubmitter",
+    "AppTask",
+    "AsyncApp",
     "AsyncChat",
     "AsyncChatStream",
     "AsyncRunware",
@@ -81,6 +86,7 @@ __all__ = [
     "ContentModerationError",
     "Detection",
     "DownloadError",
+    "FilesResult",
     "GuideImage",
     "Image",
     "IncompleteResultsError",
@@ -115,17 +121,22 @@ __all__ = [
     "TaskDetails",
     "TaskError",
     "TaskTimeoutError",
+    "TaskType",
     "TeamMember",
     "Text",
     "TextPiece",
     "TextStream",
     "Tool",
     "ToolCall",
+    "ToolOutput",
     "ToolRoundsError",
     "ToolRun",
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageReport",
+    "UsageRow",
+    "UsageTotals",
     "ValidationError",
     "Video",
     "WebhookError",
@@ -147,9 +158,11 @@ _WHERE = {
         "media": "Media",
         "options": "RetryPolicy",
         "requests.base": "Task",
+        "task_types": "TaskType",
+        "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
-            "Acknowledgement Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results"
-            " Source StoredMedia Text TextPiece ToolCall Usage Video"
+            "Acknowledgement Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial"
+            " Result Results Source StoredMedia Text TextPiece ToolCall ToolOutput Usage Video"
         ),
         "text": (
             "Answer AsyncChat AsyncChatStream AsyncTextStream Chat ChatPiece ChatStream StreamJob TextStream Tool"
@@ -170,6 +183,7 @@ if TYPE_CHECKING:
         Acknowledgement,
         Audio,
         Detection,
+        FilesResult,
         GuideImage,
         Image,
         MaskImage,
@@ -184,6 +198,7 @@ if TYPE_CHECKING:
         Text,
         TextPiece,
         ToolCall,
+        ToolOutput,
         Usage,
         Video,
     )
@@ -198,7 +213,12 @@ if TYPE_CHECKING:
         TeamMember,
         TrainedModel,
         UploadedModel,
+        UsageReport,
+        UsageRow,
+        UsageTotals,
     )
+    from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.task_types import TaskType
     from runware.text import (
         Answer,
         AsyncChat,

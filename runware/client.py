@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from runware import serverless
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.options import ApiKey, RetryPolicy
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from runware.text.streams import AsyncTextStream, TextStream
 else:
     asyncio = lazy_module("asyncio")
+    serverless = lazy_module("runware.serverless")
     text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -97,6 +99,18 @@ class Submitter(_Handle, JobOperations):
         """
         core = self._core
         return core.start(core.task_of(task), None, _itself)
+
+    def app(self, name: str, *, environment: str | None = None) -> serverless.AppSubmitter:
+        """Return a handle on a serverless app, whose calls return jobs. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.AppSubmitter(self._core, name, environment)
 
 
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
@@ -288,6 +302,18 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
 
         return core.start(task, callbacks.put, wait)
 
+    def app(self, name: str, *, environment: str | None = None) -> serverless.App:
+        """Return a handle on a serverless app, whose calls block until it has finished. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.App(self._core, name, environment)
+
     def stream(self, task: StreamText) -> TextStream:
         """Return the stream of a request, as `stream_text` does.
 
@@ -401,6 +427,18 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             # Reading and encoding media would block the event loop.
             return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
+
+    def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
+        """Return a handle on a serverless app, whose calls are coroutines. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.AsyncApp(self._core, name, environment)
 
     def stream(self, task: StreamText) -> AsyncTextStream:
         """Return the stream of a request, as `stream_text` does.

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module, load_module
@@ -65,6 +65,23 @@ __all__ = ["Core", "Dispatch", "shared_core"]
 
 R = TypeVar("R")
 T = TypeVar("T")
+C = TypeVar("C", bound="Part")
+
+
+class Part(Protocol):
+    """What a client has besides its I/O loop, such as the calls of its apps. It holds no reference to the client."""
+
+    def __init__(self, options: Options) -> None: ...
+
+    def close(self, timeout: float = 0.0) -> None:
+        """End what runs, and wait at most *timeout* seconds for threads."""
+
+    def drop(self) -> None:
+        """Close with a client that was dropped, or at interpreter exit, and log what is left behind."""
+
+    def abandon(self) -> None:
+        """Reset after a fork, in the child."""
+
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -95,6 +112,7 @@ class Core:
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self._planner = Planner(options)
+        self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
@@ -134,7 +152,7 @@ class Core:
 
         with self._lock:
             if self._closed:
-                raise ClientClosedError("The client is closed. Create a new one for further calls.")
+                raise _closed_error()
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
@@ -157,12 +175,31 @@ class Core:
         self._callbacks.abandon()
         if self._feed is not None:
             self._feed.abandon()
+        for part in list(self._parts.values()):
+            part.abandon()
         if self._streams is not None:
             self._streams.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
                 if call.job is not None:
                     call.job.abandon()
+
+    def part(self, kind: type[C]) -> C:
+        """Return the client's one object of a class; the first call creates it. It is closed with the client.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        if self._pid != os.getpid():
+            self.abandon()  # a fork that skipped the hooks of os.register_at_fork
+        with self._lock:
+            if self._closed:
+                raise _closed_error()
+            part: C | None = self._parts.get(kind)
+            if part is None:
+                part = self._parts[kind] = kind(self.options)
+                weakref.finalize(self, part.drop)
+            return part
 
     @property
     def state(self) -> str:
@@ -194,7 +231,9 @@ class Core:
             streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
-        # After the I/O thread, which posts the callbacks of the calls that it fails.
+        for part in list(self._parts.values()):
+            part.close(max(0.0, deadline - time.monotonic()))
+        # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
             if thread is not None:
                 thread.stop(max(0.0, deadline - time.monotonic()))
@@ -292,6 +331,12 @@ class Core:
         io_loop = self.io_loop()
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
         uuid = found.get("task_uuid")
+        if found.get("task_type") == "serverless":
+            raise ValidationError(
+                "job(): ref is of a task of an app; rw.app(...).task(uuid, wait=True) waits for it.",
+                code="invalidParameter",
+                parameter="ref",
+            )
         if not is_uuid(uuid):
             raise ValidationError(
                 "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
@@ -328,6 +373,10 @@ class Core:
         here, io_loop = threading.get_ident(), self._io_loop
         if here == self._callbacks.ident or (io_loop is not None and here == io_loop.ident):
             raise wrong_thread_error()
+
+
+def _closed_error() -> ClientClosedError:
+    return ClientClosedError("The client is closed. Create a new one for further calls.")
 
 
 def _close_at_exit(io_loop: Driver) -> None:

@@ -104,9 +104,11 @@ class RunwareError(Exception):
         may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
             `rw.job(error.ref)` waits for its results.
         retry_after: Seconds for which the server asked to wait before the next attempt; `None` if it did not.
+        request_id: The server's name for the request that failed, for its support; only apps have one.
     """
 
     retryable: bool = False
+    request_id: str | None = None
     may_have_run: bool = False
     retry_after: float | None = None
     default_code: ClassVar[str | None] = None
@@ -206,7 +208,7 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
     Attributes:
         stage: Stage that failed: `"key"`, `"name lookup"`, `"TCP"`, `"proxy"`, `"TLS"`, `"upgrade"` or
-            `"authentication"`.
+            `"authentication"`; over HTTP, also `"request"`, which could not be written.
         host: Host and port of the server, or of the proxy.
         elapsed: Seconds from the start of the attempt to its failure.
     """

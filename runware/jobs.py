@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 import weakref
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -35,7 +36,16 @@ else:
     asyncio = lazy_module("asyncio")
     notebook = lazy_module("runware.display.notebook")
 
-__all__ = ["Dispatch", "Job", "Progress", "call_soon_in", "get_interruptibly", "wrong_thread_error"]
+__all__ = [
+    "ClientFuture",
+    "Dispatch",
+    "Job",
+    "Owner",
+    "Progress",
+    "call_soon_in",
+    "get_interruptibly",
+    "wrong_thread_error",
+]
 
 log = logging.getLogger("runware.jobs")
 
@@ -82,7 +92,85 @@ class Progress(NamedTuple):
     status: str
 
 
-class Job(LightFuture[R], Generic[R]):
+class ClientFuture(LightFuture[R], Generic[R]):
+    """A future of a client, which can also be awaited in any event loop. Its callbacks run on the callback thread."""
+
+    _owner: Owner | None
+    """The client; `None` when it is done."""
+
+    @abstractmethod
+    def cancelled_error(self) -> TaskCancelledError:
+        """Return the error of a cancelled call."""
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the call and return its result.
+
+        Args:
+            timeout: Seconds to wait; the call goes on afterwards. `None` waits until the call's deadline.
+
+        Raises:
+            TimeoutError: The call did not finish within *timeout*.
+            RunwareError: The call failed; see its subclasses.
+            TaskCancelledError: It was cancelled.
+        """
+        error = self.exception(timeout)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
+        return cast("R", self.outcome()[0])  # without an error, it has a result
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
+        if not self.done():
+            if timeout is None or timeout > 0:
+                warn_in_event_loop("await job")
+            if (owner := self._owner) is not None:
+                owner.check_thread()
+            if not self.wait_done(timeout):
+                raise TimeoutError
+        if self.cancelled():
+            raise self.cancelled_error()
+        # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
+        error = self.outcome()[1]
+        return None if error is None else copy.copy(error)
+
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call *fn* with the job when it is done, on the client's callback thread; at once if it is done already.
+
+        It runs in a copy of the current context.
+        """
+        if self.done() or (owner := self._owner) is None:
+            run_guarded(partial(fn, self))
+        else:
+            bound = partial(contextvars.copy_context().run, partial(fn, self))
+            post = owner.post_callback  # not the owner, which the callback would keep alive
+            self.when_done(lambda: post(bound))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.wait_async().__await__()
+
+    async def wait_async(self) -> R:
+        """Wait in the running event loop. Cancelling the wait does not cancel the job.
+
+        Raises:
+            WrongThreadError: There is no running asyncio event loop.
+        """
+        loop = running_loop()
+        waiter = loop.create_future()
+        finish = partial(call_soon_in, loop, partial(_set_done, waiter))
+        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
+        # queued there before run first.
+        self.when_done(finish)
+        try:
+            await waiter
+        finally:
+            self.remove_callback(finish)  # if the wait was cancelled
+        return self.result(0)
+
+
+class Job(ClientFuture[R], Generic[R]):
     """A call in progress: a `concurrent.futures.Future` that asyncio can await as well.
 
     `rw.submit` returns it. Wait for it with `result()`, or with `await job` in any event loop; iterate over it with
@@ -186,40 +274,6 @@ class Job(LightFuture[R], Generic[R]):
 
     # ------------------------------------------------------------------ waiting
 
-    def result(self, timeout: float | None = None) -> R:
-        """Wait for the call and return its result.
-
-        Args:
-            timeout: Seconds to wait; the call goes on afterwards. `None` waits until the call's deadline.
-
-        Raises:
-            TimeoutError: The call did not finish within *timeout*.
-            RunwareError: The call failed; see its subclasses.
-            TaskCancelledError: It was cancelled.
-        """
-        error = self.exception(timeout)
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
-        return cast("R", self.outcome()[0])  # without an error, it has a result
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
-        if not self.done():
-            if timeout is None or timeout > 0:
-                warn_in_event_loop("await job")
-            if (owner := self._owner) is not None:
-                owner.check_thread()
-            if not self.wait_done(timeout):
-                raise TimeoutError
-        if self.cancelled():
-            raise self._cancelled_error()
-        # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
-        error = self.outcome()[1]
-        return None if error is None else copy.copy(error)
-
     def running(self) -> bool:
         """Return whether the server may be working on the task. It can still be cancelled."""
         return not self.done() and self._call.may_run
@@ -257,18 +311,6 @@ class Job(LightFuture[R], Generic[R]):
         """Drop the references that only a running job needs."""
         self._owner = self._on_partial = self._dispatch = self._context = self._listeners = None
 
-    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call *fn* with the job when it is done, on the client's callback thread; at once if it is done already.
-
-        It runs in a copy of the current context.
-        """
-        if self.done() or (owner := self._owner) is None:
-            run_guarded(partial(fn, self))
-        else:
-            bound = partial(contextvars.copy_context().run, partial(fn, self))
-            post = owner.post_callback  # not the owner, which the callback would keep alive
-            self.when_done(lambda: post(bound))
-
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...
     @overload
@@ -296,27 +338,6 @@ class Job(LightFuture[R], Generic[R]):
         finally:
             self.unlisten(changed.set)
         self.result(0)
-
-    def __await__(self) -> Generator[Any, None, R]:
-        return self.wait_async().__await__()
-
-    async def wait_async(self) -> R:
-        """Wait in the running event loop. Cancelling the wait does not cancel the job.
-
-        Raises:
-            WrongThreadError: There is no running asyncio event loop.
-        """
-        loop = running_loop()
-        waiter = loop.create_future()
-        finish = partial(call_soon_in, loop, partial(_set_done, waiter))
-        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
-        # queued there before run first.
-        self.when_done(finish)
-        try:
-            await waiter
-        finally:
-            self.remove_callback(finish)  # if the wait was cancelled
-        return self.result(0)
 
     @overload
     def __aiter__(self: Job[Results[T]]) -> AsyncIterator[T]: ...
@@ -470,7 +491,8 @@ class Job(LightFuture[R], Generic[R]):
         except RuntimeError:
             log.debug("the event loop of an on_partial callback is closed")
 
-    def _cancelled_error(self) -> TaskCancelledError:
+    def cancelled_error(self) -> TaskCancelledError:
+        """Return the error of a cancelled call, with the results so far."""
         error = TaskCancelledError(
             "The call was cancelled. If its task was sent, it may still run and be billed.",
             task_type=self._call.task_type,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -33,7 +34,7 @@ from runware.local import LocalServer
 from runware.transport import http_loop
 
 from .conftest import INTERFACES, until
-from .net import free_port, listening, read_head
+from .net import free_port, listening, pump, read_head
 from .test_faces import PICTURE
 from .test_processes import environment, needs_fork, run, start
 
@@ -313,6 +314,20 @@ def test_errors_hold_no_key(make: Make) -> None:
         one = one.__cause__ or one.__context__
 
 
+def test_logs_hold_neither_key_nor_prompt(server: LocalServer, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.play("X20")
+    rw = make()
+    rw.connect()
+    rw.image_inference(**PICTURE | {"positive_prompt": "a secret kite"})
+    with pytest.raises(ValidationError):
+        rw.image_inference(**PICTURE | {"positive_prompt": "a secret kite [error:invalidWidth]"})
+    rw.close()
+    client_logs = [one.getMessage() for one in caplog.records if one.threadName != "runware-local"]
+    assert len(client_logs) > 10
+    assert not [line for line in client_logs if "rw-test-key" in line or "secret kite" in line]
+
+
 # ---------------------------------------------------------------------- the network
 
 
@@ -402,27 +417,37 @@ def test_untrusted_certificate_is_told_at_once_with_advice(tls_server: LocalServ
 
 def test_proxy_carries_the_requests(server: LocalServer, make: Make) -> None:
     seen: list[bytes] = []
-    _, port = server.http_url.rsplit(":", 1)
 
     def proxy(sock: socket.socket) -> None:
-        head = read_head(sock)
-        seen.append(head.split(b"\r\n")[0])
-        # A plain URL is forwarded: one request, whose response ends with the connection.
-        with socket.create_connection(("127.0.0.1", int(port))) as there:
-            there.sendall(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            while length > 0:
-                data = sock.recv(65536)
-                length -= len(data)
-                there.sendall(data)
-            while data := there.recv(65536):
-                sock.sendall(data)
+        seen.append(read_head(sock).split(b"\r\n")[0])
+        with socket.create_connection(("127.0.0.1", server.port)) as there:
+            sock.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            pump(sock, there)
 
     with listening(proxy) as proxy_port:
         rw = make(proxy=f"http://127.0.0.1:{proxy_port}")
         assert len(rw.image_inference(**PICTURE)) == 1
         rw.close()
-    assert seen[0].startswith(b"POST http://127.0.0.1")
+    assert seen == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.1".encode()]
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_close_ends_an_attempt_to_connect(make: Make, scheme: str) -> None:
+    """The other end accepts, and says nothing: neither a TLS handshake nor a response."""
+    reached = threading.Event()
+
+    def silent(sock: socket.socket) -> None:
+        reached.set()
+        while sock.recv(65536):
+            pass
+
+    with listening(silent) as port:
+        rw = make(url=f"{scheme}://127.0.0.1:{port}/v1")
+        job = rw.submit.image_inference(**PICTURE)
+        assert reached.wait(10)
+        rw.close()
+        assert not own_threads()
+        assert isinstance(job.exception(), ClientClosedError)
 
 
 def test_proxy_that_refuses_is_no_bad_key(make: Make) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -343,6 +346,69 @@ def test_x20_answers_with_a_status_and_text(server: LocalServer) -> None:
     assert (status, content_type, body) == (503, "text/plain; charset=utf-8", b"upstream unavailable")
     assert server.ledger.executions(task["taskUUID"]) == 0
     assert post(server, [task])[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("parameters", "body"),
+    [("body=empty", b""), ("body=data", b'{"data":[]}'), ("body=error", b"serviceUnavailable")],
+)
+def test_x20_answers_with_a_chosen_body(server: LocalServer, parameters: str, body: bytes) -> None:
+    server.play(f"X20:status=503,run=false,{parameters}")
+    task = image()
+    status, _, answer = post_raw(server, [task])
+    assert status == 503
+    assert body in answer if body else answer == b""
+    assert server.ledger.executed == 0
+
+
+@pytest.mark.parametrize(("date", "expected"), [("false", "7"), ("true", "GMT")])
+def test_x20_asks_to_wait(server: LocalServer, date: str, expected: str) -> None:
+    server.play(f"X20:status=429,run=false,retry_after=7,date={date}")
+    request = urllib.request.Request(
+        f"{server.http_url}/v1", json.dumps([image()]).encode(), {"Authorization": f"Bearer {server.api_key}"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    with refused.value as error:
+        assert expected in error.headers["Retry-After"]
+
+
+def test_x20_answers_late_or_never(server: LocalServer) -> None:
+    server.play("X20:how=late,delay=0.2")
+    task = image()
+    started = time.monotonic()
+    assert post(server, [task])[0] == 200
+    assert time.monotonic() - started >= 0.2
+    server.play("X20:how=never")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.3)
+    with contextlib.closing(connection), pytest.raises(TimeoutError):
+        connection.request("POST", "/v1", json.dumps([image()]), {"Authorization": f"Bearer {server.api_key}"})
+        connection.getresponse()
+    assert server.ledger.executed == 2
+
+
+def test_x20_answers_twice(server: LocalServer) -> None:
+    server.play("X20:how=twice")
+    body = json.dumps([image()])
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(
+            f"POST /v1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.api_key}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        data = b""
+        while data.count(b"imageUUID") < 2:
+            data += sock.recv(65536)
+    assert data.count(b"HTTP/1.1 200") == 2
+
+
+def test_x20_may_concern_polls_only(server: LocalServer) -> None:
+    fault = server.play("X20:status=502,run=false,task_type=getResponse")
+    task = image(deliveryMethod="async")
+    assert post(server, [task])[0] == 200
+    question = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+    assert post_raw(server, [question])[0] == 502
+    assert post(server, [question])[0] == 200
+    assert fault.played == 1
 
 
 def test_x6_cuts_http_connections(server: LocalServer) -> None:

@@ -241,6 +241,23 @@ def test_account_shows_balance_and_redacted_key() -> None:
         assert peer.ask("accountManagement", operation="getUsageErrors")["data"][0]["operation"] == "getUsageErrors"
 
 
+def test_usage_reports_count_what_was_executed() -> None:
+    with LocalServer() as server, Peer(server) as peer:
+        for model in ("runware:101@1", "runware:101@1", "runware:100@1"):
+            finish(peer, "imageInference", positivePrompt="a kite", model=model)
+        asked = {"operation": "getUsageActivity", "startDate": "2026-10-01", "groupBy": ["model"]}
+        [report] = peer.ask("accountManagement", **asked)["data"]
+        assert report["startDate"] == "2026-10-01"
+        assert set(report["usage"]) == {"model"}
+        rows = {row["model"]: (row["count"], row["spend"]) for row in report["usage"]["model"]["data"]}
+        assert rows == {"runware:100@1": (1, 0.0013), "runware:101@1": (2, 0.0026)}
+        assert report["usage"]["model"]["meta"]["totalRequests"] == 3
+        for operation, column in (("getUsagePerformance", "p90InferenceTime"), ("getUsageErrors", "clientErrors")):
+            [report] = peer.ask("accountManagement", operation=operation)["data"]
+            assert set(report["usage"]) == {"timeseries", "model", "apiKey"}
+            assert column in report["usage"]["timeseries"]["data"][0]
+
+
 # Dry runs.
 
 

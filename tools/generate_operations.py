@@ -192,7 +192,9 @@ def parameter(name: str, kind: str, default: str) -> Iterator[str]:
     yield f"        {name}: Literal["
     yield from (f"            {one}," for one in literals.split(", "))
     yield "        ]"
-    yield f"        {rest.strip()}{default},"
+    *others, last = rest.removeprefix(" | ").split(" | ")
+    yield from (f"        | {one}" for one in others)
+    yield f"        | {last}{default},"
 
 
 def docstring(form: Form, request: Any) -> Iterator[str]:

@@ -1,7 +1,14 @@
-"""All faults by name: X1 to X24 and W1 to W6 of docs/protocol.md, section 8."""
+"""All faults by name: X1 to X24, W1 to W6 and A1 to A5 of docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
+from runware.local.app_faults import (
+    FreshTask,
+    LateAppAnswer,
+    LostAppAnswer,
+    PausedEnvironment,
+    RefusedAppRequest,
+)
 from runware.local.connection_faults import (
     CleanClose,
     DropBetweenResults,
@@ -50,6 +57,7 @@ FAULTS: dict[str, type[Fault]] = {
         IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
         RevokedKey, SingleResults, IrregularUpload,
         DuplicateWebhooks, ReorderedWebhooks, LateWebhooks, EarlyWebhooks, LostWebhooks, IrregularWebhooks,
+        LostAppAnswer, LateAppAnswer, RefusedAppRequest, PausedEnvironment, FreshTask,
     )
 }  # fmt: skip
 """Every fault class by its name."""

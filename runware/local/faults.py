@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from runware.local.client_session import ReplayPlan
@@ -17,7 +17,7 @@ from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
 from runware.local.webhooks import WebhookPost
 
-__all__ = ["Fault", "FaultHost", "HttpFault"]
+__all__ = ["AppFault", "AppRequest", "Fault", "FaultHost", "HttpFault"]
 
 
 class HttpFault(NamedTuple):
@@ -38,6 +38,42 @@ class HttpFault(NamedTuple):
     body: str = "text"
     retry_after: str | None = None
     delay: float = 0.0
+
+
+class AppRequest(NamedTuple):
+    """A request to a serverless app, as a fault sees it.
+
+    Attributes:
+        kind: `invoke` or `task`.
+        app: The app that the path names.
+        task_id: The task.
+        taken: Whether the request was executed, and its answer is ready.
+    """
+
+    kind: str
+    app: str
+    task_id: str
+    taken: bool
+
+
+class AppFault(NamedTuple):
+    """What happens to a request to a serverless app: it is delayed, its connection is reset, or it is refused.
+
+    Attributes:
+        delay: Seconds to wait first.
+        cut: Whether the connection is reset.
+        status: The HTTP status of the refusal. 0: it is not refused.
+        kind: The type of the problem that the refusal states.
+        detail: Its detail.
+        headers: Further headers of the refusal.
+    """
+
+    delay: float = 0.0
+    cut: bool = False
+    status: int = 0
+    kind: str = ""
+    detail: str = ""
+    headers: Mapping[str, str] = {}
 
 
 class FaultHost(Protocol):
@@ -73,7 +109,7 @@ class Fault:
     of this class do nothing.
 
     Attributes:
-        name: `X1` to `X24`, or `W1` to `W6` for webhooks.
+        name: `X1` to `X24`, `W1` to `W6` for webhooks, or `A1` to `A5` for serverless apps.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -185,6 +221,10 @@ class Fault:
 
     def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
         """Return how an HTTP request with some tasks fails; `runs` is `None` on arrival, later the accepted ones."""
+        return None
+
+    def on_app_request(self, request: AppRequest) -> AppFault | None:
+        """Return what happens to a request to a serverless app."""
         return None
 
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:

@@ -18,6 +18,7 @@ from runware.local.ledger import UNIT
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.request_body import bad_request, parse_tasks
 from runware.local.result_details import answer_text, called_tools, token_usage
+from runware.local.serverless_api import PREFIX, ServerlessApi
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
@@ -113,6 +114,7 @@ class HttpApi:
         sessions: Checks API keys.
         processor: Processes the tasks.
         executor: The threads that render files.
+        serverless: Answers the requests to serverless apps.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class HttpApi:
         sessions: SessionManager,
         processor: TaskProcessor,
         executor: Executor,
+        serverless: ServerlessApi,
     ) -> None:
         self._state = state
         self._faults = faults
@@ -129,8 +132,9 @@ class HttpApi:
         self._processor = processor
         self._executor = executor
         self._chats = ChatApi(state, faults, sessions)
+        self._serverless = serverless
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
         """Answer one request."""
         headers = request.headers
         for host in headers.getall("Host", [None]):
@@ -139,6 +143,8 @@ class HttpApi:
                 return web.Response(status=403, text=reason)
         if request.path in (CHAT_PATH, MODELS_PATH):
             return await self._chats.handle(request)
+        if request.path.startswith(PREFIX):
+            return await self._serverless.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
                 return await self._answer_tasks(request)

@@ -9,6 +9,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -202,11 +203,42 @@ def _training(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:
     return {"air": air or f"local:{int(run.uuid[:6], 16)}@1", "outputs": {}}
 
 
+def _usage(state: ServerState, task: dict[str, Any]) -> dict[str, Any]:
+    """Return the reports of a usage operation, by the groups that the task asks for."""
+    ledger, today = state.ledger, datetime.now(UTC).date().isoformat()
+    executed = [done for done in ledger.received if ledger.executions(str(done.get("taskUUID")))]
+    models = task.get("models") or sorted({str(done["model"]) for done in executed if "model" in done})
+
+    def row(tasks: list[dict[str, Any]]) -> dict[str, Any]:
+        names = {str(one["taskUUID"]) for one in tasks}
+        row: dict[str, Any] = {"date": today}
+        if task["operation"] == "getUsageActivity":
+            row |= {"count": len(names), "spend": round(sum(map(ledger.cost, names)), 5)}
+        elif task["operation"] == "getUsagePerformance":
+            row |= dict.fromkeys(("avgInferenceTime", "p90InferenceTime", "p99InferenceTime"), 0.1)
+        else:
+            row |= {"clientErrors": ledger.rejected, "serverErrors": 0}
+        return row
+
+    meta = {
+        "totalRequests": ledger.executed, "totalResults": ledger.results, "totalSpend": round(ledger.billed, 5),
+        "totalErrors": ledger.rejected,
+    }  # fmt: skip
+    by_model = [{**row([done for done in executed if done.get("model") == model]), "model": model} for model in models]
+    reports = {"date": [row(executed)], "model": by_model, "apiKey": [{**row(executed), "apiKey": "local"}]}
+    groups = task.get("groupBy") or list(reports)
+    names = {"date": "timeseries"}
+    found = {names.get(group, group): {"data": reports[group], "meta": meta} for group in groups if group in reports}
+    return {"operation": task["operation"], "usage": found} | {
+        name: task[name] for name in ("startDate", "endDate") if name in task
+    }
+
+
 def _account(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:
-    """Return the account, or an empty list for the usage operations, whose response is not documented."""
+    """Return the account, or a report of its usage."""
     operation = run.task["operation"]
     if operation != "getDetails":
-        return {"operation": operation, "results": []}
+        return _usage(state, run.task)
     ledger, options = state.ledger, state.options
     remaining = 100.0 - ledger.billed if options.balance is None else options.balance / UNIT
     balance: Any = round(remaining, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from runware.local.apps import AppRun, DeployedApp
 from runware.local.ledger import Ledger
 from runware.local.media import Media, MediaStore
 from runware.local.options import ServerOptions
@@ -25,6 +26,8 @@ class ServerState:
         media: The files it can serve.
         models: The models that a search finds.
         runs: Every executed task by its taskUUID.
+        apps: The serverless apps by name.
+        app_runs: Their tasks by taskId, the oldest first.
         http_url: The base URL of its files.
         keep: The number of task runs that are kept at least. `None`: all.
     """
@@ -35,6 +38,8 @@ class ServerState:
     media: MediaStore
     models: list[dict[str, Any]]
     runs: dict[str, TaskRun] = field(default_factory=dict)
+    apps: dict[str, DeployedApp] = field(default_factory=dict)
+    app_runs: dict[str, AppRun] = field(default_factory=dict)
     http_url: str = ""
     keep: int | None = None
 

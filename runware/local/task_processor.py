@@ -16,7 +16,7 @@ from runware.local.task_inputs import prompt_of
 from runware.local.task_queries import answer_details, answer_poll, finished_items
 from runware.local.task_run import TaskRun
 from runware.local.task_runner import TaskRunner
-from runware.local.task_schema import TaskType, check_uuid
+from runware.local.task_schema import TaskSpec, check_uuid
 from runware.local.task_types import TASK_TYPES
 from runware.local.validation import ApiError
 
@@ -99,7 +99,7 @@ class TaskProcessor:
             failure = ApiError("internalServerError", f"The local server failed: {error!r}")
             source.deliver([{"errors": [failure.to_object(task)]}])
 
-    def _validate(self, task: dict[str, Any], source: TaskSource) -> tuple[TaskType, str]:
+    def _validate(self, task: dict[str, Any], source: TaskSource) -> tuple[TaskSpec, str]:
         switches = self._state.switches
         name = task.get("taskType")
         if name is None:
@@ -140,7 +140,7 @@ class TaskProcessor:
 
     # Execution.
 
-    def _accept(self, task: dict[str, Any], spec: TaskType, uuid: str, source: TaskSource) -> None:
+    def _accept(self, task: dict[str, Any], spec: TaskSpec, uuid: str, source: TaskSource) -> None:
         state, ledger = self._state, self._state.ledger
         prompt = prompt_of(task)
         record = ledger.submit(uuid, task["taskType"], prompt)
@@ -192,7 +192,7 @@ class TaskProcessor:
             code = prompt.partition("[error:")[2].partition("]")[0]
             raise ApiError(code, f"The prompt asked for the error {code}.")
 
-    def _charge(self, spec: TaskType, results: int) -> None:
+    def _charge(self, spec: TaskSpec, results: int) -> None:
         options = self._state.options
         if options.balance is None or not spec.price:
             return

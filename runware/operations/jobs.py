@@ -25,6 +25,7 @@ from runware.results import (
     Results,
     StoredMedia,
     Text,
+    ToolOutput,
     Video,
 )
 from runware.results.platform import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel
@@ -61,14 +62,14 @@ class JobOperations(ABC):
         seed_image: Media | None = None,
         mask_image: Media | None = None,
         mask_margin: int | None = None,
-        reference_images: Sequence[Media] | None = None,
+        reference_images: Sequence[Media | Mapping[str, Any]] | None = None,
         outpaint: requests.Outpaint | Mapping[str, Any] | None = None,
         resolution: str | None = None,
-        prompt_weighting: Literal["compel", "sdEmbeds"] | None = None,
+        prompt_weighting: Literal["compel", "sdEmbeds"] | str | None = None,
         use_prompt_weighting: bool | None = None,
         structured_prompt: str | Mapping[str, Any] | None = None,
         vae: str | None = None,
-        acceleration: Literal["none", "low", "medium", "high"] | None = None,
+        acceleration: Literal["none", "low", "medium", "high"] | str | None = None,
         accelerator_options: requests.AcceleratorOptions | Mapping[str, Any] | None = None,
         lora: Sequence[requests.Lora | Mapping[str, Any]] | None = None,
         lycoris: Sequence[requests.Lycoris | Mapping[str, Any]] | None = None,
@@ -215,11 +216,11 @@ class JobOperations(ABC):
         output_format: Literal["MP4", "WEBM", "MOV"] | str | None = None,
         speech: requests.Speech | Mapping[str, Any] | None = None,
         frame_images: Sequence[requests.FrameImage | Mapping[str, Any]] | None = None,
-        reference_images: Sequence[Media] | None = None,
-        reference_videos: Sequence[Media] | None = None,
-        input_audios: Sequence[Media] | None = None,
+        reference_images: Sequence[Media | Mapping[str, Any]] | None = None,
+        reference_videos: Sequence[Media | Mapping[str, Any]] | None = None,
+        input_audios: Sequence[Media | Mapping[str, Any]] | None = None,
         lora: Sequence[requests.Lora | Mapping[str, Any]] | None = None,
-        acceleration: Literal["none", "low", "medium", "high"] | None = None,
+        acceleration: Literal["none", "low", "medium", "high"] | str | None = None,
         accelerator_options: requests.AcceleratorOptions | Mapping[str, Any] | None = None,
         advanced_features: requests.AdvancedFeatures | Mapping[str, Any] | None = None,
         provider_settings: Mapping[str, Any] | None = None,
@@ -1354,6 +1355,86 @@ class JobOperations(ABC):
         """
         raise AssertionError
 
+    def tools(
+        self,
+        *,
+        inputs: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        output_format: Literal[
+            "MP4",
+            "WEBM",
+            "MOV",
+            "MKV",
+            "MP3",
+            "WAV",
+            "AAC",
+            "FLAC",
+            "OGG",
+            "PNG",
+            "JPG",
+            "WEBP",
+        ]
+        | str
+        | None = None,
+        model: str = "runware:ffmpeg@0",
+        ttl: int | None = None,
+        delivery_method: Literal["sync", "async"] | None = None,
+        webhook_url: str | None = None,
+        retry: int | RetryPolicy | None = None,
+        timeout: float | None = None,
+        task_uuid: str | None = None,
+        on_partial: PartialCallback | None = None,
+        skip_response: bool = False,
+        return_partial: bool = False,
+        progress: bool | ProgressCallback = False,
+        extra: Mapping[str, Any] | None = None,
+        include_cost: bool | None = None,
+    ) -> Job[ToolOutput]:
+        """Convert, cut or join media files, with ffmpeg.
+
+        The client polls until the files are there.
+
+        The API does not document what *inputs* and *settings* may contain; they are sent as they are given, with media
+        encoded.
+
+        Args:
+            inputs: The files to work on, such as `{"video": ...}`, keyed by API name.
+            settings: What to do with them, keyed by API name.
+            output_format: File format of the result, such as `"MP4"`.
+            model: The tool's AIR; `"runware:ffmpeg@0"` is the only one.
+            ttl: Lifetime of result URLs in seconds, 60 or more. `None` uses the server's default.
+            delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
+                the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
+                for 3D models, training and all video tasks, including upscaling, captioning and background removal.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
+            retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
+                0 makes a single attempt.
+            timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
+                the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
+                requested or not.
+            task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
+            on_partial: Callback `on_partial(results, error)`. Called with each batch of new results, and once with the
+                error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
+                blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
+                Exceptions it raises are logged.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
+                missing ones.
+            progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
+                change, on a separate thread.
+            extra: Additional parameters, keyed by API name and sent unchanged.
+            include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
+
+        Returns:
+            A job; its result is `ToolOutput`.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            ClientClosedError: The client is closed.
+        """
+        raise AssertionError
+
     def training(
         self,
         *,
@@ -1424,7 +1505,7 @@ class JobOperations(ABC):
     def model_upload(
         self,
         *,
-        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"],
+        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str,
         architecture: str,
         name: str,
         version: str,
@@ -1432,7 +1513,7 @@ class JobOperations(ABC):
         format: str = "safetensors",
         air: str | None = None,
         unique_identifier: str | None = None,
-        type: Literal["base", "inpainting", "refiner", "positive", "negative"] | None = None,
+        type: Literal["base", "inpainting", "refiner", "positive", "negative"] | str | None = None,
         conditioning: str | None = None,
         private: bool | None = None,
         default_scheduler: str | None = None,
@@ -1525,13 +1606,13 @@ class JobOperations(ABC):
         *,
         search: str | None = None,
         tags: Sequence[str] | None = None,
-        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | None = None,
-        type: Literal["base", "inpainting", "refiner"] | None = None,
+        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str | None = None,
+        type: Literal["base", "inpainting", "refiner"] | str | None = None,
         architecture: str | None = None,
         conditioning: str | None = None,
         capabilities: Sequence[str] | None = None,
-        source: Literal["official", "community"] | None = None,
-        visibility: Literal["public", "private", "all", "favorite", "owned"] | None = None,
+        source: Literal["official", "featured", "community"] | str | None = None,
+        visibility: Literal["public", "private", "all", "favorite", "owned"] | str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -1557,7 +1638,8 @@ class JobOperations(ABC):
             architecture: Architecture, such as `"sdxl"`.
             conditioning: For ControlNet models, the kind of guide image.
             capabilities: Capabilities a model must have.
-            source: `"official"` models, or those of the `"community"`.
+            source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its
+                own models changed.
             visibility: Restrict the search by access or ownership; the server's default is `"all"`.
             sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix
                 any but `_score` with a minus for descending order.
@@ -1777,12 +1859,18 @@ class JobOperations(ABC):
     def account_management(
         self,
         *,
-        operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] = "getDetails",
+        operation: Literal[
+            "getDetails",
+            "getUsageActivity",
+            "getUsagePerformance",
+            "getUsageErrors",
+        ]
+        | str = "getDetails",
         start_date: str | None = None,
         end_date: str | None = None,
         models: Sequence[str] | None = None,
         api_keys: Sequence[str] | None = None,
-        group_by: Sequence[str] | None = None,
+        group_by: Literal["date", "model", "apiKey"] | str | Sequence[str] | None = None,
         timezone: str | None = None,
         retry: int | RetryPolicy | None = None,
         timeout: float | None = None,
@@ -1797,12 +1885,12 @@ class JobOperations(ABC):
         """Fetch details of the account: balance, team, keys and usage.
 
         Args:
-            operation: What to fetch. For operations other than `"getDetails"`, the answer is in the result's `raw`.
+            operation: What to fetch: the account's details, or a report of its usage.
             start_date: First day of the usage report, such as `"2026-01-31"`.
-            end_date: Last day of the usage report.
+            end_date: Last day of the usage report; it covers at most 30 days.
             models: AIRs of the models to include in the usage report.
-            api_keys: API keys to include in the usage report.
-            group_by: How to group the usage report.
+            api_keys: UUIDs of the API keys to include in the usage report.
+            group_by: How to group the usage report: `"date"`, `"model"`, `"apiKey"`, or a list of them.
             timezone: Time zone of the days in the usage report.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.

@@ -37,16 +37,17 @@ _PER_FRAME = 100
 _RESPONSE, _DETAILS = (f'{{"taskType":"{question.value}","taskUUID":"' for question in Question)
 
 
-def next_delay(elapsed: float, rng: random.Random) -> float:
+def next_delay(elapsed: float, rng: random.Random, longest: float = LONGEST) -> float:
     """Return how many seconds to wait before the next poll.
 
     Args:
         elapsed: Seconds since the task was accepted.
         rng: Where the jitter comes from; it shortens the delay by up to a tenth.
+        longest: The upper limit in seconds.
     """
     delay = PART * elapsed
-    if delay > LONGEST:
-        delay = LONGEST
+    if delay > longest:
+        delay = longest
     elif delay < FIRST - elapsed:
         delay = FIRST - elapsed
     return delay * (1.0 - JITTER * rng.random())

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from runware.requests.text import Message, PromptEnhance, StreamText, TextInference, TextInputs
     from runware.requests.three_d import ThreeDInference, ThreeDInputs
+    from runware.requests.tools import Tools
     from runware.requests.video import FrameImage, VideoInference, VideoInputs
 else:
     base = lazy_module("runware.requests.base")
@@ -92,6 +93,7 @@ _MODULES = {
         ),
         "text": "Message PromptEnhance TextInference TextInputs StreamText",
         "three_d": "ThreeDInference ThreeDInputs",
+        "tools": "Tools",
         "video": "FrameImage VideoInference VideoInputs",
     }.items()
     for name in names.split()
@@ -111,6 +113,7 @@ OPERATIONS = {
     "image_masking": ("ImageMasking",),
     "photo_maker": ("PhotoMaker",),
     "vectorize": ("Vectorize",),
+    "tools": ("Tools",),
     "training": ("Training",),
     "model_upload": ("ModelUpload",),
     "model_search": ("ModelSearch",),
@@ -183,6 +186,7 @@ __all__ = [
     "TextInputs",
     "ThreeDInference",
     "ThreeDInputs",
+    "Tools",
     "Training",
     "TrainingInputs",
     "Ultralytics",

@@ -28,7 +28,7 @@ class Safety(RequestModel):
     """
 
     check_content: bool | None = None
-    mode: Literal["none", "fast", "full"] | None = None
+    mode: Literal["none", "fast", "full"] | str | None = None
     tolerance: Any = None
     check_inputs: bool | None = None
 

@@ -24,15 +24,20 @@ class Message(RequestModel):
 
     Args:
         role: Role of the author: `"user"`, `"assistant"`, or another role the model supports.
-        content: The message: text, or parts in the form the model expects.
-        id: Identifier of the message.
-        tools: Tool calls or tool results of the message, in the form the model expects.
+        content: The message: text, or parts in the form the model expects. Only a message with *tools* needs none.
+        id: Identifier of the message; for the result of a tool, that of the call it answers.
+        tools: Tool calls of the message, such as `{"id": ..., "name": ..., "input": {...}}`.
     """
 
     role: str
-    content: str | Sequence[Mapping[str, Any]]
+    content: str | Sequence[Mapping[str, Any]] | None = None
     id: str | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if self.content is None and not self.tools:
+            self._reject("content", "is required, except in a message with tools")
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -45,9 +50,9 @@ class TextInputs(RequestModel):
         documents: Documents.
     """
 
-    images: Sequence[Media] | None = None
-    videos: Sequence[Media] | None = None
-    documents: Sequence[Media] | None = None
+    images: Sequence[Media | Mapping[str, Any]] | None = None
+    videos: Sequence[Media | Mapping[str, Any]] | None = None
+    documents: Sequence[Media | Mapping[str, Any]] | None = None
 
 
 _SETTINGS = {

@@ -5,12 +5,14 @@ from runware.results.base import ApiObject, Meta, Partial, Result, Results
 from runware.results.media import (
     Audio,
     Detection,
+    FilesResult,
     GuideImage,
     Image,
     MaskImage,
     MediaResult,
     Model3D,
     StoredMedia,
+    ToolOutput,
     Video,
 )
 from runware.results.pieces import TextPiece
@@ -24,6 +26,7 @@ __all__ = [
     "ApiObject",
     "Audio",
     "Detection",
+    "FilesResult",
     "GuideImage",
     "Image",
     "MaskImage",
@@ -39,6 +42,7 @@ __all__ = [
     "Text",
     "TextPiece",
     "ToolCall",
+    "ToolOutput",
     "Usage",
     "Video",
 ]

@@ -44,12 +44,12 @@ else:
 
 
 __all__ = [
-    "TLS_ADVICE",
     "Attempt",
     "Dialled",
     "PermanentError",
     "default_context",
     "dial",
+    "open_stream",
     "proxy_for",
     "read_key",
     "user_agent",
@@ -69,13 +69,14 @@ _MAX_HEAD = 64 * 1024
 _CANCEL_CHECK = 0.25
 """Seconds between checks for cancellation, for platforms on which shutting the socket down does not end a poll."""
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
-TLS_ADVICE = (
+_TLS_ADVICE = (
     "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate, or pass "
     "ssl_context=ssl.create_default_context(cafile=...)."
 )
 
 
 _E = TypeVar("_E", bound=BaseException)
+_T = TypeVar("_T")
 
 
 class Dialled:
@@ -205,8 +206,23 @@ def dial(options: Options, report: Callable[[str, str], None], attempt: Attempt 
         PermanentError: It failed, and another attempt would fail too.
     """
     stages = _Stages(report, attempt or Attempt(options.connect_timeout))
+    return _with_typed_errors(stages, lambda: _dial(options, stages))
+
+
+def open_stream(options: Options, url: SplitResult, attempt: Attempt) -> Stream:
+    """Connect to the host of a URL, through the proxy if there is one, with TLS if its scheme says so; no upgrade.
+
+    Raises:
+        ConnectionFailedError: It failed; another attempt may succeed.
+        PermanentError: It failed, and another attempt would fail too.
+    """
+    stages = _Stages(lambda stage, host: None, attempt)
+    return _with_typed_errors(stages, lambda: _open(options, url, stages))
+
+
+def _with_typed_errors(stages: _Stages, work: Callable[[], _T]) -> _T:
     try:
-        return _dial(options, stages)
+        return work()
     except (RunwareError, PermanentError) as error:
         raise _strip_tracebacks(error) from error.__cause__
     except _CancelledError:
@@ -218,23 +234,33 @@ def dial(options: Options, report: Callable[[str, str], None], attempt: Attempt 
 
 
 def _dial(options: Options, stages: _Stages) -> Dialled:
-    stream: Stream | None = None
+    # The key gets no variable of its own: error reporters often include the variables of each frame.
+    dialled = Dialled(read_key(options, stages.error))
+    url = urlsplit(options.url)
+    stream = _open(options, url, stages)
     try:
-        # The key gets no variable of its own: error reporters often include the variables of each frame.
-        dialled = Dialled(read_key(options, stages.error))
-        url = urlsplit(options.url)
-        host = url.hostname or ""
-        port = url.port or (443 if url.scheme == "wss" else 80)
-        proxy = proxy_for(options.proxy, options.environment, host, port)
-        stream = _through_proxy(proxy, host, port, stages) if proxy else _tcp(host, port, stages)
-        if url.scheme == "wss":
-            stream = _tls(stream, host, port, options, stages)
-        _upgrade(stream, url, host, port, options, stages)
-        dialled.stream = stream
-        return dialled
+        _upgrade(stream, url, url.hostname or "", _port(url), options, stages)
     except BaseException:
-        if stream is not None:
-            stream.close()
+        stream.close()
+        raise
+    dialled.stream = stream
+    return dialled
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme in ("wss", "https") else 80)
+
+
+def _open(options: Options, url: SplitResult, stages: _Stages) -> Stream:
+    host, port = url.hostname or "", _port(url)
+    proxy = proxy_for(options.proxy, options.environment, host, port)
+    stream = _through_proxy(proxy, host, port, stages) if proxy else _tcp(host, port, stages)
+    if url.scheme not in ("wss", "https"):
+        return stream
+    try:
+        return _tls(stream, host, port, options, stages)
+    except BaseException:
+        stream.close()
         raise
 
 
@@ -347,7 +373,7 @@ def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages
         return secure(stream, context, host, stages.attempt.wait)
     except ssl.SSLCertVerificationError as error:
         why = getattr(error, "verify_message", "") or error  # verification by other libraries may not set it
-        reason = f"the certificate is not trusted ({why}). {TLS_ADVICE}"
+        reason = f"the certificate is not trusted ({why}). {_TLS_ADVICE}"
         raise PermanentError(stages.error(reason.rstrip("."), error)) from error
     except ssl.SSLError as error:
         raise stages.error(f"TLS failed ({error.reason or error})", error) from error

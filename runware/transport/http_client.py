@@ -23,7 +23,7 @@ else:
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
-__all__ = ["async_http_client", "authorization", "http_client", "http_transport"]
+__all__ = ["async_http_client", "authorization", "http_client"]
 
 
 def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None) -> httpx2.Client:
@@ -47,19 +47,6 @@ def async_http_client(
     """Return an HTTP client for the running event loop; see `http_client`."""
     with _proxy_errors():
         return httpx2.AsyncClient(**_settings(options, url), timeout=timeout)
-
-
-def http_transport(options: Options, url: str) -> httpx2.HTTPTransport:
-    """Return what makes the connections of `http_client`, without cookies, redirects and merged headers.
-
-    Those take a tenth of a request that returns at once. The caller sets the headers.
-
-    Raises:
-        ConfigurationError: The proxy cannot be used.
-    """
-    settings = _settings(options, url)
-    with _proxy_errors():
-        return httpx2.HTTPTransport(proxy=settings["proxy"], verify=settings["verify"], trust_env=False)
 
 
 def authorization(options: Options) -> dict[str, str]:

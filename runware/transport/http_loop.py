@@ -8,7 +8,9 @@ when no worker is idle. All threads and connections end a few seconds after the 
 
 from __future__ import annotations
 
+import socket
 import threading
+import weakref
 from collections import deque
 from typing import Any
 
@@ -100,7 +102,6 @@ class HttpLoop(Driver):
 
     def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
         super().__init__(options, feed)
-        HttpLine(options, 0).close()  # loads httpx2 on the caller's thread, and raises for a proxy that is of no use
         self._driving = threading.Lock()
         self._bell = _Bell()
         self._sleeps_until = float("inf")  # when the I/O thread looks at the time by itself
@@ -109,6 +110,7 @@ class HttpLoop(Driver):
         self._active: dict[Exchange, HttpLine] = {}  # being made
         self._idle: list[_Worker] = []  # the last one is woken first, so that the others may end
         self._workers: set[_Worker] = set()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # including those still connecting
         self._numbers = 0
         self._rejected_key: str | None = ""
 
@@ -350,7 +352,7 @@ class HttpLoop(Driver):
             line = None
         try:
             if line is None:
-                line = HttpLine(self.options, self.max_message)
+                line = HttpLine(self.options, self.max_message, self._sockets.add)
             worker.line = line
             self._active[exchange] = line
             if not exchange.open:
@@ -415,9 +417,9 @@ class HttpLoop(Driver):
     def _drop_connections(self) -> None:
         self._driving = threading.Lock()
         self._waiting.clear()
-        for worker in list(self._workers):
-            if worker.line is not None:
-                worker.line.drop()
+        # Only close the descriptors: a shutdown or TLS alert would end the parent's connections.
+        for sock in self._sockets:
+            sock.close()
         self._workers.clear()
         self._idle.clear()
         self._active.clear()

@@ -7,6 +7,8 @@ from typing import assert_type
 
 from runware import (
     Account,
+    AppJob,
+    AppTask,
     AsyncTextStream,
     Audio,
     GuideImage,
@@ -26,6 +28,7 @@ from runware import (
     Text,
     TextPiece,
     TextStream,
+    ToolOutput,
     TrainedModel,
     UploadedModel,
     Video,
@@ -47,6 +50,7 @@ def blocking(rw: Runware) -> None:
     assert_type(rw.image_masking(inputs={"image": "u"}), MaskImage)
     assert_type(rw.photo_maker(positive_prompt="x", input_images=["u"]), Results[Image])
     assert_type(rw.vectorize(inputs={"image": "u"}), Image)
+    assert_type(rw.tools(inputs={"video": "u"}), ToolOutput)
     assert_type(rw.training(model="m"), TrainedModel)
     assert_type(
         rw.model_upload(category="lora", architecture="sdxl", name="n", version="v", download_url="u"), UploadedModel
@@ -114,3 +118,16 @@ def refused(rw: Runware) -> None:
     rw.stream_text(model="m", messages=[], number_results=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.stream_text(model="m", messages=[], on_partial=print)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.image_inferense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
+
+
+async def apps(rw: Runware) -> None:
+    assert_type(rw.app("my-upscaler").call("run", scale=2), AppTask)
+    assert_type(rw.app("my-upscaler").call("run", {"scale": 2}, wait=False), AppTask)
+    assert_type(next(rw.app("my-upscaler").tasks()), AppTask)
+    assert_type(await rw.aio.app("my-upscaler").call("run", scale=2), AppTask)
+    assert_type([task async for task in rw.aio.app("my-upscaler").tasks()], list[AppTask])
+    assert_type(rw.submit.app("my-upscaler").call("run", scale=2), AppJob)
+    assert_type(rw.submit.app("my-upscaler").call("run", scale=2).result(), AppTask)
+    assert_type(await rw.submit.app("my-upscaler").task("uuid"), AppTask)
+    rw.app(7)  # type: ignore[arg-type]
+    rw.app("my-upscaler").call(7)  # type: ignore[arg-type]
