@@ -24,6 +24,7 @@ try:
     from runware._support.event_loops import RunwareAsyncUsageWarning
     from runware._support.lazy_modules import load_module as _load_module
     from runware.errors import (
+        AnswerFormatError,
         AuthenticationError,
         ClientClosedError,
         ConfigurationError,
@@ -43,6 +44,7 @@ try:
         TaskCancelledError,
         TaskError,
         TaskTimeoutError,
+        ToolRoundsError,
         ValidationError,
         WebhookError,
         WebhookTokenError,
@@ -60,15 +62,22 @@ __all__ = [
     "AccountKey",
     "AccountUsage",
     "Acknowledgement",
+    "Answer",
+    "AnswerFormatError",
     "App",
     "AppJob",
     "AppSubmitter",
     "AppTask",
     "AsyncApp",
+    "AsyncChat",
+    "AsyncChatStream",
     "AsyncRunware",
     "AsyncTextStream",
     "Audio",
     "AuthenticationError",
+    "Chat",
+    "ChatPiece",
+    "ChatStream",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
@@ -117,8 +126,11 @@ __all__ = [
     "Text",
     "TextPiece",
     "TextStream",
+    "Tool",
     "ToolCall",
     "ToolOutput",
+    "ToolRoundsError",
+    "ToolRun",
     "TrainedModel",
     "UploadedModel",
     "Usage",
@@ -132,6 +144,7 @@ __all__ = [
     "WrongThreadError",
     "__version__",
     "get_client",
+    "tool",
 ]
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
@@ -151,7 +164,10 @@ _WHERE = {
             "Acknowledgement Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial"
             " Result Results Source StoredMedia Text TextPiece ToolCall ToolOutput Usage Video"
         ),
-        "text": "AsyncTextStream StreamJob TextStream",
+        "text": (
+            "Answer AsyncChat AsyncChatStream AsyncTextStream Chat ChatPiece ChatStream StreamJob TextStream Tool"
+            " ToolRun tool"
+        ),
     }.items()
     for name in names.split()
 }
@@ -203,7 +219,20 @@ if TYPE_CHECKING:
     )
     from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
     from runware.task_types import TaskType
-    from runware.text import AsyncTextStream, StreamJob, TextStream
+    from runware.text import (
+        Answer,
+        AsyncChat,
+        AsyncChatStream,
+        AsyncTextStream,
+        Chat,
+        ChatPiece,
+        ChatStream,
+        StreamJob,
+        TextStream,
+        Tool,
+        ToolRun,
+        tool,
+    )
 else:
 
     def __getattr__(name: str) -> object:

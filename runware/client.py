@@ -22,6 +22,7 @@ from runware.errors import ConfigurationError, RunwareError
 from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
+from runware.operations.chats import AsyncChats, BlockingChats
 from runware.options import read_options, restore_options
 from runware.transport.callbacks import run_guarded
 
@@ -253,7 +254,7 @@ def _parameters_of(
     return apply
 
 
-class Runware(_Client, BlockingMap, BlockingOperations):
+class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     """The client. Its operations block until their result is available. Thread-safe.
 
     `rw.submit` has the same operations and returns jobs; `rw.aio` has them for asyncio. All share one connection. Used
@@ -366,7 +367,7 @@ class Runware(_Client, BlockingMap, BlockingOperations):
         self.close()
 
 
-class AsyncRunware(_Client, AsyncMap, AsyncOperations):
+class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     """The client for asyncio. Its operations are coroutines, usable from any number of event loops.
 
     It is `Runware` for event loops: the connection has its own thread, and nothing is bound to a loop. Cancelling the

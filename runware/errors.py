@@ -14,6 +14,8 @@ RunwareError
 │   └── WebhookTokenError                    the token in a webhook's URL is missing, changed or expired
 └── TaskError                                the task was rejected or failed
     ├── IncompleteResultsError               some results arrived, some failed
+    ├── AnswerFormatError (ValueError)       an answer does not fit the response_type of its chat
+    ├── ToolRoundsError                      a model goes on calling tools beyond the limit
     ├── ValidationError (ValueError)         a parameter is invalid
     ├── AuthenticationError                  the API key was rejected
     ├── InsufficientCreditsError             the account has no credits left
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from runware._support.escaping import escape_controls, one_line
 
 __all__ = [
+    "AnswerFormatError",
     "AuthenticationError",
     "ClientClosedError",
     "ConfigurationError",
@@ -53,6 +56,7 @@ __all__ = [
     "TaskCancelledError",
     "TaskError",
     "TaskTimeoutError",
+    "ToolRoundsError",
     "ValidationError",
     "WebhookError",
     "WebhookTokenError",
@@ -299,6 +303,34 @@ class IncompleteResultsError(TaskError):
     def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.errors = tuple(errors)
+
+
+class AnswerFormatError(TaskError, ValueError):
+    """An answer does not fit the `response_type` of its chat. It has been billed, and is among the chat's messages.
+
+    Attributes:
+        text: The answer as the model wrote it.
+        answer: The whole answer, with its cost; `answer.parsed` is `None`.
+    """
+
+    def __init__(self, message: str, *, text: str = "", answer: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.text = text
+        self.answer = answer
+
+
+class ToolRoundsError(TaskError):
+    """A model goes on calling tools after as many rounds as the chat allows (`max_rounds`).
+
+    The calls of the last round were not run, and the model was told so: `chat.send(None)` lets it go on.
+
+    Attributes:
+        answer: What the model has written and called, with its cost.
+    """
+
+    def __init__(self, message: str, *, answer: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.answer = answer
 
 
 class ValidationError(TaskError, ValueError):

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from runware.local.access_control import denial_reason
 from runware.local.active_faults import ActiveFaults
-from runware.local.connection import reset_transport
+from runware.local.chat_api import CHAT_PATH, MODELS_PATH, ChatApi
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
+from runware.local.http_failures import STATUS_OF_CODE, fail_request
 from runware.local.ledger import UNIT
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.request_body import bad_request, parse_tasks
@@ -21,6 +22,7 @@ from runware.local.serverless_api import PREFIX, ServerlessApi
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
+from runware.local.stream_writer import write_stream
 from runware.local.task_processor import TaskProcessor
 from runware.local.task_run import TaskRun
 from runware.local.uuids import new_uuid
@@ -29,20 +31,11 @@ from runware.local.validation import ApiError
 __all__ = ["HttpApi"]
 
 _API_PATHS = ("/", "/v1", "/v1/")
-_STATUS = {
-    "insufficientCredits": 402,
-    "rateLimitExceeded": 429,
-    "internalServerError": 500,
-    "providerInternalError": 500,
-    "inferenceError": 500,
-    "serviceUnavailable": 503,
-    "timeoutProvider": 504,
-}
 
 
 def _status_of(code: str) -> int:
-    if code in _STATUS:
-        return _STATUS[code]
+    if code in STATUS_OF_CODE:
+        return STATUS_OF_CODE[code]
     if "ApiKey" in code:
         return 401
     return 404 if code.endswith("NotFound") else 400
@@ -138,6 +131,7 @@ class HttpApi:
         self._sessions = sessions
         self._processor = processor
         self._executor = executor
+        self._chats = ChatApi(state, faults, sessions)
         self._serverless = serverless
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
@@ -147,14 +141,14 @@ class HttpApi:
             reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
             if reason is not None:
                 return web.Response(status=403, text=reason)
+        if request.path in (CHAT_PATH, MODELS_PATH):
+            return await self._chats.handle(request)
         if request.path.startswith(PREFIX):
             return await self._serverless.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
                 return await self._answer_tasks(request)
-            if request.method in ("GET", "HEAD") and request.path == "/":
-                return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
-            return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
+            return _not_a_post(request)
         if request.method in ("GET", "HEAD"):
             return await self._answer_file(request)
         return web.Response(status=404, text="Not found. POST an array of tasks to /v1.\n")
@@ -188,7 +182,7 @@ class HttpApi:
             return _json_response(401, {"errors": [error.to_object({})]})
         fault = self._faults.on_http_request(body, None) if self._faults.active else None
         if fault is not None:
-            return await self._fail_request(request, fault, body)
+            return await fail_request(request, fault, body)
         if len(body) == 1 and isinstance(body[0], dict) and body[0].get("deliveryMethod") == "stream":
             return await self._answer_stream(request, source, body[0])
         for task in body:
@@ -215,7 +209,7 @@ class HttpApi:
         if source.cut:
             fault = HttpFault()
         if fault is not None and fault.how not in ("late", "twice"):
-            return await self._fail_request(request, fault, tasks)
+            return await fail_request(request, fault, tasks)
         response = self._response(source, in_time=in_time)
         if fault is not None and fault.how == "late":
             await asyncio.sleep(fault.delay)
@@ -235,21 +229,6 @@ class HttpApi:
         failed = bool(source.errors) and not items and not polling
         return _json_response(_status_of(str(source.errors[0].get("code"))) if failed else 200, frame)
 
-    async def _fail_request(self, request: web.BaseRequest, fault: HttpFault, tasks: list[Any]) -> web.StreamResponse:
-        if fault.how == "cut" and request.transport is not None:
-            reset_transport(request.transport)
-        while fault.how == "never" and request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
-        if fault.body == "text":
-            return web.Response(status=fault.status, text="upstream unavailable", headers=headers)
-        codes = {status: code for code, status in _STATUS.items()}
-        error = ApiError(codes.get(fault.status, "internalServerError"), "A fault is played.")
-        errors = [error.to_object(task) for task in tasks if isinstance(task, dict)]
-        frame = {"errors": errors} if fault.body == "error" else {"data": []}
-        body = b"" if fault.body == "empty" else encode_json(frame).encode()
-        return web.Response(status=fault.status, body=body, content_type="application/json", headers=headers)
-
     async def _answer_stream(
         self, request: web.BaseRequest, source: _RequestSource, task: dict[str, Any]
     ) -> web.StreamResponse:
@@ -261,7 +240,7 @@ class HttpApi:
         if fault is not None and fault.how == "late":
             await asyncio.sleep(fault.delay)
         elif fault is not None and fault.how != "twice":  # a stream is not repeated
-            return await self._fail_request(request, fault, [task])
+            return await fail_request(request, fault, [task])
         if source.dry and source.data:
             return _json_response(200, {"data": source.data})
         if source.errors or not source.runs:
@@ -274,39 +253,10 @@ class HttpApi:
             plan = StreamPlan(self._events(source.runs[0]))
             if self._faults.active:
                 self._faults.on_stream(source.runs[0], plan)
-            await self._write_stream(request, response, plan)
+            await write_stream(request, response, plan, self._state.options.spread)
         except ConnectionError:
             self._state.ledger.count("streams_dropped")
         return response
-
-    async def _write_stream(self, request: web.BaseRequest, response: web.StreamResponse, plan: StreamPlan) -> None:
-        """Write a stream.
-
-        Raises:
-            ConnectionError: The client has left.
-        """
-        transport = request.transport
-        for position, chunk in enumerate(plan.chunks()):
-            if position and self._state.options.spread > 0:
-                await asyncio.sleep(self._state.options.spread)
-            elif position:
-                # Chunks written in one step of the loop would reach the client together.
-                await asyncio.sleep(plan.pause)
-            if transport is None or transport.is_closing():
-                raise ConnectionResetError
-            await response.write(chunk)
-        if transport is None:
-            return
-        if plan.end == "rst":
-            reset_transport(transport)
-        elif plan.end == "fin":
-            transport.close()
-        elif plan.end != "done":
-            while not transport.is_closing():
-                await asyncio.sleep(0.01)
-                if plan.end == "pings":
-                    await response.write(b": ping\n\n")
-            raise ConnectionResetError
 
     def _events(self, run: TaskRun) -> list[str]:
         head = _ids(run.task)
@@ -326,6 +276,12 @@ class HttpApi:
         if run.task.get("includeCost"):
             last["cost"] = run.spec.price / UNIT
         return [*events, encode_json(last)]
+
+
+def _not_a_post(request: web.BaseRequest) -> web.Response:
+    if request.method in ("GET", "HEAD") and request.path == "/":
+        return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
+    return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
 
 
 def _tool_deltas(calls: list[dict[str, Any]], form: str) -> list[dict[str, Any]]:

@@ -143,6 +143,25 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch("unasked_async", "async_unasked", (False, True), "whether tasks without deliveryMethod are asynchronous"),
     Switch(
+        "p8",
+        "chat_errors",
+        ("errors", "error", "openai", "provider"),
+        "errors of the endpoint for chats: an errors array, a single error, or as OpenAI or others have them",
+    ),
+    Switch("p21", "model_list", ("array", "data"), "the list of models: an array, or an object with data"),
+    Switch(
+        "empty_parameters",
+        "tools_without_parameters",
+        ("refused", "accepted"),
+        "tools without parameters in a chat: refused with status 400, or accepted",
+    ),
+    Switch(
+        "default_max_tokens",
+        "chat_default_length",
+        ("fits", "exceeds"),
+        "the length of an answer without max_tokens: what the model can do, or more, which is refused with status 400",
+    ),
+    Switch(
         "webhook_error",
         "webhook_error_body",
         ("auto", "errors", "error", "item", "data", "flat"),
@@ -185,6 +204,10 @@ class Switches:
     sync_polls: bool = True
     running_details: str = "partial"
     unasked_async: bool = False
+    p8: str = "errors"
+    p21: str = "array"
+    empty_parameters: str = "refused"
+    default_max_tokens: str = "fits"
     webhook_error: str = "auto"
     strict: bool = False
 

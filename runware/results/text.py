@@ -24,6 +24,7 @@ class Usage(ApiObject):
         thinking_tokens: Tokens of the model's reasoning.
         input_tokens: The API's alternative name of *prompt_tokens*.
         output_tokens: The API's alternative name of *completion_tokens*.
+        cached_tokens: Tokens of the input that were read from the provider's cache.
         cost_breakdown: Cost per kind of token, unchanged.
     """
 
@@ -33,6 +34,7 @@ class Usage(ApiObject):
     thinking_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
     cost_breakdown: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
     def _fallback(self, name: str) -> Any:

@@ -1,18 +1,46 @@
-"""Streams of text: what `stream_text` returns, in its three forms. Loaded when it is first used."""
+"""Text: streams of it, and chats. Loaded when it is first used."""
 
 from typing import TYPE_CHECKING
 
-from runware._support.lazy_modules import lazy_module
+from runware._support.lazy_modules import load_module as _load_module
 
 if TYPE_CHECKING:
+    from runware.text.answers import Answer
+    from runware.text.chat import AsyncChat, AsyncChatStream, Chat, ChatStream
+    from runware.text.completions import ChatPiece
     from runware.text.streams import AsyncTextStream, StreamJob, TextStream
+    from runware.text.tools import Tool, ToolRun, tool
 else:
-    _streams = lazy_module("runware.text.streams")
+    _WHERE = {
+        name: f"runware.text.{module}"
+        for module, names in {
+            "answers": "Answer",
+            "chat": "AsyncChat AsyncChatStream Chat ChatStream",
+            "completions": "ChatPiece",
+            "streams": "AsyncTextStream StreamJob TextStream",
+            "tools": "Tool ToolRun tool",
+        }.items()
+        for name in names.split()
+    }
 
     def __getattr__(name: str) -> object:
-        if name not in __all__:
+        if name not in _WHERE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(_streams, name)
+        found = globals()[name] = getattr(_load_module(_WHERE[name]), name)
+        return found
 
 
-__all__ = ["AsyncTextStream", "StreamJob", "TextStream"]
+__all__ = [
+    "Answer",
+    "AsyncChat",
+    "AsyncChatStream",
+    "AsyncTextStream",
+    "Chat",
+    "ChatPiece",
+    "ChatStream",
+    "StreamJob",
+    "TextStream",
+    "Tool",
+    "ToolRun",
+    "tool",
+]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import socket
 import threading
 import time
 import weakref
@@ -18,27 +17,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
-from runware._support.lazy_modules import lazy_module, load_module
+from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
 from runware.errors import (
     ClientClosedError,
-    ConfigurationError,
-    ConnectionFailedError,
     RunwareError,
     TaskCancelledError,
 )
 from runware.jobs import Job, Owner
-from runware.options import KEY_VARIABLE, Options
+from runware.options import Options
 from runware.protocol.ids import new_uuid
-from runware.protocol.redaction import Redactor, secrets_of
 from runware.requests.plan import Plan
 from runware.requests.text import StreamText
 from runware.results import Results, TextPiece
 from runware.text.exchange import (
     DEFAULT_SILENCE,
-    BrokenConnectionError,
-    DeadlineError,
     Exchange,
     Open,
     Pieces,
@@ -48,7 +42,8 @@ from runware.text.exchange import (
     Sleep,
     Step,
 )
-from runware.transport.http_client import async_http_client, authorization, http_client
+from runware.text.requester import Requester, abandoned, limit_network, load_http, ready, reply_of
+from runware.transport.http_client import async_http_client, http_client
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,9 +59,6 @@ else:
 __all__ = ["AsyncReader", "BlockingReader", "OpenStreams", "Reader", "StreamOwner"]
 
 log = logging.getLogger("runware.text")
-
-_SLICE = 65_536
-"""The bytes written before the deadline is looked at again."""
 
 
 class StreamOwner(Owner, Protocol):
@@ -88,15 +80,30 @@ class StreamOwner(Owner, Protocol):
         ...
 
 
+class OpenStream(Protocol):
+    """What a client ends when it is closed: a stream, or a chat that waits for an answer."""
+
+    @property
+    def in_flight(self) -> str | None:
+        """What it is called in the log, if it was sent and is not complete: the UUID of its task, if there is one."""
+        ...
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the connection; safe in any thread."""
+
+    def abandon(self) -> None:
+        """Give up the connection after a fork, in the child, without a word to the server."""
+
+
 class OpenStreams:
     """The streams of a client that are being read, so that closing the client ends them."""
 
     def __init__(self) -> None:
         self._lock = make_rlock()
-        self._open: weakref.WeakSet[Reader] = weakref.WeakSet()
+        self._open: weakref.WeakSet[OpenStream] = weakref.WeakSet()
         self._closed = False
 
-    def add(self, reader: Reader) -> None:
+    def add(self, reader: OpenStream) -> None:
         """Register a stream.
 
         Raises:
@@ -108,9 +115,9 @@ class OpenStreams:
             self._open.add(reader)
 
     def unfinished(self) -> list[str]:
-        """Return the UUIDs of the tasks that were sent and whose streams are not complete."""
+        """Return the names of the streams that were sent and are not complete."""
         with self._lock:
-            return [one.uuid for one in self._open if one.exchange is not None and one.state == "streaming"]
+            return [name for one in self._open if (name := one.in_flight) is not None]
 
     def close(self) -> None:
         """End every stream, for good."""
@@ -131,7 +138,7 @@ class OpenStreams:
 # ---------------------------------------------------------------------- reading
 
 
-class Reader:
+class Reader(Requester):
     """What the readers of the forms have in common: the exchange, the request, and how errors are translated.
 
     Args:
@@ -141,27 +148,26 @@ class Reader:
     """
 
     def __init__(self, owner: StreamOwner, task: StreamText, uuid: str) -> None:
+        super().__init__(owner.options)
         self._owner = owner
         self._uuid = uuid
-        self._options = owner.options
-        self._url = owner.options.service_url("api")
         self._silence = task.silence_timeout or DEFAULT_SILENCE
         self._steps: Generator[Step, Any, None] | None = None
         self.exchange: Exchange | None = None
         self.reading = False
         self.complete = False
-        self.ended_by = ""
         self.error: RunwareError | None = None
-        self._until = 0.0
-        self._sent = False
-        self._network: Any = None
-        self._redactor = Redactor()
         self._job: Job[Any] | None = None
 
     @property
     def uuid(self) -> str:
         """The UUID of the task; with retries, that of the last attempt."""
         return self._uuid if self.exchange is None else self.exchange.uuid
+
+    @property
+    def in_flight(self) -> str | None:
+        """The UUID of the task, if it was sent and its stream is not complete."""
+        return self.uuid if self.exchange is not None and self.state == "streaming" else None
 
     @property
     def attempts(self) -> Sequence[str]:
@@ -180,8 +186,7 @@ class Reader:
     def begin(self, plan: Plan) -> None:
         """Start the exchange."""
         self._owner.streams.add(self)
-        self._redactor.add(*secrets_of(self._options), lasting=True)
-        self.exchange = Exchange(plan, self._silence, time.monotonic, self._redactor, self._owner.downloads)
+        self.exchange = Exchange(plan, self._silence, time.monotonic, self.redact_secrets(), self._owner.downloads)
         self._steps = self.exchange.steps()
 
     def abort(self, *, client: bool = False) -> None:
@@ -239,110 +244,6 @@ class Reader:
         """Warn that reading was interrupted, if the task was sent."""
         if self.exchange is not None and (self._sent or self.exchange.sent):
             warn_interrupted(log, self.exchange.uuid)
-
-    # ------------------------------------------------------------------ requests and errors
-
-    def request_headers(self) -> dict[bytes, bytes]:
-        """Return the headers of the request, with the key."""
-        headers: dict[bytes, bytes] = {
-            b"Accept": b"text/event-stream",
-            b"Accept-Encoding": b"identity",  # compression would hold pieces back
-            b"Cache-Control": b"no-cache",
-            b"Content-Type": b"application/json",
-        }
-        if self._options.dry_run:
-            headers[b"X-Runware-Dry-Run"] = b"1"
-        try:
-            found = authorization(self._options)
-        except RunwareError:
-            raise
-        except Exception as error:
-            raise ConnectionFailedError(
-                f"api_key() raised {type(error).__name__}: {error}", stage="key", retryable=False
-            ) from None
-        for name, value in found.items():
-            self._redactor.add(value.rpartition(" ")[2])
-            if not value.removeprefix("Bearer").strip() or value.endswith(" None"):
-                raise ConfigurationError(
-                    f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
-                    parameter="api_key",
-                )
-            headers[name.encode()] = value.encode()
-        return headers
-
-    def connect_timeout(self, step: Open) -> float:
-        """Return the seconds that connecting may take."""
-        return max(0.001, min(self._options.connect_timeout, step.until - time.monotonic()))
-
-    def left(self) -> float:
-        """Return the seconds until the current step must be done."""
-        return max(0.001, self._until - time.monotonic())
-
-    def note(self, event: str, info: Mapping[str, Any]) -> Any:
-        """Note what the HTTP library reports: a new connection, and that the request is being sent.
-
-        Returns:
-            The connection, if it is new.
-
-        Raises:
-            BrokenConnectionError: The stream was closed meanwhile.
-        """
-        connected = event.endswith((".connect_tcp.complete", ".start_tls.complete"))
-        sending = event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
-        if connected:
-            self._network = info.get("return_value")
-        if (connected or sending) and self.ended_by:
-            raise BrokenConnectionError("closed")
-        self._sent = self._sent or sending
-        return self._network if connected else None
-
-    def translated(self, error: Exception) -> Exception:
-        """Return what an error of the HTTP library means for the exchange."""
-        if isinstance(error, (RunwareError, BrokenConnectionError, DeadlineError)):
-            return error
-        timed_out = isinstance(error, (TimeoutError, httpx2.TimeoutException))
-        if self._sent:
-            if timed_out and time.monotonic() >= self._until - 0.01:
-                return DeadlineError()
-            return BrokenConnectionError(self._redactor.hide(_words(error)))
-        stage, cause = "TCP", _cause(error)
-        if isinstance(error, httpx2.ProxyError):
-            stage = "proxy"
-        elif isinstance(cause, socket.gaierror):
-            stage = "name lookup"
-        elif isinstance(cause, ssl.SSLError):
-            stage = "TLS"
-        what = "no response in time" if timed_out else self._redactor.hide(_words(error))
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            what = f"{cause.verify_message}. Behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate"
-        host = httpx2.URL(self._url).netloc.decode()
-        return ConnectionFailedError(
-            f"Could not connect to {host}: {stage}: {what}. Nothing was sent.",
-            stage=stage,
-            host=host,
-            retryable=not isinstance(cause, ssl.SSLCertVerificationError),
-        )
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the first error of the operating system or TLS behind one of the HTTP library."""
-    one: BaseException | None = error
-    while one is not None:
-        if isinstance(one, OSError):
-            return one
-        one = one.__cause__ or one.__context__
-    return error
-
-
-def _words(error: Exception) -> str:
-    cause = _cause(error)
-    return (cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)) or type(error).__name__
-
-
-def _reply(response: httpx2.Response) -> Reply:
-    headers = response.headers
-    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Reply(response.status_code, content_type, headers.get("Retry-After", ""))
 
 
 class BlockingReader(Reader):
@@ -432,36 +333,19 @@ class BlockingReader(Reader):
     def _open(self, step: Open) -> Reply:
         self._disconnect()
         self._until, self._sent = step.until, False
-        timeout = httpx2.Timeout(None, connect=self.connect_timeout(step))
+        timeout = httpx2.Timeout(None, connect=self.connect_timeout(step.until))
         http = self._http = http_client(self._options, self._url, timeout=timeout)
         request = http.build_request(
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
         response = self._response = http.send(request, stream=True)
         self._chunks = response.iter_bytes() if "Content-Encoding" in response.headers else response.iter_raw()
-        return _reply(response)
+        return reply_of(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         network = self.note(event, info)
         if network is not None:
-            self._limit(network)
-
-    def _limit(self, network: Any) -> None:
-        """Let every read and write of a connection end with the current step.
-
-        The HTTP library gives each of them the same number of seconds, so that many could take any time together.
-        """
-        read, write = network.read, network.write
-
-        def limited_read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG001 - the interface
-            received: bytes = read(max_bytes, self.left())
-            return received
-
-        def limited_write(buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG001 - the interface
-            for start in range(0, len(buffer), _SLICE):
-                write(buffer[start : start + _SLICE], self.left())
-
-        network.read, network.write = limited_read, limited_write
+            limit_network(network, self)
 
     def _disconnect(self) -> None:
         """Close the connection, if there is one."""
@@ -485,22 +369,18 @@ class BlockingReader(Reader):
             job.cancel()
         if not self.reading:
             self._disconnect()
-        elif (network := self._network) is not None:
-            with suppress(Exception):
-                # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
-                socket.socket.shutdown(network.get_extra_info("socket"), socket.SHUT_RDWR)
+        else:
+            self.shut_down()
 
     def abandon(self) -> None:
         """Close the descriptor after a fork, in the child, without a word to the server."""
         if self.complete or self.ended_by:
             return
-        self.ended_by, network = "fork", self._network
+        self.ended_by = "fork"
         # Kept, because ending it would write to the connection.
-        _abandoned.append((self._response, self._http, self._chunks))
-        self._response, self._http, self._chunks, self._network = None, None, iter(()), None
-        if network is not None:
-            with suppress(Exception):
-                network.get_extra_info("socket").close()
+        abandoned.append((self._response, self._http, self._chunks))
+        self._response, self._http, self._chunks = None, None, iter(())
+        self.close_descriptor()
         self.on_abandon()
 
 
@@ -564,7 +444,7 @@ class AsyncReader(Reader):
         task, self._task = self._task, None
         assert task is not None
         self._loop, self._wake = running_loop(), asyncio.Event()
-        if _ready and not task.holds_payload():
+        if ready and not task.holds_payload():
             self.begin(self._owner.plan(task, self._uuid))
         else:
             # Loading the HTTP library, and reading and encoding media, would hold up the loop.
@@ -607,7 +487,7 @@ class AsyncReader(Reader):
         headers = (
             await run_elsewhere(self.request_headers) if callable(self._options.api_key) else self.request_headers()
         )
-        timeout = httpx2.Timeout(None, connect=self.connect_timeout(step))
+        timeout = httpx2.Timeout(None, connect=self.connect_timeout(step.until))
         http = self._http = async_http_client(self._options, self._url, timeout=timeout)
         request = http.build_request(
             "POST", self._url, content=step.body, headers=headers, extensions={"trace": self._trace}
@@ -615,7 +495,7 @@ class AsyncReader(Reader):
         async with self._limit(step.until):
             response = self._response = await http.send(request, stream=True)
         self._chunks = response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
-        return _reply(response)
+        return reply_of(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         self.note(event, info)
@@ -661,12 +541,10 @@ class AsyncReader(Reader):
         """Forget the connection after a fork, in the child: its event loop belongs to the parent."""
         if not (self.complete or self.ended_by):
             self.ended_by = "fork"
-            _abandoned.append((self._response, self._http, self._chunks))
+            abandoned.append((self._response, self._http, self._chunks))
             self._response = self._http = self._chunks = self._loop = None
 
 
-_abandoned: list[Any] = []
-"""Parts of connections that belong to the parent of this process. Garbage collection would close them."""
 _closing: set[asyncio.Task[None]] = set()
 """Tasks that close connections. The event loop holds no reference to its tasks."""
 
@@ -676,16 +554,8 @@ async def _close(http: httpx2.AsyncClient) -> None:
         await http.aclose()
 
 
-_ready: list[bool] = []
-"""Has an element once the modules that a stream needs are loaded."""
-
-
 def _prepare(owner: StreamOwner, task: StreamText, uuid: str) -> Plan:
     """Encode a request, and load the modules and certificates that streams need."""
     plan = owner.plan(task, uuid)
-    if not _ready:
-        http_client(owner.options, owner.options.service_url("api")).close()
-        with suppress(ImportError):  # what anyio loads at its first use; the place may change
-            load_module("anyio._backends._asyncio")
-        _ready.append(True)
+    load_http(owner.options)
     return plan
