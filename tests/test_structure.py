@@ -30,6 +30,7 @@ ROWS = [
     {"runware.results"},
     {"runware.display.notebook"},
     {"runware.media"},
+    {"runware.models"},
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options"},

@@ -22,7 +22,7 @@ from cattrs.fns import identity
 from runware.errors import ValidationError
 from runware.protocol.json_blobs import LONG, dumps_with, loads_with
 
-__all__ = ["dumps", "form_of", "loads", "new_converter", "read_frame", "rules", "structure", "wire_name"]
+__all__ = ["dumps", "form_of", "loads", "new_converter", "python_name", "read_frame", "rules", "structure", "wire_name"]
 
 log = logging.getLogger("runware.codec")
 
@@ -62,6 +62,22 @@ def wire_name(name: str) -> str:
         return IRREGULAR[name]
     first, *rest = name.split("_")
     return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
+
+
+_REGULAR = {api: name for name, api in IRREGULAR.items()}
+_WORDS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]")
+
+
+@cache
+def python_name(name: str) -> str:
+    """Return the Python name of an API field: `taskUUID` is `task_uuid`, `CFGScale` is `cfg_scale`."""
+    if name in _REGULAR:
+        return _REGULAR[name]
+    base, bracket, index = name.partition("[")
+    if bracket:
+        return f"{python_name(base)}[{index}"
+    words = _WORDS.findall(name)
+    return "_".join(words).lower() if "".join(words) == name else name
 
 
 def _result_wire_name(cls: type, name: str) -> str:
