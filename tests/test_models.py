@@ -107,8 +107,8 @@ def test_model_knows_its_parameters() -> None:
             image(acceleration="hihg"),
             "acceleration",
             (
-                "acceleration must be 'none', 'low', 'medium' or 'high' for FLUX.2 [klein] 9B; got 'hihg'. Did you mean "
-                "'high'?"
+                "acceleration must be 'none', 'low', 'medium' or 'high' for FLUX.2 [klein] 9B; got 'hihg'. "
+                "Did you mean 'high'?"
             ),
             "high",
         ),

@@ -12,15 +12,30 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from runware.errors import NotFoundError
+from runware.models.descriptions import described, described_as_html
+from runware.models.estimates import Estimate, estimate
+from runware.models.names import to_api_names
 from runware.models.schema import Problem, find_problems, prepare, takes
 from runware.protocol.codec import python_name
 
-__all__ = ["Model", "Parameter", "Price", "Rate", "Snapshot", "bundled_snapshot", "unknown_model"]
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Runner(Protocol[R_co]):
+    """A client, or one of its other forms."""
+
+    def run(self, task: Mapping[str, Any], /) -> R_co:
+        """Run a task."""
+        ...
+
+
+__all__ = ["Model", "ModelExample", "Parameter", "Price", "Rate", "Snapshot", "bundled_snapshot", "unknown_model"]
 
 _FILE = Path(__file__).with_name("snapshot.jsonl.gz")
 _PAGE = "https://runware.ai/docs/models/"
@@ -84,6 +99,25 @@ class Parameter:
     api_name: str
 
 
+@attrs.frozen(kw_only=True)
+class ModelExample:
+    """A request that runs, with what it made.
+
+    Attributes:
+        title: What it shows.
+        request: The task with API names, without a UUID.
+        asset: URL of what it made, or `None`.
+    """
+
+    title: str
+    request: Mapping[str, Any] = attrs.field(repr=False)
+    asset: str | None = None
+
+    def run(self, rw: Runner[R]) -> R:
+        """Run it: return what `rw.run` returns, which is a job for `rw.submit`, and to be awaited for `rw.aio`."""
+        return rw.run(dict(self.request))
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class Model:
     """A model: what it makes, takes and costs.
@@ -100,6 +134,7 @@ class Model:
         released_at: The date of its release, as the service writes it, or `None`.
         context_window: For text models, the most tokens of a conversation, or `None`.
         replaced_by: The slug of the model that replaces it, or `None`.
+        examples: Requests that run, if they were fetched (`rw.models.get(..., examples=True)`).
         limits: Whether the limits of its parameters are known, and not only their names.
         notes: Rules between parameters that a check cannot apply, in words.
         raw: The whole record.
@@ -116,6 +151,7 @@ class Model:
     released_at: str | None = None
     context_window: int | None = None
     replaced_by: str | None = None
+    examples: tuple[ModelExample, ...] = attrs.field(default=(), eq=False)
     limits: bool = False
     notes: tuple[str, ...] = ()
     schema: Mapping[str, Any] = attrs.field(factory=dict, eq=False)
@@ -124,7 +160,9 @@ class Model:
     @classmethod
     def of(cls, record: Mapping[str, Any], enums: Mapping[str, list[Any]] | None = None) -> Model:
         """Return the model of a record of the snapshot or of the content service."""
-        text = {field: value for field, api in _TEXTS.items() if isinstance(value := record.get(api), str) and value}
+        text: dict[str, Any] = {
+            field: value for field, api in _TEXTS.items() if isinstance(value := record.get(api), str) and value
+        }
         capabilities = record.get("capabilities")
         notes = record.get("notes")
         window = record.get("contextWindow")
@@ -144,6 +182,14 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<Model {self.name} {self.air or self.slug}>"
+
+    def __str__(self) -> str:
+        """Return what it makes, takes and costs, as text for a terminal."""
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table for a notebook."""
+        return described_as_html(self)
 
     @property
     def documentation(self) -> str | None:
@@ -202,6 +248,23 @@ class Model:
         required = [*self.schema.get("required", ())]
         found = list(_parameters(self.schema, "", required))
         return tuple(sorted(found, key=lambda one: not one.required))
+
+    def check(self, **parameters: Any) -> list[Problem]:
+        """Return every problem of a request to this model; empty if it accepts it, as far as is known.
+
+        Args:
+            parameters: The parameters of the request, with Python or API names.
+        """
+        task = to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema)
+        return self.check_task(task)
+
+    def estimate(self, **parameters: Any) -> Estimate:
+        """Return what a request to this model will cost, from its rates or from earlier runs.
+
+        Args:
+            parameters: The parameters of the request, with Python or API names.
+        """
+        return estimate(self, to_api_names(parameters, self.schema))
 
     def check_task(self, task: Mapping[str, Any]) -> list[Problem]:
         """Return every problem of a task with API names; empty if the model accepts it, as far as is known."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 
-from runware.models.catalogue import Model, Price, Rate
 from runware.models.schema import SIZES
+
+if TYPE_CHECKING:
+    from runware.models.catalogue import Model, Price, Rate
 
 __all__ = ["Estimate", "estimate"]
 
