@@ -7,6 +7,7 @@ nothing, and cannot break their collection if another distribution provides the 
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,7 +28,7 @@ def runware_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     `runware.get_client()`, uses it too. Proxy variables have no effect, because the server is on a loopback address.
     """
     try:
-        from runware.local import LocalServer
+        from runware.local import LocalServer  # other projects load nothing of `runware`
     except ImportError as error:
         _fail("runware_server", error)
 
@@ -41,7 +42,7 @@ def runware_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
 def runware_client(runware_server: LocalServer) -> Iterator[Runware]:
     """A client of `runware_server`, the same that `runware.get_client()` returns; closed after the test."""
     try:
-        from runware import get_client
+        from runware import get_client  # other projects load nothing of `runware`
     except ImportError as error:
         _fail("runware_client", error)
 
@@ -53,8 +54,6 @@ def runware_client(runware_server: LocalServer) -> Iterator[Runware]:
 
 def _fail(fixture: str, error: ImportError) -> NoReturn:
     """Fail the test with the reason why a fixture cannot be set up."""
-    import importlib.metadata
-
     others = []
     for name in ("runware", "runware-sdk"):
         try:

@@ -1,1 +1,1 @@
-"""What the client costs, measured against the bare limits in the same run. Start with `python -m benchmarks.run`."""
+"""Measure what the client costs, against minimal loops in the same run. Start with `python -m benchmarks.run`."""

@@ -1,8 +1,8 @@
-"""The bare limits: the least that any Python client on websocket-client has to do for the same work.
+"""The bare limits: the least work that any Python client on websocket-client must do for the same tasks.
 
-websocket-client is used in the form that is fastest: no UTF-8 check of its own, no lock, no timeout on the socket
-(which would cost a system call a read), no delay of small packets. With its defaults it takes two to four times as
-long; that is measured beside it.
+websocket-client is used in its fastest configuration: no UTF-8 check, no lock, no timeout on the socket (which would
+cost a system call per read), no delay of small packets. With its defaults it takes two to four times as long, which is
+measured as well.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ loads: Callable[[bytes], Any]
 if orjson is None:
 
     def dumps(value: Any) -> bytes:
-        """Write JSON with the standard library."""
+        """Encode JSON with the standard library."""
         return _encode(value).encode()
 
     def loads(data: bytes) -> Any:
-        """Read JSON with the standard library."""
+        """Parse JSON with the standard library."""
         return json.loads(data.decode())
 
 else:
@@ -53,7 +53,7 @@ PROMPT = "a lighthouse at dusk, waves, long exposure, film grain"
 
 
 def request(uuid: str, prompt: str = PROMPT) -> dict[str, Any]:
-    """Make the task that all measurements of small tasks use."""
+    """Return the task that all measurements of small tasks use."""
     return {
         "taskType": "imageInference",
         "taskUUID": uuid,
@@ -65,7 +65,7 @@ def request(uuid: str, prompt: str = PROMPT) -> dict[str, Any]:
 
 
 def uuids(count: int) -> list[str]:
-    """Make some UUIDs."""
+    """Return some UUIDs."""
     found = []
     for _ in range(count):
         digits = os.urandom(16).hex()
@@ -77,8 +77,8 @@ class Bare:
     """A bare websocket-client connection, authenticated.
 
     Args:
-        port: The server's.
-        lean: Whether it is made as fast as it can be; else as a program gets it that says no more than a timeout.
+        port: The server's port.
+        lean: Whether to configure it for speed; otherwise, as a program gets it that only sets a timeout.
     """
 
     def __init__(self, port: int, *, lean: bool = True) -> None:
@@ -93,11 +93,11 @@ class Bare:
         self.ws.recv_data()
 
     def close(self) -> None:
-        """Hang up without ceremony."""
+        """Close the socket without a closing handshake."""
         self.ws.shutdown()
 
     def serial(self, count: int) -> Stopwatch:
-        """Send and receive one after another; the messages are made before, and the answers not looked at."""
+        """Send and receive one after another; messages are encoded before, and responses not parsed."""
         ws = self.ws
         messages = [dumps([request(uuid)]) for uuid in uuids(count)]
         with Stopwatch() as watch:
@@ -107,7 +107,7 @@ class Bare:
         return watch
 
     def serial_json(self, count: int) -> Stopwatch:
-        """The same, with the UUID and the JSON of each request made, and each answer's JSON read, in the loop."""
+        """The same, with the UUID and the JSON of each request encoded, and each response parsed, in the loop."""
         ws = self.ws
         with Stopwatch() as watch:
             for _ in range(count):
@@ -118,7 +118,7 @@ class Bare:
         return watch
 
     def pipelined(self, count: int, prompt: str = PROMPT) -> Stopwatch:
-        """Send all, then receive all; with the JSON of both."""
+        """Send all, then receive all, with the JSON of both."""
         ws = self.ws
         names = uuids(count)
         waiting: dict[str, Any] = dict.fromkeys(names)
@@ -132,7 +132,7 @@ class Bare:
         return watch
 
     def large(self, count: int, size: int) -> Stopwatch:
-        """Receive large results one after another, and read their JSON."""
+        """Receive large results one after another, and parse their JSON."""
         ws = self.ws
         messages = [dumps([request(uuid, f"#size={size}")]) for uuid in uuids(count)]
         with Stopwatch() as watch:
@@ -143,7 +143,7 @@ class Bare:
         return watch
 
     def large_together(self, count: int, size: int) -> Stopwatch:
-        """Receive large results that were all asked for at once, and read their JSON."""
+        """Receive large results that were all requested at once, and parse their JSON."""
         ws = self.ws
         messages = [dumps([request(uuid, f"#size={size}")]) for uuid in uuids(count)]
         with Stopwatch() as watch:
@@ -155,7 +155,7 @@ class Bare:
         return watch
 
     def upload(self, count: int, medium: str) -> Stopwatch:
-        """Send large inputs one after another, and wait for each answer; with the JSON of both."""
+        """Send large inputs one after another, and wait for each response, with the JSON of both."""
         with Stopwatch() as watch:
             for _ in range(count):
                 task = {**request(uuids(1)[0]), "seedImage": medium}
@@ -165,9 +165,9 @@ class Bare:
 
 
 class Threaded:
-    """The least that a client with one I/O thread can do: what one hand-over there and one back cost.
+    """The least that a client with one I/O thread can do: the cost of one hand-over in each direction.
 
-    The thread owns the socket, is woken by a byte, and tells of the answer through a lock. Nothing is encoded, looked
+    The thread owns the socket, is woken by a byte, and signals the response through a lock. Nothing is encoded, looked
     up or kept.
     """
 
@@ -212,7 +212,7 @@ class Threaded:
         return watch
 
     def close(self) -> None:
-        """End the thread and hang up."""
+        """End the thread and close the socket."""
         self._bell[1].close()
         self._thread.join(5)
         self._bell[0].close()
@@ -220,7 +220,7 @@ class Threaded:
 
 
 def tcp_ping_pong(port: int, count: int, size: int = 300) -> float:
-    """Bytes there and back over plain TCP, one after another: seconds for all of it."""
+    """Return the seconds for round trips over plain TCP, one after another."""
     message = b"x" * size
     with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -26,19 +26,19 @@ SHAPES = {"ours-futures": "o", "ours-asyncio": "s", "ours-futures+fast": "^", "b
 
 
 def colour(client: str) -> str:
-    """Give the colour of a client: by whose it is."""
+    """Return the colour of a client, by its origin."""
     return OURS if client.startswith("ours") else THEIRS if client in OFFICIAL else LIMIT
 
 
 def values(board: Board, line: str, clients: Sequence[str]) -> list[tuple[str, float]]:
-    """Give the medians of a line, for the clients that have one; 0 stands for those that failed."""
+    """Return the medians of a line, for the clients that have one; 0 stands for those that failed."""
     cells = board.cells.get(line, {})
     tried = [(client, cells[client]) for client in clients if client in cells]
     return [(one, 0.0 if cell.failed else cell.figure.median) for one, cell in tried if cell.values or cell.failed]
 
 
 def bars(axes: Any, found: Sequence[tuple[str, float]], title: str) -> None:
-    """Draw bars, each with its name and number. One that is ten times as long as all others is cut off."""
+    """Draw bars, each with its name and number. A bar ten times as long as all others is cut off."""
     names, lengths = [name for name, _ in reversed(found)], [length for _, length in reversed(found)]
     *_, second, top = sorted([0.0, 0.0, *lengths])
     end = 1.5 * second if top > 10 * second > 0 else 1.25 * top or 1.0
@@ -55,7 +55,7 @@ def bars(axes: Any, found: Sequence[tuple[str, float]], title: str) -> None:
 
 
 def serial(board: Board, axes: Any) -> bool:
-    """Draw what a call costs, one after another."""
+    """Draw the cost of a call, one after another."""
     found = values(board, "serial.wall", list(board.cells.get("serial.wall", {})))
     if found:
         bars(axes[0], found, "one call after another: microseconds a call (less is better)")
@@ -63,7 +63,7 @@ def serial(board: Board, axes: Any) -> bool:
 
 
 def flight(board: Board, axes: Any) -> bool:
-    """Draw what a task costs over the number in flight."""
+    """Draw the cost of a task over the number in flight."""
     ends: list[tuple[float, int, str]] = []
     for client in ("ours-futures", "ours-futures+fast", "ours-asyncio", *OFFICIAL, "bare", "bare-default"):
         cells = [(count, board.good(f"flight.{count}", client)) for count in COUNTS]
@@ -89,7 +89,7 @@ def flight(board: Board, axes: Any) -> bool:
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Move places, which ascend, up until they are so far apart, and then down as far as the last is above 1."""
+    """Move ascending positions up until they are far enough apart, then down as far as the last is above 1."""
     found: list[float] = []
     for place in places:
         found.append(max(place, found[-1] + gap) if found else place)
@@ -101,7 +101,7 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
 
 
 def delays(board: Board, axes: Any) -> bool:
-    """Draw how late polled tasks are told, and how long a cut takes."""
+    """Draw the lag of polled tasks, and the duration of a drop."""
     drawn = False
     clients = ("ours-blocking", "ours-futures", "ours-asyncio", *OFFICIAL)
     titles = {
@@ -120,7 +120,7 @@ CHARTS = {"serial": (serial, 1, (6.6, 3.0)), "flight": (flight, 1, (6.6, 3.4)), 
 
 
 def draw(board: Board, directory: Path, kinds: Sequence[str] = ("svg",)) -> list[str]:
-    """Draw what there is, and give the names of the files.
+    """Draw the charts that have data, and return the names of the files.
 
     Raises:
         RuntimeError: matplotlib is not installed.

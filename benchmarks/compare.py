@@ -1,4 +1,4 @@
-"""Measure the official clients beside ours: `python -m benchmarks.compare [--quick] [--results FILE]`."""
+"""Measure the official clients beside this one: `python -m benchmarks.compare [--quick] [--results FILE]`."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ from benchmarks.standings import Board, budgets_table, case_table, summary_table
 
 FORMAT = 1
 READING = """\
-- **Ratios are what counts.** `1.5 x` in front of a value means that ours is ahead by that factor: the client took 1.5
-  times as long, or moved 1/1.5 of the bytes. Below 1, ours is behind. Where clients alternate, they are divided slice
-  by slice. Absolute figures depend on the machine, and on what else it does.
-- `±` is half the distance between the best and the worst run, as a part of the median.
-- **ours-blocking**, **-futures** and **-asyncio** are the three faces of our client, `+fast` is with the extra `fast`
-  (orjson). The others are held against the plain installation, in the face that has no ratio of its own; the official
-  Python clients have no other face than asyncio.
-- **bare**, **bare+orjson** and **bare-default** are no clients but limits: a loop on websocket-client that writes and
-  reads the same JSON and does nothing else, in its fastest form and as it comes; **tcp** is 300 bytes there and back.
-- **failed** says how a client failed, and a time is the limit it was not through after. Each is used as its own
-  documentation has it, in the way that is fastest; `benchmarks/peers/` tells what was chosen, and why.
-- **growth** is the exponent of the time for all calls over their number, fitted to all the numbers that a client got
-  through; 1 is linear. The timer of 100 ms that `sdk-js` waits with hides its own below 10,000.
-- **How often a polled task is asked for** is in the table of its case, and not in the first one: ours asks six to
-  twelve times as often, which is how it hears so much earlier. What that costs is: frames and CPU a task.
-- **import** of ours gives the names; what a client needs besides is loaded when the first one is made, and counts in
-  **start of the process to first result**, as all that the others load later.
-- A dash means that a client has no way of doing it.
+- **Ratios are what counts.** `1.5 x` in front of a value means that this client is ahead by that factor: the other
+  one took 1.5 times as long, or moved 1/1.5 of the bytes. Below 1, this client is behind. Where clients alternate,
+  they are divided slice by slice. Absolute figures depend on the machine and its load.
+- `±` is half the distance between the best and the worst run, as a fraction of the median.
+- **ours-blocking**, **-futures** and **-asyncio** are the three interface forms of this client; `+fast` is with the
+  extra `fast` (orjson). The others are compared with the plain installation, in the interface form without a ratio of
+  its own; the official Python clients have asyncio only.
+- **bare**, **bare+orjson** and **bare-default** are limits, not clients: a loop on websocket-client that encodes and
+  parses the same JSON and does nothing else, in its fastest and in its default configuration; **tcp** echoes 300
+  bytes.
+- **failed** says how a client failed; a time is the limit that it exceeded. Each client is used as its documentation
+  describes, in the fastest way; `benchmarks/peers/` explains each choice.
+- **growth** is the exponent of the time for all calls over their number, fitted to all numbers that a client
+  completed; 1 is linear. The 100 ms timer of `sdk-js` hides its exponent below 10,000.
+- **How often a task is polled** is in the table of its case, and not in the first one: this client polls six to
+  twelve times as often, and so learns of results much earlier. The price is in the frames and the CPU per task.
+- **import** of this client loads the names; what it needs besides is loaded when the first client is created, and
+  counts in **start of the process to first result**, like everything that the others load later.
+- A dash means that a client does not support it.
 """
 
 
 def main() -> int:
-    """Measure, print as it goes, and write what is asked for."""
+    """Measure, print the tables as they become available, and write the requested files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description="Measure clients side by side.")
     names = [client.name for client in CLIENTS]
     parser.add_argument("--quick", action="store_true", help="2 runs of less in place of 5")
@@ -85,10 +86,10 @@ def main() -> int:
 
 
 def together(found: list[dict[str, Any]]) -> tuple[Board, dict[str, Any]]:
-    """Put the runs of several measurements together, as if they were those of one.
+    """Merge the runs of several measurements, as if they were those of one.
 
     Raises:
-        ValueError: They were not made of the same on the same.
+        ValueError: They measured different things, or on different machines.
     """
     board, saved = Board(), {**found[0], "runs": 0, "seconds": 0}
     for one in found:
@@ -104,7 +105,7 @@ def together(found: list[dict[str, Any]]) -> tuple[Board, dict[str, Any]]:
 def measure(
     board: Board, directory: Path, clients: list[Client], cases: list[str], runs: int, *, quick: bool, pin: bool
 ) -> dict[str, Any]:
-    """Make the environments, run the cases, and tell what was measured on what."""
+    """Create the environments, run the cases, and return what was measured and where."""
     started = time.monotonic()
     wanted = list(dict.fromkeys(client.environment for client in clients))
     broken = make(directory, wanted)
@@ -133,7 +134,7 @@ def measure(
 
 
 def budgets(board: Board) -> list[dict[str, Any]]:
-    """Give the budgets in the form in which they are saved."""
+    """Return the budgets in the form in which they are saved."""
     return [
         {"what": one.budget.what, "figure": one.figure.name, "value": float(f"{one.value:.4g}"), "ok": one.ok}
         for one in verdicts(board)
@@ -151,7 +152,7 @@ def write(board: Board, saved: dict[str, Any], file: Path) -> None:
 
 
 def markdown(board: Board, saved: dict[str, Any], charts: list[str]) -> str:
-    """Give the results as Markdown."""
+    """Return the results as Markdown."""
     on = saved["machine"]
     what = "a quick run, not one to quote" if saved["quick"] else f"medians of {saved['runs']} runs"
     where = "the server tied to a core of its own" if saved["pinned"] else "the server in a process of its own"

@@ -1,4 +1,4 @@
-"""The work that all clients are given, case by case."""
+"""The work that all clients do, case by case."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Kind = Literal["ours", "official", "limit"]
 
 @dataclass(frozen=True)
 class Client:
-    """One who takes part.
+    """A client in the comparison.
 
     Attributes:
-        name: What it is called in the tables.
-        environment: Where its program runs.
+        name: Its name in the tables.
+        environment: The environment of its program.
         program: The program, in `peers/`.
-        how: What the program is told.
-        kind: Whose it is.
+        how: The arguments of the program.
+        kind: Its origin.
     """
 
     name: str
@@ -62,15 +62,15 @@ CLIENTS = (
 
 @dataclass
 class Stage:
-    """What a case is given.
+    """The input of a case.
 
     Attributes:
         ports: The server's ports.
         control: The server's control port.
         directory: Where the environments are.
-        clients: Who takes part.
+        clients: The clients to measure.
         runs: How often to measure.
-        quick: Whether less is to be done.
+        quick: Whether to do less.
         board: Where the results go.
         cores: The processors that the clients may use.
     """
@@ -87,38 +87,38 @@ class Stage:
 
     @property
     def limit(self) -> float:
-        """Seconds that a client may take for one thing it is told."""
+        """Seconds that a client may take for one command."""
         return 8.0 if self.quick else 60.0
 
     @property
     def patience(self) -> float:
-        """Seconds after which a client that is slow is not measured again in a case."""
+        """Seconds after which a slow client is not measured again in a case."""
         return 5.0 if self.quick else 15.0
 
     @property
     def waiters(self) -> list[Client]:
-        """Those of whom it is asked how they wait; the faces of ours share that, so a quick comparison asks one."""
+        """The clients measured while waiting. The interface forms of this one share that: a quick run takes one."""
         return self.among("ours", "official", fast=False, without=("ours-blocking", "ours-asyncio") * self.quick)
 
     def among(self, *kinds: Kind, fast: bool = True, without: Iterable[str] = ()) -> list[Client]:
-        """Choose who takes part in a case."""
+        """Return the clients of a case."""
         found = [client for client in self.clients if client.kind in kinds and client.name not in without]
         return [client for client in found if fast or "+" not in client.name]
 
     @contextmanager
     def fresh(self, client: Client) -> Iterator[Peer]:
-        """Give a new process that is connected, and end it afterwards."""
+        """Yield a new, connected process, and end it afterwards."""
         line = command(self.directory, client.environment, client.program, *client.how)
         with Peer(line, surroundings(client.environment), self.cores) as peer:
             peer.tell("open", url=self.url(client))
             yield peer
 
     def url(self, client: Client) -> str:
-        """Tell where a client connects; `tcp` only gets its bytes back."""
+        """Return the URL that a client connects to; `tcp` only echoes bytes."""
         return f"ws://127.0.0.1:{self.ports['echo' if client.name == 'tcp' else 'port']}/v1"
 
     def peer(self, client: Client) -> Peer:
-        """Give the process of a client that was used before, or else a new one."""
+        """Return the process that a client used before, or a new one."""
         peer = self._peers.get(client.name)
         if peer is None or not peer.alive:
             line = command(self.directory, client.environment, client.program, *client.how)
@@ -135,7 +135,7 @@ class Stage:
 
     @contextmanager
     def judging(self, client: Client, lines: Sequence[str]) -> Iterator[None]:
-        """Note what a client could not do. One that failed begins anew in the next case."""
+        """Record what a client could not do. A client that failed starts anew in the next case."""
         try:
             yield
         except CannotError as error:
@@ -157,17 +157,17 @@ class Stage:
         once: bool = False,
         patience: float | None = None,
     ) -> None:
-        """Measure the clients in turn, slice by slice, and enter one value a line.
+        """Measure the clients in turn, slice by slice, and enter one value per line.
 
-        One that fails is out; one that has taken too long is not measured again, and has fewer runs.
+        A client that fails is out; one that takes too long is not measured again, and has fewer runs.
 
         Args:
-            clients: Who is measured.
-            lines: What is measured.
-            measure: Gives a value for each line.
-            slices: How many turns make a run.
-            once: Whether a quick comparison has one run only.
-            patience: Seconds a client may take in all; `None` has those of all cases.
+            clients: The clients to measure.
+            lines: The lines to enter.
+            measure: Returns a value for each line.
+            slices: The number of turns per run.
+            once: Whether a quick comparison has only one run.
+            patience: Total seconds a client may take; `None` uses the limit of all cases.
         """
         patience = self.patience if patience is None else patience
         left = list(clients)
@@ -194,7 +194,7 @@ class Stage:
                 cell.note = f"slow, so measured {sum(map(len, cell.runs))} times only"
 
     def in_flight(self, peer: Peer, count: int) -> None:
-        """Have so many calls at the server, which answers none of them."""
+        """Put a number of calls in flight, none of which the server answers."""
         self.control("reset")
         self.control("hold", count=1_000_000)
         peer.ask(self.limit, "wait", count=count)
@@ -214,7 +214,7 @@ def serial(stage: Stage) -> None:
 
     def measure(client: Client) -> list[float]:
         peer = stage.peer(client)
-        peer.ask(stage.limit, "serial", count=warm, seconds=0.05)  # it has slept while the others had their turns
+        peer.ask(stage.limit, "serial", count=warm, seconds=0.05)  # it slept during the others' turns
         before = peer.cpu()
         found = peer.ask(stage.limit, "serial", count=count, seconds=0.3)
         each = MICRO / found["count"]
@@ -224,7 +224,7 @@ def serial(stage: Stage) -> None:
 
 
 def _flown(stage: Stage, peer: Peer, count: int) -> float:
-    """Have so many in flight at once, and give the seconds until all are through."""
+    """Put a number of calls in flight at once, and return the seconds until all have ended."""
     stage.control("reset")
     stage.control("hold", count=count)
     found = peer.ask(stage.limit, "flight", count=count)
@@ -235,7 +235,7 @@ def _flown(stage: Stage, peer: Peer, count: int) -> float:
 
 
 def flight(stage: Stage) -> None:
-    """So many in flight at once; none is answered before the last is there."""
+    """Many calls in flight at once; none is answered before the last has arrived."""
     left = stage.among("ours", "official", "limit", without=("tcp",))
     slices = {100: 5, 1_000: 2}
     for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
@@ -250,11 +250,11 @@ def flight(stage: Stage) -> None:
         stage.turns(left, lines, measure, slices=slices.get(count, 1))
         for client in list(left):
             if stage.board.cell(lines[0], client.name).failed:
-                left.remove(client)  # it is not asked for more
+                left.remove(client)  # it is not measured with more
 
 
 def growth(stage: Stage) -> None:
-    """100,000 calls at once, and as many by the thousand: half of those right before, half right after."""
+    """100,000 calls at once, and the same number by the thousand: half of those before, half after."""
 
     def measure(client: Client) -> list[float]:
         peer = stage.peer(client)
@@ -295,12 +295,12 @@ def large(stage: Stage) -> None:
 
 
 def partial(stage: Stage) -> None:
-    """From the server's sending of a result to the callback that gets it."""
+    """From the moment the server sends a result to the callback that receives it."""
     tasks = 3 if stage.quick else 5
 
     def measure(client: Client) -> list[float]:
         lags = [lag * NANO * MILLI for lag in stage.peer(client).ask(stage.limit, "partial", tasks=tasks)["lags"]]
-        if len(lags) < 19 * tasks:  # the last may come with the answer
+        if len(lags) < 19 * tasks:  # the last may come with the response
             raise PeerError(f"{len(lags)} of {20 * tasks} results were told")
         return [percentile(lags, 0.5), percentile(lags, 0.99)]
 
@@ -309,7 +309,7 @@ def partial(stage: Stage) -> None:
 
 
 def spread(mean: int, count: int) -> list[int]:
-    """Give durations from half as long to one and a half times as long, so that no rhythm of asking meets all."""
+    """Return durations from half to one and a half times the mean, so that no polling rhythm fits all of them."""
     return [round(mean * (0.5 + number / (count - 1))) for number in range(count)]
 
 
@@ -333,7 +333,7 @@ def polled(stage: Stage) -> None:
 
 
 def many(stage: Stage) -> None:
-    """1,000 asynchronous tasks of 1.5 to 4.5 s at once: what the waiting costs, and how late they are told."""
+    """1,000 asynchronous tasks of 1.5 to 4.5 s at once: the cost of waiting, and the lag of their results."""
     ms = spread(3_000, 1_000)
     lines = ("many.frames", "many.questions", "many.cpu", "many.median")
 
@@ -350,7 +350,7 @@ def many(stage: Stage) -> None:
 
 
 def drop(stage: Stage) -> None:
-    """The connection is cut when 100 calls were received; none was answered, and the server is back at once."""
+    """A drop after 100 calls were received and none was answered; the server accepts connections again at once."""
     stage.dismiss()
     count = 100
     lines = ("drop.time", "drop.lost", "drop.doubled")
@@ -371,7 +371,7 @@ def drop(stage: Stage) -> None:
     stage.turns(stage.waiters, lines, measure, slices=1 if stage.quick else 3, once=True)
 
 
-# ---------------------------------------------------------------------- what it costs to be there
+# ---------------------------------------------------------------------- fixed costs
 
 
 def idle(stage: Stage) -> None:
@@ -392,7 +392,7 @@ def idle(stage: Stage) -> None:
 
 
 def memory(stage: Stage) -> None:
-    """How much a process grows by a call in flight."""
+    """The memory that a call in flight adds to a process."""
     stage.dismiss()
     count = 10_000
 
@@ -439,7 +439,7 @@ IMPORT_JS = (
 
 
 def imports(stage: Stage) -> None:
-    """What importing costs, the best of several fresh processes a run."""
+    """The cost of importing: the best of several fresh processes per run."""
     tries = 3 if stage.quick else 5
     chosen = ("ours-blocking", "ours-blocking+fast", "runware-sdk", "runware", "sdk-js", "bare")
     python = ("import.time", "import.modules")

@@ -1,4 +1,4 @@
-"""An environment for each client, made on demand outside the source tree, and what is in it."""
+"""An environment for each client, created on demand outside the source tree, and its contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ENVIRONMENTS", "MakingError", "command", "machine", "make", "surroun
 
 PEERS = Path(__file__).parent / "peers"
 LIMIT = 300.0
-"""Seconds that making an environment may take."""
+"""Seconds that creating an environment may take."""
 ENVIRONMENTS = {
     "ours": str(ROOT),
     "ours-fast": f"{ROOT}[fast]",
@@ -26,21 +26,21 @@ ENVIRONMENTS = {
     "runware": "runware",
     "sdk-js": "@runware/sdk-js",
 }
-"""What is installed in each; of ours the source tree itself, so that what is measured is always what is there."""
+"""What is installed in each; for this client, the source tree itself, so that its current state is measured."""
 SHOWN = ("runware-client", "runware-sdk", "runware", "websocket-client", "websockets", "aiohttp", "orjson", "attrs")
 LIST = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 
 
 class MakingError(Exception):
-    """An environment could not be made."""
+    """An environment could not be created."""
 
 
 def make(directory: Path, names: Iterable[str]) -> dict[str, str]:
-    """Make the environments that are not there yet, and tell which could not be made, and why."""
+    """Create the missing environments, and return which could not be created, and why."""
     directory.mkdir(parents=True, exist_ok=True)
 
     def attempt(name: str) -> str:
-        done = directory / f"{name}.done"  # an attempt that was broken off is made again
+        done = directory / f"{name}.done"  # an interrupted attempt is started anew
         if done.exists() and done.read_text(encoding="utf-8") == ENVIRONMENTS[name]:
             return ""
         shutil.rmtree(directory / name, ignore_errors=True)
@@ -82,7 +82,7 @@ def _run(line: list[str], place: Path) -> str:
 
 
 def surroundings(name: str) -> dict[str, str]:
-    """Give the environment variables of a client: only ours finds this project."""
+    """Return the environment variables of a client: only ours finds this project."""
     if name.startswith("ours"):
         return environment()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "RUNWARE"))}
@@ -96,7 +96,7 @@ def surroundings(name: str) -> dict[str, str]:
 
 
 def command(directory: Path, name: str, program: str, *arguments: str) -> list[str]:
-    """Give the command that runs a client's program in its environment."""
+    """Return the command that runs a client's program in its environment."""
     place = directory / name
     if name == "sdk-js":
         beside = place / program  # Node looks for packages beside the program
@@ -106,7 +106,7 @@ def command(directory: Path, name: str, program: str, *arguments: str) -> list[s
 
 
 def versions(directory: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Tell what is in the environments, as far as it counts."""
+    """Return the relevant versions in the environments."""
     found: dict[str, dict[str, str]] = {}
     for name in names:
         place = directory / name

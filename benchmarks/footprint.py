@@ -1,4 +1,4 @@
-"""Memory of a call in flight, and what importing the package costs. Every value comes from a fresh process."""
+"""Memory of a call in flight, and the cost of importing the package. Every value comes from a fresh process."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ taken = time.perf_counter() - started
 print(json.dumps([taken, sorted(name for name in set(sys.modules) - before)]))
 """
 UNWANTED = ("asyncio", "httpx2", "httpx", "aiohttp", "requests", "PIL", "tqdm", "tenacity", "websocket", "ssl")
-"""Modules that `import runware` must not load (the first ones), or had better not."""
+"""Modules that `import runware` must not load (the first ones), or should not."""
 FORBIDDEN = frozenset(UNWANTED[:7])
 
 
 def _run(*command: str) -> Any:
-    """Run a Python process and read the JSON it prints."""
+    """Run a Python process and parse the JSON that it prints."""
     done = subprocess.run(
         [sys.executable, *command], env=environment(), capture_output=True, text=True, timeout=120, check=True
     )
@@ -43,7 +43,7 @@ def _run(*command: str) -> Any:
 
 
 def memory(context: Context) -> list[Figure]:
-    """Bytes a call in flight: what Python's allocator counts, and what the kernel does."""
+    """Bytes per call in flight: as Python's allocator counts, and as the kernel does."""
     count = 10_000
     library = "json" if sys.modules.get("orjson", ...) is None else "orjson"
     values: dict[str, list[float]] = {}
@@ -64,12 +64,12 @@ def memory(context: Context) -> list[Figure]:
 
 
 def _resident() -> int:
-    """Bytes of this process in memory (Linux)."""
+    """Return the resident memory of this process in bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def _hold(url: str, count: int, *, traced: bool, futures: bool) -> float:
-    """Have so many calls in flight, or bare futures, and tell how many bytes each takes."""
+    """Put a number of calls in flight, or create as many bare futures, and return the bytes that each takes."""
     from benchmarks.baseline import PROMPT
     from benchmarks.loopback import small
     from runware import Runware
@@ -82,7 +82,7 @@ def _hold(url: str, count: int, *, traced: bool, futures: bool) -> float:
             make: Any = Future if futures else lambda: rw.submit.image_inference(**parameters)
             kept.extend(make() for _ in range(number))
 
-        add(200)  # what is made once is not counted
+        add(200)  # what is created once does not count
         gc.collect()
         if traced:
             tracemalloc.start()
@@ -96,7 +96,7 @@ def _hold(url: str, count: int, *, traced: bool, futures: bool) -> float:
 
 
 def _settle(url: str, jobs: list[Any]) -> None:
-    """Wait until everything was written: until then, messages are held twice."""
+    """Wait until everything is written: until then, messages are held twice."""
     import time
 
     deadline = time.monotonic() + 30
@@ -109,7 +109,7 @@ def _settle(url: str, jobs: list[Any]) -> None:
 
 
 def import_time(context: Context) -> list[Figure]:
-    """Seconds of `import runware` in a fresh process, the best of several a run, and what it loads."""
+    """Seconds of `import runware` in a fresh process, the best of several per run, and the modules it loads."""
     plain = sys.modules.get("orjson", ...) is None
     tries = 5 if context.quick else 10
     times: list[float] = []
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("library")
     arguments = parser.parse_args()
     if arguments.library == "json":
-        sys.modules["orjson"] = None  # type: ignore[assignment]  # whoever imports it finds it missing
+        sys.modules["orjson"] = None  # type: ignore[assignment]  # importing it fails as if it were missing
     what = arguments.what
     print(_hold(arguments.url, arguments.count, traced="traced" in what, futures="future" in what))
 

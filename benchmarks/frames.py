@@ -1,4 +1,4 @@
-"""The server's end of the wire: frames as bytes, and the answers ready to be filled in."""
+"""The server's side of the protocol: frames as bytes, and response templates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 EDGE = 2048
 WHOLE = 256 * 1024
-"""Bytes up to which a message is read whole; of a larger one, only the edges are."""
+"""Bytes up to which a message is parsed whole; of a larger one, only the edges are."""
 CANONICAL = b'[{"taskType":"imageInference","taskUUID":"'
 UUID = re.compile(rb'"taskUUID": ?"([^"]*)"')
 PROMPT = re.compile(rb'"positivePrompt": ?"([^"]*)"')
@@ -46,7 +46,7 @@ PONG = b'{"data":[{"taskType":"ping","pong":true}]}'
 
 
 def head(length: int, opcode: int = 1) -> bytes:
-    """Make the header of a frame from the server."""
+    """Return the header of a frame from the server."""
     if length < 126:
         return bytes((0x80 | opcode, length))
     if length < 65_536:
@@ -55,7 +55,7 @@ def head(length: int, opcode: int = 1) -> bytes:
 
 
 def frame(payload: bytes, opcode: int = 1) -> bytes:
-    """Make a frame from the server."""
+    """Return a frame from the server."""
     return head(len(payload), opcode) + payload
 
 
@@ -67,7 +67,7 @@ SMALL = _SMALL_HEAD.replace(b"%", b"%%") + b'{"data":[' + ITEM + b"]}"
 
 
 def lone(text: bytes) -> bytes:
-    """Give the UUID of a message's only task, if one result is to be answered directly, however it is written."""
+    """Return the UUID of a message's only task if one result is to be sent at once, in whatever JSON formatting."""
     if b'"imageInference"' in text and b'"async"' not in text and text.count(b"{") == 1 and not MANY.search(text):
         found = UUID.search(text)
         return found[1] if found else b""
@@ -75,19 +75,19 @@ def lone(text: bytes) -> bytes:
 
 
 def stamped(item: bytes, name: bytes, stamp: int) -> bytes:
-    """Add a stamp to a result, in place of the seed as well: some clients drop the fields they do not know."""
+    """Add a timestamp to a result, also as the seed: some clients drop fields that they do not know."""
     return item.replace(b'"seed":77', b'"seed":%d,"%b":%d' % (stamp, name, stamp))
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:
-    """Take the mask off a piece that begins where the mask does."""
+    """Unmask a piece that begins where the mask does."""
     length = len(payload)
     mask = (key * (length // 4 + 1))[:length]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
 
 
 def edges(buffer: bytes, start: int, end: int, key: bytes) -> bytes:
-    """Take the payload of a frame out of a buffer, without its mask; of a large one, the beginning and the end."""
+    """Return the unmasked payload of a frame in a buffer; of a large one, its beginning and end."""
     if end - start <= WHOLE:
         return unmask(buffer[start:end], key)
     tail = start + ((end - start - EDGE) & ~3)

@@ -1,6 +1,6 @@
-"""Starting the server, talking to its control port, repeating a measurement, and what a measurement gives.
+"""Starting the server, its control port, repeated measurements, and their results.
 
-Only the standard library: a client in an environment of its own is measured with this file as well.
+Only the standard library: clients in environments of their own are measured with this file as well.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Figure:
 
     Attributes:
         name: What was measured: the case, a dot, and the quantity.
-        values: One number a run.
-        unit: Of the values; `"x"` for a ratio of two measurements of the same run.
+        values: One number per run.
+        unit: Unit of the values; `"x"` for a ratio of two measurements of the same run.
         better: Which way is better.
-        note: What it is compared with, or how it came about.
+        note: What it is compared with, or how it was measured.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Figure:
 
     @property
     def spread(self) -> float:
-        """Half the distance of the extremes, as a part of the median."""
+        """Half the distance between the extremes, as a fraction of the median."""
         median = self.median
         return (max(self.values) - min(self.values)) / 2 / median if median else 0.0
 
@@ -84,20 +84,20 @@ class Control:
         self._file = self._sock.makefile("rw", encoding="utf-8", newline="\n")
 
     def __call__(self, do: str, **more: Any) -> dict[str, Any]:
-        """Give a command and return its answer."""
+        """Send a command and return its answer."""
         self._file.write(json.dumps({"do": do, **more}) + "\n")
         self._file.flush()
         answer: dict[str, Any] = json.loads(self._file.readline())
         return answer
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._file.close()
         self._sock.close()
 
 
 class ServerProcess:
-    """`benchmarks.server` in a process of its own. It ends with the `with` block, or when this process does."""
+    """`benchmarks.server` in a process of its own, which ends with the `with` block, or with this process."""
 
     def __enter__(self) -> dict[str, int]:
         self._process = subprocess.Popen(
@@ -127,13 +127,13 @@ class ServerProcess:
 
 @dataclass
 class Context:
-    """What a case is given.
+    """The input of a case.
 
     Attributes:
         ports: The server's ports: `port` for clients, `control`, and `echo`.
         control: The server's control port.
         runs: How often to measure.
-        quick: Whether less is to be done.
+        quick: Whether to do less.
     """
 
     ports: dict[str, int]
@@ -143,18 +143,18 @@ class Context:
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The URL that clients connect to."""
         return f"ws://127.0.0.1:{self.ports['port']}/v1"
 
 
 class Stopwatch:
-    """Wall time and the CPU time of this process, all its threads together.
+    """Wall time, and the CPU time of all threads of this process.
 
     Attributes:
         wall: Seconds.
         cpu: CPU seconds of the process.
-        io: CPU seconds of the client's I/O thread among them, where that was looked at.
-        server: CPU seconds of the server meanwhile, where that was looked at.
+        io: CPU seconds of the client's I/O thread among them, where measured.
+        server: CPU seconds of the server meanwhile, where measured.
     """
 
     wall = cpu = io = server = 0.0
@@ -172,9 +172,9 @@ class Stopwatch:
 
 
 class Column(Generic[T]):
-    """What one measurement gave, turn by turn; so many turns in a row (the slices) are one run.
+    """The results of one measurement, turn by turn; a number of consecutive turns (the slices) form a run.
 
-    Short slices that alternate with those of the other measurements see the same disturbances as they do.
+    Short slices that alternate with those of other measurements see the same disturbances as they do.
     """
 
     def __init__(self, slices: int) -> None:
@@ -182,11 +182,11 @@ class Column(Generic[T]):
         self.slices = slices
 
     def each(self, read: Callable[[T], float]) -> list[float]:
-        """Give one number a run: the median over its slices."""
+        """Return one number per run: the median of its slices."""
         return self._by_run([read(turn) for turn in self.turns])
 
     def over(self, other: Column[Any], read: Callable[[Any], float]) -> list[float]:
-        """Divide this by another measurement slice by slice; one number a run, the median over its slices."""
+        """Divide this by another measurement slice by slice; return one number per run, the median of its slices."""
         pairs = zip(self.turns, other.turns, strict=True)
         return self._by_run([read(one) / read(two) for one, two in pairs])
 
@@ -196,12 +196,12 @@ class Column(Generic[T]):
 
 
 def interleave(runs: int, *measurements: Callable[[], T], slices: int = 1, dry: bool = True) -> list[Column[T]]:
-    """Take several measurements in turn, so that what disturbs the machine disturbs all of them.
+    """Take several measurements in turn, so that disturbances of the machine affect all of them.
 
     Args:
-        runs: How many values each is to have.
-        measurements: What to take in turn.
-        slices: How many turns make a run.
+        runs: The number of values of each.
+        measurements: The measurements to take in turn.
+        slices: The number of turns per run.
         dry: Whether to take one turn before that does not count.
     """
     for measure in measurements if dry else ():
@@ -216,35 +216,35 @@ def interleave(runs: int, *measurements: Callable[[], T], slices: int = 1, dry: 
 
 
 def wall(watch: Stopwatch) -> float:
-    """Read the wall time."""
+    """Return the wall time."""
     return watch.wall
 
 
 def cpu(watch: Stopwatch) -> float:
-    """Read the CPU time."""
+    """Return the CPU time."""
     return watch.cpu
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """Give the smallest value that at least this part of all values does not exceed."""
+    """Return the smallest value that at least this fraction of all values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def waits_of(thread: Thread) -> int:
-    """Tell how often a thread of this process has waited for something, as the kernel counts it (Linux)."""
+    """Return how often a thread of this process has waited, as the kernel counts it (Linux)."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text(encoding="utf-8")
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
 def cpu_of(thread: Thread) -> float:
-    """Tell the CPU seconds of one thread of this process."""
+    """Return the CPU seconds of one thread of this process."""
     assert thread.ident is not None
     return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
 def part(server: int) -> set[int]:
-    """Give the process of a server a processor of its own, where there are two, and tell which are left."""
+    """Give the server's process a core of its own, if there are two, and return the remaining ones."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         return set(cores)
@@ -253,5 +253,5 @@ def part(server: int) -> set[int]:
 
 
 def environment() -> dict[str, str]:
-    """Give the environment for a process of a measurement: this one's, with the project found first."""
+    """Return the environment for a measuring process: this one's, with the project first on the path."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}

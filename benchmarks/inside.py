@@ -1,6 +1,6 @@
-"""The parts of the client in memory, without a socket: what making and reading messages costs, and the session.
+"""The parts of the client in memory, without a socket: the cost of encoding and parsing messages, and the session.
 
-This is the only file here that knows the client's inner parts; it says where a task's CPU time goes.
+This is the only file here that knows the client's internals; it shows where a task's CPU time goes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MICRO = 1e6
 
 
 def codec(context: Context) -> list[Figure]:
-    """Making a request and reading an answer, against the bare JSON of both."""
+    """Making a request and parsing a response, against the bare JSON of both."""
     count = 500
     names = uuids(count)
     parameters: dict[str, Any] = {"positive_prompt": PROMPT, "model": "runware:101@1", "width": 1024, "height": 1024}
@@ -92,7 +92,7 @@ def _sum(*columns: Column[float]) -> Column[float]:
 
 
 def ready_session() -> Session:
-    """Give a session whose connection is ready."""
+    """Return a session whose connection is ready."""
     session = Session()
     wish = Call(uuid="c", text=b"", task_type="", timeout=60.0, completion=Completion.CONNECTION)
     session.submit(wish, 0.0)
@@ -104,7 +104,7 @@ def ready_session() -> Session:
 
 
 def _flight(count: int) -> tuple[float, float]:
-    """Submit so many calls, then answer all of them: CPU seconds of both halves."""
+    """Submit a number of calls, then answer all of them; return the CPU seconds of both halves."""
     session = ready_session()
     names = uuids(count)
     calls = [Call(uuid=name, text=b"[]", task_type="imageInference", timeout=60.0) for name in names]
@@ -125,7 +125,7 @@ def _flight(count: int) -> tuple[float, float]:
 
 
 def session(context: Context) -> list[Figure]:
-    """Calls through the session alone: submit, the answer's bytes, the end. With so many in flight at once."""
+    """Calls through the session alone: submission, response and end, with several numbers in flight."""
     counts = (1_000, 10_000, 100_000)
 
     def few() -> tuple[float, float]:

@@ -26,18 +26,18 @@ HUGE = 20_000_000
 
 @contextmanager
 def client(context: Context, **options: Any) -> Iterator[Runware]:
-    """Give a client that is connected."""
+    """Return a connected client."""
     with Runware("bench", url=context.url, **{"timeout": 300.0, **options}) as rw:
         yield rw
 
 
 def small(prompt: str = PROMPT) -> dict[str, Any]:
-    """Give the parameters of the task that all measurements of small tasks use."""
+    """Return the parameters of the task that all measurements of small tasks use."""
     return {"positive_prompt": prompt, "model": "runware:101@1", "width": 1024, "height": 1024}
 
 
 def io_thread() -> threading.Thread:
-    """Give the client's I/O thread."""
+    """Return the client's I/O thread."""
     return next(thread for thread in threading.enumerate() if thread.name == "runware-io")
 
 
@@ -101,7 +101,7 @@ def serial(context: Context) -> list[Figure]:
 
 
 def _futures(context: Context, rw: Runware, count: int, *, hold: bool) -> Stopwatch:
-    """Start so many calls, then wait for all of them; with *hold*, none is answered before the last is there."""
+    """Start a number of calls, then wait for all; with *hold*, none is answered before the last has arrived."""
     context.control("reset")
     if hold:
         context.control("hold", count=count)
@@ -167,14 +167,14 @@ def _one_flight(
 
 
 def growth(context: Context) -> list[Figure]:
-    """Whether 100,000 calls in flight cost as much a call as 1,000."""
+    """Whether 100,000 calls in flight cost as much per call as 1,000."""
     with client(context) as rw:
         bare = Bare(context.ports["port"])
 
         def thousands() -> list[Stopwatch]:
             return [_futures(context, rw, 1_000, hold=True) for _ in range(50)]
 
-        # As many by the thousand as at once, half of them before and half after: the speed of a machine changes.
+        # As many by the thousand as at once, half before and half after: the speed of a machine changes.
         before, many, after, limit = interleave(
             context.runs,
             thousands,
@@ -241,7 +241,7 @@ def asyncio_flight(context: Context) -> list[Figure]:
 
 
 def large(context: Context) -> list[Figure]:
-    """Results of 2 MB in base64, one after another and all asked for at once; and inputs of 5 MB."""
+    """Results of 2 MB in base64, one after another and all requested at once; and inputs of 5 MB."""
     count = 10
     medium = base64.b64encode(os.urandom(INPUT * 3 // 4)).decode()
     with client(context) as rw:
@@ -304,7 +304,7 @@ def _check(data: str | None) -> None:
 
 
 def mixed(context: Context) -> list[Figure]:
-    """How long small calls take while 20 MB after 20 MB come in, and while they go out."""
+    """The duration of small calls while 20 MB messages arrive or are sent without a pause."""
     seconds = 1.5 if context.quick else 3.0
     medium = base64.b64encode(os.urandom(HUGE * 3 // 4)).decode()
     with client(context) as rw:
@@ -329,7 +329,7 @@ def mixed(context: Context) -> list[Figure]:
 
 
 def _beside(rw: Runware, move: Callable[[], Any], seconds: float) -> tuple[list[float], float]:
-    """Start a small call every 2 ms while something moves; give the times they took, and MB/s of what moved."""
+    """Start a small call every 2 ms during a transfer; return their durations, and the MB/s of the transfer."""
     stop = threading.Event()
     jobs: list[Any] = []
     taken: list[float] = []

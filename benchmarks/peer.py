@@ -1,4 +1,4 @@
-"""A client in a process of its own: commands, limits, and what the kernel says of the process."""
+"""A client in a process of its own: commands, limits, and the kernel's figures of the process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["CannotError", "Peer", "PeerError"]
 
 
 class PeerError(Exception):
-    """The client failed at what it was told, did not end in time, or is gone."""
+    """The client failed at a command, did not end in time, or has died."""
 
 
 class CannotError(Exception):
-    """The client has no way of doing it."""
+    """The client does not support it."""
 
 
 class Peer:
@@ -54,7 +54,7 @@ class Peer:
         self.close()
 
     def tell(self, do: str, **more: Any) -> None:
-        """Give a command; `hear` has its answer."""
+        """Send a command; `hear` returns its answer."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
@@ -65,8 +65,8 @@ class Peer:
         """Wait for an answer.
 
         Raises:
-            PeerError: There is none in time (the process is killed then), or it says that it failed.
-            CannotError: It says that it has no way of doing this.
+            PeerError: There is none in time (the process is killed then), or it reports a failure.
+            CannotError: It reports that it does not support this.
         """
         assert self._process.stdout is not None
         end = time.monotonic() + limit
@@ -87,7 +87,7 @@ class Peer:
         return answer
 
     def ask(self, limit: float, do: str, **more: Any) -> dict[str, Any]:
-        """Give a command and wait for its answer."""
+        """Send a command and wait for its answer."""
         self.tell(do, **more)
         return self.hear(limit)
 
@@ -114,16 +114,16 @@ class Peer:
     # ------------------------------------------------------------------ the kernel's view (Linux)
 
     def cpu(self) -> float:
-        """Tell the CPU seconds of all its threads."""
+        """Return the CPU seconds of all its threads."""
         return sum(int(text.split()[0]) for text in self._of_threads("schedstat")) / 1e9
 
     def waits(self) -> int:
-        """Tell how often its threads have waited for something."""
+        """Return how often its threads have waited."""
         mark = "\nvoluntary_ctxt_switches:"
         return sum(int(text.partition(mark)[2].split()[0]) for text in self._of_threads("status"))
 
     def resident(self) -> int:
-        """Tell how many bytes of it are in memory."""
+        """Return its resident memory in bytes."""
         pages = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
 

@@ -1,7 +1,7 @@
-"""Where the time of the client goes: `python -m benchmarks.profiles {serial,flight}`.
+"""Profile the client: `python -m benchmarks.profiles {serial,flight}`.
 
-The caller's thread and the I/O thread are profiled one after the other, each with cProfile, which makes small functions
-look larger than they are: read it beside the figures of `codec` and `session`, which are not disturbed by it.
+The caller's thread and the I/O thread are profiled one after the other with cProfile, which exaggerates small
+functions: read it beside the figures of `codec` and `session`, which it does not disturb.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LINES = 30
 
 
 def profile_io_thread(profile: cProfile.Profile) -> Callable[[], None]:
-    """Let the profile watch each I/O thread that starts from now on; the result undoes that."""
+    """Profile each I/O thread that starts from now on; return a function that undoes this."""
     original = threading.Thread.run
 
     def run(self: threading.Thread) -> None:
@@ -42,7 +42,7 @@ def profile_io_thread(profile: cProfile.Profile) -> Callable[[], None]:
 
 
 def work(context: Context, what: str, count: int, profile: cProfile.Profile | None = None) -> tuple[Stopwatch, float]:
-    """Make so many calls, the caller's part of them under the profile; give the time, and the I/O thread's CPU."""
+    """Make calls with the caller's part under the profile; return the time, and the CPU time of the I/O thread."""
     with client(context) as rw:
         parameters = small()
         rw.image_inference(**parameters)
@@ -64,7 +64,7 @@ def work(context: Context, what: str, count: int, profile: cProfile.Profile | No
 
 
 def show(title: str, profile: cProfile.Profile) -> None:
-    """Print the functions that take the most time themselves."""
+    """Print the functions with the most time of their own."""
     out = io.StringIO()
     pstats.Stats(profile, stream=out).strip_dirs().sort_stats("tottime").print_stats(LINES)
     lines = [line for line in out.getvalue().splitlines() if line.strip()]
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--library", choices=("json", "orjson"), default="json")
     arguments = parser.parse_args()
     if arguments.library == "json":
-        sys.modules["orjson"] = None  # type: ignore[assignment]  # whoever imports it finds it missing
+        sys.modules["orjson"] = None  # type: ignore[assignment]  # importing it fails as if it were missing
     what, count = arguments.what, arguments.count
     with ServerProcess() as ports:
         context = Context(ports, Control(ports["control"]), 1, quick=True)

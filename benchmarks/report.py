@@ -1,4 +1,4 @@
-"""What the figures say: the tables, the budgets, and the comparison with a saved run."""
+"""Reports: the tables, the budgets, and the comparison with a saved run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NOTEWORTHY = 0.10
 
 @dataclass(frozen=True)
 class Budget:
-    """A promise of the design, and the figure that it is about.
+    """A limit that the design promises for a figure.
 
     Attributes:
-        what: In words.
+        what: A description.
         figure: The figure's name, without the JSON library.
-        limit: What it may be at most, or must be at least.
-        sense: Which of the two.
+        limit: The limit.
+        sense: Whether it is a maximum or a minimum.
         always: Whether every run must keep it, not only the median.
     """
 
@@ -69,7 +69,7 @@ BUDGETS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """A budget held against what was measured."""
+    """A budget compared with the measurement."""
 
     budget: Budget
     figure: Figure
@@ -78,7 +78,7 @@ class Verdict:
 
 
 def judge(figures: list[Figure], budgets: Sequence[Budget] = BUDGETS) -> list[Verdict]:
-    """Hold every budget against its figure, once for each JSON library it was measured with."""
+    """Compare every budget with its figure, once per JSON library it was measured with."""
     verdicts: list[Verdict] = []
     for budget in budgets:
         for figure in figures:
@@ -92,12 +92,12 @@ def judge(figures: list[Figure], budgets: Sequence[Budget] = BUDGETS) -> list[Ve
 
 
 def plain_name(name: str) -> str:
-    """Give the name of a figure without the JSON library it was measured with."""
+    """Return the name of a figure without the JSON library."""
     return name.replace("+orjson", "")
 
 
 def number(value: float) -> str:
-    """Write a number with three digits that mean something."""
+    """Format a number with three significant digits."""
     size = abs(value)
     if size < 1:
         return f"{value:.3g}"
@@ -105,7 +105,7 @@ def number(value: float) -> str:
 
 
 def show_figures(figures: list[Figure]) -> str:
-    """Write figures as a table."""
+    """Return figures as a table."""
     lines = []
     for figure in figures:
         spread = f"±{100 * figure.spread:.0f}%" if len(figure.values) > 1 else ""
@@ -114,7 +114,7 @@ def show_figures(figures: list[Figure]) -> str:
 
 
 def show_budgets(verdicts: list[Verdict], cases: Collection[str]) -> str:
-    """Write the budgets as a table; those of cases that were to be measured and were not are named as well."""
+    """Return the budgets as a table; it names those whose cases were requested and not measured, too."""
     lines = []
     for verdict in verdicts:
         budget, unit = verdict.budget, verdict.figure.unit
@@ -138,7 +138,7 @@ def show_budgets(verdicts: list[Verdict], cases: Collection[str]) -> str:
 
 
 def as_json(figures: list[Figure], verdicts: list[Verdict], failed: dict[str, str], *, quick: bool, runs: int) -> Any:
-    """Give a run in the form in which it is saved. It names versions, but neither the machine nor any path."""
+    """Return a run in the form in which it is saved. It names versions, but neither the machine nor any path."""
     return {
         "format": FORMAT,
         "quick": quick,
@@ -174,7 +174,7 @@ def _short(value: float) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Tell what was measured, and with what."""
+    """Describe what was measured, and with which versions."""
     from runware import __version__
 
     found = {"python": platform.python_version(), "runware-client": __version__}
@@ -187,7 +187,7 @@ def versions() -> dict[str, str]:
 
 
 def compare(figures: list[Figure], base: Any) -> str:
-    """Tell which ratios differ from those of a saved run by more than a tenth. Only ratios: machines differ."""
+    """Return the ratios that differ from a saved run's by more than a tenth. Only ratios, because machines differ."""
     saved = {entry["name"]: entry for entry in base["figures"]}
     lines: list[str] = []
     compared = 0

@@ -19,7 +19,7 @@ from benchmarks.worker import CASES
 LIMIT = 600.0
 """Seconds that one case may take."""
 WITH_JSON = frozenset(("codec", "serial", "flight", "growth", "asyncio", "large", "mixed"))
-"""Cases in which the JSON library counts; they are run with each there is."""
+"""Cases in which the JSON library matters; they are run with each available one."""
 WITH_JSON_QUICKLY = WITH_JSON - {"growth", "asyncio", "mixed"}
 
 
@@ -27,7 +27,7 @@ def measure(case: str, library: str, runs: int, *, quick: bool) -> list[Figure]:
     """Run one case in a process of its own.
 
     Raises:
-        RuntimeError: It failed; the message is the end of what it had to say.
+        RuntimeError: It failed; the message is the end of its output.
     """
     command = [sys.executable, "-m", "benchmarks.worker", case, "--runs", str(runs), "--library", library]
     if quick:
@@ -46,7 +46,7 @@ def measure(case: str, library: str, runs: int, *, quick: bool) -> list[Figure]:
 
 
 def main() -> int:
-    """Measure, and print as it goes."""
+    """Measure, and print the results as they become available."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measure the client.")
     parser.add_argument("--quick", action="store_true", help="3 runs of less in place of 5")
     parser.add_argument("--runs", type=int, help="how often each quantity is measured")

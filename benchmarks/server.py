@@ -1,19 +1,19 @@
 """A fast server for measurements, in a process of its own: `python -m benchmarks.server`.
 
-It speaks as much of the protocol as the measurements need, with one selector and hand-written WebSocket frames, so that
-its own work per task is a fraction of a client's. What it does with a task is told by marks in the task's prompt; a
-prompt without `#` is answered at once, which is the fast path:
+It implements the part of the protocol that the measurements need, with one selector and its own WebSocket frames, so
+that its work per task is a fraction of a client's. Marks in a task's prompt control the response; a prompt without `#`
+is answered at once, on the fast path:
 
-    #hold         kept until as many are there as the control command `hold` says, then answered in one go; at once
-                  when there is no such command
-    #size=N       results carry N characters of base64 in place of a URL
-    #every=MS     results are pushed one by one, this far apart, each stamped with `sentNS`
-    #ms=N         an asynchronous task takes so long; its results are stamped with `doneNS`
+    #hold         kept until the number of the control command `hold` has arrived, then all are answered together; at
+                  once without such a command
+    #size=N       results contain N characters of base64 instead of a URL
+    #every=MS     results are pushed one by one at this interval, each with its time in `sentNS`
+    #ms=N         the duration of an asynchronous task; its results have their time in `doneNS`
 
-Stamps are `time.monotonic_ns()`, the same clock for every process of the machine; the `seed` is the stamp as well. Of a
-message of more than 256 KiB only the first and last 2 KiB are looked at. A second TCP port takes commands as JSON lines
-(see `Control`), and a third sends back what it gets. The server listens on the loopback address only and ends when its
-standard input does.
+Times are `time.monotonic_ns()`, the same clock for every process of the machine; the `seed` is the time as well. Of a
+message of more than 256 KiB only the first and last 2 KiB are parsed. A second TCP port takes commands as JSON lines
+(see `Control`), and a third echoes. The server listens on the loopback address only and ends when its standard input
+does.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CHUNK = 1 << 20
 
 
 class Task:
-    """A task that is more than one immediate answer."""
+    """A task with more than one immediate response."""
 
     __slots__ = ("done_at", "number", "size", "uuid")
 
@@ -68,7 +68,7 @@ class Task:
 
 
 class Ledger:
-    """What happened, for the measurements to ask."""
+    """Counters for the measurements."""
 
     def __init__(self) -> None:
         self.executed: set[bytes] = set()
@@ -84,13 +84,13 @@ class Ledger:
         self.resumed_ns = 0
 
     def report(self) -> dict[str, int]:
-        """Give the counters."""
+        """Return the counters."""
         counters = {name: value for name, value in vars(self).items() if isinstance(value, int)}
         return {**counters, "executed": len(self.executed)}
 
 
 class Connection:
-    """One client: from its upgrade to its end."""
+    """One client connection, from its upgrade to its end."""
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
         self.server = server
@@ -108,7 +108,7 @@ class Connection:
     # ------------------------------------------------------------------ in
 
     def readable(self) -> None:
-        """Read once, answer everything that is whole by now, and write the answers together."""
+        """Read once, answer every complete message, and write the answers together."""
         space = self.server.space
         try:
             count = self.sock.recv_into(space)
@@ -185,7 +185,7 @@ class Connection:
     # ------------------------------------------------------------------ out
 
     def flush(self) -> None:
-        """Hand the answers to the network, as far as it takes them."""
+        """Write as many answers as the network takes."""
         if self.answers:
             self.out.append(memoryview(b"".join(self.answers)))
             self.answers = []
@@ -221,7 +221,7 @@ class Connection:
             self.server.watch(self, writing=self.writing)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self.open:
             self.open = False
             self.server.forget(self)
@@ -229,7 +229,7 @@ class Connection:
 
 
 class Control:
-    """The second port: one JSON object a line, one JSON object back.
+    """The control port: one JSON object per line, one JSON object in response.
 
     `{"do": "hold", "count": N, "order": "same"|"reversed"|"shuffled"}`: answer held tasks when N are there.
     `{"do": "release"}`: answer what is held now.
@@ -245,7 +245,7 @@ class Control:
         self.buffer = b""
 
     def readable(self) -> None:
-        """Answer the commands that are whole."""
+        """Answer the complete commands."""
         try:
             data = self.sock.recv(65_536)
         except (BlockingIOError, InterruptedError):
@@ -285,7 +285,7 @@ class Server:
     # ------------------------------------------------------------------ the loop
 
     def listen(self, take: Callable[[socket.socket], None]) -> int:
-        """Open a port and give its number."""
+        """Open a port and return its number."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         listener.setblocking(False)
 
@@ -300,19 +300,19 @@ class Server:
         return int(listener.getsockname()[1])
 
     def take_client(self, sock: socket.socket) -> None:
-        """A client has connected."""
+        """Accept a client."""
         connection = Connection(self, sock)
         self.ledger.connections += 1
         self.connections.add(connection)
         self.selector.register(sock, selectors.EVENT_READ, connection)
 
     def take_control(self, sock: socket.socket) -> None:
-        """Somebody wants to give commands."""
+        """Accept a control connection."""
         control = Control(self, sock)
         self.selector.register(sock, selectors.EVENT_READ, control.readable)
 
     def take_echo(self, sock: socket.socket) -> None:
-        """Somebody wants bytes back as they are: the limit of all request and answer."""
+        """Accept an echo connection, the limit of all requests and responses."""
 
         def echo() -> None:
             try:
@@ -328,18 +328,18 @@ class Server:
         self.selector.register(sock, selectors.EVENT_READ, echo)
 
     def watch(self, connection: Connection, *, writing: bool) -> None:
-        """Wait for room in the network's buffer as well, or no longer."""
+        """Start or stop waiting for room in the send buffer."""
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         self.selector.modify(connection.sock, events, connection)
 
     def forget(self, end: Connection | Control) -> None:
-        """A connection has ended."""
+        """Handle the end of a connection."""
         self.selector.unregister(end.sock)
         if isinstance(end, Connection):
             self.connections.discard(end)
 
     def run(self, lifetime: float) -> None:
-        """Serve until standard input ends, or for this many seconds at most."""
+        """Serve until standard input ends, or for this many seconds."""
         end = time.monotonic() + lifetime
         self.selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._stdin)
         while self.running and time.monotonic() < end:
@@ -363,13 +363,13 @@ class Server:
             self.running = False
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do something after a while."""
+        """Run a function after a delay."""
         heapq.heappush(self.timers, (time.monotonic() + seconds, next(self.numbers), action))
 
     # ------------------------------------------------------------------ messages
 
     def message(self, connection: Connection, text: bytes, length: int) -> None:
-        """A message has come in; of a large one, *text* has only the edges."""
+        """Handle a message; of a large one, *text* has only the edges."""
         canonical = text.startswith(CANONICAL) and b'"numberResults"' not in text
         uuid = text[len(CANONICAL) : len(CANONICAL) + 36] if canonical else lone(text)
         if uuid:
@@ -467,7 +467,7 @@ class Server:
         return [ITEM % (task.uuid, k, k) for k in range(task.number)]
 
     def answer(self, connection: Connection, task: Task) -> None:
-        """Answer a task whole, in one message."""
+        """Answer a whole task in one message."""
         if task.size:
             if task.size not in self.bodies:
                 self.bodies[task.size] = memoryview(_base64(task.size))
@@ -494,7 +494,7 @@ class Server:
         self.later(every, push)
 
     def release(self) -> None:
-        """Answer everything that is held, each connection's in one go."""
+        """Answer everything that is held, each connection's tasks together."""
         held, self.held = self.held, []
         self.hold_count = 0
         if self.hold_order == "reversed":
@@ -529,7 +529,7 @@ class Server:
     # ------------------------------------------------------------------ commands
 
     def command(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Do what the control port says."""
+        """Run a command of the control port."""
         what = command["do"]
         if what == "hold":
             self.hold_count = int(command["count"])
@@ -553,7 +553,7 @@ class Server:
 
 
 def _number(prompt: str, mark: str) -> int:
-    """Read the number after a mark; 0 when the mark is not there."""
+    """Return the number after a mark; 0 if the mark is missing."""
     _, found, rest = prompt.partition(mark)
     digits = "".join(itertools.takewhile(str.isdigit, rest[:12])) if found else ""
     return int(digits or 0)
@@ -564,7 +564,7 @@ def _base64(size: int) -> bytes:
 
 
 def main() -> None:
-    """Open the ports, tell them on standard output, and serve."""
+    """Open the ports, print them on standard output, and serve."""
     parser = argparse.ArgumentParser(description="A fast server for measurements.")
     parser.add_argument("--lifetime", type=float, default=3600.0, help="seconds after which it ends in any case")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What was measured of every client, line by line: ratios, growth, budgets, and the tables that show them."""
+"""The measurements of all clients, line by line: ratios, growth, budgets, and the tables that show them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ OFFICIAL = ("runware-sdk", "runware", "sdk-js")
 
 @dataclass(frozen=True)
 class Line:
-    """Something that is measured of every client.
+    """A quantity measured for every client.
 
     Attributes:
         key: The case, a dot, and the quantity.
-        title: In words.
-        unit: Of the values.
-        ours: The client of ours that the others are held against.
+        title: A description.
+        unit: Unit of the values.
+        ours: The interface form of this client that the others are compared with.
         better: Which way is better.
-        means: Whether it is a means, not a cost: it is shown with its case, and not held against the others.
+        means: Whether it is a means, not a cost: it is shown with its case only, without a ratio.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Line:
 
     @property
     def case(self) -> str:
-        """The case it belongs to."""
+        """The case that measures it."""
         return self.key.partition(".")[0]
 
 
@@ -99,7 +99,7 @@ class Cell:
     Attributes:
         runs: The values, slice by slice, of each run.
         failed: How it failed, if it did.
-        note: What else is to be said, for example why there is nothing to measure.
+        note: A remark, such as why there is nothing to measure.
     """
 
     runs: list[list[float]] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Cell:
 
     @property
     def values(self) -> list[float]:
-        """One value a run, the median of its slices."""
+        """One value per run, the median of its slices."""
         return [statistics.median(run) for run in self.runs if run]
 
     @property
@@ -124,7 +124,7 @@ class Board:
         self.cells: dict[str, dict[str, Cell]] = {}
 
     def cell(self, line: str, client: str) -> Cell:
-        """Give the cell of a line and a client, which is empty at first."""
+        """Return the cell of a line and a client, empty at first."""
         return self.cells.setdefault(line, {}).setdefault(client, Cell())
 
     def begin(self, lines: Sequence[str], client: str) -> None:
@@ -133,12 +133,12 @@ class Board:
             self.cell(line, client).runs.append([])
 
     def good(self, line: str, client: str) -> Cell | None:
-        """Give a cell if it has values and did not fail."""
+        """Return a cell if it has values and did not fail."""
         cell = self.cells.get(line, {}).get(client)
         return cell if cell is not None and cell.values and not cell.failed else None
 
     def ratio(self, line: str, one: str, other: str) -> list[float]:
-        """Divide one client's values by another's, slice by slice; one number a run. Empty where that cannot be."""
+        """Divide one client's values by another's, slice by slice; return one number per run, or none."""
         left, right = self.good(line, one), self.good(line, other)
         if left is None or right is None:
             return []
@@ -150,14 +150,14 @@ class Board:
         return found
 
     def factor(self, line: Line, client: str) -> list[float]:
-        """Tell how far ours is ahead of a client, above 1, or behind, below; one number a run."""
+        """Return how far this client is ahead of another one (above 1), or behind (below 1); one number per run."""
         pair = (client, line.ours) if line.better == "lower" else (line.ours, client)
         return self.ratio(line.key, *pair)
 
     # ------------------------------------------------------------------ saving
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Give everything in the form in which it is saved."""
+        """Return everything in the form in which it is saved."""
         found = []
         for key, cells in self.cells.items():
             for client, cell in cells.items():
@@ -172,12 +172,12 @@ class Board:
         return found
 
     def extend(self, saved: list[dict[str, Any]], before: int) -> None:
-        """Add what was saved, as further runs.
+        """Add saved cells as further runs.
 
         Args:
             saved: The cells.
-            before: How many runs there were. Who was not measured in all of them has empty ones, so that slices which
-                alternated stay side by side.
+            before: The number of earlier runs. Clients not measured in all of them get empty ones, so that alternating
+                slices stay side by side.
         """
         for entry in saved:
             cell = self.cell(entry["line"], entry["client"])
@@ -192,14 +192,14 @@ def _short(value: float) -> float:
 
 
 def fit(points: Sequence[tuple[float, float]]) -> float:
-    """Give the exponent of the growth of *y* over *x*, by least squares of the logarithms."""
+    """Return the exponent of the growth of *y* over *x*, by least squares of the logarithms."""
     logs = [(math.log(x), math.log(y)) for x, y in points]
     mean_x, mean_y = (statistics.fmean(one[axis] for one in logs) for axis in (0, 1))
     return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
 
 
 def growth(board: Board, client: str) -> float | None:
-    """Give the exponent of the time for all over the number in flight; 1 is linear."""
+    """Return the exponent of the time for all calls over the number in flight; 1 is linear."""
     counts = (100, 1_000, 10_000, 100_000)
     found = [(count, board.good(f"flight.{count}", client)) for count in counts]
     points = [(float(count), cell.figure.median * count) for count, cell in found if cell]
@@ -228,7 +228,7 @@ BUDGETS = (
 
 
 def figures(board: Board) -> list[Figure]:
-    """Give the figures that the budgets are about."""
+    """Return the figures that the budgets are about."""
     found: list[Figure] = []
 
     def add(name: str, unit: str, values: list[float]) -> None:
@@ -262,7 +262,7 @@ def figures(board: Board) -> list[Figure]:
 
 
 def verdicts(board: Board) -> list[Verdict]:
-    """Hold the budgets against what was measured."""
+    """Compare the budgets with the measurements."""
     return judge(figures(board), BUDGETS)
 
 
@@ -270,7 +270,7 @@ def verdicts(board: Board) -> list[Verdict]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a Markdown table whose columns are aligned."""
+    """Return a Markdown table with aligned columns."""
     texts = [[one.replace("|", "/") for one in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
     lines = [
@@ -281,7 +281,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def show_factor(values: Sequence[float]) -> str:
-    """Write how far ours is ahead."""
+    """Return how far this client is ahead."""
     return f"{number(statistics.median(values))} x" if values else ""
 
 
@@ -291,7 +291,7 @@ def _briefly(text: str, length: int = 60) -> str:
 
 
 def show_cell(board: Board, line: Line, client: str) -> str:
-    """Write the value of a line, and in front of it how far ours is ahead."""
+    """Return the value of a line, preceded by how far this client is ahead."""
     cell = board.cells.get(line.key, {}).get(client)
     if cell is None:
         return ""
@@ -306,7 +306,7 @@ def show_cell(board: Board, line: Line, client: str) -> str:
 
 
 def case_table(board: Board, case: str) -> str:
-    """Write everything of a case: a row for every client, a column for every line; then the notes."""
+    """Return everything about a case: a row per client, a column per line, then the notes."""
     lines = [line for line in LINES if line.case == case and line.key in board.cells]
     clients = list(dict.fromkeys(client for line in lines for client in board.cells[line.key]))
     head = ["client", *(line.title for line in lines)]
@@ -326,7 +326,7 @@ def case_table(board: Board, case: str) -> str:
 
 
 def summary_table(board: Board) -> str:
-    """Write how far ours is ahead of the official clients, line by line."""
+    """Return how far this client is ahead of the official clients, line by line."""
     rows = []
     for line in LINES:
         if line.key not in board.cells or line.means:
@@ -349,7 +349,7 @@ def summary_table(board: Board) -> str:
 
 
 def budgets_table(found: Sequence[Verdict]) -> str:
-    """Write the budgets, each with its figure."""
+    """Return the budgets, each with its figure."""
     rows = []
     for verdict in found:
         unit = verdict.figure.unit

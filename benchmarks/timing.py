@@ -1,4 +1,4 @@
-"""Delays: polled tasks, partial results, a lost connection; and what waiting and closing cost."""
+"""Delays: polled tasks, partial results, a lost connection; and the cost of waiting and closing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NANO = 1e-9
 
 
 def polled(context: Context) -> list[Figure]:
-    """How long after the server has finished an asynchronous task its caller is told."""
+    """The lag between the end of an asynchronous task at the server and its caller."""
     figures: list[Figure] = []
     seconds: list[float] = [0.3, 3.0]
     if not context.quick:
@@ -44,7 +44,7 @@ def polled(context: Context) -> list[Figure]:
 
 
 def _lags(rw: Runware, seconds: list[float], runs: int) -> dict[float, list[list[float]]]:
-    """Run 20 tasks of each duration a run; all runs and durations at once, since waiting costs nothing."""
+    """Run 20 tasks of each duration per run; all runs and durations at once, since waiting costs nothing."""
     lags: dict[float, list[list[float]]] = {duration: [[] for _ in range(runs)] for duration in seconds}
     jobs: list[Any] = []
     for number in range(20):
@@ -77,7 +77,7 @@ def _noting(lags: list[float]) -> Callable[[Any], object]:
 
 
 def partial(context: Context) -> list[Figure]:
-    """From the moment the server writes a result to the callback that gets it, for all three faces."""
+    """From the moment the server writes a result to the callback that receives it, for all three interface forms."""
     number, tasks = 20, 5 if context.quick else 10
     parameters = {**small(f"{PROMPT} #every=4"), "number_results": number}
 
@@ -126,7 +126,7 @@ def partial(context: Context) -> list[Figure]:
 
 
 def drop(context: Context) -> list[Figure]:
-    """The server cuts the connection under so many calls, and is back at once."""
+    """The server drops the connection with many calls in flight, and accepts connections again at once."""
     figures: list[Figure] = []
     for count in (100, 1_000):
         for name, after in (("late", count), ("midway", count // 2)):
@@ -135,7 +135,7 @@ def drop(context: Context) -> list[Figure]:
 
 
 def _drops(context: Context, name: str, count: int, after: int) -> list[Figure]:
-    """Cut it when so many of the tasks were received; those are executed, and none was answered."""
+    """Drop it after a number of the tasks were received; those are executed, and none is answered."""
     delay = 0.5
     right: list[float] = []
     over: list[float] = []
@@ -167,7 +167,7 @@ def _drops(context: Context, name: str, count: int, after: int) -> list[Figure]:
 
 
 def _dropped(context: Context, rw: Runware, count: int, after: int) -> tuple[float, float, float]:
-    """Give the seconds for all calls, those from the cut to the first bytes, and the part that is right."""
+    """Return the seconds for all calls, those from the drop to the first bytes, and the fraction that succeeded."""
     rw.image_inference(**small())
     context.control("reset")
     if after:
@@ -199,7 +199,7 @@ def _round_trip(context: Context) -> float:
 
 
 def idle(context: Context) -> list[Figure]:
-    """What waiting calls cost while nothing happens: pushed ones, for which nothing is due, and polled ones."""
+    """The cost of waiting calls while nothing happens: pushed ones, which need no timer, and polled ones."""
     seconds = 2.0 if context.quick else 4.0
     count = 1_000
     pushed: list[tuple[float, float]] = []
@@ -229,7 +229,7 @@ def idle(context: Context) -> list[Figure]:
 
 
 Polled = tuple[float, float, float, float]
-"""Waits a second, share of a core, tasks asked for a second, frames sent a second."""
+"""Return waits per second, share of a core, tasks polled per second, frames sent per second."""
 
 
 def _polled(context: Context, count: int, seconds: float) -> list[Polled]:
@@ -239,7 +239,7 @@ def _polled(context: Context, count: int, seconds: float) -> list[Polled]:
             context.control("reset")
             for _ in range(count):
                 rw.submit.image_inference(**small(f"{PROMPT} #ms=900000"), delivery_method="async")
-            time.sleep(6.5)  # by then each is asked for about once a second
+            time.sleep(6.5)  # by then each is polled about once a second
             before = context.control("ledger")
             waits, cpu = _watch(seconds)
             after = context.control("ledger")
@@ -264,7 +264,7 @@ def _polled_figures(name: str, runs: list[Polled], count: str) -> list[Figure]:
 
 
 def _watch(seconds: float) -> tuple[float, float]:
-    """Count the I/O thread's waits a second, and the share of a core it takes."""
+    """Count the I/O thread's waits per second, and its share of a core."""
     thread = io_thread()
     waits, cpu = waits_of(thread), cpu_of(thread)
     time.sleep(seconds)
@@ -275,7 +275,7 @@ def _watch(seconds: float) -> tuple[float, float]:
 
 
 def close(context: Context) -> list[Figure]:
-    """Seconds that `close()` takes: idle, with 1,000 calls in flight, while a dial hangs. And a first result's."""
+    """Seconds of `close()`: idle, with 1,000 calls in flight, while a dial hangs. And of a first result."""
     values: dict[str, list[float]] = {"idle": [], "busy": [], "dialling": [], "first": []}
     for _ in range(context.runs):
         started = time.perf_counter()

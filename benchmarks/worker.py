@@ -1,6 +1,6 @@
-"""One case in a process of its own: `python -m benchmarks.worker CASE`. Its figures go to standard output as JSON.
+"""One case in a process of its own: `python -m benchmarks.worker CASE`. It prints its figures as JSON.
 
-The JSON library is that of a plain installation unless told otherwise, so that figures of machines with and without
+The JSON library is that of a plain installation unless specified, so that figures of machines with and without
 orjson are comparable.
 """
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--library", choices=("json", "orjson"), default="json")
     arguments = parser.parse_args()
     if arguments.library == "json":
-        sys.modules["orjson"] = None  # type: ignore[assignment]  # whoever imports it finds it missing
+        sys.modules["orjson"] = None  # type: ignore[assignment]  # importing it fails as if it were missing
     module, name = CASES[arguments.case]
     case: Callable[[Context], list[Figure]] = getattr(__import__(f"benchmarks.{module}", fromlist=[name]), name)
     with ServerProcess() as ports:

@@ -1,9 +1,9 @@
-"""A web service that makes pictures: plain ASGI, so that it runs under uvicorn, hypercorn or Django's own server.
+"""A web service that generates images: plain ASGI, so that it runs under uvicorn, hypercorn or Django's own server.
 
-python examples/asgi_service.py --local                                  # try it here: 20 requests at once
-RUNWARE_API_KEY=... uvicorn asgi_service:app --app-dir examples          # the real thing; GET /?prompt=a+red+kite
+python examples/asgi_service.py --local                              # local server: 20 concurrent requests
+RUNWARE_API_KEY=... uvicorn asgi_service:app --app-dir examples      # against the API; GET /?prompt=a+red+kite
 
-All requests share one client and its one connection. It is made by the first of them, in whatever process serves it.
+All requests of a process share one client and its connection, which is created when the service starts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ async def app(
         await lifespan(receive, send)
     elif scope["type"] == "http":
         query = parse_qs(scope["query_string"].decode())
-        status, answer = await paint(query.get("prompt", [""])[0])
+        status, answer = await generate(query.get("prompt", [""])[0])
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
@@ -38,7 +38,7 @@ async def lifespan(receive: Callable[[], Awaitable[Message]], send: Callable[[Me
     while True:
         event = await receive()
         if event["type"] == "lifespan.startup":
-            await get_client().aio.connect()  # a wrong key stops the service here, and not its first visitor
+            await get_client().aio.connect()  # a wrong key stops the service here, instead of failing requests
         else:
             await get_client().aio.close()
         await send({"type": f"{event['type']}.complete"})
@@ -46,7 +46,9 @@ async def lifespan(receive: Callable[[], Awaitable[Message]], send: Callable[[Me
             return
 
 
-async def paint(prompt: str) -> tuple[int, dict[str, Any]]:
+async def generate(prompt: str) -> tuple[int, dict[str, Any]]:
+    if len(prompt) < 2:
+        return 400, {"error": "The prompt is too short.", "parameter": "positive_prompt"}
     try:
         task = ImageInference(positive_prompt=prompt, model="runware:101@1", width=512, height=512, timeout=60)
         (image,) = await get_client().aio.run(task)
@@ -58,7 +60,7 @@ async def paint(prompt: str) -> tuple[int, dict[str, Any]]:
 
 
 async def ask(scope: Message) -> list[Message]:
-    """Do what a server would: hand over one request, and take what is sent."""
+    """Act as the server for one request, and return the messages that the service sends."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -71,13 +73,13 @@ async def ask(scope: Message) -> list[Message]:
     return sent
 
 
-async def try_it() -> None:
+async def run_locally() -> None:
     await get_client().aio.connect()
     prompts = [f"kite {number}" for number in range(20)]
     answers = await asyncio.gather(
         *(ask({"type": "http", "query_string": f"prompt={quote(prompt)}".encode()}) for prompt in prompts)
     )
-    print(f"{sum(start['status'] == 200 for start, _ in answers)} of {len(answers)} requests got a picture")
+    print(f"{sum(start['status'] == 200 for start, _ in answers)} of {len(answers)} requests got an image")
     print(answers[0][1]["body"].decode())
     start, body = await ask({"type": "http", "query_string": b""})
     print(f"without a prompt: {start['status']} {body['body'].decode()}")
@@ -91,4 +93,4 @@ if __name__ == "__main__":
 
     with LocalServer(delay=0.2) as server:
         os.environ.update(RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url)
-        asyncio.run(try_it())
+        asyncio.run(run_locally())

@@ -1,7 +1,7 @@
-"""Many pictures at once with asyncio, on one connection; each is shown as soon as it is there.
+"""Generate many images concurrently with asyncio, on one connection; print each URL as soon as it arrives.
 
-python examples/asyncio_many.py --local                # no key and no network: a server on this machine
-RUNWARE_API_KEY=... python examples/asyncio_many.py    # the real thing
+python examples/asyncio_many.py --local                # against a local server: no key, no network
+RUNWARE_API_KEY=... python examples/asyncio_many.py    # against the API
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ SUBJECTS = ["a heron", "a harbour", "an orchard", "a glacier", "a night train", 
 
 
 async def main(rw: AsyncRunware) -> None:
-    async def paint(subject: str) -> None:
+    async def generate(subject: str) -> None:
         (image,) = await rw.image_inference(
             positive_prompt=f"{subject}, woodcut", model="runware:101@1", width=512, height=512
         )
         print(f"{subject}: {image.url}")
 
     async with rw:
-        await asyncio.gather(*(paint(subject) for subject in SUBJECTS))
+        await asyncio.gather(*(generate(subject) for subject in SUBJECTS))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Pictures for any number of prompts, with a progress bar, in constant memory, whatever the network does.
+"""Generate images for any number of prompts, with a progress bar, in constant memory, through network failures.
 
-python examples/bulk.py --local                        # no key and no network: a server on this machine
-python examples/bulk.py --local --count 10000 --fault  # and a lost connection and a rate limit on the way
-RUNWARE_API_KEY=... python examples/bulk.py --count 20 # the real thing
+python examples/bulk.py --local                        # against a local server: no key, no network
+python examples/bulk.py --local --count 10000 --fault  # with a drop of the connection and a rate limit
+RUNWARE_API_KEY=... python examples/bulk.py --count 20 # against the API
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from collections.abc import Iterator
 from runware import Runware
 
 
-def prompts(count: int, *, fault: bool) -> Iterator[dict[str, str]]:
+def prompts(count: int, *, fault: bool) -> Iterator[dict[str, object]]:
     for number in range(count):
-        # The local server takes the mark for a rate limit that is over at the second attempt.
+        # With this mark, the local server rate-limits the first attempt.
         mark = "[rate-limit:1] " if fault and number == count // 3 else ""
-        yield {"positive_prompt": f"{mark}a kite above dune {number}", "model": "runware:101@1"}
+        yield {
+            "positive_prompt": f"{mark}a kite above dune {number}",
+            "model": "runware:101@1",
+            "width": 512,
+            "height": 512,
+        }
 
 
 def memory() -> float | None:
-    """MiB that this process has taken at most, where it is told without a further package."""
+    """Return the peak memory of this process in MiB; `None` where the standard library cannot tell."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -33,10 +38,10 @@ def memory() -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make pictures in bulk.")
+    parser = argparse.ArgumentParser(description="Generate images in bulk.")
     parser.add_argument("--local", action="store_true", help="use a server on this machine")
-    parser.add_argument("--count", type=int, default=200, help="how many pictures (default: 200)")
-    parser.add_argument("--concurrency", type=int, default=64, help="how many at once (default: 64)")
+    parser.add_argument("--count", type=int, default=200, help="number of images (default: 200)")
+    parser.add_argument("--concurrency", type=int, default=64, help="calls in flight (default: 64)")
     parser.add_argument(
         "--fault", action="store_true", help="with --local: drop the connection once, and limit the rate"
     )
@@ -62,7 +67,7 @@ def main() -> None:
             if server is not None and arguments.fault and done == arguments.count // 2:
                 server.drop()
         after = memory()
-        print(f"{done} pictures for ${cost:.4f}")
+        print(f"{done} images for ${cost:.4f}")
         if before is not None and after is not None:
             print(f"memory grew by {after - before:.1f} MiB after the first quarter")
         if server is not None:

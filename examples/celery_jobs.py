@@ -1,11 +1,11 @@
-"""Long work in Celery: one task starts a video, another, in any worker process, picks it up by its reference.
+"""Long work in Celery: one task starts a video; another, in any worker process, collects it by its reference.
 
-python examples/celery_jobs.py --local                      # try it: a worker with two processes, a broker of files
-RUNWARE_API_KEY=... celery -A celery_jobs worker            # the real thing, in this directory, with your CELERY_BROKER
+python examples/celery_jobs.py --local                      # local server, two worker processes, file broker
+RUNWARE_API_KEY=... celery -A celery_jobs worker            # against the API, in this directory, with CELERY_BROKER
 
-Nothing waits in between: the reference is small, and fit for JSON. If a worker is lost and Celery runs a task again,
-nothing is made or paid for again: `start` sends the same UUID, which the server takes once, and `collect` only asks.
-What the server refuses is not tried again, nor what may have run.
+No worker waits in between: the reference is small, and can be sent as JSON. If a worker is lost and Celery runs a task
+again, nothing is executed or billed again: `start` sends the same UUID, which the server accepts once, and `collect`
+only polls. Tasks that the server rejects, or that may have run, are not retried.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if "CELERY_FOLDER" in os.environ:
 
 
 def uuid_of(run: Any) -> str:
-    """The UUID that a run of a Celery task has at the server, in every worker that runs it."""
+    """Return the task UUID for a run of a Celery task, the same in every worker."""
     digits = hashlib.sha256(f"{run.id} {run.retries}".encode()).digest()[:16]
-    return str(uuid.UUID(bytes=digits, version=4))  # the server takes no other version
+    return str(uuid.UUID(bytes=digits, version=4))  # the API accepts version 4 only
 
 
 @app.task(bind=True, name="celery_jobs.start", max_retries=3)
 def start(self: Any, prompt: str) -> dict[str, str]:
-    # Without attempts of the client's own, which have new UUIDs, the one given here is the one to collect.
+    # Without retries of the client, which have new UUIDs, so that the task can be collected by this UUID.
     job = get_client().submit.video_inference(
         positive_prompt=prompt,
         model="klingai:5@3",
@@ -59,11 +59,11 @@ def start(self: Any, prompt: str) -> dict[str, str]:
         skip_response=True,
     )
     try:
-        job.result()  # the server's first word: it has the task
+        job.result()  # returns when the server acknowledges the task
     except ConflictError:
-        pass  # a worker that was lost had sent it
+        pass  # a lost worker has sent it
     except RunwareError as error:
-        if not error.retryable:  # it is refused, or may run and be paid for
+        if not error.retryable:  # it was rejected, or may run and be billed
             raise
         raise self.retry(exc=error, countdown=2**self.request.retries) from error
     return job.ref
@@ -75,12 +75,12 @@ def collect(ref: dict[str, str], directory: str) -> str:
     return str(video.save(directory, overwrite=True))
 
 
-def try_it(folder: str) -> None:
+def run_locally(folder: str) -> None:
     command = [sys.executable, "-m", "celery", "-A", "celery_jobs", "worker", "-P", "prefork", "-c", "2", "-l", "error"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     here = pathlib.Path(__file__).parent
     paths = os.pathsep.join(path for path in (str(here), *sys.path) if path)
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore::UserWarning"}  # that of being root
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore::UserWarning"}  # about running as root
     with subprocess.Popen([*command, *quiet], cwd=folder, env=environment, stdout=subprocess.DEVNULL) as worker:
         try:
             results = [
@@ -100,5 +100,5 @@ if __name__ == "__main__":
     with LocalServer(delay=0.5) as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ.update(RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url, CELERY_FOLDER=folder)
         keep_in_files(folder)
-        try_it(folder)
+        run_locally(folder)
         print(f"{server.ledger.executed} videos made, {server.ledger.connections} connections")

@@ -1,11 +1,11 @@
-"""Many pictures from many machines with Dask, each billed once, even when a worker dies on the way.
+"""Generate many images on many machines with Dask, each billed once, even if a worker dies.
 
-python examples/dask_bulk.py --local                   # 500 pictures, 2 worker processes, one of them is killed
-RUNWARE_API_KEY=... python examples/dask_bulk.py       # the real thing, 20 pictures
+python examples/dask_bulk.py --local                   # local server: 500 images, 2 workers, one is killed
+RUNWARE_API_KEY=... python examples/dask_bulk.py       # against the API: 20 images
 
-The client travels to the workers inside the function: it takes its options along and leaves its key behind, which each
-worker finds in its own RUNWARE_API_KEY. All threads of a worker share one connection. Each picture has a task UUID of
-its own that does not change, so that work which Dask hands out again is picked up instead of being bought again.
+The client is pickled with the function: with its options, but without its key, which each worker reads from its own
+RUNWARE_API_KEY. All threads of a worker share one connection. Each image has a fixed task UUID, so that a task which
+Dask runs again is collected instead of being executed and billed again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ except ImportError as missing:
     sys.exit(0)
 
 
-def painter(rw: Runware) -> Callable[[int, str], Image]:
-    def paint(number: int, task_uuid: str) -> Image:
+def generator_of(rw: Runware) -> Callable[[int, str], Image]:
+    def generate_one(number: int, task_uuid: str) -> Image:
         try:
             (image,) = rw.image_inference(
                 positive_prompt=f"a kite, number {number}",
@@ -37,11 +37,11 @@ def painter(rw: Runware) -> Callable[[int, str], Image]:
                 task_uuid=task_uuid,
                 include_cost=True,
             )
-        except ConflictError:  # a worker that is gone had started it
+        except ConflictError:  # a lost worker has sent it
             (image,) = rw.job(task_uuid).result()
         return image
 
-    return paint
+    return generate_one
 
 
 def generate(rw: Runware, count: int, *, kill_one: bool = False) -> list[Image]:
@@ -50,11 +50,11 @@ def generate(rw: Runware, count: int, *, kill_one: bool = False) -> list[Image]:
     )
     with cluster, Client(cluster) as dask:
         task_uuids = [str(uuid.uuid4()) for _ in range(count)]
-        futures = dask.map(painter(rw), range(count), task_uuids, pure=False)
+        futures = dask.map(generator_of(rw), range(count), task_uuids, pure=False)
         for done, _ in enumerate(as_completed(futures), 1):
             if kill_one and done == count // 4:
                 victim = next(iter(dask.run(os.getpid).values()))
-                print(f"{done} pictures; killing worker process {victim}")
+                print(f"{done} images; killing worker process {victim}")
                 os.kill(victim, signal.SIGKILL)
                 kill_one = False
         images: list[Image] = dask.gather(futures)
@@ -64,7 +64,7 @@ def generate(rw: Runware, count: int, *, kill_one: bool = False) -> list[Image]:
 def main() -> None:
     if "--local" not in sys.argv:
         images = generate(Runware(), 20)
-        print(f"{len(images)} pictures, ${sum(image.cost or 0 for image in images):.4f}")
+        print(f"{len(images)} images, ${sum(image.cost or 0 for image in images):.4f}")
         return
     from runware.local import LocalServer
 
@@ -73,11 +73,11 @@ def main() -> None:
         images = generate(Runware(), 500, kill_one=True)
         ledger = server.ledger
         prompts = ledger.executions_by_prompt()
-        print(f"{len({image.uuid for image in images})} pictures from {len(prompts)} prompts")
+        print(f"{len({image.uuid for image in images})} images from {len(prompts)} prompts")
         print(f"billed more than once: {sum(times > 1 for times in prompts.values())}")
-        print(f"connections: {ledger.connections} (two workers, and the one that came for the dead one)")
+        print(f"connections: {ledger.connections} (two workers, and the replacement of the killed one)")
         if len(images) != 500 or set(prompts.values()) != {1} or ledger.connections > 3:
-            sys.exit("that is not as it should be")
+            sys.exit("a task was lost, or billed more than once")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What goes wrong, and what is left of it: errors with their facts, partial success, and more retries for one call.
+"""Handle errors: their attributes, partial success, and more retries for one call.
 
-python examples/errors.py --local                # no key and no network: a server on this machine that fails on request
-RUNWARE_API_KEY=... python examples/errors.py    # the real thing, where the second part may well succeed
+python examples/errors.py --local                # against a local server that fails on request
+RUNWARE_API_KEY=... python examples/errors.py    # against the API, where the second part may succeed
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def show(results: Partial[Image], error: RunwareError | None) -> None:
 
 def main(rw: Runware) -> None:
     with rw:
-        print("A mistake in a parameter:")
+        print("An invalid parameter:")
         try:
             rw.image_inference(positive_prompt="a rendering of a house", model="runware:101@1", width=1000, height=1024)
         except ValidationError as error:
-            print(f"  change {error.parameter}: {error.message} (task {error.task_uuid})")
+            print(f"  change {error.parameter}: {error.message}")
 
-        print("Some pictures of several:")
+        print("A failure of some results:")
         request = ImageInference(
             positive_prompt="[fail:3] a series of landscape photographs",
             width=1024,
@@ -40,10 +40,10 @@ def main(rw: Runware) -> None:
         try:
             images: Sequence[Image] = rw.run(request)
         except IncompleteResultsError as error:
-            images = error.results  # these are complete, and paid for
-        print(f"  {len(images)} to go on with")
+            images = error.results  # these are complete, and billed
+        print(f"  {len(images)} images")
 
-        print("Trouble that passes, with more retries and the cost of this one call:")
+        print("A temporary failure, with more retries, and the cost of the call:")
         important = rw.image_inference(
             positive_prompt="[rate-limit:2] ultra-detailed fantasy artwork",
             width=1024,
@@ -59,6 +59,6 @@ if __name__ == "__main__":
         from runware.local import LocalServer
 
         with LocalServer(delay=0.1, spread=0.1, frame_size=1) as server:
-            main(Runware(server.api_key, url=server.url, retry_delay=0.1))
+            main(Runware(server.api_key, url=server.url, retry_delay=0.1, check="error"))
     else:
-        main(Runware())
+        main(Runware(check="error"))

@@ -1,7 +1,7 @@
-"""Make four pictures and save them.
+"""Generate four images and save them.
 
-python examples/quickstart.py --local                  # no key and no network: a server on this machine
-RUNWARE_API_KEY=... python examples/quickstart.py      # the real thing
+python examples/quickstart.py --local                  # against a local server: no key, no network
+RUNWARE_API_KEY=... python examples/quickstart.py      # against the API
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from runware import Image, Partial, Runware, RunwareError
 
 def show_progress(results: Partial[Image], error: RunwareError | None) -> None:
     if error is None:
-        print(f"  {results.completed} of {results.total} pictures")
+        print(f"  {results.completed} of {results.total} images")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make four pictures and save them.")
+    parser = argparse.ArgumentParser(description="Generate four images and save them.")
     parser.add_argument("prompt", nargs="?", default="a lighthouse at dusk, oil painting")
     parser.add_argument("--local", action="store_true", help="use a server on this machine")
-    parser.add_argument("-o", "--out", default="out", help="the directory for the pictures (default: out)")
+    parser.add_argument("-o", "--out", default="out", help="the directory for the images (default: out)")
     arguments = parser.parse_args()
 
     with contextlib.ExitStack() as stack:
@@ -33,7 +33,7 @@ def main() -> None:
         else:
             rw = stack.enter_context(Runware())
 
-        print(f"Making 4 pictures of {arguments.prompt!r}")
+        print(f"Generating 4 images of {arguments.prompt!r}")
         images = rw.image_inference(
             positive_prompt=arguments.prompt,
             model="runware:101@1",

@@ -1,7 +1,7 @@
-"""Videos: one, then three at the same time. They take a while, and are asked for until they are done, by themselves.
+"""Generate one video, then three concurrently. The client polls until they are finished.
 
-python examples/videos.py --local                # no key and no network: a server on this machine
-RUNWARE_API_KEY=... python examples/videos.py    # the real thing
+python examples/videos.py --local                # against a local server: no key, no network
+RUNWARE_API_KEY=... python examples/videos.py    # against the API
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(rw: Runware) -> None:
         jobs = [
             rw.submit.video_inference(positive_prompt=subject, model="klingai:5@3", duration=10) for subject in SUBJECTS
         ]
-        print("Three at once; whichever is done first comes first:")
+        print("Three concurrently, in the order of completion:")
         for job in as_completed(jobs):
             (video,) = job.result()
             print(f"  {video.meta.request['positivePrompt']}: {video.url}")

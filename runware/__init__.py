@@ -6,11 +6,10 @@
     images = rw.image_inference(positive_prompt="a lighthouse at dusk", model="runware:101@1", width=1024, height=1024)
     images[0].save("out/")
 
-`rw.submit` gives jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
+`rw.submit` returns jobs instead of waiting, `rw.aio` is for asyncio, and `runware.local` is a server to try it with.
 """
 
 import logging as _logging
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from runware._version import __version__
@@ -23,7 +22,7 @@ _MIXTURE = (
 try:
     from runware import requests
     from runware._support.event_loops import RunwareAsyncUsageWarning
-    from runware._support.import_lock import loading as _loading
+    from runware._support.lazy_modules import load_module as _load_module
     from runware.errors import (
         AuthenticationError,
         ClientClosedError,
@@ -173,13 +172,12 @@ else:
     def __getattr__(name: str) -> object:
         # Loaded when it is first used, and not by every import.
         if name in _MODULES:
-            return _import_module(f"runware.{name}")
+            return _load_module(f"runware.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = "runware.requests" if name in requests.__all__ else _WHERE.get(name, "runware.results.platform")
         try:
-            with _loading:
-                found = globals()[name] = getattr(_import_module(module), name)
+            found = globals()[name] = getattr(_load_module(module), name)
         except ImportError as error:
             if not (error.name or "").startswith("runware"):
                 raise

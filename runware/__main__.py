@@ -2,16 +2,16 @@
 
 import sys
 
+from runware._support.lazy_modules import load_module
+
 
 def main() -> None:
     """Run the command line, or report that its extra is missing."""
     try:
-        import typer  # noqa: F401 - check that it is installed
+        load_module("typer")
     except ImportError:
         sys.exit("error: the command line needs an extra: pip install 'runware-client[cli]'")
-    from runware.cli import app
-
-    app()
+    load_module("runware.cli").app()
 
 
 if __name__ == "__main__":

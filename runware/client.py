@@ -1,11 +1,12 @@
 """The client classes: `Runware` blocks, `AsyncRunware` is for asyncio, and `submit` returns jobs.
 
-All three share a `Core`, which owns one background I/O thread and one WebSocket. Modules needed to construct a client
-are loaded then, not on import.
+All three share a `Core`, which owns one background I/O thread and one WebSocket.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -15,16 +16,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
-from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module
+from runware._support.unknown_names import unknown_name_error
+from runware.core import Core, Dispatch, shared_core
 from runware.errors import ConfigurationError, RunwareError
+from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
+from runware.options import read_options, restore_options
+from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
 
-    from runware.core import Core, Dispatch
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.models import access as models
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 else:
     models = lazy_module("runware.models.access")
     estimates = lazy_module("runware.models.estimates")
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -52,7 +58,7 @@ class _Handle:
 
     _core: Core
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self._core.options.portable())
 
     def __copy__(self) -> Self:
@@ -103,8 +109,6 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     @wraps(init)
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
-            from runware._support.unknown_names import unknown_name_error
-
             cls = type(self).__name__
             raise unknown_name_error(cls, names, options) or TypeError(
                 f"{cls} takes its options by name, except for the key."
@@ -187,10 +191,6 @@ class _Client(_Handle):
             ConfigurationError: The key is missing or an option is invalid; `parameter` names it.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        with loading:
-            from runware.core import Core
-            from runware.options import read_options
-
         self._core = Core(read_options(given))
 
     @property
@@ -244,7 +244,7 @@ class _Client(_Handle):
         Args:
             ref: A job's `ref`, or the UUID of the task.
             timeout: Deadline in seconds. `None` uses the client's `long_timeout`, or `timeout` if that is larger.
-            on_partial: Callback for new results, as for any other call.
+            on_partial: Callback for new results. It runs on the client's callback thread.
 
         Returns:
             A job whose results are instances of their own result classes. It fails with `NotFoundError` if the server
@@ -314,12 +314,7 @@ class Runware(_Client, BlockingMap, BlockingOperations):
         task = core.task_of(task)
         if task.on_partial is None:
             return core.start(task, None, _result_of)
-        from queue import SimpleQueue
-
-        from runware.jobs import get_interruptibly
-        from runware.transport.callbacks import run_guarded
-
-        callbacks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        callbacks: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
 
         def wait(job: Job[Any]) -> Any:
             job.when_done(lambda: callbacks.put(None))
@@ -385,9 +380,9 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
     @classmethod
     def _on(cls, core: Core) -> AsyncRunware:
-        face = cls.__new__(cls)
-        face._core = core
-        return face
+        client = cls.__new__(cls)
+        client._core = core
+        return client
 
     @cached_property
     def models(self) -> AsyncModels:
@@ -415,10 +410,8 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         try:
             return await (await self._start(self._core.task_of(task), held))
         except BaseException as error:
-            from asyncio import CancelledError
-
             for job in held:
-                job.cancel() if isinstance(error, (CancelledError, GeneratorExit)) else job.interrupt()
+                job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
             raise
 
     async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
@@ -428,8 +421,6 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             task: The task.
             held: Receives the job before anything is sent.
         """
-        from runware.jobs import call_soon_in
-
         core = self._core
         loop = running_loop()
         dispatch: Dispatch | None = None
@@ -439,7 +430,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             dispatch = lambda callback: call_soon_in(loop, partial(context.run, callback))  # noqa: E731
 
         if not core.started or task.holds_payload():
-            # Reading and encoding media would hold up the loop.
+            # Reading and encoding media would block the event loop.
             return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
 
@@ -499,18 +490,14 @@ class _NoCore:
         raise copy(self._error)
 
 
-def _unpickle(face: type[H], portable: dict[str, Any]) -> H:
-    with loading:
-        from runware.core import shared_core
-        from runware.options import restore_options
-
-    made = face.__new__(face)
+def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
+    client = cls.__new__(cls)
     try:
-        made._core = shared_core(restore_options(portable))
+        client._core = shared_core(restore_options(portable))
     except ConfigurationError as error:
-        # Its first use raises it: a worker process that cannot read its task would die, and who waits for it wait on.
-        made._core = cast("Core", _NoCore(error))
-    return made
+        # Raised at the first use: a worker process that fails to unpickle its task dies, and its caller waits for ever.
+        client._core = cast("Core", _NoCore(error))
+    return client
 
 
 def get_client() -> Runware:
@@ -522,10 +509,6 @@ def get_client() -> Runware:
     Raises:
         ConfigurationError: `RUNWARE_API_KEY` is not set.
     """
-    with loading:
-        from runware.core import shared_core
-        from runware.options import read_options
-
     client = Runware.__new__(Runware)
     client._core = shared_core(read_options({}))
     return client
@@ -542,7 +525,7 @@ def _itself(job: Job[R]) -> Job[R]:
 
 
 def _result_of(job: Job[R]) -> R:
-    job.wait_done()  # what `result` checks before was checked by its caller
+    job.wait_done()  # `run` has made the checks of `result` already
     return job.result()
 
 
@@ -564,15 +547,12 @@ async def _awaited(job: Job[R]) -> R:
 
 
 async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Run blocking work on a new thread; the loop's executor may have no free one.
+    """Run blocking work on a new thread, because the loop's executor may have no free one.
 
     Args:
         work: The function to run. It is not started if the wait is cancelled before.
         unwanted: Called with the result if the wait was cancelled meanwhile.
     """
-    import asyncio
-    import threading
-
     running_loop()
     done: Future[T] = Future()
     context = copy_context()

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runware._support.import_lock import loading
-from runware._support.lazy_modules import lazy_module
+from runware._support.lazy_modules import lazy_module, load_module
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
 from runware.errors import (
@@ -31,7 +31,7 @@ from runware.options import Options
 from runware.protocol.call import Call
 from runware.protocol.codec import rules
 from runware.protocol.ids import is_uuid
-from runware.requests.base import Task
+from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
 from runware.results import Results
@@ -40,16 +40,23 @@ from runware.transport.patching import check_patches, patch_fingerprint
 from runware.transport.wakeup import wakeup_pool
 
 if TYPE_CHECKING:
-    from runware.events import Stats
+    from runware import events
+    from runware.display import progress
     from runware.models import access
     from runware.models import checker as checking
     from runware.models.access import Catalogue
     from runware.models.catalogue import Model
     from runware.models.checker import Checker
+    from runware.requests import platform
+    from runware.transport import io_loop as socket_loop
     from runware.transport.io_loop import IOLoop
 else:
     access = lazy_module("runware.models.access")
     checking = lazy_module("runware.models.checker")
+    events = lazy_module("runware.events")
+    socket_loop = lazy_module("runware.transport.io_loop")
+    platform = lazy_module("runware.requests.platform")
+    progress = lazy_module("runware.display.progress")
 
 log = logging.getLogger("runware.client")
 
@@ -159,10 +166,9 @@ class Core:
         try:
             if self.options.check != "off":
                 self.knowledge.prepare()
-            with loading:
-                # The requests too, so that a later call from an event loop finds them loaded.
-                import runware.requests.image  # noqa: F401
-                from runware.transport.io_loop import IOLoop
+            load_module("runware.transport.io_loop")
+            # The requests too, so that a later call from an event loop finds them loaded.
+            load_module("runware.requests.image")
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
 
@@ -172,7 +178,7 @@ class Core:
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = IOLoop(self.options, self._feed)
+                io_loop = socket_loop.IOLoop(self.options, self._feed)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
@@ -193,7 +199,8 @@ class Core:
             self._feed.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
-                call.job.abandon()
+                if call.job is not None:
+                    call.job.abandon()
 
     @property
     def state(self) -> str:
@@ -201,12 +208,10 @@ class Core:
         io_loop = self._io_loop
         return "closed" if self._closed else "not connected" if io_loop is None else io_loop.state.value
 
-    def stats(self) -> Stats:
+    def stats(self) -> events.Stats:
         """Return the counters."""
-        from runware.events import Stats
-
         io_loop = self._io_loop
-        return Stats() if io_loop is None else Stats(**io_loop.stats())
+        return events.Stats() if io_loop is None else events.Stats(**io_loop.stats())
 
     @property
     def started(self) -> bool:
@@ -279,31 +284,28 @@ class Core:
         if held is not None:
             held.append(job)
         if task.progress:
-            from runware.display.progress import watch
-
-            watch(job, task.progress)
+            progress.watch(job, task.progress)
         io_loop.submit(call)
         # After the submission, so that the conversion of results is prepared while the server works.
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
-    def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
+    def follow(
+        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: PartialCallback | None
+    ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
 
         Raises:
             ValidationError: *ref* is neither a job's ref nor a UUID.
         """
         io_loop = self.io_loop()
-        with loading:
-            from runware.requests.platform import Existing
-
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
-        uuid: Any = found.get("task_uuid")
+        uuid = found.get("task_uuid")
         if not is_uuid(uuid):
             raise ValidationError(
                 "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
             )
-        task = Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
+        task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
         return self._submit_plan(io_loop, task, plan)
 
@@ -358,13 +360,13 @@ class _Connect(Task[None]):
     task_type: ClassVar[str] = ""
 
     @classmethod
-    def assemble(cls, results: Any) -> None:
+    def assemble(cls, results: Results[Any]) -> None:
         """Return `None`: `connect` has no result."""
 
 
 # ---------------------------------------------------------------------- one client a process
 
-_shared: dict[Any, Core] = {}
+_shared: dict[tuple[object, ...], Core] = {}
 
 
 def shared_core(options: Options) -> Core:
@@ -375,6 +377,8 @@ def shared_core(options: Options) -> Core:
     key = options.identity()
     if key is None:
         return Core(options)
+    # Under the import lock, which is free in a forked child. A lock of its own could be taken in either order with it:
+    # creating a core may import modules, and the body of a module may call `get_client`.
     with loading:
         core = _shared.get(key)
         if core is None or core.closed:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from runware._support.escaping import escape_controls, one_line
 
@@ -56,6 +56,23 @@ __all__ = [
 ]
 
 
+if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
+    class _Facts(TypedDict, total=False):
+        """The keyword arguments of `RunwareError`."""
+
+        code: str | None
+        parameter: str | Sequence[str] | None
+        task_type: str | None
+        task_uuid: str | None
+        documentation: str | None
+        retryable: bool | None
+        results: Sequence[Any]
+        raw: Mapping[str, Any] | None
+
+
+T = TypeVar("T")
 E = TypeVar("E", bound="RunwareError")
 
 
@@ -145,12 +162,12 @@ class RunwareError(Exception):
         copied.__cause__ = self.__cause__
         return copied
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # The default protocol calls the class with `args`, without keyword-only arguments.
         return _restore, (type(self), self.message, self.__dict__.copy())
 
 
-def _word(value: Any) -> Any:
+def _word(value: T) -> T | str:
     """Make a server-chosen name safe to print; return anything but a `str` unchanged."""
     return one_line(value, 200) if isinstance(value, str) else value
 
@@ -186,7 +203,9 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
     retryable = True
 
-    def __init__(self, message: str, *, stage: str = "TCP", host: str = "", elapsed: float = 0.0, **facts: Any) -> None:
+    def __init__(
+        self, message: str, *, stage: str = "TCP", host: str = "", elapsed: float = 0.0, **facts: Unpack[_Facts]
+    ) -> None:
         super().__init__(message, **facts)
         self.stage = stage
         self.host = host
@@ -201,7 +220,7 @@ class ConnectionLostError(RunwareError, ConnectionError):
             nothing was sent.
     """
 
-    def __init__(self, message: str, *, may_have_run: bool = False, **facts: Any) -> None:
+    def __init__(self, message: str, *, may_have_run: bool = False, **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.may_have_run = may_have_run
         self.retryable = not may_have_run
@@ -215,7 +234,7 @@ class TaskTimeoutError(RunwareError, TimeoutError):
             waits for its results. The same as `may_have_run`.
     """
 
-    def __init__(self, message: str, *, may_be_running: bool = False, **facts: Any) -> None:
+    def __init__(self, message: str, *, may_be_running: bool = False, **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.may_be_running = self.may_have_run = may_be_running
 
@@ -244,7 +263,7 @@ class IncompleteResultsError(TaskError):
         errors: Why the others are missing, one error each.
     """
 
-    def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Any) -> None:
+    def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.errors = tuple(errors)
 

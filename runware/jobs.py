@@ -13,22 +13,27 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar, cast, overload
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
+from runware._support.lazy_modules import lazy_module
 from runware._support.logs import warn_interrupted
 from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
-from runware.protocol.call import Call, CallState
+from runware.protocol.call import Call, CallState, Wakeable
 from runware.requests.base import Task
-from runware.results import Partial, Results
+from runware.results import Partial, Result, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
-from runware.transport.wakeup import POLL, Wakeable, wake
+from runware.transport.wakeup import POLL, wake
 
 if TYPE_CHECKING:
     import asyncio
 
+    from runware.display import notebook
     from runware.media.downloads import Downloads
+else:
+    asyncio = lazy_module("asyncio")
+    notebook = lazy_module("runware.display.notebook")
 
 __all__ = ["Dispatch", "Job", "Progress", "call_soon_in", "get_interruptibly", "wrong_thread_error"]
 
@@ -102,7 +107,7 @@ class Job(LightFuture[R], Generic[R]):
         self._owner: Owner | None = owner
         self._dispatch = dispatch
         self._sent = sent
-        self._results: tuple[Any, ...] = ()
+        self._results: tuple[Result, ...] = ()
         self._total = call.expected
         self._started = time.monotonic()
         self._listeners: list[Callable[[], object]] | None = None
@@ -111,18 +116,16 @@ class Job(LightFuture[R], Generic[R]):
         call.job = self
 
     def __repr__(self) -> str:
-        # The type of a task that was picked up by its UUID is not known.
+        # The type of a task that was collected by its UUID is not known.
         kind = f"{self.task_type} " if self.task_type else ""
         return f"<Job {kind}{self.task_uuid} {self.status} {len(self._results)}/{self._total}>"
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("A job cannot be pickled. Pickle job.ref, and pick the task up with rw.job(ref).")
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show the status and the results so far in a notebook."""
-        from runware.display.notebook import job_bundle
-
-        return job_bundle(self)
+        return notebook.job_bundle(self)
 
     # ------------------------------------------------------------------ state
 
@@ -200,7 +203,7 @@ class Job(LightFuture[R], Generic[R]):
                 raise error
             finally:
                 del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
-        return self.outcome()[0]  # type: ignore[no-any-return]
+        return cast("R", self.outcome()[0])  # without an error, it has a result
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
@@ -318,8 +321,6 @@ class Job(LightFuture[R], Generic[R]):
     def __aiter__(self) -> AsyncIterator[R]: ...
     async def __aiter__(self) -> AsyncIterator[Any]:
         """Yield each result as it arrives; at the end, raise the error if the call failed."""
-        import asyncio
-
         loop = running_loop()
         changed = asyncio.Event()
 
@@ -370,7 +371,7 @@ class Job(LightFuture[R], Generic[R]):
 
     def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
         """Set the outcome; return the waiting threads for the I/O loop to wake."""
-        answer: Any = None
+        answer: R | None = None
         try:
             answer, error = self._conclude(call, error)
         except Exception as failure:  # the call must end, and the caller get what arrived
@@ -392,10 +393,10 @@ class Job(LightFuture[R], Generic[R]):
         self._drop_references()
         return to_wake
 
-    def _conclude(self, call: Call, error: RunwareError | None) -> tuple[Any, RunwareError | None]:
+    def _conclude(self, call: Call, error: RunwareError | None) -> tuple[R | None, RunwareError | None]:
         """Return the result or the error of the call, and pass the last results to `on_partial`."""
         new = self._make_results(call.items[len(self._results) :])
-        answer: Any = None
+        answer: R | None = None
         if error is None:
             answer = self._kind.assemble(Results(self._results, errors=call.errors))
         else:
@@ -423,7 +424,7 @@ class Job(LightFuture[R], Generic[R]):
             self._notify_listeners()
         self._drop_references()
 
-    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
+    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Result]:
         """Make results of new items; keep them, unless they are only statuses."""
         if not items:
             return []
@@ -431,7 +432,7 @@ class Job(LightFuture[R], Generic[R]):
         downloads = None if owner is None else owner.downloads
         origin = self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ()
         put = object.__setattr__
-        new: list[Any] = []
+        new: list[Result] = []
         for item in items:
             cls = kind.result_class if kind.class_of is None else kind.class_of(item)
             result = cls.__new__(cls)
@@ -447,7 +448,7 @@ class Job(LightFuture[R], Generic[R]):
         for listener in self._listeners or ():
             listener()
 
-    def _call_on_partial(self, new: list[Any], error: RunwareError | None) -> None:
+    def _call_on_partial(self, new: list[Result], error: RunwareError | None) -> None:
         callback, context, owner, dispatch = self._on_partial, self._context, self._owner, self._dispatch
         if callback is None or owner is None:
             return  # cancelled meanwhile

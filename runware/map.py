@@ -1,7 +1,6 @@
 """`rw.map` and `rw.aio.map`: run many requests with bounded concurrency, and iterate over their results.
 
 A window of jobs is refilled and drained as results are consumed, so memory does not grow with the number of inputs.
-`client.py` imports this module, so the requests and jobs are imported by the functions that use them.
 """
 
 from __future__ import annotations
@@ -11,20 +10,28 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from runware import requests
 from runware._support.event_loops import running_loop, warn_in_event_loop
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
 from runware.errors import ValidationError
+from runware.jobs import Job, Progress, call_soon_in, get_interruptibly
+from runware.requests.base import Task
+from runware.requests.raw import as_task
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from runware.core import Core
-    from runware.jobs import Job, Progress
-    from runware.requests.base import Task
+    import asyncio
 
-    Input: TypeAlias = Task[Any] | Exception
+    from runware.core import Core
+    from runware.display import progress as progress_display
+    from runware.requests import signatures
+
+    Input: TypeAlias = Task[R] | Exception
     """A request, or the reason why it could not be created."""
 
     class _MapOptions(TypedDict, total=False):
@@ -32,11 +39,13 @@ if TYPE_CHECKING:
         ordered: bool
         progress: bool | Callable[[Progress], object]
 
+else:
+    asyncio = lazy_module("asyncio")
+    progress_display = lazy_module("runware.display.progress")
+    signatures = lazy_module("runware.requests.signatures")
+
 
 __all__ = ["AsyncMap", "BlockingMap", "requests_from"]
-
-R = TypeVar("R")
-T = TypeVar("T")
 
 _BUFFER = 4
 """With ordered results, up to this many times *concurrency* may be finished and wait behind a slow one."""
@@ -45,7 +54,7 @@ _SINGLE = (str, bytes, bytearray, memoryview, Mapping)
 """Types that are iterable, but a single input."""
 
 
-def _request_of(what: Any) -> Any:
+def _request_of(what: object) -> object:
     """Return the request class of an operation, or *what* unchanged."""
     if name := getattr(what, "request_name", None):
         return getattr(requests, name)
@@ -79,9 +88,9 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R]: ...
@@ -89,9 +98,9 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R | Exception]: ...
@@ -99,9 +108,9 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., R],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R]: ...
@@ -109,18 +118,18 @@ class BlockingMap:
     def map(
         self,
         what: Callable[..., R],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R | Exception]: ...
     def map(
         self,
         what: Any,
-        inputs: Iterable[Any] | None = None,
+        inputs: Iterable[object] | None = None,
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -157,9 +166,7 @@ class BlockingMap:
         )
         if not progress:
             return outcomes
-        from runware.display.progress import count
-
-        return count(outcomes, progress, _length(what if inputs is None else inputs))
+        return progress_display.count(outcomes, progress, _length(what if inputs is None else inputs))
 
 
 class AsyncMap:
@@ -191,9 +198,9 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R]: ...
@@ -201,9 +208,9 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Task[R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R | Exception]: ...
@@ -211,9 +218,9 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Coroutine[Any, Any, R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: Literal[False] = False,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R]: ...
@@ -221,18 +228,18 @@ class AsyncMap:
     def map(
         self,
         what: Callable[..., Coroutine[Any, Any, R]],
-        inputs: Iterable[Any],
+        inputs: Iterable[object],
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R | Exception]: ...
     def map(
         self,
         what: Any,
-        inputs: Iterable[Any] | None = None,
+        inputs: Iterable[object] | None = None,
         *,
-        common: Mapping[str, Any] | None = None,
+        common: Mapping[str, object] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -249,14 +256,14 @@ class AsyncMap:
         return _counted(outcomes, progress, _length(what if inputs is None else inputs)) if progress else outcomes
 
 
-def _length(inputs: Any) -> int | None:
+def _length(inputs: object) -> int | None:
     return len(inputs) if isinstance(inputs, Sized) else None
 
 
-async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None) -> AsyncIterator[T]:
-    from runware.display.progress import Counter
-
-    counter = Counter(progress, total)
+async def _counted(
+    outcomes: AsyncIterator[T], progress: bool | Callable[[Progress], object], total: int | None
+) -> AsyncIterator[T]:
+    counter = progress_display.Counter(progress, total)
     try:
         async for outcome in outcomes:
             counter.step()
@@ -268,7 +275,9 @@ async def _counted(outcomes: AsyncIterator[T], progress: Any, total: int | None)
 # ---------------------------------------------------------------------- requests
 
 
-def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, Any] | None = None) -> Iterator[Input]:
+def requests_from(
+    what: object, inputs: Iterable[object] | None, common: Mapping[str, object] | None = None
+) -> Iterator[Input[Any]]:
     """Create the requests lazily; an input that is not valid becomes its error.
 
     Args:
@@ -279,28 +288,23 @@ def requests_from(what: Any, inputs: Iterable[Any] | None, common: Mapping[str, 
     Raises:
         TypeError: The arguments do not fit together.
     """
-    with loading:
-        from runware.requests.base import Task
-        from runware.requests.raw import as_task
-        from runware.requests.signatures import fields
-
     if inputs is None:
         if callable(what) or isinstance(what, _SINGLE) or not isinstance(what, Iterable):
             raise TypeError("map() takes an operation and inputs for it, or an iterable of request objects.")
         if common is not None:
             raise TypeError("map() takes common= together with an operation and inputs for it.")
         return _each(as_task, what)
-    request: Any = _request_of(what)
+    request = _request_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
     if isinstance(inputs, _SINGLE):
         kind = "dict" if isinstance(inputs, Mapping) else type(inputs).__name__
         raise TypeError(f"map() takes an iterable of inputs; a {kind} is a single one. Put it in a list.")
-    names = [field.name for field in fields(request)]  # type: ignore[arg-type]  # every class can be hashed
+    names = [field.name for field in signatures.fields(request)]  # type: ignore[arg-type]  # every class can be hashed
     return _each(_maker(request, names[0], _checked(request.__name__, names, common)), inputs)
 
 
-def _checked(what: str, names: list[str], common: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _checked(what: str, names: list[str], common: Mapping[str, object] | None) -> Mapping[str, Any]:
     """Check the common parameters before any input is consumed."""
     if not (common is None or isinstance(common, Mapping)):
         raise TypeError(f"common must be a dict of parameters; got {type(common).__name__}.")
@@ -309,13 +313,11 @@ def _checked(what: str, names: list[str], common: Mapping[str, Any] | None) -> M
     return common or {}
 
 
-def _maker(request: type[Task[Any]], first: str, common: Mapping[str, Any]) -> Callable[[Any], Task[Any]]:
+def _maker(request: type[Task[R]], first: str, common: Mapping[str, Any]) -> Callable[[object], Task[R]]:
     """Return a function that creates a request from one input."""
-    from runware.requests.base import Task
-
     main = first if request.main is None else request.main
 
-    def make(value: Any) -> Task[Any]:
+    def make(value: object) -> Task[R]:
         if isinstance(value, Task):
             return value
         if isinstance(value, Mapping):
@@ -331,10 +333,10 @@ def _maker(request: type[Task[Any]], first: str, common: Mapping[str, Any]) -> C
     return make
 
 
-def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[Input]:
+def _each(make: Callable[[T], Task[R]], values: Iterable[T]) -> Iterator[Input[R]]:
     for value in values:
         try:
-            task: Input = make(value)
+            task: Input[R] = make(value)
         except Exception as error:  # the outcome of this input; the others still run
             task = error
         yield task
@@ -343,7 +345,7 @@ def _each(make: Callable[[Any], Task[Any]], values: Iterable[Any]) -> Iterator[I
 # ---------------------------------------------------------------------- running
 
 
-class _Window:
+class _Window(Generic[R]):
     """Decide which request to submit next and which outcome to yield next. It neither blocks nor submits.
 
     Args:
@@ -352,19 +354,19 @@ class _Window:
         ordered: Whether outcomes keep the order of the requests.
     """
 
-    def __init__(self, tasks: Iterator[Input], concurrency: int, *, ordered: bool) -> None:
+    def __init__(self, tasks: Iterator[Input[R]], concurrency: int, *, ordered: bool) -> None:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ValueError(f"concurrency must be an integer of at least 1; got {concurrency!r}.")
-        self._tasks: Iterator[Input] | None = tasks
+        self._tasks: Iterator[Input[R]] | None = tasks
         self._concurrency = concurrency
         self._ordered = ordered
         self._running = 0
         self.input_error: Exception | None = None
         """The exception raised by the iterable of inputs."""
-        self._jobs: deque[Job[Any] | Exception] = deque()  # in order, running or finished; if unordered, only running
-        self._finished: deque[Job[Any] | Exception] = deque()  # if unordered
+        self._jobs: deque[Job[R] | Exception] = deque()  # in order, running or finished; if unordered, only running
+        self._finished: deque[Job[R] | Exception] = deque()  # if unordered
 
-    def next_task(self) -> Task[Any] | None:
+    def next_task(self) -> Task[R] | None:
         """Return the next request to submit; `None` if the window is full or there are no more."""
         while self._tasks is not None and self._running < self._concurrency:
             if len(self._jobs) + len(self._finished) >= self._concurrency * _BUFFER:
@@ -383,7 +385,7 @@ class _Window:
             (self._jobs if self._ordered else self._finished).append(task)
         return None
 
-    def add(self, job: Job[Any]) -> None:
+    def add(self, job: Job[R]) -> None:
         """Add the job of the request that `next_task` returned."""
         self._jobs.append(job)
 
@@ -392,14 +394,14 @@ class _Window:
         self._running -= 1
         (self._jobs if self._ordered else self._finished).append(error)
 
-    def finish(self, job: Job[Any]) -> None:
+    def finish(self, job: Job[R]) -> None:
         """Mark a job as finished."""
         self._running -= 1
         if not self._ordered:
             self._jobs.remove(job)
             self._finished.append(job)
 
-    def next_outcome(self) -> Job[Any] | Exception | None:
+    def next_outcome(self) -> Job[R] | Exception | None:
         """Remove and return the next outcome; `None` if it is not available yet."""
         if self._finished:
             return self._finished.popleft()
@@ -409,12 +411,23 @@ class _Window:
                 return self._jobs.popleft()
         return None
 
+    @staticmethod
+    def result_of(outcome: Job[R] | Exception, *, return_exceptions: bool) -> R | BaseException:
+        """Return the result of an outcome, or raise its error; with *return_exceptions*, return that too."""
+        error = outcome if isinstance(outcome, Exception) else outcome.exception(0)
+        if error is None:
+            assert not isinstance(outcome, Exception)
+            return outcome.result(0)
+        if return_exceptions:
+            return error
+        raise error
+
     @property
     def running(self) -> bool:
         """Whether any request is in flight."""
         return self._running > 0
 
-    def cancel(self, held: Iterable[Job[Any]] = (), *, interrupted: bool = False) -> None:
+    def cancel(self, held: Iterable[Job[R]] = (), *, interrupted: bool = False) -> None:
         """Submit nothing further and cancel the running jobs.
 
         Args:
@@ -427,32 +440,20 @@ class _Window:
                 job.interrupt() if interrupted else job.cancel()
 
 
-def _result_of(outcome: Job[Any] | Exception, *, return_exceptions: bool) -> Any:
-    error = outcome if isinstance(outcome, Exception) else outcome.exception(0)
-    if error is None:
-        assert not isinstance(outcome, Exception)
-        return outcome.result(0)
-    if return_exceptions:
-        return error
-    raise error
-
-
 def _run_blocking(
-    tasks: Iterator[Input],
-    submit: Callable[[Task[Any], list[Job[Any]]], Job[Any]],
+    tasks: Iterator[Input[R]],
+    submit: Callable[[Task[R], list[Job[R]]], Job[R]],
     *,
     concurrency: int,
     ordered: bool,
     return_exceptions: bool,
-) -> Iterator[Any]:
+) -> Iterator[R | BaseException]:
     """Yield the outcomes of requests, blocking the current thread."""
-    from runware.jobs import get_interruptibly
-
     window = _Window(tasks, concurrency, ordered=ordered)
-    done: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
-    held: list[Job[Any]] = []
+    done: queue.SimpleQueue[Job[R]] = queue.SimpleQueue()
+    held: list[Job[R]] = []
 
-    def run() -> Iterator[Any]:
+    def run() -> Iterator[R | BaseException]:
         try:
             while True:
                 while (task := window.next_task()) is not None:
@@ -466,7 +467,7 @@ def _run_blocking(
                         held.clear()
                         job.when_done(partial(done.put, job))
                 if (outcome := window.next_outcome()) is not None:
-                    yield _result_of(outcome, return_exceptions=return_exceptions)
+                    yield window.result_of(outcome, return_exceptions=return_exceptions)
                 elif window.running:
                     warn_in_event_loop("async for ... in rw.aio.map(...)")
                     window.finish(get_interruptibly(done))
@@ -486,24 +487,20 @@ def _run_blocking(
 
 
 def _run_async(
-    tasks: Iterator[Input],
-    submit: Callable[[Task[Any], list[Job[Any]]], Awaitable[Job[Any]]],
+    tasks: Iterator[Input[R]],
+    submit: Callable[[Task[R], list[Job[R]]], Awaitable[Job[R]]],
     *,
     concurrency: int,
     ordered: bool,
     return_exceptions: bool,
-) -> AsyncIterator[Any]:
+) -> AsyncIterator[R | BaseException]:
     """Yield the outcomes of requests in an event loop."""
-    from runware.jobs import call_soon_in
-
     window = _Window(tasks, concurrency, ordered=ordered)
 
-    async def run() -> AsyncIterator[Any]:
-        import asyncio
-
+    async def run() -> AsyncIterator[R | BaseException]:
         loop = running_loop()
-        done: asyncio.Queue[Job[Any]] = asyncio.Queue()
-        held: list[Job[Any]] = []
+        done: asyncio.Queue[Job[R]] = asyncio.Queue()
+        held: list[Job[R]] = []
         try:
             while True:
                 while (task := window.next_task()) is not None:
@@ -517,7 +514,7 @@ def _run_async(
                         held.clear()
                         job.when_done(partial(call_soon_in, loop, partial(done.put_nowait, job)))
                 if (outcome := window.next_outcome()) is not None:
-                    yield _result_of(outcome, return_exceptions=return_exceptions)
+                    yield window.result_of(outcome, return_exceptions=return_exceptions)
                 elif window.running:
                     window.finish(await done.get())
                 elif window.input_error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
@@ -10,16 +11,23 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.logs import LOG_VARIABLE, log_to_stderr
 from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import hashlib
+    import pickle
     import ssl
 
     from tenacity import RetryCallState
 
     from runware.events import Event
+else:
+    hashlib = lazy_module("hashlib")
+    pickle = lazy_module("pickle")
+    ssl = lazy_module("ssl")
 
 __all__ = ["DEFAULT_URL", "KEY_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
 
@@ -90,20 +98,23 @@ def seconds(value: object, name: str) -> float:
     return _seconds(name, value)
 
 
-def _duration(longest: float, *, zero: bool = False, advice: str = "") -> Any:
-    def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+_Validator = Callable[[object, "attrs.Attribute[Any]", object], None]
+
+
+def _duration(longest: float, *, zero: bool = False, advice: str = "") -> _Validator:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         _seconds(field.name, value, zero=zero, longest=longest, advice=advice)
 
     return check
 
 
-def _flag(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _flag(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not (isinstance(value, bool) or (value is None and field.default is None)):
         raise ConfigurationError(f"{field.name} must be True or False; got {value!r}.", parameter=field.name)
 
 
-def _whole(at_least: int) -> Any:
-    def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _whole(at_least: int) -> _Validator:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
             raise ConfigurationError(
                 f"{field.name} must be an integer of at least {at_least}; got {value!r}.",
@@ -113,8 +124,8 @@ def _whole(at_least: int) -> Any:
     return check
 
 
-def _one_of(*values: str) -> Any:
-    def check(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _one_of(*values: str) -> _Validator:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         if value not in values:
             words = ", ".join(map(repr, values[:-1])) + f" or {values[-1]!r}"
             raise ConfigurationError(f"{field.name} must be {words}; got {value!r}.", parameter=field.name)
@@ -122,12 +133,12 @@ def _one_of(*values: str) -> Any:
     return check
 
 
-def _check_retries(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _check_retries(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, RetryPolicy):
         _whole(0)(_, field, value)
 
 
-def _check_key(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+def _check_key(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if callable(value):
         return
     if not isinstance(value, str) or not value.strip():
@@ -215,7 +226,7 @@ def split_proxy(address: str, name: str) -> SplitResult:
     return parts
 
 
-def _check_proxy(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+def _check_proxy(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and value != "":
         split_proxy(value if isinstance(value, str) else "", "proxy")
 
@@ -237,7 +248,7 @@ def _check_environment(self: Options, _field: attrs.Attribute[Any], value: Mappi
         environment_proxy(value)
 
 
-def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
+def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not callable(value):
         raise ConfigurationError(
             f"{field.name} must be a function that takes one argument; got {type(value).__name__}.",
@@ -245,9 +256,7 @@ def _check_callable(_: Any, field: attrs.Attribute[Any], value: object) -> None:
         )
 
 
-def _check_context(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
-    import ssl  # takes 20 ms to import, and most clients pass no context
-
+def _check_context(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not isinstance(value, ssl.SSLContext):
         raise ConfigurationError(
             f"ssl_context must be an ssl.SSLContext; got {type(value).__name__}.", parameter="ssl_context"
@@ -326,7 +335,7 @@ class Options:
             return {**given, "key_mark": _mark(self.api_key)}
         return {**given, "api_key": self.api_key}
 
-    def identity(self) -> tuple[Any, ...] | None:
+    def identity(self) -> tuple[object, ...] | None:
         """Return a value that is equal for equal options, also after pickling.
 
         Returns:
@@ -342,16 +351,13 @@ class Options:
 _OF_PROCESS = frozenset(("api_key", "environment", "key_from_environment"))
 
 
-def _content(value: Any) -> object:
+def _content(value: object) -> object:
     """Return a value that is equal for equal options, also for a copy made by pickling.
 
     Most objects, including tenacity's, compare by identity, so they are compared by their pickles.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    import io
-    import pickle
-
     pickled = io.BytesIO()
     pickler = pickle.Pickler(pickled, 4)
     pickler.fast = True  # no memo, which distinguishes identical from equal strings
@@ -361,12 +367,10 @@ def _content(value: Any) -> object:
 
 def _mark(key: str) -> str:
     """Return a short hash to distinguish keys without revealing them."""
-    import hashlib
-
     return hashlib.sha256(b"runware-client:" + key.encode()).hexdigest()[:12]
 
 
-def restore_options(portable: Mapping[str, Any]) -> Options:
+def restore_options(portable: Mapping[str, object]) -> Options:
     """Return the options of a client pickled in another process.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fixtures: a local server, a client of it, and the three faces of that client."""
+"""Fixtures: a local server, a client of it, and the three interface forms of that client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runware.local import LocalServer
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on the variables of the machine it runs on."""
+    """Remove the variables of this machine, so that no test depends on them."""
     for name in ("RUNWARE_API_KEY", "RUNWARE_URL", "RUNWARE_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -25,7 +25,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_log_limits() -> None:
-    """No test is short of a warning that another one has used up."""
+    """Reset the limits of the log, so that no test misses a warning that another test has used up."""
     for name in ("runware.engine", "runware.session"):
         for one in logging.getLogger(name).filters:
             if isinstance(one, RepeatLimit):
@@ -45,8 +45,8 @@ def rw(server: LocalServer) -> Iterator[Runware]:
     client.close()
 
 
-class Face:
-    """One way to call an operation, so that one test body serves all three."""
+class Interface:
+    """One of the three interface forms of an operation, so that one test body serves all of them."""
 
     def __init__(self, name: str, call: Callable[..., Any]) -> None:
         self.name = name
@@ -66,20 +66,20 @@ def _asyncio(client: Runware, operation: str, parameters: dict[str, Any]) -> Any
     return asyncio.run(main())
 
 
-FACES = [
-    Face("blocking", lambda client, operation, parameters: getattr(client, operation)(**parameters)),
-    Face("job", lambda client, operation, parameters: getattr(client.submit, operation)(**parameters).result(30)),
-    Face("asyncio", _asyncio),
+INTERFACES = [
+    Interface("blocking", lambda client, operation, parameters: getattr(client, operation)(**parameters)),
+    Interface("job", lambda client, operation, parameters: getattr(client.submit, operation)(**parameters).result(30)),
+    Interface("asyncio", _asyncio),
 ]
 
 
-@pytest.fixture(params=FACES, ids=repr)
-def face(request: pytest.FixtureRequest) -> Face:
+@pytest.fixture(params=INTERFACES, ids=repr)
+def interface(request: pytest.FixtureRequest) -> Interface:
     return request.param
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for what only the client can see."""
+    """Poll for a condition that only the client can see."""
     deadline = time.monotonic() + 10.0
     while not condition():
         assert time.monotonic() < deadline

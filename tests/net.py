@@ -1,4 +1,4 @@
-"""Odd servers on loopback, each one function over a socket."""
+"""Misbehaving servers on loopback, each one function over a socket."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def listening(handler: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Run *handler* for each connection, on a thread of its own, and give the port.
+    """Run *handler* for each connection on a thread of its own, and yield the port.
 
-    At the end every connection is shut down, so that handlers may simply wait for more.
+    On exit every connection is shut down, so that handlers may simply wait for more input.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
@@ -48,7 +48,7 @@ def listening(handler: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def read_head(sock: socket.socket) -> bytes:
-    """Read up to the empty line, and nothing behind it."""
+    """Read up to the empty line, and nothing after it."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = sock.recv(1)
@@ -59,7 +59,7 @@ def read_head(sock: socket.socket) -> bytes:
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until either side ends."""
+    """Carry bytes in both directions until either side ends."""
 
     def carry(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

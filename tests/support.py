@@ -1,4 +1,4 @@
-"""What several tests share: a session with a made-up clock and a made-up network."""
+"""Shared test support: a session with a simulated clock and a simulated network."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ C = "2d7f5e30-9c74-4e3f-9c62-8f3b4d0a2c03"
 
 
 class Desk:
-    """A session, and somebody who performs its effects on paper.
+    """A session with a simulated driver, which performs its effects without I/O.
 
-    Nothing is written until `write()` when `hold_writes` is set; everything else happens at once.
+    Nothing is written before `write()` when `hold_writes` is set; every other effect is performed at once.
     """
 
     def __init__(self, *, seed: int = 1, **config: Any) -> None:
@@ -78,7 +78,7 @@ class Desk:
         taken, self.outbox = (self.outbox, []) if count is None else (self.outbox[:count], self.outbox[count:])
         for send in taken:
             if send.call is not None and send.call.text is not send.text:
-                continue  # as the effect has it
+                continue  # as the effect specifies
             assert send.call is None or send.call not in self.ended, "a task was sent that is over"
             self.written.append(json.loads(send.text))
             if send.text is PING:
@@ -120,13 +120,16 @@ class Desk:
         self.receive({"data": [{"taskType": "authentication", "connectionSessionUUID": session_uuid}]})
 
     def ready(self) -> None:
-        """From dialling to ready."""
+        """Connect and authenticate."""
         while self.session.state is State.BACKING_OFF:
-            self.pass_time(self.session.next_deadline() - self.now)
+            due = self.session.next_deadline()
+            assert due is not None
+            self.pass_time(due - self.now)
         assert self.session.state is State.CONNECTING, self.session
         self.open()
         self.accept_key()
-        assert self.session.state is State.READY
+        state: State = self.session.state  # type checkers do not see that it has changed
+        assert state is State.READY
 
     def fail_dial(self, error: RunwareError, *, permanent: bool = False) -> None:
         self.session.connection_failed(self.session.epoch, error, self.now, permanent=permanent)
@@ -146,7 +149,7 @@ class Desk:
         self.perform()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, with a tick at each moment the session asked for."""
+        """Advance the clock, with a tick at each moment that the session asked for."""
         end = self.now + seconds
         while (due := self.session.next_deadline()) is not None and due <= end:
             self.now = max(self.now, due)
@@ -158,13 +161,13 @@ class Desk:
         self.now = end
 
     def close(self) -> None:
-        self.outbox = []  # as `Close` has it; what is not written by then is left out
+        self.outbox = []  # as `Close` specifies; what is not written by then is discarded
         self.session.close(self.now)
         self.perform()
 
 
 def image(uuid: str = A, number: int = 1, **more: Any) -> dict[str, Any]:
-    """A result item, as the wire has it."""
+    """Return a result item, as the API sends it."""
     return {
         "taskType": "imageInference",
         "taskUUID": uuid,
@@ -175,7 +178,7 @@ def image(uuid: str = A, number: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def video(uuid: str = A, number: int = 1, **more: Any) -> dict[str, Any]:
-    """A finished item of an asynchronous task."""
+    """Return a finished item of an asynchronous task."""
     return {
         "taskType": "videoInference",
         "taskUUID": uuid,

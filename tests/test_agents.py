@@ -1,4 +1,4 @@
-"""Tools for language models, made from methods. Each framework is tried where it is installed."""
+"""Tools for language models, made from methods. Each framework is tested where it is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runware.local import LocalServer
 REASON = "it is tried in an environment of its own: pip install langchain-core openai-agents mcp"
 GIVEN = {"input_image": "https://example.com/a.png", "prompt": "a boat?"}
 PICTURE = {"positive_prompt": "a boat", "model": "runware:101@1", "width": 512, "height": 512}
-# Of a method's parameters these are functions, which no model can send.
+# These parameters of a method are functions, which no model can send.
 CALLBACKS = {"on_partial"}
 
 
@@ -32,7 +32,7 @@ def sent(server: LocalServer) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["caption", "image_inference", "video_inference", "text_inference", "model_upload"])
-def test_json_schema_of_the_parameters(rw: Runware, name: str) -> None:
+def test_json_schema_has_the_parameters_of_the_method(rw: Runware, name: str) -> None:
     pydantic = pytest.importorskip("pydantic", reason="pydantic is an optional part of the test environment")
     for client in (rw, rw.aio):
         method = getattr(client, name)
@@ -46,7 +46,7 @@ def test_json_schema_of_the_parameters(rw: Runware, name: str) -> None:
         assert set(schema["properties"]) == set(shown) - CALLBACKS
 
 
-def test_langchain_structured_tool(rw: Runware, server: LocalServer) -> None:
+def test_langchain_structured_tool_calls_the_api(rw: Runware, server: LocalServer) -> None:
     tools = pytest.importorskip("langchain_core.tools", reason=REASON)
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -65,7 +65,7 @@ def test_langchain_structured_tool(rw: Runware, server: LocalServer) -> None:
         assert tools.StructuredTool.from_function(method).args["positive_prompt"]
 
 
-def test_openai_agents_function_tool(rw: Runware, server: LocalServer) -> None:
+def test_openai_agents_function_tool_calls_the_api(rw: Runware, server: LocalServer) -> None:
     agents = pytest.importorskip("agents", reason=REASON)
     from agents.tool_context import ToolContext
 
@@ -83,7 +83,7 @@ def test_openai_agents_function_tool(rw: Runware, server: LocalServer) -> None:
     assert agents.function_tool(rw.aio.image_inference, strict_mode=False).params_json_schema
 
 
-def test_mcp_tool(rw: Runware, server: LocalServer) -> None:
+def test_mcp_tool_calls_the_api(rw: Runware, server: LocalServer) -> None:
     mcp = pytest.importorskip("mcp.server", reason=REASON)
     try:
         from mcp.server.fastmcp import FastMCP as Server

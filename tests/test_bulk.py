@@ -1,4 +1,4 @@
-"""Many tasks at once: order, memory, errors, early exits, progress."""
+"""Bulk work with `map`: order, memory, errors, early exits, progress."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from runware import (
     RunwareError,
     ValidationError,
 )
+from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
 from runware.map import requests_from
 from runware.requests.base import Task
@@ -39,7 +40,7 @@ def seeds(count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def outcomes(request: pytest.FixtureRequest, rw: Runware) -> Any:
-    """Run `map` on a face and give the list of what it yields."""
+    """Run `map` through an interface form and return the list of what it yields."""
 
     def run(operation: str | Any, *arguments: Any, **options: Any) -> list[Any]:
         if request.param == "blocking":
@@ -55,24 +56,24 @@ def outcomes(request: pytest.FixtureRequest, rw: Runware) -> Any:
     return run
 
 
-class TestEveryFace:
-    def test_order_is_kept(self, outcomes: Any, server: LocalServer) -> None:
+class TestEveryInterface:
+    def test_ordered_map_yields_results_in_input_order(self, outcomes: Any, server: LocalServer) -> None:
         server.configure(delay=lambda task: 0.05 if task.get("seed", 0) % 7 == 1 else 0.0)
         answers = outcomes("image_inference", seeds(60), concurrency=8)
         assert all(isinstance(answer, Results) for answer in answers)
         assert [answer[0].seed for answer in answers] == list(range(1, 61))
 
-    def test_order_is_not_kept_when_it_does_not_count(self, outcomes: Any) -> None:
+    def test_unordered_map_yields_results_as_they_finish(self, outcomes: Any) -> None:
         answers = outcomes("image_inference", seeds(60), concurrency=8, ordered=False)
         assert sorted(answer[0].seed for answer in answers) == list(range(1, 61))
 
-    def test_request_classes_objects_and_bare_values(self, outcomes: Any, server: LocalServer) -> None:
+    def test_map_takes_request_classes_objects_and_single_values(self, outcomes: Any, server: LocalServer) -> None:
         assert len(outcomes(ImageInference, ["a kite", {"positive_prompt": "a heron"}])) == 2
         assert len(outcomes([ImageInference(positive_prompt="a kite"), {"taskType": "imageInference", **WIRE}])) == 2
         prompts = [task["positivePrompt"] for task in server.ledger.received if task["taskType"] == "imageInference"]
         assert sorted(prompts) == ["a heron", "a kite", "a kite", "a wire"]
 
-    def test_no_more_than_concurrency_run_at_once(self, outcomes: Any, server: LocalServer) -> None:
+    def test_map_runs_no_more_than_concurrency_at_once(self, outcomes: Any, server: LocalServer) -> None:
         with server.hold():
             thread = threading.Thread(target=outcomes, args=("image_inference", seeds(50)), kwargs={"concurrency": 5})
             thread.start()
@@ -85,37 +86,37 @@ class TestEveryFace:
         thread.join(30)
         assert not thread.is_alive()
 
-    def test_the_first_error_is_raised_and_the_rest_is_cancelled(self, outcomes: Any, rw: Runware) -> None:
+    def test_first_error_is_raised_and_the_rest_is_cancelled(self, outcomes: Any, rw: Runware) -> None:
         inputs = seeds(30)
         inputs[3] = {**PICTURE, "width": 100}
         with pytest.raises(ValidationError):
             outcomes("image_inference", inputs, concurrency=4)
-        rw.connect()  # behind the cancellations
+        rw.connect()  # after the cancellations
         assert rw._core._io_loop is not None
         assert rw._core._io_loop._session.calls == {}
 
-    def test_errors_take_the_place_of_results_on_request(self, outcomes: Any) -> None:
+    def test_return_exceptions_yields_errors_in_place_of_results(self, outcomes: Any) -> None:
         inputs: list[Any] = seeds(6)
         inputs[1] = {**PICTURE, "width": 100}
         inputs[4] = {**PICTURE, "width": "wide"}
         answers = outcomes("image_inference", inputs, return_exceptions=True)
         assert [isinstance(answer, ValidationError) for answer in answers] == [False, True, False, False, True, False]
 
-    def test_progress_is_told(self, outcomes: Any) -> None:
+    def test_progress_is_reported_for_each_input(self, outcomes: Any) -> None:
         told: list[Progress] = []
         outcomes("image_inference", seeds(10), progress=told.append)
         assert [progress.completed for progress in told] == list(range(1, 11))
         assert {progress.total for progress in told} == {10}
         assert [progress.percent for progress in told] == [10.0 * number for number in range(1, 11)]
 
-    def test_progress_has_no_percent_when_the_length_is_not_known(self, outcomes: Any) -> None:
+    def test_progress_has_no_percentage_when_the_length_is_unknown(self, outcomes: Any) -> None:
         told: list[Progress] = []
         outcomes("image_inference", (one for one in seeds(3)), progress=told.append)
         assert [(progress.completed, progress.total, progress.percent) for progress in told] == [
             (1, 0, None), (2, 0, None), (3, 0, None)
         ]  # fmt: skip
 
-    def test_progress_of_a_map_that_fails_does_not_reach_100_percent(self, outcomes: Any) -> None:
+    def test_progress_of_a_failed_map_stays_below_100_percent(self, outcomes: Any) -> None:
         told: list[Progress] = []
         inputs = seeds(4)
         inputs[2] = {**PICTURE, "width": 100}
@@ -123,16 +124,16 @@ class TestEveryFace:
             outcomes("image_inference", inputs, progress=told.append, concurrency=1)
         assert [progress.percent for progress in told] == [25.0, 50.0]
 
-    def test_a_bar_is_shown(self, outcomes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_progress_bar_is_shown(self, outcomes: Any, capsys: pytest.CaptureFixture[str]) -> None:
         outcomes("image_inference", seeds(10), progress=True)
         assert "10/10" in capsys.readouterr().err
 
     @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True])
-    def test_an_impossible_concurrency(self, outcomes: Any, concurrency: Any) -> None:
+    def test_invalid_concurrency_raises_value_error(self, outcomes: Any, concurrency: Any) -> None:
         with pytest.raises(ValueError, match="concurrency"):
             outcomes("image_inference", seeds(1), concurrency=concurrency)
 
-    def test_what_cannot_be_mapped(self, outcomes: Any) -> None:
+    def test_unmappable_operation_or_input_raises(self, outcomes: Any) -> None:
         for arguments in ((len, ["x"]), (ImageInference,), (7,)):
             with pytest.raises(TypeError, match="map"):
                 outcomes(*arguments)
@@ -142,13 +143,13 @@ class TestEveryFace:
             outcomes("account_management", [7])
 
     @pytest.mark.parametrize("inputs", ["a red kite", b"...", bytearray(b"x"), {"positive_prompt": "x"}])
-    def test_one_input_is_not_a_list_of_them(self, outcomes: Any, inputs: Any) -> None:
+    def test_single_input_instead_of_a_list_is_explained(self, outcomes: Any, inputs: Any) -> None:
         with pytest.raises(TypeError, match="Put it in a list"):
             outcomes("image_inference", inputs)
         with pytest.raises(TypeError, match="iterable of request objects"):
             requests_from(inputs, None)
 
-    def test_inputs_that_make_no_request_are_outcomes_too(self, outcomes: Any, server: LocalServer) -> None:
+    def test_invalid_inputs_become_exceptions_in_their_places(self, outcomes: Any, server: LocalServer) -> None:
         closed = io.BytesIO(b"...")
         closed.close()
         inputs: list[Any] = seeds(9)
@@ -167,14 +168,16 @@ class TestEveryFace:
         answers = outcomes("image_inference", inputs, return_exceptions=True, ordered=False)
         assert sorted(map(str, map(type, answers))) == sorted(map(str, expected))
 
-    def test_wrong_inputs_are_raised_in_their_place(self, outcomes: Any, rw: Runware, server: LocalServer) -> None:
+    def test_invalid_input_is_raised_after_the_results_before_it(
+        self, outcomes: Any, rw: Runware, server: LocalServer
+    ) -> None:
         taken: list[Any] = []
         inputs = [*seeds(5), {**PICTURE, "widht": 512}, *seeds(5)]
         with pytest.raises(TypeError, match="widht"):
             outcomes("image_inference", inputs, progress=taken.append, concurrency=3)
         assert len(taken) == 5
 
-    def test_what_the_iterable_raises_comes_after_all_that_was_submitted(self, outcomes: Any) -> None:
+    def test_exception_of_the_iterable_comes_after_everything_submitted(self, outcomes: Any) -> None:
         told: list[Any] = []
 
         def inputs() -> Iterator[Any]:
@@ -193,7 +196,7 @@ class TestEveryFace:
                 )
             assert len(told) == 5
 
-    def test_common_parameters_are_those_of_all(self, outcomes: Any, server: LocalServer) -> None:
+    def test_common_parameters_apply_to_every_input(self, outcomes: Any, server: LocalServer) -> None:
         common = {"model": "runware:101@1", "width": 256, "height": 320, "positive_prompt": "nothing"}
         request = ImageInference(positive_prompt="an object")
         inputs = ["a kite", {"positive_prompt": "a heron", "width": 512}, {"seed": 7}, request]
@@ -207,7 +210,7 @@ class TestEveryFace:
             "an object": (None, None, None),
         }
 
-    def test_common_parameters_that_cannot_be(self, outcomes: Any) -> None:
+    def test_invalid_common_parameters_raise_type_error(self, outcomes: Any) -> None:
         with pytest.raises(TypeError, match="did you mean 'width'"):
             outcomes("image_inference", ["x"], common={"widht": 512}, return_exceptions=True)
         with pytest.raises(TypeError, match="must be a dict"):
@@ -215,7 +218,7 @@ class TestEveryFace:
         with pytest.raises(TypeError, match="together with an operation"):
             outcomes([ImageInference(positive_prompt="x")], common={"width": 512})
 
-    def test_nothing(self, outcomes: Any) -> None:
+    def test_empty_input_gives_no_results(self, outcomes: Any) -> None:
         assert outcomes("image_inference", []) == []
 
 
@@ -249,7 +252,7 @@ class TestEveryFace:
         ("GetTaskDetails", UUID, {}, {}),
     ],
 )
-def test_a_value_alone_is_for_the_main_parameter(request_class: str, value: Any, common: Any, wire: Any) -> None:
+def test_single_value_becomes_the_main_parameter(request_class: str, value: Any, common: Any, wire: Any) -> None:
     (task,) = requests_from(getattr(runware, request_class), [value], common)
     assert isinstance(task, Task), task
     assert wire.items() <= task.wire().items()
@@ -268,12 +271,12 @@ WIRE = {"positivePrompt": "a wire", "width": 512, "height": 512}
 
 
 class TestLaziness:
-    def test_inputs_are_taken_as_there_is_room(self, rw: Runware) -> None:
+    def test_inputs_are_taken_only_as_slots_become_free(self, rw: Runware) -> None:
         taken = 0
 
         def inputs() -> Iterator[dict[str, Any]]:
             nonlocal taken
-            for seed in itertools.count(1):  # without end
+            for seed in itertools.count(1):  # endless
                 taken += 1
                 yield {**PICTURE, "seed": seed}
 
@@ -284,12 +287,12 @@ class TestLaziness:
         answers.close()  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("ordered", [True, False])
-    def test_wrong_inputs_without_end_are_taken_one_by_one_as_well(self, rw: Runware, ordered: bool) -> None:
+    def test_endless_invalid_inputs_are_taken_one_by_one(self, rw: Runware, ordered: bool) -> None:
         wrong = itertools.repeat({"widht": 512})
         answers = rw.map(rw.image_inference, wrong, concurrency=4, ordered=ordered, return_exceptions=True)
         assert [type(answer) for answer in itertools.islice(answers, 50)] == [TypeError] * 50
 
-    def test_leaving_early_cancels_what_runs(self, rw: Runware, server: LocalServer) -> None:
+    def test_leaving_map_early_cancels_what_runs(self, rw: Runware, server: LocalServer) -> None:
         answers = rw.map(rw.image_inference, seeds(100), concurrency=4)
         next(answers)
         with server.hold():
@@ -298,7 +301,7 @@ class TestLaziness:
             assert rw._core._io_loop is not None
             assert rw._core._io_loop._session.calls == {}
 
-    def test_leaving_an_async_map_early(self, rw: Runware) -> None:
+    def test_leaving_async_map_early_cancels_what_runs(self, rw: Runware) -> None:
         async def main() -> None:
             answers = rw.aio.map(rw.aio.image_inference, seeds(100), concurrency=4)
             async for _ in answers:
@@ -310,21 +313,21 @@ class TestLaziness:
         assert rw._core._io_loop is not None
         assert rw._core._io_loop._session.calls == {}
 
-    def test_a_slow_one_does_not_stop_the_others(self, rw: Runware, server: LocalServer) -> None:
+    def test_slow_call_does_not_hold_up_the_others(self, rw: Runware, server: LocalServer) -> None:
         first = threading.Event()
 
         def script(task: dict[str, Any]) -> list[Any] | None:
             return [] if task.get("seed") == 1 and not first.is_set() else None
 
         server.script(script)
-        with pytest.raises(RunwareError):  # the first one never comes
+        with pytest.raises(RunwareError):  # the first one never arrives
             list(rw.map(rw.image_inference, [{**one, "timeout": 0.5} for one in seeds(40)], concurrency=4))
         done = [task for task in server.ledger.received if task.get("seed")]
-        assert len(done) >= 15  # four times the window went ahead of it
+        assert len(done) >= 15  # four times the window ran ahead of it
 
 
 class TestHostileNetwork:
-    def test_a_thousand_with_a_drop_and_a_rate_limit(self, rw: Runware, server: LocalServer) -> None:
+    def test_thousand_calls_survive_a_drop_and_a_rate_limit(self, rw: Runware, server: LocalServer) -> None:
         server.play("X16")
         inputs = [{**PICTURE, "positive_prompt": f"kite {number}", "seed": number} for number in range(1, 1001)]
         inputs[500]["positive_prompt"] = "[rate-limit:1] kite 501"
@@ -346,7 +349,7 @@ def wait_for_watchers() -> None:
 
 
 class TestProgressOfCalls:
-    def test_a_function_is_told_each_change(self, rw: Runware, server: LocalServer) -> None:
+    def test_progress_function_is_called_for_each_change(self, rw: Runware, server: LocalServer) -> None:
         told: list[Progress] = []
         over = threading.Event()
 
@@ -364,7 +367,7 @@ class TestProgressOfCalls:
         told: list[Progress] = []
         with server.hold("videoInference"):
             job = rw.submit.video_inference(positive_prompt="waves", model="klingai:5@3", progress=told.append)
-            until(lambda: job.progress.percent is not None)  # so that the server has said how far it is
+            until(lambda: job.progress.percent is not None)  # so that the server has reported the progress
             assert job.progress.percent < 100
         assert job.result(20)
         wait_for_watchers()
@@ -372,9 +375,7 @@ class TestProgressOfCalls:
         assert [now.status for now in told if now.percent == 100.0] == ["succeeded"]
 
     @pytest.mark.parametrize("end", ["failed", "cancelled"])
-    def test_percent_of_a_job_that_did_not_succeed_stays_below_100(
-        self, rw: Runware, server: LocalServer, end: str
-    ) -> None:
+    def test_percent_of_an_unsuccessful_job_stays_below_100(self, rw: Runware, server: LocalServer, end: str) -> None:
         told: list[Progress] = []
         words = "[provider-error] waves" if end == "failed" else "waves"
         with server.hold("videoInference"):
@@ -390,13 +391,13 @@ class TestProgressOfCalls:
         assert all(now.percent is None or now.percent < 100 for now in told)
         assert job.progress.percent is None or job.progress.percent < 100
 
-    def test_percent_stays_unknown_when_the_server_does_not_say(self, rw: Runware) -> None:
+    def test_percent_stays_none_when_the_server_reports_none(self, rw: Runware) -> None:
         job = rw.submit.image_inference(**PICTURE)
         job.result(20)
         assert job.progress[:3] == (1, 1, None)
 
     @pytest.mark.parametrize("progress", ["True", "lambda now: print(now.status, now.percent, file=sys.stderr)"])
-    def test_end_is_shown_when_the_program_ends_right_after(self, server: LocalServer, progress: str) -> None:
+    def test_bar_shows_the_end_when_the_program_exits_at_once(self, server: LocalServer, progress: str) -> None:
         code = f"""
 import atexit, sys, threading
 import runware.display.progress
@@ -414,13 +415,13 @@ rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, h
         shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
         assert "succeeded" in shown.stderr
 
-    def test_a_bar_for_several_results(self, rw: Runware, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_bar_counts_several_results(self, rw: Runware, capsys: pytest.CaptureFixture[str]) -> None:
         job = rw.submit.image_inference(**PICTURE, number_results=3, progress=True)
         job.result()
         wait_for_watchers()
         assert "3/3" in capsys.readouterr().err
 
-    def test_a_video_shows_time_and_state_and_no_invented_percentage(
+    def test_bar_of_a_video_shows_time_and_state_without_a_percentage(
         self, rw: Runware, server: LocalServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         rw.video_inference(positive_prompt="waves", model="klingai:5@3", duration=5, progress=True)
@@ -430,8 +431,9 @@ rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, h
         assert "succeeded" in shown
         assert "it/s" not in shown
 
-    def test_without_tqdm_it_says_what_to_install(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_progress_without_tqdm_names_what_to_install(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+        monkeypatch.setattr(runware.display.progress, "auto", lazy_module("tqdm.auto"))
         with pytest.raises(ConfigurationError, match=r"runware-client\[progress\]"):
             rw.image_inference(**PICTURE, progress=True)
         assert isinstance(rw.image_inference(**PICTURE)[0], Image)

@@ -108,15 +108,15 @@ POINTS = [
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.__name__)
-def test_at_every_point(point: Callable[[], tuple[Desk, Call]]) -> None:
+def test_cancel_at_any_point_frees_the_call_and_the_next_one_works(point: Callable[[], tuple[Desk, Call]]) -> None:
     desk, call = point()
     desk.cancel(call)
     assert call not in desk.ended
     assert call.text == b""
     assert call.key not in desk.session.calls
-    desk.cancel(call)  # once more does nothing
+    desk.cancel(call)  # cancelling again does nothing
 
-    # Whatever the server still says of it is nobody's, also after another loss.
+    # Whatever the server still sends for the call is discarded, also after another drop.
     unwritten = desk.hold_writes
     desk.hold_writes = False
     desk.write()
@@ -127,7 +127,7 @@ def test_at_every_point(point: Callable[[], tuple[Desk, Call]]) -> None:
         for other in list(desk.session.calls.values()):
             desk.cancel(other)
 
-    # And the next call goes through. The same UUID may be used again, as far as the client is concerned.
+    # The next call goes through. The client allows the same UUID to be used again.
     later = desk.submit(A)
     if desk.session.state.value == "authenticating":
         desk.accept_key()
@@ -141,7 +141,7 @@ def test_at_every_point(point: Callable[[], tuple[Desk, Call]]) -> None:
 
 
 @pytest.mark.parametrize("when", ["queued", "dialling", "held", "polled", "between"])
-def test_over_a_real_socket_every_operation_works_afterwards(when: str, server: LocalServer) -> None:
+def test_cancel_at_any_point_over_a_socket_leaves_every_operation_working(when: str, server: LocalServer) -> None:
     limit = 1 if when == "queued" else None
     client = Runware(server.api_key, url=server.url, timeout=20.0, max_in_flight=limit)
     if when != "dialling":
@@ -169,10 +169,10 @@ def test_over_a_real_socket_every_operation_works_afterwards(when: str, server: 
         assert len(caught.value.results) == (1 if when == "between" else 0)
         if blocking is not None:
             blocking.cancel()
-    engine = client._core._io_loop
-    assert engine is not None
+    io_loop = client._core._io_loop
+    assert io_loop is not None
     client.connect()
-    assert engine._session.calls == {}
+    assert io_loop._session.calls == {}
     (picture,) = client.image_inference(**PICTURE)
     assert client.upscale(input_image=picture, upscale_factor=2).url
     assert client.remove_background(input_image=picture).url
@@ -187,16 +187,16 @@ LARGE = b"\x89PNG" + bytes(12_000_000)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "out of time"])
-def test_what_nobody_waits_for_is_not_uploaded(how: str, server: LocalServer) -> None:
-    """Behind an upload that takes long. It would be run and billed, some time later."""
+def test_call_cancelled_or_timed_out_behind_an_upload_is_not_sent(how: str, server: LocalServer) -> None:
+    """Sent later, the task would be executed and billed for nothing."""
     with Runware(server.api_key, url=server.url, timeout=30.0) as client:
-        server.stall()  # it takes no more than the system keeps for it
+        server.stall()  # the server reads no more than the kernel buffers
         first = client.submit.image_inference(**PICTURE, seed_image=LARGE)
         waiting = client.submit.image_inference(**PICTURE, timeout=0.2 if how == "out of time" else None)
         later = client.submit.image_inference(**PICTURE)
         if how == "cancelled":
             waiting.cancel()
-            client.connect()  # after it, the thread has done what was asked of it before
+            client.connect()  # when this returns, the I/O thread has processed the cancellation
         else:
             assert isinstance(waiting.exception(), TaskTimeoutError)
         server.wake()
@@ -205,7 +205,7 @@ def test_what_nobody_waits_for_is_not_uploaded(how: str, server: LocalServer) ->
     assert {task["taskUUID"] for task in server.ledger.tasks("imageInference")} == {first.task_uuid, later.task_uuid}
 
 
-def test_a_cancelled_job_tells_nobody_of_what_still_comes(
+def test_cancelled_job_calls_no_callback_for_later_results(
     rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
@@ -214,23 +214,23 @@ def test_a_cancelled_job_tells_nobody_of_what_still_comes(
             **PICTURE, on_partial=lambda results, error: told.append(threading.current_thread().name)
         )
         server.ledger.wait_for(lambda ledger: ledger.held == 1)
-        monkeypatch.setattr(rw._core, "cancel_call", lambda call, **how: None)  # the I/O thread has not heard of it
+        monkeypatch.setattr(rw._core, "cancel_call", lambda call, **how: None)  # the I/O thread does not learn of it
         job.cancel()
     until(lambda: rw.stats.results == 1)
     rw.image_inference(**PICTURE)
     assert not told
 
 
-def test_what_was_not_begun_at_the_close_is_not_sent(server: LocalServer) -> None:
+def test_call_submitted_just_before_close_is_not_sent(server: LocalServer) -> None:
     client = Runware(server.api_key, url=server.url)
     client.connect()
-    engine, gate = client._core._io_loop, threading.Event()
-    assert engine is not None
-    engine._post(lambda now: gate.wait(20) and None)  # so that it finds both at once
+    io_loop, gate = client._core._io_loop, threading.Event()
+    assert io_loop is not None
+    io_loop._post(lambda now: gate.wait(20) and None)  # so that it finds both at once
     job = client.submit.image_inference(**PICTURE)
     closing = threading.Thread(target=client.close)
     closing.start()
-    until(lambda: len(engine._inbox) == 2)  # the task and the close
+    until(lambda: len(io_loop._inbox) == 2)  # the task and the close
     gate.set()
     closing.join(20)
     assert isinstance(job.exception(), ClientClosedError)

@@ -1,4 +1,4 @@
-"""The command line: what each command prints, its exit codes, and errors of one line without secrets."""
+"""The command line: what each command prints, its exit codes, and one-line errors without secrets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Ran:
         return json.loads(self.out)
 
     def error(self) -> str:
-        """The error, which is one line and all there is."""
+        """Return the error, which must be the only line."""
         assert self.code != 0
         assert self.out == ""
         assert self.err.startswith("error: ")
@@ -55,7 +55,7 @@ def run(*arguments: str | pathlib.Path, stdin: str | None = None) -> Ran:
 
 @pytest.fixture
 def here(server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
-    """An empty directory, and an environment that leads to the server."""
+    """Enter an empty directory, with an environment that leads to the server."""
     monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
     monkeypatch.setenv("RUNWARE_URL", server.url)
     monkeypatch.chdir(tmp_path)
@@ -63,13 +63,13 @@ def here(server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib
 
 
 @pytest.fixture
-def picture(here: pathlib.Path) -> pathlib.Path:
+def image_file(here: pathlib.Path) -> pathlib.Path:
     path = here / "picture.png"
     path.write_bytes(encode(scene("x", 1, 256, 256), "png", 90))
     return path
 
 
-def test_pictures(here: pathlib.Path) -> None:
+def test_image_command_saves_the_images(here: pathlib.Path) -> None:
     ran = run("image", "a red kite", "-n", "2", "-W", "512", "-H", "512", "--format", "PNG", "-o", "out/")
     paths = [here / line for line in ran.out.splitlines()]
     assert (ran.code, len(paths)) == (0, 2)
@@ -77,7 +77,7 @@ def test_pictures(here: pathlib.Path) -> None:
     assert "2 results, $0.0" in ran.err
 
 
-def test_addresses_and_json(here: pathlib.Path, server: LocalServer) -> None:
+def test_image_command_prints_urls_and_json(here: pathlib.Path, server: LocalServer) -> None:
     ran = run("image", "a red kite", "--seed", "5", "--set", "steps=7", "--set", "CFGScale=3.5", "--set", "scheduler=x")
     assert ran.out.startswith(server.http_url)
     sent = server.ledger.tasks("imageInference")[0]
@@ -87,35 +87,35 @@ def test_addresses_and_json(here: pathlib.Path, server: LocalServer) -> None:
     assert pathlib.Path(item["path"]).exists()
 
 
-def test_the_format_may_be_written_in_any_case(here: pathlib.Path, server: LocalServer) -> None:
+def test_format_option_ignores_case(here: pathlib.Path, server: LocalServer) -> None:
     for form in ("png", "Png", "PNG"):
         assert run("image", "x y", "--format", form).code == 0
     assert {task["outputFormat"] for task in server.ledger.tasks("imageInference")} == {"PNG"}
     assert run("image", "x y", "--format", "gif").code == 2
 
 
-def test_a_prompt_may_come_from_standard_input(here: pathlib.Path, server: LocalServer) -> None:
+def test_prompt_is_read_from_standard_input(here: pathlib.Path, server: LocalServer) -> None:
     assert run("image", "-", stdin="a red kite\n").code == 0
     assert run("video", "-", stdin="waves\n").code == 0
     assert server.ledger.tasks("imageInference")[0]["positivePrompt"] == "a red kite"
     assert server.ledger.tasks("videoInference")[0]["positivePrompt"] == "waves"
 
 
-def test_factors_that_a_model_has(picture: pathlib.Path, server: LocalServer) -> None:
-    assert run("upscale", picture, "-f", "3", "-m", "acme:1@1").code == 0
+def test_upscale_factor_of_a_particular_model_is_accepted(image_file: pathlib.Path, server: LocalServer) -> None:
+    assert run("upscale", image_file, "-f", "3", "-m", "acme:1@1").code == 0
     sent = server.ledger.tasks("upscale")[0]
     assert (sent["upscaleFactor"], sent["model"]) == (3, "acme:1@1")
     assert "2 or 4, and others with some models" in " ".join(run("upscale", "--help").out.split())
 
 
-def test_models_page_by_page(here: pathlib.Path) -> None:
+def test_models_are_listed_page_by_page(here: pathlib.Path) -> None:
     everything = run("models", "flux", "--json").json
     ran = run("models", "flux", "--json", "--limit", "2", "--offset", "3")
     assert ran.json == everything[3:5]
     assert run("models", "flux", "--limit", "2", "--offset", "3").err == "2 of 28 after the first 3\n"
 
 
-def test_a_ref_that_lacks_something_is_told_what(here: pathlib.Path) -> None:
+def test_invalid_job_reference_is_explained(here: pathlib.Path) -> None:
     for wrong, missing in (
         ('{"a":1}', "this has no task_uuid"),
         ('{"a"', "this is not JSON"),
@@ -126,21 +126,21 @@ def test_a_ref_that_lacks_something_is_told_what(here: pathlib.Path) -> None:
         assert missing in ran.error()
 
 
-def test_other_commands(picture: pathlib.Path, server: LocalServer) -> None:
-    ran = run("video", "waves", "-d", "5", "--from", picture, "-o", "out")
+def test_video_caption_upscale_models_and_account_commands(image_file: pathlib.Path, server: LocalServer) -> None:
+    ran = run("video", "waves", "-d", "5", "--from", image_file, "-o", "out")
     assert (ran.code, pathlib.Path(ran.out.strip()).suffix) == (0, ".mp4")
     assert server.ledger.tasks("videoInference")[0]["duration"] == 5
-    assert run("image", "x y", "--from", picture).code == 0
+    assert run("image", "x y", "--from", image_file).code == 0
     assert server.ledger.tasks("imageInference")[0]["seedImage"].startswith("data:image/png;base64,")
-    assert len(run("caption", picture).out.split()) > 2
-    assert run("upscale", picture, "-f", "4", "-o", "out").code == 0
+    assert len(run("caption", image_file).out.split()) > 2
+    assert run("upscale", image_file, "-f", "4", "-o", "out").code == 0
     assert run("models", "flux", "--limit", "3").err == "3 of 28\n"
     assert len(run("models", "--json", "--limit", "4").json) == 4
     assert "balance       99.8" in run("account").out
     assert "apiKey" not in json.dumps([list(key) for key in run("account", "--json").json[0]["apiKeys"]])
 
 
-def test_a_job_from_elsewhere(here: pathlib.Path, server: LocalServer) -> None:
+def test_job_command_collects_a_task_of_another_process(here: pathlib.Path, server: LocalServer) -> None:
     (item,) = run("video", "waves", "--json").json
     assert run("job", item["taskUUID"]).out.strip() == item["videoURL"]
     assert run("job", json.dumps({"task_uuid": item["taskUUID"]}), "--json").json[0]["videoUUID"] == item["videoUUID"]
@@ -148,7 +148,7 @@ def test_a_job_from_elsewhere(here: pathlib.Path, server: LocalServer) -> None:
     assert sum(server.ledger.executions_by_prompt().values()) == 1
 
 
-def test_tasks_from_a_file(here: pathlib.Path) -> None:
+def test_run_command_reads_tasks_from_a_file(here: pathlib.Path) -> None:
     task = {
         "taskType": "imageInference",
         "positivePrompt": "x y",
@@ -173,7 +173,7 @@ def tasks(here: pathlib.Path, *changes: dict[str, Any]) -> str:
     return "tasks.json"
 
 
-def test_what_some_tasks_of_a_file_give_is_kept_when_others_fail(here: pathlib.Path) -> None:
+def test_results_of_a_task_file_are_kept_when_other_tasks_fail(here: pathlib.Path) -> None:
     file = tasks(here, {}, {"positivePrompt": "x [unsafe]"}, {"numberResults": 2}, {"width": 5})
     ran = run("run", file, "-o", "out")
     paths = [here / line for line in ran.out.splitlines()]
@@ -186,19 +186,19 @@ def test_what_some_tasks_of_a_file_give_is_kept_when_others_fail(here: pathlib.P
     assert [item["error"]["task"] for item in ran.json[3:]] == [2, 4]
 
 
-def test_tasks_of_a_file_that_all_fail_alike_have_that_failures_code(
+def test_exit_code_is_that_of_the_failure_shared_by_all_tasks(
     here: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run("run", tasks(here, {"width": 5}, {"height": 5}))
     assert (ran.code, ran.out, ran.err.count("error: task ")) == (2, "", 2)
     assert run("run", tasks(here, {"width": 5}, {"positivePrompt": "x [unsafe]"})).code == 1
     monkeypatch.setenv("RUNWARE_API_KEY", "rw-wrong")
-    ran = run("run", tasks(here, {}, {}))  # and what is said of all is said once
+    ran = run("run", tasks(here, {}, {}))  # what all have in common is printed once
     assert ran.code == 3
     ran.error()
 
 
-def test_a_wrong_task_of_a_file_is_told_before_any_is_sent(here: pathlib.Path, server: LocalServer) -> None:
+def test_invalid_task_in_a_file_is_reported_before_anything_is_sent(here: pathlib.Path, server: LocalServer) -> None:
     for wrong in (7, {"positivePrompt": "x y"}):
         (here / "tasks.json").write_text(json.dumps([PICTURE, wrong]))
         ran = run("run", "tasks.json")
@@ -207,7 +207,7 @@ def test_a_wrong_task_of_a_file_is_told_before_any_is_sent(here: pathlib.Path, s
     assert server.ledger.connections == 0
 
 
-def test_tasks_of_a_file_have_a_timeout(here: pathlib.Path, server: LocalServer) -> None:
+def test_tasks_of_a_file_honour_the_timeout(here: pathlib.Path, server: LocalServer) -> None:
     file = tasks(here, {}, {"taskType": "videoInference", "model": "klingai:5@3", "width": 1280, "height": 720})
     with server.hold("videoInference"):
         ran = run("run", file, "--timeout", "0.5")
@@ -215,10 +215,10 @@ def test_tasks_of_a_file_have_a_timeout(here: pathlib.Path, server: LocalServer)
     assert "python -m runware job " in ran.err
 
 
-def test_the_results_of_a_task_that_failed_in_part_are_kept(here: pathlib.Path, server: LocalServer) -> None:
+def test_results_of_a_partly_failed_task_are_kept(here: pathlib.Path, server: LocalServer) -> None:
     ran = run("image", "x [fail:1]", "-n", "3", "-W", "512", "-H", "512", "-o", "out")
     assert (ran.code, len(ran.out.splitlines()), len(list((here / "out").iterdir()))) == (1, 2, 2)
-    assert "error: 2 of 3 results came" in ran.err
+    assert "error: 2 of 3 results arrived" in ran.err
     server.configure(spread=5.0)
     ran = run("image", "x y", "-n", "2", "--timeout", "1", "--json")
     assert ran.code == 5
@@ -226,21 +226,21 @@ def test_the_results_of_a_task_that_failed_in_part_are_kept(here: pathlib.Path, 
     assert ran.json[1]["error"]["type"] == "TaskTimeoutError"
 
 
-def test_results_that_cannot_be_saved_are_printed_all_the_same(here: pathlib.Path, server: LocalServer) -> None:
+def test_results_that_cannot_be_saved_are_still_printed(here: pathlib.Path, server: LocalServer) -> None:
     (here / "file").write_text("")
     ran = run("image", "x y", "-o", "file")
     assert (ran.code, ran.out.startswith(server.http_url)) == (1, True)
     assert "error: file: File exists." in ran.err
 
 
-def test_on_a_server_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_option_starts_a_server(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("image", "a red kite", "--local", "-o", "out/").code == 0
     assert len(list((tmp_path / "out").iterdir())) == 1
     assert run("account", "--local").code == 0
 
 
-def test_results_of_a_server_of_its_own_are_saved_without_being_told_where(
+def test_local_option_saves_results_without_an_output_directory(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -251,7 +251,7 @@ def test_results_of_a_server_of_its_own_are_saved_without_being_told_where(
     assert pathlib.Path(item["path"]).exists()
 
 
-def test_nothing_of_a_server_of_its_own_can_be_picked_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_option_prints_no_reference_to_collect_later(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run("video", "waves", "--local", "--timeout", "0.2")
     assert ran.code == 5
     assert "--timeout" in ran.error()
@@ -261,7 +261,7 @@ def test_nothing_of_a_server_of_its_own_can_be_picked_up_later(monkeypatch: pyte
     assert "runware job" not in ran.err + ran.out
 
 
-def test_what_goes_wrong_is_one_line(here: pathlib.Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_is_a_single_line(here: pathlib.Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run("image", "x y", "--width", "100")
     assert ran.code == 2
     assert "width" in ran.error()
@@ -285,7 +285,7 @@ def test_what_goes_wrong_is_one_line(here: pathlib.Path, server: LocalServer, mo
     assert (ran.code, "RUNWARE_API_KEY" in ran.error()) == (2, True)
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_failure_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWARE_API_KEY", KEY)
     monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{refusing_port()}/v1")
     ran = run("image", "x y", "--timeout", "0.5")
@@ -293,14 +293,14 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     ran.error()
 
 
-def test_out_of_time(here: pathlib.Path, server: LocalServer) -> None:
+def test_timeout_has_its_own_exit_code(here: pathlib.Path, server: LocalServer) -> None:
     with server.hold("imageInference"):
         ran = run("image", "x y", "--timeout", "0.3")
     assert ran.code == 5
     assert "python -m runware job " in ran.error()
 
 
-def test_interrupted(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer) -> None:
+def test_ctrl_c_exits_with_code_130(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer) -> None:
     press_ctrl_c_once_there_are(0, monkeypatch)
     with server.hold("videoInference"):
         ran = run("video", "waves", "--timeout", "20")
@@ -308,7 +308,7 @@ def test_interrupted(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server
     assert "python -m runware job " in ran.error()
 
 
-def test_results_that_came_before_an_interruption_are_kept(
+def test_results_that_arrived_before_ctrl_c_are_kept(
     here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer
 ) -> None:
     press_ctrl_c_once_there_are(1, monkeypatch)
@@ -334,7 +334,9 @@ def press_ctrl_c_once_there_are(results: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Job, "exception", interrupted)
 
 
-def test_progress_is_for_terminals(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer) -> None:
+def test_progress_is_shown_on_terminals_only(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, server: LocalServer
+) -> None:
     from runware.cli import output
 
     class Screen:
@@ -364,7 +366,7 @@ def test_progress_is_for_terminals(here: pathlib.Path, monkeypatch: pytest.Monke
 # ---------------------------------------------------------------------- doctor
 
 
-def test_the_doctor_finds_nothing(here: pathlib.Path) -> None:
+def test_doctor_finds_no_problem(here: pathlib.Path) -> None:
     ran = run("doctor")
     assert ran.code == 0, ran.out
     for name in ("packages", "key", "url", "proxy", "TCP", "upgrade", "clock", "sign-in"):
@@ -373,7 +375,7 @@ def test_the_doctor_finds_nothing(here: pathlib.Path) -> None:
     assert run("doctor", "--local").code == 0
 
 
-def test_the_doctor_and_the_key(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_problems_with_the_key(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWARE_API_KEY", "rw-wrong")
     ran = run("doctor")
     assert ran.code == 3
@@ -387,7 +389,7 @@ def test_the_doctor_and_the_key(here: pathlib.Path, monkeypatch: pytest.MonkeyPa
         assert "ok    upgrade" in ran.out
 
 
-def test_the_doctor_and_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_problems_with_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWARE_API_KEY", KEY)
     monkeypatch.setenv("RUNWARE_URL", "wss://nowhere.invalid/v1")
     ran = run("doctor")
@@ -419,7 +421,7 @@ def test_the_doctor_and_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "FAIL  proxy" in ran.out
 
 
-def test_the_doctor_finds_what_is_in_the_way(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_missing_and_conflicting_packages(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from runware.cli import doctor
 
     monkeypatch.setattr(doctor, "_installed", lambda name: None if name == "tenacity" else "1.0")
@@ -443,7 +445,7 @@ def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-def test_help_and_version() -> None:
+def test_help_and_version_are_printed() -> None:
     ran = process("-m", "runware", "--help")
     assert ran.returncode == 0
     assert all(name in ran.stdout for name in ("image", "video", "doctor", "Exit codes"))
@@ -452,7 +454,7 @@ def test_help_and_version() -> None:
 
 @pytest.fixture
 def script(tmp_path: pathlib.Path) -> str:
-    """The console script, as an installer makes it."""
+    """Return the console script, as an installer makes it."""
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]["runware"]
     module, _, function = declared.partition(":")
     path = tmp_path / "runware"
@@ -460,13 +462,13 @@ def script(tmp_path: pathlib.Path) -> str:
     return str(path)
 
 
-def test_the_console_script_is_the_same_command_line(script: str) -> None:
+def test_console_script_is_the_same_command_line(script: str) -> None:
     assert process(script, "--version").stdout == process("-m", "runware", "--version").stdout
     assert process(script, "image", "--help").stdout.startswith("Usage: runware image")
     assert process("-m", "runware", "image", "--help").stdout.startswith("Usage: python -m runware image")
 
 
-def test_without_typer(tmp_path: pathlib.Path, script: str) -> None:
+def test_command_line_without_typer_names_what_to_install(tmp_path: pathlib.Path, script: str) -> None:
     (tmp_path / "typer.py").write_text("raise ImportError('no')")
     for command in (["-m", "runware"], [script]):
         ran = process(*command, PYTHONPATH=os.pathsep.join((str(tmp_path), str(PROJECT))))
@@ -475,7 +477,7 @@ def test_without_typer(tmp_path: pathlib.Path, script: str) -> None:
         )  # fmt: skip
 
 
-def test_serve() -> None:
+def test_serve_command_lists_faults_and_serves_until_terminated() -> None:
     assert "X6" in process("-m", "runware", "serve", "--list").stdout
     assert process("-m", "runware", "serve", "--help").stdout.startswith("usage: python -m runware serve ")
     assert "python -m runware serve: error" in process("-m", "runware", "serve", "--nonsense").stderr

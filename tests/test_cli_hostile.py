@@ -1,4 +1,4 @@
-"""The command line prints nothing of a server or a file that drives a terminal or forges a line."""
+"""No output of the command line lets a server or a file control the terminal or forge a line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORBIDDEN = ("\x1b]", "\x1b[3", "\x9b", "\x07", "\x00", "\u202e", "\u2028")
 
 
 def terminal(*arguments: str, **environment: str) -> str:
-    """Run a command on a terminal of its own; give what it wrote there."""
+    """Run a command on a terminal of its own; return what it wrote there."""
     pty = pytest.importorskip("pty")
     try:
         ours, theirs = pty.openpty()
@@ -45,7 +45,7 @@ def terminal(*arguments: str, **environment: str) -> str:
         try:
             while piece := os.read(ours, 65536):
                 data += piece
-        except OSError:  # how Linux says that the other side is closed
+        except OSError:  # how Linux reports that the other side is closed
             pass
         os.close(ours)
         process.wait(50)
@@ -53,7 +53,7 @@ def terminal(*arguments: str, **environment: str) -> str:
 
 
 def pipe(*arguments: str, **environment: str) -> str:
-    """Run a command whose output goes elsewhere; give what it wrote."""
+    """Run a command whose output is redirected; return what it wrote."""
     ran = CliRunner().invoke(app, arguments, env=environment)
     assert ran.exception is None or isinstance(ran.exception, SystemExit)
     return ran.stdout + ran.stderr
@@ -95,7 +95,7 @@ COMMANDS = {
 def harmless(said: str) -> list[str]:
     assert said.strip()
     assert KEY not in said
-    # Ours clear the line of progress.
+    # The command line's own sequences clear the progress line.
     assert not [mark for mark in FORBIDDEN if mark in said.replace("\x1b[K", "")], said
     lines = said.replace("\r\n", "\n").replace("\r\x1b[K", "").split("\n")
     assert not [line for line in lines if "\r" in line], lines
@@ -104,15 +104,17 @@ def harmless(said: str) -> list[str]:
 
 @pytest.mark.parametrize("run", [terminal, pipe])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_output_drives_no_terminal(name: str, run: Callable[..., str], environment: dict[str, str]) -> None:
+def test_output_contains_no_terminal_sequences(name: str, run: Callable[..., str], environment: dict[str, str]) -> None:
     lines = harmless(run(*COMMANDS[name], **environment))
-    # The line feeds of a text are its own.
+    # Line feeds belong to the text itself.
     assert name == "text" or not [line for line in lines if line.startswith("error: forged")], lines
 
 
 @pytest.mark.parametrize("run", [terminal, pipe])
 @pytest.mark.parametrize("name", ["url", "names", "account", "error"])
-def test_json_drives_no_terminal_and_is_json(name: str, run: Callable[..., str], environment: dict[str, str]) -> None:
+def test_json_output_is_valid_and_contains_no_terminal_sequences(
+    name: str, run: Callable[..., str], environment: dict[str, str]
+) -> None:
     said = run(*COMMANDS[name], "--json", **environment)
     harmless(said)
     found = json.dumps(json.loads(said), ensure_ascii=False)
@@ -124,7 +126,7 @@ def test_line_feeds_of_a_text_are_kept(environment: dict[str, str]) -> None:
     assert said.startswith("one\n\ttwo nice\\x1b]0;owned\\x07\\x1b[31m")
 
 
-def test_names_of_files_are_escaped_on_a_terminal_and_exact_in_a_pipe(tmp_path: pathlib.Path) -> None:
+def test_file_names_are_escaped_on_a_terminal_and_exact_in_a_pipe(tmp_path: pathlib.Path) -> None:
     out = tmp_path / "\x1b[31mred"
     assert f"{tmp_path}/\\x1b[31mred/" in terminal("image", "x y", "--local", "-W", "128", "-H", "128", "-o", str(out))
     said = pipe("image", "x y", "--local", "-W", "128", "-H", "128", "-o", str(out))
@@ -132,7 +134,7 @@ def test_names_of_files_are_escaped_on_a_terminal_and_exact_in_a_pipe(tmp_path: 
     assert said
 
 
-def test_doctor_repeats_no_words_of_a_proxy() -> None:
+def test_doctor_repeats_no_text_of_a_proxy() -> None:
     def refuse(sock: Any) -> None:
         read_head(sock)
         sock.sendall(b"HTTP/1.1 407 no \x1b]0;owned\x07 proxy-pass-71\r\n\r\n")

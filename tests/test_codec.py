@@ -1,4 +1,4 @@
-"""The codec: wire names, JSON, and the shapes a frame may have."""
+"""The codec: API names, JSON, and the shapes a message may have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runware.protocol.codec import dumps, loads, read_frame, structure, wire_nam
 from runware.requests.raw import as_task
 from runware.results import MediaResult
 
-# Names that a plain rule for camelCase gets wrong, and some that it gets right.
+# Names that a simple camelCase rule gets wrong, and some that it gets right.
 NAMES = {
     "cfg_scale": "CFGScale",
     "true_cfg_scale": "trueCFGScale",
@@ -57,7 +57,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("name", "wire"), NAMES.items())
-def test_wire_names(name: str, wire: str) -> None:
+def test_python_names_become_api_names(name: str, wire: str) -> None:
     assert wire_name(name) == wire
 
 
@@ -71,13 +71,13 @@ def test_wire_names(name: str, wire: str) -> None:
         (runware.MaskImage, "maskImage"),
     ],
 )
-def test_names_of_media(cls: type[MediaResult], kind: str) -> None:
+def test_api_names_of_every_media_kind_map_to_the_same_fields(cls: type[MediaResult], kind: str) -> None:
     item = {f"{kind}UUID": "u", f"{kind}URL": "l", f"{kind}Base64Data": "b", f"{kind}DataURI": "d"}
     result = structure(item, cls)
     assert (result.uuid, result.url, result.base64_data, result.data_uri) == ("u", "l", "b", "d")
 
 
-def test_no_two_fields_share_a_name() -> None:
+def test_fields_of_a_class_have_distinct_api_names() -> None:
     for name in runware.__all__:
         cls = getattr(runware, name)
         if attrs.has(cls):
@@ -97,14 +97,14 @@ VALUES: list[Any] = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: ascii(value)[:20])
 @pytest.mark.parametrize("fast", [True, False])
-def test_json_round_trip(value: Any, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_round_trip_keeps_the_value(value: Any, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if fast and codec.orjson is None:
         pytest.skip("orjson is not installed")
     if not fast:
         monkeypatch.setattr(codec, "orjson", None)
     text = dumps(value)
     assert json.loads(text) == value
-    if not (fast and value == 2**64 + 1):  # a float to orjson
+    if not (fast and value == 2**64 + 1):  # which orjson reads as a float
         assert loads(text) == value
         assert loads(json.dumps([value, "A" * 100_000]).encode()) == [value, "A" * 100_000]
 
@@ -124,7 +124,7 @@ WITH_LONG_TEXT = st.recursive(
 
 @given(WITH_LONG_TEXT)
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=60)
-def test_long_strings_are_what_they_were(value: Any) -> None:
+def test_long_strings_survive_extraction(value: Any) -> None:
     plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     assert splicing.dumps_with(encode, value) == plain.encode()
@@ -132,7 +132,7 @@ def test_long_strings_are_what_they_were(value: Any) -> None:
     assert loads(dumps(value)) == value
 
 
-def test_a_parser_does_not_see_long_strings() -> None:
+def test_long_strings_are_hidden_from_the_json_parser() -> None:
     seen: list[str] = []
 
     def decode(text: str) -> Any:
@@ -145,7 +145,7 @@ def test_a_parser_does_not_see_long_strings() -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_name_may_be_long(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_keys_may_be_long(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fast:
         monkeypatch.setattr(codec, "orjson", None)
     value = {"data": [{"k" * 100_000: 1, "b": {"l" * 70_000: "v" * 70_000}}]}
@@ -153,13 +153,13 @@ def test_a_name_may_be_long(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None
     assert json.loads(dumps(value)) == value
 
 
-def test_many_short_strings_are_not_looked_through() -> None:
+def test_many_short_strings_survive() -> None:
     value = [*["a"] * 5000, "b" * 100_000]
     assert loads(json.dumps(value).encode()) == value
 
 
 @pytest.mark.parametrize("text", ["[" + "A" * 100_000, '["' + "A" * 100_000, '["' + "A" * 100_000 + '",]'])
-def test_long_and_no_json(text: str) -> None:
+def test_long_invalid_json_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         loads(text.encode())
 
@@ -180,14 +180,14 @@ def nested(levels: int) -> Any:
 NO_FORM = {
     "NaN": (math.nan, "NaN"),
     "infinity": ([{"b": (1, -math.inf)}], "infinity"),
-    "circular": (circular(), "refers to itself"),
+    "circular": (circular(), "contains itself"),
     "deep": (nested(5000), "nested more than 100 deep"),
 }
 
 
 @pytest.mark.parametrize(("value", "reason"), NO_FORM.values(), ids=list(NO_FORM))
 @pytest.mark.parametrize("place", ["extra", "settings", "inputs", "body"])
-def test_what_json_has_no_form_for_is_found_before_it_is_sent(place: str, value: Any, reason: str) -> None:
+def test_unencodable_value_raises_before_it_is_sent(place: str, value: Any, reason: str) -> None:
     if place == "body":
         task: Any = as_task({"taskType": "imageInference", "x": value})
     else:
@@ -200,7 +200,7 @@ def test_what_json_has_no_form_for_is_found_before_it_is_sent(place: str, value:
     assert caught.value.task_type == "imageInference"
 
 
-def test_what_has_a_form_stays_what_it_was() -> None:
+def test_encodable_values_are_sent_unchanged() -> None:
     value = {"deep": nested(90), "list": [1, 2.5, None, True, ("a", "b")], "odd": OrderedDict(a=MappingProxyType({}))}
     wire = runware.ImageInference(positive_prompt="x", settings=value, extra=value).wire()
     same = {"deep": nested(90), "list": [1, 2.5, None, True, ["a", "b"]], "odd": {"a": {}}}
@@ -209,13 +209,13 @@ def test_what_has_a_form_stays_what_it_was() -> None:
     assert json.loads(dumps([wire])) == [wire]
 
 
-def test_json_without_a_form() -> None:
+def test_dumps_of_an_unknown_object_raises_type_error() -> None:
     with pytest.raises(TypeError):
         dumps({"a": object()})
 
 
 @pytest.mark.parametrize("text", [b"", b"hello", b"{", b"\xff\xfe", b"[1,]"])
-def test_no_json(text: bytes) -> None:
+def test_invalid_json_raises_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):
         read_frame(text)
 
@@ -246,5 +246,5 @@ ERROR = {"code": "c", "message": "m"}
         (None, [], []),
     ],
 )
-def test_shapes_of_a_frame(frame: Any, items: list[Any], errors: list[Any]) -> None:
+def test_every_shape_of_a_message_is_read(frame: Any, items: list[Any], errors: list[Any]) -> None:
     assert read_frame(json.dumps(frame).encode()) == (items, errors)

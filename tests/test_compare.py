@@ -1,4 +1,4 @@
-"""The comparison with other clients: its sums, its tables, and that its programs do their work."""
+"""The comparison with other clients: its arithmetic, its tables, and that its programs do their work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UUID = "9d1b6f10-0c37-4a35-9a86-000000000001"
 
 
 def board() -> Board:
-    """Two runs of two slices: ours takes half as long as `runware-sdk`, and `runware` fails."""
+    """Return two runs of two slices: `ours` takes half as long as `runware-sdk`, and `runware` fails."""
     found = Board()
     for _ in range(2):
         for client, values in (("ours-blocking", [10.0, 20.0]), ("runware-sdk", [20.0, 40.0]), ("bare", [10.0, 10.0])):
@@ -35,12 +35,12 @@ def board() -> Board:
     return found
 
 
-def test_growth_is_fitted() -> None:
+def test_growth_exponent_is_fitted() -> None:
     assert fit([(10, 3), (100, 30), (1_000, 300)]) == pytest.approx(1)
     assert fit([(10, 5), (100, 500)]) == pytest.approx(2)
 
 
-def test_clients_are_divided_slice_by_slice() -> None:
+def test_factors_are_computed_slice_by_slice() -> None:
     line = LINES[0]
     assert board().factor(line, "runware-sdk") == [2, 2]
     assert board().factor(line, "ours-blocking") == [1, 1]
@@ -48,7 +48,7 @@ def test_clients_are_divided_slice_by_slice() -> None:
     assert board().ratio("serial.wall", "ours-blocking", "bare") == [1.5, 1.5]
 
 
-def test_more_is_better_where_it_is() -> None:
+def test_factor_is_inverted_where_more_is_better() -> None:
     found = Board()
     for client, value in (("ours-blocking", 100.0), ("sdk-js", 20.0)):
         found.cell("large.results", client).runs = [[value]]
@@ -56,7 +56,7 @@ def test_more_is_better_where_it_is() -> None:
     assert found.factor(line, "sdk-js") == [5]
 
 
-def test_nothing_is_divided_by_zero() -> None:
+def test_zero_value_divides_nothing() -> None:
     found = Board()
     for client, value in (("ours-futures", 0.0), ("sdk-js", 90.0)):
         found.cell("idle.wakeups", client).runs = [[value]]
@@ -65,7 +65,7 @@ def test_nothing_is_divided_by_zero() -> None:
     assert verdict.ok
 
 
-def test_tables_say_who_failed() -> None:
+def test_tables_name_clients_that_failed() -> None:
     shown = case_table(board(), "serial")
     assert "2.00 x · 30.0 us" in shown
     assert "failed: not through / after 60 s" in shown
@@ -73,17 +73,17 @@ def test_tables_say_who_failed() -> None:
     assert len({line.count("|") for line in shown.splitlines()}) == 1
 
 
-def test_tables_have_growth_and_notes() -> None:
+def test_tables_show_growth_and_notes() -> None:
     shown = case_table(board(), "flight")
     assert "n^2.00" in shown
     assert "- ours-blocking: one call at a time" in shown
 
 
-def test_a_table_is_aligned() -> None:
+def test_table_columns_are_aligned() -> None:
     assert table(["a", "bb"], [["ccc", "d"]]) == "| a   | bb |\n|-----|----|\n| ccc | d  |"
 
 
-def test_several_measurements_are_put_together() -> None:
+def test_several_measurements_are_merged() -> None:
     about = {"format": 1, "quick": False, "pinned": True, "machine": {}, "versions": {}, "broken": [], "seconds": 9}
     ours = {"line": "serial.wall", "client": "ours-blocking", "runs": [[1.0, 2.0], [2.0, 2.0]]}
     slow = {"line": "serial.wall", "client": "sdk-js", "runs": [[4.0, 4.0]], "note": "slow"}
@@ -98,7 +98,7 @@ def test_several_measurements_are_put_together() -> None:
         together([one, {**one, "quick": True}])
 
 
-def test_a_saved_board_is_the_same() -> None:
+def test_saved_board_is_restored_unchanged() -> None:
     saved = json.loads(json.dumps(board().as_json()))
     again = Board()
     again.extend(saved, 0)
@@ -106,7 +106,7 @@ def test_a_saved_board_is_the_same() -> None:
     assert summary_table(again) == summary_table(board())
 
 
-def test_the_results_are_written() -> None:
+def test_results_are_written() -> None:
     saved = {"machine": machine(), "quick": False, "runs": 2, "pinned": False, "broken": ["sdk-js"]}
     text = markdown(board(), {**saved, "versions": {"runware": {"runware": "0.5"}}}, ["serial.svg"])
     for part in ("## Budgets", "medians of 2 runs", "charts/serial.svg", "runware 0.5", "sdk-js could not", "2.00 x"):
@@ -120,12 +120,12 @@ def test_charts_are_the_same_for_the_same_figures(tmp_path: pathlib.Path) -> Non
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_names_in_a_chart_are_kept_apart() -> None:
+def test_labels_in_a_chart_do_not_overlap() -> None:
     assert apart([0.1, 0.11, 0.5], 0.1) == pytest.approx([0.1, 0.2, 0.5])
     assert apart([0.98, 0.99, 1.0], 0.1) == pytest.approx([0.8, 0.9, 1.0])
 
 
-def test_durations_are_spread() -> None:
+def test_durations_are_spread_around_the_mean() -> None:
     assert spread(1_000, 3) == [500, 1_000, 1_500]
 
 
@@ -137,10 +137,10 @@ def test_every_line_has_a_case_and_a_client_of_ours() -> None:
     assert all((PEERS / client.program).is_file() for client in CLIENTS)
 
 
-# ---------------------------------------------------------------------- the server's end
+# ---------------------------------------------------------------------- the server
 
 
-def test_a_lone_task_is_known_however_it_is_written() -> None:
+def test_single_task_is_recognised_in_any_json_formatting() -> None:
     task = {"model": "a:1@1", "taskType": "imageInference", "taskUUID": UUID, "deliveryMethod": "sync"}
     for separators in ((",", ":"), (", ", ": ")):
         for more in ({}, {"numberResults": 1}):
@@ -149,7 +149,7 @@ def test_a_lone_task_is_known_however_it_is_written() -> None:
             assert lone(json.dumps([{**task, **more}], separators=separators).encode()) == b""
 
 
-def test_a_stamp_is_the_seed_too() -> None:
+def test_timestamp_is_also_the_seed() -> None:
     assert json.loads(stamped(ITEM % (UUID.encode(), 1, 1), b"sentNS", 5)).items() >= {"seed": 5, "sentNS": 5}.items()
 
 
@@ -161,7 +161,7 @@ def start(program: str, *how: str) -> Peer:
 
 
 @pytest.mark.parametrize("program", [("ours.py", "blocking"), ("ours.py", "futures"), ("ours_asyncio.py",)], ids=str)
-def test_ours_does_all_the_work(program: tuple[str, ...]) -> None:
+def test_our_program_runs_every_case(program: tuple[str, ...]) -> None:
     with ServerProcess() as ports, start(*program) as peer:
         control = Control(ports["control"])
         peer.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
@@ -178,7 +178,7 @@ def test_ours_does_all_the_work(program: tuple[str, ...]) -> None:
         control.close()
 
 
-def test_what_a_client_cannot_do_and_what_fails_is_told() -> None:
+def test_unsupported_and_failed_work_is_reported() -> None:
     with start("bare.py", "tcp") as peer:
         with pytest.raises(CannotError, match="bytes only"):
             peer.ask(20, "large", count=1, size=1)

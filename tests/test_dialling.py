@@ -1,4 +1,4 @@
-"""Dialling against peers that drip, stay silent or answer wrongly, and peers that misbehave afterwards."""
+"""Connecting to peers that drip, stay silent or answer wrongly, and peers that misbehave once connected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def dial_threads() -> list[threading.Thread]:
 
 
 def drip(sock: socket.socket, head: bytes) -> None:
-    """Say it byte by byte, for ever."""
+    """Send it byte by byte, without end."""
     sock.sendall(head)
     while True:
         sock.sendall(b"x")
@@ -39,7 +39,7 @@ def drip(sock: socket.socket, head: bytes) -> None:
 
 
 class Peer:
-    """Notes when its connections begin and end."""
+    """Records when its connections begin and end."""
 
     def __init__(self, behave: Callable[[socket.socket], None]) -> None:
         self._behave = behave
@@ -105,8 +105,8 @@ def way(request: pytest.FixtureRequest) -> Iterator[tuple[Peer, str, dict[str, s
         yield peer, url.format(port=port), given, stage
 
 
-class TestAPeerThatIsNeverDone:
-    def test_it_keeps_a_dial_no_longer_than_connect_timeout(self, way: tuple[Peer, str, dict[str, str], str]) -> None:
+class TestPeerThatNeverFinishes:
+    def test_connect_timeout_limits_the_attempt(self, way: tuple[Peer, str, dict[str, str], str]) -> None:
         peer, url, options, stage = way
         client = client_for(url, connect_timeout=0.4, **options)
         start = time.monotonic()
@@ -118,7 +118,7 @@ class TestAPeerThatIsNeverDone:
         until(lambda: not dial_threads())
         client.close()
 
-    def test_close_ends_it_at_once(self, way: tuple[Peer, str, dict[str, str], str]) -> None:
+    def test_close_ends_the_attempt_at_once(self, way: tuple[Peer, str, dict[str, str], str]) -> None:
         peer, url, options, _ = way
         client = client_for(url, connect_timeout=60.0, **options)
         job = client.submit.image_inference(**PICTURE)
@@ -133,7 +133,7 @@ class TestAPeerThatIsNeverDone:
 
 @contextlib.contextmanager
 def swallowing() -> Iterator[int]:
-    """A port that answers no attempt to connect: its queue is full."""
+    """Yield a port that answers no attempt to connect, because its queue is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -144,8 +144,8 @@ def swallowing() -> Iterator[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
-class TestTcpThatIsNotAnswered:
-    def test_close_ends_it_at_once(self) -> None:
+class TestUnansweredTcpConnect:
+    def test_close_ends_the_attempt_at_once(self) -> None:
         with swallowing() as port:
             client = client_for(f"ws://127.0.0.1:{port}/v1", connect_timeout=60.0)
             client.submit.image_inference(**PICTURE)
@@ -153,7 +153,7 @@ class TestTcpThatIsNotAnswered:
             client.close()
             until(lambda: not dial_threads())
 
-    def test_first_of_two_addresses_takes_its_share_of_the_time_only(
+    def test_first_of_two_addresses_takes_only_its_share_of_the_time(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         import runware.transport.dialer as edge
@@ -168,9 +168,9 @@ class TestTcpThatIsNotAnswered:
             assert 1.0 <= time.monotonic() - start < 2.0
 
 
-class TestAnswersToAnUpgrade:
+class TestUpgradeResponse:
     def answer(self, reply: bytes | Callable[[str], bytes]) -> tuple[ConnectionFailedError, bytes]:
-        """What a client says of it, and what it sent after it."""
+        """Return the client's error, and what the client sent after the response."""
         after: list[bytes] = []
 
         def handler(sock: socket.socket) -> None:
@@ -191,8 +191,8 @@ class TestAnswersToAnUpgrade:
 
     @pytest.mark.parametrize("status", [100, 200, 204, 300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 500, 503])
     @pytest.mark.parametrize("as_if", [False, True], ids=["alone", "with the headers of an upgrade"])
-    def test_only_101_is_an_upgrade(self, status: int, as_if: bool) -> None:
-        """websocket-client 1.8 takes a redirection for one, and the key was sent."""
+    def test_only_status_101_is_an_upgrade(self, status: int, as_if: bool) -> None:
+        """websocket-client 1.8 accepts a redirect as one, so that the key was sent."""
 
         def reply(key: str) -> bytes:
             headers = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept(key)}\r\n"
@@ -206,13 +206,13 @@ class TestAnswersToAnUpgrade:
     @pytest.mark.parametrize(
         "wrong", ["Sec-WebSocket-Accept: AAAA", "X: y", "Sec-WebSocket-Accept:"], ids=["wrong", "none", "empty"]
     )
-    def test_wrong_accept_is_no_upgrade(self, wrong: str) -> None:
+    def test_wrong_accept_header_is_no_upgrade(self, wrong: str) -> None:
         head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{wrong}\r\n\r\n"
         error, after = self.answer(head.encode())
         assert "upgrade failed" in str(error)
         assert after == b""
 
-    def test_right_accept_is_one(self) -> None:
+    def test_correct_accept_header_is_an_upgrade(self) -> None:
         def reply(key: str) -> bytes:
             return (
                 f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -237,23 +237,23 @@ class TestAnswersToAnUpgrade:
     @pytest.mark.parametrize(
         "reply", [b"SSH-2.0-nothing\r\n\r\n", b"\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 x y\r\n\r\n"]
     )
-    def test_what_is_not_http(self, reply: bytes) -> None:
+    def test_response_that_is_not_http_is_rejected(self, reply: bytes) -> None:
         error, after = self.answer(reply)
         assert "did not respond in HTTP" in str(error)
         assert after == b""
 
-    def test_endless_head_is_given_up(self) -> None:
+    def test_endless_response_head_is_given_up(self) -> None:
         error, after = self.answer(b"HTTP/1.1 101 Switching Protocols\r\n" + b"X-Long: y\r\n" * 50_000)
         assert "too long" in str(error)
         assert after == b""
 
-    def test_what_comes_with_the_upgrade_is_not_lost(self) -> None:
+    def test_bytes_after_the_upgrade_response_are_not_lost(self) -> None:
         """The server's first frame may be in the same packet."""
         seen = threading.Event()
 
         def handler(sock: socket.socket) -> None:
             class Joined:
-                """Sends the head together with a ping."""
+                """Sends the response head together with a ping."""
 
                 def __getattr__(self, name: str) -> Any:
                     return getattr(sock, name)
@@ -289,7 +289,7 @@ def authenticate(sock: socket.socket) -> None:
 
 
 def answer_task(sock: socket.socket) -> None:
-    """Answer whatever is asked for with one result."""
+    """Answer every request with one result."""
     while True:
         opcode, text = read_frame(sock)
         if opcode != 0x81:
@@ -301,7 +301,7 @@ def answer_task(sock: socket.socket) -> None:
 
 
 class Deaf:
-    """Says something strange on its first connection after the first task, and behaves on the next one."""
+    """Sends malformed data after the first task of its first connection, and behaves on the next one."""
 
     def __init__(self, strange: Callable[[socket.socket], None]) -> None:
         self.strange = strange
@@ -353,7 +353,7 @@ ENDLESS: dict[str, Callable[[socket.socket], None]] = {
 
 
 @pytest.mark.parametrize("strange", ENDLESS.values(), ids=list(ENDLESS))
-def test_message_that_never_ends_is_no_sign_of_life(strange: Callable[[socket.socket], None]) -> None:
+def test_endless_message_is_no_sign_of_life(strange: Callable[[socket.socket], None]) -> None:
     peer = Deaf(strange)
     with listening(peer) as port:
         with client_for(f"ws://127.0.0.1:{port}/v1", liveness_timeout=1.0) as client:
@@ -365,7 +365,7 @@ def test_message_that_never_ends_is_no_sign_of_life(strange: Callable[[socket.so
 
 
 def test_large_frame_over_a_slow_line_arrives() -> None:
-    """At 64 KiB a second it takes several times `liveness_timeout`, and a ping is not answered before its end."""
+    """At 64 KiB a second it takes several times `liveness_timeout`, and a ping is not answered before it ends."""
 
     def slow(sock: socket.socket) -> None:
         authenticate(sock)
@@ -375,7 +375,7 @@ def test_large_frame_over_a_slow_line_arrives() -> None:
         message = b"\x81\x7f" + struct.pack("!Q", len(text)) + text
         for place in range(0, len(message), 3200):
             sock.sendall(message[place : place + 3200])
-            time.sleep(0.05)  # the line's pace
+            time.sleep(0.05)  # the line's speed
         sock.recv(1)
 
     with listening(slow) as port:
@@ -403,16 +403,16 @@ def test_ping_flood_of_a_peer_that_does_not_read_takes_no_memory() -> None:
     with listening(flood) as port:
         client = client_for(f"ws://127.0.0.1:{port}/v1", liveness_timeout=20.0)
         client.submit.image_inference(**PICTURE)
-        engine: Any = client._core.io_loop()
+        io_loop: Any = client._core.io_loop()
         while not flooded.wait(0.001):
-            if (connection := engine._connection) is not None:
+            if (connection := io_loop._connection) is not None:
                 most[0] = max(most[0], len(connection.writer.waiting))
         client.close()
     assert client.stats.bytes_received > 1_000_000
     assert most[0] <= 3
 
 
-def test_flood_of_messages_that_are_wrong_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_flood_of_invalid_messages_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     strange = [b"not json", json.dumps({"errors": [{"code": "x", "taskUUID": "nobody"}]}).encode()]
 
     def handler(sock: socket.socket) -> None:
@@ -432,7 +432,7 @@ def test_flood_of_messages_that_are_wrong_fills_no_log(caplog: pytest.LogCapture
     assert 10 <= len([record for record in caplog.records if record.name == "runware.session"]) <= 100
 
 
-def test_limited_warnings_are_counted() -> None:
+def test_rate_limited_warnings_are_counted() -> None:
     from runware._support.logs import RepeatLimit
 
     spare = RepeatLimit(most=3, period=10.0)

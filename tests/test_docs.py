@@ -1,4 +1,4 @@
-"""The code blocks of the documentation and the examples run, against a local server; and its links lead somewhere."""
+"""Run the code blocks of the documentation and the examples against a local server, and check its links."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> st
         check=False,
     )
     assert result.returncode == 0, result.stderr + result.stdout
-    # In development mode asyncio notes what took more than 0.1 s, which on a busy machine is anything.
+    # In development mode asyncio logs what took more than 0.1 s, which on a busy machine can be anything.
     assert [line for line in result.stderr.splitlines() if not line.startswith("Executing <")] == []
     return result.stdout
 
@@ -73,7 +73,7 @@ def test_code_block_runs(block: Block, server: LocalServer, tmp_path: pathlib.Pa
         pytest.skip(f"{block.reason} is not installed")
     (tmp_path / "test_block.py").write_text(block.text)
     if "def test_" in block.text:
-        # The installed plugin brings the fixtures; the project's own settings are not for other people's tests.
+        # The installed plugin brings the fixtures; the project's own settings do not apply to users' tests.
         options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-c", os.devnull, "--rootdir=."]
         shown = run(["-m", "pytest", "-q", *options, "test_block.py"], tmp_path)
         assert f"{block.text.count('def test_')} passed" in shown
@@ -81,7 +81,7 @@ def test_code_block_runs(block: Block, server: LocalServer, tmp_path: pathlib.Pa
     run(["test_block.py"], tmp_path, RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url)
 
 
-def test_only_known_blocks_are_not_run() -> None:
+def test_skipped_blocks_are_the_known_ones() -> None:
     skipped = [block for block in EVERY if block.mark == "not run"]
     assert all(block.language == "python" and block.reason for block in skipped)
     assert {page: sum(block.page == page for block in skipped) for page in {block.page for block in skipped}} == NOT_RUN
@@ -97,14 +97,14 @@ def test_every_fenced_block_was_found() -> None:
 
 
 def anchors(page: pathlib.Path) -> set[str]:
-    """The names of a page's headings, as GitHub and MkDocs make them."""
+    """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     titles = [re.sub(r"[`*]", "", title) for title in re.findall(r"^#+ (.*)$", prose, re.MULTILINE)]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_links_lead_somewhere(page: pathlib.Path) -> None:
+def test_links_resolve(page: pathlib.Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", prose):
         there = (page.parent / target).resolve() if target else page
@@ -123,25 +123,25 @@ def test_examples_run_locally(example: pathlib.Path, tmp_path: pathlib.Path) -> 
     assert run([str(example), "--local"], tmp_path)
 
 
-def test_the_bulk_example_runs_where_memory_is_not_told(tmp_path: pathlib.Path) -> None:
+def test_bulk_example_runs_where_memory_is_unknown(tmp_path: pathlib.Path) -> None:
     (tmp_path / "resource.py").write_text("raise ImportError('not on Windows')")
     bulk = str(PROJECT / "examples" / "bulk.py")
     paths = os.pathsep.join((str(tmp_path), str(PROJECT)))
     shown = run([bulk, "--local", "--count", "8"], tmp_path, PYTHONPATH=paths)
-    assert "8 pictures for $0.01" in shown
+    assert "8 images for $0.01" in shown
     assert "memory" not in shown
     assert "memory grew by" in run([bulk, "--local", "--count", "8"], tmp_path)
 
 
-def test_the_quickstart_shows_progress_and_writes_pictures(tmp_path: pathlib.Path) -> None:
-    shown = run([str(PROJECT / "examples" / "quickstart.py"), "--local", "-o", "pictures"], tmp_path)
-    assert "4 of 4 pictures" in shown
-    pictures = sorted((tmp_path / "pictures").iterdir())
-    assert len(pictures) == 4
-    assert all(picture.read_bytes().startswith(b"\xff\xd8\xff") for picture in pictures)
+def test_quickstart_shows_progress_and_writes_images(tmp_path: pathlib.Path) -> None:
+    shown = run([str(PROJECT / "examples" / "quickstart.py"), "--local", "-o", "images"], tmp_path)
+    assert "4 of 4 images" in shown
+    images = sorted((tmp_path / "images").iterdir())
+    assert len(images) == 4
+    assert all(image.read_bytes().startswith(b"\xff\xd8\xff") for image in images)
 
 
-def test_the_quickstart_takes_the_key_from_the_environment(server: LocalServer, tmp_path: pathlib.Path) -> None:
+def test_quickstart_takes_the_key_from_the_environment(server: LocalServer, tmp_path: pathlib.Path) -> None:
     run(
         [str(PROJECT / "examples" / "quickstart.py")],
         tmp_path,
@@ -151,7 +151,7 @@ def test_the_quickstart_takes_the_key_from_the_environment(server: LocalServer, 
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_guides_know_every_option_and_error() -> None:
+def test_guides_mention_every_option_and_error() -> None:
     import inspect
 
     from runware import Runware, errors
@@ -177,7 +177,7 @@ def test_reference_has_every_public_name() -> None:
     assert set(re.findall(r"── (\w+)", tree)) | {"RunwareError"} == set(errors.__all__)
 
 
-def test_protocol_page_knows_every_switch_and_fault() -> None:
+def test_protocol_page_lists_every_switch_and_fault() -> None:
     from runware.local import FAULTS, SWITCHES
 
     text = (DOCS / "protocol.md").read_text()
@@ -187,7 +187,7 @@ def test_protocol_page_knows_every_switch_and_fault() -> None:
         assert f"| {fault} |" in text, fault
 
 
-def test_protocol_page_puts_codes_into_the_right_classes() -> None:
+def test_protocol_page_maps_codes_to_the_right_classes() -> None:
     from runware.errors import class_for_code
 
     rows = re.findall(r"^\| (.*?) \| `(\w+Error)` \| (?:yes|no) \|$", (DOCS / "protocol.md").read_text(), re.MULTILINE)
@@ -199,12 +199,12 @@ def test_protocol_page_puts_codes_into_the_right_classes() -> None:
             assert cls.__name__ == name, code
 
 
-def test_what_is_not_there_is_said() -> None:
+def test_limits_and_javascript_pages_name_the_missing_streaming() -> None:
     for page in ("guides/limits.md", "from-javascript.md"):
         assert 'deliveryMethod: "stream"' in (DOCS / page).read_text()
 
 
-def test_all_faults_are_listed_where_the_docs_say(tmp_path: pathlib.Path) -> None:
+def test_faults_command_of_the_docs_lists_all_faults(tmp_path: pathlib.Path) -> None:
     import runware
 
     command = "python -m runware.local --list"
@@ -218,3 +218,16 @@ def test_readme_fits_on_two_screens_and_has_its_two_commands() -> None:
     assert len(README.splitlines()) <= 100
     assert "pip install -e '.[local]' && python examples/quickstart.py --local" in README
     assert "pip install -e '.[test]' && python -m pytest" in README
+
+
+def test_architecture_page_has_the_state_tables_of_the_code() -> None:
+    from runware.protocol.call import CallState
+    from runware.protocol.connection import FOLLOWING
+
+    tables = {**FOLLOWING, **{state: state.following for state in CallState}}
+    page = (DOCS / "architecture.md").read_text().partition("## States")[2]
+    for state, following in tables.items():
+        row = re.search(rf"^\| {state.value} \| [^|]* \| (.*?) ?\|$", page, re.MULTILINE)
+        assert row, state
+        shown = re.sub(r"\([^)]*\)", "", row[1]).split(",")
+        assert {name.strip() for name in shown} - {""} == {one.value for one in following}, state

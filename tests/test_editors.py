@@ -1,4 +1,4 @@
-"""What editors and documentation tools see of the operations."""
+"""What editors and documentation tools show of the operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAIN = ["positive_prompt", "model", "width", "height"]
 @pytest.fixture(scope="module")
 def jedi(tmp_path_factory: pytest.TempPathFactory) -> Any:
     found = pytest.importorskip("jedi", reason="jedi is an optional part of the test environment")
-    # Not the user's, which several processes would write at the same time.
+    # Not the user's cache, which several processes would write at the same time.
     found.settings.cache_directory = str(tmp_path_factory.mktemp("jedi"))
     return found
 
@@ -35,7 +35,7 @@ class TestJedi:
         return make
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_parameters_are_completed(self, source: Any, form: str) -> None:
+    def test_jedi_completes_parameters(self, source: Any, form: str) -> None:
         assert "positive_prompt=" in [one.name for one in source(f"{form}.image_inference(posi").complete()]
 
     @pytest.mark.parametrize(
@@ -46,23 +46,23 @@ class TestJedi:
             "async def f():\n    (await rw.aio.image_inference(positive_prompt='x'))[0].",
         ],
     )
-    def test_results_are_completed(self, source: Any, call: str) -> None:
+    def test_jedi_completes_attributes_of_results(self, source: Any, call: str) -> None:
         assert {"save", "image_url", "seed"} <= {one.name for one in source(call).complete()}
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_signature_has_the_main_parameters_first(self, source: Any, form: str) -> None:
+    def test_jedi_signature_has_the_main_parameters_first(self, source: Any, form: str) -> None:
         [shown] = source(f"{form}.image_inference(").get_signatures()
         assert [one.name for one in shown.params if one.name not in ("self", "*")][:4] == MAIN
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_hover_shows_words(self, source: Any, form: str) -> None:
+    def test_jedi_hover_shows_the_docstring(self, source: Any, form: str) -> None:
         [shown] = source(f"{form}.image_inference").help()
         words = shown.docstring()
         assert "positive_prompt: What to generate" in words
         assert words.index("positive_prompt:") < words.index("seed_image:") < words.index("retry:")
 
     @pytest.mark.parametrize("alias", ["request_images", "image_inference"])
-    def test_live_objects_are_completed(self, jedi: Any, alias: str) -> None:
+    def test_jedi_completes_live_objects(self, jedi: Any, alias: str) -> None:
         rw = Runware("key")
         found = jedi.Interpreter(f"rw.{alias}(posi", [{"rw": rw}]).complete()
         assert "positive_prompt=" in [one.name for one in found]

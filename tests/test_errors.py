@@ -1,4 +1,4 @@
-"""The tree of errors and the table from server codes to it."""
+"""The tree of errors, and the table that maps server codes to it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CODES[InsufficientCreditsError] += " creditsExhausted balanceTooLow"
 
 
 @pytest.mark.parametrize(("cls", "code"), [(cls, code) for cls, codes in CODES.items() for code in codes.split()])
-def test_every_code_has_its_class(cls: type[TaskError], code: str) -> None:
+def test_every_server_code_has_its_class(cls: type[TaskError], code: str) -> None:
     error = error_from_wire({"code": code, "message": "It says so."})
     assert type(error) is cls
     assert error.code == code
@@ -93,7 +93,7 @@ def test_errors_survive_pickle_and_copy(cls: type[RunwareError]) -> None:
         assert again.args == ("What happened.",)
 
 
-def test_a_copy_keeps_the_cause() -> None:
+def test_copied_error_keeps_its_cause() -> None:
     error = ConnectionFailedError("no", stage="TCP")
     error.__cause__ = OSError("refused")
     assert copy.copy(error).__cause__ is error.__cause__
@@ -122,12 +122,14 @@ def test_errors_cross_processes() -> None:
         (errors.IncompleteResultsError, TaskError),
     ],
 )
-def test_they_are_what_python_programmers_catch(cls: type[RunwareError], base: type[Exception]) -> None:
+def test_errors_derive_from_the_builtin_ones_that_python_code_catches(
+    cls: type[RunwareError], base: type[Exception]
+) -> None:
     assert issubclass(cls, base)
 
 
 def drawn_tree(text: str) -> dict[str, tuple[str | None, str | None, str]]:
-    """Read a tree that is drawn with lines: for each name its parent, its other base, and the words beside it."""
+    """Parse a tree drawn with lines: for each name its parent, its other base, and the text beside it."""
     found: dict[str, tuple[str | None, str | None, str]] = {}
     above: list[str] = []
     for line in text.splitlines():
@@ -142,7 +144,7 @@ def drawn_tree(text: str) -> dict[str, tuple[str | None, str | None, str]]:
     return found
 
 
-def test_tree_drawn_in_the_docstring_is_the_class_tree() -> None:
+def test_tree_in_the_docstring_is_the_class_tree() -> None:
     assert errors.__doc__ is not None
     tree = drawn_tree(errors.__doc__)
     assert set(tree) == {cls.__name__ for cls in CLASSES} == set(errors.__all__)
@@ -155,7 +157,7 @@ def test_tree_drawn_in_the_docstring_is_the_class_tree() -> None:
             assert ("retryable" in words) is cls.retryable
 
 
-def test_lines_of_the_drawn_tree_join() -> None:
+def test_lines_of_the_tree_in_the_docstring_join() -> None:
     assert errors.__doc__ is not None
     tree = drawn_tree(errors.__doc__)
 
@@ -171,7 +173,7 @@ def test_lines_of_the_drawn_tree_join() -> None:
         assert line.startswith(expected)
 
 
-def test_what_it_says() -> None:
+def test_message_has_code_parameter_and_task() -> None:
     error = error_from_wire(
         {"code": "invalidDimensions", "message": "Area out of range.", "parameter": ["width", "height"], "min": 1},
         task_type="imageInference",
@@ -184,11 +186,11 @@ def test_what_it_says() -> None:
 
 
 @pytest.mark.parametrize("raw", [{}, {"code": 7, "message": None}, {"parameter": 3, "taskUUID": []}], ids=str)
-def test_odd_error_objects_are_errors_all_the_same(raw: dict[str, Any]) -> None:
+def test_malformed_error_objects_become_task_errors(raw: dict[str, Any]) -> None:
     assert isinstance(error_from_wire(raw), TaskError)
 
 
-def test_incomplete_results_tell_both() -> None:
+def test_incomplete_results_error_has_the_errors_and_counts_the_results() -> None:
     inner = ProviderError("upstream")
     error = IncompleteResultsError("1 of 2", errors=[inner], results=[Image(uuid="i")])
     assert error.errors == (inner,)

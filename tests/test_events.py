@@ -1,4 +1,4 @@
-"""What is told of a client's inside: events, counters, and the log on standard error."""
+"""Events, counters, and the log on standard error."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from runware.local import LocalServer
 from runware.protocol.call import Completion
 from runware.transport import callbacks
 
-from .conftest import Face
+from .conftest import Interface
 from .net import listening
 from .support import A, Desk, ack, failure, image, video
 from .test_faces import PICTURE
 
 
-def told(desk: Desk) -> list[str]:
-    """The kinds of what happened since it was last asked."""
+def kinds_of_events(desk: Desk) -> list[str]:
+    """Return the kinds of the events since the last look, and forget them."""
     happened, desk.happened = desk.happened, []
     return [type(event).__name__ for event in happened]
 
 
-class TestWithAMadeUpClock:
-    def test_nobody_is_told_what_nobody_asked_for(self) -> None:
+class TestWithASimulatedClock:
+    def test_events_are_not_made_without_a_handler(self) -> None:
         desk = Desk()
         desk.submit()
         desk.ready()
         desk.receive({"data": [image()]})
         assert desk.happened == []
 
-    def test_a_call_from_its_start_to_its_end(self) -> None:
+    def test_events_of_a_call_from_start_to_end(self) -> None:
         desk = Desk(events=True)
         desk.submit()
         desk.now += 0.25
@@ -66,19 +66,19 @@ class TestWithAMadeUpClock:
             ),
         ]
 
-    def test_results_one_by_one(self) -> None:
+    def test_each_partial_result_makes_an_event(self) -> None:
         desk = Desk(events=True)
         desk.submit(expected=3)
         desk.ready()
-        told(desk)
+        kinds_of_events(desk)
         for number in (1, 2, 3):
             desk.receive({"data": [image(number=number)]})
         partial = desk.happened[0]
         assert isinstance(partial, events.PartialResults)
         assert (partial.completed, partial.total) == (1, 3)
-        assert told(desk) == ["PartialResults", "PartialResults", "Resolved"]
+        assert kinds_of_events(desk) == ["PartialResults", "PartialResults", "Resolved"]
 
-    def test_a_polled_task_is_accepted_once(self) -> None:
+    def test_polled_task_is_accepted_once(self) -> None:
         desk = Desk(events=True)
         desk.submit(task_type="videoInference")
         desk.ready()
@@ -87,14 +87,14 @@ class TestWithAMadeUpClock:
         desk.receive({"data": [{"taskType": "videoInference", "taskUUID": A, "status": "processing"}]})
         desk.pass_time(2.0)
         desk.receive({"data": [video()]})
-        assert told(desk) == ["Connected", "Authenticated", "Sent", "Accepted", "Resolved"]
+        assert kinds_of_events(desk) == ["Connected", "Authenticated", "Sent", "Accepted", "Resolved"]
         assert desk.session.counts["questions"] >= 2
 
-    def test_another_attempt(self) -> None:
+    def test_each_retry_makes_an_event(self) -> None:
         desk = Desk(events=True)
         desk.submit(retry=1)
         desk.ready()
-        told(desk)
+        kinds_of_events(desk)
         desk.receive(failure("rateLimitExceeded"))
         (retrying,) = desk.happened
         assert isinstance(retrying, events.Retrying)
@@ -108,7 +108,7 @@ class TestWithAMadeUpClock:
         (uuid,) = desk.session.calls
         desk.receive(failure("rateLimitExceeded", uuid))
         resolved = desk.happened[-1]
-        assert told(desk) == ["Retrying", "Sent", "Resolved"]
+        assert kinds_of_events(desk) == ["Retrying", "Sent", "Resolved"]
         assert isinstance(resolved, events.Resolved)
         assert (resolved.task_uuid, resolved.attempt, resolved.status, resolved.error, resolved.code) == (
             uuid,
@@ -118,11 +118,11 @@ class TestWithAMadeUpClock:
             "rateLimitExceeded",
         )
 
-    def test_a_drop_and_the_session_that_goes_on(self) -> None:
+    def test_drop_and_resumed_session_make_events(self) -> None:
         desk = Desk(events=True)
         desk.submit()
         desk.ready()
-        told(desk)
+        kinds_of_events(desk)
         desk.now += 5.0
         desk.lose("reset")
         (left,) = desk.happened
@@ -132,7 +132,7 @@ class TestWithAMadeUpClock:
         assert isinstance(authenticated, events.Authenticated)
         assert (authenticated.connection, authenticated.resumed) == (2, True)
 
-    def test_an_attempt_to_connect_that_fails(self) -> None:
+    def test_failed_attempt_to_connect_makes_an_event(self) -> None:
         desk = Desk(events=True)
         desk.submit()
         desk.session.dial_reached(1, "TLS", "example:443")
@@ -141,11 +141,11 @@ class TestWithAMadeUpClock:
         assert isinstance(left, events.Disconnected)
         assert (left.reason, left.stage) == ("No.", "TLS")
 
-    def test_a_rejected_key(self) -> None:
+    def test_rejected_key_makes_an_event(self) -> None:
         desk = Desk(events=True)
         desk.submit()
         desk.open()
-        told(desk)
+        kinds_of_events(desk)
         desk.receive(failure("invalidApiKey", None))
         left, resolved = desk.happened
         assert isinstance(left, events.Disconnected)
@@ -153,7 +153,7 @@ class TestWithAMadeUpClock:
         assert left.stage == "authentication"
         assert resolved.error == "AuthenticationError"
 
-    def test_cancelling(self) -> None:
+    def test_cancellation_makes_one_event(self) -> None:
         desk = Desk(events=True)
         call = desk.submit()
         desk.ready()
@@ -162,39 +162,39 @@ class TestWithAMadeUpClock:
         assert isinstance(resolved, events.Resolved)
         assert (resolved.status, resolved.error) == ("cancelled", None)
         desk.cancel(call)
-        assert told(desk)[-1:] == ["Resolved"]
+        assert kinds_of_events(desk)[-1:] == ["Resolved"]
         assert desk.session.counts["cancelled"] == 1
 
-    def test_closing(self) -> None:
+    def test_close_makes_events_of_the_connection_and_each_call(self) -> None:
         desk = Desk(events=True)
         desk.submit()
         desk.ready()
-        told(desk)
+        kinds_of_events(desk)
         desk.close()
-        assert told(desk) == ["Disconnected", "Resolved"]
+        assert kinds_of_events(desk) == ["Disconnected", "Resolved"]
         desk.close()
         desk.submit()
-        assert told(desk) == ["Resolved"]
+        assert kinds_of_events(desk) == ["Resolved"]
 
-    def test_a_connection_that_is_not_trusted_after_sleep(self) -> None:
+    def test_connection_not_trusted_after_sleep_makes_an_event(self) -> None:
         desk = Desk(events=True)
         desk.connect()
         desk.ready()
-        told(desk)
+        kinds_of_events(desk)
         desk.now += 3600.0
         desk.submit()
         (left,) = desk.happened
         assert isinstance(left, events.Disconnected)
         assert left.elapsed == 3600.0
 
-    def test_connecting_is_no_task(self) -> None:
+    def test_connect_makes_no_event_of_a_call(self) -> None:
         desk = Desk(events=True)
         desk.connect()
         desk.ready()
-        assert told(desk) == ["Connected", "Authenticated"]
+        assert kinds_of_events(desk) == ["Connected", "Authenticated"]
         assert set(desk.session.counts.values()) == {0, 1}
 
-    def test_what_is_counted(self) -> None:
+    def test_counters_count_every_outcome(self) -> None:
         desk = Desk()
         for number in range(4):
             desk.submit(A[:-1] + str(number))
@@ -234,7 +234,7 @@ def make(server: LocalServer) -> Iterator[Make]:
 
 
 class Watcher:
-    """Takes events in, and gives them again."""
+    """Records events, and waits for them."""
 
     def __init__(self) -> None:
         self.queue: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
@@ -251,11 +251,11 @@ class Watcher:
         return found
 
 
-class TestOverTheWire:
-    def test_in_every_face(self, make: Make, face: Face) -> None:
+class TestOverASocket:
+    def test_events_of_a_call_are_the_same_in_every_interface(self, make: Make, interface: Interface) -> None:
         watcher = Watcher()
         client = make(on_event=watcher)
-        face(client, "image_inference", **PICTURE)
+        interface(client, "image_inference", **PICTURE)
         seen = watcher.until(events.Resolved)
         assert [type(event).__name__ for event in seen] == ["Connected", "Authenticated", "Sent", "Resolved"]
         assert watcher.threads == {"runware-events"}
@@ -263,7 +263,7 @@ class TestOverTheWire:
         assert seen[0].host.startswith("127.0.0.1")
         assert all(event.at > 1.7e9 for event in seen)
 
-    def test_the_last_word_comes_after_close(self, make: Make) -> None:
+    def test_disconnected_event_arrives_after_close(self, make: Make) -> None:
         watcher = Watcher()
         client = make(on_event=watcher)
         client.connect()
@@ -272,7 +272,7 @@ class TestOverTheWire:
         assert isinstance(left, events.Disconnected)
         assert left.reason == "the client was closed"
 
-    def test_one_that_raises_harms_nobody(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    def test_handler_that_raises_disturbs_no_call(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
         done = threading.Event()
 
         def broken(event: events.Event) -> None:
@@ -286,7 +286,7 @@ class TestOverTheWire:
         assert client.image_inference(**PICTURE)
         assert "a callback raised" in caplog.text
 
-    def test_a_slow_one_holds_up_nothing_and_does_not_fill_the_memory(
+    def test_slow_handler_delays_no_call_and_its_queue_is_bounded(
         self, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(callbacks, "MAX_EVENTS", 3)
@@ -301,7 +301,7 @@ class TestOverTheWire:
         assert caplog.text.count("on_event is too slow") == 1
         assert client.stats.succeeded == 5
 
-    def test_stats(self, make: Make, server: LocalServer) -> None:
+    def test_stats_count_calls_results_and_bytes(self, make: Make, server: LocalServer) -> None:
         client = make(max_retries=1)
         assert client.stats == events.Stats()
         client.image_inference(**PICTURE, number_results=3)
@@ -316,39 +316,39 @@ class TestOverTheWire:
         assert stats.bytes_received > 400
         assert client.aio.stats == client.stats
 
-    def test_what_waits_is_seen(self, make: Make, server: LocalServer) -> None:
+    def test_stats_show_calls_in_flight_and_queued(self, make: Make, server: LocalServer) -> None:
         server.configure(delay=30.0)
         client = make(max_in_flight=2)
         jobs = [client.submit.image_inference(**PICTURE) for _ in range(5)]
         client.connect()
-        # The connection was asked for after the tasks, so that they have been sent by now.
+        # connect() was posted after the tasks, so that they have been sent by now.
         stats = client.stats
         assert (stats.calls, stats.in_flight, stats.queued) == (5, 2, 3)
         for job in jobs:
             job.cancel()
 
-    def test_the_wish_to_be_connected_is_no_task(self) -> None:
-        with listening(lambda sock: sock.recv(1)) as port:  # nobody answers the upgrade
+    def test_connect_does_not_count_as_a_call(self) -> None:
+        with listening(lambda sock: sock.recv(1)) as port:  # the upgrade is never answered
             client = Runware("rw-test-key", url=f"ws://127.0.0.1:{port}/v1", connect_timeout=20.0)
             wish = client._core.connect(20.0)
-            engine = client._core.io_loop()
-            while not engine._session.calls:
+            io_loop = client._core.io_loop()
+            while not io_loop._session.calls:
                 time.sleep(0.001)
             assert (client.stats.calls, client.stats.queued) == (0, 0)
             client.close()
             assert isinstance(wish.exception(20), ClientClosedError)
 
-    def test_a_client_pickles_with_a_handler_that_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_client_with_a_picklable_handler_can_be_pickled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RUNWARE_API_KEY", "rw-test-key")
         client = Runware(on_event=print)
         assert pickle.loads(pickle.dumps(client))._core.options.on_event is print
 
-    def test_what_is_no_function(self) -> None:
+    def test_handler_that_is_no_function_raises(self) -> None:
         with pytest.raises(ConfigurationError, match="on_event must be a function") as caught:
             Runware("rw-test-key", on_event="print")  # type: ignore[arg-type]
         assert caught.value.parameter == "on_event"
 
-    def test_a_wrong_key(self, make: Make, server: LocalServer) -> None:
+    def test_rejected_key_reports_the_authentication_stage(self, make: Make, server: LocalServer) -> None:
         watcher = Watcher()
         client = Runware("rw-wrong", url=server.url, on_event=watcher, max_retries=0)
         with pytest.raises(AuthenticationError):
@@ -359,7 +359,7 @@ class TestOverTheWire:
         client.close()
 
 
-def test_an_event_in_the_log_is_one_line() -> None:
+def test_event_in_the_log_is_one_line() -> None:
     event = events.Retrying(
         at=1.0, task_uuid=A, task_type="caption", attempt=2, elapsed=0.12345, error="X", code=None, delay=1.0
     )
@@ -394,29 +394,29 @@ def run(level: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestLog:
-    def test_debug(self) -> None:
+    def test_debug_level_logs_events_without_prompts(self) -> None:
         ran = run("debug")
         assert "Authenticated connection=1" in ran.stderr
         assert "Resolved task_uuid=" in ran.stderr
         assert "zirconium" not in ran.stderr + ran.stdout
         assert "others {} 30" in ran.stdout
 
-    def test_info(self) -> None:
+    def test_info_level_logs_connections_only(self) -> None:
         ran = run("INFO")
         assert "runware.session: connection 1 is ready" in ran.stderr
         assert "DEBUG" not in ran.stderr
 
-    def test_a_program_with_handlers_of_its_own_has_each_line_once(self) -> None:
+    def test_program_with_its_own_handlers_logs_each_line_once(self) -> None:
         ran = run("info", "own")
         assert ran.stdout.count("own connection 1 is ready") == 1
         assert "connection 1" not in ran.stderr
 
-    def test_another_word(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unknown_log_level_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RUNWARE_LOG", "loud")
         with pytest.raises(ConfigurationError, match="RUNWARE_LOG must be debug, info, warning or error; got 'loud'"):
             Runware("rw-test-key")
 
-    def test_the_handler_is_added_once(self) -> None:
+    def test_log_handler_is_added_once(self) -> None:
         logger = logging.getLogger("runware")
         before, level = list(logger.handlers), logger.level
         try:
@@ -429,7 +429,7 @@ class TestLog:
             logger.setLevel(level)
 
 
-def test_a_signals_handler_may_post_a_callback_in_the_middle_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_handler_may_post_a_callback_while_one_is_posted(monkeypatch: pytest.MonkeyPatch) -> None:
     done: queue.SimpleQueue[str] = queue.SimpleQueue()
     thread = callbacks.CallbackThread("test-callbacks")
     start = threading.Thread.start
@@ -452,7 +452,9 @@ def test_a_signals_handler_may_post_a_callback_in_the_middle_of_another(monkeypa
     thread.stop()
 
 
-def test_ctrl_c_while_the_thread_starts_keeps_no_later_callback_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_at_the_start_of_the_thread_keeps_no_later_callback_from_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken_off(starting: threading.Thread) -> None:
         raise KeyboardInterrupt
 

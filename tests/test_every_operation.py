@@ -1,6 +1,7 @@
-"""Every operation under every name, in every face: what is on the wire, what comes back, and each way to fail.
+"""Every operation under every name, in every interface form: what is sent, what comes back, and each way to fail.
 
-The server's words are those of the protocol reference, frames F11 to F70.
+The scripted messages have the forms that `docs/protocol.md` describes in sections 3 (messages), 5 (delivery) and 6
+(errors).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import Face
+from .conftest import Interface
 
 Item = dict[str, Any]
 
@@ -41,7 +42,7 @@ def name_of(number: int) -> str:
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """One operation: what is passed, what is on the wire, what the server says, and what that becomes."""
+    """One operation: its parameters, the task that is sent, the server's items, and the result they become."""
 
     operation: str
     given: Item
@@ -413,14 +414,14 @@ ASKS_FOR_SEVERAL = [(name, case) for name, case in NAMED if case.counter]
 
 
 class Stage:
-    """A server that says what it is told to, and a client of it."""
+    """A server that answers from a script, and a client of it."""
 
     def __init__(self, server: LocalServer, client: Runware) -> None:
         self.server = server
         self.client = client
 
     def play(self, *scenes: Any) -> None:
-        """Answer the first task with the first frames, and what follows with the next ones; the last ones stay."""
+        """Answer the first task with the first frames, and later ones with the next; the last frames repeat."""
         left = list(scenes)
 
         def answer(task: Item) -> list[Any] | None:
@@ -457,7 +458,7 @@ def new_uuid() -> str:
 
 
 def frame(case: Case, task_uuid: str, *items: Item) -> Item:
-    """A message with these items of the task."""
+    """Return a message with these items of the task."""
     return {"data": [{"taskType": case.task_type, "taskUUID": task_uuid, **item} for item in items]}
 
 
@@ -466,12 +467,12 @@ def failure(case: Case, task_uuid: str, code: str, **more: Any) -> Item:
 
 
 def failed_item(code: str = "providerInternalError") -> Item:
-    """F34: a result that failed."""
+    """Return the item of a result that failed, with an `error` of its own."""
     return {"status": "error", "error": {"code": code, "message": f"It is {code}."}}
 
 
 def scenes(case: Case, task_uuid: str, *items: Item) -> list[list[Item]]:
-    """How the server comes to these items: at once, or after an acknowledgement and a poll or two."""
+    """Return how the server delivers these items: at once, or after an acknowledgement and some polls."""
     if case.delivery == POLLED:
         done = [item if "status" in item else {"status": "success", **item} for item in items]
         waiting = [{"status": "processing", "progress": 30}] * len(items)
@@ -491,22 +492,24 @@ def several(case: Case) -> dict[str, int]:
     return {case.counter: 3} if case.counter else {}
 
 
-def test_every_operation_is_here() -> None:
+def test_cases_cover_every_operation() -> None:
     assert {case.operation for case in CASES} == set(ALIASES)
     assert len({name for name, _ in NAMED}) == 28
 
 
-def test_the_readme_has_them() -> None:
+def test_readme_lists_every_operation() -> None:
     readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
     for name in ALIASES:
         assert f"`{name}`" in readme, name
 
 
 @UNDER_EVERY_NAME
-def test_the_frame_and_the_result(name: str, case: Case, face: Face, stage: Stage) -> None:
+def test_sent_task_and_result_have_the_documented_form(
+    name: str, case: Case, interface: Interface, stage: Stage
+) -> None:
     task_uuid = new_uuid()
     stage.play(*scenes(case, task_uuid, case.reply(1)))
-    answer = face(stage.client, name, **case.given, task_uuid=task_uuid)
+    answer = interface(stage.client, name, **case.given, task_uuid=task_uuid)
 
     first, *polls = stage.sent(task_uuid)
     assert first == {"taskType": case.task_type, "taskUUID": task_uuid, **case.sent}
@@ -529,10 +532,10 @@ def test_the_frame_and_the_result(name: str, case: Case, face: Face, stage: Stag
 
 
 @pytest.mark.parametrize(("name", "case"), ASKS_FOR_SEVERAL, ids=str)
-def test_several_results(name: str, case: Case, face: Face, stage: Stage) -> None:
+def test_several_results_arrive(name: str, case: Case, interface: Interface, stage: Stage) -> None:
     task_uuid = new_uuid()
     stage.play(*scenes(case, task_uuid, *map(case.reply, (1, 2, 3))))
-    answers = face(stage.client, name, **case.given, **several(case), task_uuid=task_uuid)
+    answers = interface(stage.client, name, **case.given, **several(case), task_uuid=task_uuid)
     assert [type(answer) for answer in answers] == [case.gives] * 3
     for number, answer in enumerate(answers, 1):
         for attribute, value in case.values(number).items():
@@ -542,12 +545,12 @@ def test_several_results(name: str, case: Case, face: Face, stage: Stage) -> Non
 
 
 @UNDER_EVERY_NAME
-def test_an_error_of_the_server(name: str, case: Case, face: Face, stage: Stage) -> None:
+def test_server_error_is_raised_with_its_details(name: str, case: Case, interface: Interface, stage: Stage) -> None:
     task_uuid = new_uuid()
     wrong = failure(case, task_uuid, "invalidModel", parameter="model", documentation=f"{HOST}/errors", type="string")
     stage.play([{"errors": [wrong]}])
     with pytest.raises(ValidationError) as caught:
-        face(stage.client, name, **case.given, task_uuid=task_uuid)
+        interface(stage.client, name, **case.given, task_uuid=task_uuid)
     error = caught.value
     assert (error.code, error.parameter, error.message) == ("invalidModel", "model", "It is invalidModel.")
     assert (error.task_type, error.task_uuid) == (case.task_type, task_uuid)
@@ -559,8 +562,10 @@ def test_an_error_of_the_server(name: str, case: Case, face: Face, stage: Stage)
 
 @pytest.mark.parametrize("form", ["errors", "item"])
 @UNDER_EVERY_NAME
-def test_the_one_result_failed(name: str, case: Case, form: str, face: Face, stage: Stage) -> None:
-    """F33 and F34, both of which servers use; and F60, which only model uploads have."""
+def test_failure_of_the_only_result_is_raised(
+    name: str, case: Case, form: str, interface: Interface, stage: Stage
+) -> None:
+    """Servers report it under `errors` or in the item; model uploads report it as a status."""
     task_uuid = new_uuid()
     if case.delivery == STATUSES and form == "item":
         stage.play([{"data": [{"taskUUID": task_uuid, "status": "failed", "message": "Download failed."}]}])
@@ -569,7 +574,7 @@ def test_the_one_result_failed(name: str, case: Case, form: str, face: Face, sta
         told = {"code": "providerInternalError", "message": "It is providerInternalError."}
         response = {"errors": [told]} if form == "errors" else [{"data": [], "error": told}]
         stage.play([frame(case, task_uuid, {"request": [{"taskType": "imageInference"}], "response": response})])
-        details = face(stage.client, name, **case.given, task_uuid=task_uuid)
+        details = interface(stage.client, name, **case.given, task_uuid=task_uuid)
         assert details.results == []
         assert [type(error) for error in details.errors] == [ProviderError]
         return
@@ -580,7 +585,7 @@ def test_the_one_result_failed(name: str, case: Case, form: str, face: Face, sta
             last = [{"data": [], "errors": [failure(case, task_uuid, code, status="error")]}]
         stage.play(*before, last)
     with pytest.raises(ProviderError) as caught:
-        face(stage.client, name, **case.given, task_uuid=task_uuid)
+        interface(stage.client, name, **case.given, task_uuid=task_uuid)
     error = caught.value
     assert (error.code, error.message, error.retryable) == (code, message, True)
     assert (error.task_type, error.task_uuid) == (case.task_type, task_uuid)
@@ -588,8 +593,10 @@ def test_the_one_result_failed(name: str, case: Case, form: str, face: Face, sta
 
 @pytest.mark.parametrize("form", ["errors", "item"])
 @pytest.mark.parametrize(("name", "case"), ASKS_FOR_SEVERAL, ids=str)
-def test_one_of_several_results_failed(name: str, case: Case, form: str, face: Face, stage: Stage) -> None:
-    """F20 and F34: two of three are there, and stay."""
+def test_failure_of_one_of_several_results_keeps_the_others(
+    name: str, case: Case, form: str, interface: Interface, stage: Stage
+) -> None:
+    """Two of three results arrive, and are kept."""
     task_uuid = new_uuid()
     good = list(map(case.reply, (1, 2)))
     *before, last = scenes(case, task_uuid, *good, failed_item("inferenceError"))
@@ -599,7 +606,7 @@ def test_one_of_several_results_failed(name: str, case: Case, form: str, face: F
         last = [{**items, "errors": [failure(case, task_uuid, "inferenceError", **status)]}]
     stage.play(*before, last)
     with pytest.raises(IncompleteResultsError) as caught:
-        face(stage.client, name, **case.given, **several(case), task_uuid=task_uuid)
+        interface(stage.client, name, **case.given, **several(case), task_uuid=task_uuid)
     error = caught.value
     assert [type(result) for result in error.results] == [case.gives] * 2
     for number, result in enumerate(error.results, 1):
@@ -610,13 +617,13 @@ def test_one_of_several_results_failed(name: str, case: Case, form: str, face: F
 
 
 @UNDER_EVERY_NAME
-def test_a_timeout(name: str, case: Case, face: Face, stage: Stage) -> None:
-    """The server says nothing at all."""
+def test_timeout_ends_a_call_to_a_silent_server(name: str, case: Case, interface: Interface, stage: Stage) -> None:
+    """The server sends nothing at all."""
     task_uuid = new_uuid()
     stage.play([])
     started = time.monotonic()
     with pytest.raises(TaskTimeoutError) as caught:
-        face(stage.client, name, **case.given, task_uuid=task_uuid, timeout=0.03)
+        interface(stage.client, name, **case.given, task_uuid=task_uuid, timeout=0.03)
     assert 0.03 <= time.monotonic() - started < 10
     error = caught.value
     assert isinstance(error, TimeoutError)
@@ -629,13 +636,13 @@ def test_a_timeout(name: str, case: Case, face: Face, stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("name", "case"), [(name, case) for name, case in NAMED if case.delivery in (POLLED, STATUSES)], ids=str
 )
-def test_a_timeout_while_it_runs(name: str, case: Case, face: Face, stage: Stage) -> None:
-    """It was acknowledged, and never gets done."""
+def test_timeout_ends_a_call_whose_task_still_runs(name: str, case: Case, interface: Interface, stage: Stage) -> None:
+    """The task is acknowledged, and never finishes."""
     task_uuid = new_uuid()
     status = "processing" if case.delivery == POLLED else "stored"
     stage.play([frame(case, task_uuid, {})], [frame(case, task_uuid, {"status": status})])
     with pytest.raises(TaskTimeoutError) as caught:
-        face(stage.client, name, **case.given, task_uuid=task_uuid, timeout=0.3)
+        interface(stage.client, name, **case.given, task_uuid=task_uuid, timeout=0.3)
     assert caught.value.may_be_running
     assert (caught.value.task_type, caught.value.task_uuid) == (case.task_type, task_uuid)
     polls = [task["taskType"] for task in stage.sent(task_uuid)[1:]]

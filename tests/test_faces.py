@@ -1,4 +1,4 @@
-"""The three faces over a real socket, by the same bodies."""
+"""The three interface forms over a real socket, by the same test bodies."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import Face, until
+from .conftest import Interface, until
 
 PICTURE = {"positive_prompt": "a red kite over dunes", "model": "runware:101@1", "width": 512, "height": 512}
 
 
-class TestEveryFace:
-    def test_a_result(self, rw: Runware, server: LocalServer, face: Face) -> None:
-        images = face(rw, "image_inference", **PICTURE, seed=77, include_cost=True, output_format="PNG")
+class TestEveryInterface:
+    def test_image_inference_returns_results(self, rw: Runware, server: LocalServer, interface: Interface) -> None:
+        images = interface(rw, "image_inference", **PICTURE, seed=77, include_cost=True, output_format="PNG")
         assert isinstance(images, Results)
         (image,) = images
         assert isinstance(image, Image)
@@ -67,54 +67,54 @@ class TestEveryFace:
             "outputFormat": "PNG",
         }
 
-    def test_the_alias(self, rw: Runware, face: Face) -> None:
-        assert len(face(rw, "request_images", **PICTURE, number_results=3)) == 3
+    def test_alias_returns_the_same_results(self, rw: Runware, interface: Interface) -> None:
+        assert len(interface(rw, "request_images", **PICTURE, number_results=3)) == 3
 
-    def test_an_error_of_the_server(self, rw: Runware, face: Face) -> None:
+    def test_server_error_is_raised_with_its_parameter(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError) as caught:
-            face(rw, "image_inference", **{**PICTURE, "width": 100})
+            interface(rw, "image_inference", **{**PICTURE, "width": 100})
         assert caught.value.parameter == "width"
         assert caught.value.task_type == "imageInference"
         assert caught.value.task_uuid
 
-    def test_a_wrong_type_is_refused_before_anything_is_sent(
-        self, rw: Runware, server: LocalServer, face: Face
+    def test_wrong_type_is_rejected_before_anything_is_sent(
+        self, rw: Runware, server: LocalServer, interface: Interface
     ) -> None:
         with pytest.raises(ValidationError, match="width must be int; got '512'") as caught:
-            face(rw, "image_inference", **{**PICTURE, "width": "512"})
+            interface(rw, "image_inference", **{**PICTURE, "width": "512"})
         assert caught.value.parameter == "width"
         assert server.ledger.received == []
 
-    def test_an_unknown_parameter(self, rw: Runware, face: Face) -> None:
+    def test_unknown_parameter_is_a_type_error(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(TypeError, match="positive_promt"):
-            face(rw, "image_inference", positive_promt="x")
+            interface(rw, "image_inference", positive_promt="x")
 
-    def test_a_timeout(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_timeout_says_that_the_task_may_run(self, rw: Runware, server: LocalServer, interface: Interface) -> None:
         with server.hold(), pytest.raises(TaskTimeoutError) as caught:
-            face(rw, "image_inference", **PICTURE, timeout=0.2)
+            interface(rw, "image_inference", **PICTURE, timeout=0.2)
         assert caught.value.may_be_running
 
-    def test_some_results_and_an_error(self, rw: Runware, face: Face) -> None:
+    def test_failure_of_some_results_keeps_the_others(self, rw: Runware, interface: Interface) -> None:
         parameters = {**PICTURE, "positive_prompt": "[fail:2] a kite"}
         with pytest.raises(IncompleteResultsError) as caught:
-            face(rw, "image_inference", **parameters, number_results=3, retry=0, seed=5)
+            interface(rw, "image_inference", **parameters, number_results=3, retry=0, seed=5)
         assert len(caught.value.results) == 2
         assert all(isinstance(image, Image) for image in caught.value.results)
 
-    def test_a_wrong_key(self, server: LocalServer, face: Face) -> None:
+    def test_wrong_key_raises_authentication_error(self, server: LocalServer, interface: Interface) -> None:
         client = Runware("rw-wrong-key", url=server.url)
         try:
             with pytest.raises(AuthenticationError):
-                face(client, "image_inference", **PICTURE)
+                interface(client, "image_inference", **PICTURE)
         finally:
             client.close()
 
-    def test_after_close(self, rw: Runware, face: Face) -> None:
+    def test_call_after_close_raises(self, rw: Runware, interface: Interface) -> None:
         rw.close()
         with pytest.raises(ClientClosedError):
-            face(rw, "image_inference", **PICTURE)
+            interface(rw, "image_inference", **PICTURE)
 
-    def test_partial_results(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_on_partial_receives_each_result(self, rw: Runware, server: LocalServer, interface: Interface) -> None:
         seen: list[tuple[int, int, int]] = []
         server.configure(frame_size=1)
 
@@ -126,13 +126,13 @@ class TestEveryFace:
                 told.set()
 
         told = threading.Event()
-        images = face(rw, "image_inference", **PICTURE, number_results=5, on_partial=on_partial)
+        images = interface(rw, "image_inference", **PICTURE, number_results=5, on_partial=on_partial)
         assert told.wait(10)
         assert len(images) == 5
         assert seen[-1][1:] == (5, 5)
         assert sum(new for new, _, _ in seen) == 5
 
-    def test_partial_results_before_an_error(self, rw: Runware, face: Face) -> None:
+    def test_on_partial_receives_results_and_then_the_error(self, rw: Runware, interface: Interface) -> None:
         told: list[Any] = []
         done = threading.Event()
 
@@ -143,49 +143,51 @@ class TestEveryFace:
 
         parameters = {**PICTURE, "positive_prompt": "[fail:4] a kite", "on_partial": on_partial}
         with pytest.raises(IncompleteResultsError):
-            face(rw, "image_inference", **parameters, number_results=4, retry=0, seed=5)
+            interface(rw, "image_inference", **parameters, number_results=4, retry=0, seed=5)
         assert done.wait(10)
         completed, error = told[-1]
         assert completed == 3
         assert isinstance(error, IncompleteResultsError)
 
-    def test_a_callback_that_raises_disturbs_nothing(
-        self, rw: Runware, face: Face, caplog: pytest.LogCaptureFixture
+    def test_callback_that_raises_disturbs_no_call(
+        self, rw: Runware, interface: Interface, caplog: pytest.LogCaptureFixture
     ) -> None:
         def on_partial(results: Any, error: Any) -> None:
             raise RuntimeError("the callback's own trouble")
 
-        assert len(face(rw, "image_inference", **PICTURE, on_partial=on_partial)) == 1
+        assert len(interface(rw, "image_inference", **PICTURE, on_partial=on_partial)) == 1
 
-    def test_task_objects_and_wire_objects(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_run_takes_request_objects_and_api_objects(
+        self, rw: Runware, server: LocalServer, interface: Interface
+    ) -> None:
         task = runware.ImageInference(**PICTURE)
-        assert len(face(rw, "run", task=task)) == 1
-        (raw,) = face(
+        assert len(interface(rw, "run", task=task)) == 1
+        (raw,) = interface(
             rw, "run", task={"taskType": "imageInference", "positivePrompt": "a kite", "width": 512, "height": 512}
         )
         assert raw.raw["imageURL"]
 
-    def test_no_task_at_all(self, rw: Runware, face: Face) -> None:
+    def test_run_without_a_task_raises(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError, match="taskType"):
-            face(rw, "run", task={})
+            interface(rw, "run", task={})
         with pytest.raises(ValidationError, match="request object or a dict"):
-            face(rw, "run", task=7)
+            interface(rw, "run", task=7)
 
-    def test_own_uuid_and_extra(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_given_uuid_and_extra_are_sent(self, rw: Runware, server: LocalServer, interface: Interface) -> None:
         uuid = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
-        (image,) = face(rw, "image_inference", **PICTURE, task_uuid=uuid, extra={"novelKey": {"snake_case": 1}})
+        (image,) = interface(rw, "image_inference", **PICTURE, task_uuid=uuid, extra={"novelKey": {"snake_case": 1}})
         assert image.task_uuid == uuid
         assert server.ledger.received[-1]["novelKey"] == {"snake_case": 1}
 
-    def test_the_same_uuid_again(self, rw: Runware, face: Face) -> None:
+    def test_reused_uuid_is_a_conflict(self, rw: Runware, interface: Interface) -> None:
         uuid = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
-        face(rw, "image_inference", **PICTURE, task_uuid=uuid)
+        interface(rw, "image_inference", **PICTURE, task_uuid=uuid)
         with pytest.raises(runware.ConflictError):
-            face(rw, "image_inference", **PICTURE, task_uuid=uuid)
+            interface(rw, "image_inference", **PICTURE, task_uuid=uuid)
 
 
 class TestJobs:
-    def test_iterating_gives_each_result_as_it_arrives(self, rw: Runware, server: LocalServer) -> None:
+    def test_iterating_yields_each_result_as_it_arrives(self, rw: Runware, server: LocalServer) -> None:
         server.configure(frame_size=1)
         with server.hold():
             job = rw.submit.image_inference(**PICTURE, number_results=3)
@@ -210,7 +212,7 @@ class TestJobs:
         assert len(seen) == 2
         assert job.status == "partial"
 
-    def test_async_iteration(self, rw: Runware, server: LocalServer) -> None:
+    def test_async_iteration_yields_every_result(self, rw: Runware, server: LocalServer) -> None:
         server.configure(frame_size=1)
 
         async def main() -> int:
@@ -218,7 +220,7 @@ class TestJobs:
 
         assert asyncio.run(main()) == 4
 
-    def test_awaiting_from_several_loops_and_threads(self, rw: Runware, server: LocalServer) -> None:
+    def test_several_loops_and_threads_may_await_a_job(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             job = rw.submit.image_inference(**PICTURE)
 
@@ -232,14 +234,14 @@ class TestJobs:
                 answers = [future.result(20) for future in waiting]
         assert all(answer is answers[0] for answer in answers)
 
-    def test_it_is_a_concurrent_future(self, rw: Runware) -> None:
+    def test_wait_and_as_completed_accept_jobs(self, rw: Runware) -> None:
         jobs = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
         done, pending = wait(jobs, timeout=20)
         assert (len(done), len(pending)) == (5, 0)
         assert {len(job.result()) for job in as_completed(jobs, timeout=20)} == {1}
 
     @pytest.mark.parametrize("how", [wait, lambda jobs, timeout: list(as_completed(jobs, timeout))])
-    def test_those_who_wait_for_several_hear_of_a_cancelled_one(
+    def test_wait_and_as_completed_see_a_cancelled_job(
         self, how: Callable[..., Any], rw: Runware, server: LocalServer
     ) -> None:
         with server.hold():
@@ -255,7 +257,7 @@ class TestJobs:
         assert jobs[0].cancelled()
         assert not jobs[1].cancel()
 
-    def test_cancelling(self, rw: Runware, server: LocalServer) -> None:
+    def test_cancelled_job_raises_and_the_client_goes_on(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             job = rw.submit.image_inference(**PICTURE)
             assert job.cancel()
@@ -294,10 +296,10 @@ class TestJobs:
                     await task
 
         asyncio.run(main())
-        engine = rw._core._io_loop
-        assert engine is not None
-        rw.connect()  # behind the cancellation in the same inbox
-        assert engine._session.calls == {}
+        io_loop = rw._core._io_loop
+        assert io_loop is not None
+        rw.connect()  # after the cancellation in the same inbox
+        assert io_loop._session.calls == {}
 
     def test_every_waiter_gets_its_own_exception(self, rw: Runware) -> None:
         job = rw.submit.image_inference(**{**PICTURE, "width": 100})
@@ -324,7 +326,7 @@ class TestJobs:
             assert told.wait(10)
         assert names == ["runware-callbacks"]
 
-    def test_a_blocking_call_in_a_callback_raises_instead_of_hanging(self, rw: Runware, server: LocalServer) -> None:
+    def test_blocking_call_in_a_callback_raises_instead_of_hanging(self, rw: Runware, server: LocalServer) -> None:
         caught: list[BaseException] = []
         told = threading.Event()
 
@@ -350,8 +352,8 @@ class TestJobs:
             server.release()
             assert len(job.result(10)) == 1
 
-    def test_a_job_does_not_keep_its_request(self, rw: Runware, server: LocalServer) -> None:
-        # It may hold large media, which are sent.
+    def test_job_does_not_keep_its_request(self, rw: Runware, server: LocalServer) -> None:
+        # The request may hold large media, which have been sent.
         task = ImageInference(**PICTURE)
         held = weakref.ref(task)
         with server.hold("imageInference"):
@@ -361,7 +363,7 @@ class TestJobs:
             assert held() is None
         assert len(job.result(20)) == 1
 
-    def test_a_job_keeps_its_client_alive(self, server: LocalServer) -> None:
+    def test_job_keeps_its_client_alive(self, server: LocalServer) -> None:
         job = Runware(server.api_key, url=server.url).submit.image_inference(**PICTURE)
         assert len(job.result(20)) == 1
 
@@ -374,31 +376,31 @@ class TestLifeCycle:
         assert server.ledger.connections == 0
         assert "not connected" in repr(client)
 
-    def test_initialize(self, server: LocalServer) -> None:
+    def test_initialize_connects(self, server: LocalServer) -> None:
         client = Runware.initialize(server.api_key, url=server.url)
         assert server.ledger.connections == 1
         assert "ready" in repr(client)
         client.disconnect()
         assert client.closed
 
-    def test_initialize_tells_errors_at_once(self, server: LocalServer) -> None:
+    def test_initialize_with_a_wrong_key_raises_at_once(self, server: LocalServer) -> None:
         with pytest.raises(AuthenticationError):
             Runware.initialize("rw-wrong-key", url=server.url)
 
-    def test_connect_and_ensure_connection(self, rw: Runware, server: LocalServer) -> None:
+    def test_repeated_connect_uses_one_connection(self, rw: Runware, server: LocalServer) -> None:
         rw.connect()
         rw.ensure_connection()
         rw.connect(timeout=5.0)
         assert server.ledger.connections == 1
 
-    def test_context_manager(self, server: LocalServer) -> None:
+    def test_context_manager_connects_and_closes(self, server: LocalServer) -> None:
         with Runware(server.api_key, url=server.url) as client:
             assert server.ledger.connections == 1
             client.image_inference(**PICTURE)
         with pytest.raises(ClientClosedError):
             client.image_inference(**PICTURE)
 
-    def test_asyncio_spellings(self, server: LocalServer) -> None:
+    def test_async_context_manager_and_initialize_connect_and_close(self, server: LocalServer) -> None:
         async def main() -> None:
             async with AsyncRunware(server.api_key, url=server.url) as client:
                 assert len(await client.image_inference(**PICTURE)) == 1
@@ -421,18 +423,20 @@ class TestLifeCycle:
         with pytest.raises(ClientClosedError, match="may still run"):
             job.result(5)
 
-    def test_closing_twice_or_unused(self, rw: Runware) -> None:
+    def test_close_twice_or_unused_does_nothing(self, rw: Runware) -> None:
         rw.close()
         rw.close()
 
-    def test_fifty_event_loops_one_after_another(self, rw: Runware, server: LocalServer) -> None:
+    def test_fifty_event_loops_one_after_another_use_one_client(self, rw: Runware, server: LocalServer) -> None:
         async def main() -> int:
             return len(await rw.aio.image_inference(**PICTURE))
 
         assert [asyncio.run(main()) for _ in range(50)] == [1] * 50
         assert server.ledger.connections == 1
 
-    def test_a_blocking_call_in_a_loop_works_and_warns_once(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_blocking_call_in_an_event_loop_works_and_warns_once(
+        self, rw: Runware, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(runware._support.event_loops, "_warned", [])
 
         async def main() -> int:
@@ -446,7 +450,7 @@ class TestLifeCycle:
         assert caught[0].filename == __file__
 
     def test_many_threads_and_loops_share_one_connection(self, rw: Runware, server: LocalServer) -> None:
-        """64 threads and 20 event loops, 50 calls each: every result at its own caller."""
+        """64 threads and 20 event loops, 50 calls each: every result reaches its own caller."""
 
         def thread(number: int) -> None:
             for turn in range(50):
@@ -470,7 +474,7 @@ class TestLifeCycle:
         assert len([task for task in server.ledger.received if task["taskType"] == "imageInference"]) == 84 * 50
 
 
-def test_the_signature_shows_every_parameter() -> None:
+def test_signature_and_docstring_show_every_parameter() -> None:
     client = Runware("rw-test-key", url="ws://127.0.0.1:9")
     fields = {field.name for field in runware.ImageInference.__attrs_attrs__}
     for operation in (client.image_inference, client.submit.image_inference, client.aio.image_inference):
@@ -483,45 +487,45 @@ def test_the_signature_shows_every_parameter() -> None:
     assert isinstance(Job.__doc__, str)
 
 
-class TestWhatTheWireSays:
-    """How a task is answered depends on what is sent, however it was written down."""
+class TestApiFieldsDecide:
+    """What is sent decides how a task is answered, whether it came from parameters, `extra` or a dict."""
 
-    def test_of_the_number_of_results(self, rw: Runware, server: LocalServer) -> None:
+    def test_result_count_in_extra_or_dict_is_expected(self, rw: Runware, server: LocalServer) -> None:
         server.configure(spread=0.01)
         assert len(rw.image_inference(**PICTURE, extra={"numberResults": 3})) == 3
         assert len(rw.run({"taskType": "promptEnhance", "prompt": "a kite", "promptVersions": 3})) == 3
 
-    def test_of_its_kind(self, rw: Runware) -> None:
+    def test_dict_of_a_model_upload_waits_for_its_statuses(self, rw: Runware) -> None:
         model = {"category": "lora", "architecture": "sdxl", "name": "n", "version": "1", "air": "me:1@1"}
         source = {"format": "safetensors", "downloadURL": "https://example.com/x.safetensors"}
         (uploaded,) = rw.run({"taskType": "modelUpload", **model, **source})
         assert uploaded.status == "ready"
 
-    def test_of_its_cost(self, server: LocalServer) -> None:
+    def test_costs_are_requested_only_where_the_api_has_them(self, server: LocalServer) -> None:
         with Runware(server.api_key, url=server.url, include_cost=True) as rw:
             assert rw.image_inference(**PICTURE).cost is not None
             assert rw.model_search(search="flux").total_results
         (searched,) = server.ledger.tasks("modelSearch")
         assert "includeCost" not in searched
 
-    def test_of_nobody_who_waits(self, rw: Runware, server: LocalServer) -> None:
+    def test_skipped_response_returns_the_acknowledgement(self, rw: Runware, server: LocalServer) -> None:
         with server.hold("imageInference"):
             said = rw.image_inference(**PICTURE, number_results=3, skip_response=True)
         assert len(said) == 1
         assert len(rw.job(said[0].task_uuid).result(20)) == 3
 
 
-def test_what_refers_to_itself_is_told_in_every_face(rw: Runware, face: Face) -> None:
+def test_value_that_contains_itself_is_rejected_in_every_interface(rw: Runware, interface: Interface) -> None:
     rw.connect()
     circle: dict[str, Any] = {}
     circle["again"] = circle
     for given in ({"extra": circle}, {"safety": circle}):
-        with pytest.raises(ValidationError, match="refers to itself"):
-            face(rw, "image_inference", **PICTURE, **given)
+        with pytest.raises(ValidationError, match="contains itself"):
+            interface(rw, "image_inference", **PICTURE, **given)
 
 
-class TestAsyncioBesideABusyProgram:
-    """The threads that an event loop has for blocking work are all taken, and stay so."""
+class TestAsyncioWithAllThreadsBusy:
+    """All worker threads of the event loop are busy, and stay so."""
 
     @staticmethod
     async def take_all_threads(until: threading.Event) -> list[asyncio.Task[bool]]:
@@ -531,7 +535,7 @@ class TestAsyncioBesideABusyProgram:
         await asyncio.sleep(0)
         return busy
 
-    def test_calls_connect_and_close_do_not_wait_for_one(self, server: LocalServer) -> None:
+    def test_connect_call_and_close_need_no_worker_thread(self, server: LocalServer) -> None:
         async def main() -> None:
             free = threading.Event()
             busy = await self.take_all_threads(free)
@@ -546,7 +550,7 @@ class TestAsyncioBesideABusyProgram:
 
         asyncio.run(main())
 
-    def test_a_call_that_is_cancelled_while_it_is_encoded_is_not_sent(self, rw: Runware, server: LocalServer) -> None:
+    def test_call_cancelled_while_it_is_encoded_is_not_sent(self, rw: Runware, server: LocalServer) -> None:
         rw.connect()
         begun, go_on = threading.Event(), threading.Event()
         submit = rw._core.submit
@@ -572,13 +576,13 @@ class TestAsyncioBesideABusyProgram:
             until(lambda: rw.stats.cancelled == 1)
 
 
-def test_a_callback_comes_before_the_result_though_that_is_there_first(
+def test_callback_runs_before_the_result_even_if_that_is_there_first(
     rw: Runware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_async = Job.wait_async
 
     async def late(job: Job[Any]) -> Any:
-        await asyncio.to_thread(job.exception, 20)  # it is over before anybody awaits it
+        await asyncio.to_thread(job.exception, 20)  # it is over before it is awaited
         return await wait_async(job)
 
     monkeypatch.setattr(Job, "wait_async", late)
@@ -591,7 +595,7 @@ def test_a_callback_comes_before_the_result_though_that_is_there_first(
     asyncio.run(main())
 
 
-def test_a_callback_that_raises_what_it_should_not_holds_up_nobody(rw: Runware) -> None:
+def test_callback_that_raises_cancelled_error_does_not_hang_the_call(rw: Runware) -> None:
     async def main() -> None:
         gone = asyncio.get_running_loop().create_future()
         gone.cancel()
@@ -602,9 +606,9 @@ def test_a_callback_that_raises_what_it_should_not_holds_up_nobody(rw: Runware) 
     asyncio.run(main())
 
 
-def test_a_callback_that_exits_does_not_end_the_others(rw: Runware, server: LocalServer) -> None:
+def test_callback_that_exits_does_not_stop_later_ones(rw: Runware, server: LocalServer) -> None:
     told = threading.Event()
-    with server.hold("imageInference"):  # the callback of a finished job would run, and exit, in this thread
+    with server.hold("imageInference"):  # otherwise the callback of a finished job would run, and exit, in this thread
         first = rw.submit.image_inference(**PICTURE)
         first.add_done_callback(lambda job: sys.exit(1))
         second = rw.submit.image_inference(**PICTURE)
@@ -612,7 +616,7 @@ def test_a_callback_that_exits_does_not_end_the_others(rw: Runware, server: Loca
     assert told.wait(20)
 
 
-def test_a_loop_that_was_left_is_let_go_of(rw: Runware, server: LocalServer) -> None:
+def test_event_loop_whose_waits_timed_out_is_released(rw: Runware, server: LocalServer) -> None:
     rw.connect()
     left: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 
@@ -632,7 +636,7 @@ def test_a_loop_that_was_left_is_let_go_of(rw: Runware, server: LocalServer) -> 
     assert [loop() for loop in left] == [None, None, None]
 
 
-def test_a_broken_callback_is_heard_of_without_any_logging(server: LocalServer) -> None:
+def test_callback_error_is_printed_without_configured_logging(server: LocalServer) -> None:
     script = f"""
 from runware import Runware
 rw = Runware({server.api_key!r}, url={server.url!r})
@@ -644,7 +648,7 @@ with rw:
     assert "ZeroDivisionError" in done.stderr
 
 
-def test_a_program_that_ends_too_early_says_what_it_has_left(server: LocalServer) -> None:
+def test_program_that_ends_too_early_names_its_unfinished_calls(server: LocalServer) -> None:
     script = f"""
 from runware import Runware
 rw = Runware({server.api_key!r}, url={server.url!r})
@@ -657,7 +661,7 @@ print(rw.submit.image_inference(**{PICTURE!r}).task_uuid)
     assert "result()" in done.stderr
 
 
-def test_what_belongs_to_its_process_says_so(rw: Runware) -> None:
+def test_jobs_and_clients_refuse_pickling_and_copying_as_documented(rw: Runware) -> None:
     job = rw.submit.image_inference(**PICTURE)
     with pytest.raises(TypeError, match=r"rw\.job\(ref\)"):
         pickle.dumps(job)

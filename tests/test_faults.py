@@ -1,8 +1,8 @@
-"""Every fault of the protocol reference (A.6) over a real socket: quick and polled tasks, in all three faces.
+"""Every fault of the local server (section 8 of `docs/protocol.md`) over a real socket, in all three interface forms.
 
-Whatever the network and the server do, a call ends by its deadline, with the right result or the right error, and the
-server's books show one execution for its prompt. X20 and X21 are not here: they are faults of REST and of token
-streams, which this client does not speak; it has one WebSocket.
+Tasks are quick or polled. Whatever the network and the server do, a call ends by its deadline, with the right result
+or the right error, and the server's ledger shows one execution for its prompt. X20 and X21 are not here: they are
+faults of REST and of token streams, which this client does not use; it has one WebSocket.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import FACES, Face, until
+from .conftest import INTERFACES, Interface, until
 
 PROMPT = "a red kite over dunes"
 KINDS = ["quick", "polled"]
@@ -62,13 +62,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """A fault, what is asked for while it is played, and what is to come of it.
+    """A fault, the request made while it is played, and the expected outcome.
 
     Attributes:
         faults: The faults to play, as on the server's command line.
-        results: How many results are asked for.
-        comes: How many of them come.
-        error: What the call ends with; `None` for its results.
+        results: How many results are requested.
+        comes: How many of them arrive.
+        error: What the call ends with; `None` if it succeeds.
         task: Further parameters of the task.
         switches: The answers to the protocol's open questions.
         server: The server's options.
@@ -97,7 +97,7 @@ def case(*faults: str, **facts: Any) -> Case:
     return Case(faults=faults, **facts)
 
 
-# Three results, each in a frame of its own and at a time of its own.
+# Three results, each in a frame of its own and at its own time.
 APART: dict[str, Any] = {"results": 3, "server": {"spread": 0.03, "frame_size": 1}}
 QUICK: dict[str, Any] = {"kinds": ("quick",)}
 POLLED: dict[str, Any] = {"kinds": ("polled",)}
@@ -107,7 +107,7 @@ NEVER = 0.15
 
 CASES = [
     case(),
-    # The way to a connection.
+    # Connecting.
     case("X1", client={"connect_timeout": NEVER}),
     case("X1:delay=0.05"),
     case(
@@ -169,7 +169,7 @@ CASES = [
     case("X12:in_ack=true", results=2),
     case("X13", results=2, comes=3),
     case("X13:extra=0,copies=2", "X6:replay=all", **APART),
-    case("X13", "X10:form=F20", results=3),  # the one that fails is the one too many
+    case("X13", "X10:form=F20", results=3),  # the failed one is the surplus one
     *(
         case(f"X14:form={form}", results=2)
         for form in ("all", "empty-data", "null-data", "empty-object", "empty-array", "text", "binary", "string-items",
@@ -190,7 +190,7 @@ CASES = [
     case("X19"),
     case("X19", "X5:when=submit,then=conflict,delivery=any"),
     case("X22", "X6", error=AuthenticationError, **APART, **QUICK),
-    # A poll that comes late finds all results at once; its answer must be what is lost.
+    # A late poll finds all results at once; its response must be what is lost.
     case("X22", "X5:when=poll", error=AuthenticationError, **APART, **POLLED),
     case("X23", results=3),
     case("X23:order=reversed", "X6", **APART),
@@ -253,25 +253,25 @@ def client_of(server: LocalServer) -> Iterator[Clients]:
         yield make
 
 
-def in_every_face(body: Callable[..., None]) -> Callable[..., None]:
-    """Make a test of a body with `face`, `server` and `client_of`: all faces side by side, as most of it is waiting."""
+def in_every_interface(body: Callable[..., None]) -> Callable[..., None]:
+    """Make a test of a body, which runs in all interface forms concurrently, as most of it is waiting."""
 
-    def one(face: Face, given: dict[str, Any]) -> None:
+    def one(interface: Interface, given: dict[str, Any]) -> None:
         with LocalServer(api_key="rw-test-key") as server, clients_of(server) as make:
-            body(face=face, server=server, client_of=make, **given)
+            body(interface=interface, server=server, client_of=make, **given)
 
     @functools.wraps(body)
     def test(**given: Any) -> None:
-        with ThreadPoolExecutor(len(FACES)) as pool:
-            for face, done in [(face, pool.submit(one, face, given)) for face in FACES]:
+        with ThreadPoolExecutor(len(INTERFACES)) as pool:
+            for interface, done in [(interface, pool.submit(one, interface, given)) for interface in INTERFACES]:
                 try:
                     done.result()
                 except BaseException as error:
-                    error.add_note(f"It was the face {face}.")
+                    error.add_note(f"It was the interface {interface}.")
                     raise
 
     signature = inspect.signature(body)
-    ours = ("face", "server", "client_of")
+    ours = ("interface", "server", "client_of")
     kept = [parameter for name, parameter in signature.parameters.items() if name not in ours]
     test.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     return test
@@ -284,7 +284,7 @@ def parameters(kind: str, results: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def outcome(call: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
-    """What a call ends with, its error or its results, by its deadline."""
+    """Return how a call ends, its error or its results, by its deadline."""
     start = time.monotonic()
     try:
         ended: Any = call()
@@ -302,9 +302,9 @@ CONCERNED = [
 
 
 @pytest.mark.parametrize(("kind", "case"), CONCERNED)
-@in_every_face
-def test_a_call_ends_right_and_is_bought_once(
-    kind: str, case: Case, face: Face, server: LocalServer, client_of: Clients
+@in_every_interface
+def test_call_ends_as_expected_and_is_executed_once(
+    kind: str, case: Case, interface: Interface, server: LocalServer, client_of: Clients
 ) -> None:
     server.configure(**case.server)
     server.switch(case.switches)
@@ -312,7 +312,9 @@ def test_a_call_ends_right_and_is_bought_once(
         server.play(fault)
     client = client_of(**{"max_retries": 2, **case.client})
     retry = 0 if case.error is not None else None
-    ended = outcome(lambda: face(client, "image_inference", **parameters(kind, case.results, retry=retry, **case.task)))
+    ended = outcome(
+        lambda: interface(client, "image_inference", **parameters(kind, case.results, retry=retry, **case.task))
+    )
     comes = case.results if case.comes is None else case.comes
     if case.error is not None:
         assert type(ended) is case.error
@@ -326,7 +328,7 @@ def test_a_call_ends_right_and_is_bought_once(
 
 
 def right(images: Results[Any], count: int, case: Case) -> None:
-    """The results are those of this task, each once."""
+    """Check that the results are those of this task, each once."""
     assert len(images) == count
     if "status-only" in str(case):
         return
@@ -340,16 +342,18 @@ def right(images: Results[Any], count: int, case: Case) -> None:
             assert image.url.startswith("http://127.0.0.1")
 
 
-# ---------------------------------------------------------------------- what the matrix cannot say
+# ---------------------------------------------------------------------- outside the matrix
 
 
 @pytest.mark.parametrize("form", ["repeat", "failed", "no-task-type"])
-@in_every_face
-def test_x24_statuses(form: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+@in_every_interface
+def test_x24_upload_statuses_in_every_form(
+    form: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
     server.play("X24", form=form)
     told: list[str] = []
     ended = outcome(
-        lambda: face(
+        lambda: interface(
             client_of(),
             "model_upload",
             **MODEL,
@@ -366,17 +370,21 @@ def test_x24_statuses(form: str, face: Face, server: LocalServer, client_of: Cli
 
 @pytest.mark.parametrize("form", ["repeat", "no-task-type"])
 @pytest.mark.parametrize("replay", ["rest", "all", "nothing"])
-@in_every_face
-def test_x24_with_a_loss(form: str, replay: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+@in_every_interface
+def test_x24_upload_survives_a_drop(
+    form: str, replay: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
     server.configure(frame_size=1)
     server.play("X24", form=form)
     server.play("X6", after_results=2, replay=replay)
-    ended = outcome(lambda: face(client_of(), "model_upload", **MODEL))
+    ended = outcome(lambda: interface(client_of(), "model_upload", **MODEL))
     assert ended.status == "ready", ended
     assert server.ledger.executed == 1
 
 
-def test_x19_the_same_uuid_twice_at_once(kind: str, server: LocalServer, client_of: Clients) -> None:
+def test_x19_reused_uuid_is_a_conflict_while_the_first_call_runs(
+    kind: str, server: LocalServer, client_of: Clients
+) -> None:
     server.play("X19")
     rw, name = client_of(), "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
     with server.hold():
@@ -387,27 +395,33 @@ def test_x19_the_same_uuid_twice_at_once(kind: str, server: LocalServer, client_
     assert server.ledger.executions(name) == 1
 
 
-@in_every_face
-def test_a_uuid_that_was_used_is_not_ours(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+@in_every_interface
+def test_reused_uuid_of_an_ended_task_is_a_conflict(
+    kind: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
     rw, name = client_of(), "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
     rw.image_inference(**parameters("quick", task_uuid=name))
-    ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, task_uuid=name)))
+    ended = outcome(lambda: interface(rw, "image_inference", **parameters(kind, task_uuid=name)))
     assert isinstance(ended, ConflictError)
     assert server.ledger.executions(name) == 1
 
 
-@in_every_face
-def test_x22_calls_after_the_key_was_revoked(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+@in_every_interface
+def test_x22_calls_fail_after_the_key_was_revoked_and_work_later(
+    kind: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
     rw = client_of()
     rw.image_inference(**parameters("quick"))
     server.play("X22")
     server.drop()
-    assert isinstance(outcome(lambda: face(rw, "image_inference", **parameters(kind))), AuthenticationError)
+    assert isinstance(outcome(lambda: interface(rw, "image_inference", **parameters(kind))), AuthenticationError)
     server.stop_faults()
-    assert len(face(rw, "image_inference", **parameters(kind))) == 1
+    assert len(interface(rw, "image_inference", **parameters(kind))) == 1
 
 
-def test_x23_results_of_many_tasks_in_any_order(kind: str, server: LocalServer, client_of: Clients) -> None:
+def test_x23_results_of_many_tasks_in_any_order_reach_their_calls(
+    kind: str, server: LocalServer, client_of: Clients
+) -> None:
     server.configure(mix_tasks=True, spread=0.01, result_order="shuffled")
     server.play("X23", interval=0.0)
     server.play("X13", extra=0)
@@ -421,47 +435,51 @@ def test_x23_results_of_many_tasks_in_any_order(kind: str, server: LocalServer, 
     assert set(server.ledger.executions_by_prompt().values()) == {1}
 
 
-@in_every_face
-def test_partly_written(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
-    """The server stops reading in the middle of a large task, which the next connection gets whole."""
+@in_every_interface
+def test_partly_written_task_is_sent_whole_on_the_next_connection(
+    kind: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
+    """The server stops reading in the middle of a large task."""
     rw = client_of(liveness_timeout=0.3)
     rw.connect()
     server.stall()
     picture = random.Random(7).randbytes(12_000_000)
-    ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, seed_image=picture, strength=0.5)))
+    ended = outcome(lambda: interface(rw, "image_inference", **parameters(kind, seed_image=picture, strength=0.5)))
     assert len(ended) == 1
     assert server.ledger.executions_by_prompt() == {PROMPT: 1}
-    # A machine that is slow enough may suspect the next connection too; it is one task, however often it was sent.
+    # On a slow machine the next connection may time out too; it is one task, however often it was sent.
     assert len({task["taskUUID"] for task in server.ledger.tasks("imageInference")}) == 1
     assert server.ledger.connections > 1
 
 
-@in_every_face
-def test_not_written(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
-    """Calls that are made while there is no connection wait for the next one, and go out in order."""
+@in_every_interface
+def test_calls_made_without_a_connection_are_sent_in_order(
+    kind: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
+    """They wait for the next connection."""
     rw = client_of()
     rw.connect()
     server.unplug()
     until(lambda: "ready" not in repr(rw))
     jobs = [rw.submit.image_inference(**parameters(kind) | {"positive_prompt": f"kite {n}"}) for n in range(20)]
     threading.Timer(0.1, server.plug).start()
-    assert len(face(rw, "image_inference", **parameters(kind))) == 1
+    assert len(interface(rw, "image_inference", **parameters(kind))) == 1
     assert all(len(job.result(TIMEOUT)) == 1 for job in jobs)
     sent = [task["positivePrompt"] for task in server.ledger.tasks("imageInference")]
     assert sent == [f"kite {n}" for n in range(20)] + [PROMPT]
 
 
 @pytest.mark.parametrize("how", ["fin", "rst", "close", "stall"])
-@in_every_face
-def test_an_outcome_that_cannot_be_learned(
-    kind: str, how: str, face: Face, server: LocalServer, client_of: Clients
+@in_every_interface
+def test_unknown_outcome_is_reported_at_the_deadline(
+    kind: str, how: str, interface: Interface, server: LocalServer, client_of: Clients
 ) -> None:
-    """The server executes the task, loses the connection, and afterwards answers no question."""
+    """The server executes the task, drops the connection, and afterwards answers no lookup."""
     server.play("X6", after_tasks=1, how=how, replay="nothing")
     server.script(lambda task: [] if task["taskType"] in ("getResponse", "getTaskDetails") else None)
     rw = client_of(timeout=0.6, long_timeout=0.6, liveness_timeout=0.2)
-    ended = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.8)
-    # A polled task was acknowledged before the loss: then it is known to run.
+    ended = outcome(lambda: interface(rw, "image_inference", **parameters(kind)), 0.8)
+    # A polled task was acknowledged before the drop, so it is known to run.
     expected = ConnectionLostError if kind == "quick" else TaskTimeoutError
     assert type(ended) is expected, ended
     assert ended.may_have_run if isinstance(ended, ConnectionLostError) else ended.may_be_running
@@ -470,19 +488,21 @@ def test_an_outcome_that_cannot_be_learned(
     assert server.ledger.submissions(ended.task_uuid) == 1
 
 
-@in_every_face
-def test_a_server_that_never_comes_back(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
+@in_every_interface
+def test_server_that_never_comes_back_ends_calls_at_their_deadline(
+    kind: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
     rw = client_of(timeout=0.5, long_timeout=0.5)
     rw.connect()
     with server.hold():
         unplugger = threading.Thread(target=_unplug_when_it_runs, args=(server,))
         unplugger.start()
-        ended = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.5)
+        ended = outcome(lambda: interface(rw, "image_inference", **parameters(kind)), 0.5)
         unplugger.join()
         until(lambda: "ready" not in repr(rw))
         assert isinstance(ended, (ConnectionLostError, TaskTimeoutError))
         assert ended.may_have_run if isinstance(ended, ConnectionLostError) else ended.may_be_running
-        never_sent = outcome(lambda: face(rw, "image_inference", **parameters(kind)), 0.5)
+        never_sent = outcome(lambda: interface(rw, "image_inference", **parameters(kind)), 0.5)
         assert isinstance(never_sent, ConnectionFailedError)
         assert server.ledger.executions_by_prompt() == {PROMPT: 1}
 
@@ -492,12 +512,14 @@ def _unplug_when_it_runs(server: LocalServer) -> None:
     server.unplug()
 
 
-@in_every_face
-def test_a_server_that_says_nothing(kind: str, face: Face, server: LocalServer, client_of: Clients) -> None:
-    """The deadline holds, though the connection lives."""
+@in_every_interface
+def test_silent_server_ends_calls_at_their_deadline(
+    kind: str, interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
+    """The deadline holds although the connection is alive."""
     rw = client_of(liveness_timeout=0.2)
     with server.hold():
-        ended = outcome(lambda: face(rw, "image_inference", **parameters(kind, timeout=0.6)), 0.6)
+        ended = outcome(lambda: interface(rw, "image_inference", **parameters(kind, timeout=0.6)), 0.6)
     assert isinstance(ended, TaskTimeoutError)
     assert ended.may_be_running
     assert server.ledger.executions(ended.task_uuid or "") == 1
@@ -518,14 +540,16 @@ def test_close_ends_calls_whatever_the_network_does(kind: str, server: LocalServ
         server.plug()
 
 
-@in_every_face
-def test_one_of_several_that_takes_long(face: Face, server: LocalServer, client_of: Clients) -> None:
-    """One result fails, and the others take their time: they are waited for, and only the one is bought again."""
+@in_every_interface
+def test_slow_siblings_of_a_failed_result_are_waited_for(
+    interface: Interface, server: LocalServer, client_of: Clients
+) -> None:
+    """One result fails, and the others take their time: they arrive, and the task is executed once."""
     server.configure(spread=0.6)
     rw = client_of(retry_delay=0.0)
     named = parameters("quick", 3) | {"positive_prompt": "a kite [fail:1]"}
     del named["seed"]
-    ended = outcome(lambda: face(rw, "image_inference", **named, retry=0))
+    ended = outcome(lambda: interface(rw, "image_inference", **named, retry=0))
     assert isinstance(ended, IncompleteResultsError)
     assert len(ended.results) == 2
     assert server.ledger.executions_by_prompt() == {"a kite [fail:1]": 1}
@@ -533,7 +557,7 @@ def test_one_of_several_that_takes_long(face: Face, server: LocalServer, client_
 
 
 class TestManyAtOnce:
-    """Calls of all kinds from all sides, while the connection goes again and again."""
+    """Calls of all kinds through all interface forms, while the connection drops again and again."""
 
     CALLS = 300
 
@@ -576,7 +600,9 @@ class TestManyAtOnce:
         assert server.ledger.errors == []
 
     @pytest.mark.parametrize("switches", [{}, {"q1": "new", "q4": "before"}, {"replay": False, "q6": "empty"}], ids=str)
-    def test_drops(self, server: LocalServer, client_of: Clients, switches: dict[str, Any]) -> None:
+    def test_many_calls_survive_repeated_drops(
+        self, server: LocalServer, client_of: Clients, switches: dict[str, Any]
+    ) -> None:
         server.switch(switches)
 
         def disturb(rng: random.Random) -> None:
@@ -585,7 +611,7 @@ class TestManyAtOnce:
 
         self.run(server, client_of(timeout=40.0, long_timeout=40.0), disturb)
 
-    def test_silence(self, server: LocalServer, client_of: Clients) -> None:
+    def test_many_calls_survive_repeated_stalls(self, server: LocalServer, client_of: Clients) -> None:
         self.run(
             server,
             client_of(timeout=40.0, long_timeout=40.0, liveness_timeout=0.2),
@@ -594,8 +620,8 @@ class TestManyAtOnce:
 
 
 @pytest.mark.parametrize("end", ["well", "badly", "at its deadline", "cancelled"])
-def test_nothing_is_held_of_a_call_that_has_ended(kind: str, end: str, server: LocalServer, client_of: Clients) -> None:
-    """Its timers are still there, but not what it carried."""
+def test_ended_call_holds_no_memory(kind: str, end: str, server: LocalServer, client_of: Clients) -> None:
+    """Its timers still exist, but not what it carried."""
     rw = client_of(timeout=TIMEOUT, long_timeout=TIMEOUT)
     rw.connect()
     given = parameters(kind, seed_image=b"\x89PNG" * 1000, strength=0.5)

@@ -1,4 +1,4 @@
-"""Frames: bytes in, messages out, and the other way, however the bytes are cut."""
+"""Frames: bytes in, messages out, and the reverse, however the bytes are cut."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000, 300_001]
 
 
 def server_frame(payload: bytes, opcode: int = TEXT, fin: int = 1) -> bytes:
-    """A frame as a server sends it, made by websocket-client."""
+    """Return a frame as a server sends it, made by websocket-client."""
     return bytes(ABNF(fin, 0, 0, 0, opcode, 0, payload).format())
 
 
@@ -33,7 +33,7 @@ def read(data: bytes, cuts: list[int] | None = None, cap: int = 1 << 20) -> list
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_length_form(size: int) -> None:
+def test_every_length_encoding_is_read(size: int) -> None:
     payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
     assert read(server_frame(payload) + server_frame(b"next")) == [(TEXT, payload), (TEXT, b"next")]
 
@@ -42,13 +42,13 @@ def test_every_length_form(size: int) -> None:
     st.lists(st.tuples(st.sampled_from([TEXT, PING, PONG, CLOSE]), st.binary(max_size=120)), max_size=6),
     st.lists(st.integers(0, 1000), max_size=30),
 )
-def test_any_cut_gives_the_same_messages(messages: list[tuple[int, bytes]], cuts: list[int]) -> None:
+def test_messages_do_not_depend_on_how_bytes_are_cut(messages: list[tuple[int, bytes]], cuts: list[int]) -> None:
     data = b"".join(server_frame(payload, opcode) for opcode, payload in messages)
     assert read(data, cuts) == messages
     assert read(data, list(range(len(data)))) == messages
 
 
-def test_fragments_with_control_frames_between() -> None:
+def test_control_frames_between_fragments_are_read() -> None:
     data = server_frame(b"one ", TEXT, 0) + server_frame(b"?", PING) + server_frame(b"two", 0, 0)
     assert read(data + server_frame(b"", 0)) == [(PING, b"?"), (TEXT, b"one two")]
 
@@ -68,7 +68,7 @@ def test_many_fragments_are_counted_once_each() -> None:
         assert list(reader.feed(server_frame(b"abcd", 0 if number else TEXT, 0))) == []
     assert list(reader.feed(server_frame(b"end", 0))) == [(TEXT, b"abcd" * 1000 + b"end")]
     assert looks <= 1
-    # What the first message had does not count against the second.
+    # The size of the first message does not count against the second.
     half = server_frame(b"x" * 600_000, TEXT, 0) + server_frame(b"x", 0)
     assert [len(payload) for data in (half, half) for _, payload in reader.feed(data)] == [600_001] * 2
 
@@ -91,13 +91,13 @@ def test_many_fragments_are_counted_once_each() -> None:
         "text inside fragments", "large and unknown", "large continuation of nothing",
     ],
 )  # fmt: skip
-def test_what_breaks_the_protocol(data: bytes) -> None:
+def test_protocol_violations_raise(data: bytes) -> None:
     with pytest.raises(FrameError):
         read(data, cap=1000)
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 100), max_size=10))
-def test_garbage_is_messages_or_a_frame_error(data: bytes, cuts: list[int]) -> None:
+def test_garbage_becomes_messages_or_a_frame_error(data: bytes, cuts: list[int]) -> None:
     try:
         read(data, cuts)
     except FrameError:
@@ -105,7 +105,7 @@ def test_garbage_is_messages_or_a_frame_error(data: bytes, cuts: list[int]) -> N
 
 
 def unmask(data: bytes) -> list[tuple[int, bytes]]:
-    """Read what a client wrote, with websocket-client's own frame buffer."""
+    """Parse what a client wrote, with websocket-client's own frame buffer."""
     from websocket._abnf import frame_buffer
 
     position = 0
@@ -129,7 +129,7 @@ def unmask(data: bytes) -> list[tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_is_written_can_be_read(size: int) -> None:
+def test_written_frames_can_be_read(size: int) -> None:
     payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
     writer = FrameWriter()
     writer.put(TEXT, b"before")
@@ -143,7 +143,7 @@ def test_what_is_written_can_be_read(size: int) -> None:
 
 
 @given(st.lists(st.sampled_from([0, 5, 200, 70_000, 140_000]), max_size=8), st.randoms(use_true_random=False))
-def test_it_knows_what_has_left(sizes: list[int], rng: Random) -> None:
+def test_writer_reports_messages_as_they_leave(sizes: list[int], rng: Random) -> None:
     writer = FrameWriter()
     for number, size in enumerate(sizes):
         writer.put(TEXT, bytes(size), number)
@@ -166,8 +166,8 @@ def test_it_knows_what_has_left(sizes: list[int], rng: Random) -> None:
     assert sent == total
 
 
-class TestWhatIsLeftOut:
-    """Of messages that nobody wants any more, those are not written of which nothing was written yet."""
+class TestDiscardedMessages:
+    """Messages that are no longer wanted are discarded if none of their bytes was written."""
 
     def rest(self, writer: FrameWriter, written: bytes = b"") -> list[bytes]:
         while chunk := writer.chunk():
@@ -175,7 +175,7 @@ class TestWhatIsLeftOut:
         return [payload for _, payload in unmask(written)]
 
     @pytest.mark.parametrize("unwanted", ["a", "b", "c"])
-    def test_one(self, unwanted: str) -> None:
+    def test_unwanted_message_is_discarded(self, unwanted: str) -> None:
         left_out: list[str] = []
         writer = FrameWriter(lambda token, payload: token not in left_out)
         for token in "abc":
@@ -186,7 +186,7 @@ class TestWhatIsLeftOut:
         writer.put(TEXT, b"later", unwanted)
         assert self.rest(writer) == [b"later"]
 
-    def test_not_one_that_has_begun(self) -> None:
+    def test_unwanted_message_that_has_begun_is_completed(self) -> None:
         left_out: list[str] = []
         writer = FrameWriter(lambda token, payload: token not in left_out)
         writer.put(TEXT, bytes(300_000), "a")
@@ -195,7 +195,7 @@ class TestWhatIsLeftOut:
         left_out.append("a")
         assert self.rest(writer, begun) == [bytes(300_000), b"second"]
 
-    def test_nothing_but_what_was_written_is_told_as_written(self) -> None:
+    def test_discarded_messages_do_not_count_as_written(self) -> None:
         writer = FrameWriter(lambda token, payload: token != "a")
         for token in "ab":
             writer.put(TEXT, bytes(9), token)
@@ -204,7 +204,7 @@ class TestWhatIsLeftOut:
         assert writer.unwritten() == []
 
     @pytest.mark.parametrize("begun", [False, True])
-    def test_all_the_rest(self, begun: bool) -> None:
+    def test_leave_out_rest_discards_all_that_has_not_begun(self, begun: bool) -> None:
         writer = FrameWriter()
         writer.put(TEXT, bytes(300_000), "a")
         writer.put(TEXT, b"second", "b")
@@ -225,16 +225,16 @@ class TestMessagesAboveTheCap:
         assert read(around, cuts, cap=500) == [(TEXT, b"before"), PASSED, (TEXT, b"after")]
 
     @given(st.lists(st.integers(0, 2000), max_size=12))
-    def test_in_one_frame(self, cuts: list[int]) -> None:
+    def test_oversized_frame_is_skipped_and_its_tasks_are_named(self, cuts: list[int]) -> None:
         self.check(server_frame(LARGE), cuts)
 
-    def test_byte_by_byte(self) -> None:
+    def test_oversized_frame_is_skipped_byte_by_byte(self) -> None:
         self.check(server_frame(LARGE), list(range(2000)))
 
     @given(
         st.lists(st.integers(1, len(LARGE) - 1), min_size=1, max_size=5), st.lists(st.integers(0, 2000), max_size=12)
     )
-    def test_in_fragments(self, breaks: list[int], cuts: list[int]) -> None:
+    def test_oversized_fragmented_message_is_skipped(self, breaks: list[int], cuts: list[int]) -> None:
         edges = [0, *sorted(set(breaks)), len(LARGE)]
         parts = [LARGE[start:end] for start, end in pairwise(edges)]
         frames = [
@@ -243,18 +243,18 @@ class TestMessagesAboveTheCap:
         ]
         self.check(b"".join(frames), cuts)
 
-    def test_a_ping_between_its_fragments(self) -> None:
+    def test_ping_between_oversized_fragments_is_read(self) -> None:
         data = server_frame(LARGE[:800], TEXT, 0) + server_frame(b"?", PING) + server_frame(LARGE[800:], 0)
         assert read(data, cap=500) == [(PING, b"?"), PASSED]
 
     @pytest.mark.parametrize("last", [1, 2, 3])
-    def test_it_is_told_with_its_last_byte(self, last: int) -> None:
+    def test_oversized_message_is_reported_with_its_last_byte(self, last: int) -> None:
         reader = FrameReader(500)
         data = server_frame(LARGE)
         assert list(reader.feed(data[:-last])) == []
         assert list(reader.feed(data[-last:])) == [PASSED]
 
-    def test_nothing_of_it_is_kept(self) -> None:
+    def test_oversized_message_is_not_kept(self) -> None:
         reader = FrameReader(1000)
         head = bytes((0x81, 127)) + (1 << 29).to_bytes(8, "big")
         assert list(reader.feed(head)) == []
@@ -263,16 +263,16 @@ class TestMessagesAboveTheCap:
         assert sum(map(len, reader._chunks)) + len(reader._tail) < 200
 
 
-class TestWhatAPeerCanMakeUsKeep:
-    """Whatever comes, memory is bounded, and what never ends is noticed."""
+class TestMemoryBounds:
+    """Whatever arrives, memory is bounded, and endless data is detected."""
 
     @pytest.mark.parametrize("length", [1 << 63, (1 << 63) + 5, (1 << 64) - 1])
-    def test_a_length_with_its_highest_bit_set_breaks_the_protocol(self, length: int) -> None:
+    def test_length_with_its_highest_bit_set_breaks_the_protocol(self, length: int) -> None:
         with pytest.raises(FrameError, match="highest bit"):
             read(b"\x81\x7f" + length.to_bytes(8, "big"))
 
     @pytest.mark.parametrize("length", [1 << 40, (1 << 63) - 1, (1 << 30) + 1])
-    def test_a_frame_far_above_the_cap_breaks_the_protocol(self, length: int) -> None:
+    def test_frame_far_above_the_cap_breaks_the_protocol(self, length: int) -> None:
         with pytest.raises(FrameError, match="bytes"):
             read(b"\x82\x7f" + length.to_bytes(8, "big"), cap=1000)
 
@@ -305,7 +305,7 @@ class TestWhatAPeerCanMakeUsKeep:
         assert reader.unfinished == 200_001
         assert list(reader.feed(server_frame(b"z", 0))) == [(TEXT, b"x" + b"y" * 200_000 + b"z")]
 
-    def test_a_frame_in_small_pieces_takes_little_more_memory_than_its_content(self) -> None:
+    def test_frame_in_small_pieces_takes_little_more_memory_than_its_content(self) -> None:
         reader = FrameReader(1 << 20)
         data = server_frame(bytes(100_000))
         for start in range(0, len(data) - 2, 2):
@@ -313,7 +313,7 @@ class TestWhatAPeerCanMakeUsKeep:
             assert len(reader._chunks) < 10
         assert [len(payload) for _, payload in reader.feed(data[-2:])] == [100_000]
 
-    def test_names_in_what_is_passed_over_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_task_names_in_a_skipped_message_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("runware.protocol.frames._MOST_NAMES", 50)
         names = [f"0b5f3c1e-7a52-4c1d-9a40-{number:012x}" for number in range(1000)]
         data = b",".join(b'{"taskUUID":"%s"}' % name.encode() for name in names)
@@ -327,7 +327,7 @@ class TestWhatAPeerCanMakeUsKeep:
         head = server_frame(data)[: -len(data)] if start == 0 else b""
         return list(reader.feed(head + data[start : start + 100]))
 
-    def test_unfinished_grows_with_a_frame_and_with_what_is_passed_over(self) -> None:
+    def test_unfinished_grows_with_a_frame_and_with_a_skipped_message(self) -> None:
         for cap in (500, 1 << 20):
             reader = FrameReader(cap)
             data = server_frame(LARGE)
@@ -339,7 +339,7 @@ class TestWhatAPeerCanMakeUsKeep:
 
 
 class TestPongs:
-    def test_only_the_newest_of_those_that_wait_is_written(self) -> None:
+    def test_only_the_newest_of_several_waiting_pongs_is_written(self) -> None:
         writer = FrameWriter()
         writer.put(TEXT, b"before", "before")
         for number in range(10_000):
@@ -350,14 +350,14 @@ class TestPongs:
         assert unmask(data) == [(TEXT, b"before"), (PONG, b"9999"), (TEXT, b"after")]
         assert writer.written(len(data)) == ["before", None, "after"]
 
-    def test_one_that_has_begun_is_ended_and_the_next_follows(self) -> None:
+    def test_pong_that_has_begun_is_completed_and_the_next_follows(self) -> None:
         writer = FrameWriter()
         writer.pong(b"one")
         data = writer.chunk()
         writer.pong(b"two")
         assert unmask(data + writer.chunk()) == [(PONG, b"one"), (PONG, b"two")]
 
-    def test_it_is_left_out_with_the_rest(self) -> None:
+    def test_waiting_pong_is_discarded_with_the_rest(self) -> None:
         writer = FrameWriter()
         writer.pong(b"one")
         writer.leave_out_rest()

@@ -1,4 +1,4 @@
-"""docs/from-javascript.md: every Python name in it exists, every JavaScript one is in it, and its code runs."""
+"""docs/from-javascript.md: every Python name in it exists, every JavaScript name is in it, and its code runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 
 
 def ours() -> list[str]:
-    """What is said of Python: the columns from the one called so, or else the last one, and the text around."""
+    """Return the Python side of the page: the Python (or last) columns of its tables, and the text around them."""
     found = re.findall(r"^[^|].*", PROSE, re.MULTILINE)
     for table in re.findall(r"(?:^\|.*\n)+", PROSE, re.MULTILINE):
         head, _, *rows = ([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines())
@@ -58,15 +58,15 @@ def has(thing: Any, name: str) -> bool:
     return hasattr(thing, name) or any(name in vars(cls).get("__annotations__", {}) for cls in thing.__mro__)
 
 
-def test_there_is_something_to_check() -> None:
+def test_page_has_spans_and_code_blocks() -> None:
     assert len(SPANS) > 150
     assert len(BLOCKS) == 3
 
 
 @pytest.mark.parametrize("span", SPANS)
-def test_every_name_exists(span: str) -> None:
-    for face, name in re.findall(r"\brw\.(submit\.|aio\.)?(\w+)", span):
-        assert has(AsyncRunware if face else Runware, name), name
+def test_every_python_name_on_the_page_exists(span: str) -> None:
+    for interface, name in re.findall(r"\brw\.(submit\.|aio\.)?(\w+)", span):
+        assert has(AsyncRunware if interface else Runware, name), name
     for first, name in re.findall(r"\b(\w+)\.(\w+)", span):
         if first in OBJECTS:
             assert has(OBJECTS[first], name), f"{first}.{name}"
@@ -83,13 +83,13 @@ def test_every_name_exists(span: str) -> None:
 
 
 @pytest.mark.parametrize("names", JAVASCRIPT)
-def test_every_call_is_there(names: str) -> None:
+def test_every_javascript_method_is_on_the_page(names: str) -> None:
     for name in names.split():
         assert f"`{name}`" in PROSE, name
         assert f"`rw.{python_name(name)}`" in PROSE, name
 
 
-def test_every_parameter_that_is_not_called_the_same_is_there() -> None:
+def test_every_renamed_parameter_is_on_the_page() -> None:
     for names in JAVASCRIPT.values():
         for name in names.split():
             if name in RENAMED or python_name(name) not in PARAMETERS:
@@ -107,16 +107,16 @@ WORDS = re.findall(
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_every_option_and_type_is_there(name: str) -> None:
+def test_every_javascript_option_and_type_is_on_the_page(name: str) -> None:
     assert re.search(rf"\b{name}\b", PROSE)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_its_code_runs(number: int, server: LocalServer, tmp_path: pathlib.Path) -> None:
+def test_code_of_the_page_runs(number: int, server: LocalServer, tmp_path: pathlib.Path) -> None:
     (tmp_path / "block.py").write_text(BLOCKS[number])
     assert run(["block.py"], tmp_path, RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url)
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_links_of_the_page_resolve() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
         assert (PROJECT / "docs" / target).exists(), target

@@ -1,4 +1,4 @@
-"""Programs that gevent or eventlet has patched, sub-interpreters and trio: each in a process of its own."""
+"""Programs patched by gevent or eventlet, sub-interpreters and trio: each in a process of its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def environment(server: LocalServer) -> dict[str, str]:
 
 
 def run(server: LocalServer, body: str, head: str = PATCHED, *, late: bool = False) -> str:
-    """Run a script and return what it printed. One that is patched late may complain when it ends, as gevent says."""
+    """Run a script and return what it printed. gevent warns on exit of a script that is patched late."""
     script = subprocess.run(
         [sys.executable, "-c", head + textwrap.dedent(body)], capture_output=True, text=True, timeout=50, check=False,
         cwd=PROJECT, env=environment(server),
@@ -160,7 +160,7 @@ class TestGevent:
         assert out.split() == ["5", "0"]
 
     @pytest.mark.parametrize("when", ["runware is imported", "a client is made", "a client is closed"])
-    def test_patched_late_works_when(self, when: str, server: LocalServer) -> None:
+    def test_late_patch_works_while_no_client_is_connected(self, when: str, server: LocalServer) -> None:
         before = {
             "runware is imported": "import runware, runware.core, runware.map",
             "a client is made": "rw = client(on_event=lambda event: None)",
@@ -212,7 +212,7 @@ class TestGevent:
     @pytest.mark.parametrize(
         "patch", ["patch_all(thread=False)", "patch_all(socket=False)", "patch_all(select=False)", "patch_socket()"]
     )
-    def test_patched_in_part_raises_before_anything_is_sent(self, patch: str, server: LocalServer) -> None:
+    def test_partial_patch_raises_before_anything_is_sent(self, patch: str, server: LocalServer) -> None:
         out = run(
             server,
             f"""
@@ -233,7 +233,7 @@ class TestGevent:
         out = run(server, "import gevent.monkey\nprint(len(client().image_inference(**PICTURE)))", HEAD)
         assert out == "1\n"
 
-    def test_child_of_a_fork_starts_anew(self, server: LocalServer) -> None:
+    def test_child_of_a_fork_starts_anew_under_gevent(self, server: LocalServer) -> None:
         server.hold("promptEnhance")
         out = run(
             server,
@@ -289,7 +289,7 @@ def gunicorn(server: LocalServer, tmp_path: pathlib.Path, *options: str, **varia
     (tmp_path / "served.py").write_text(APPLICATION)
     port = free_port()
     command = ["-m", "gunicorn", "-k", "gevent", "--workers", "2", "--bind", f"127.0.0.1:{port}", *options, "served"]
-    command += ["--graceful-timeout", "5"]  # a worker that still starts when it is told to end hears nothing of it
+    command += ["--graceful-timeout", "5"]  # a worker that is still starting when it is told to end misses the signal
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=tmp_path, stdout=log, stderr=log, env={**environment(server), **variables}
@@ -303,7 +303,7 @@ def gunicorn(server: LocalServer, tmp_path: pathlib.Path, *options: str, **varia
                 break
             except OSError:
                 assert process.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.05)  # nothing tells when it listens
+                time.sleep(0.05)  # nothing signals when it listens
         yield port
     finally:
         process.terminate()

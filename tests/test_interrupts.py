@@ -87,7 +87,7 @@ def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(se
 
 
 def lines_of(function: Any) -> list[int]:
-    """The lines of a function at which something may be interrupted."""
+    """Return the lines of a function at which it may be interrupted."""
     found = {line for _, _, line in function.__code__.co_lines() if line is not None}
     return sorted(found - {function.__code__.co_firstlineno})
 
@@ -109,7 +109,7 @@ def test_first_call_interrupted_at_a_line_leaves_a_usable_client(server: LocalSe
             return None
         mine = frame.f_locals["self"]
         if mine is not client._core._io_loop and getattr(mine, "name", "") != "runware-io":
-            return None  # of another client, in a garbage collection
+            return None  # of another client, during a garbage collection
         if event == "line" and frame.f_lineno == line and not reached:
             reached.append(line)
             raise KeyboardInterrupt
@@ -124,16 +124,18 @@ def test_first_call_interrupted_at_a_line_leaves_a_usable_client(server: LocalSe
     finally:
         sys.settrace(before)
     assert len(client.image_inference(**PICTURE)) == 1
-    engine = client._core.io_loop()
-    mine = [one for one in threading.enumerate() if getattr(one, "_target", None) == engine._run and one.is_alive()]
+    io_loop = client._core.io_loop()
+    mine = [one for one in threading.enumerate() if getattr(one, "_target", None) == io_loop._run and one.is_alive()]
     until(lambda: sum(one.is_alive() for one in mine) == 1)
     client.close()
     until(lambda: not any(one.is_alive() for one in mine))
 
 
 @pytest.mark.parametrize("starts", [True, False], ids=["it was started", "it was not"])
-def test_thread_start_that_is_interrupted(server: LocalServer, starts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether there is a thread cannot be known then; there is never more than one that does anything."""
+def test_interrupted_thread_start_leaves_a_usable_client(
+    server: LocalServer, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the thread runs cannot be known then; never more than one does anything."""
     real = threading.Thread.start
     interrupted: list[threading.Thread] = []
 
@@ -166,26 +168,26 @@ def test_post_interrupted_before_the_wakeup_loses_no_later_one(
 ) -> None:
     client = Runware(server.api_key, url=server.url, timeout=20.0)
     client.connect()
-    engine = client._core.io_loop()
-    until(lambda: engine._asleep)
+    io_loop = client._core.io_loop()
+    until(lambda: io_loop._asleep)
 
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._self_pipe, "wake", interrupted)
+        patch.setattr(io_loop._self_pipe, "wake", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.submit.image_inference(**PICTURE)
     assert len(client.image_inference(**PICTURE)) == 1
     client.close()
 
 
-class TestNothingLeft:
-    """No descriptors, or no threads: a typed error before anything is sent, and afterwards the client works."""
+class TestResourcesExhausted:
+    """Without descriptors or threads, a typed error is raised before anything is sent; later the client works."""
 
     @posix
     @pytest.mark.parametrize("spare", range(8))
-    def test_descriptors(self, server: LocalServer, spare: int) -> None:
+    def test_descriptor_limit_raises_a_typed_error(self, server: LocalServer, spare: int) -> None:
         run(
             server,
             f"""
@@ -211,7 +213,9 @@ class TestNothingLeft:
         )
         assert server.ledger.executed in (2, 3)
 
-    def test_socket_pair(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_failed_socket_pair_raises_a_retryable_error(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = Runware(server.api_key, url=server.url, timeout=20.0)
         with monkeypatch.context() as patch:
             patch.setattr(io_loop_module._SelfPipe, "__init__", self.refuse)
@@ -221,7 +225,9 @@ class TestNothingLeft:
         assert len(client.image_inference(**PICTURE)) == 1
         client.close()
 
-    def test_sockets(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_failed_socket_raises_a_connection_error(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import runware.transport.dialer as edge
 
         client = Runware(server.api_key, url=server.url, timeout=20.0, max_retries=0)
@@ -238,7 +244,7 @@ class TestNothingLeft:
         raise OSError(24, "Too many open files")
 
 
-def test_interrupt_that_a_lock_of_threading_turns_into_an_error_stays_an_interrupt(
+def test_interrupt_that_a_lock_turns_into_an_error_stays_an_interrupt(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(thread: threading.Thread) -> None:
@@ -272,7 +278,7 @@ def test_interrupt_leaves_the_lock_that_starts_threads_free(
 
 
 @posix
-def test_lock_is_not_left_locked_by_what_a_signals_handler_raises() -> None:
+def test_lock_is_released_when_a_signal_handler_raises() -> None:
     """Python 3.14 looks for signals between the call of `__enter__` and the body of `with`."""
     code = """
         import random, signal

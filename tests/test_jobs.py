@@ -38,7 +38,7 @@ PACKAGE = str(pathlib.Path(runware.__file__).parent)
 
 @pytest.fixture(params=[True, False], ids=["light", "plain"])
 def light(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Futures as they are made by us, and as they are made on a Python whose futures have other parts."""
+    """Run with the client's own futures, and as on a Python whose futures have other parts."""
     monkeypatch.setattr(LightFuture, "light", request.param)
     return bool(request.param)
 
@@ -64,7 +64,7 @@ def unsent_job(**parameters: Any) -> Job[Any]:
 
 
 class AtLine:
-    """Does something when this thread comes to the n-th line of the package (or of some of its files)."""
+    """Runs a function when this thread reaches the n-th line of the package, or of some of its files."""
 
     def __init__(self, number: int, action: Callable[[], object], *files: str) -> None:
         self.number, self.action = number, action
@@ -87,11 +87,11 @@ class AtLine:
             self.number -= 1
             if self.number == 0:
                 self.reached = True
-                self.action()  # it is not traced itself
+                self.action()  # the function itself is not traced
         return self.trace
 
     def leaves_with(self, frame: FrameType) -> bool:
-        """Whether the line is that of a `with` that ends: traced before the lock is released, unlike a signal."""
+        """Return whether a `with` ends on the line: it is traced before the lock is released, unlike a signal."""
         if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
             return False
         place = (frame, frame.f_lineno)
@@ -107,7 +107,7 @@ class TestFuture:
     def both(self, light: bool) -> None:
         pass
 
-    def test_wait_and_as_completed(self, rw: Runware) -> None:
+    def test_wait_and_as_completed_accept_jobs(self, rw: Runware) -> None:
         jobs = [rw.submit.image_inference(**PICTURE) for _ in range(5)]
         assert {len(job.result()) for job in as_completed(jobs, GUARD)} == {1}
         assert wait(jobs, GUARD).done == set(jobs)
@@ -123,13 +123,13 @@ class TestFuture:
             assert not waiter.is_alive()
             assert [job.cancelled() for job in as_completed([job], GUARD)] == [True]
 
-    def test_wrap_future(self, rw: Runware) -> None:
+    def test_wrap_future_accepts_jobs(self, rw: Runware) -> None:
         async def main() -> int:
             return len(await asyncio.wrap_future(rw.submit.image_inference(**PICTURE)))
 
         assert asyncio.run(main()) == 1
 
-    def test_outsiders_cannot_end_it(self, rw: Runware, server: LocalServer) -> None:
+    def test_outside_code_cannot_end_a_job(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             job = rw.submit.image_inference(**PICTURE)
             for change in (lambda: job.set_result(Results()), lambda: job.set_exception(ValueError())):
@@ -154,7 +154,7 @@ class TestFuture:
             with pytest.raises(RuntimeError):
                 job.set_running_or_notify_cancel()
 
-    def test_running_while_the_server_has_it(self, rw: Runware, server: LocalServer) -> None:
+    def test_job_is_running_while_the_server_has_it(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             job = rw.submit.image_inference(**PICTURE)
             server.ledger.wait_for(lambda ledger: ledger.held == 1)
@@ -203,11 +203,11 @@ class TestFuture:
         assert [record.message for record in caplog.records].count("a callback raised") == 2
 
 
-def test_futures_of_this_python_have_the_known_parts() -> None:
+def test_light_future_supports_this_python() -> None:
     assert LightFuture.light
 
 
-def test_unknown_parts_lead_to_plain_futures(server: LocalServer) -> None:
+def test_unknown_future_layout_falls_back_to_plain_futures(server: LocalServer) -> None:
     script = f"""
 from concurrent import futures
 class Future(futures.Future):
@@ -225,7 +225,7 @@ assert len(rw.image_inference(positive_prompt="a kite", model="runware:101@1")) 
 
 
 class TestSignalHandlers:
-    """A handler that runs between any two lines cancels the job that the main thread is busy with."""
+    """A signal handler that runs between any two lines cancels the job that the main thread works on."""
 
     @pytest.fixture(autouse=True)
     def both(self, light: bool) -> None:
@@ -242,7 +242,7 @@ class TestSignalHandlers:
             reached = at.reached
         assert number > 10
 
-    def test_await_ends(self) -> None:
+    def test_handler_that_cancels_ends_an_await(self) -> None:
         async def awaited(job: Job[Any]) -> None:
             asyncio.get_running_loop().call_soon(job.cancel)  # if the handler has not
             with pytest.raises(TaskCancelledError):
@@ -250,7 +250,7 @@ class TestSignalHandlers:
 
         self.each_line(lambda job: asyncio.run(awaited(job)))
 
-    def test_result_ends(self) -> None:
+    def test_handler_that_cancels_ends_a_blocking_result(self) -> None:
         def result(job: Job[Any]) -> None:
             timer = threading.Timer(0.02, job.cancel)
             timer.start()
@@ -262,7 +262,7 @@ class TestSignalHandlers:
         self.each_line(result)
         waiting.wakeup_pool.clear()
 
-    def test_callback_runs_once(self) -> None:
+    def test_callback_runs_once_beside_a_handler_that_cancels(self) -> None:
         told: list[Job[Any]] = []
 
         def add(job: Job[Any]) -> None:
@@ -273,7 +273,7 @@ class TestSignalHandlers:
 
         self.each_line(add)
 
-    def test_cancelling_within_cancelling_tells_each_once(self) -> None:
+    def test_cancel_during_cancel_notifies_each_once(self) -> None:
         told: list[Job[Any]] = []
 
         def cancel(job: Job[Any]) -> None:
@@ -296,8 +296,8 @@ class TestSignalHandlers:
             assert waiter.told == 1
         assert number > 5
 
-    def test_handler_that_cancels_while_a_loop_is_told(self) -> None:
-        """It posts into a loop itself, while the main thread is about to."""
+    def test_handler_that_posts_into_a_loop_loses_no_callback(self) -> None:
+        """The handler posts into the loop while the main thread is about to."""
         number, reached = 0, True
         while reached:
             number += 1
@@ -314,7 +314,7 @@ class TestSignalHandlers:
 
 
 class Waiter:
-    """What `concurrent.futures.wait` puts into a future."""
+    """Stands for what `concurrent.futures.wait` adds to a future."""
 
     told = 0
 
@@ -324,13 +324,13 @@ class Waiter:
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore::pytest.PytestUnraisableExceptionWarning")
 class TestInterrupt:
-    """Ctrl-C at every line of a call: nothing that is paid for is left running without a word."""
+    """Ctrl-C at any line of a call leaves no billed task running without a log record."""
 
     def check(self, rw: Runware, words: list[str], returned: int) -> None:
-        rw.connect()  # behind what was posted before
-        engine = rw._core._io_loop
-        assert engine is not None
-        assert not engine._session.calls
+        rw.connect()  # after what was posted before
+        io_loop = rw._core._io_loop
+        assert io_loop is not None
+        assert not io_loop._session.calls
         assert returned < 0 or len(words) == rw.stats.sent - returned
 
     @pytest.fixture
@@ -349,13 +349,15 @@ class TestInterrupt:
         yield words
         logging.getLogger("runware").removeHandler(handler)
         waiting.wakeup_pool.clear()
-        gc.collect()  # those whose wait was broken off
+        gc.collect()  # those whose wait was interrupted
 
     def interrupt(self) -> None:
         raise KeyboardInterrupt
 
     @pytest.mark.parametrize("form", ["plain", "on_partial", "map"])
-    def test_every_line_of_a_call(self, form: str, server: LocalServer, words: list[str]) -> None:
+    def test_interrupt_at_any_line_of_a_call_leaves_no_call(
+        self, form: str, server: LocalServer, words: list[str]
+    ) -> None:
         calls: dict[str, Callable[[Runware], object]] = {
             "plain": lambda rw: rw.image_inference(**PICTURE),
             "on_partial": lambda rw: rw.image_inference(**PICTURE, on_partial=lambda new, error: None),
@@ -376,11 +378,11 @@ class TestInterrupt:
                 except KeyboardInterrupt:
                     pass
                 reached = at.reached
-                self.check(rw, words, -1 if form == "map" else returned)  # some of its answers may have been yielded
+                self.check(rw, words, -1 if form == "map" else returned)  # some of its results may have been yielded
         assert number > 30
         assert words
 
-    def test_every_line_between_the_submission_and_the_handle(self, server: LocalServer, words: list[str]) -> None:
+    def test_interrupt_at_any_line_of_submit_leaves_no_call(self, server: LocalServer, words: list[str]) -> None:
         with Runware(server.api_key, url=server.url, timeout=GUARD) as rw:
             rw.connect()
             number, reached = 0, True
@@ -399,7 +401,7 @@ class TestInterrupt:
 
 
 class TestEventLoop:
-    def test_loop_turns_while_callbacks_keep_coming(self) -> None:
+    def test_event_loop_turns_while_callbacks_keep_coming(self) -> None:
         async def main() -> int:
             loop = asyncio.get_running_loop()
             runs = 0
@@ -453,7 +455,7 @@ class TestEventLoop:
             unsent_job().__await__().send(None)
 
 
-def test_ended_job_lets_go_of_its_callbacks_and_client(server: LocalServer) -> None:
+def test_ended_job_releases_its_callbacks_and_client(server: LocalServer) -> None:
     rw = Runware(server.api_key, url=server.url, timeout=GUARD)
     told = threading.Event()
 
@@ -482,7 +484,7 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", defau
 
 
 class TestContext:
-    """Callbacks see the context variables of the call."""
+    """Callbacks see the context variables of the code that made the call."""
 
     @pytest.fixture(autouse=True)
     def variable(self) -> Iterator[None]:
@@ -494,12 +496,12 @@ class TestContext:
         until(lambda: len(told) >= count)
         return told
 
-    def test_on_partial_of_a_job(self, rw: Runware) -> None:
+    def test_on_partial_of_a_job_sees_the_callers_context(self, rw: Runware) -> None:
         told: list[str] = []
         rw.submit.image_inference(**PICTURE, on_partial=lambda new, error: told.append(VARIABLE.get()))
         assert self.told(told) == ["caller"]
 
-    def test_on_partial_of_a_blocking_call(self, rw: Runware) -> None:
+    def test_on_partial_of_a_blocking_call_sees_the_callers_context(self, rw: Runware) -> None:
         told: list[str] = []
 
         def on_partial(new: Any, error: Any) -> None:
@@ -508,10 +510,10 @@ class TestContext:
 
         rw.image_inference(**PICTURE, on_partial=on_partial)
         assert told == ["caller"]
-        assert VARIABLE.get() == "changed"  # it runs in the caller's own
+        assert VARIABLE.get() == "changed"  # it runs in the caller's own context
 
     @pytest.mark.parametrize("first", [True, False])
-    def test_on_partial_in_asyncio(self, rw: Runware, first: bool) -> None:
+    def test_on_partial_in_asyncio_sees_the_callers_context(self, rw: Runware, first: bool) -> None:
         told: list[str] = []
         if not first:
             rw.connect()
@@ -523,21 +525,21 @@ class TestContext:
         asyncio.run(main())
         assert told == ["task"]
 
-    def test_done_callback(self, rw: Runware, server: LocalServer) -> None:
+    def test_done_callback_sees_the_callers_context(self, rw: Runware, server: LocalServer) -> None:
         told: list[str] = []
         with server.hold():
             job = rw.submit.image_inference(**PICTURE)
             job.add_done_callback(lambda job: told.append(VARIABLE.get()))
         assert self.told(told) == ["caller"]
 
-    def test_progress(self, rw: Runware) -> None:
+    def test_progress_function_sees_the_callers_context(self, rw: Runware) -> None:
         told: list[str] = []
         rw.image_inference(**PICTURE, progress=lambda now: told.append(VARIABLE.get()))
         assert set(self.told(told)) == {"caller"}
 
 
 class TestWarning:
-    """A blocking call where an event loop runs is warned of once, at the user's line."""
+    """A blocking call in a running event loop warns once, at the user's line."""
 
     @pytest.mark.parametrize(
         "call",
@@ -554,7 +556,7 @@ class TestWarning:
         ],
         ids=["call", "connect", "map", "result", "exception", "iteration", "read", "save", "save_all"],
     )
-    def test_of(
+    def test_blocking_call_in_an_event_loop_warns_at_the_callers_line(
         self, call: Any, rw: Runware, server: LocalServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         results = rw.image_inference(**PICTURE)
@@ -575,7 +577,7 @@ class TestWarning:
             asyncio.run(main())
         assert [(one.category, one.filename) for one in caught] == [(RunwareAsyncUsageWarning, __file__)]
 
-    def test_none_of_what_does_not_block(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_call_that_does_not_block_does_not_warn(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(runware._support.event_loops, "_warned", [])
         job = rw.submit.image_inference(**PICTURE, output_type="base64Data")
         job.result()

@@ -1,4 +1,4 @@
-"""Keepalive with a made-up clock: what proves that the other end is alive."""
+"""Keepalive with a simulated clock: what proves that the peer is alive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KIB = 1024
 
 
 def alive(rate: float, *, patience: float = 15.0, seconds: float = 600.0, step: float = 0.5) -> bool:
-    """Receive one endless message at so many bytes a second; tell whether that keeps the connection."""
+    """Receive one endless message at the given speed; return whether that keeps the connection."""
     liveness = Keepalive(45.0, patience)
     liveness.opened(100.0)
     now, unfinished = 100.0, 0.0
@@ -32,11 +32,11 @@ def test_large_message_over_a_slow_steady_line_is_a_sign_of_life(rate: float, pa
 
 
 @pytest.mark.parametrize("rate", [0, 1, 50, 500])
-def test_message_that_trickles_is_silence(rate: float) -> None:
+def test_trickling_message_counts_as_silence(rate: float) -> None:
     assert not alive(rate)
 
 
-def test_trickling_message_is_given_up_as_soon_as_a_silent_server() -> None:
+def test_trickling_message_is_given_up_as_early_as_a_silent_server() -> None:
     liveness = Keepalive(45.0, 15.0)
     liveness.opened(100.0)
     for second in range(10):

@@ -1,4 +1,4 @@
-"""No module is imported on the I/O thread: an import takes locks, and up to a quarter of a second of all calls."""
+"""No module is imported on the I/O thread: an import takes locks, and delays all calls by up to 0.25 s."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ assert rw.stats.retries == 1
     assert imported(server, script) == []
 
 
-def test_policy_without_parts_of_its_own_needs_no_tenacity(server: LocalServer) -> None:
+def test_policy_without_custom_parts_needs_no_tenacity(server: LocalServer) -> None:
     server.play("X10:form=F22")
     script = """
 rw.image_inference(**PICTURE, retry=RetryPolicy())
@@ -127,7 +127,7 @@ def test_io_thread_imports_nothing_for_a_call_that_succeeds_after_a_fault(server
 @pytest.mark.parametrize(
     ("faults", "call", "error"),
     [
-        ((), "image_inference(**{**PICTURE, 'width': 100})", "ValidationError"),
+        ((), "image_inference(**{**PICTURE, 'positive_prompt': '[error:invalidWidth] a kite'})", "ValidationError"),
         (("X10:form=F20",), "image_inference(**PICTURE, number_results=3, retry=0)", "IncompleteResultsError"),
         (("X10:form=F22",), "image_inference(**PICTURE, retry=0)", "ServerError"),
         (("X10:form=F22",), "image_inference(**PICTURE, number_results=2)", "ServerError"),

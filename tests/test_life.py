@@ -1,4 +1,4 @@
-"""A client's life: what close() and dropping a client leave behind, which is nothing; and what still runs then."""
+"""The life of a client: close() and dropping a client leave nothing behind; and what still runs then."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from .test_faces import PICTURE
 def client_threads(server: LocalServer) -> Threads:
     """Return a function that returns the names of the clients' threads that were started in this test.
 
-    A thread that dials is left out by default: it may still be about to end when the connection is in use.
+    A thread that connects is left out by default: it may still be about to end when the connection is in use.
     """
     before = set(threading.enumerate())
 
@@ -56,7 +56,7 @@ Threads = Callable[..., set[str]]
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """Collect no garbage, so that only what is in no cycle is freed."""
+    """Disable the garbage collector, so that only what is in no cycle is freed."""
     gc.collect()
     gc.disable()
     yield
@@ -64,7 +64,7 @@ def no_collector() -> Iterator[None]:
 
 
 def with_callback(rw: Runware, callback: Callable[[], object]) -> Job[Any]:
-    """Submit a job with a callback. The server must hold its result back, or the callback may run on this thread."""
+    """Submit a job with a callback. The server must hold its result, or the callback may run on this thread."""
     job = rw.submit.image_inference(**PICTURE)
     job.add_done_callback(lambda _: callback())
     return job
@@ -151,7 +151,7 @@ class TestClose:
         assert time.monotonic() - start < 5.0
         assert client_threads() == {"runware-callbacks"}
         go_on.set()
-        assert second.wait(20)  # it was in the queue before
+        assert second.wait(20)  # it was queued before
         until(lambda: not client_threads())
 
     def test_callbacks_that_wait_too_long_after_close_are_dropped(
@@ -191,7 +191,7 @@ class TestClose:
                 job = rw.submit.image_inference(**PICTURE)
                 job.add_done_callback(lambda job: told.set())
                 await job
-            assert client_threads() <= {"runware-elsewhere"}  # where the close was waited for
+            assert client_threads() <= {"runware-elsewhere"}  # where the close was awaited
             assert told.is_set()
 
         asyncio.run(main())
@@ -266,7 +266,7 @@ class TestCallbackThread:
         until(lambda: not [one for one in threading.enumerate() if one.name == "test-callbacks-busy"])
         assert len(ran) == 8 * 200
 
-    def test_last_callback_is_let_go_of(self) -> None:
+    def test_last_callback_is_released(self) -> None:
         class Held:
             pass
 
@@ -358,12 +358,14 @@ class TestDropped:
     ) -> None:
         rw = Runware(server.api_key, url=server.url, retry_delay=0.01, on_event=lambda event: None)
         use(rw, server)
-        face, core, submit, aio = (weakref.ref(one) for one in (rw, rw._core, rw.submit, rw.aio))
+        interface, core, submit, aio = (weakref.ref(one) for one in (rw, rw._core, rw.submit, rw.aio))
         del rw
-        until(lambda: face() is core() is submit() is aio() is None)
+        until(lambda: interface() is core() is submit() is aio() is None)
         until(lambda: not client_threads())
 
-    def test_two_hundred_dropped_clients_leave_nothing(self, server: LocalServer, client_threads: Threads) -> None:
+    def test_two_hundred_dropped_clients_leave_nothing_behind(
+        self, server: LocalServer, client_threads: Threads
+    ) -> None:
         def descriptors() -> int:
             return len(os.listdir("/dev/fd"))
 
@@ -371,9 +373,9 @@ class TestDropped:
             rw = Runware(server.api_key, url=server.url)
             job = rw.submit.image_inference(**PICTURE)
             job.result(20)
-            engine = rw._core._io_loop
-            assert engine is not None
-            return [weakref.ref(one) for one in (rw, rw._core, engine, engine._session, job)]
+            io_loop = rw._core._io_loop
+            assert io_loop is not None
+            return [weakref.ref(one) for one in (rw, rw._core, io_loop, io_loop._session, job)]
 
         use()  # what the process keeps, such as the wakeup_pool of the waiting threads
         until(lambda: not client_threads())
@@ -391,7 +393,7 @@ class TestDropped:
         until(lambda: not client_threads())
 
     def test_client_is_dropped_by_the_last_callback(self, server: LocalServer, client_threads: Threads) -> None:
-        """Also where nothing but the callback's own thread or the I/O thread holds it."""
+        """Also where only the callback's own thread or the I/O thread holds it."""
         for _ in range(20):
             rw = Runware(server.api_key, url=server.url)
             with server.hold("imageInference"):
@@ -406,19 +408,19 @@ class TestDropped:
     def test_failed_io_loop_is_garbage_collected(
         self, server: LocalServer, client_threads: Threads, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.CRITICAL, "runware.engine")  # a log record would hold the traceback, and the engine
+        caplog.set_level(logging.CRITICAL, "runware.engine")  # a log record would hold the traceback, and the I/O loop
         rw = Runware(server.api_key, url=server.url)
         rw.connect()
-        engine: Any = rw._core._io_loop
-        assert engine is not None
+        io_loop: Any = rw._core._io_loop
+        assert io_loop is not None
 
         def fail(now: float) -> None:
             raise MemoryError
 
-        engine._post(fail)
-        gone = weakref.ref(engine)
-        engine.close(20.0)
-        del engine, fail
+        io_loop._post(fail)
+        gone = weakref.ref(io_loop)
+        io_loop.close(20.0)
+        del io_loop, fail
         rw.image_inference(**PICTURE)
         until(lambda: gone() is None)
         rw.close()
@@ -489,7 +491,7 @@ class TestUnpickled:
     def test_client_with_an_option_that_has_no_name_ends_when_it_is_dropped(
         self, server: LocalServer, client_threads: Threads, no_collector: None
     ) -> None:
-        # As cloudpickle would bring it, which takes functions to pieces.
+        # As cloudpickle would deliver it, which serializes functions by value.
         portable = {"url": server.url, "api_key": lambda: "rw-test-key"}
         cores = set()
         for _ in range(20):
@@ -537,7 +539,7 @@ class Subclass(Runware):
     """A user's own client class."""
 
 
-def test_no_core_is_known_to_forks_after_it_was_dropped(no_collector: None) -> None:
+def test_forks_know_no_core_of_a_dropped_client(no_collector: None) -> None:
     core = Core(Runware("key")._core.options)
     assert core in _cores
     gone = weakref.ref(core)

@@ -14,7 +14,7 @@ FOLDER = pathlib.Path(local.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
 MODULES = {path.stem: ast.parse(path.read_text()) for path in FILES}
 
-# From top to bottom: a module may import from the rows below its own. `test_rows_name_every_module` keeps this drawing
+# From top to bottom: a module may import from the rows below its own. `test_rows_name_every_module` keeps this list
 # complete, and `test_imports_point_down` keeps it true.
 ROWS = [
     ["__main__"],

@@ -1,4 +1,4 @@
-"""Media in and out: what an input becomes, where a file goes, and how it is fetched."""
+"""Media inputs and outputs: what an input becomes, where a file goes, and how it is downloaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runware.requests.base import Task
 from runware.results.media import class_by_name
 from tests.wire_objects import IMAGE, PNG, PNG_URI
 
-# Before version 11.3, Pillow writes 16 of the 32 bits without a word.
+# Before version 11.3, Pillow silently writes only 16 of the 32 bits.
 refuses_32_bits = pytest.mark.skipif(
     tuple(map(int, PIL.__version__.split(".")[:2])) < (11, 3), reason="this version of Pillow writes mode I as PNG"
 )
@@ -57,7 +57,7 @@ class NamedFile(io.BytesIO):
     name = "picture.png"
 
 
-def pictures(tmp_path: Path) -> dict[str, Any]:
+def make_inputs(tmp_path: Path) -> dict[str, Any]:
     path = tmp_path / "picture.png"
     path.write_bytes(PNG)
     return {
@@ -80,8 +80,8 @@ BYTES = ("path", "bytes", "bytearray", "memoryview", "file")
 
 @pytest.mark.parametrize("kind", [*BYTES, "picture", "result", "general", "UUID", "URL", "data URI"])
 @pytest.mark.parametrize("place", PLACES)
-def test_media_inputs(kind: str, place: str, tmp_path: Path) -> None:
-    medium = pictures(tmp_path)[kind]
+def test_every_kind_of_media_input_is_encoded(kind: str, place: str, tmp_path: Path) -> None:
+    medium = make_inputs(tmp_path)[kind]
     make, read = PLACES[place]
     task = make(medium)
     assert task.holds_payload() is (kind in (*BYTES, "picture"))
@@ -96,7 +96,7 @@ def test_media_inputs(kind: str, place: str, tmp_path: Path) -> None:
         assert sent == IMAGE
 
 
-def test_a_str_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_string_is_never_opened_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret").write_text("secret")
@@ -125,7 +125,7 @@ FILE_PLACES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("place", FILE_PLACES)
-def test_the_name_of_a_file_is_refused_wherever_media_stand(place: str) -> None:
+def test_file_name_in_place_of_media_is_rejected(place: str) -> None:
     for name in ("y.png", "C:\\pictures\\y", "~/y", "my picture.png", "été"):
         with pytest.raises(ValidationError) as caught:
             FILE_PLACES[place](name)
@@ -151,18 +151,18 @@ def test_the_name_of_a_file_is_refused_wherever_media_stand(place: str) -> None:
     ],
 )
 @pytest.mark.parametrize("place", FILE_PLACES)
-def test_what_the_wire_allows_is_not_refused(place: str, text: str) -> None:
+def test_strings_that_the_api_accepts_are_accepted(place: str, text: str) -> None:
     FILE_PLACES[place](text)
 
 
-def test_what_is_shown_of_a_text_is_no_prompt() -> None:
+def test_error_about_a_media_string_quotes_no_prompt() -> None:
     with pytest.raises(ValidationError) as caught:
         runware.Upscale(input_image="a private wish, in words")
     assert "private" not in str(caught.value)
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "directory", "empty bytes", "text file", "empty result"])
-def test_unusable_media_name_the_field(what: str, tmp_path: Path) -> None:
+def test_unusable_media_name_the_parameter(what: str, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     medium: Any = {
         "missing": tmp_path / "missing.png",
@@ -219,7 +219,7 @@ def truncated() -> Any:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["field", "extra"])
-def test_media_that_cannot_be_read_name_the_parameter(
+def test_unreadable_media_name_the_parameter(
     make: Callable[[Path], Any], reason: str, place: str, tmp_path: Path
 ) -> None:
     medium = make(tmp_path)
@@ -233,7 +233,7 @@ def test_media_that_cannot_be_read_name_the_parameter(
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I;16"]
 )
-def test_pictures_of_every_kind(mode: str) -> None:
+def test_images_of_every_pillow_mode_are_encoded(mode: str) -> None:
     picture = Picture.new(mode, (3, 2))
     picture.info["icc_profile"] = b"profile"
     data = decode_base64(encode_media(picture))
@@ -243,7 +243,7 @@ def test_pictures_of_every_kind(mode: str) -> None:
     assert picture.mode == mode
 
 
-def test_colours_stay_what_they_were() -> None:
+def test_colours_survive_encoding() -> None:
     for mode, colour in (("CMYK", (0, 255, 255, 0)), ("HSV", (0, 255, 255)), ("YCbCr", (76, 85, 255))):
         data = decode_base64(encode_media(Picture.new(mode, (1, 1), colour)))
         red, green, blue = Picture.open(io.BytesIO(data)).convert("RGB").getpixel((0, 0))  # type: ignore[misc]
@@ -252,7 +252,7 @@ def test_colours_stay_what_they_were() -> None:
 
 
 @pytest.mark.parametrize("place", ["settings", "extra"])
-def test_objects_of_another_kind_in_open_places(place: str) -> None:
+def test_unknown_objects_in_settings_or_extra_are_rejected(place: str) -> None:
     with pytest.raises(ValidationError) as caught:
         runware.Upscale(input_image=IMAGE, **{place: {"deep": [object()]}}).wire()
     assert caught.value.parameter == ("settings.deep[0]" if place == "settings" else "extra")
@@ -282,19 +282,19 @@ def test_objects_of_another_kind_in_open_places(place: str) -> None:
         (b"who knows", "application/octet-stream", ""),
     ],
 )
-def test_sniff(data: bytes, media_type: str, extension: str) -> None:
+def test_file_type_is_recognised_from_the_first_bytes(data: bytes, media_type: str, extension: str) -> None:
     assert sniff(data) == (media_type, extension)
 
 
 def drawn(form: str, mode: str = "RGB", **options: Any) -> bytes:
-    """A picture as Pillow writes it."""
+    """Return an image as Pillow writes it."""
     buffer = io.BytesIO()
     Picture.new(mode, (40, 30)).save(buffer, form, **options)
     return buffer.getvalue()
 
 
 def box(brand: bytes, *others: bytes) -> bytes:
-    """The first box of an MP4 file and its kin."""
+    """Return the first box of an MP4 file or a related format."""
     return (16 + 4 * len(others)).to_bytes(4, "big") + b"ftyp" + brand + bytes(4) + b"".join(others) + b"\0\0\0\x08free"
 
 
@@ -335,7 +335,7 @@ SAMPLES: list[tuple[Callable[[], bytes], str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "media_type", "extension"), SAMPLES, ids=[sample[2] for sample in SAMPLES])
-def test_type_of_inputs_and_extension_of_saved_files(
+def test_media_type_of_inputs_and_extension_of_saved_files(
     make: Callable[[], bytes], media_type: str, extension: str, tmp_path: Path
 ) -> None:
     data = make()
@@ -358,32 +358,32 @@ def test_type_of_inputs_and_extension_of_saved_files(
         "<html><svg/></html>", "<svgs>", "<!-- <svg>", "%PDFs", "{}", "plain", "", " ",
     ],
 )  # fmt: skip
-def test_texts_are_not_taken_for_media(text: str) -> None:
+def test_text_is_not_taken_for_media(text: str) -> None:
     for data in (text.encode(), text.encode() * 50, text.encode("utf-16")):
         assert sniff(data) == ("application/octet-stream", "")
     assert sniff(bytes(100)) == ("application/octet-stream", "")
 
 
-def test_hostile_bytes_are_sniffed_in_bounded_time() -> None:
+def test_hostile_bytes_are_recognised_in_bounded_time() -> None:
     """A backtracking expression would need years for these."""
     for part in (b"<??>", b"<!---->", b"<?", b"<!--", b" ", b"<?x?> "):
         assert sniff(part * 100_000) == ("application/octet-stream", "")
 
 
-def test_address_tells_pictures_from_videos_and_sounds() -> None:
+def test_url_distinguishes_images_videos_and_audio() -> None:
     for extension, cls in {"tif": runware.Image, "bmp": runware.Image, "heic": runware.Image, "mkv": runware.Video,
                            "m4a": runware.Audio}.items():  # fmt: skip
         assert class_by_name({"mediaURL": f"https://a/b.{extension}"}, runware.Result) is cls
 
 
-def test_unknown_bytes_are_named_by_the_extension(tmp_path: Path) -> None:
+def test_extension_of_the_name_decides_for_unknown_bytes(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(b"plain")
     assert encode_media(path) == "data:text/plain;base64,cGxhaW4="
     assert encode_media(b"plain") == "data:application/octet-stream;base64,cGxhaW4="
 
 
-def test_a_file_is_read_from_where_it_stands() -> None:
+def test_file_is_read_from_its_current_position() -> None:
     file = io.BytesIO(b"skip" + PNG)
     file.seek(4)
     assert encode_media(file) == PNG_URI
@@ -401,12 +401,12 @@ def test_a_file_is_read_from_where_it_stands() -> None:
         ("data:,a,b", b"a,b"),
     ],
 )
-def test_forms_of_data(text: str, data: bytes) -> None:
+def test_base64_and_data_uris_are_decoded(text: str, data: bytes) -> None:
     assert decode_base64(text) == data
 
 
 @pytest.mark.parametrize("text", ["not base64!", "data:image/png;base64,###"])
-def test_damaged_base64(text: str) -> None:
+def test_damaged_base64_raises(text: str) -> None:
     with pytest.raises(DownloadError):
         decode_base64(text)
 
@@ -424,7 +424,7 @@ def test_damaged_base64(text: str) -> None:
         ("bare", "bare"),
     ],
 )
-def test_where_a_file_goes(where: str, expected: str, tmp_path: Path) -> None:
+def test_target_path_is_a_file_or_in_a_directory(where: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old.d").mkdir()
     (tmp_path / "bare").touch()
@@ -442,7 +442,7 @@ def test_where_a_file_goes(where: str, expected: str, tmp_path: Path) -> None:
         ("bb-1_C", "bb-1_C"),
     ],
 )
-def test_names_that_the_server_chose(text: str, expected: str) -> None:
+def test_names_from_the_server_are_made_safe(text: str, expected: str) -> None:
     assert safe_name(text) == expected
 
 
@@ -458,7 +458,7 @@ def test_write_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_failure_leaves_nothing_behind(overwrite: bool, tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(overwrite: bool, tmp_path: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield b"half"
         raise DownloadError("gone")
@@ -499,7 +499,7 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
-def test_download(site: str, tmp_path: Path) -> None:
+def test_download_follows_redirects_and_names_the_file(site: str, tmp_path: Path) -> None:
     image = runware.Image(uuid=IMAGE, url=f"{site}/moved")
     assert image.read() == PNG
     assert image.save(tmp_path) == tmp_path / f"{IMAGE}.png"
@@ -509,26 +509,26 @@ def test_download(site: str, tmp_path: Path) -> None:
     assert image.save(tmp_path / "other.bin") == tmp_path / "other.bin"
 
 
-def test_general_media_address(site: str, tmp_path: Path) -> None:
+def test_general_media_url_is_downloaded(site: str, tmp_path: Path) -> None:
     assert runware.Image(media_uuid="m1", media_url=f"{site}/file").save(tmp_path).name == "m1.png"
 
 
 @pytest.mark.parametrize(("path", "retryable"), [("/gone", False), ("/busy", True)])
-def test_download_refused(site: str, path: str, retryable: bool, tmp_path: Path) -> None:
+def test_failed_download_says_whether_to_retry(site: str, path: str, retryable: bool, tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as caught:
         runware.Image(url=site + path).save(tmp_path)
     assert caught.value.retryable is retryable
     assert list(tmp_path.iterdir()) == []
 
 
-def test_download_limits(site: str) -> None:
+def test_download_limits_raise(site: str) -> None:
     with pytest.raises(DownloadError, match="larger"):
         runware.Image(url=f"{site}/file").read(max_bytes=3)
     with pytest.raises(DownloadError, match="http"):
         runware.Image(url="file:///etc/hostname").read()
 
 
-def test_bytes_that_came_along(tmp_path: Path) -> None:
+def test_embedded_bytes_need_no_download(tmp_path: Path) -> None:
     text = base64.b64encode(PNG).decode()
     for image in (runware.Image(base64_data=text), runware.Image(data_uri=PNG_URI)):
         assert image.read() == PNG
@@ -537,12 +537,12 @@ def test_bytes_that_came_along(tmp_path: Path) -> None:
         runware.Image().read()
 
 
-def test_save_all(site: str, tmp_path: Path) -> None:
+def test_save_all_saves_every_result(site: str, tmp_path: Path) -> None:
     results = runware.Results([runware.Image(uuid=str(n), url=f"{site}/file{n}") for n in range(12)])
     assert [path.name for path in results.save_all(tmp_path / "new")] == [f"{n}.png" for n in range(12)]
 
 
-def test_save_a_model_of_several_files(site: str, tmp_path: Path) -> None:
+def test_save_writes_every_file_of_a_model(site: str, tmp_path: Path) -> None:
     files = [{"uuid": f"f{n}", "url": f"{site}/file{n}.glb"} for n in range(3)]
     one = runware.Model3D(outputs={"files": files[:1]})
     assert one.save(tmp_path / "one.glb") == tmp_path / "one.glb"

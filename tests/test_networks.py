@@ -1,4 +1,4 @@
-"""Downloads do not lead into networks that the server on the internet could not reach itself."""
+"""Downloads do not reach into networks that a server on the internet could not reach itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PUBLIC = "1.2.3.4"
 
 
 class Outside(Site):
-    """A web server that is taken for one on the internet."""
+    """A web server that the client takes for one on the internet."""
 
     @property
     def url(self) -> str:
@@ -69,7 +69,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Names and what they resolve to."""
+    """Resolve these names to the given addresses."""
     known: dict[str, str] = {}
     real = socket.getaddrinfo
     monkeypatch.setattr(
@@ -79,7 +79,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def by_client(image: runware.Image, server: str = OUTSIDE, proxy: str | None = None) -> runware.Image:
-    """Let an image be one that a client of this server has got."""
+    """Set the download settings of an image to those of a client of this server."""
     fetched_by(image, Downloads(proxy, {}, None, server))
     return image
 
@@ -95,14 +95,14 @@ def by_client(image: runware.Image, server: str = OUTSIDE, proxy: str | None = N
         (None, "im.runware.ai localhost 1.2.3.4.5 a"),
     ],
 )  # fmt: skip
-def test_network_of_an_address(network: Network | None, addresses: str) -> None:
+def test_addresses_are_classified_by_network(network: Network | None, addresses: str) -> None:
     assert {address: network_of(address) for address in addresses.split()} == dict.fromkeys(addresses.split(), network)
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "LOCALHOST.", "x.localhost", "[::1]", "2130706433", "0x7f.1", "0.0.0.0"]
 )
-def test_result_of_a_server_on_the_internet_does_not_lead_to_this_machine(host: str) -> None:
+def test_url_from_an_internet_server_does_not_lead_to_this_machine(host: str) -> None:
     connected: list[bytes] = []
 
     def note(sock: socket.socket) -> None:
@@ -117,7 +117,7 @@ def test_result_of_a_server_on_the_internet_does_not_lead_to_this_machine(host: 
 @pytest.mark.parametrize(
     ("host", "network"), [("169.254.169.254", "link-local"), ("10.0.0.1", "private"), ("[fd00::1]", "private")]
 )
-def test_result_of_a_server_on_the_internet_does_not_lead_into_private_networks(host: str, network: str) -> None:
+def test_url_from_an_internet_server_does_not_lead_into_private_networks(host: str, network: str) -> None:
     for proxy in (None, "http://127.0.0.1:9"):  # a proxy connects wherever it is told to
         with pytest.raises(DownloadError, match=network):
             by_client(runware.Image(url=f"http://{host}/latest/meta-data"), PUBLIC, proxy).read()
@@ -137,7 +137,7 @@ def test_redirect_into_a_private_network_is_refused(outside: Site, site: Site) -
     assert site.requests == []
 
 
-def test_redirect_through_a_public_host_leads_back_nowhere(outside: Site, site: Site) -> None:
+def test_redirect_through_a_public_host_cannot_lead_back(outside: Site, site: Site) -> None:
     outside.answers["/back"] = whole(b"", 302, Location=f"{site.url}/file")
     with pytest.raises(DownloadError, match="redirects to"):
         by_client(site.image("/there", whole(b"", 302, Location=f"{outside.url}/back")), "127.0.0.1").read()
@@ -151,12 +151,12 @@ def test_redirects_on_the_internet_and_on_this_machine_are_followed(outside: Sit
     assert site.image("/moved").read() == PNG
 
 
-def test_redirect_from_this_machine_to_its_link_local_network_is_refused(site: Site) -> None:
+def test_redirect_from_this_machine_to_a_link_local_address_is_refused(site: Site) -> None:
     with pytest.raises(DownloadError, match="link-local"):
         site.image("/moved", whole(b"", 302, Location="http://169.254.169.254/")).read()
 
 
-def test_name_that_leads_to_this_machine_is_refused_before_anything_is_asked(
+def test_name_of_this_machine_is_refused_before_anything_is_requested(
     outside: Site, site: Site, names: dict[str, str]
 ) -> None:
     names |= {"files.example": "127.0.0.1", "api.example": OUTSIDE, "inside.example": "127.0.0.1"}
@@ -166,7 +166,7 @@ def test_name_that_leads_to_this_machine_is_refused_before_anything_is_asked(
     with pytest.raises(DownloadError, match="redirects to files"):
         by_client(outside.image("/moved", whole(b"", 302, Location=url)), "api.example").read()
     assert site.requests == []
-    # A client whose own server is there, too, may fetch from there: a service of the caller's own network.
+    # A client whose own server is local may download from there: a service of the caller's own network.
     assert by_client(runware.Image(url=url), "inside.example").read() == PNG
     assert runware.Image(url=url).read() == PNG
 
@@ -186,8 +186,8 @@ def test_name_that_changes_its_address_is_checked_at_each_connection(
             b"".join(session.fetch(url, timeout=5, max_bytes=10**6))
 
 
-def test_connection_that_is_open_already_is_no_way_around(outside: Site, site: Site) -> None:
-    """The first request may go there; that of a redirect, over the same connection, may not."""
+def test_redirect_over_an_open_connection_is_checked(outside: Site, site: Site) -> None:
+    """The first request may go there; the redirected one, over the same connection, may not."""
     outside.answers["/moved"] = whole(b"", 302, Location=f"{site.url}/second")
     with Downloads(None, {}, None, "127.0.0.1").session() as session:
         assert b"".join(session.fetch(f"{site.url}/file", timeout=5, max_bytes=10**6)) == PNG
@@ -226,7 +226,7 @@ def test_redirect_from_https_to_http_is_refused() -> None:
             image.read()
 
 
-def test_results_of_the_local_server_are_fetched_in_every_way(server: LocalServer, rw: Runware) -> None:
+def test_results_of_the_local_server_can_be_downloaded_by_every_method(server: LocalServer, rw: Runware) -> None:
     (image,) = rw.image_inference(**PICTURE)
     data = image.read()
     again = pickle.loads(pickle.dumps(image))

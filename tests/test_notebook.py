@@ -1,4 +1,4 @@
-"""What results and jobs show in a notebook, and the example notebook, executed."""
+"""What results and jobs display in a notebook, and the example notebook, executed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VOID = {"img", "br", "source"}
 
 
 class Page(html.parser.HTMLParser):
-    """Reads a page, and insists that what is opened is closed."""
+    """Parses a page, and insists that every opened element is closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runware.media.downloads.Session.fetch", forbidden)
 
 
-def test_a_grid_of_pictures(rw: Runware) -> None:
+def test_images_are_shown_in_a_grid(rw: Runware) -> None:
     images = rw.image_inference(
         positive_prompt="a <red> kite", model="runware:101@1", width=768, height=512, number_results=3,
         include_cost=True, seed=7,
@@ -82,7 +82,7 @@ def test_a_grid_of_pictures(rw: Runware) -> None:
 
 
 @pytest.mark.parametrize("output_type", ["base64Data", "dataURI"])
-def test_bytes_that_came_along_are_embedded(rw: Runware, output_type: Any) -> None:
+def test_embedded_bytes_are_embedded_in_the_page(rw: Runware, output_type: Any) -> None:
     (image,) = rw.image_inference(**PICTURE, output_type=output_type, output_format="PNG")
     (tag,) = page(image).all("img")
     assert tag["src"] is not None
@@ -91,7 +91,7 @@ def test_bytes_that_came_along_are_embedded(rw: Runware, output_type: Any) -> No
     assert base64.b64decode(data) == image.read()
 
 
-def test_players_and_links(rw: Runware) -> None:
+def test_players_and_links_show_video_audio_and_models(rw: Runware) -> None:
     (video,) = rw.video_inference(positive_prompt="waves", model="klingai:5@3", duration=5)
     assert page(video).all("video")[0]["src"] == video.url
     assert "5 s" in page(video).words
@@ -121,14 +121,14 @@ def test_everything_is_escaped() -> None:
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "http://[::1", "", None]
 )
-def test_only_web_addresses_are_loaded(url: str | None) -> None:
+def test_only_http_urls_are_loaded(url: str | None) -> None:
     for cls in (runware.Image, runware.Video, runware.Audio, runware.Model3D, runware.MediaResult):
         for _, attributes in page(cls(url=url)).tags:
             assert "src" not in attributes
             assert "href" not in attributes
 
 
-def test_what_is_too_large_or_damaged_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_or_damaged_media_are_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     text = base64.b64encode(encode(scene("x", 1, 64, 64), "png", 90)).decode()
     assert not page(runware.Image(base64_data="?" * 100)).all("img")
     monkeypatch.setattr("runware.display.notebook._MAX_EMBEDDED", 100)
@@ -137,7 +137,7 @@ def test_what_is_too_large_or_damaged_is_not_embedded(monkeypatch: pytest.Monkey
     assert "save()" in shown.words
 
 
-def test_flags_and_odd_requests() -> None:
+def test_flags_costs_and_unusual_requests_are_shown() -> None:
     item = {"imageURL": "https://a/b.png", "NSFWContent": True, "cost": 0.18}
     origin = ({"positivePrompt": ["not text"], "width": "768"}, None, 0.0, ())
     image = runware.Image(raw=item)
@@ -149,13 +149,13 @@ def test_flags_and_odd_requests() -> None:
     assert "and 40 more" in many.words
 
 
-def test_what_is_neither_media_nor_text_is_plain(rw: Runware) -> None:
+def test_other_results_are_plain_text(rw: Runware) -> None:
     found = rw.model_search(search="flux", limit=2)
     assert list(found._repr_mimebundle_()) == ["text/plain"]
     assert list(runware.Results([])._repr_mimebundle_()) == ["text/plain"]
 
 
-def test_a_job(server: LocalServer, rw: Runware) -> None:
+def test_job_shows_its_status_and_results(server: LocalServer, rw: Runware) -> None:
     with server.hold("imageInference"):
         job = rw.submit.image_inference(**PICTURE, number_results=2, include_cost=True)
         server.ledger.wait_for(lambda ledger: ledger.held == 2)
@@ -186,7 +186,7 @@ def jobs_of_every_form(rw: Runware) -> dict[str, runware.Job[Any]]:
     assert video.task_uuid is not None
     form = {"taskType": "imageInference", "positivePrompt": "a private kite", "width": 512, "height": 512}
     started = rw.submit.image_inference(**PICTURE)
-    started.result(20)  # so that the server knows it when it is picked up
+    started.result(20)  # so that the server knows it when it is collected
     return {
         "operation": started,
         "request": rw.submit.run(runware.ImageInference(**PICTURE)),
@@ -221,14 +221,14 @@ def test_jobs_of_every_form_show_themselves(rw: Runware, server: LocalServer) ->
         assert repr(cancelled) == f"<Job imageInference {cancelled.task_uuid} cancelled 0/1>"
 
 
-def test_a_job_that_failed_in_part_shows_no_full_bar(rw: Runware) -> None:
+def test_partly_failed_job_shows_no_full_bar(rw: Runware) -> None:
     job = rw.submit.image_inference(**{**PICTURE, "positive_prompt": "[fail:2] a kite"}, number_results=2, retry=0)
     assert isinstance(job.exception(20), runware.IncompleteResultsError)
     assert job.status == "partial"
     assert page(job).all("progress")[0]["value"] == "50"
 
 
-def test_the_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not in_notebook()
     pytest.importorskip("IPython")
     import IPython.display
@@ -258,7 +258,7 @@ def test_the_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(Page(bundle["text/html"]).all("progress")) for bundle in shown[-2:]] == [1, 0]
 
 
-def test_the_example_notebook(server: LocalServer, tmp_path: pathlib.Path) -> None:
+def test_example_notebook_runs(server: LocalServer, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("nbconvert")
     pytest.importorskip("ipykernel")
     result = subprocess.run(

@@ -24,12 +24,12 @@ from runware.operations import operation
 from runware.protocol.codec import wire_name
 from runware.requests.base import Task
 from runware.requests.signatures import answer_of, fields, parameters, signature
-from tests.conftest import Face
+from tests.conftest import Interface
 from tests.wire_objects import WIRE_TYPES
 
 PROJECT = Path(__file__).parent.parent
 
-# Operation, aliases, class, answer: section 1 of the design.
+# Operation, aliases, request class, result.
 TABLE = [
     ("image_inference", ["request_images"], "ImageInference", "Results[Image]"),
     ("video_inference", [], "VideoInference", "Results[Video]"),
@@ -59,7 +59,7 @@ TABLE = [
     ("account_management", [], "AccountManagement", "Account"),
 ]
 
-# The JavaScript library's methods, their aliases and their parameters: features, section 2.3.
+# The JavaScript library's methods, their aliases and their parameters.
 COMMON = "taskUUID retry includeCost"
 MAKING = f"{COMMON} outputType outputFormat outputQuality uploadEndpoint skipResponse deliveryMethod"
 SEVERAL = f"{MAKING} numberResults seed"
@@ -120,7 +120,7 @@ NESTED = {
     "ImportModel": "air name uniqueIdentifier version private heroImageURL shortDescription",
     "TrainingInputs": "dataset",
 }
-# What is called otherwise here. `includePayload` and `includeGenerationTime` are no parameters: results always know.
+# Renamed parameters. `includePayload` and `includeGenerationTime` are none here: results always know both.
 RENAMED = {
     "onPartialImages": "on_partial",
     "onPartialResponse": "on_partial",
@@ -142,7 +142,9 @@ def python_name(name: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "aliases", "cls", "answer"), TABLE)
-def test_table(name: str, aliases: list[str], cls: str, answer: str, rw: Runware) -> None:
+def test_operation_has_its_request_result_and_aliases(
+    name: str, aliases: list[str], cls: str, answer: str, rw: Runware
+) -> None:
     assert requests.OPERATIONS[name] == (cls, *aliases)
     assert inspect.signature(getattr(rw, name)).return_annotation == answer
     assert inspect.signature(getattr(rw.submit, name)).return_annotation == f"Job[{answer}]"
@@ -157,14 +159,14 @@ def test_table(name: str, aliases: list[str], cls: str, answer: str, rw: Runware
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_table_is_complete(form: type) -> None:
+def test_every_interface_has_the_operations_of_the_table(form: type) -> None:
     named = {name for row in TABLE for name in (row[0], *row[1])}
     assert {name for name, method in inspect.getmembers(form) if hasattr(method, "request_name")} == named
     assert {row[2] for row in TABLE} == set(WIRE_TYPES)
 
 
 @pytest.mark.parametrize("names", JAVASCRIPT)
-def test_whatever_the_javascript_library_offers(names: str, rw: Runware) -> None:
+def test_every_javascript_parameter_exists(names: str, rw: Runware) -> None:
     for method in names.split():
         found = inspect.signature(getattr(rw, python_name(method))).parameters
         given = {wire_name(name) for name in found}
@@ -173,13 +175,13 @@ def test_whatever_the_javascript_library_offers(names: str, rw: Runware) -> None
 
 
 @pytest.mark.parametrize("cls", NESTED)
-def test_nested_objects(cls: str) -> None:
+def test_nested_objects_have_every_javascript_field(cls: str) -> None:
     given = {wire_name(field.name) for field in attrs.fields(getattr(runware, cls))}
     assert set(NESTED[cls].split()) <= given
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row[0])
-def test_documentation(row: tuple[str, list[str], str, str], rw: Runware) -> None:
+def test_docstring_documents_every_parameter_of_the_method(row: tuple[str, list[str], str, str], rw: Runware) -> None:
     method, cls = getattr(rw, row[0]), getattr(runware, row[2])
     shown = inspect.signature(method).parameters
     assert set(shown) == set(inspect.signature(cls).parameters)
@@ -206,7 +208,7 @@ def test_every_parameter_of_every_object_is_documented() -> None:
         assert cls.__doc__.strip().partition("\n")[0].endswith("."), name
 
 
-def test_signature_of_a_picture() -> None:
+def test_signature_of_image_inference() -> None:
     shown = signature(runware.ImageInference)
     assert list(shown.parameters)[:4] == ["positive_prompt", "model", "width", "height"]
     assert str(shown.parameters["seed_image"]) == "seed_image: Media | None = None"
@@ -214,18 +216,18 @@ def test_signature_of_a_picture() -> None:
     assert str(signature(runware.Upscale).parameters["input_image"]) == "input_image: Media | None = None"
 
 
-def test_what_is_needed_is_shown_first() -> None:
+def test_required_parameters_come_first() -> None:
     assert list(signature(runware.PhotoMaker).parameters)[:3] == ["positive_prompt", "input_images", "model"]
     assert list(signature(runware.TextInference).parameters)[:3] == ["model", "messages", "system_prompt"]
 
 
-def test_help_shows_signature_and_words_of_every_parameter() -> None:
+def test_help_shows_signature_and_description_of_every_parameter() -> None:
     shown = inspect.signature(Runware.image_inference)
     assert [*shown.parameters][:3] == ["self", "positive_prompt", "model"]
     assert shown.return_annotation == "Results[Image]"
 
     def helped(thing: object) -> str:
-        # Newer ones give each parameter a line, and the class's in a frame.
+        # Newer versions put each parameter on a line, and the class's in a frame.
         text = pydoc.plain(pydoc.render_doc(thing)).replace("|", " ").replace("'", "")
         return " ".join(text.split()).replace("( ", "(")
 
@@ -240,7 +242,7 @@ def test_help_shows_signature_and_words_of_every_parameter() -> None:
     assert "async image_inference(self, *, positive_prompt" in helped(AsyncRunware)
 
 
-def test_the_class_itself_can_be_called_with_a_client(server: LocalServer) -> None:
+def test_method_can_be_called_on_the_class_with_a_client(server: LocalServer) -> None:
     rw = Runware(server.api_key, url=server.url)
     for client in (rw, rw.aio, rw.submit):
         answer: Any = Runware.image_inference(client, positive_prompt="a kite")
@@ -255,7 +257,7 @@ def test_the_class_itself_can_be_called_with_a_client(server: LocalServer) -> No
     rw.close()
 
 
-def test_a_subclass_may_extend_an_operation(server: LocalServer) -> None:
+def test_subclass_may_extend_an_operation(server: LocalServer) -> None:
     called: list[str] = []
 
     class Mine(Runware):
@@ -269,7 +271,7 @@ def test_a_subclass_may_extend_an_operation(server: LocalServer) -> None:
     assert called == ["a kite", "a heron"]
 
 
-def test_the_lists_of_names_agree() -> None:
+def test_lists_of_names_agree() -> None:
     source = inspect.getsource(requests)
     for name, module in requests._MODULES.items():
         assert getattr(requests, name).__module__ == f"runware.requests.{module}"
@@ -285,7 +287,7 @@ def test_the_lists_of_names_agree() -> None:
             module.Typo  # type: ignore[attr-defined]
 
 
-def test_little_is_loaded() -> None:
+def test_request_modules_are_loaded_on_demand() -> None:
     code = """
 import sys
 import runware
@@ -307,7 +309,7 @@ except runware.ValidationError:
     ]
 
 
-def test_a_task_of_ones_own(rw: Runware) -> None:
+def test_users_may_define_operations(rw: Runware) -> None:
     @attrs.frozen(kw_only=True, repr=False, eq=False)
     class Tools(Task[runware.Results[runware.Result]]):
         task_type = "tools"
@@ -327,18 +329,18 @@ def test_a_task_of_ones_own(rw: Runware) -> None:
     assert "tools" not in dir(rw)
 
 
-def test_the_documentation_is_up_to_date() -> None:
+def test_operations_page_is_up_to_date() -> None:
     script = PROJECT / "tools" / "reference.py"
     assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0, f"run {script.name}"
 
 
-def test_the_generated_methods_are_up_to_date() -> None:
+def test_generated_methods_are_up_to_date() -> None:
     script = PROJECT / "tools" / "generate_operations.py"
     assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0, f"run {script.name}"
 
 
 class Recorder(Submitter):
-    """Returns the request, and sends nothing."""
+    """Returns the request instead of sending it."""
 
     def __init__(self) -> None:
         pass
@@ -378,21 +380,21 @@ def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> Non
     ],
 )
 def test_wrong_parameter_name_is_answered_with_the_right_one(
-    given: dict[str, Any], message: str, rw: Runware, face: Face
+    given: dict[str, Any], message: str, rw: Runware, interface: Interface
 ) -> None:
     with pytest.raises(TypeError) as caught:
-        face(rw, "image_inference", **given)
+        interface(rw, "image_inference", **given)
     assert str(caught.value) == message
 
 
-def test_missing_and_positional_parameters_are_named(rw: Runware, face: Face) -> None:
+def test_missing_and_positional_parameters_are_named(rw: Runware, interface: Interface) -> None:
     with pytest.raises(TypeError, match=r"^VideoInference requires the parameter 'model'\.$"):
-        face(rw, "video_inference")
+        interface(rw, "video_inference")
     with pytest.raises(TypeError, match=r"^ImageInference takes keyword arguments only\.$"):
         rw.image_inference("a kite")  # type: ignore[misc]
 
 
-def test_type_error_of_the_call_itself_is_raised_as_it_is() -> None:
+def test_type_error_inside_the_call_is_raised_unchanged() -> None:
     class Broken(Recorder):
         def run(self, task: Any) -> Any:
             raise TypeError("of the call")
@@ -411,7 +413,7 @@ def test_type_hints_resolve(name: str, form: type) -> None:
     assert hints == {field.name: get_type_hints(request)[field.name] for field in fields(request)}
 
 
-def test_kinds_of_methods() -> None:
+def test_methods_are_functions_or_coroutine_functions() -> None:
     for name in requests.OPERATIONS:
         assert inspect.iscoroutinefunction(getattr(AsyncRunware, name))
         assert not inspect.iscoroutinefunction(getattr(Runware, name))
@@ -420,7 +422,7 @@ def test_kinds_of_methods() -> None:
     assert inspect.iscoroutinefunction(client.image_inference)
 
 
-def test_nothing_is_put_into_the_client(rw: Runware) -> None:
+def test_client_keeps_no_methods_in_its_dict(rw: Runware) -> None:
     before = set(vars(rw))
     with pytest.raises(runware.ValidationError):
         rw.image_inference(width="x")  # type: ignore[arg-type]
@@ -486,7 +488,7 @@ def test_map_takes_a_method_of_the_class_or_of_a_client(server: LocalServer) -> 
             assert [len(images) for images in rw.map(what, ["a kite", "a heron"])] == [1, 1]
 
 
-def test_pydantic_checks_what_a_method_is_called_with(server: LocalServer) -> None:
+def test_pydantic_validates_the_arguments_of_a_method(server: LocalServer) -> None:
     pydantic = pytest.importorskip("pydantic", reason="pydantic is an optional part of the test environment")
     with Runware(server.api_key, url=server.url) as rw:
         checked = pydantic.validate_call(rw.image_inference)

@@ -1,4 +1,4 @@
-"""The JavaScript library's documentation page, its examples in Python, in every style."""
+"""The examples of the JavaScript library's documentation, in Python, in every style."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import Face
+from .conftest import Interface
 
 SQUARE = {"model": "runware:101@1", "width": 1024, "height": 1024}
 
 
-def test_basic_setup(rw: Runware, face: Face) -> None:
-    images = face(rw, "request_images", positive_prompt="A serene mountain landscape at sunset", **SQUARE)
+def test_basic_setup(rw: Runware, interface: Interface) -> None:
+    images = interface(rw, "request_images", positive_prompt="A serene mountain landscape at sunset", **SQUARE)
     assert images[0].image_url.startswith("http")
 
 
 class TestInitialization:
-    def test_synchronous(self, server: LocalServer) -> None:
+    def test_blocking_client_connects_at_the_first_call(self, server: LocalServer) -> None:
         rw = Runware(api_key=server.api_key, url=server.url, reconnect=True, max_retries=3)
         assert server.ledger.connections == 0
         images = rw.request_images(positive_prompt="A bustling city street at night", **SQUARE)
         assert images[0].url
         rw.disconnect()
 
-    def test_asynchronous(self, server: LocalServer) -> None:
+    def test_asyncio_client_connects_at_initialize(self, server: LocalServer) -> None:
         async def main() -> None:
             rw = await AsyncRunware.initialize(api_key=server.api_key, url=server.url, timeout=60.0)
             assert server.ledger.connections == 1
@@ -52,15 +52,17 @@ class TestInitialization:
 
         asyncio.run(main())
 
-    def test_manual(self, server: LocalServer) -> None:
+    def test_ensure_connection_connects_before_the_first_call(self, server: LocalServer) -> None:
         rw = Runware(api_key=server.api_key, url=server.url)
         rw.ensure_connection()
         assert rw.submit.request_images(positive_prompt="Professional headshot portrait", **SQUARE).result()[0].url
         rw.disconnect()
 
 
-def test_progressive_results(rw: Runware, server: LocalServer, face: Face) -> None:
-    """The first result is there while the others still run, and progress is counted."""
+def test_progressive_results_are_reported_as_they_arrive(
+    rw: Runware, server: LocalServer, interface: Interface
+) -> None:
+    """The first result arrives while the others still run, and progress is counted."""
     server.configure(frame_size=1)
     shown: list[str] = []
     progress: list[float] = []
@@ -69,7 +71,7 @@ def test_progressive_results(rw: Runware, server: LocalServer, face: Face) -> No
         assert error is None
         shown.extend(image.url for image in partial)
         progress.append(partial.completed / partial.total)
-        server.release(1)  # only now can the next one come
+        server.release(1)  # only now can the next one arrive
         if partial.completed == 5:
             told.set()
 
@@ -79,7 +81,7 @@ def test_progressive_results(rw: Runware, server: LocalServer, face: Face) -> No
             target=lambda: (server.ledger.wait_for(lambda ledger: ledger.held == 5), server.release(1))
         )
         first.start()
-        images = face(
+        images = interface(
             rw, "request_images", positive_prompt="A collection of architectural sketches", **SQUARE,
             number_results=5, on_partial=on_partial,
         )  # fmt: skip
@@ -89,9 +91,9 @@ def test_progressive_results(rw: Runware, server: LocalServer, face: Face) -> No
     assert progress == [0.2, 0.4, 0.6, 0.8, 1.0]
 
 
-def test_concurrent_images(rw: Runware, face: Face) -> None:
+def test_images_are_generated_concurrently(rw: Runware, interface: Interface) -> None:
     prompts = ["Abstract digital art", "Ocean waves", "Forest in autumn"]
-    if face.name == "asyncio":
+    if interface.name == "asyncio":
 
         async def main() -> list[Any]:
             return await asyncio.gather(
@@ -99,7 +101,7 @@ def test_concurrent_images(rw: Runware, face: Face) -> None:
             )
 
         results = asyncio.run(main())
-    elif face.name == "job":
+    elif interface.name == "job":
         jobs = [rw.submit.request_images(positive_prompt=p, number_results=3, width=1024, height=1024) for p in prompts]
         results = [job.result() for job in jobs]
     else:
@@ -115,15 +117,15 @@ class TestLongOperations:
     }
     PROMPTS = ("Ocean waves at sunset", "City traffic time-lapse", "Forest in autumn")
 
-    def test_a_video(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_video_inference_waits_for_the_video(self, rw: Runware, server: LocalServer, interface: Interface) -> None:
         rw.connect()
         server.configure(delay=0.2)
-        response = face(rw, "video_inference", **self.CLIP, width=1920, height=1080)
+        response = interface(rw, "video_inference", **self.CLIP, width=1920, height=1080)
         assert isinstance(response[0], Video)
         assert response[0].video_url.endswith(".mp4")
         assert server.ledger.polls(response[0].task_uuid) >= 1
 
-    def test_handling_long_operations(self, server: LocalServer) -> None:
+    def test_video_call_waits_for_a_long_operation(self, server: LocalServer) -> None:
         rw = Runware(server.api_key, url=server.url, long_timeout=600.0, max_retries=3, retry_delay=2.0)
         rw.connect()
         response = rw.video_inference(
@@ -136,7 +138,7 @@ class TestLongOperations:
         assert response[0].url
         rw.disconnect()
 
-    def test_three_videos_with_futures(self, rw: Runware, server: LocalServer) -> None:
+    def test_three_videos_run_concurrently_as_jobs(self, rw: Runware, server: LocalServer) -> None:
         rw.connect()
         with server.hold():
             jobs = [
@@ -146,7 +148,7 @@ class TestLongOperations:
             server.ledger.wait_for(lambda ledger: ledger.held == 3)  # all of them run at the same time
         self.check([job.result() for job in jobs], server)
 
-    def test_three_videos_with_asyncio(self, rw: Runware, server: LocalServer) -> None:
+    def test_three_videos_run_concurrently_in_asyncio(self, rw: Runware, server: LocalServer) -> None:
         async def main() -> list[Results[Video]]:
             await rw.aio.connect()
             videos = asyncio.gather(
@@ -163,8 +165,8 @@ class TestLongOperations:
             results = asyncio.run(main())
         self.check(results, server)
 
-    def test_three_videos_in_blocking_code(self, rw: Runware, server: LocalServer) -> None:
-        """With threads of one's own, or with `map`."""
+    def test_three_videos_run_concurrently_in_blocking_code(self, rw: Runware, server: LocalServer) -> None:
+        """With the caller's own threads, or with `map`."""
         with ThreadPoolExecutor(3) as pool, server.hold():
             calls = [
                 pool.submit(rw.video_inference, positive_prompt=prompt, model="klingai:5@3", duration=10)
@@ -184,12 +186,12 @@ class TestLongOperations:
 
 
 class TestConcurrentOperations:
-    """Pictures, an upscale, a background and a caption at once, on one connection."""
+    """Images, an upscale, a background removal and a caption concurrently, on one connection."""
 
     ABSTRACT: ClassVar = {"positive_prompt": "Abstract digital art", "number_results": 3, "width": 1024, "height": 1024}
     SOME_UUID = "cc000000-0000-4000-8000-000000000001"
 
-    def test_with_asyncio(self, rw: Runware, server: LocalServer) -> None:
+    def test_different_operations_run_concurrently_in_asyncio(self, rw: Runware, server: LocalServer) -> None:
         async def main() -> Any:
             together = asyncio.gather(
                 rw.aio.request_images(**self.ABSTRACT),
@@ -204,7 +206,7 @@ class TestConcurrentOperations:
         with server.hold():
             self.check(asyncio.run(main()), server)
 
-    def test_with_futures(self, rw: Runware, server: LocalServer) -> None:
+    def test_different_operations_run_concurrently_as_jobs(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             jobs = (
                 rw.submit.request_images(**self.ABSTRACT),
@@ -215,7 +217,7 @@ class TestConcurrentOperations:
             server.ledger.wait_for(lambda ledger: ledger.held == 6)
         self.check([job.result() for job in jobs], server)
 
-    def test_in_blocking_code(self, rw: Runware, server: LocalServer) -> None:
+    def test_different_operations_run_concurrently_in_blocking_code(self, rw: Runware, server: LocalServer) -> None:
         with ThreadPoolExecutor(4) as pool, server.hold():
             calls = (
                 pool.submit(rw.request_images, **self.ABSTRACT),
@@ -243,9 +245,9 @@ class TestConcurrentOperations:
 
 
 class TestErrorHandling:
-    def test_the_message_and_the_uuid(self, rw: Runware, face: Face) -> None:
+    def test_error_has_message_and_uuid(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(RunwareError) as caught:
-            face(
+            interface(
                 rw, "request_images", positive_prompt="A detailed architectural rendering", model="runware:101@1",
                 width=1000, height=1024, steps=50,
             )  # fmt: skip
@@ -253,25 +255,25 @@ class TestErrorHandling:
         assert caught.value.message
         assert caught.value.task_uuid
 
-    def test_partial_success_reaches_the_callback_and_the_error(self, rw: Runware, face: Face) -> None:
+    def test_partial_success_reaches_the_callback_and_the_error(self, rw: Runware, interface: Interface) -> None:
         told: list[tuple[int, RunwareError | None]] = []
 
         def on_partial(partial: Any, error: RunwareError | None) -> None:
             told.append((len(partial.all), error))
 
         with pytest.raises(IncompleteResultsError) as caught:
-            face(
+            interface(
                 rw, "request_images", positive_prompt="[fail:4] landscape photographs", width=1024, height=1024,
                 number_results=4, retry=0, seed=1, on_partial=on_partial,
             )  # fmt: skip
         assert len(caught.value.results) == 3
-        if face.name != "job":
+        if interface.name != "job":
             assert told[-1][0] == 3
             assert isinstance(told[-1][1], IncompleteResultsError)
 
 
-def test_per_request_configuration(rw: Runware, server: LocalServer, face: Face) -> None:
-    images = face(
+def test_timeout_and_retry_can_be_set_per_request(rw: Runware, server: LocalServer, interface: Interface) -> None:
+    images = interface(
         rw, "request_images", positive_prompt="Ultra-detailed fantasy artwork", **SQUARE, retry=5, include_cost=True,
         on_partial=lambda partial, error: None,
     )  # fmt: skip
@@ -280,7 +282,7 @@ def test_per_request_configuration(rw: Runware, server: LocalServer, face: Face)
     assert "retry" not in server.ledger.received[-1]
 
 
-def test_typed_usage(rw: Runware, face: Face) -> None:
+def test_parameters_can_be_a_request_object(rw: Runware, interface: Interface) -> None:
     """Parameters are an object of their own; `tests/typing/page.py` has what type checkers make of this."""
     request = ImageInference(
         positive_prompt="A professional product photograph", model="runware:101@1", width=1024, height=1024, steps=30
@@ -291,11 +293,11 @@ def test_typed_usage(rw: Runware, face: Face) -> None:
         if error:
             told.append(f"Task {error.task_uuid} failed: {error.message}")
 
-    images = face(rw, "run", task=request)
+    images = interface(rw, "run", task=request)
     assert isinstance(images, Results)
     assert isinstance(images[0], Image)
     failing = ImageInference(positive_prompt="[unsafe] a product", model="runware:101@1", on_partial=handle)
     with pytest.raises(RunwareError) as caught:
-        face(rw, "run", task=failing)
-    if face.name != "job":
+        interface(rw, "run", task=failing)
+    if interface.name != "job":
         assert told == [f"Task {caught.value.task_uuid} failed: {caught.value.message}"]

@@ -1,6 +1,6 @@
-"""What is paid for is neither lost nor bought twice, and errors tell the truth about money.
+"""What is billed is neither lost nor executed twice, and errors are truthful about costs.
 
-The session is driven with a made-up clock; what a server does is also tried over real sockets.
+The session is driven with a simulated clock; what a server does is also tested over real sockets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runware.local import LocalServer
 from runware.protocol.call import Call, CallState, Completion
 from runware.protocol.tracker import SETTLE
 
-from .conftest import Face
+from .conftest import Interface
 from .support import A, B, Desk, ack, failure, image, video
 from .test_session import ready_desk
 
@@ -38,7 +38,7 @@ DENIALS = {kind: failure("taskNotFound", taskType=kind) for kind in ("getRespons
 
 
 def answer(desk: Desk, answers: dict[str, Any]) -> set[str]:
-    """Answer what was asked, by kind of question, and return which task types were sent besides."""
+    """Answer every lookup, by its kind, and return the UUIDs of the other tasks that were sent."""
     others = set()
     for task in [task for frame in desk.take_written() for task in frame]:
         if task["taskType"] in ("getResponse", "getTaskDetails"):
@@ -50,7 +50,7 @@ def answer(desk: Desk, answers: dict[str, Any]) -> set[str]:
 
 
 def live(desk: Desk, seconds: float, answers: dict[str, Any]) -> set[str]:
-    """Let time pass at a server that answers all questions alike; return the UUIDs of the tasks that were sent."""
+    """Advance the clock with a server that answers all lookups alike; return the UUIDs of the tasks that were sent."""
     sent: set[str] = set()
     end = desk.now + seconds
     while desk.now < end:
@@ -69,7 +69,7 @@ WAYS = {
 
 
 class TestOneOfSeveralFails:
-    """The error of one result says nothing about its siblings, which are paid for."""
+    """The error of one result says nothing about its siblings, which are billed."""
 
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("code", ["gpuOutOfMemory", "providerInternalError", "invalidProviderContent", "timeout"])
@@ -84,14 +84,14 @@ class TestOneOfSeveralFails:
             desk.receive({"data": [image(number=number)]})
             live(desk, 1.0, WAYS[way])
         desk.receive({"data": [image(number=3)]})
-        # With three results and one error nothing more can come, so that the one may be tried again.
+        # With three results and one error nothing more can arrive, so that the failed one may be retried.
         assert len(call.items) == 3
         assert call.attempts == [f"{A}: {code}"] if code not in ("gpuOutOfMemory", "invalidProviderContent") else True
         if not call.attempts:
             assert isinstance(desk.ended[call], IncompleteResultsError)
 
     @pytest.mark.parametrize("code", ["invalidSeed", "gpuOutOfMemory"])
-    def test_siblings_come_soon_after_the_error(self, code: str) -> None:
+    def test_siblings_that_arrive_after_the_error_are_kept(self, code: str) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         desk.receive(failure(code))
@@ -106,7 +106,7 @@ class TestOneOfSeveralFails:
         assert len(call.items) == 2
 
     @pytest.mark.parametrize("came", [0, 1])
-    def test_deadline_tells_what_was_said_and_that_the_rest_may_run(self, came: int) -> None:
+    def test_deadline_reports_the_error_and_that_the_rest_may_run(self, came: int) -> None:
         desk = ready_desk()
         call = desk.submit(expected=4, timeout=20.0, retry=2)
         desk.receive(failure("providerInternalError"))
@@ -122,7 +122,7 @@ class TestOneOfSeveralFails:
         assert not error.retryable
         assert "may still run and be billed" in error.message
 
-    def test_resumed_session_that_pushes_the_rest_slowly(self) -> None:
+    def test_resumed_session_delivers_slow_siblings(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=4, timeout=60.0, retry=2)
         desk.receive({"data": [image(number=1)]})
@@ -136,7 +136,7 @@ class TestOneOfSeveralFails:
             desk.receive({"data": [image(number=number)]})
         assert call.attempts == [f"{A}: inferenceError"]
 
-    def test_task_of_which_results_came_is_never_sent_again(self) -> None:
+    def test_task_with_results_is_never_sent_again(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=2, timeout=20.0)
         desk.receive({"data": [image(number=1)]})
@@ -149,7 +149,7 @@ class TestOneOfSeveralFails:
         assert isinstance(error, ConnectionLostError)
         assert error.may_have_run
 
-    def test_errors_in_different_words_are_different_results(self) -> None:
+    def test_errors_with_different_messages_count_as_different_results(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         for number in range(3):
@@ -160,24 +160,26 @@ class TestOneOfSeveralFails:
         assert not error.may_have_run
 
     @pytest.mark.parametrize("code", ["inferenceError", "gpuOutOfMemory", "invalidSeed"])
-    def test_over_a_socket_to_a_server_that_denies_what_runs(self, face: Face, code: str) -> None:
+    def test_siblings_arrive_from_a_server_that_denies_what_runs(self, interface: Interface, code: str) -> None:
         with LocalServer(api_key="rw-test-key", delay=0.05, spread=0.8) as server:
             server.switch(sync_polls=False, running_details="unknown")
             with Runware(server.api_key, url=server.url, timeout=20.0) as rw:
                 prompt = f"[fail:1={code}] a heron" if code != "invalidSeed" else f"[fail:3={code}] a heron"
                 with pytest.raises(IncompleteResultsError) as caught:
-                    face(rw, "image_inference", **{**PICTURE, "positive_prompt": prompt}, number_results=3, retry=0)
+                    interface(
+                        rw, "image_inference", **{**PICTURE, "positive_prompt": prompt}, number_results=3, retry=0
+                    )
             assert len(caught.value.results) == 2
             assert caught.value.code == code
             assert sum(server.ledger.results_by_prompt().values()) == 2
 
 
-class TestWhatAnErrorSaysAboutMoney:
+class TestErrorsAboutCosts:
     def test_results_of_an_earlier_attempt_were_billed(self) -> None:
         desk = ready_desk(max_in_flight=1)
         call = desk.submit(expected=2, retry=1, timeout=20.0, body={"numberResults": 2})
         desk.receive({"data": [image(number=1)], **failure("inferenceError")})
-        desk.submit(B, timeout=100.0)  # takes the only place
+        desk.submit(B, timeout=100.0)  # takes the only slot
         desk.pass_time(0.1)
         call.policy = None
         assert call.attempts
@@ -186,11 +188,11 @@ class TestWhatAnErrorSaysAboutMoney:
             desk.receive({"data": [{"taskType": "ping", "pong": True}]})
         error = desk.ended[call]
         assert isinstance(error, TaskTimeoutError)
-        assert "Nothing of it was billed" not in error.message
-        assert "1 of 2 results came" in error.message
+        assert "Nothing was billed" not in error.message
+        assert "1 of 2 results arrived" in error.message
         assert not error.retryable
 
-    def test_failed_attempts_without_results_are_told(self) -> None:
+    def test_failed_attempts_without_results_are_listed(self) -> None:
         desk = ready_desk(max_in_flight=1)
         call = desk.submit(retry=1, timeout=20.0)
         desk.receive(failure("inferenceError"))
@@ -203,7 +205,7 @@ class TestWhatAnErrorSaysAboutMoney:
         assert "billed" not in error.message
         assert f"{A}: inferenceError" in error.message
 
-    def test_key_revoked_during_a_reconnect(self) -> None:
+    def test_key_revoked_during_a_reconnect_says_which_calls_may_have_run(self) -> None:
         desk = ready_desk()
         sent = desk.submit(A)
         desk.lose()
@@ -218,7 +220,7 @@ class TestWhatAnErrorSaysAboutMoney:
             assert ("may run and bill" in error.message) is may_have_run
             assert not error.retryable
 
-    def test_closed_client(self) -> None:
+    def test_closed_client_says_which_calls_may_have_run(self) -> None:
         desk = ready_desk(max_in_flight=1)
         sent, waiting = desk.submit(A), desk.submit(B)
         desk.close()
@@ -229,9 +231,9 @@ class TestWhatAnErrorSaysAboutMoney:
 NAMELESS = ['{"data":[]}', "{}", "[]", '{"pong":true}', '{"data":null}', '{"data":["x"]}', "[[]]", "null", "7"]
 
 
-class TestMessagesThatNameNobody:
+class TestMessagesWithoutTaskUuid:
     @pytest.mark.parametrize("kind", ["getResponse", "getTaskDetails"])
-    def test_end_no_question_of_a_caller(self, kind: str) -> None:
+    def test_they_end_no_lookup_of_a_caller(self, kind: str) -> None:
         desk = ready_desk()
         call = desk.submit(task_type=kind, completion=Completion.ANSWER, repeatable=True)
         for message in NAMELESS * 3:
@@ -241,7 +243,7 @@ class TestMessagesThatNameNobody:
         assert desk.ended[call] is None
         assert len(call.items) == 1
 
-    def test_end_no_task_and_send_none_again(self) -> None:
+    def test_they_end_no_task_and_cause_no_resend(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=60.0)
         desk.lose()
@@ -255,7 +257,7 @@ class TestMessagesThatNameNobody:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_empty_answer_has_the_details_asked_for(self) -> None:
+    def test_empty_response_is_followed_by_a_details_lookup(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="getResponse", completion=Completion.ANSWER, repeatable=True)
         desk.take_written()
@@ -268,7 +270,7 @@ class TestMessagesThatNameNobody:
         assert call.items == []
 
     @pytest.mark.parametrize("errors", [False, True])
-    def test_details_stand_for_an_empty_answer(self, errors: bool) -> None:
+    def test_details_replace_an_empty_response(self, errors: bool) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="getResponse", completion=Completion.ANSWER, repeatable=True)
         desk.receive({"data": []})
@@ -276,7 +278,7 @@ class TestMessagesThatNameNobody:
         desk.receive({"data": [{"taskType": "getTaskDetails", "taskUUID": A, "response": response}]})
         assert isinstance(desk.ended[call], ProviderError) if errors else call.items == [image()]
 
-    def test_question_that_nobody_answers_says_what_came(self) -> None:
+    def test_unanswered_lookup_reports_what_arrived(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="getResponse", completion=Completion.ANSWER, repeatable=True, timeout=20.0)
         desk.receive({"data": []})
@@ -288,12 +290,12 @@ class TestMessagesThatNameNobody:
         assert "answered with nothing" in error.message
         assert not error.may_have_run
 
-    def test_unknown_task_at_a_server_that_answers_with_nothing(
-        self, face: Face, server: LocalServer, rw: Runware
+    def test_unknown_task_is_not_found_at_a_server_that_answers_with_nothing(
+        self, interface: Interface, server: LocalServer, rw: Runware
     ) -> None:
         server.switch(q6="empty")
         with pytest.raises(NotFoundError):
-            face(rw, "get_response", task_uuid=str(uuid.uuid4()))
+            interface(rw, "get_response", task_uuid=str(uuid.uuid4()))
 
 
 class TestDamagedMessages:
@@ -306,7 +308,7 @@ class TestDamagedMessages:
             pytest.param(lambda text: b"\xef\xbb\xbf" + text, id="byte order mark"),
         ],
     )
-    def test_result_is_read_all_the_same(self, damage: Any) -> None:
+    def test_result_of_a_damaged_message_is_read(self, damage: Any) -> None:
         desk = ready_desk()
         call = desk.submit()
         message = json.dumps({"data": [image(positivePrompt="HERE", seed=7)]}).encode()
@@ -314,7 +316,7 @@ class TestDamagedMessages:
         assert desk.ended[call] is None
         assert call.items[0]["imageURL"] == image()["imageURL"]
 
-    def test_what_an_unreadable_message_names_is_asked_for(self) -> None:
+    def test_task_named_in_an_unreadable_message_is_looked_up(self) -> None:
         desk = ready_desk()
         calls = [desk.submit(uuid) for uuid in (A, B)]
         desk.take_written()
@@ -326,7 +328,7 @@ class TestDamagedMessages:
 
 
 class TestDeadlines:
-    def test_acknowledgement_that_was_not_asked_for_gives_the_time_of_long_tasks(self) -> None:
+    def test_unrequested_acknowledgement_extends_the_deadline_to_long_timeout(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="textInference", timeout=60.0, long_timeout=1200.0)
         desk.receive(ack(kind="textInference"))
@@ -339,19 +341,19 @@ class TestDeadlines:
         assert "1200 s" in error.message
         assert error.ref == {"task_uuid": A, "task_type": "textInference"}
 
-    def test_processing_status_gives_the_time_of_long_tasks(self) -> None:
+    def test_processing_status_extends_the_deadline_to_long_timeout(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="videoInference", timeout=60.0, long_timeout=1200.0)
         desk.receive({"data": [PROCESSING]})
         assert call.deadline == pytest.approx(desk.now + 1200.0)
 
-    def test_partial_results_do_not(self) -> None:
+    def test_partial_results_do_not_extend_the_deadline(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=2, timeout=60.0, long_timeout=1200.0)
         desk.receive({"data": [image()]})
         assert call.deadline == pytest.approx(desk.now + 60.0)
 
-    def test_moved_deadline_wakes_the_loop_once_at_the_old_one(self) -> None:
+    def test_extended_deadline_wakes_the_loop_once_at_the_old_one(self) -> None:
         desk = ready_desk()
         calls = [desk.submit(uuid, timeout=60.0, long_timeout=1200.0) for uuid in (A, B)]
         desk.receive({"data": [{"taskType": "imageInference", "taskUUID": A, "status": "processing"}]})
@@ -359,22 +361,22 @@ class TestDeadlines:
         assert calls[0] not in desk.ended
         assert isinstance(desk.ended[calls[1]], TaskTimeoutError)
 
-    def test_over_a_socket_a_task_delivered_asynchronously_unasked(self, face: Face) -> None:
+    def test_unrequested_asynchronous_delivery_is_polled(self, interface: Interface) -> None:
         with LocalServer(api_key="rw-test-key", delay=1.2) as server:
             server.switch(unasked_async=True)
             with Runware(server.api_key, url=server.url, timeout=0.8, long_timeout=20.0) as rw:
-                assert len(face(rw, "image_inference", **PICTURE)) == 1
+                assert len(interface(rw, "image_inference", **PICTURE)) == 1
             assert server.ledger.errors == []
 
     @pytest.mark.parametrize("operation", ["upscale", "remove_background", "caption"])
-    def test_what_works_on_a_video_is_asked_for_asynchronously(self, face: Face, operation: str) -> None:
+    def test_operations_on_a_video_are_delivered_asynchronously(self, interface: Interface, operation: str) -> None:
         with LocalServer(api_key="rw-test-key", delay=1.2) as server:
             with Runware(server.api_key, url=server.url, timeout=0.8, long_timeout=20.0) as rw:
                 (clip,) = rw.video_inference(positive_prompt="waves", model="klingai:5@3", duration=5)
-                result = face(rw, operation, inputs={"video": clip})
+                result = interface(rw, operation, inputs={"video": clip})
                 assert isinstance(result, Text if operation == "caption" else Video)
                 with pytest.raises(ValidationError) as caught:
-                    face(rw, operation, inputs={"video": clip}, delivery_method="sync")
+                    interface(rw, operation, inputs={"video": clip}, delivery_method="sync")
             assert caught.value.code == "invalidDeliveryMethod"
 
     def test_larger_timeout_lengthens_long_tasks_too(self, server: LocalServer) -> None:
@@ -386,20 +388,20 @@ class TestDeadlines:
             assert job.result(20)
 
 
-class TestManyCallsToldToSlowDown:
+class TestManyRateLimitedCalls:
     def test_requeued_calls_keep_their_order(self) -> None:
         desk = ready_desk(max_in_flight=1)
         uuids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(6)]
         calls = [desk.submit(uuid, retry=1, timeout=600.0) for uuid in uuids]
         desk.receive(failure("rateLimitExceeded", calls[0].uuid))
         desk.take_written()
-        desk.pass_time(0.2)  # the first waits for its turn again, which is before all others
+        desk.pass_time(0.2)  # the first is queued again, before all others
         desk.receive({"data": [image(calls[1].uuid)]})
         assert [frame[0]["taskUUID"] for frame in desk.take_written()] == [calls[0].uuid]
 
-    def test_work_per_call_does_not_grow_with_their_number(self) -> None:
+    def test_work_per_call_does_not_grow_with_the_number_of_calls(self) -> None:
         def steps(count: int) -> int:
-            """Count comparisons of calls and of places in the queue, which are all that could grow."""
+            """Count comparisons of calls and of positions in the queue, which are all that could grow."""
             desk = ready_desk()
             compared = 0
 
@@ -423,7 +425,7 @@ class TestManyCallsToldToSlowDown:
         few, many = steps(500), steps(4000)
         assert many < few * 8 * 2  # n log n; n² would be 64 times as many
 
-    def test_call_with_a_short_deadline_ends_in_time_among_them(self, server: LocalServer) -> None:
+    def test_call_with_a_short_deadline_ends_in_time(self, server: LocalServer) -> None:
         desk = ready_desk()
         for number in range(2000):
             desk.submit(f"00000000-0000-4000-8000-{number:012d}", retry=5, timeout=600.0)
@@ -446,7 +448,7 @@ def test_server_error_with_an_unknown_code_ends_a_single_task_at_once() -> None:
     assert not error.may_have_run
 
 
-def test_refusal_of_a_task_of_several_results_is_told_after_both_denials() -> None:
+def test_refused_task_with_several_results_ends_after_both_lookups_deny_it() -> None:
     desk = ready_desk()
     call: Call = desk.submit(expected=4, timeout=60.0)
     start = desk.now

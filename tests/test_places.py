@@ -1,6 +1,6 @@
-"""The places where Python people work: Django under three servers, Celery, ASGI, Dask. Each is tried for real.
+"""Django under three servers, Celery, ASGI and Dask. Each is tested for real.
 
-What is not installed is skipped; the extra `examples` has it all.
+What is not installed is skipped; the extra `examples` installs it all.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def environment(server: LocalServer, **more: str) -> dict[str, str]:
 
 
 class Visitor:
-    """Somebody with a browser that keeps cookies and reads forms, and no more."""
+    """A minimal browser: it keeps cookies and reads forms."""
 
     def __init__(self, port: int) -> None:
         self._address = f"http://127.0.0.1:{port}/"
@@ -72,18 +72,18 @@ class Visitor:
             except OSError:
                 assert process.poll() is None, "the web server has ended"
                 assert time.monotonic() < deadline
-                time.sleep(0.05)  # nothing tells when it listens
+                time.sleep(0.05)  # nothing signals when it listens
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_the_django_gallery(name: str, server: LocalServer, tmp_path: pathlib.Path) -> None:
+def test_django_gallery_works_under_each_server(name: str, server: LocalServer, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("django")
     if name != "runserver":
         pytest.importorskip(name)
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, *(argument.format(port=port) for argument in SERVERS[name])],
-        cwd=GALLERY, env=environment(server, GALLERY_PICTURES=str(tmp_path)),
+        cwd=GALLERY, env=environment(server, GALLERY_IMAGES=str(tmp_path)),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -94,9 +94,9 @@ def test_the_django_gallery(name: str, server: LocalServer, tmp_path: pathlib.Pa
             assert visitor.ask("", f"kite {number}").count("<img") == min(24, 4 * number + 2)
             page = visitor.ask("async/", f"heron {number}")
             assert "async view" in page
-        picture = re.search(r'src="/(pictures/[\w-]+\.jpg)"', page)
-        assert picture is not None
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{picture[1]}", timeout=10) as answer:
+        image = re.search(r'src="/(images/[\w-]+\.jpg)"', page)
+        assert image is not None
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{image[1]}", timeout=10) as answer:
             assert answer.read().startswith(b"\xff\xd8\xff")
         assert "at least 2" in visitor.ask("", "x")
         assert "The provider failed" in visitor.ask("async/", "x [provider-error]", 1)
@@ -110,7 +110,7 @@ def test_the_django_gallery(name: str, server: LocalServer, tmp_path: pathlib.Pa
     assert server.ledger.connections <= (2 if name == "gunicorn" else 1)
 
 
-def test_the_gallery_in_a_browser(tmp_path: pathlib.Path) -> None:
+def test_django_gallery_works_in_a_browser(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("django")
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
         pytest.skip("there is no Chromium here")
@@ -119,7 +119,7 @@ def test_the_gallery_in_a_browser(tmp_path: pathlib.Path) -> None:
         capture_output=True, text=True, timeout=55, check=False, env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "12 pictures, 2 kinds of page, 1 connections; each prompt was billed {1} times" in result.stdout
+    assert "12 images, 2 kinds of page, 1 connections; each prompt was billed {1} times" in result.stdout
     assert (tmp_path / "runserver.png").stat().st_size > 100_000
 
 
@@ -133,7 +133,7 @@ def example(name: str, tmp_path: pathlib.Path) -> str:
     return result.stdout
 
 
-def test_celery(tmp_path: pathlib.Path) -> None:
+def test_celery_example_makes_four_videos_with_few_connections(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("celery")
     shown = example("celery_jobs.py", tmp_path)
     assert shown.count("saved ") == 4
@@ -142,7 +142,7 @@ def test_celery(tmp_path: pathlib.Path) -> None:
 
 @pytest.fixture
 def start(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The Celery task that starts a video, run in this process."""
+    """Run the Celery task that starts a video in this process."""
     pytest.importorskip("celery")
     monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
     monkeypatch.setenv("RUNWARE_URL", server.url)
@@ -151,14 +151,14 @@ def start(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     runware.get_client().close()
 
 
-def test_a_celery_task_that_a_lost_worker_had_sent_buys_nothing_again(start: Any, server: LocalServer) -> None:
+def test_resumed_celery_task_sends_nothing_again(start: Any, server: LocalServer) -> None:
     first, second = (start.apply(("waves",), task_id="one-and-the-same").get() for _ in range(2))
     assert first == second
     assert runware.get_client().job(second).result()[0].url
     assert (server.ledger.executed, server.ledger.conflicts) == (1, 1)
 
 
-def test_a_celery_task_is_only_tried_again_where_that_helps(start: Any, server: LocalServer) -> None:
+def test_celery_task_is_retried_only_where_that_helps(start: Any, server: LocalServer) -> None:
     for prompt, error in (("x [error:invalidProviderContent]", "ContentModerationError"), ("x", "ValidationError")):
         with pytest.raises(getattr(runware, error)):
             start.apply((prompt,)).get()
@@ -167,15 +167,15 @@ def test_a_celery_task_is_only_tried_again_where_that_helps(start: Any, server: 
     assert server.ledger.executed == 1
 
 
-def test_dask(tmp_path: pathlib.Path) -> None:
+def test_dask_example_runs(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("distributed")
     shown = example("dask_bulk.py", tmp_path)
     assert "killing worker process" in shown
-    assert "500 pictures from 500 prompts" in shown
+    assert "500 images from 500 prompts" in shown
     assert "billed more than once: 0" in shown
 
 
-def test_the_asgi_service_under_a_server(server: LocalServer) -> None:
+def test_asgi_service_works_under_uvicorn(server: LocalServer) -> None:
     pytest.importorskip("uvicorn")
     port = free_port()
     process = subprocess.Popen(

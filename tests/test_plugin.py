@@ -35,14 +35,14 @@ def test_the_server_is_new_for_each_test(runware_server, runware_client):
 """
 
 
-def test_the_server_and_the_client(runware_server: LocalServer, runware_client: Runware) -> None:
+def test_fixtures_give_a_server_and_a_client(runware_server: LocalServer, runware_client: Runware) -> None:
     (image,) = runware_client.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, height=512)
     assert image.read()
     assert get_client()._core is runware_client._core
     assert runware_server.ledger.results_by_prompt() == {"a kite": 1}
 
 
-def test_failures_on_request(runware_server: LocalServer, runware_client: Runware) -> None:
+def test_server_fails_and_drops_on_request(runware_server: LocalServer, runware_client: Runware) -> None:
     with pytest.raises(ProviderError):
         runware_client.image_inference(positive_prompt="x [provider-error]", model="runware:101@1", retry=0)
     with runware_server.hold("imageInference"):
@@ -53,7 +53,7 @@ def test_failures_on_request(runware_server: LocalServer, runware_client: Runwar
     assert runware_server.ledger.executions(job.task_uuid) == 1
 
 
-def test_in_a_project_of_its_own(tmp_path: pathlib.Path) -> None:
+def test_plugin_works_in_a_project_of_its_own(tmp_path: pathlib.Path) -> None:
     (tmp_path / "test_theirs.py").write_text(USERS_TESTS)
     installed = any(point.name == "runware" for point in importlib.metadata.entry_points(group="pytest11"))
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Tasks that take long: acknowledged and polled for, looked at, picked up elsewhere, and the ways they fail."""
+"""Long tasks: acknowledged and polled, looked up, collected elsewhere, and the ways they fail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .conftest import Face
+from .conftest import Interface
 from .net import listening, read_head
 
 PROJECT = pathlib.Path(__file__).parent.parent
@@ -51,8 +51,10 @@ def new_uuid() -> str:
 
 
 class TestSchedule:
-    def test_200_videos_of_different_length(self, rw: Runware, server: LocalServer) -> None:
-        """Each is asked for on its own schedule, none is asked for once it is done, and all share a connection."""
+    def test_two_hundred_videos_of_different_length_are_polled_on_one_connection(
+        self, rw: Runware, server: LocalServer
+    ) -> None:
+        """Each is polled on its own schedule, none is polled once it is done, and all share a connection."""
         count, shortest, longest = 200, 0.05, 1.6
         lengths = {
             number: shortest + (longest - shortest) * (number - 1) / (count - 1) for number in range(1, count + 1)
@@ -65,7 +67,7 @@ class TestSchedule:
                 asked_when_done[task["taskUUID"]] += server._state.runs[task["taskUUID"]].done
 
         server.script(watch)
-        # Not in the order of their lengths.
+        # Not in the order of their durations.
         jobs = {
             seed: rw.submit.video_inference(**CLIP, seed=seed) for seed in sorted(lengths, key=lambda n: n * 37 % 201)
         }
@@ -75,23 +77,23 @@ class TestSchedule:
             assert video.task_uuid == job.task_uuid
             assert server.ledger.executions(job.task_uuid) == 1
 
-        rw.image_inference(**PICTURE)  # whatever was still on its way has arrived before this is answered
+        rw.image_inference(**PICTURE)  # whatever was still in transit has arrived before this is answered
         assert set(asked_when_done.values()) == {1}
         assert len(asked_when_done) == count
         polls = [server.ledger.polls(jobs[seed].task_uuid) for seed in sorted(jobs)]
         assert sum(polls[-20:]) > 2 * sum(polls[:20])
-        assert max(polls) < 25  # growing distances: not one every 50 ms
+        assert max(polls) < 25  # growing intervals: not one every 50 ms
         assert server.ledger.connections == 1
         assert server.ledger.errors == []
 
-    def test_other_calls_are_not_held_up(self, rw: Runware, server: LocalServer) -> None:
+    def test_polling_does_not_delay_other_calls(self, rw: Runware, server: LocalServer) -> None:
         with server.hold("videoInference"):
             videos = [rw.submit.video_inference(**CLIP) for _ in range(20)]
             assert len(rw.image_inference(**PICTURE)) == 1
             assert not any(job.done() for job in videos)
         assert all(len(job.result(20)) == 1 for job in videos)
 
-    def test_several_results_arrive_one_by_one(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_several_results_arrive_one_by_one(self, rw: Runware, server: LocalServer, interface: Interface) -> None:
         told: list[tuple[int, int]] = []
         all_told = threading.Event()
 
@@ -108,7 +110,7 @@ class TestSchedule:
                 target=lambda: (server.ledger.wait_for(lambda ledger: ledger.held == 3), server.release(1))
             )
             first.start()
-            videos = face(rw, "video_inference", **CLIP, number_results=3, on_partial=on_partial)
+            videos = interface(rw, "video_inference", **CLIP, number_results=3, on_partial=on_partial)
             first.join()
         assert all_told.wait(10)
         assert told == [(1, 1), (1, 2), (1, 3)]
@@ -116,7 +118,7 @@ class TestSchedule:
 
     @pytest.mark.parametrize("acknowledgement", ["none", "processing", "finished"])
     @pytest.mark.parametrize("placeholders", ["all", "one", "known"])
-    def test_whatever_the_server_says_meanwhile(
+    def test_every_form_of_acknowledgement_and_placeholder_is_understood(
         self, rw: Runware, server: LocalServer, acknowledgement: str, placeholders: str
     ) -> None:
         server.switch(acknowledgement=acknowledgement, placeholders=placeholders)
@@ -126,7 +128,9 @@ class TestSchedule:
     @pytest.mark.parametrize(
         "operation", ["image_inference", "caption", "upscale", "text_inference", "audio_inference"]
     )
-    def test_any_task_can_be_delivered_so(self, rw: Runware, server: LocalServer, face: Face, operation: str) -> None:
+    def test_any_task_can_be_delivered_asynchronously(
+        self, rw: Runware, server: LocalServer, interface: Interface, operation: str
+    ) -> None:
         given = {
             "image_inference": PICTURE,
             "caption": {"input_image": new_uuid()},
@@ -136,23 +140,25 @@ class TestSchedule:
         }[operation]
         server.configure(delay=0.08)
         task_uuid = new_uuid()
-        assert face(rw, operation, **given, delivery_method="async", task_uuid=task_uuid)
+        assert interface(rw, operation, **given, delivery_method="async", task_uuid=task_uuid)
         assert server.ledger.polls(task_uuid) >= 1
         assert server.ledger.executions(task_uuid) == 1
 
 
-class TestOnlyTheAcknowledgement:
-    def test_skip_response(self, rw: Runware, server: LocalServer, face: Face) -> None:
+class TestAcknowledgementOnly:
+    def test_skip_response_returns_after_the_acknowledgement(
+        self, rw: Runware, server: LocalServer, interface: Interface
+    ) -> None:
         task_uuid = new_uuid()
         with server.hold():
-            (video,) = face(rw, "video_inference", **CLIP, skip_response=True, task_uuid=task_uuid)
+            (video,) = interface(rw, "video_inference", **CLIP, skip_response=True, task_uuid=task_uuid)
             assert isinstance(video, Video)
             assert (video.url, video.task_uuid) == (None, task_uuid)
         assert server.ledger.polls(task_uuid) == 0
         assert rw.job(task_uuid).result()[0].url
 
     @pytest.mark.parametrize("method", ["training", "three_d_inference", "model_upload"])
-    def test_skip_response_of_other_long_tasks(self, rw: Runware, server: LocalServer, method: str) -> None:
+    def test_skip_response_works_for_other_long_tasks(self, rw: Runware, server: LocalServer, method: str) -> None:
         given = {
             "training": {"model": "a:1@1"},
             "three_d_inference": {"model": "a:1@1", "positive_prompt": "a chair"},
@@ -163,14 +169,16 @@ class TestOnlyTheAcknowledgement:
         assert answer.task_uuid
         assert server.ledger.polls(answer.task_uuid) == 0
 
-    def test_a_rejection_is_told_all_the_same(self, rw: Runware, face: Face) -> None:
+    def test_skip_response_still_raises_a_rejection(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError) as caught:
-            face(rw, "video_inference", **{**CLIP, "duration": 0.5}, skip_response=True)
+            interface(rw, "video_inference", **{**CLIP, "duration": 0.5}, skip_response=True)
         assert caught.value.parameter == "duration"
 
     @pytest.mark.parametrize("operation", ["video_inference", "image_inference", "caption"])
-    def test_webhooks(self, rw: Runware, server: LocalServer, face: Face, operation: str) -> None:
-        """The call returns while the task runs; the result goes to the receiver."""
+    def test_webhook_call_returns_while_the_task_runs(
+        self, rw: Runware, server: LocalServer, interface: Interface, operation: str
+    ) -> None:
+        """The result goes to the receiver."""
         given = {"video_inference": CLIP, "image_inference": PICTURE, "caption": {"input_image": new_uuid()}}[operation]
         task_uuid = new_uuid()
 
@@ -180,7 +188,7 @@ class TestOnlyTheAcknowledgement:
 
         with listening(receive) as port, server.hold():
             url = f"http://127.0.0.1:{port}/hook?token=t"
-            answer = face(rw, operation, **given, webhook_url=url, task_uuid=task_uuid)
+            answer = interface(rw, operation, **given, webhook_url=url, task_uuid=task_uuid)
             answer = answer[0] if isinstance(answer, list) else answer
             assert answer.task_uuid == task_uuid
             assert server.ledger.webhooks == []
@@ -201,32 +209,34 @@ class TestFailures:
         return str(request.param)
 
     @pytest.mark.usefixtures("form")
-    def test_of_the_whole_task(self, rw: Runware, face: Face) -> None:
+    def test_failure_of_the_whole_task_is_raised(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ContentModerationError) as caught:
-            face(rw, "video_inference", **{**CLIP, "positive_prompt": "[unsafe] waves"})
+            interface(rw, "video_inference", **{**CLIP, "positive_prompt": "[unsafe] waves"})
         assert caught.value.code == "invalidProviderContent"
         assert caught.value.task_type == "videoInference"
         assert caught.value.task_uuid
         assert caught.value.results == ()
 
     @pytest.mark.usefixtures("form")
-    def test_of_one_of_several(self, rw: Runware, face: Face, server: LocalServer) -> None:
+    def test_failure_of_one_result_keeps_the_others(
+        self, rw: Runware, interface: Interface, server: LocalServer
+    ) -> None:
         clip = {**CLIP, "positive_prompt": "[fail:2] waves", "number_results": 3, "seed": 5}
         with pytest.raises(IncompleteResultsError) as caught:
-            face(rw, "video_inference", **clip, retry=0)
+            interface(rw, "video_inference", **clip, retry=0)
         assert [video.seed for video in caught.value.results] == [5, 7]
         assert [type(error) for error in caught.value.errors] == [ProviderError]
         assert server.ledger.executed == 1
 
     @pytest.mark.usefixtures("form")
-    def test_what_came_can_be_had_instead_of_the_error(self, rw: Runware, face: Face) -> None:
+    def test_return_partial_returns_results_instead_of_raising(self, rw: Runware, interface: Interface) -> None:
         clip = {**CLIP, "positive_prompt": "[fail:2] waves", "number_results": 3, "seed": 5}
-        videos = face(rw, "video_inference", **clip, retry=0, return_partial=True)
+        videos = interface(rw, "video_inference", **clip, retry=0, return_partial=True)
         assert [video.seed for video in videos] == [5, 7]
         assert [type(error) for error in videos.errors] == [ProviderError]
 
     @pytest.mark.usefixtures("form")
-    def test_a_failure_that_passes_is_tried_again(self, rw: Runware, server: LocalServer) -> None:
+    def test_temporary_failure_is_retried(self, rw: Runware, server: LocalServer) -> None:
         job = rw.submit.video_inference(**{**CLIP, "positive_prompt": "[provider-error:1] waves"})
         (video,) = job.result(20)
         (first,) = job.attempts
@@ -235,32 +245,36 @@ class TestFailures:
         assert video.meta.task_uuid == job.task_uuid != video.meta.request["taskUUID"] == first.partition(":")[0]
         assert server.ledger.executed == 2
 
-    def test_return_partial_at_the_deadline(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_return_partial_returns_what_arrived_by_the_deadline(
+        self, rw: Runware, server: LocalServer, interface: Interface
+    ) -> None:
         with server.hold():
             first = threading.Thread(
                 target=lambda: (server.ledger.wait_for(lambda ledger: ledger.held == 3), server.release(1))
             )
             first.start()
-            videos = face(rw, "video_inference", **CLIP, number_results=3, return_partial=True, timeout=1.0)
+            videos = interface(rw, "video_inference", **CLIP, number_results=3, return_partial=True, timeout=1.0)
             first.join()
         assert len(videos) == 1
         (error,) = videos.errors
         assert isinstance(error, TaskTimeoutError)
         assert error.may_be_running
 
-    def test_return_partial_without_any_result_raises(self, rw: Runware, face: Face) -> None:
+    def test_return_partial_without_any_result_raises(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ContentModerationError):
-            face(rw, "video_inference", **{**CLIP, "positive_prompt": "[unsafe] waves"}, return_partial=True)
+            interface(rw, "video_inference", **{**CLIP, "positive_prompt": "[unsafe] waves"}, return_partial=True)
 
     @pytest.mark.parametrize("code", ["rateLimitExceeded", "internalServerError", "serviceUnavailable"])
-    def test_passing_trouble_with_asking(self, rw: Runware, server: LocalServer, face: Face, code: str) -> None:
+    def test_temporary_error_of_a_poll_is_tolerated(
+        self, rw: Runware, server: LocalServer, interface: Interface, code: str
+    ) -> None:
         server.configure(delay=0.05)
         trouble = server.play("X16", code=code)
-        assert len(face(rw, "video_inference", **CLIP, retry=0)) == 1
+        assert len(interface(rw, "video_inference", **CLIP, retry=0)) == 1
         assert trouble.played == 1
         assert server.ledger.executed == 1
 
-    def test_a_drop_while_it_is_polled(self, rw: Runware, server: LocalServer) -> None:
+    def test_drop_during_polling_executes_the_task_once(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             job = rw.submit.video_inference(**CLIP)
             server.ledger.wait_for(lambda ledger: ledger.polls(job.task_uuid))
@@ -277,42 +291,44 @@ class TestDryRun:
         client.close()
 
     @pytest.mark.parametrize(("operation", "given"), [("image_inference", PICTURE), ("video_inference", CLIP)])
-    def test_nothing_runs(
-        self, dry: Runware, server: LocalServer, face: Face, operation: str, given: dict[str, Any]
+    def test_dry_run_returns_costs_and_executes_nothing(
+        self, dry: Runware, server: LocalServer, interface: Interface, operation: str, given: dict[str, Any]
     ) -> None:
-        results = face(dry, operation, **given, number_results=2)
+        results = interface(dry, operation, **given, number_results=2)
         assert [result.url for result in results] == [None, None]
         assert results.cost
         assert (server.ledger.dry_runs, server.ledger.executed, server.ledger.billed) == (1, 0, 0)
 
-    def test_mistakes_are_told(self, dry: Runware, face: Face) -> None:
+    def test_dry_run_reports_mistakes(self, dry: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError) as caught:
-            face(dry, "image_inference", **{**PICTURE, "width": 100})
+            interface(dry, "image_inference", **{**PICTURE, "width": 100})
         assert caught.value.parameter == "width"
 
 
-class TestLooking:
-    """`get_response` and `get_task_details`, by the user."""
+class TestLookups:
+    """`get_response` and `get_task_details`, called by the user."""
 
     @pytest.mark.parametrize("form", ["original", "getResponse"])
-    def test_at_a_task_that_runs_on_this_client(self, rw: Runware, server: LocalServer, face: Face, form: str) -> None:
+    def test_lookups_of_a_task_that_runs_on_this_client(
+        self, rw: Runware, server: LocalServer, interface: Interface, form: str
+    ) -> None:
         server.switch(poll_task_type=form)
         with server.hold():
             job = rw.submit.video_inference(**CLIP, number_results=2)
             server.ledger.wait_for(lambda ledger: ledger.held == 2 and ledger.polls(job.task_uuid))
-            looks = face(rw, "get_response", task_uuid=job.task_uuid)
+            looks = interface(rw, "get_response", task_uuid=job.task_uuid)
             assert [look.status for look in looks] == ["processing", "processing"]
             server.release(1)
-            looks = face(rw, "get_response", task_uuid=job.task_uuid)
+            looks = interface(rw, "get_response", task_uuid=job.task_uuid)
             assert sorted(look.status for look in looks) == ["processing", "success"]
-            details = face(rw, "get_task_details", task_uuid=job.task_uuid)
+            details = interface(rw, "get_task_details", task_uuid=job.task_uuid)
             assert details.request[0]["numberResults"] == 2
             assert [type(result) for result in details.results] == [Video]
             assert not job.done()
         assert len(job.result(20)) == 2
         assert server.ledger.executions(job.task_uuid) == 1
 
-    def test_many_looks_at_once(self, rw: Runware, server: LocalServer) -> None:
+    def test_many_concurrent_lookups_are_answered(self, rw: Runware, server: LocalServer) -> None:
         with server.hold():
             job = rw.submit.video_inference(**CLIP)
             server.ledger.wait_for(lambda ledger: ledger.polls(job.task_uuid))
@@ -322,43 +338,45 @@ class TestLooking:
             assert all(one.result(20).task_uuid == job.task_uuid for one in details)
         assert job.result(20)[0].url
 
-    def test_at_a_finished_task(self, rw: Runware, face: Face) -> None:
+    def test_lookups_of_a_finished_task(self, rw: Runware, interface: Interface) -> None:
         (video,) = rw.video_inference(**CLIP)
-        (again,) = face(rw, "get_response", task_uuid=video.task_uuid)
+        (again,) = interface(rw, "get_response", task_uuid=video.task_uuid)
         assert (type(again), again.uuid, again.url) == (Video, video.uuid, video.url)
-        details = face(rw, "get_task_details", task_uuid=video.task_uuid)
+        details = interface(rw, "get_task_details", task_uuid=video.task_uuid)
         assert details.results[0].uuid == video.uuid
         assert details.errors == ()
 
-    def test_at_a_task_that_is_not_there(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_lookups_of_an_unknown_task_raise_not_found(
+        self, rw: Runware, server: LocalServer, interface: Interface
+    ) -> None:
         for operation in ("get_response", "get_task_details"):
             with pytest.raises(NotFoundError) as caught:
-                face(rw, operation, task_uuid=new_uuid())
+                interface(rw, operation, task_uuid=new_uuid())
             assert caught.value.task_uuid
-        server.switch(unknown_poll="empty")  # which names nobody, so that the details are asked for
+        server.switch(unknown_poll="empty")  # an empty response, so that the details are looked up
         with pytest.raises(NotFoundError):
-            face(rw, "get_response", task_uuid=new_uuid())
+            interface(rw, "get_response", task_uuid=new_uuid())
 
     @pytest.mark.parametrize("form", ["errors", "item"])
-    def test_at_a_task_that_failed(self, rw: Runware, server: LocalServer, face: Face, form: str) -> None:
+    def test_lookups_of_a_failed_task(self, rw: Runware, server: LocalServer, interface: Interface, form: str) -> None:
         server.switch(failed_poll=form)
         job = rw.submit.video_inference(**{**CLIP, "positive_prompt": "[unsafe] waves"})
         assert isinstance(job.exception(20), ContentModerationError)
         with pytest.raises(ContentModerationError):
-            face(rw, "get_response", task_uuid=job.task_uuid)
-        (error,) = face(rw, "get_task_details", task_uuid=job.task_uuid).errors
+            interface(rw, "get_response", task_uuid=job.task_uuid)
+        (error,) = interface(rw, "get_task_details", task_uuid=job.task_uuid).errors
         assert isinstance(error, ContentModerationError)
 
     @pytest.mark.parametrize("form", ["errors", "item"])
-    def test_at_a_task_of_which_one_result_failed(
-        self, rw: Runware, server: LocalServer, face: Face, form: str
+    def test_lookups_of_a_task_with_one_failed_result(
+        self, rw: Runware, server: LocalServer, interface: Interface, form: str
     ) -> None:
         server.switch(failed_poll=form)
         job = rw.submit.video_inference(
             **{**CLIP, "positive_prompt": "[fail:2] waves"}, number_results=3, seed=5, retry=0
         )
         assert isinstance(job.exception(20), IncompleteResultsError)
-        found = face(rw, "get_response", task_uuid=job.task_uuid)
+        found = interface(rw, "get_response", task_uuid=job.task_uuid)
         assert [video.seed for video in found] == [5, 7]
         (error,) = found.errors
         assert isinstance(error, ProviderError)
@@ -366,7 +384,7 @@ class TestLooking:
 
 
 def script(server: LocalServer, directory: pathlib.Path, code: str, *arguments: str) -> str:
-    """Run a program of its own, with nothing but the key and the address."""
+    """Run a program in a process of its own, with only the key and the URL."""
     result = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code), *arguments],
         capture_output=True,
@@ -386,7 +404,7 @@ def script(server: LocalServer, directory: pathlib.Path, code: str, *arguments: 
     return result.stdout
 
 
-class TestElsewhere:
+class TestCollectedElsewhere:
     """A task that one process submits and another one collects."""
 
     SUBMIT = """
@@ -401,7 +419,7 @@ class TestElsewhere:
         """
 
     @pytest.mark.parametrize("by", ["ref", "uuid"])
-    def test_another_process_saves_it(self, server: LocalServer, tmp_path: pathlib.Path, by: str) -> None:
+    def test_another_process_saves_the_result(self, server: LocalServer, tmp_path: pathlib.Path, by: str) -> None:
         with server.hold():
             ref = json.loads(script(server, tmp_path, self.SUBMIT, "waves"))
             assert ref["task_type"] == "videoInference"
@@ -421,8 +439,8 @@ class TestElsewhere:
         assert server.ledger.executions(ref["task_uuid"]) == 1
         assert server.ledger.connections == 2
 
-    def test_the_first_process_ends_in_the_middle(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
-        """It does not even wait for the acknowledgement; only what is written is written."""
+    def test_task_of_a_process_that_exits_early_is_collected(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
+        """It does not even wait for the acknowledgement; only the written message remains."""
         code = """
             import os
             from runware import Runware
@@ -444,7 +462,7 @@ class TestElsewhere:
                 assert job.result(20)[0].url
         assert server.ledger.executions(task_uuid) == 1
 
-    def test_several_results_with_news(self, rw: Runware, server: LocalServer) -> None:
+    def test_collected_task_reports_partial_results(self, rw: Runware, server: LocalServer) -> None:
         told: list[int] = []
         ended = threading.Event()
 
@@ -466,13 +484,13 @@ class TestElsewhere:
         assert told[-1] == 3
         other.close()
 
-    def test_a_task_that_is_done_already(self, rw: Runware, server: LocalServer) -> None:
+    def test_finished_task_is_collected(self, rw: Runware, server: LocalServer) -> None:
         (video,) = rw.video_inference(**CLIP)
         other = Runware(server.api_key, url=server.url)
         assert other.job(str(video.task_uuid)).result(20)[0].uuid == video.uuid
         other.close()
 
-    def test_a_task_that_was_pushed(self, rw: Runware, server: LocalServer) -> None:
+    def test_synchronous_task_is_collected(self, rw: Runware, server: LocalServer) -> None:
         """Whether or not getResponse knows synchronous tasks."""
         images = rw.image_inference(**PICTURE, number_results=2)
         for known in (True, False):
@@ -481,7 +499,7 @@ class TestElsewhere:
             assert [image.uuid for image in found] == [image.uuid for image in images]
 
     @pytest.mark.parametrize("form", ["errors", "item"])
-    def test_a_task_that_failed(self, rw: Runware, server: LocalServer, form: str) -> None:
+    def test_failed_task_raises_when_it_is_collected(self, rw: Runware, server: LocalServer, form: str) -> None:
         server.switch(failed_poll=form)
         rw.video_inference(
             **{**CLIP, "positive_prompt": "[unsafe] waves"}, skip_response=True, task_uuid=(task_uuid := new_uuid())
@@ -492,7 +510,9 @@ class TestElsewhere:
         assert server.ledger.executions(task_uuid) == 1
 
     @pytest.mark.parametrize("form", ["errors", "item"])
-    def test_a_task_of_which_one_result_failed(self, rw: Runware, server: LocalServer, form: str) -> None:
+    def test_task_with_one_failed_result_raises_when_it_is_collected(
+        self, rw: Runware, server: LocalServer, form: str
+    ) -> None:
         server.switch(failed_poll=form)
         clip = {**CLIP, "positive_prompt": "[fail:2] waves", "number_results": 3, "seed": 5}
         rw.video_inference(**clip, skip_response=True, task_uuid=(task_uuid := new_uuid()))
@@ -501,7 +521,7 @@ class TestElsewhere:
         assert [video.seed for video in caught.value.results] == [5, 7]
         assert server.ledger.executions(task_uuid) == 1
 
-    def test_a_task_that_nobody_knows(self, rw: Runware, server: LocalServer) -> None:
+    def test_unknown_task_raises_not_found(self, rw: Runware, server: LocalServer) -> None:
         for answer in ("error", "empty"):
             server.switch(unknown_poll=answer)
             with pytest.raises(NotFoundError) as caught:
@@ -509,14 +529,14 @@ class TestElsewhere:
             assert caught.value.task_uuid == task_uuid
             assert server.ledger.executions(task_uuid) == 0
 
-    def test_no_uuid_at_all(self, rw: Runware) -> None:
+    def test_invalid_reference_raises(self, rw: Runware) -> None:
         refs: tuple[Any, ...] = ("the last one", {"uuid": new_uuid()}, {}, None, 7, {"task_uuid": "x"})
         for ref in refs:
             with pytest.raises(ValidationError, match=r"^job\(\): ref must be a job's ref or the UUID") as caught:
                 rw.job(ref)
             assert caught.value.parameter == "ref"
 
-    def test_in_an_event_loop(self, rw: Runware) -> None:
+    def test_task_is_collected_in_an_event_loop(self, rw: Runware) -> None:
         import asyncio
 
         (video,) = rw.video_inference(**CLIP)
@@ -532,7 +552,9 @@ class TestModelUpload:
 
     @pytest.mark.parametrize("form", ["as it should be", "repeat", "no-task-type"])
     @pytest.mark.parametrize("spread", [0.0, 0.01])
-    def test_each_status_is_told(self, rw: Runware, server: LocalServer, face: Face, form: str, spread: float) -> None:
+    def test_each_status_of_an_upload_is_reported(
+        self, rw: Runware, server: LocalServer, interface: Interface, form: str, spread: float
+    ) -> None:
         server.configure(spread=spread)
         if form != "as it should be":
             server.play("X24", form=form)
@@ -546,7 +568,7 @@ class TestModelUpload:
             if "ready" in told:
                 ready.set()
 
-        model = face(rw, "model_upload", **UPLOAD, on_partial=on_partial)
+        model = interface(rw, "model_upload", **UPLOAD, on_partial=on_partial)
         assert (model.status, model.air) == ("ready", "local:abc@v1")
         assert ready.wait(10)
         assert tuple(dict.fromkeys(told)) == self.STEPS
@@ -554,7 +576,9 @@ class TestModelUpload:
         (found,) = rw.model_search(search="mine")
         assert found.air == model.air
 
-    def test_failed_is_an_error(self, rw: Runware, server: LocalServer, face: Face) -> None:
+    def test_failed_status_of_an_upload_is_an_error(
+        self, rw: Runware, server: LocalServer, interface: Interface
+    ) -> None:
         server.play("X24", form="failed")
         told: list[Any] = []
         failed = threading.Event()
@@ -566,12 +590,12 @@ class TestModelUpload:
                 failed.set()
 
         with pytest.raises(ProviderError, match="Download failed") as caught:
-            face(rw, "model_upload", **UPLOAD, on_partial=on_partial)
+            interface(rw, "model_upload", **UPLOAD, on_partial=on_partial)
         assert caught.value.task_type == "modelUpload"
         assert failed.wait(10)
         assert told == [["validated"], [], ProviderError]
 
-    def test_a_rejection(self, rw: Runware, face: Face) -> None:
+    def test_rejected_upload_raises(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError) as caught:
-            face(rw, "model_upload", **UPLOAD, default_weight=9.0)
+            interface(rw, "model_upload", **UPLOAD, default_weight=9.0)
         assert caught.value.parameter == "defaultWeight"

@@ -1,4 +1,4 @@
-"""Processes: forks at any moment, pickles, Ctrl-C, and interpreter exit. Each is a script of its own."""
+"""Processes: forks at any moment, pickles, Ctrl-C, and interpreter exit. Each test runs a script of its own."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .net import free_port
 from .test_faces import PICTURE
 
 PROJECT = pathlib.Path(__file__).parent.parent
-# Python 3.12 and later warn of a fork in a process with threads, which is what these tests do. The message of -W is the
-# literal start of the warning, not a pattern. Until 3.14, a fork goes on when that warning is made an error.
+# Python 3.12 and later warn about a fork in a process with threads, which these tests do on purpose. The text of -W is
+# the literal start of the warning, not a pattern. Until 3.14, a fork goes on even if that warning is made an error.
 PYTHON = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning"]
 START = f"""
 import os, signal, sys, threading, time
@@ -83,11 +83,11 @@ def start(server: LocalServer, code: str) -> subprocess.Popen[str]:
 
 @needs_fork
 class TestFork:
-    def test_before_the_first_call(self, server: LocalServer) -> None:
+    def test_fork_before_the_first_call_works(self, server: LocalServer) -> None:
         run(server, "in_child(lambda: rw.image_inference(**PICTURE)); rw.image_inference(**PICTURE); rw.close()")
         assert server.ledger.connections == 2
 
-    def test_while_the_first_name_lookup_imports_what_it_needs(self, server: LocalServer) -> None:
+    def test_fork_during_a_late_import_works(self, server: LocalServer) -> None:
         run(
             server,
             """
@@ -107,7 +107,7 @@ class TestFork:
             """,
         )
 
-    def test_while_idle(self, server: LocalServer) -> None:
+    def test_fork_while_idle_leaves_the_parents_connection_alone(self, server: LocalServer) -> None:
         run(
             server,
             """
@@ -121,7 +121,7 @@ class TestFork:
         # The parent's connection is untouched: one for it, and one for each child.
         assert server.ledger.connections == 4
 
-    def test_while_a_call_runs(self, server: LocalServer) -> None:
+    def test_fork_while_a_call_runs_ends_it_in_the_child_only(self, server: LocalServer) -> None:
         with server.hold("imageInference"):
             script = start(
                 server,
@@ -152,7 +152,7 @@ class TestFork:
         assert server.ledger.connections == 2
 
     @pytest.mark.parametrize("place", ["dialer.socket.getaddrinfo", "dialer._upgrade", "io_loop.IOLoop._opened"])
-    def test_while_dialling(self, server: LocalServer, place: str) -> None:
+    def test_fork_while_connecting_closes_the_childs_descriptors(self, server: LocalServer, place: str) -> None:
         run(
             server,
             f"""
@@ -184,7 +184,7 @@ class TestFork:
         )
         assert server.ledger.connections == 2
 
-    def test_while_calls_are_told_that_they_are_over(self, server: LocalServer) -> None:
+    def test_fork_while_calls_are_being_ended_ends_all_in_the_child(self, server: LocalServer) -> None:
         with server.hold("imageInference"):
             run(
                 server,
@@ -217,7 +217,7 @@ class TestFork:
                 """,
             )
 
-    def test_with_threads_that_submit_all_the_time(self, server: LocalServer) -> None:
+    def test_fork_beside_threads_that_submit_works(self, server: LocalServer) -> None:
         run(
             server,
             """
@@ -235,7 +235,7 @@ class TestFork:
             """,
         )
 
-    def test_a_child_of_a_child_and_an_exit_by_the_front_door(self, server: LocalServer) -> None:
+    def test_grandchild_and_child_that_exits_normally_work(self, server: LocalServer) -> None:
         run(
             server,
             """
@@ -252,7 +252,7 @@ class TestFork:
             """,
         )
 
-    def test_events_and_counters_are_those_of_the_process(self, server: LocalServer) -> None:
+    def test_events_and_counters_belong_to_the_process(self, server: LocalServer) -> None:
         run(
             server,
             """
@@ -325,7 +325,9 @@ class TestFork:
         )
 
     @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-    def test_multiprocessing(self, server: LocalServer, method: str, tmp_path: pathlib.Path) -> None:
+    def test_multiprocessing_shares_clients_and_results(
+        self, server: LocalServer, method: str, tmp_path: pathlib.Path
+    ) -> None:
         script = tmp_path / "work.py"
         script.write_text(
             textwrap.dedent(f"""
@@ -352,7 +354,7 @@ class TestFork:
         assert (result.returncode, result.stderr) == (0, "")
         assert server.ledger.connections <= 3
 
-    def test_gunicorn_with_preload(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
+    def test_gunicorn_with_preload_serves_calls(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
         pytest.importorskip("gunicorn")
         (tmp_path / "site.py").write_text("")
         (tmp_path / "gallery.py").write_text(
@@ -384,7 +386,7 @@ class TestFork:
                         assert url.startswith("http")
                         workers.add(pid)
                 except urllib.error.URLError:
-                    time.sleep(0.05)  # it is not listening yet; nothing tells when it does
+                    time.sleep(0.05)  # it is not listening yet; nothing signals when it does
             assert len(workers) == 2
         finally:
             process.terminate()
@@ -393,16 +395,16 @@ class TestFork:
 
 
 class TestExit:
-    def test_without_closing(self, server: LocalServer) -> None:
+    def test_exit_without_close_is_clean(self, server: LocalServer) -> None:
         run(server, "rw.image_inference(**PICTURE)")
 
-    def test_with_calls_in_flight(self, server: LocalServer) -> None:
+    def test_exit_with_calls_in_flight_names_them(self, server: LocalServer) -> None:
         with server.hold("imageInference"):
             before = time.monotonic()
             run(server, "jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]", said="20 calls")
             assert time.monotonic() - before < 10
 
-    def test_cancelled_and_ended_calls_are_not_named(self, server: LocalServer) -> None:
+    def test_exit_does_not_name_cancelled_and_ended_calls(self, server: LocalServer) -> None:
         script = """
 jobs = [rw.submit.image_inference(**PICTURE) for _ in range(20)]
 while jobs[-1].status != "sent": pass
@@ -415,11 +417,11 @@ print(jobs[-1].task_uuid)
             run(server, script.format(""))
             run(server, script.format("[:-1]"), said="1 call ")
 
-    def test_in_the_middle_of_a_dial(self, server: LocalServer) -> None:
+    def test_exit_while_connecting_names_the_call(self, server: LocalServer) -> None:
         server.play("X1")
         run(server, "job = rw.submit.image_inference(**PICTURE)", said="1 call ")
 
-    def test_with_a_callback_waiting(self, server: LocalServer) -> None:
+    def test_exit_does_not_wait_for_a_callback(self, server: LocalServer) -> None:
         run(server, "rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: time.sleep(30)).result()")
 
     def test_calls_at_exit_are_refused(self, server: LocalServer) -> None:
@@ -470,7 +472,7 @@ class TestInterrupt:
 
 
 class TestPickle:
-    def test_a_client_is_found_again_by_its_configuration(
+    def test_unpickled_clients_of_one_configuration_share_a_core(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
@@ -484,10 +486,12 @@ class TestPickle:
         one.close()
         assert pickle.loads(pickle.dumps(client.aio))._core is not one._core
 
-    def test_another_key_is_not_taken_for_it(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unpickled_client_refuses_a_different_key(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         data = pickle.dumps(Runware("rw-one", url=server.url))
         monkeypatch.setenv("RUNWARE_API_KEY", "rw-another")
-        client = pickle.loads(data)  # in a worker, whoever waits for it is to hear of it
+        client = pickle.loads(data)  # in a worker, whose caller must see the error
         assert "without its key" in repr(client)
         for use in (client.connect, client.submit.image_inference, lambda: asyncio.run(client.aio.model_search())):
             with pytest.raises(ConfigurationError, match="different API key"):
@@ -515,7 +519,7 @@ class TestPickle:
         with pytest.raises(ConfigurationError, match="different API key"):
             pickle.loads(data).connect()
 
-    def test_missing_key_is_told_at_first_use(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_key_is_reported_at_first_use(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
         data = pickle.dumps(Runware(url=server.url))
         monkeypatch.delenv("RUNWARE_API_KEY")
@@ -523,13 +527,13 @@ class TestPickle:
         with pytest.raises(ConfigurationError, match="RUNWARE_API_KEY"):
             client.connect()
 
-    def test_an_ssl_context_stays_here(self) -> None:
+    def test_client_with_an_ssl_context_cannot_be_pickled(self) -> None:
         import ssl
 
         with pytest.raises(TypeError, match="SSL_CERT_FILE"):
             pickle.dumps(Runware("rw-one", ssl_context=ssl.create_default_context()))
 
-    def test_results_and_tasks(self, rw: Runware) -> None:
+    def test_results_and_requests_can_be_pickled(self, rw: Runware) -> None:
         images = rw.image_inference(**PICTURE, number_results=2)
         again = pickle.loads(pickle.dumps(images))
         assert isinstance(again, Results)
@@ -539,7 +543,9 @@ class TestPickle:
         task = ImageInference(**PICTURE)
         assert pickle.loads(pickle.dumps(task)) == task
 
-    def test_get_client_is_one_a_process(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_get_client_returns_one_client_per_process(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with pytest.raises(ConfigurationError, match="RUNWARE_API_KEY"):
             get_client()
         monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)

@@ -1,4 +1,4 @@
-"""What a server says about errors: without keys, passwords and media, and unable to forge log lines."""
+"""Text from a server in errors and logs: without keys, passwords and media, and unable to forge log lines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PICTURE = base64.b64encode(random.Random(5).randbytes(600)).decode()
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Every line that the package has logged, as it was formatted."""
+    """Return every line that the package has logged, as it was formatted."""
     caplog.set_level(logging.DEBUG, "runware")
     found: list[str] = []
     yield found
@@ -81,7 +81,7 @@ def test_key_is_redacted_in_every_form(text: str) -> None:
     assert not any(KEY[at : at + 8].lower() in lowered for at in range(len(KEY) - 7))
 
 
-def test_words_around_a_key_are_kept() -> None:
+def test_text_around_a_key_is_kept() -> None:
     assert Redactor([KEY]).hide(f"before {KEY} and {KEY[:9]} after") == f"before {REDACTED} and {REDACTED} after"
 
 
@@ -89,7 +89,7 @@ def test_words_around_a_key_are_kept() -> None:
     "text",
     ["", "Invalid API key.", "rw-4fT9...B8sN", "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01", "imageInference", "İ" * 20],
 )
-def test_other_words_are_left_alone(text: str) -> None:
+def test_other_text_is_left_alone(text: str) -> None:
     assert Redactor([KEY]).hide(text) == text
     assert Redactor().hide(text) == text
 
@@ -166,7 +166,7 @@ def test_control_characters_are_escaped() -> None:
         assert escape_controls(text) == one_line(text) == text
 
 
-def test_only_words_of_the_server_are_logged() -> None:
+def test_only_plain_words_of_the_server_are_logged() -> None:
     for word in ("invalidApiKey", A, "runware:101@1", "3dInference"):
         assert plain_word(word) == word
     assert plain_word("a lighthouse at dusk") == "<str of length 20>"
@@ -175,19 +175,19 @@ def test_only_words_of_the_server_are_logged() -> None:
     assert plain_word(None) == "<NoneType>"
 
 
-def test_error_says_nothing_that_drives_a_terminal() -> None:
+def test_error_contains_no_terminal_sequences() -> None:
     raw = {"code": EVIL, "message": EVIL, "parameter": [EVIL, "width"], "taskType": EVIL, "taskUUID": EVIL}
     error = error_from_wire({**raw, "documentation": f"https://x/{EVIL}"})
     for one in (error, pickle.loads(pickle.dumps(error))):
         said = [str(one), one.code, *one.parameter, one.task_type, one.task_uuid, one.documentation]
         assert not [mark for mark in FORBIDDEN for text in said if mark in text]
-        assert one.message.startswith("nope\n2026-01-01")  # line feeds are the message's own
+        assert one.message.startswith("nope\n2026-01-01")  # line feeds belong to the message itself
         assert not [mark for mark in FORBIDDEN[2:] if mark in one.message]
     assert str(RunwareError("one\n\ttwo")) == "one two"
     assert error_from_wire({"code": "invalidWidth", "message": "a"}).code == "invalidWidth"
 
 
-def test_documentation_is_an_address_of_the_web() -> None:
+def test_documentation_must_be_an_http_url() -> None:
     def documentation(given: Any) -> str | None:
         return error_from_wire({"code": "x", "message": "y", "documentation": given}).documentation
 
@@ -282,7 +282,7 @@ def test_details_of_a_task_do_not_hold_the_key() -> None:
     desk.ready()
     desk.lose()
     desk.ready()
-    desk.receive({"data": []})  # an answer that says nothing; the details are asked for
+    desk.receive({"data": []})  # an empty response; the details are looked up
     desk.pass_time(1.0)
     error = {"code": "invalidSeed", **ECHO}
     found = {"request": [{"apiKey": KEY, "positivePrompt": "x"}], "response": {"errors": [error], "data": []}}
@@ -295,7 +295,7 @@ def test_details_of_a_task_do_not_hold_the_key() -> None:
     assert not leaks(failed(desk, call))
 
 
-def test_results_stay_as_they_came() -> None:
+def test_results_are_left_unchanged() -> None:
     desk = opened()
     call = desk.submit(A)
     desk.ready()
@@ -316,12 +316,12 @@ def test_key_of_each_connection_is_redacted() -> None:
     assert failed(desk, call).message == f"not {REDACTED}, not {REDACTED}"
 
 
-def test_words_of_the_server_forge_no_log_lines(caplog: pytest.LogCaptureFixture) -> None:
+def test_text_of_the_server_forges_no_log_lines(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "runware")
     desk = opened(events=True)
     call = desk.submit(A)
     desk.open()
-    desk.receive({"errors": [{"code": EVIL, "message": f"{EVIL} a clandestine prompt {KEY}"}]})  # no sign-in
+    desk.receive({"errors": [{"code": EVIL, "message": f"{EVIL} a clandestine prompt {KEY}"}]})  # no authentication
     desk.ready()
     desk.receive({"errors": [{"code": EVIL, "message": EVIL, "taskUUID": EVIL}, {"code": KEY, "taskUUID": KEY}]})
     desk.receive({"data": [{"taskType": EVIL, "taskUUID": EVIL}, {"taskType": {KEY: 1}, "taskUUID": KEY}]})
@@ -336,11 +336,11 @@ def test_words_of_the_server_forge_no_log_lines(caplog: pytest.LogCaptureFixture
         assert KEY not in text
         assert "clandestine" not in text
     reasons = [event.reason for event in desk.happened if isinstance(event, Disconnected)]
-    assert reasons[0].startswith("the server said <str of length")
+    assert reasons[0].startswith("the server answered <str of length")
     assert call in desk.ended
 
 
-def test_stray_error_in_a_timeout_is_harmless() -> None:
+def test_unassigned_error_in_a_timeout_is_harmless() -> None:
     desk = opened()
     call = desk.submit(A, timeout=5.0)
     desk.ready()
@@ -355,7 +355,7 @@ def test_stray_error_in_a_timeout_is_harmless() -> None:
 
 
 def echoing(server: LocalServer) -> None:
-    """Repeat the key of the connection in every error."""
+    """Repeat the connection's key in every error."""
 
     def script(task: dict[str, Any]) -> list[Any] | None:
         if task["taskType"] != "imageInference":
@@ -388,7 +388,7 @@ def refused(url: str, **options: Any) -> ConnectionFailedError:
 
 
 @pytest.mark.parametrize("status", ["407 no", "502 no", "302 no"])
-def test_proxy_that_repeats_its_password(status: str, lines: list[str]) -> None:
+def test_proxy_that_repeats_its_password_leaks_nothing(status: str, lines: list[str]) -> None:
     basic = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 
     def refuse(sock: socket.socket) -> None:
@@ -406,7 +406,7 @@ def test_proxy_that_repeats_its_password(status: str, lines: list[str]) -> None:
         assert "\x9b" not in text
 
 
-def test_refused_upgrade_drives_no_terminal() -> None:
+def test_refused_upgrade_logs_no_terminal_sequences() -> None:
     def refuse(sock: socket.socket) -> None:
         read_head(sock)
         sock.sendall("HTTP/1.1 404 \x1b[31mred\x9b\r\nX: \x1b]0;x\x07\r\nContent-Length: 3\r\n\r\n\x1b[m".encode())

@@ -1,4 +1,4 @@
-"""Results: what the wire's items become, and that reading them never fails."""
+"""Results: what the API's items become, and that reading them never fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOST = "https://im.runware.ai"
 
 
 def read(task: Task[Any], *items: dict[str, Any]) -> Any:
-    """The answer of a call, made as a job makes it."""
+    """Return the results of a call, made as a job makes them."""
     return task.assemble(runware.Results(structure(item, class_for(task, item)) for item in items))
 
 
@@ -45,7 +45,7 @@ def example(name: str, **parameters: Any) -> Task[Any]:
     return task
 
 
-# Task, item, class, values: the example frames of the protocol reference, F11 to F70.
+# Task, item, class, values: one example of each form of an item (`docs/protocol.md`, section 5).
 FRAMES: list[tuple[str, dict[str, Any], type[Any], dict[str, Any]]] = [
     (
         "ImageInference",
@@ -183,7 +183,9 @@ FRAMES: list[tuple[str, dict[str, Any], type[Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "item", "cls", "values"), FRAMES)
-def test_example_frames(name: str, item: dict[str, Any], cls: type[Any], values: dict[str, Any]) -> None:
+def test_example_item_becomes_its_result(
+    name: str, item: dict[str, Any], cls: type[Any], values: dict[str, Any]
+) -> None:
     task = example(name)
     item = {"taskType": task.task_type, "taskUUID": B, **item}
     answer = read(task, item)
@@ -197,7 +199,7 @@ def test_example_frames(name: str, item: dict[str, Any], cls: type[Any], values:
         assert answers.class_for(item) is cls
 
 
-def test_detections() -> None:
+def test_detections_are_parsed() -> None:
     item = {"detections": [{"x_min": 10, "y_min": 20.5, "x_max": 110, "y_max": 140, "score": 1}, None, {}]}
     first, odd, empty = structure(item, runware.MaskImage).detections
     assert (first.x_min, first.y_min, first.x_max, first.y_max) == (10, 20.5, 110, 140)
@@ -213,7 +215,7 @@ def test_detections() -> None:
         ({"promptTokens": 0, "costBreakdown": {"prompt": 0.1}}, (0, None, None, None, 0, None)),
     ],
 )
-def test_usage(usage: dict[str, Any], tokens: tuple[int | None, ...]) -> None:
+def test_usage_is_parsed_under_both_names(usage: dict[str, Any], tokens: tuple[int | None, ...]) -> None:
     got = structure({"text": "x", "usage": usage}, runware.Text).usage
     assert got is not None
     names = ("prompt", "completion", "total", "thinking", "input", "output")
@@ -221,12 +223,12 @@ def test_usage(usage: dict[str, Any], tokens: tuple[int | None, ...]) -> None:
     assert got.raw == usage
 
 
-def test_str_of_a_text() -> None:
+def test_str_of_a_text_result_is_its_text() -> None:
     assert str(runware.Text(text="hello")) == "hello"
     assert str(runware.Text()) == ""
 
 
-def test_model_search() -> None:
+def test_model_search_becomes_a_page_of_models() -> None:
     item = {
         "taskType": "modelSearch",
         "taskUUID": B,
@@ -288,7 +290,7 @@ def test_model_search() -> None:
     assert (second.air, second.default_width) == ("acme:2@1", None)
 
 
-def test_account() -> None:
+def test_account_is_parsed() -> None:
     item = {
         "operation": "getDetails",
         "organizationUUID": A,
@@ -336,7 +338,7 @@ FAILURE = {"code": "taskNotFound", "message": "Failed.", "taskUUID": A}
         ("odd", 0, 0),
     ],
 )
-def test_task_details(response: Any, results: int, errors: int) -> None:
+def test_task_details_are_parsed(response: Any, results: int, errors: int) -> None:
     request = {"taskType": "imageInference", "positivePrompt": "a red kite"}
     item = {"taskType": "getTaskDetails", "taskUUID": A, "request": [request], "response": response}
     details = read(runware.GetTaskDetails(task_uuid=A), item)
@@ -368,7 +370,7 @@ def test_raw_tasks_give_typed_results() -> None:
     assert isinstance(read(task, IMAGE_ITEM)[0], runware.Image)
 
 
-def test_every_table_agrees() -> None:
+def test_class_of_an_item_agrees_with_the_class_of_its_request() -> None:
     for cls in REQUEST_CLASSES:
         item = {"taskType": cls.task_type}
         if cls not in (runware.GetResponse, runware.Upscale, runware.RemoveBackground, runware.AudioInference):
@@ -376,7 +378,7 @@ def test_every_table_agrees() -> None:
         assert class_for(cls(**needed(cls)), item) in (cls.result_class, runware.Result)
 
 
-def test_class_by_name_prefers_what_was_asked_for() -> None:
+def test_requested_class_wins_over_names_in_the_item() -> None:
     item = {"audioURL": "a.mp3", "imageURL": "cover.png"}
     assert class_by_name(item, runware.Audio) is runware.Audio
     assert class_by_name(item, runware.Result) is runware.Image
@@ -390,7 +392,7 @@ def all_parts(cls: type[Any] = Part) -> list[type[Any]]:
 
 @pytest.mark.parametrize("odd", [None, "text", 5, 1.5, True, [], [None, 1, "x"], {}, {"a": {"b": None}}], ids=repr)
 @pytest.mark.parametrize("cls", list(dict.fromkeys(all_parts())), ids=lambda cls: cls.__name__)
-def test_reading_never_fails(cls: type[Any], odd: Any) -> None:
+def test_reading_a_result_never_fails(cls: type[Any], odd: Any) -> None:
     from runware.protocol.codec import _result_wire_name
 
     names = [_result_wire_name(cls, field.name) for field in attrs.fields(cls) if field.name != "raw"]
@@ -405,13 +407,13 @@ def test_reading_never_fails(cls: type[Any], odd: Any) -> None:
     assert structure({}, cls) == cls()
 
 
-def test_what_fits_is_kept_beside_what_does_not() -> None:
+def test_valid_fields_are_kept_beside_invalid_ones() -> None:
     image = structure({"imageUUID": "u", "seed": "seven", "cost": [1], "imageURL": None}, runware.Image)
     assert (image.uuid, image.seed, image.cost, image.url) == ("u", None, None, None)
     assert image.raw["seed"] == "seven"
 
 
-def test_a_number_that_no_float_can_hold_is_none() -> None:
+def test_number_too_large_for_a_float_becomes_none() -> None:
     image = structure({"cost": 10**400}, runware.Image)
     assert (image.cost, structure({"cost": 2}, runware.Image).cost) == (None, 2)
     image._repr_mimebundle_()
@@ -434,7 +436,7 @@ ODD = ["text", "false", 5, 0, 1.5, True, [], ["a"], [["a"]], {}, {"a": 1}]
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_nothing_is_made_of_a_value_of_another_type(
+def test_value_of_another_type_becomes_none(
     cls: type[Any], wire: str, name: str, fits: tuple[type, ...], odd: Any
 ) -> None:
     result = structure({wire: odd}, cls)
@@ -443,13 +445,13 @@ def test_nothing_is_made_of_a_value_of_another_type(
 
 
 @pytest.mark.parametrize("odd", ["abc", {"a": 1}, 5, [1], ["a", None]], ids=repr)
-def test_nothing_is_made_of_a_list_of_other_types(odd: Any) -> None:
+def test_list_of_other_types_becomes_none(odd: Any) -> None:
     assert structure({"inputImagesUUID": odd}, runware.Image).input_images_uuid is None
     assert structure({"inputImagesUUID": ["a", "b"]}, runware.Image).input_images_uuid == ("a", "b")
     assert not structure({"results": "abc"}, runware.ModelPage).results
 
 
-class TestAttributesAreReadWhenTheyAreAskedFor:
+class TestLazyAttributes:
     ITEM = MappingProxyType({"imageUUID": "u", "seed": 7, "cost": 1})
 
     def test_attribute_is_read_once(self) -> None:
@@ -458,21 +460,21 @@ class TestAttributesAreReadWhenTheyAreAskedFor:
         assert (image.seed, image.seed, image.url) == (7, 7, None)
         assert vars(image) == {"raw": dict(self.ITEM), "seed": 7}
 
-    def test_of_one_that_somebody_has_made(self) -> None:
+    def test_constructor_arguments_win_over_raw_values(self) -> None:
         image = runware.Image(raw=dict(self.ITEM), seed=8)
         assert (image.uuid, image.seed, image.cost) == ("u", 8, 1)
         assert runware.Usage(input_tokens=0).prompt_tokens == 0
         assert runware.Usage(raw={"outputTokens": 3}).completion_tokens == 3
         assert attrs.evolve(image, seed=None).seed == 7
 
-    def test_at_once_by_any_number_of_threads(self) -> None:
+    def test_threads_may_read_attributes_concurrently(self) -> None:
         images = [structure(dict(self.ITEM), runware.Image) for _ in range(200)]
         with ThreadPoolExecutor(8) as pool:
             for found in [pool.submit(lambda: [(one.seed, one.uuid) for one in images]) for _ in range(8)]:
                 assert found.result(20) == [(7, "u")] * 200
 
 
-def test_results_as_inputs() -> None:
+def test_results_become_inputs() -> None:
     assert runware.Image(uuid="u", url="x").as_input() == "u"
     assert runware.Image(media_uuid="m", url="x").as_input() == "m"
     assert runware.Video(url="x").as_input() == "x"
@@ -481,7 +483,7 @@ def test_results_as_inputs() -> None:
         runware.Image().as_input()
 
 
-def test_results_list() -> None:
+def test_results_list_sums_costs_and_partial_counts() -> None:
     results = runware.Results([runware.Image(cost=0.1), runware.Image(), runware.Image(cost=0.2)])
     assert results.cost == pytest.approx(0.3)
     assert runware.Results([runware.Text()]).cost is None
@@ -603,7 +605,7 @@ class TestListOperations:
         with pytest.raises(TypeError):
             results * "2"  # type: ignore[operator]
 
-    def test_copies_keep_what_is_known_beside_the_results(self) -> None:
+    def test_copies_keep_errors_and_costs(self) -> None:
         results = self.results(0, 1, errors=[self.LOST])
         for other in (results.copy(), copy.copy(results)):
             assert (type(other), other, other.errors) == (runware.Results, results, results.errors)
@@ -647,7 +649,7 @@ def test_no_repr_shows_prompts_media_or_tokens(cls: type[Any], marked: Any) -> N
     item = dict.fromkeys((wire for name, wire in wire_names(cls).items() if name not in SHOWN), marked)
     for name, wire in wire_names(cls).items():
         if "uuid" in name:
-            item[wire] = "0" * 250 + "MARK"  # base64 that came in its place
+            item[wire] = "0" * 250 + "MARK"  # base64 that arrived in its place
         elif "url" in name or name == "hero_image":
             item[wire] = "https://example.com/x.png?token=MARK"
     result = structure(item, cls)
@@ -657,7 +659,7 @@ def test_no_repr_shows_prompts_media_or_tokens(cls: type[Any], marked: Any) -> N
             assert "MARK" not in shown._repr_mimebundle_()["text/plain"]
 
 
-def test_no_repr_shows_what_parts_of_an_answer_hold() -> None:
+def test_no_repr_shows_values_of_nested_parts() -> None:
     account = structure(
         {
             "team": [{"name": "Ada", "email": "MARK@example.com"}],
@@ -675,7 +677,7 @@ def test_no_repr_shows_what_parts_of_an_answer_hold() -> None:
     assert "MARK" not in repr([account, page, usage])
 
 
-def test_reprs_show_what_there_is_but_neither_prompts_nor_media() -> None:
+def test_reprs_show_fields_but_neither_prompts_nor_media() -> None:
     item = {"imageUUID": "u", "seed": 0, "imageBase64Data": "secret", "imageDataURI": "secret", "cost": None}
     item |= {"positivePrompt": "secret", "negativePrompt": "secret", "outputs": {"structuredPrompt": "secret"}}
     assert repr(structure(item, runware.Image)) == "Image(uuid='u', seed=0)"

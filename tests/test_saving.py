@@ -1,4 +1,4 @@
-"""Results as bytes, pictures and files: over URL, base64 and data URI, again after trouble, and safely named."""
+"""Results as bytes, images and files: from URLs, base64 and data URIs, retried after errors, and safely named."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ import trustme
 
 import runware
 from runware import ConfigurationError, DownloadError, Runware, ValidationError
+from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
 from runware.local.images import encode, scene
+from runware.media import downloadable
 from runware.media import files as media
 from runware.media.downloads import Downloads
 
@@ -36,7 +38,7 @@ Answer = Callable[[BaseHTTPRequestHandler, int], None]
 
 
 class Site:
-    """A web server whose answers are functions of the handler and the number of the request, from 1."""
+    """A web server whose responses are functions of the handler and the number of the request, from 1."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -73,7 +75,7 @@ class Site:
 
 
 def fetched_by(image: runware.Image, downloads: Downloads | None) -> None:
-    """Let a picture be one of the client that has this way out."""
+    """Set the download settings of an image."""
     object.__setattr__(image, "_downloads", downloads)
 
 
@@ -93,7 +95,7 @@ def failing(times: int, status: int = 503, **headers: str) -> Answer:
 
 
 def breaking_off(data: bytes, at: int, *, ranges: bool, mark: str = "") -> Answer:
-    """Sends a part at first, and the rest (or everything again) when it is asked again."""
+    """Send only a part at first, and the rest (or everything again) on the next request."""
     marks = {"ETag": mark} if '"' in mark else {"Last-Modified": mark} if mark else {}
 
     def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
@@ -130,7 +132,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("output_type", ["URL", "base64Data", "dataURI"])
 @pytest.mark.parametrize(("output_format", "extension"), [("PNG", ".png"), ("JPG", ".jpg"), ("WEBP", ".webp")])
-def test_every_form_of_a_result(
+def test_every_output_type_and_format_is_read_and_saved(
     rw: Runware, output_type: Any, output_format: Any, extension: str, tmp_path: Path
 ) -> None:
     (image,) = rw.image_inference(**PICTURE, output_type=output_type, output_format=output_format)
@@ -159,20 +161,22 @@ def test_every_form_of_a_result(
         ("three_d_inference", {"positive_prompt": "a chair", "model": "tripo:1@1"}, ".glb"),
     ],
 )
-def test_other_media(rw: Runware, operation: str, parameters: dict[str, Any], extension: str, tmp_path: Path) -> None:
+def test_other_media_are_saved_with_their_extension(
+    rw: Runware, operation: str, parameters: dict[str, Any], extension: str, tmp_path: Path
+) -> None:
     results = getattr(rw, operation)(**parameters)
     (path,) = results.save_all(tmp_path)
     assert path.suffix == extension
     assert path.stat().st_size > 100
 
 
-def test_to_pil_says_what_is_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_pil_without_pillow_names_what_to_install(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DownloadError, match="Pillow"):
         site.image("/svg", whole(b"<svg xmlns='http://www.w3.org/2000/svg'/>")).to_pil()
     with pytest.raises(DownloadError, match="damaged"):
         site.image("/half", whole(PNG[: len(PNG) // 2])).to_pil()
-    monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    monkeypatch.setattr(downloadable, "pillow", lazy_module("PIL.Image"))
     with pytest.raises(ConfigurationError, match="images"):
         site.image("/file").to_pil()
 
@@ -180,7 +184,7 @@ def test_to_pil_says_what_is_missing(site: Site, monkeypatch: pytest.MonkeyPatch
 # ---------------------------------------------------------------------- names
 
 
-def test_a_name_from_the_server_stays_inside_the_directory(
+def test_name_from_the_server_stays_inside_the_directory(
     server: LocalServer, rw: Runware, site: Site, tmp_path: Path
 ) -> None:
     names = ["../../x", "/etc/cron.d/x", "..", ".bashrc", "a/../../b", "C:\\x", "nul", "x" * 4000, ""]
@@ -203,13 +207,13 @@ def test_a_name_from_the_server_stays_inside_the_directory(
 
 
 @pytest.mark.parametrize("extension", ["", ".", ".php%00", ".a\\b", ".verylongextension"])
-def test_an_extension_from_the_server_is_only_letters(extension: str, site: Site, tmp_path: Path) -> None:
+def test_invalid_extension_from_the_server_is_ignored(extension: str, site: Site, tmp_path: Path) -> None:
     path = site.image("/file" + extension, whole(b"of no known form"), uuid="u").save(tmp_path)
     assert path.parent == tmp_path
     assert path.name == "u.bin"
 
 
-def test_the_address_tells_what_the_bytes_do_not(site: Site, tmp_path: Path) -> None:
+def test_url_decides_the_extension_if_the_bytes_do_not(site: Site, tmp_path: Path) -> None:
     assert site.image("/model.USDZ?x=.png", whole(b"PK\x03\x04"), uuid="u").save(tmp_path).name == "u.usdz"
 
 
@@ -232,7 +236,7 @@ def test_text_that_names_a_file_is_never_read(server: LocalServer, rw: Runware, 
     with pytest.raises(ValidationError, match="pass Path"):
         rw.caption(input_image=str(secret))
     name = str(secret.rename(tmp_path / "secret")).replace(".", "")
-    with pytest.raises(ValidationError, match="inputImage"):  # base64 may look like this, so that the server is asked
+    with pytest.raises(ValidationError, match="inputImage"):  # base64 may look like this, so the server decides
         rw.caption(input_image=name)
     sent = [*server.ledger.tasks("imageInference"), *server.ledger.tasks("caption")]
     assert len(sent) == 2
@@ -244,7 +248,7 @@ def test_text_that_names_a_file_is_never_read(server: LocalServer, rw: Runware, 
 # ---------------------------------------------------------------------- files
 
 
-def test_nothing_is_overwritten_unless_asked(site: Site, tmp_path: Path) -> None:
+def test_no_file_is_overwritten_unless_asked(site: Site, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(b"mine")
     image = site.image("/file")
@@ -259,7 +263,7 @@ def test_nothing_is_overwritten_unless_asked(site: Site, tmp_path: Path) -> None
     assert not (tmp_path / "nowhere.png").exists()
 
 
-def test_whoever_comes_second_finds_the_file_there(tmp_path: Path) -> None:
+def test_file_created_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "file"
 
     def meanwhile() -> Iterator[bytes]:
@@ -272,7 +276,7 @@ def test_whoever_comes_second_finds_the_file_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_file_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object) -> None:
         raise OSError("Operation not supported")
 
@@ -283,9 +287,7 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_file_system_without_links_on_which_the_renaming_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_rename_without_hard_links_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "held by a virus scanner")
 
@@ -297,14 +299,14 @@ def test_a_file_system_without_links_on_which_the_renaming_fails(
 
 
 @pytest.mark.parametrize("name", ["灯" * 83 + ".png", "é" * 125 + ".png", "a" * 251 + ".png"])
-def test_a_name_of_the_greatest_length(name: str, tmp_path: Path) -> None:
+def test_name_of_maximum_length_is_saved(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     assert media.write_file(path, iter([b"a"]), overwrite=False) == path
     assert media.write_file(path, iter([b"b"]), overwrite=True).read_bytes() == b"b"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_half_a_file_is_never_seen(site: Site, tmp_path: Path) -> None:
+def test_incomplete_file_is_never_visible(site: Site, tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(handler: BaseHTTPRequestHandler, _: int) -> None:
@@ -326,7 +328,7 @@ def test_half_a_file_is_never_seen(site: Site, tmp_path: Path) -> None:
     assert (tmp_path / "u.png").read_bytes() == LONG
 
 
-def test_cancelling_leaves_no_file(site: Site, tmp_path: Path) -> None:
+def test_cancelling_a_save_leaves_no_file(site: Site, tmp_path: Path) -> None:
     begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
 
     def slow(handler: BaseHTTPRequestHandler, _: int) -> None:
@@ -356,7 +358,7 @@ def test_cancelling_leaves_no_file(site: Site, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leaving_a_stream_early_closes_it(site: Site) -> None:
+def test_leaving_a_stream_early_raises_nothing(site: Site) -> None:
     async def main() -> None:
         async for chunk in site.image("/long", whole(LONG)).aiter_bytes():
             assert chunk
@@ -368,7 +370,7 @@ def test_leaving_a_stream_early_closes_it(site: Site) -> None:
         break
 
 
-def test_one_that_fails_does_not_keep_the_others_from_being_saved(site: Site, tmp_path: Path) -> None:
+def test_failed_download_does_not_keep_the_others_from_being_saved(site: Site, tmp_path: Path) -> None:
     images = runware.Results([site.image(f"/{n}", uuid=f"u{n}") for n in range(12)])
     site.answers["/5"] = site.answers["/7"] = whole(b"", 404)
     with pytest.raises(DownloadError, match="expired") as caught:
@@ -383,7 +385,7 @@ def test_one_that_fails_does_not_keep_the_others_from_being_saved(site: Site, tm
     assert [path.name for path in asyncio.run(again())] == [f"u{n}.png" for n in range(12)]
 
 
-def test_a_model_of_several_files(site: Site, tmp_path: Path) -> None:
+def test_model_of_several_files_is_saved_to_a_directory(site: Site, tmp_path: Path) -> None:
     files = [{"uuid": uuid, "url": f"{site.url}/{n}.fbx"} for n, uuid in enumerate(["../a", "b", "b"])]
     for n in range(3):
         site.answers[f"/{n}.fbx"] = whole(b"Kaydara FBX Binary")
@@ -406,17 +408,17 @@ def test_models_whose_files_have_no_names_do_not_overwrite_each_other(overwrite:
     ]
 
 
-def test_names_that_become_the_same_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_names_that_become_equal_do_not_overwrite_each_other(tmp_path: Path) -> None:
     uuids = ["a/b", "a-b", "x" * 150, "x" * 150 + "y"]
     images = runware.Results([runware.Image(uuid=uuid, base64_data=base64.b64encode(PNG).decode()) for uuid in uuids])
     assert len(set(images.save_all(tmp_path, overwrite=True))) == 4
 
 
-# ---------------------------------------------------------------------- trouble
+# ---------------------------------------------------------------------- failures
 
 
 @pytest.mark.parametrize(("status", "passing"), [(503, True), (429, True), (404, False), (403, False), (400, False)])
-def test_passing_failures_are_tried_again(site: Site, status: int, passing: bool) -> None:
+def test_temporary_failure_is_retried(site: Site, status: int, passing: bool) -> None:
     image = site.image("/file", failing(2, status, Retry_After="0"))
     if passing:
         assert image.read() == PNG
@@ -427,7 +429,7 @@ def test_passing_failures_are_tried_again(site: Site, status: int, passing: bool
         assert len(site.requests) == 1
 
 
-def test_what_does_not_pass_is_told(site: Site) -> None:
+def test_lasting_failure_is_raised_after_three_attempts(site: Site) -> None:
     with pytest.raises(DownloadError, match=r"503.*3 attempts") as caught:
         site.image("/file", failing(9), task_uuid="t").read()
     assert caught.value.retryable
@@ -438,12 +440,12 @@ def test_what_does_not_pass_is_told(site: Site) -> None:
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("mark", ['"v1"', "Wed, 21 Oct 2026 07:28:00 GMT", 'W/"v1"', ""])
 @pytest.mark.parametrize("at", [0, 1, 150_000, len(LONG) - 1])
-def test_what_breaks_off_is_gone_on_with(site: Site, ranges: bool, mark: str, at: int, tmp_path: Path) -> None:
+def test_interrupted_download_is_resumed(site: Site, ranges: bool, mark: str, at: int, tmp_path: Path) -> None:
     known = bool(at and mark and not mark.startswith("W/"))
     image = site.image("/long", breaking_off(LONG, at, ranges=ranges and known, mark=mark), uuid="u")
     assert image.save(tmp_path).read_bytes() == LONG
     second = site.requests[1][1]
-    # Without a word for the state of the file, nothing would tell whether the rest belongs to it.
+    # Without a strong ETag or a date, nothing would prove that the rest belongs to the same file.
     assert (second.get("Range"), second.get("If-Range")) == ((f"bytes={at}-", mark) if known else (None, None))
     assert second["Accept-Encoding"] == "identity"
 
@@ -463,7 +465,7 @@ def all_of(data: bytes, etag: str = '"v1"', **headers: str) -> Step:
 
 
 def in_steps(*steps: Step) -> Answer:
-    """Sends 600 bytes of V1 in an answer of 1,000, and then what it is told."""
+    """Send 600 bytes of V1 in a response of 1,000, and then what the steps say."""
 
     def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
         if number == 1:
@@ -497,12 +499,14 @@ def in_steps(*steps: Step) -> Answer:
         ([(416, b"", {"Content_Range": "bytes */600"})], V1[:600]),
         ([(416, b"", {"Content_Range": "bytes */300"}), all_of(V1[:300])], None),
         ([(416, b"", {}), all_of(V1)], V1),
-        # It breaks off before it is known to be the same file: its mark is no reason to ask for the rest of it.
+        # It breaks off before it is known to be the same file: its ETag is no reason to ask for the rest of it.
         ([all_of(V2[:550], '"v2"', Content_Length="1000"), all_of(V2, '"v2"')], None),
         ([all_of(V1[:700], '"v2"', Content_Length="1000"), part(700, V1[700:], ETag='"v2"')], V1),
     ],
 )  # fmt: skip
-def test_the_bytes_are_those_of_one_file(site: Site, steps: list[Step], expected: bytes | None, tmp_path: Path) -> None:
+def test_saved_bytes_are_those_of_one_file(
+    site: Site, steps: list[Step], expected: bytes | None, tmp_path: Path
+) -> None:
     image = site.image("/file.bin", in_steps(*steps), uuid="u")
     if expected is not None:
         assert image.save(tmp_path).read_bytes() == expected
@@ -516,7 +520,7 @@ def test_the_bytes_are_those_of_one_file(site: Site, steps: list[Step], expected
         assert headers.get("If-Range") in ((None,) if "Range" not in headers else ('"v1"', '"v2"'))
 
 
-def test_what_broke_off_behind_its_last_byte_is_whole(site: Site) -> None:
+def test_connection_lost_after_the_last_byte_keeps_the_file(site: Site) -> None:
     def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
         total = len(V1) + (number == 1)
         status = 200 if number == 1 else 416
@@ -527,12 +531,12 @@ def test_what_broke_off_behind_its_last_byte_is_whole(site: Site) -> None:
     assert site.image("/file", answer).read() == V1
 
 
-def test_a_part_that_nobody_asked_for_is_no_file(site: Site) -> None:
+def test_partial_response_that_was_not_requested_is_rejected(site: Site) -> None:
     with pytest.raises(DownloadError, match="different part"):
         site.image("/part", whole(V1[:5], 206, Content_Range="bytes 0-4/5")).read()
 
 
-def test_a_compressed_answer_is_fetched_from_its_start_again(site: Site) -> None:
+def test_compressed_response_is_downloaded_again_from_the_start(site: Site) -> None:
     packed = gzip.compress(random.Random(1).randbytes(50_000) + LONG)
 
     def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
@@ -546,7 +550,7 @@ def test_a_compressed_answer_is_fetched_from_its_start_again(site: Site) -> None
 
 
 @pytest.mark.parametrize("status", [200, 204])
-def test_an_empty_file_is_no_result(status: int, site: Site, tmp_path: Path) -> None:
+def test_empty_file_is_rejected(status: int, site: Site, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="empty"):
         site.image("/x.png", whole(b"", status), uuid="u").save(tmp_path)
     with pytest.raises(DownloadError, match="empty"):
@@ -554,7 +558,7 @@ def test_an_empty_file_is_no_result(status: int, site: Site, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_told_by_its_bytes_however_few_come_at_first(site: Site, tmp_path: Path) -> None:
+def test_file_type_is_recognised_from_small_first_chunks(site: Site, tmp_path: Path) -> None:
     def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(PNG)))
@@ -568,8 +572,8 @@ def test_a_file_is_told_by_its_bytes_however_few_come_at_first(site: Site, tmp_p
     assert (path.name, path.read_bytes()) == ("u.png", PNG)
 
 
-class TestSilenceThatNobodyWaitsForAnyMore:
-    """A server says nothing, or no more, and the one who waited has gone."""
+class TestSilentServer:
+    """The server sends nothing, or nothing more, and the caller is cancelled or interrupted."""
 
     @pytest.fixture(params=["nothing", "head", "half", "endless", "TLS"])
     def image(self, request: pytest.FixtureRequest) -> Iterator[tuple[runware.Image, threading.Event]]:
@@ -592,7 +596,9 @@ class TestSilenceThatNobodyWaitsForAnyMore:
             yield runware.Image(url=f"{scheme}://127.0.0.1:{port}/x.png", uuid="u"), heard
 
     @pytest.mark.parametrize("way", ["asave", "aread", "aiter_bytes", "asave_all"])
-    def test_in_asyncio(self, way: str, image: tuple[runware.Image, threading.Event], tmp_path: Path) -> None:
+    def test_cancelling_in_asyncio_returns_at_once(
+        self, way: str, image: tuple[runware.Image, threading.Event], tmp_path: Path
+    ) -> None:
         result, heard = image
 
         async def wait() -> None:
@@ -619,7 +625,7 @@ class TestSilenceThatNobodyWaitsForAnyMore:
         assert time.monotonic() - started < 5
         assert list(tmp_path.iterdir()) == []
 
-    def test_save_all_and_ctrl_c(
+    def test_ctrl_c_during_save_all_returns_at_once(
         self, image: tuple[runware.Image, threading.Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         result, heard = image
@@ -637,7 +643,7 @@ class TestSilenceThatNobodyWaitsForAnyMore:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pause_that_nobody_waits_for_any_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_ends_the_pause_before_a_retry(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = threading.Event()
 
     def busy(handler: BaseHTTPRequestHandler, number: int) -> None:
@@ -657,7 +663,7 @@ def test_a_pause_that_nobody_waits_for_any_more(site: Site, monkeypatch: pytest.
     assert len(site.requests) == 1
 
 
-def test_cancelling_behind_the_last_byte_leaves_no_file(tmp_path: Path) -> None:
+def test_cancelling_after_the_last_byte_leaves_no_file(tmp_path: Path) -> None:
     written = threading.Event()
 
     class Slow(runware.Image):
@@ -677,14 +683,14 @@ def test_cancelling_behind_the_last_byte_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_listens() -> None:
+def test_unreachable_server_raises_download_error() -> None:
     with listening(lambda sock: None) as port:
         image = runware.Image(url=f"http://127.0.0.1:{port}/x.png")
         with pytest.raises(DownloadError, match=r"127\.0\.0\.1.*3 attempts"):
             image.read()
 
 
-def test_silence_is_not_waited_for_without_end() -> None:
+def test_silent_server_times_out() -> None:
     with (
         listening(lambda sock: sock.recv(1 << 16) and sock.recv(1)) as port,
         pytest.raises(DownloadError, match=r"no data for 0\.05 s"),
@@ -706,31 +712,31 @@ def test_silence_is_not_waited_for_without_end() -> None:
         ("http://\ud83d.example/x", "URL is not valid"),
     ],
 )
-def test_only_web_addresses_are_fetched(url: str, reason: str, tmp_path: Path) -> None:
+def test_only_http_urls_are_downloaded(url: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=reason):
         runware.Image(url=url).save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/x"])
-def test_a_redirect_is_held_to_the_same(site: Site, target: str) -> None:
+def test_redirect_to_another_scheme_is_refused(site: Site, target: str) -> None:
     with pytest.raises(DownloadError, match="http and https"):
         site.image("/moved", whole(b"", 302, Location=target)).read()
     assert len(site.requests) == 1
 
 
-def test_redirects_end(site: Site) -> None:
+def test_redirect_loop_ends(site: Site) -> None:
     assert site.image("/there", whole(b"", 302, Location="/file")).read() == PNG
     with pytest.raises(DownloadError, match="redirects more than 5 times"):
         site.image("/loop", whole(b"", 302, Location="/loop")).read()
 
 
-def test_a_web_page_is_not_a_result(site: Site) -> None:
+def test_web_page_is_not_a_result(site: Site) -> None:
     with pytest.raises(DownloadError, match="web page"):
         site.image("/x.png", whole(b"<html>Log in</html>", Content_Type="text/html; charset=utf-8")).read()
 
 
-def test_the_size_is_limited(site: Site, tmp_path: Path) -> None:
+def test_max_bytes_limits_the_size(site: Site, tmp_path: Path) -> None:
     image = site.image("/long", whole(LONG), uuid="u")
     with pytest.raises(DownloadError, match="larger than 1,000 bytes"):
         image.save(tmp_path, max_bytes=1000)
@@ -739,10 +745,12 @@ def test_the_size_is_limited(site: Site, tmp_path: Path) -> None:
     assert image.read(max_bytes=len(LONG)) == LONG
 
 
-# ---------------------------------------------------------------------- the way out
+# ---------------------------------------------------------------------- proxies and TLS
 
 
-def test_the_clients_settings_and_nothing_secret(server: LocalServer, rw: Runware, tmp_path: Path) -> None:
+def test_downloads_use_the_clients_settings_and_pickle_no_secret(
+    server: LocalServer, rw: Runware, tmp_path: Path
+) -> None:
     images = rw.image_inference(**PICTURE, number_results=2)
     assert all(image._downloads is rw._core.downloads for image in images)
     assert copy.deepcopy(images)[0]._downloads is rw._core.downloads
@@ -756,7 +764,7 @@ def test_the_clients_settings_and_nothing_secret(server: LocalServer, rw: Runwar
     assert "downloads" not in repr(images[0]).lower()
 
 
-def test_neither_the_key_nor_a_password_file_goes_along(
+def test_downloads_send_neither_the_key_nor_netrc_passwords(
     site: Site, rw: Runware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -771,7 +779,7 @@ def test_neither_the_key_nor_a_password_file_goes_along(
     assert headers["User-Agent"].startswith("runware-client/")
 
 
-def test_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_use_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     heads: list[bytes] = []
 
     def proxy(sock: Any) -> None:
@@ -792,7 +800,7 @@ def test_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         image.read()
 
 
-def test_a_socks_proxy_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socks_proxy_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     image = runware.Image(url="http://im.example.com/x.png")
     fetched_by(image, Downloads("socks5h://127.0.0.1:9", {}))
@@ -800,7 +808,7 @@ def test_a_socks_proxy_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         image.read()
 
 
-def test_the_clients_trust_store(site: Site) -> None:
+def test_downloads_use_the_clients_trust_store(site: Site) -> None:
     authority = trustme.CA()
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(theirs)

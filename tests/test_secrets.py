@@ -1,4 +1,4 @@
-"""The key, prompts and base64 are only on the wire: not in logs, reprs, errors, tracebacks, URLs or arguments."""
+"""Key, prompts and base64 go to the server only: not to logs, reprs, errors, tracebacks, URLs or arguments."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ SHORT = "zirconium dusk"
 PASSWORD = "proxy-pass-word-91"
 PICTURE = b"\x89PNG" + random.Random(9).randbytes(30_000)
 BASE64 = base64.b64encode(PICTURE).decode()
-# Any piece of them counts, wherever it was cut.
+# Any part of them counts, wherever it was cut.
 PIECES = [KEY, KEY[:10], "zirconium", "lighthouse", "vermilion", PASSWORD, BASE64[:40], BASE64[1000:1040], BASE64[-40:]]
 ECHOED = "The prompt 'clandestine lighthouse of zirconium' is not liked."
 
 
 class Recorder(logging.Handler):
-    """Everything that is logged in the process, as text, with its tracebacks."""
+    """Records everything that is logged in the process, as text, with its tracebacks."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -72,7 +72,7 @@ class Recorder(logging.Handler):
 
 @attrs.define
 class Witness:
-    """All that was said. `secrets` tells what should not have been."""
+    """Collects everything that became visible. `secrets` returns which secrets it contains."""
 
     recorder: Recorder
     said: list[tuple[str, str]] = attrs.field(factory=list)
@@ -81,13 +81,13 @@ class Witness:
         self.said.append((what, str(text)))
 
     def sees(self, error: BaseException) -> None:
-        """An error, as it may be printed, logged, sent on or looked into."""
+        """Record an error, as it may be printed, logged, forwarded or inspected."""
         for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
             self.hears("its text", one)
             self.hears("its repr", repr(one))
             self.hears("its arguments", repr(one.args))
         self.hears("its traceback", "".join(traceback.format_exception(error)))
-        assert KEY.encode() not in pickle.dumps(error)  # the results that came are in there, as they should be
+        assert KEY.encode() not in pickle.dumps(error)  # it holds the results that arrived, as it should
         for frame_of in chain(error):
             for variables in ours(frame_of.__traceback__):
                 found = {name: text(value) for name, value in variables.items()}
@@ -97,10 +97,10 @@ class Witness:
         core = rw._core
         self.hears("a client", (rw, rw.aio, rw.submit, core.options))
         self.hears("a pickled client", pickle.dumps(rw).decode("latin-1"))
-        engine = core._io_loop
-        if engine is not None:
-            self.hears("the engine", (engine, engine._session, list(engine._session.calls.values())))
-            self.hears("the session's variables", {name: repr(value) for name, value in vars(engine._session).items()})
+        io_loop = core._io_loop
+        if io_loop is not None:
+            self.hears("the I/O loop", (io_loop, io_loop._session, list(io_loop._session.calls.values())))
+            self.hears("the session's variables", {name: repr(value) for name, value in vars(io_loop._session).items()})
         self.hears("threads", [(thread, thread.name) for thread in threading.enumerate()])
 
     def secrets(self) -> list[tuple[str, str]]:
@@ -115,7 +115,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def ours(trace: TracebackType | None) -> Iterator[dict[str, Any]]:
-    """The variables of this package's frames, as reporters of errors collect them."""
+    """Return the variables of this package's frames, as error reporters collect them."""
     package = str(pathlib.Path(runware.__file__).parent)
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.startswith(package):
@@ -124,7 +124,7 @@ def ours(trace: TracebackType | None) -> Iterator[dict[str, Any]]:
 
 
 def deep(value: object) -> str:
-    """A variable with what is in it, as reporters of errors show objects they do not know."""
+    """Return a variable with its contents, as error reporters show objects they do not know."""
     return (
         f"{text(value)} {text(getattr(value, '__dict__', ''))}" if type(value).__module__ != "builtins" else text(value)
     )
@@ -179,7 +179,7 @@ Act = Callable[[LocalServer, Runware], None]
 
 @attrs.frozen(kw_only=True)
 class Situation:
-    """What happens, and what it ends with."""
+    """What happens, and the error that the call ends with."""
 
     act: Act = lambda server, rw: None
     task: dict[str, Any] = attrs.field(factory=dict)
@@ -207,7 +207,7 @@ def forgetful(server: LocalServer, rw: Runware) -> None:
 
 
 def echoing(server: LocalServer, rw: Runware) -> None:
-    """Its words repeat the prompt; at the client, what is for nobody is only logged."""
+    """Repeat the prompt in messages about other tasks, which the client may log."""
 
     def script(task: dict[str, Any]) -> list[Any] | None:
         error = {"code": "inferenceError", "message": ECHOED}
@@ -225,7 +225,7 @@ def echoing(server: LocalServer, rw: Runware) -> None:
 
 
 def repeating(kind: str, code: str) -> Act:
-    """The server refuses, and repeats what it was sent in the errors, but for the prompt, which is the caller's own."""
+    """Refuse, and repeat what was sent in the errors, except for the prompt, which is the caller's own."""
 
     def act(server: LocalServer, rw: Runware) -> None:
         def script(task: dict[str, Any]) -> list[Any] | None:
@@ -263,7 +263,7 @@ SITUATIONS: dict[str, Situation] = {
     "a prompt of the wrong type": Situation(task={"positive_prompt": [PROMPT]}, error=ValidationError),
     "a prompt where there is none": Situation(task={"output_format": PROMPT}, error=ValidationError),
     "media that are no media": Situation(task={"seed_image": {PROMPT: BASE64}}, error=ValidationError),
-    "what JSON has no form for": Situation(task={"extra": {"x": {PROMPT}}}, error=TypeError),
+    "a value that JSON cannot represent": Situation(task={"extra": {"x": {PROMPT}}}, error=TypeError),
     "a refused key": Situation(act=plays("X2"), error=AuthenticationError),
     "a refused key, legacy": Situation(act=plays("X2:form=legacy"), error=AuthenticationError),
     "a key revoked while it ran": Situation(act=plays("X5:delivery=any", "X22"), error=AuthenticationError),
@@ -308,8 +308,10 @@ SITUATIONS: dict[str, Situation] = {
 
 
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=list(SITUATIONS))
-@pytest.mark.parametrize("face", ["blocking", "job", "asyncio"])
-def test_nothing_is_told(situation: Situation, face: str, server: LocalServer, witness: Witness) -> None:
+@pytest.mark.parametrize("interface", ["blocking", "job", "asyncio"])
+def test_no_situation_reveals_a_secret(
+    situation: Situation, interface: str, server: LocalServer, witness: Witness
+) -> None:
     options = {"timeout": 10.0, "long_timeout": 10.0, "retry_delay": 0.01, **situation.client}
     rw = Runware(KEY, url=server.url, **options)
     given = task(**situation.task)
@@ -319,7 +321,7 @@ def test_nothing_is_told(situation: Situation, face: str, server: LocalServer, w
             situation.act(server, rw)
             witness.sees_client(rw)
             with contextlib.nullcontext() if situation.error is None else pytest.raises(situation.error) as caught:
-                call(rw, face, given, witness)
+                call(rw, interface, given, witness)
             if caught is not None:
                 witness.sees(caught.value)
             witness.sees_client(rw)
@@ -329,19 +331,19 @@ def test_nothing_is_told(situation: Situation, face: str, server: LocalServer, w
     assert witness.secrets() == []
 
 
-def call(rw: Runware, face: str, given: dict[str, Any], witness: Witness) -> None:
+def call(rw: Runware, interface: str, given: dict[str, Any], witness: Witness) -> None:
     def on_partial(news: Any, error: Any) -> None:
         witness.hears("a partial", (news, news.all, error))
         if error is not None:
             witness.sees(error)
 
-    if face == "asyncio":
+    if interface == "asyncio":
 
         async def main() -> Any:
             return await rw.aio.image_inference(**given)
 
         results = asyncio.run(main())
-    elif face == "blocking":
+    elif interface == "blocking":
         results = rw.image_inference(**given, on_partial=on_partial)
     else:
         job = rw.submit.image_inference(**given)
@@ -358,7 +360,7 @@ def call(rw: Runware, face: str, given: dict[str, Any], witness: Witness) -> Non
     witness.hears("results", (results, results[0], results.errors))
 
 
-def test_requests_and_their_parts(witness: Witness) -> None:
+def test_reprs_of_requests_show_no_prompt(witness: Witness) -> None:
     request = ImageInference(**task(extra={"hidden": PROMPT}, positive_prompt=SHORT))
     witness.hears("a request", request)
     witness.hears("a request in a list", [request])
@@ -373,14 +375,14 @@ def test_requests_and_their_parts(witness: Witness) -> None:
     lambda given: ImageInference(positive_prompt="x", width=8, negative_prompt=8 if isinstance(given, str) else given),
     lambda given: runware.Message(role="user", content=8 if isinstance(given, str) else given),
 ], ids=["run", "positive", "negative", "message"])  # fmt: skip
-def test_what_cannot_be_a_prompt_is_not_quoted(make: Callable[[Any], Any], given: Any, witness: Witness) -> None:
+def test_invalid_prompt_is_not_quoted(make: Callable[[Any], Any], given: Any, witness: Witness) -> None:
     with pytest.raises((ValidationError, TypeError)) as caught:
         make(given)
     witness.sees(caught.value)
     assert witness.secrets() == []
 
 
-def test_texts_that_came(server: LocalServer, witness: Witness) -> None:
+def test_reprs_of_texts_show_no_text(server: LocalServer, witness: Witness) -> None:
     said = {"text": PROMPT, "reasoningContent": PROMPT, "thoughtSignature": PROMPT, "structuredData": {"said": PROMPT}}
 
     def script(task: dict[str, Any]) -> list[Any] | None:
@@ -396,7 +398,9 @@ def test_texts_that_came(server: LocalServer, witness: Witness) -> None:
     assert witness.secrets() == []
 
 
-def test_a_payload_above_the_cap(server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_about_a_large_request_shows_nothing_of_it(
+    server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("runware.transport.io_loop.IOLoop.max_message", 1000)
     rw = Runware(KEY, url=server.url)
     with pytest.raises(PayloadTooLargeError) as caught:
@@ -406,7 +410,7 @@ def test_a_payload_above_the_cap(server: LocalServer, witness: Witness, monkeypa
     assert witness.secrets() == []
 
 
-def test_cancelled_closed_and_forgotten(server: LocalServer, witness: Witness) -> None:
+def test_cancelled_and_closed_jobs_show_no_secret(server: LocalServer, witness: Witness) -> None:
     rw = Runware(KEY, url=server.url)
     with server.hold():
         cancelled, closed = (rw.submit.image_inference(**task()) for _ in range(2))
@@ -421,7 +425,9 @@ def test_cancelled_closed_and_forgotten(server: LocalServer, witness: Witness) -
     assert witness.secrets() == []
 
 
-def test_an_answer_that_cannot_be_made(server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_make_a_result_shows_nothing_of_it(
+    server: LocalServer, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(self: Any, results: Any) -> Any:
         raise KeyError("nothing said")
 
@@ -438,7 +444,7 @@ def test_an_answer_that_cannot_be_made(server: LocalServer, witness: Witness, mo
 @pytest.mark.parametrize(
     "made", [f" {KEY}", f"{KEY}\n", KEY.encode(), [KEY]], ids=["space", "line end", "bytes", "list"]
 )
-def test_keys_that_cannot_be(made: Any, witness: Witness) -> None:
+def test_invalid_key_is_not_quoted(made: Any, witness: Witness) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Runware(made)
     witness.hears("its text", caught.value)
@@ -446,7 +452,7 @@ def test_keys_that_cannot_be(made: Any, witness: Witness) -> None:
     assert witness.secrets() == []
 
 
-def test_a_key_function_that_fails(server: LocalServer, witness: Witness) -> None:
+def test_failing_key_function_reveals_no_key(server: LocalServer, witness: Witness) -> None:
     def vault() -> str:
         raise LookupError("sealed")
 
@@ -460,7 +466,7 @@ def test_a_key_function_that_fails(server: LocalServer, witness: Witness) -> Non
 
 
 class TestTheHandshake:
-    def test_the_key_is_in_the_first_message_and_nowhere_before(self, witness: Witness) -> None:
+    def test_key_is_in_the_first_message_and_nowhere_before(self, witness: Witness) -> None:
         heads: list[bytes] = []
         first: list[bytes] = []
 
@@ -482,7 +488,7 @@ class TestTheHandshake:
         assert PROMPT.encode() not in first[0]
         assert witness.secrets() == []
 
-    def test_what_a_server_hears_that_does_not_upgrade(self, witness: Witness) -> None:
+    def test_server_that_does_not_upgrade_receives_no_key(self, witness: Witness) -> None:
         heads: list[bytes] = []
 
         def handler(sock: socket.socket) -> None:
@@ -501,7 +507,7 @@ class TestTheHandshake:
         assert witness.secrets() == []
 
     @pytest.mark.parametrize("scheme", ["http", "socks5h"])
-    def test_a_proxy_with_a_password(self, scheme: str, server: LocalServer, witness: Witness) -> None:
+    def test_proxy_password_is_sent_to_the_proxy_only(self, scheme: str, server: LocalServer, witness: Witness) -> None:
         heads: list[bytes] = []
 
         def refuse(sock: socket.socket) -> None:
@@ -521,10 +527,10 @@ class TestTheHandshake:
 
     @pytest.mark.parametrize("stage", ["greeting", "password", "connect", "end"])
     @pytest.mark.parametrize("scheme", ["socks5", "http"])
-    def test_password_of_a_proxy_is_in_no_frame_of_an_error(
+    def test_proxy_password_is_in_no_frame_of_an_error(
         self, scheme: str, stage: str, server: LocalServer, witness: Witness
     ) -> None:
-        """Whatever frames the error and its causes have, of this package or of another one."""
+        """Whatever frames the error and its causes have, of this package or another."""
 
         def refuse(sock: socket.socket) -> None:
             if scheme == "http":
@@ -566,7 +572,7 @@ class TestTheHandshake:
         witness.hears("its causes", [(one, one.args, vars(one)) for one in chain(caught.value)])
         assert witness.secrets() == []
 
-    def test_a_proxy_that_is_not_there(self, server: LocalServer, witness: Witness) -> None:
+    def test_unreachable_proxy_reveals_no_password(self, server: LocalServer, witness: Witness) -> None:
         for scheme in ("http", "socks5"):
             url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{refusing_port()}"
             rw = Runware(KEY, url=server.url, proxy=url, max_retries=0)
@@ -584,7 +590,7 @@ class TestTheHandshake:
         assert witness.secrets() == []
 
 
-def test_dialling_that_fails_unforeseen(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_dial_error_reveals_no_secret(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     def dial(*_: Any) -> Any:
         raise ValueError(f"nobody thought of {PASSWORD}")
 
@@ -599,7 +605,7 @@ def test_dialling_that_fails_unforeseen(witness: Witness, monkeypatch: pytest.Mo
 
 
 class Recorded:
-    """A socket, and all that was read from it."""
+    """A socket that records everything read from it."""
 
     def __init__(self, sock: socket.socket, heads: list[bytes]) -> None:
         self._sock = sock
@@ -614,8 +620,8 @@ class Recorded:
         return getattr(self._sock, name)
 
 
-def test_the_process_shows_nothing(server: LocalServer, witness: Witness) -> None:
-    """Nothing is put into the arguments or the environment of the process, for its children to inherit."""
+def test_process_arguments_and_environment_have_no_secret(server: LocalServer, witness: Witness) -> None:
+    """Nothing is added to the arguments or the environment of the process, which its children inherit."""
     rw = Runware(KEY, url=server.url)
     rw.image_inference(**task())
     for name in ("cmdline", "environ", "comm"):
@@ -628,7 +634,7 @@ def test_the_process_shows_nothing(server: LocalServer, witness: Witness) -> Non
     assert witness.secrets() == []
 
 
-def test_no_other_logger_is_touched(server: LocalServer) -> None:
+def test_no_other_logger_is_changed(server: LocalServer) -> None:
     before = {name: (logger.level, logger.handlers) for name, logger in logging.root.manager.loggerDict.items()
               if isinstance(logger, logging.Logger) and not name.startswith("runware")}  # fmt: skip
     root = (logging.root.level, list(logging.root.handlers))

@@ -1,4 +1,4 @@
-"""The session with a made-up clock: connection, correlation, deadlines, life and death."""
+"""The session with a simulated clock: connection, correlation of messages, deadlines, start and end."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def ready_desk(**config: object) -> Desk:
 
 
 class TestConnecting:
-    def test_nothing_happens_before_the_first_call(self, desk: Desk) -> None:
+    def test_no_connection_before_the_first_call(self, desk: Desk) -> None:
         assert desk.session.state is State.IDLE
         assert desk.session.next_deadline() is None
         assert desk.opened == []
 
-    def test_the_first_call_dials_authenticates_and_sends(self, desk: Desk) -> None:
+    def test_first_call_connects_authenticates_and_is_sent(self, desk: Desk) -> None:
         call = desk.submit()
         assert desk.opened == [1]
         desk.open()
@@ -61,14 +61,14 @@ class TestConnecting:
         assert desk.ended == {call: None}
         assert call.items == [image()]
 
-    def test_calls_made_meanwhile_go_out_in_order(self, desk: Desk) -> None:
+    def test_calls_made_while_connecting_are_sent_in_order(self, desk: Desk) -> None:
         for uuid in (A, B, C):
             desk.submit(uuid)
         desk.ready()
         assert [frame[0]["taskUUID"] for frame in desk.take_written()[1:]] == [A, B, C]
         assert desk.opened == [1]
 
-    def test_connect_is_done_when_ready_and_at_once_afterwards(self, desk: Desk) -> None:
+    def test_connect_ends_when_ready_and_at_once_afterwards(self, desk: Desk) -> None:
         first = desk.connect()
         assert first not in desk.ended
         desk.ready()
@@ -77,7 +77,7 @@ class TestConnecting:
         assert desk.ended[second] is None
         assert len(desk.take_written()) == 1
 
-    def test_other_frames_round_the_auth_reply_count(self, desk: Desk) -> None:
+    def test_messages_around_the_authentication_reply_are_processed(self, desk: Desk) -> None:
         call = desk.submit()
         desk.open()
         desk.receive({"data": [image(B)]})
@@ -88,7 +88,7 @@ class TestConnecting:
         desk.receive({"data": [image()]})
         assert desk.ended == {call: None}
 
-    def test_a_dial_that_hangs_is_given_up_and_tried_again(self) -> None:
+    def test_hanging_dial_is_given_up_and_retried(self) -> None:
         desk = Desk(connect_timeout=5.0, dial_attempts=2)
         call = desk.submit()
         desk.session.dial_reached(1, "TCP", "example.net:443")
@@ -103,7 +103,7 @@ class TestConnecting:
         assert error.stage == "name lookup"
         assert error.task_uuid == A
 
-    def test_the_stage_and_host_are_told(self) -> None:
+    def test_connect_timeout_reports_the_stage_and_host(self) -> None:
         desk = Desk(connect_timeout=5.0, dial_attempts=1)
         call = desk.submit()
         desk.session.dial_reached(1, "TLS", "example.net:443")
@@ -112,7 +112,7 @@ class TestConnecting:
         assert isinstance(error, ConnectionFailedError)
         assert (error.stage, error.host, error.elapsed) == ("TLS", "example.net:443", 5.0)
 
-    def test_authentication_has_the_same_deadline(self) -> None:
+    def test_authentication_shares_the_connect_timeout(self) -> None:
         desk = Desk(connect_timeout=5.0, dial_attempts=1)
         call = desk.submit()
         desk.pass_time(3.0)
@@ -122,7 +122,7 @@ class TestConnecting:
         assert isinstance(error, ConnectionFailedError)
         assert error.stage == "authentication"
 
-    def test_a_dial_that_cannot_work_is_not_repeated(self, desk: Desk) -> None:
+    def test_permanent_dial_failure_is_not_retried(self, desk: Desk) -> None:
         calls = [desk.submit(A), desk.submit(B)]
         desk.fail_dial(ConnectionFailedError("untrusted", stage="TLS"), permanent=True)
         errors = [desk.ended[call] for call in calls]
@@ -130,7 +130,7 @@ class TestConnecting:
         assert errors[0] is not errors[1]
         assert desk.session.state is State.IDLE
 
-    def test_after_a_failure_the_next_call_dials_again(self) -> None:
+    def test_call_after_a_failed_dial_dials_again(self) -> None:
         desk = Desk(dial_attempts=1)
         desk.submit()
         desk.fail_dial(ConnectionFailedError("refused"))
@@ -139,7 +139,7 @@ class TestConnecting:
         desk.receive({"data": [image(B)]})
         assert desk.ended[call] is None
 
-    def test_once_connected_attempts_go_on_until_the_deadline(self) -> None:
+    def test_reconnecting_goes_on_until_the_deadline(self) -> None:
         desk = ready_desk(dial_attempts=2)
         desk.lose()
         call = desk.submit(timeout=30.0)
@@ -151,7 +151,7 @@ class TestConnecting:
         desk.pass_time(30.0)
         assert isinstance(desk.ended[call], ConnectionFailedError)
 
-    def test_news_of_an_old_connection_is_dropped(self, desk: Desk) -> None:
+    def test_facts_about_an_old_connection_are_ignored(self, desk: Desk) -> None:
         desk.submit(timeout=100.0)
         desk.pass_time(15.0)
         desk.session.connection_opened(1, "key", desk.now)
@@ -172,7 +172,7 @@ class TestRejectedKey:
         ],
         ids=["plural", "singular", "legacy"],
     )
-    def test_it_fails_everything_at_once_and_is_not_retried(self, desk: Desk, frame: object) -> None:
+    def test_rejected_key_fails_every_call_without_a_retry(self, desk: Desk, frame: object) -> None:
         calls = [desk.submit(A, retry=5), desk.submit(B), desk.connect()]
         desk.open()
         desk.receive(frame)
@@ -184,7 +184,7 @@ class TestRejectedKey:
         assert desk.session.next_deadline() is None
         assert desk.opened == [1]
 
-    def test_it_is_not_latched(self, desk: Desk) -> None:
+    def test_call_after_a_rejected_key_tries_again(self, desk: Desk) -> None:
         desk.submit()
         desk.open()
         desk.receive(failure("invalidApiKey", None, taskType="authentication"))
@@ -193,7 +193,7 @@ class TestRejectedKey:
         desk.receive({"data": [image(B)]})
         assert desk.ended[call] is None
 
-    def test_trouble_at_the_server_is_not_a_bad_key(self) -> None:
+    def test_server_error_during_authentication_is_not_a_rejected_key(self) -> None:
         desk = Desk(dial_attempts=1)
         call = desk.submit()
         desk.open()
@@ -202,7 +202,7 @@ class TestRejectedKey:
         assert isinstance(error, ConnectionFailedError)
         assert error.stage == "authentication"
 
-    def test_a_close_during_authentication_is_not_a_bad_key(self) -> None:
+    def test_close_during_authentication_is_not_a_rejected_key(self) -> None:
         desk = Desk(dial_attempts=1)
         call = desk.submit()
         desk.open()
@@ -211,21 +211,21 @@ class TestRejectedKey:
 
 
 class TestCorrelation:
-    def test_items_and_errors_of_one_frame_both_count(self) -> None:
+    def test_items_and_errors_of_one_message_both_count(self) -> None:
         desk = ready_desk()
         good, bad = desk.submit(A), desk.submit(B)
         desk.receive({"data": [image(A)], **failure("invalidProviderContent", B)})
         assert desk.ended[good] is None
         assert isinstance(desk.ended[bad], ContentModerationError)
 
-    def test_one_frame_may_answer_several_calls(self) -> None:
+    def test_one_message_may_answer_several_calls(self) -> None:
         desk = ready_desk()
         calls = [desk.submit(uuid) for uuid in (A, B, C)]
         desk.receive({"data": [image(C), image(A), image(B)]})
         assert [desk.ended[call] for call in calls] == [None] * 3
         assert [call.items[0]["taskUUID"] for call in calls] == [A, B, C]
 
-    def test_results_over_several_frames_arrive_in_order(self) -> None:
+    def test_results_in_several_messages_arrive_in_order(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         desk.receive({"data": [image(number=3), image(number=1)]})
@@ -235,7 +235,7 @@ class TestCorrelation:
         assert desk.ended[call] is None
         assert [item["imageURL"][-5] for item in call.items] == ["3", "1", "2"]
 
-    def test_duplicates_are_dropped_and_more_than_asked_is_kept(self) -> None:
+    def test_duplicates_are_dropped_and_extra_results_are_kept(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=2)
         desk.receive({"data": [image(number=1)]})
@@ -273,7 +273,7 @@ class TestCorrelation:
         ],
         ids=str,
     )
-    def test_what_names_nobody_ends_nobody(self, message: object) -> None:
+    def test_message_without_a_known_task_ends_no_call(self, message: object) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.receive(message)
@@ -281,14 +281,14 @@ class TestCorrelation:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_the_same_uuid_twice_is_refused_and_the_first_goes_on(self) -> None:
+    def test_reused_uuid_is_refused_and_the_first_call_goes_on(self) -> None:
         desk = ready_desk()
         first, second = desk.submit(A), desk.submit(A)
         assert isinstance(desk.ended[second], ConflictError)
         desk.receive({"data": [image()]})
         assert desk.ended[first] is None
 
-    def test_wrapped_and_single_shapes(self) -> None:
+    def test_array_and_single_object_messages_are_read(self) -> None:
         desk = ready_desk()
         one, two = desk.submit(A), desk.submit(B)
         desk.receive([failure("invalidWidth", A)])
@@ -296,14 +296,14 @@ class TestCorrelation:
         assert isinstance(desk.ended[one], ValidationError)
         assert desk.ended[two] is None
 
-    def test_only_the_acknowledgement(self) -> None:
+    def test_acknowledgement_ends_a_call_that_waits_for_no_more(self) -> None:
         desk = ready_desk()
         call = desk.submit(completion=Completion.ACKNOWLEDGEMENT, expected=4, task_type="videoInference")
         desk.receive(ack())
         assert desk.ended[call] is None
         assert call.items == ack()["data"]
 
-    def test_a_sequence_of_statuses(self) -> None:
+    def test_upload_ends_with_its_last_status(self) -> None:
         desk = ready_desk()
         call = desk.submit(completion=Completion.STATUSES, task_type="modelUpload")
         for status in ("validated", "downloaded", "downloaded", "optimized", "stored"):
@@ -313,7 +313,7 @@ class TestCorrelation:
         assert desk.ended[call] is None
         assert len(desk.arrived) == 5
 
-    def test_a_failed_status_is_an_error(self) -> None:
+    def test_failed_status_is_an_error(self) -> None:
         desk = ready_desk()
         call = desk.submit(completion=Completion.STATUSES, task_type="modelUpload", retry=3)
         desk.receive({"data": [{"taskUUID": A, "status": "failed", "message": "Download failed."}]})
@@ -327,7 +327,7 @@ class TestMessagesAboveTheCap:
         desk.session.message_too_large(uuids, 1000, desk.now)
         desk.perform()
 
-    def test_one_that_is_about_one_task_ends_it(self) -> None:
+    def test_oversized_message_about_one_task_ends_it(self) -> None:
         desk = ready_desk()
         call, other = desk.submit(A, expected=2), desk.submit(B)
         desk.receive({"data": [image(A)]})
@@ -338,7 +338,7 @@ class TestMessagesAboveTheCap:
         assert len(call.items) == 1
         assert other not in desk.ended
 
-    def test_one_about_several_leads_to_a_question_for_each(self) -> None:
+    def test_oversized_message_about_several_tasks_looks_up_each(self) -> None:
         desk = ready_desk()
         calls = [desk.submit(A), desk.submit(B)]
         desk.take_written()
@@ -352,13 +352,13 @@ class TestMessagesAboveTheCap:
         assert desk.ended[calls[0]] is None
         assert isinstance(desk.ended[calls[1]], PayloadTooLargeError)
 
-    def test_the_answer_to_a_callers_own_question(self) -> None:
+    def test_oversized_response_to_a_callers_lookup_ends_it(self) -> None:
         desk = ready_desk()
         look = desk.submit(A, task_type="getResponse", completion=Completion.ANSWER, repeatable=True)
         self.too_large(desk, A)
         assert isinstance(desk.ended[look], PayloadTooLargeError)
 
-    def test_one_that_is_nobodys(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_oversized_message_about_no_call_is_dropped(self, caplog: pytest.LogCaptureFixture) -> None:
         desk = ready_desk()
         call = desk.submit(A)
         self.too_large(desk, C)
@@ -377,7 +377,7 @@ class TestSingleFailures:
         assert len(call.items) == 2
         assert [type(one) for one in error.errors] == [ProviderError]
 
-    def test_after_one_error_the_others_are_asked_for(self) -> None:
+    def test_task_is_looked_up_after_the_error_of_one_result(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         desk.receive(failure("inferenceError"))
@@ -390,13 +390,13 @@ class TestSingleFailures:
         while call not in desk.ended:
             desk.receive({"data": [image(number=1, status="success")], **failure("inferenceError", status="error")})
             desk.pass_time(1.0)
-        assert PATIENCE < desk.now - 100.0 < PATIENCE + 6.0  # what it does not list may run all the same
+        assert PATIENCE < desk.now - 100.0 < PATIENCE + 6.0  # unlisted results may still be running
         error = desk.ended[call]
         assert isinstance(error, IncompleteResultsError)
         assert error.may_have_run
         assert len(call.items) == 1
 
-    def test_refusal_of_the_whole_task_ends_it_once_the_server_denies_it(self) -> None:
+    def test_refused_task_ends_once_the_server_denies_it(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         desk.receive(failure("invalidWidth"))
@@ -407,7 +407,7 @@ class TestSingleFailures:
 
 
 class TestDeadlines:
-    def test_a_sent_call_may_still_run(self) -> None:
+    def test_sent_call_may_run_after_its_timeout(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=20.0)
         for _ in range(4):
@@ -418,7 +418,7 @@ class TestDeadlines:
         assert error.may_be_running
         assert error.task_uuid == A
 
-    def test_a_call_that_waits_for_its_turn_cost_nothing(self) -> None:
+    def test_timeout_of_a_queued_call_says_that_it_never_ran(self) -> None:
         desk = ready_desk(max_in_flight=1)
         desk.submit(A, timeout=9.0)
         waiting = desk.submit(B, timeout=5.0)
@@ -427,8 +427,8 @@ class TestDeadlines:
         assert isinstance(error, TaskTimeoutError)
         assert not error.may_be_running
 
-    def test_nothing_is_sent_when_its_time_is_up(self) -> None:
-        """The room that a call leaves at its deadline is not for others that end then: nobody waits for them."""
+    def test_no_call_is_sent_after_its_deadline(self) -> None:
+        """The slot that a call leaves at its deadline is not given to others that end then: they have timed out too."""
         desk = ready_desk(max_in_flight=1)
         sent, *waiting = (desk.submit(uuid, timeout=10.0) for uuid in (A, B, C))
         desk.take_written()
@@ -441,18 +441,18 @@ class TestDeadlines:
             assert not error.may_be_running
         assert desk.take_written() == []
 
-    def test_a_result_that_comes_late_makes_no_room_for_what_is_too_late(self) -> None:
+    def test_late_result_starts_no_call_after_its_deadline(self) -> None:
         desk = ready_desk(max_in_flight=1)
         desk.submit(A, timeout=60.0)
         waiting = desk.submit(B, timeout=10.0)
         desk.take_written()
-        desk.now += 10.0  # and nobody looked
+        desk.now += 10.0  # no tick in between
         desk.receive({"data": [image(A)]})
         desk.pass_time(0.0)
         assert isinstance(desk.ended[waiting], TaskTimeoutError)
         assert desk.take_written() == []
 
-    def test_what_is_not_written_by_then_is_left_out(self) -> None:
+    def test_message_not_written_by_the_deadline_is_discarded(self) -> None:
         desk = ready_desk()
         desk.hold_writes = True
         desk.submit(A, timeout=2.0)
@@ -461,14 +461,14 @@ class TestDeadlines:
         desk.write()
         assert desk.take_written() == [[{"taskType": "imageInference", "taskUUID": B}]]
 
-    def test_a_late_result_is_nobodys(self) -> None:
+    def test_result_after_the_deadline_is_ignored(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=1.0)
         desk.pass_time(1.0)
         desk.receive({"data": [image()]})
         assert isinstance(desk.ended[call], TaskTimeoutError)
 
-    def test_timers_of_ended_calls_do_not_pile_up(self) -> None:
+    def test_timers_of_ended_calls_do_not_accumulate(self) -> None:
         desk = ready_desk()
         for number in range(5000):
             uuid = f"00000000-0000-4000-8000-{number:012d}"
@@ -479,7 +479,7 @@ class TestDeadlines:
 
 
 class TestQueue:
-    def test_no_more_than_max_in_flight_are_sent(self) -> None:
+    def test_max_in_flight_limits_what_is_sent(self) -> None:
         desk = ready_desk(max_in_flight=2)
         calls = [desk.submit(uuid) for uuid in (A, B, C)]
         assert len(desk.take_written()) == 2
@@ -489,7 +489,7 @@ class TestQueue:
         desk.receive({"data": [image(C)]})
         assert set(desk.ended) >= set(calls)
 
-    def test_cancelling_lets_the_next_one_in(self) -> None:
+    def test_cancelling_a_call_sends_the_next_one(self) -> None:
         desk = ready_desk(max_in_flight=1)
         first = desk.submit(A)
         desk.submit(B)
@@ -498,7 +498,7 @@ class TestQueue:
         assert desk.take_written()[0][0]["taskUUID"] == B
         assert first not in desk.ended
 
-    def test_a_cancelled_call_is_not_sent(self) -> None:
+    def test_cancelled_call_is_not_sent(self) -> None:
         desk = ready_desk(max_in_flight=1)
         desk.submit(A)
         second = desk.submit(B)
@@ -508,7 +508,7 @@ class TestQueue:
         desk.receive({"data": [image(A)]})
         assert [frame[0]["taskUUID"] for frame in desk.take_written()] == [C]
 
-    def test_the_queue_is_bounded(self) -> None:
+    def test_max_queued_limits_the_queue(self) -> None:
         desk = Desk(max_queued=1)
         desk.submit(A)
         second = desk.submit(B)
@@ -517,7 +517,7 @@ class TestQueue:
 
 
 class TestClosing:
-    def test_every_call_ends_at_once(self) -> None:
+    def test_close_ends_every_call_at_once(self) -> None:
         desk = ready_desk(max_in_flight=1)
         calls = [desk.submit(A), desk.submit(B)]
         desk.close()
@@ -527,13 +527,13 @@ class TestClosing:
         assert desk.closed == [1]
         assert desk.session.next_deadline() is None
 
-    def test_while_dialling_the_dial_is_dropped(self, desk: Desk) -> None:
+    def test_close_aborts_a_dial(self, desk: Desk) -> None:
         call = desk.submit()
         desk.close()
         assert isinstance(desk.ended[call], ClientClosedError)
         assert desk.aborted == [(1, "the client was closed")]
 
-    def test_later_calls_are_refused_and_nothing_more_happens(self) -> None:
+    def test_closed_session_refuses_calls_and_does_nothing(self) -> None:
         desk = ready_desk()
         desk.close()
         call = desk.submit()
@@ -546,8 +546,8 @@ class TestClosing:
         assert desk.opened == [1]
 
 
-class TestLiveness:
-    def test_an_idle_connection_is_tried_after_the_heartbeat_interval(self) -> None:
+class TestKeepalive:
+    def test_idle_connection_is_pinged_after_the_heartbeat_interval(self) -> None:
         desk = ready_desk()
         desk.pass_time(44.9)
         assert desk.take_written() == []
@@ -556,14 +556,14 @@ class TestLiveness:
         desk.receive({"data": [{"taskType": "ping", "pong": True}]})
         assert desk.session.next_deadline() == desk.now + 45.0
 
-    def test_a_silent_idle_connection_is_given_up_and_not_made_again(self) -> None:
+    def test_silent_idle_connection_is_given_up_and_not_replaced(self) -> None:
         desk = ready_desk()
         desk.pass_time(50.0)
         assert desk.aborted == [(1, "the server is silent")]
         assert desk.session.state is State.IDLE
         assert desk.session.next_deadline() is None
 
-    def test_with_calls_in_flight_it_is_found_within_the_liveness_timeout(self) -> None:
+    def test_silent_connection_with_calls_is_given_up_after_liveness_timeout(self) -> None:
         desk = ready_desk()
         desk.submit()
         desk.pass_time(10.0)
@@ -587,11 +587,11 @@ class TestLiveness:
                 break
         assert desk.aborted == []
 
-    def test_our_own_lag_condemns_nobody(self) -> None:
+    def test_lag_of_our_own_thread_condemns_no_connection(self) -> None:
         desk = ready_desk()
         desk.submit()
         desk.pass_time(10.0)
-        desk.now += 300.0  # our thread stood still: no tick in all that time
+        desk.now += 300.0  # our thread was blocked: no tick in all that time
         desk.session.tick(desk.now)
         desk.perform()
         assert desk.aborted == []
@@ -599,7 +599,7 @@ class TestLiveness:
         desk.pass_time(5.0)
         assert desk.aborted
 
-    def test_the_answer_to_a_ping_is_due_from_when_it_left(self) -> None:
+    def test_answer_to_a_ping_is_due_from_when_it_was_written(self) -> None:
         desk = ready_desk()
         desk.submit()
         desk.hold_writes = True
@@ -624,11 +624,11 @@ class TestLiveness:
             desk.session.bytes_received(desk.now)
         assert desk.aborted == [(1, "output makes no progress")]
 
-    def test_after_a_sleep_a_connection_is_not_trusted_with_a_new_call(self) -> None:
+    def test_connection_is_not_trusted_with_a_new_call_after_sleep(self) -> None:
         desk = ready_desk()
         desk.now += 3600.0  # the machine slept: no tick
         call = desk.submit()
-        assert desk.aborted == [(1, "nothing was heard for too long")]
+        assert desk.aborted == [(1, "no sign of life for too long")]
         assert desk.opened == [1, 2]
         desk.ready()
         desk.receive({"data": [image()]})
@@ -636,7 +636,7 @@ class TestLiveness:
 
 
 class TestReconnectOff:
-    def test_calls_end_with_the_loss_and_the_next_one_dials(self) -> None:
+    def test_drop_ends_calls_and_the_next_one_dials(self) -> None:
         desk = ready_desk(reconnect=False, max_in_flight=1)
         written, waiting = desk.submit(A), desk.submit(B)
         desk.lose()
@@ -650,7 +650,7 @@ class TestReconnectOff:
         assert desk.ended[call] is None
 
 
-def test_repr_tells_where_it_stands() -> None:
+def test_repr_shows_state_and_counts() -> None:
     desk = ready_desk()
     desk.submit()
     assert repr(desk.session) == "<Session ready, epoch 1, 1 calls, 1 in flight>"
@@ -683,7 +683,7 @@ VALUES = st.recursive(
 
 
 class TestAnyMessage:
-    """Whatever a server says, the session goes on: an exception in it would end every call."""
+    """Whatever a server sends, the session goes on: an exception in it would end every call."""
 
     @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
@@ -692,7 +692,7 @@ class TestAnyMessage:
         expected=st.sampled_from([1, 2]),
         state=st.sampled_from(["ready", "resumed", "authenticating"]),
     )
-    def test_nothing_in_it_is_an_exception(self, value: Any, form: str, expected: int, state: str) -> None:
+    def test_no_message_raises_an_exception(self, value: Any, form: str, expected: int, state: str) -> None:
         desk = ready_desk()
         kinds = {A: "imageInference", B: "textInference"}
         calls = [desk.submit(uuid, task_type=kind, expected=expected, retry=1) for uuid, kind in kinds.items()]
@@ -709,7 +709,7 @@ class TestAnyMessage:
         assert all(call in desk.ended for call in calls)
 
     @pytest.mark.parametrize("standard", [False, True], ids=["orjson", "json"])
-    def test_what_is_nested_without_end(self, standard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_deeply_nested_message_is_survived(self, standard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         if standard:
             monkeypatch.setattr("runware.protocol.codec.orjson", None)
         desk = ready_desk()
@@ -732,11 +732,13 @@ ITEMS = st.fixed_dictionaries(
 PUSHES = st.lists(st.lists(ITEMS, min_size=1, max_size=2), max_size=6)
 
 
-class TestShortWay:
-    """What is taken in by the short way comes to the same as by the long one."""
+class TestFastPath:
+    """The fast path for pushed results has the same outcome as the general one."""
 
     @given(pushes=PUSHES, expected=st.sampled_from([1, 2, 20]), epochs=st.lists(st.booleans(), min_size=6, max_size=6))
-    def test_it_comes_to_the_same(self, pushes: list[list[dict[str, Any]]], expected: int, epochs: list[bool]) -> None:
+    def test_fast_path_has_the_outcome_of_the_general_one(
+        self, pushes: list[list[dict[str, Any]]], expected: int, epochs: list[bool]
+    ) -> None:
         short, long = (
             Call(uuid=A, text=b"", task_type="imageInference", timeout=60.0, expected=expected) for _ in range(2)
         )
@@ -754,7 +756,7 @@ class TestShortWay:
             if long.complete:
                 break
 
-    def test_it_is_the_way_of_what_is_usual(self) -> None:
+    def test_fast_path_takes_ordinary_results(self) -> None:
         one = Call(uuid=A, text=b"", task_type="imageInference", timeout=60.0)
         assert one.add_pushed([image()], 1)
         two = Call(uuid=A, text=b"", task_type="imageInference", timeout=60.0, expected=2)
@@ -764,10 +766,10 @@ class TestShortWay:
         assert two.complete
 
 
-class TestErrorsThatNameNobody:
+class TestErrorsWithoutTaskUuid:
     KEY: ClassVar = {"taskType": "authentication", "parameter": "apiKey"}
 
-    def test_a_key_that_is_rejected_later_ends_everything_too(self) -> None:
+    def test_key_rejected_later_fails_every_call(self) -> None:
         desk = ready_desk(max_in_flight=1)
         calls = [desk.submit(A), desk.submit(B)]
         desk.receive(failure("invalidApiKey", None, **self.KEY))
@@ -775,7 +777,7 @@ class TestErrorsThatNameNobody:
         assert desk.session.state is State.IDLE
         assert desk.aborted
 
-    def test_no_credits_at_authentication_are_no_network_fault(self) -> None:
+    def test_missing_credits_at_authentication_are_no_network_failure(self) -> None:
         desk = Desk()
         call = desk.submit()
         desk.open()
@@ -784,7 +786,7 @@ class TestErrorsThatNameNobody:
         assert desk.opened == [1]
 
     @pytest.mark.parametrize("more", [{}, {"taskType": "imageInference"}])
-    def test_any_other_is_told_to_those_whose_time_is_up(self, more: dict[str, str]) -> None:
+    def test_unassigned_error_is_reported_by_calls_that_time_out(self, more: dict[str, str]) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=5.0)
         desk.receive(failure("insufficientCredits", None, **more))
@@ -795,7 +797,7 @@ class TestErrorsThatNameNobody:
 
 
 class TestDryRun:
-    def test_an_answer_without_anything_in_it_is_a_good_one(self) -> None:
+    def test_empty_response_ends_a_dry_run(self) -> None:
         desk = ready_desk(dry_run=True)
         first, second = desk.submit(A, expected=2), desk.submit(B)
         desk.receive({"data": []})
@@ -806,7 +808,7 @@ class TestDryRun:
         assert desk.ended[second] is None
         desk.receive({"data": []})
 
-    def test_it_is_none_otherwise(self) -> None:
+    def test_empty_response_ends_no_other_call(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.receive({"data": []})
@@ -814,7 +816,7 @@ class TestDryRun:
 
 
 @pytest.mark.parametrize("word", ["completed", "succeeded", "done"])
-def test_a_finished_result_is_one_whatever_its_status_is_called(word: str) -> None:
+def test_finished_result_counts_whatever_its_status_is_called(word: str) -> None:
     desk = ready_desk()
     call = desk.submit()
     desk.receive({"data": [image(status=word)]})
@@ -822,14 +824,14 @@ def test_a_finished_result_is_one_whatever_its_status_is_called(word: str) -> No
 
 
 @pytest.mark.parametrize("word", ["processing", "queued", "pending"])
-def test_what_is_under_way_is_no_result_though_it_names_media(word: str) -> None:
+def test_item_of_a_running_task_is_no_result_even_with_a_url(word: str) -> None:
     desk = ready_desk()
     call = desk.submit()
     desk.receive({"data": [image(status=word)]})
     assert call not in desk.ended
 
 
-def test_who_could_not_be_sent_in_time_is_told_where_the_connection_stood() -> None:
+def test_timeout_before_sending_reports_the_stage_of_the_connection() -> None:
     desk = Desk()
     call, wish = desk.submit(timeout=4.0), desk.connect()
     desk.session.dial_reached(1, "upgrade", "ws.example:443")
@@ -841,19 +843,19 @@ def test_who_could_not_be_sent_in_time_is_told_where_the_connection_stood() -> N
     assert wish not in desk.ended
 
 
-def test_calls_that_are_over_do_not_count_as_waiting() -> None:
+def test_ended_calls_do_not_count_towards_max_queued() -> None:
     desk = Desk(max_queued=1)
     desk.submit(A, timeout=1.0)
     desk.pass_time(2.0)
     assert desk.submit(B) not in desk.ended
 
 
-def test_what_was_to_be_sent_when_the_connection_was_lost_was_not_sent() -> None:
+def test_message_not_sent_before_a_drop_may_not_have_run() -> None:
     desk = ready_desk(reconnect=False, max_in_flight=1)
     first, second = desk.submit(A), desk.submit(B)
     desk.session.frame_received(
         json.dumps({"data": [image()]}).encode(), desk.now
-    )  # and nobody looks at the effects yet
+    )  # the effects have not been performed yet
     desk.session.connection_lost(1, "reset", set(), desk.now)
     desk.perform()
     assert desk.ended[first] is None
@@ -863,7 +865,7 @@ def test_what_was_to_be_sent_when_the_connection_was_lost_was_not_sent() -> None
 
 
 class TestSlowLines:
-    def test_an_upload_on_its_way_is_a_reason_for_silence(self) -> None:
+    def test_upload_in_progress_excuses_silence(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=300.0, body={"seedImage": "A" * 2_000_000})
         desk.pass_time(40.0)  # half a minute at 64 KB a second
@@ -871,13 +873,13 @@ class TestSlowLines:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_silence_during_an_upload_has_a_limit(self) -> None:
+    def test_silence_during_an_upload_is_limited(self) -> None:
         desk = ready_desk()
         desk.submit(timeout=300.0, body={"seedImage": "A" * 200_000_000})
         desk.pass_time(15.0 + 64.0 + 1.0)
         assert desk.aborted == [(1, "the server is silent")]
 
-    def test_upload_that_was_acknowledged_is_no_reason_for_silence(self) -> None:
+    def test_acknowledged_upload_excuses_no_silence(self) -> None:
         desk = ready_desk()
         desk.submit(timeout=300.0, task_type="videoInference", body={"seedImage": "A" * 2_000_000})
         desk.receive(ack())

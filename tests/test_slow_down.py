@@ -1,4 +1,4 @@
-"""Many calls that are all told to slow down, over a real socket."""
+"""Many calls that are all rate-limited, over a real socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runware.local import LocalServer
 PICTURE = {"model": "runware:101@1", "width": 512, "height": 512}
 
 
-def test_call_with_a_short_deadline_ends_in_time_among_thousands_that_are_told_to_slow_down() -> None:
+def test_call_with_a_short_deadline_ends_in_time_among_thousands_of_rate_limited_ones() -> None:
     with (
         LocalServer(api_key="rw-test-key") as server,
         Runware(server.api_key, url=server.url, timeout=60.0, max_retries=100, retry_delay=0.05) as rw,

@@ -1,4 +1,4 @@
-"""The soak of `tools/soak.py`, for a few seconds."""
+"""Run the soak of `tools/soak.py` for a few seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 PROJECT = pathlib.Path(__file__).parent.parent
 
 
-def test_a_few_seconds() -> None:
+def test_soak_of_a_few_seconds_passes() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tools.soak", "--seconds", "8"],
         cwd=PROJECT,

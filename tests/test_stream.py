@@ -1,4 +1,4 @@
-"""Plain and TLS streams, over socket pairs: whole, in any pieces, bounded, and untouched by each other's failures."""
+"""Plain and TLS streams over socket pairs: complete, in any pieces, bounded, unaffected by each other's failures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def over_tcp() -> tuple[socket.socket, socket.socket]:
 
 @contextlib.contextmanager
 def tls_pair(context: ssl.SSLContext | None = None) -> Iterator[tuple[TlsStream, ssl.SSLSocket]]:
-    """A stream, and the server's end of it, which blocks."""
+    """Yield a stream, and the server's end of it, which blocks."""
     near, far = over_tcp()
     made: list[ssl.SSLSocket] = []
 
@@ -102,7 +102,7 @@ def send(stream: Stream, data: bytes) -> None:
 
 
 class TestTls:
-    def test_what_is_sent_arrives_both_ways(self) -> None:
+    def test_tls_stream_carries_data_both_ways(self) -> None:
         rng = random.Random(5)
         data = rng.randbytes(3_000_000)
         with tls_pair() as (stream, peer):
@@ -125,8 +125,8 @@ class TestTls:
             thread.join(20)
             assert b"".join(got) == data
 
-    def test_no_more_is_encrypted_than_it_is_called_with(self) -> None:
-        """A peer that does not read cannot make ciphertext pile up, and no byte counts that cannot have left."""
+    def test_ciphertext_is_bounded_if_the_peer_does_not_read(self) -> None:
+        """No byte counts as sent that cannot have left."""
         with tls_pair() as (stream, peer):
             stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
             data = random.Random(6).randbytes(1_000_000)
@@ -159,8 +159,8 @@ class TestTls:
             assert got == data
             assert not stream.backlog
 
-    def test_bytes_count_as_taken_no_earlier_than_they_may_have_left(self) -> None:
-        """What `send` has not returned was in no record that left whole."""
+    def test_bytes_count_as_sent_no_earlier_than_they_may_have_left(self) -> None:
+        """What `send` has not returned was in no record that left completely."""
         with tls_pair() as (stream, peer):
             real = stream.sock
 
@@ -185,7 +185,7 @@ class TestTls:
                 received += len(peer.recv(65536))
 
     @pytest.mark.parametrize("size", [0, 5, 40_000])
-    def test_close_notify_ends_it_after_what_came_before(self, size: int) -> None:
+    def test_close_notify_ends_the_stream_after_earlier_data(self, size: int) -> None:
         with tls_pair() as (stream, peer):
             peer.sendall(bytes(size))
             peer.settimeout(0.0)
@@ -195,13 +195,13 @@ class TestTls:
             assert receive(stream, lambda data: False) == bytes(size)
             assert stream.recv() == b""
 
-    def test_end_of_the_socket_ends_it(self) -> None:
+    def test_end_of_the_socket_ends_the_stream(self) -> None:
         with tls_pair() as (stream, peer):
             peer.sendall(b"last words")
             peer.shutdown(socket.SHUT_RDWR)
             assert receive(stream, lambda data: False) == b"last words"
 
-    def test_finish_sends_close_notify_and_close_alone_nothing(self) -> None:
+    def test_finish_sends_close_notify_and_close_sends_nothing(self) -> None:
         for polite in (True, False):
             with tls_pair() as (stream, peer):
                 peer.suppress_ragged_eofs = False
@@ -214,7 +214,7 @@ class TestTls:
                     with pytest.raises(OSError):  # an end without close_notify
                         peer.recv(10)
 
-    def test_finish_adds_nothing_to_what_waits(self) -> None:
+    def test_finish_adds_nothing_to_waiting_output(self) -> None:
         with tls_pair() as (stream, _):
             with pytest.raises(BlockingIOError):
                 while True:
@@ -253,11 +253,11 @@ class TestTls:
             finally:
                 stream.sock = real
 
-    def test_flood_of_what_tls_answers_itself_is_given_up(self) -> None:
+    def test_flood_of_input_that_tls_answers_is_given_up(self) -> None:
         with tls_pair() as (stream, peer):
 
             class Asking:
-                """TLS that has something to say for whatever comes."""
+                """TLS that answers everything that arrives."""
 
                 def read(self, size: int) -> bytes:
                     stream._outgoing.write(bytes(50_000))
@@ -275,7 +275,7 @@ class TestTls:
                         stream.recv()
             assert stream._outgoing.pending < 400_000
 
-    def test_input_first_is_told_from_a_full_network(self) -> None:
+    def test_send_that_needs_input_first_is_not_a_full_network(self) -> None:
         with tls_pair() as (stream, _):
 
             class Renegotiating:
@@ -290,11 +290,11 @@ class TestTls:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 @pytest.mark.parametrize(("version", "command"), [("-tls1_3", "K"), ("-tls1_3", "k"), ("-tls1_2", "r")])
-def test_key_updates_and_renegotiation_go_unnoticed(version: str, command: str, tmp_path: Any) -> None:
+def test_key_updates_and_renegotiation_are_transparent(version: str, command: str, tmp_path: Any) -> None:
     CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # It writes what it is given, and takes lines of one letter for commands.
+    # It writes what it is given, and takes lines of one letter as commands.
     command_line = ["openssl", "s_server", "-accept", str(port), "-cert", str(tmp_path / "server.pem"), version]
     server = subprocess.Popen(
         [*command_line, "-naccept", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -309,11 +309,11 @@ def test_key_updates_and_renegotiation_go_unnoticed(version: str, command: str, 
                 break
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline
-                time.sleep(0.02)  # it is not listening yet; nothing tells when it does
+                time.sleep(0.02)  # it is not listening yet; nothing signals when it does
         stream = secure(Stream(sock), client_context(), "127.0.0.1", Attempt(20.0).wait)
         server.stdin.write(b"first\n")
         server.stdin.flush()
-        assert receive(stream, lambda data: data.endswith(b"\n")) == b"first\n"  # and the tickets before it
+        assert receive(stream, lambda data: data.endswith(b"\n")) == b"first\n"  # and the session tickets before it
         for turn in range(3):
             server.stdin.write(f"{command}\n".encode())
             server.stdin.flush()
@@ -372,7 +372,9 @@ class TestContexts:
         assert Verifying.asked == ["127.0.0.1"]
         assert server.ledger.connections == (0 if refuses else 1)
 
-    def test_truststore(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    def test_truststore_context_works(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    ) -> None:
         truststore = pytest.importorskip("truststore")
         for context, trusted in (
             (truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), False),
@@ -387,7 +389,7 @@ class TestContexts:
             rw.close()
 
     def test_context_that_verifies_sockets_only_is_refused(self, server: LocalServer) -> None:
-        """What it checks there would not be checked."""
+        """Its check would not run over a BIO."""
 
         class Pinned(ssl.SSLContext):
             def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
@@ -405,7 +407,7 @@ class TestContexts:
             rw.close()
         assert server.ledger.connections == 0
 
-    def test_context_that_wraps_both_is_taken(self, server: LocalServer) -> None:
+    def test_context_that_wraps_sockets_and_bios_is_accepted(self, server: LocalServer) -> None:
         class Both(ssl.SSLContext):
             def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
                 raise AssertionError
@@ -417,7 +419,7 @@ class TestContexts:
             rw.connect()
 
 
-def test_handshake_that_is_refused_is_told_to_the_server() -> None:
+def test_failed_verification_is_reported_to_the_server() -> None:
     said: list[str] = []
 
     def handler(sock: socket.socket) -> None:
@@ -435,7 +437,7 @@ def test_handshake_that_is_refused_is_told_to_the_server() -> None:
 
 
 class TestPlain:
-    def test_what_was_read_too_much_comes_first(self) -> None:
+    def test_bytes_read_too_early_come_first(self) -> None:
         near, far = over_tcp()
         with near, far:
             stream = Stream(near)

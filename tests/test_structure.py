@@ -1,4 +1,4 @@
-"""What must stay true of the package as a whole: the direction of imports, its public names, its start."""
+"""Rules for the package as a whole: the direction of imports, its public names, its start."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def module_name(path: pathlib.Path) -> str:
 
 
 def imports(path: pathlib.Path, *, at_run_time: bool = True) -> set[str]:
-    """The modules a file imports, those for type checkers only left out."""
+    """Return the modules that a file imports, except those for type checkers only."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
@@ -59,8 +59,8 @@ def imports(path: pathlib.Path, *, at_run_time: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_module":
-            found.add(ast.literal_eval(node.args[0]))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("lazy_module", "load_module"):
+            found.update([str(node.args[0].value)] if isinstance(node.args[0], ast.Constant) else [])
         for child in ast.iter_child_nodes(node):
             visit(child)
 
@@ -91,7 +91,7 @@ def imported_modules(name: str) -> set[str]:
 
 
 def used_packages(path: pathlib.Path) -> set[str]:
-    """Return the modules from which a file imports a name that is no module."""
+    """Return the modules from which a file imports a name that is not a module."""
     nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module)
     return {node.module for node in nodes if any(f"{node.module}.{alias.name}" not in MODULES for alias in node.names)}
 
@@ -105,7 +105,7 @@ def test_imports_point_down(path: pathlib.Path) -> None:
     assert mine is not None
     for name in imports(path):
         if name.split(".")[0] == "runware" and name != "runware":
-            # The command line and the fixtures start a local server when they are asked for one.
+            # The command line and the fixtures start a local server on request.
             if within(name, "runware.local") and mine == 1:
                 continue
             assert not within(name, "runware.local"), f"{path.name} imports {name}"
@@ -114,7 +114,7 @@ def test_imports_point_down(path: pathlib.Path) -> None:
             assert theirs >= mine, f"{path.name} imports {name}"
 
 
-def test_no_imports_in_circles() -> None:
+def test_imports_have_no_circle() -> None:
     """Also not through imports inside functions."""
     done: set[str] = set()
 
@@ -129,8 +129,63 @@ def test_no_imports_in_circles() -> None:
         visit(name, ())
 
 
+FUNCTION_LEVEL_IMPORTS = {
+    ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
+}
+"""Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or
+`lazy_module` for what takes long to import or is not always installed."""
+
+IMPORT_LOCK_USERS = {
+    "_support/lazy_modules.py": "loads modules",
+    "core.py": "the registry of shared clients: creating one imports, and an import may look one up",
+    "operations/own.py": "a user's function that returns a request class usually imports it",
+}
+"""Every file of the client that takes the import lock, and its reason."""
+
+
+def function_level_imports(path: pathlib.Path) -> set[str]:
+    """Return the modules that a file imports inside functions."""
+    found = set()
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    found.update(alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(node.module or ".")
+                elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("lazy_module", "__import__"):
+                    found.add(ast.unparse(node))
+    return found
+
+
+def test_every_function_level_import_is_listed_with_its_reason() -> None:
+    files = [*CLIENT_FILES, PROJECT / "pytest_runware.py"]
+    found = {(path.relative_to(PROJECT).as_posix(), name) for path in files for name in function_level_imports(path)}
+    assert found == set(FUNCTION_LEVEL_IMPORTS)
+
+
+def test_modules_are_imported_by_name_in_one_place() -> None:
+    """Elsewhere it would be without the lock that makes a fork beside an import safe."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in CLIENT_FILES
+        if any(name.startswith("importlib") and not name.startswith("importlib.metadata") for name in imports(path))
+    }
+    assert users == {"_support/lazy_modules.py", "protocol/codec.py"}  # codec looks for orjson when it is imported
+
+
+def test_import_lock_has_few_users() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in CLIENT_FILES
+        if "runware._support.import_lock.loading" in imports(path)
+    }
+    assert found == set(IMPORT_LOCK_USERS)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "local").rglob("*.py")), ids=lambda path: path.name)
-def test_the_local_server_knows_no_client(path: pathlib.Path) -> None:
+def test_local_server_imports_nothing_of_the_client(path: pathlib.Path) -> None:
     for name in imports(path):
         assert name.split(".")[0] != "runware" or within(name, "runware.local"), f"{path.name} imports {name}"
 
@@ -141,12 +196,12 @@ def test_protocol_does_no_io(path: pathlib.Path) -> None:
     assert not {module.split(".")[0] for module in imports(path)} & forbidden
 
 
-def test_only_one_file_knows_websocket_client() -> None:
+def test_only_one_module_imports_websocket_client() -> None:
     users = [path.name for path in CLIENT_FILES if "websocket" in {name.split(".")[0] for name in imports(path)}]
     assert users == ["dialer.py"]
 
 
-def test_public_names() -> None:
+def test_public_names_are_the_listed_ones() -> None:
     assert sorted(runware.__all__) == runware.__all__
     for name in runware.__all__:
         assert hasattr(runware, name), name
@@ -164,13 +219,13 @@ def test_modules_with_public_names_need_no_import_of_their_own() -> None:
     assert result.stdout == "<class 'runware.local.server.LocalServer'>\n"
 
 
-def test_the_changelogs_newest_version_is_the_packages() -> None:
+def test_newest_version_of_the_changelog_is_that_of_the_package() -> None:
     newest = re.search(r"^## \[(\d+\.\d+\.\d+)\]", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert newest[1] == runware.__version__
 
 
-def test_importing_is_light_and_does_nothing() -> None:
+def test_import_is_light_and_starts_nothing() -> None:
     code = """
 import sys, threading, json, logging
 before, loaded = set(logging.root.manager.loggerDict), set(sys.modules)
@@ -189,8 +244,8 @@ print(json.dumps([heavy, threading.active_count(), logging.root.handlers, ours])
     assert set(loggers) <= {"concurrent", "concurrent.futures"}
 
 
-def test_a_mixture_of_distributions_is_explained(tmp_path: pathlib.Path) -> None:
-    """Another distribution of the same import name has written over some of our files."""
+def test_mixture_of_distributions_is_explained(tmp_path: pathlib.Path) -> None:
+    """Another distribution with the same import name has overwritten some of our files."""
     package = tmp_path / "runware"
     package.mkdir()
     (package / "__init__.py").write_text((ROOT / "__init__.py").read_text())

@@ -1,4 +1,4 @@
-"""Every request class: what it becomes on the wire, and what it refuses."""
+"""Every request class: the task it becomes, and what it rejects."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ REQUEST_CLASSES = [getattr(runware, name) for name in WIRE_TYPES]
 
 
 def needed(cls: Any) -> dict[str, Any]:
-    """The fewest parameters that make a task of the class."""
+    """Return the fewest parameters that make a task of the class."""
     given = next(parameters for name, parameters, _ in FULL if name == cls.__name__)
     return {field.name: given[field.name] for field in attrs.fields(cls) if field.default is attrs.NOTHING}
 
 
 @pytest.mark.parametrize(("name", "parameters", "wire"), FULL)
-def test_wire_object(name: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
+def test_request_becomes_the_task_that_is_sent(name: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
     assert getattr(runware, name)(**parameters).wire() == {"taskType": WIRE_TYPES[name], **wire}
 
 
@@ -44,12 +44,12 @@ def waits_for(task: Task[Any]) -> Completion:
     return completion_of(task, task.wire())
 
 
-def test_every_operation_is_tried() -> None:
+def test_every_operation_has_an_example() -> None:
     assert {name for name, _, _ in FULL} == set(WIRE_TYPES)
 
 
 @pytest.mark.parametrize("cls", REQUEST_CLASSES)
-def test_what_every_request_has(cls: type[Task[Any]]) -> None:
+def test_every_request_has_the_common_parameters(cls: type[Task[Any]]) -> None:
     task = cls(**needed(cls))
     assert task.task_type == WIRE_TYPES[cls.__name__]
     assert copy.deepcopy(task) == task
@@ -59,7 +59,7 @@ def test_what_every_request_has(cls: type[Task[Any]]) -> None:
 
 
 @pytest.mark.parametrize("cls", REQUEST_CLASSES)
-def test_wrong_types_name_the_field(cls: type[Task[Any]]) -> None:
+def test_wrong_types_name_the_parameter(cls: type[Task[Any]]) -> None:
     for field in attrs.fields(cls):
         if field.name in (*SETTINGS, "dataset"):
             continue
@@ -93,7 +93,7 @@ def test_wrong_types_name_the_field(cls: type[Task[Any]]) -> None:
         ("ModelSearch", {"limit": "20"}),
     ],
 )
-def test_refused(cls: str, parameters: dict[str, Any]) -> None:
+def test_invalid_parameters_are_rejected(cls: str, parameters: dict[str, Any]) -> None:
     request = getattr(runware, cls)
     with pytest.raises(ValidationError) as caught:
         request(**{**needed(request), **parameters})
@@ -134,12 +134,12 @@ def test_refused(cls: str, parameters: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_some_models_take_is_taken(cls: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
+def test_values_for_particular_models_are_accepted(cls: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
     request = getattr(runware, cls)
     assert wire.items() <= request(**{**needed(request), **parameters}).wire().items()
 
 
-def test_dicts_in_place_of_objects_may_have_the_names_of_python() -> None:
+def test_dicts_in_place_of_objects_may_have_python_names() -> None:
     given: dict[str, Any] = {
         "safety": {"check_content": True, "checkInputs": False},
         "lora": [{"model": "acme:1@1", "weight": 0.5}],
@@ -185,7 +185,7 @@ def test_dicts_inside_objects_and_inside_lists_of_them() -> None:
 
 
 class Whole:
-    """A whole number as numpy has them: no `int`, but as good as one."""
+    """An integer as numpy has them: not an `int`, but convertible."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -198,7 +198,7 @@ class Real(float):
     """A number as numpy has them: a `float`, but of a type of its own."""
 
 
-def test_numbers_of_other_kinds_become_plain_ones() -> None:
+def test_numbers_of_other_types_become_plain_ones() -> None:
     task = runware.ImageInference(
         positive_prompt="x",
         width=Whole(512),  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_numbers_of_other_kinds_become_plain_ones() -> None:
     assert region.mask == [0, 64]
 
 
-def test_numbers_of_numpy() -> None:
+def test_numpy_numbers_become_plain_ones() -> None:
     numpy = pytest.importorskip("numpy")
     task = runware.ImageInference(seed=numpy.int64(7), strength=numpy.float32(0.5), cfg_scale=numpy.float64(7.5))
     sent = json.loads(dumps(task.wire()))
@@ -242,7 +242,7 @@ def test_numbers_of_numpy() -> None:
         assert caught.value.parameter == name
 
 
-def test_misspelt_parameters_are_type_errors() -> None:
+def test_misspelt_parameter_is_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"^ImageInference has no parameter 'heigth'; did you mean 'height'\?$"):
         runware.ImageInference(positive_prompt="x", heigth=1)  # type: ignore[call-arg]
 
@@ -259,13 +259,13 @@ def test_misspelt_parameters_are_type_errors() -> None:
         ("prompt", "positive_prompt"),
     ],
 )
-def test_a_suggestion_is_made_for_names_of_the_wire_and_near_misses(name: str, known: str) -> None:
+def test_suggestion_is_made_for_api_names_and_near_misses(name: str, known: str) -> None:
     with pytest.raises(TypeError) as caught:
         runware.ImageInference(**{name: 1})
     assert str(caught.value) == f"ImageInference has no parameter {name!r}; did you mean {known!r}?"
 
 
-def test_what_is_wrong_with_a_call_is_said_without_private_names() -> None:
+def test_call_errors_name_no_private_names() -> None:
     for make, message in (
         (
             lambda: runware.ImageInference(zzz=1),  # type: ignore[call-arg]
@@ -285,7 +285,7 @@ def test_what_is_wrong_with_a_call_is_said_without_private_names() -> None:
         assert str(caught.value) == message
 
 
-def test_a_class_of_ones_own_may_have_more_than_values_in_its_fields() -> None:
+def test_users_subclass_may_have_converters_and_factories() -> None:
     @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
     class Mine(runware.ImageInference):
         mark: Sequence[str] = attrs.field(factory=tuple)
@@ -295,7 +295,7 @@ def test_a_class_of_ones_own_may_have_more_than_values_in_its_fields() -> None:
     assert (task.mark, task.size, task.width) == ((), 3, None)
 
 
-def test_delivery() -> None:
+def test_delivery_method_decides_what_a_call_waits_for() -> None:
     video = runware.VideoInference(model="m")
     assert takes_long(video)
     assert waits_for(video) is Completion.RESULTS
@@ -323,7 +323,7 @@ def test_delivery() -> None:
         (runware.ImageInference(positive_prompt="x", extra={"numberResults": 3}), 3),
     ],
 )
-def test_how_many_results_are_expected(task: Task[Any], expected: int) -> None:
+def test_expected_number_of_results(task: Task[Any], expected: int) -> None:
     assert task.expected(task.wire()) == expected
 
 
@@ -332,19 +332,19 @@ def test_reading_tasks_are_repeatable(cls: type[Task[Any]]) -> None:
     assert cls.repeatable
 
 
-def test_older_task_type_through_extra() -> None:
+def test_extra_may_set_an_older_task_type() -> None:
     task = runware.ControlNetPreprocess(input_image=IMAGE, extra={"taskType": "imageControlNetPreProcess"})
     assert task.wire() == {"taskType": "imageControlNetPreProcess", "inputImage": IMAGE}
 
 
-def test_extra_stays_where_it_was_put() -> None:
+def test_extra_stays_at_the_top_level() -> None:
     task = runware.TextInference(model="m", messages=[], temperature=0.5, top_k=2, extra={"temperature": 0.1})
     wire = task.wire()
     assert wire["temperature"] == 0.1
     assert wire["settings"] == {"topK": 2}
 
 
-def test_raw_task() -> None:
+def test_raw_task_is_sent_unchanged() -> None:
     task = as_task({"taskType": "tools", "taskUUID": UUID, "inputs": {"image": PNG}, "unknown": [1]})
     assert task.task_uuid == UUID
     assert task.wire() == {"taskType": "tools", "inputs": {"image": PNG_URI}, "unknown": [1]}
@@ -364,7 +364,7 @@ def test_reprs_show_neither_prompts_nor_media() -> None:
     assert "iVBOR" not in repr(runware.ImageUpload(image=PNG_URI * 10))
 
 
-def test_a_dict_is_answered_as_what_it_is() -> None:
+def test_raw_task_behaves_like_its_task_type() -> None:
     video = RawTask(body={"taskType": "videoInference"})
     assert takes_long(video)
     upload = RawTask(body={"taskType": "modelUpload"})
@@ -374,7 +374,7 @@ def test_a_dict_is_answered_as_what_it_is() -> None:
     assert not takes_long(RawTask(body={"taskType": "brandNew"}))
 
 
-def test_extra_does_not_replace_what_the_answer_is_known_by() -> None:
+def test_extra_cannot_replace_the_task_uuid() -> None:
     with pytest.raises(ValidationError, match="task_uuid"):
         runware.ImageInference(positive_prompt="x", extra={"taskUUID": "y"})
 
@@ -387,7 +387,7 @@ async def _awaitable(results: Any, error: Any) -> None: ...
     [(5, "callable"), (_awaitable, "async for"), (lambda results: None, "two arguments")],
     ids=["no function", "a coroutine function", "too few parameters"],
 )
-def test_callbacks_that_could_not_be_called_are_told_at_once(callback: Any, words: str) -> None:
+def test_callback_with_a_wrong_signature_is_rejected_at_once(callback: Any, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         runware.ImageInference(positive_prompt="x", on_partial=callback)
 
@@ -395,11 +395,11 @@ def test_callbacks_that_could_not_be_called_are_told_at_once(callback: Any, word
 @pytest.mark.parametrize(
     "callback", [print, lambda *_: None, lambda results, error, more=1: None], ids=["builtin", "any", "more"]
 )
-def test_callbacks_of_any_other_form_are_taken(callback: Any) -> None:
+def test_callbacks_of_any_other_form_are_accepted(callback: Any) -> None:
     runware.ImageInference(positive_prompt="x", on_partial=callback)
 
 
-def test_without_waiting_for_results_a_task_is_asynchronous() -> None:
+def test_skip_response_makes_a_task_asynchronous() -> None:
     task = runware.ImageInference(positive_prompt="x", skip_response=True)
     assert task.wire()["deliveryMethod"] == "async"
     with pytest.raises(ValidationError, match="delivery_method"):

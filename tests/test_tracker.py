@@ -1,4 +1,4 @@
-"""Tracking tasks, with a session that has a made-up clock: polls, recovery after a loss, and retries."""
+"""Tracking tasks with a simulated clock: polls, recovery after a drop, and retries."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def accepted(desk: Desk, **facts: Any) -> Call:
 
 
 def asked(desk: Desk) -> list[tuple[str, str]]:
-    """What was asked since the last look, as pairs of question and UUID."""
+    """Return the lookups since the last look, as pairs of task type and UUID."""
     return [
         (task["taskType"], task["taskUUID"])
         for frame in desk.take_written()
@@ -53,7 +53,7 @@ def asked(desk: Desk) -> list[tuple[str, str]]:
 
 
 def next_poll(desk: Desk) -> float:
-    """Let time pass until the server is asked, and tell how long it took."""
+    """Advance the clock until the server is polled, and return how long it took."""
     start = desk.now
     while not asked(desk):
         desk.pass_time(0.01)
@@ -62,7 +62,7 @@ def next_poll(desk: Desk) -> float:
 
 
 class TestPolling:
-    def test_an_acknowledged_task_is_asked_for_until_it_is_done(self) -> None:
+    def test_acknowledged_task_is_polled_until_it_is_done(self) -> None:
         desk = ready_desk()
         call = accepted(desk)
         assert call.state is CallState.ACCEPTED
@@ -79,7 +79,7 @@ class TestPolling:
         desk.pass_time(30.0)
         assert asked(desk) == []
 
-    def test_never_two_questions_at_once(self) -> None:
+    def test_no_poll_while_another_is_outstanding(self) -> None:
         desk = ready_desk()
         accepted(desk)
         next_poll(desk)
@@ -88,7 +88,7 @@ class TestPolling:
         desk.pass_time(0.4)
         assert asked(desk) == [("getResponse", A)]
 
-    def test_the_delay_stays_a_small_part_of_the_duration(self) -> None:
+    def test_poll_interval_stays_a_small_part_of_the_duration(self) -> None:
         desk = ready_desk()
         accepted(desk)
         start = desk.now
@@ -99,14 +99,14 @@ class TestPolling:
             assert waited <= 1.0
             desk.receive({"data": [PROCESSING]})
 
-    def test_the_first_question_is_not_asked_at_once(self) -> None:
+    def test_first_poll_waits_a_moment(self) -> None:
         desk = ready_desk()
         accepted(desk)
         assert 0.08 < next_poll(desk) < 0.11
 
     @staticmethod
     def _follow(desk: Desk, seconds: float, *, deaf: str | None = None) -> list[list[str]]:
-        """Answer what is asked, but for one task; give what was asked in each frame, in short."""
+        """Answer the polls, except those of one task; return which tasks each message polled."""
         frames: list[list[str]] = []
         end = desk.now + seconds
         while desk.now < end:
@@ -123,7 +123,7 @@ class TestPolling:
         desk.take_written()
         desk.receive(ack(uuid))
 
-    def test_questions_come_to_share_their_frames(self) -> None:
+    def test_polls_of_several_tasks_come_to_share_messages(self) -> None:
         desk = ready_desk()
         self._accept(desk, A)
         self._follow(desk, 0.03)
@@ -133,7 +133,7 @@ class TestPolling:
         assert frames[-5:] == [["A", "B"]] * 5
         assert len(frames) < 30
 
-    def test_a_short_task_does_not_have_a_long_one_asked_for_as_often(self) -> None:
+    def test_short_task_does_not_speed_up_the_polls_of_a_long_one(self) -> None:
         desk = ready_desk()
         self._accept(desk, A)
         self._follow(desk, 60.0)
@@ -142,7 +142,7 @@ class TestPolling:
         assert sum("B" in frame for frame in frames) > 15
         assert sum("A" in frame for frame in frames) <= 6
 
-    def test_an_open_question_is_not_asked_again_to_go_with_another(self) -> None:
+    def test_outstanding_poll_is_not_repeated_to_join_another(self) -> None:
         desk = ready_desk()
         self._accept(desk, A)
         self._accept(desk, B)
@@ -150,8 +150,8 @@ class TestPolling:
         assert sum("B" in frame for frame in frames) > 15
         assert sum("A" in frame for frame in frames) == 1
 
-    def test_a_wait_after_trouble_is_not_cut_short_to_go_with_another(self) -> None:
-        """The patience with a server that lost a task is the same, whatever else is asked for."""
+    def test_pause_after_a_failed_poll_is_not_shortened_to_join_another(self) -> None:
+        """The patience with a server that lost a task does not depend on other tasks."""
 
         def waits(*others: str) -> list[float]:
             desk = ready_desk()
@@ -171,12 +171,12 @@ class TestPolling:
             return [after - before for before, after in itertools.pairwise(moments)]
 
         alone, beside_others = waits()[:20], waits(B, C)[:20]
-        assert alone[::2] == pytest.approx([0.2] * 10, abs=0.011)  # from the one question to the other
+        assert alone[::2] == pytest.approx([0.2] * 10, abs=0.011)  # from getResponse to getTaskDetails
         assert min(alone[1::2]) > 0.7
         assert min(beside_others) >= 0.2
         assert min(beside_others[1::2]) > 0.7
 
-    def test_answers_are_cumulative(self) -> None:
+    def test_poll_responses_are_cumulative(self) -> None:
         desk = ready_desk()
         call = accepted(desk, expected=2)
         next_poll(desk)
@@ -190,7 +190,7 @@ class TestPolling:
         assert [item["videoURL"][-5] for item in call.items] == ["1", "2"]
         assert desk.ended[call] is None
 
-    def test_cumulative_texts_without_names(self) -> None:
+    def test_cumulative_texts_without_uuids_are_counted(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="textInference", expected=3, timeout=600.0)
         desk.receive(ack(kind="textInference"))
@@ -203,7 +203,7 @@ class TestPolling:
         assert sorted(item["text"] for item in call.items) == ["a", "a", "b"]
         assert desk.ended[call] is None
 
-    def test_questions_that_fall_due_together_share_a_frame(self) -> None:
+    def test_polls_due_at_the_same_time_share_a_message(self) -> None:
         desk = ready_desk()
         for uuid in (A, B, C):
             desk.submit(uuid, task_type="videoInference", timeout=600.0)
@@ -214,14 +214,14 @@ class TestPolling:
         frames = desk.take_written()[1:]
         assert [[task["taskUUID"] for task in frame] for frame in frames] == [[A, B, C]]
 
-    def test_the_errors_form_of_a_failure(self) -> None:
+    def test_failure_under_errors_ends_the_call(self) -> None:
         desk = ready_desk()
         call = accepted(desk)
         next_poll(desk)
         desk.receive({"data": [], **failure("timeoutProvider", status="error")})
         assert isinstance(desk.ended[call], ProviderError)
 
-    def test_the_item_form_of_a_failure_keeps_the_others(self) -> None:
+    def test_failure_of_an_item_keeps_the_other_results(self) -> None:
         desk = ready_desk()
         call = accepted(desk, expected=2)
         next_poll(desk)
@@ -233,7 +233,7 @@ class TestPolling:
         assert len(call.items) == 1
 
     @pytest.mark.parametrize("code", ["rateLimitExceeded", "internalServerError"])
-    def test_passing_trouble_is_tolerated(self, code: str) -> None:
+    def test_temporary_poll_errors_are_tolerated(self, code: str) -> None:
         desk = ready_desk()
         call = accepted(desk)
         for _ in range(3):
@@ -245,7 +245,7 @@ class TestPolling:
         assert desk.ended[call] is None
 
     def answer_until_the_end(self, desk: Desk, call: Call, code: str, **more: Any) -> float:
-        """Answer every question with an error, and return how long the call took to end."""
+        """Answer every lookup with an error, and return how long the call took to end."""
         start = desk.now
         while call not in desk.ended:
             next_poll(desk)
@@ -253,7 +253,7 @@ class TestPolling:
             assert desk.take_written() == []
         return desk.now - start
 
-    def test_trouble_that_does_not_pass_is_the_tasks_own(self) -> None:
+    def test_lasting_poll_error_ends_the_call_after_the_patience(self) -> None:
         desk = ready_desk()
         call = accepted(desk, retry=2)
         assert PATIENCE < self.answer_until_the_end(desk, call, "internalServerError") < PATIENCE + 6.0
@@ -262,7 +262,7 @@ class TestPolling:
         assert error.may_have_run
         assert error.ref == {"task_uuid": A, "task_type": "videoInference"}
 
-    def test_trouble_with_questions_ends_no_task_before_its_deadline(self) -> None:
+    def test_poll_error_that_names_the_lookup_ends_no_task_before_its_deadline(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="videoInference", timeout=120.0)
         desk.receive(ack())
@@ -275,7 +275,7 @@ class TestPolling:
         assert desk.now - start == pytest.approx(120.0, abs=0.2)
         assert isinstance(desk.ended[call], TaskTimeoutError)
 
-    def test_a_task_that_the_server_forgot(self) -> None:
+    def test_forgotten_task_ends_as_not_found_after_the_patience(self) -> None:
         desk = ready_desk()
         call = accepted(desk)
         assert PATIENCE < self.answer_until_the_end(desk, call, "taskNotFound") < PATIENCE + 6.0
@@ -283,7 +283,7 @@ class TestPolling:
         assert isinstance(error, NotFoundError)
         assert error.may_have_run
 
-    def test_an_empty_answer_means_not_yet(self) -> None:
+    def test_empty_poll_response_means_not_yet(self) -> None:
         desk = ready_desk()
         call = accepted(desk)
         for _ in range(20):
@@ -291,13 +291,13 @@ class TestPolling:
             desk.receive({"data": []})
         assert call not in desk.ended
 
-    def test_a_rejection_instead_of_the_acknowledgement(self) -> None:
+    def test_rejection_instead_of_an_acknowledgement_ends_the_call(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="videoInference")
         desk.receive(failure("unsupportedDuration", allowedValues=[6, 10]))
         assert isinstance(desk.ended[call], ValidationError)
 
-    def test_the_deadline_ends_it(self) -> None:
+    def test_deadline_ends_a_polled_call(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="videoInference", timeout=8.0)
         desk.receive(ack())
@@ -312,7 +312,7 @@ class TestPolling:
 
 
 class TestResume:
-    def test_the_old_session_is_named(self) -> None:
+    def test_reconnect_names_the_old_session(self) -> None:
         desk = ready_desk()
         desk.submit()
         desk.lose()
@@ -320,7 +320,7 @@ class TestResume:
         (auth,) = next(frame for frame in desk.take_written() if frame[0]["taskType"] == "authentication")
         assert auth["connectionSessionUUID"] == SESSION
 
-    def test_what_was_never_written_is_sent(self) -> None:
+    def test_unwritten_task_is_sent_after_a_reconnect(self) -> None:
         desk = ready_desk()
         desk.hold_writes = True
         call = desk.submit()
@@ -331,7 +331,7 @@ class TestResume:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_what_was_written_is_asked_for_and_not_sent(self) -> None:
+    def test_written_task_is_looked_up_and_not_sent_again(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.take_written()
@@ -340,7 +340,7 @@ class TestResume:
         assert [frame[0]["taskType"] for frame in desk.take_written()] == ["authentication", "getResponse"]
         assert call.state is CallState.RECOVERING
 
-    def test_what_only_reads_is_sent_again(self) -> None:
+    def test_task_that_only_reads_is_sent_again(self) -> None:
         desk = ready_desk()
         call = desk.submit(task_type="modelSearch", repeatable=True)
         desk.take_written()
@@ -350,7 +350,7 @@ class TestResume:
         desk.receive({"data": [{"taskType": "modelSearch", "taskUUID": A, "results": []}]})
         assert desk.ended[call] is None
 
-    def test_a_replay_after_the_reply(self) -> None:
+    def test_replay_after_the_authentication_reply_ends_the_call(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -358,7 +358,7 @@ class TestResume:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_a_replay_before_the_reply(self) -> None:
+    def test_replay_before_the_authentication_reply_ends_the_call(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -369,7 +369,7 @@ class TestResume:
         desk.accept_key()
         assert asked(desk) == []
 
-    def test_a_replay_that_repeats_everything(self) -> None:
+    def test_replay_that_repeats_everything_counts_once(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3)
         desk.receive({"data": [image(number=1)]})
@@ -392,7 +392,7 @@ class TestResume:
         desk.receive({"data": [item, {**item, "text": "two"}]})
         assert [one["text"] for one in call.items] == ["one", "two"]
 
-    def test_getresponse_tells_the_result(self) -> None:
+    def test_get_response_delivers_the_result(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -400,7 +400,7 @@ class TestResume:
         desk.receive({"data": [image(status="success")]})
         assert desk.ended[call] is None
 
-    def test_getresponse_tells_that_it_runs(self) -> None:
+    def test_get_response_shows_that_the_task_runs(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -413,7 +413,7 @@ class TestResume:
 
     @pytest.mark.parametrize("unknown", [{"data": []}, failure("taskNotFound", taskType="getResponse")], ids=str)
     @pytest.mark.parametrize("form", ["object", "array"])
-    def test_gettaskdetails_tells_the_result(self, unknown: Any, form: str) -> None:
+    def test_get_task_details_delivers_the_result(self, unknown: Any, form: str) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -427,7 +427,7 @@ class TestResume:
         assert desk.ended[call] is None
         assert call.items[0]["imageURL"]
 
-    def test_gettaskdetails_tells_the_failure(self) -> None:
+    def test_get_task_details_delivers_the_failure(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -439,7 +439,7 @@ class TestResume:
         )
         assert isinstance(desk.ended[call], ProviderError)
 
-    def test_gettaskdetails_tells_only_that_it_was_asked_for(self) -> None:
+    def test_get_task_details_without_results_shows_that_the_task_runs(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -451,7 +451,7 @@ class TestResume:
         desk.receive({"data": [image(status="success")]})
         assert desk.ended[call] is None
 
-    def test_what_the_server_never_got_is_sent_again_with_the_same_uuid(self) -> None:
+    def test_task_unknown_to_the_server_is_sent_again_with_the_same_uuid(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -463,8 +463,8 @@ class TestResume:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_what_is_sent_again_is_not_asked_for_because_of_an_old_question(self) -> None:
-        """The time limit of a question that was answered is over with it. A task that is pushed may take long."""
+    def test_task_sent_again_is_not_polled_because_of_an_old_lookup(self) -> None:
+        """The time limit of an answered lookup has ended. A pushed task may take long."""
         desk = ready_desk()
         call = desk.submit(timeout=60.0)
         desk.lose()
@@ -480,7 +480,7 @@ class TestResume:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_a_conflict_after_sending_again_means_that_it_runs(self) -> None:
+    def test_conflict_after_sending_again_means_that_the_task_runs(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -490,7 +490,7 @@ class TestResume:
         desk.take_written()
         desk.receive(failure("conflictTaskUUID", parameter="taskUUID"))
         assert asked(desk) == [("getResponse", A)]
-        # Whatever it answers now, it is never sent a third time.
+        # Whatever it answers now, the task is never sent a third time.
         desk.receive({"data": []})
         desk.receive({"data": []})
         assert {task["taskType"] for frame in desk.take_written() for task in frame} <= {
@@ -501,13 +501,13 @@ class TestResume:
         desk.receive({"data": [image(status="success")]})
         assert desk.ended[call] is None
 
-    def test_a_conflict_at_the_first_attempt_is_the_callers(self) -> None:
+    def test_conflict_at_the_first_attempt_is_raised(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.receive(failure("conflictTaskUUID", parameter="taskUUID"))
         assert isinstance(desk.ended[call], ConflictError)
 
-    def test_an_outcome_that_cannot_be_learned(self) -> None:
+    def test_unknown_outcome_ends_at_the_deadline_with_may_have_run(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=2, timeout=20.0)
         desk.receive({"data": [image(number=1)]})
@@ -522,7 +522,7 @@ class TestResume:
         assert len(call.items) == 1
         assert {question for question, _ in asked(desk)} == {"getResponse", "getTaskDetails"}
 
-    def test_an_accepted_task_is_followed_on_the_new_connection(self) -> None:
+    def test_accepted_task_is_polled_on_the_new_connection(self) -> None:
         desk = ready_desk()
         call = accepted(desk)
         next_poll(desk)
@@ -532,7 +532,7 @@ class TestResume:
         desk.receive({"data": [video()]})
         assert desk.ended[call] is None
 
-    def test_a_drop_at_every_point_buys_once(self) -> None:
+    def test_drop_at_every_point_sends_the_task_once(self) -> None:
         for drops in range(1, 6):
             desk = ready_desk()
             call = desk.submit()
@@ -556,7 +556,7 @@ class TestResume:
         desk.ready()
         assert [frame[0]["taskUUID"] for frame in desk.take_written()[1:]] == [A, B]
 
-    def test_backoff_grows_and_is_reset_by_health(self) -> None:
+    def test_backoff_grows_and_is_reset_by_a_healthy_connection(self) -> None:
         desk = ready_desk()
         desk.submit(timeout=10_000.0)
         waits = []
@@ -572,13 +572,13 @@ class TestResume:
         desk.lose()
         assert desk.session.next_deadline() - desk.now <= 0.1
 
-    def test_an_idle_loss_is_not_mended_before_somebody_calls(self) -> None:
+    def test_idle_client_reconnects_only_for_the_next_call(self) -> None:
         desk = ready_desk()
         desk.lose()
         assert desk.session.state is State.IDLE
         assert desk.session.next_deadline() is None
 
-    def test_statuses_go_on_after_a_loss(self) -> None:
+    def test_upload_statuses_continue_after_a_drop(self) -> None:
         desk = ready_desk()
         call = desk.submit(completion=Completion.STATUSES, task_type="modelUpload")
         desk.receive({"data": [{"taskUUID": A, "status": "validated"}]})
@@ -591,8 +591,8 @@ class TestResume:
         assert desk.ended[call] is None
 
 
-class TestTryingAgain:
-    def test_a_failure_that_may_pass_gets_a_new_uuid(self) -> None:
+class TestRetries:
+    def test_retry_after_a_temporary_failure_has_a_new_uuid(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=2)
         desk.take_written()
@@ -605,7 +605,7 @@ class TestTryingAgain:
         assert desk.ended[call] is None
         assert call.attempts == [f"{A}: rateLimitExceeded"]
 
-    def test_it_gives_up_after_the_last_attempt(self) -> None:
+    def test_last_attempt_ends_the_call(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=2)
         for _ in range(3):
@@ -617,19 +617,19 @@ class TestTryingAgain:
         assert len(error.attempts) == 2
 
     @pytest.mark.parametrize("code", ["invalidWidth", "invalidApiKey", "insufficientCredits", "invalidProviderContent"])
-    def test_what_cannot_pass_is_not_tried_again(self, code: str) -> None:
+    def test_permanent_failure_is_not_retried(self, code: str) -> None:
         desk = ready_desk()
         call = desk.submit(retry=5)
         desk.receive(failure(code))
         assert call in desk.ended
 
-    def test_zero_means_one_attempt(self) -> None:
+    def test_zero_retries_mean_one_attempt(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=0)
         desk.receive(failure("rateLimitExceeded"))
         assert isinstance(desk.ended[call], RateLimitError)
 
-    def test_the_deadline_covers_all_attempts(self) -> None:
+    def test_deadline_covers_all_attempts(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=100, timeout=5.0)
         start = desk.now
@@ -638,13 +638,13 @@ class TestTryingAgain:
             desk.pass_time(0.5)
             assert desk.now - start <= 6.0
 
-    def test_a_wait_that_would_outlast_the_deadline_is_not_begun(self) -> None:
+    def test_no_retry_if_its_pause_would_outlast_the_deadline(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=RetryPolicy(wait=tenacity.wait_fixed(10.0)), timeout=5.0)
         desk.receive(failure("rateLimitExceeded"))
         assert isinstance(desk.ended[call], RateLimitError)
 
-    def test_only_what_is_missing_is_bought_again(self) -> None:
+    def test_only_missing_results_are_requested_again(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=1, expected=3, body={"numberResults": 3})
         desk.take_written()
@@ -656,13 +656,13 @@ class TestTryingAgain:
         assert desk.ended[call] is None
         assert len(call.items) == 3
 
-    def test_with_a_seed_nothing_is_bought_again(self) -> None:
+    def test_seeded_task_with_results_is_not_retried(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=1, expected=2, body={"numberResults": 2, "seed": 7})
         desk.receive({"data": [image(number=1)], **failure("inferenceError")})
         assert isinstance(desk.ended[call], IncompleteResultsError)
 
-    def test_tenacity_objects_are_asked(self) -> None:
+    def test_tenacity_stop_wait_and_retry_are_used(self) -> None:
         desk = ready_desk()
         policy = RetryPolicy(
             stop=tenacity.stop_after_attempt(4),
@@ -680,7 +680,7 @@ class TestTryingAgain:
                 assert len(desk.take_written()) == 1
         assert isinstance(desk.ended[call], InsufficientCreditsError)
 
-    def test_tenacity_sees_the_sessions_clock(self) -> None:
+    def test_tenacity_stop_after_delay_uses_the_sessions_clock(self) -> None:
         desk = ready_desk()
         policy = RetryPolicy(stop=tenacity.stop_after_delay(3.0), wait=tenacity.wait_fixed(1.0))
         call = desk.submit(retry=policy)
@@ -691,7 +691,7 @@ class TestTryingAgain:
             desk.pass_time(1.0)
         assert tries == 4
 
-    def test_stop_before_delay_knows_the_coming_wait(self) -> None:
+    def test_tenacity_stop_before_delay_knows_the_next_pause(self) -> None:
         desk = ready_desk()
         policy = RetryPolicy(stop=tenacity.stop_before_delay(0.5), wait=tenacity.wait_fixed(1.0))
         call = desk.submit(retry=policy)
@@ -700,7 +700,7 @@ class TestTryingAgain:
 
 
 class TestOneOfSeveralFails:
-    """An error that names a task of several results may be one result's: the others are paid for."""
+    """An error that names a task of several results may be about one of them: the others are billed."""
 
     def unsettled(self, **facts: Any) -> tuple[Desk, Call]:
         desk = ready_desk()
@@ -708,7 +708,7 @@ class TestOneOfSeveralFails:
         desk.take_written()
         return desk, call
 
-    def test_the_server_is_asked_before_anything_is_bought_again(self) -> None:
+    def test_server_is_asked_before_a_retry(self) -> None:
         desk, call = self.unsettled(retry=2)
         desk.receive({"data": [image(number=1)]})
         desk.receive(failure("inferenceError"))
@@ -719,7 +719,7 @@ class TestOneOfSeveralFails:
         desk.receive({"data": [image(number=1, status="success"), bad, running]})
         desk.receive({"data": [image(number=3)]})
         assert [task for frame in desk.written for task in frame if task["taskType"] == "imageInference"] == []
-        assert call.uuid != A  # its last result came, so that the one that failed is tried again
+        assert call.uuid != A  # its last result arrived, so that the failed one is retried
         assert call.attempts == [f"{A}: inferenceError"]
         desk.pass_time(1.0)
         assert [
@@ -729,7 +729,7 @@ class TestOneOfSeveralFails:
             if "model" not in task and task["taskType"] == "imageInference"
         ] == [1]
 
-    def test_nothing_that_still_comes_is_lost(self) -> None:
+    def test_results_after_an_error_are_not_lost(self) -> None:
         desk, call = self.unsettled()
         desk.receive(failure("invalidProviderContent"))
         assert call not in desk.ended
@@ -750,14 +750,14 @@ class TestOneOfSeveralFails:
         assert len(call.items) == 2
 
     def lists_what_runs(self, desk: Desk) -> None:
-        """Let the client see that this server lists what runs in its answers."""
+        """Let the client see that this server lists running results in its responses."""
         other = desk.submit(B, task_type="videoInference", timeout=600.0)
         desk.receive(ack(B))
         next_poll(desk)
         desk.receive({"data": [{**PROCESSING, "taskUUID": B}]})
         desk.cancel(other)
 
-    def test_the_whole_task_failed_at_a_server_that_may_not_list_what_runs(self) -> None:
+    def test_failed_task_is_not_retried_if_the_server_may_not_list_what_runs(self) -> None:
         desk, call = self.unsettled(retry=1)
         desk.receive(failure("providerInternalError"))
         desk.pass_time(SETTLE)
@@ -769,7 +769,7 @@ class TestOneOfSeveralFails:
         assert error.may_have_run
         assert not call.attempts
 
-    def test_acknowledgement_that_crosses_a_question_does_not_show_that_the_server_lists_what_runs(self) -> None:
+    def test_acknowledgement_in_place_of_a_poll_response_does_not_show_that_the_server_lists_what_runs(self) -> None:
         desk, call = self.unsettled(retry=1)
         desk.submit(B, task_type="videoInference", timeout=600.0)
         desk.receive(ack(B))
@@ -783,14 +783,14 @@ class TestOneOfSeveralFails:
         assert desk.ended[call].may_have_run
         assert not call.attempts
 
-    def test_the_whole_task_failed(self) -> None:
+    def test_failed_task_is_retried_after_the_failure_is_confirmed(self) -> None:
         desk, call = self.unsettled(retry=1)
         self.lists_what_runs(desk)
         desk.receive(failure("providerInternalError"))
         desk.pass_time(SETTLE)
         assert asked(desk) == [("getResponse", A)]
         desk.receive({"data": [], **failure("providerInternalError", status="error")})
-        assert call.uuid == A  # the answer may have come in two parts
+        assert call.uuid == A  # the response may have come in two parts
         desk.pass_time(CONFIRM)
         assert asked(desk) == [("getResponse", A)]
         desk.receive({"data": [], **failure("providerInternalError", status="error")})
@@ -799,7 +799,7 @@ class TestOneOfSeveralFails:
         assert task["taskUUID"] == call.uuid != A
         assert task["numberResults"] == 3
 
-    def test_the_second_part_of_an_answer_takes_back_that_the_task_is_over(self) -> None:
+    def test_second_part_of_a_response_can_show_that_the_task_runs(self) -> None:
         desk, call = self.unsettled(retry=1)
         desk.receive(failure("providerInternalError"))
         desk.pass_time(SETTLE)
@@ -813,7 +813,7 @@ class TestOneOfSeveralFails:
         assert call.attempts == [f"{A}: providerInternalError"]
 
     @pytest.mark.parametrize("lists", [True, False])
-    def test_the_whole_task_failed_in_the_item_form(self, lists: bool) -> None:
+    def test_failure_of_the_only_listed_item_ends_the_call(self, lists: bool) -> None:
         desk, call = self.unsettled()
         if lists:
             self.lists_what_runs(desk)
@@ -833,7 +833,7 @@ class TestOneOfSeveralFails:
         assert desk.now - start < 2.0 if lists else PATIENCE < desk.now - start < PATIENCE + 3.0
         assert desk.ended[call].may_have_run is not lists
 
-    def test_what_the_server_never_took_is_tried_again(self) -> None:
+    def test_task_that_the_server_never_accepted_is_retried(self) -> None:
         desk, call = self.unsettled(retry=1)
         desk.receive(failure("rateLimitExceeded"))
         desk.pass_time(SETTLE)
@@ -845,7 +845,7 @@ class TestOneOfSeveralFails:
         assert task["taskUUID"] == call.uuid != A
         assert call.attempts == [f"{A}: rateLimitExceeded"]
 
-    def test_an_error_that_comes_twice_counts_once(self) -> None:
+    def test_repeated_error_counts_once(self) -> None:
         desk, call = self.unsettled(retry=1)
         desk.receive({"data": [image(number=1)]})
         desk.receive(failure("inferenceError"))
@@ -854,9 +854,9 @@ class TestOneOfSeveralFails:
         desk.pass_time(SETTLE)
         assert asked(desk) == [("getResponse", A)]
         desk.receive({"data": [image(number=3)]})
-        assert call.attempts == [f"{A}: inferenceError"]  # two came, and one failed
+        assert call.attempts == [f"{A}: inferenceError"]  # two arrived, and one failed
 
-    def test_a_replayed_error_of_one_result_waits_for_the_others(self) -> None:
+    def test_replayed_error_of_one_result_waits_for_the_others(self) -> None:
         desk, call = self.unsettled(retry=2)
         desk.receive({"data": [image(number=1)]})
         desk.lose()
@@ -870,7 +870,7 @@ class TestOneOfSeveralFails:
         assert len(call.items) == 2
         assert call.attempts == [f"{A}: inferenceError"]
 
-    def test_a_loss_after_the_error_of_one_result(self) -> None:
+    def test_drop_after_the_error_of_one_result_retries_an_unknown_task(self) -> None:
         desk, call = self.unsettled(retry=2)
         desk.receive(failure("rateLimitExceeded"))
         desk.lose()
@@ -880,7 +880,7 @@ class TestOneOfSeveralFails:
         assert call.attempts == [f"{A}: rateLimitExceeded"]
 
 
-class TestWhatTheServerKnows:
+class TestTaskDetails:
     ONE_FAILED: ClassVar[dict[str, Any]] = {
         "taskType": "getTaskDetails",
         "taskUUID": A,
@@ -888,8 +888,8 @@ class TestWhatTheServerKnows:
         "response": {"errors": [{"code": "inferenceError", "message": "It failed.", "taskUUID": A}]},
     }
 
-    def test_details_that_come_several_times_are_one_answer(self) -> None:
-        """They tell of one failure of two, which says nothing of the other result."""
+    def test_repeated_details_count_once(self) -> None:
+        """They report one failure of two, which says nothing about the other result."""
         desk = ready_desk()
         call = desk.submit(expected=2, retry=2)
         desk.lose()
@@ -903,8 +903,8 @@ class TestWhatTheServerKnows:
 
     @pytest.mark.parametrize("expected", [1, 2])
     @pytest.mark.parametrize("about", ["getResponse", "imageInference"])
-    def test_trouble_with_the_question_does_not_buy_the_task_again(self, expected: int, about: str) -> None:
-        """The server cannot answer, over and over. That is no word on the task."""
+    def test_failed_lookup_does_not_send_the_task_again(self, expected: int, about: str) -> None:
+        """The server cannot answer the lookup, over and over, which says nothing about the task."""
         desk = ready_desk()
         call = desk.submit(expected=expected, retry=1)
         desk.lose()
@@ -926,8 +926,8 @@ class TestWhatTheServerKnows:
             assert isinstance(error, ConnectionLostError)
             assert desk.now == pytest.approx(call.deadline, abs=1.0)
 
-    def test_what_details_do_not_tell_of_is_not_bought_again(self) -> None:
-        """When nothing but one failure of two is ever told, the call ends with it, and is not tried again."""
+    def test_result_missing_from_the_details_is_not_requested_again(self) -> None:
+        """If only one failure of two is ever reported, the call ends with it, without a retry."""
         desk = ready_desk()
         call = desk.submit(expected=2, retry=2)
         desk.lose()
@@ -942,7 +942,7 @@ class TestWhatTheServerKnows:
         assert isinstance(error, TaskError)
         assert error.code == "inferenceError"
 
-    def test_a_task_that_only_gettaskdetails_knows_is_waited_for(self) -> None:
+    def test_task_known_only_to_get_task_details_is_waited_for(self) -> None:
         desk = ready_desk()
         call = desk.submit(timeout=60.0)
         desk.lose()
@@ -959,7 +959,7 @@ class TestWhatTheServerKnows:
         assert desk.ended[call] is None
 
     @pytest.mark.parametrize("code", ["invalidConnectionSessionUUID", "sessionNotFound", "sessionExpired"])
-    def test_a_session_that_the_server_forgot_is_not_asked_for_again(self, code: str) -> None:
+    def test_session_forgotten_by_the_server_is_not_resumed_again(self, code: str) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -974,7 +974,7 @@ class TestWhatTheServerKnows:
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
 
-    def test_nothing_is_asked_before_the_key_is_accepted(self) -> None:
+    def test_nothing_is_looked_up_before_the_key_is_accepted(self) -> None:
         desk = ready_desk()
         call = desk.submit()
         desk.lose()
@@ -993,8 +993,8 @@ class TestWhatTheServerKnows:
         assert desk.ended[call] is None
 
 
-def test_what_ended_a_call_is_the_last_that_is_done_with_it() -> None:
-    """Both words on a task in one message: that it runs, and all that there is of it."""
+def test_ended_call_is_not_polled_again() -> None:
+    """One message contains both that the task runs and all of its results."""
     desk = ready_desk()
     call = desk.submit(task_type="videoInference", completion=Completion.EXISTING, timeout=20.0)
     details = {"taskType": "getTaskDetails", "taskUUID": A, "response": {"data": [video()]}}
@@ -1008,11 +1008,11 @@ def test_what_ended_a_call_is_the_last_that_is_done_with_it() -> None:
     assert asked(desk) == []
 
 
-class TestTheTruthAboutTheEnd:
-    """What was sent once may have run, wherever its call stood when it ended."""
+class TestMayHaveRun:
+    """A task that was sent once may have run, in whatever state its call ended."""
 
     def sent_again(self, **config: Any) -> tuple[Desk, Call]:
-        """A call that the server said it does not know, and that waits to be sent again."""
+        """Return a call that the server denied knowing, and that waits to be sent again."""
         desk = ready_desk(max_in_flight=1, **config)
         call = desk.submit(timeout=20.0)
         desk.lose()
@@ -1024,19 +1024,19 @@ class TestTheTruthAboutTheEnd:
         assert call.state is CallState.QUEUED
         return desk, call
 
-    def test_at_the_deadline(self) -> None:
+    def test_timeout_of_a_resent_call_has_may_have_run(self) -> None:
         desk, call = self.sent_again()
         desk.pass_time(20.0)
         error = desk.ended[call]
         assert isinstance(error, ConnectionLostError)
         assert error.may_have_run
 
-    def test_at_the_close(self) -> None:
+    def test_close_of_a_resent_call_says_that_it_may_run(self) -> None:
         desk, call = self.sent_again()
         desk.close()
         assert "may still run" in str(desk.ended[call])
 
-    def test_when_the_connection_cannot_be_made_again(self) -> None:
+    def test_failed_reconnect_of_a_written_call_has_may_have_run(self) -> None:
         desk = ready_desk()
         written = desk.submit(A)
         desk.lose()
@@ -1050,7 +1050,7 @@ class TestTheTruthAboutTheEnd:
         assert isinstance(desk.ended[waiting], ConnectionFailedError)
 
 
-def test_a_result_for_a_call_that_waits_its_turn_takes_a_turn() -> None:
+def test_result_for_a_queued_call_takes_a_slot() -> None:
     desk = ready_desk(max_in_flight=2)
     desk.submit(A, expected=2)
     desk.submit(B)
@@ -1060,7 +1060,7 @@ def test_a_result_for_a_call_that_waits_its_turn_takes_a_turn() -> None:
     assert repr(desk.session).endswith("3 in flight>")
 
 
-def test_connecting_does_not_wait_for_a_turn() -> None:
+def test_connect_needs_no_slot() -> None:
     desk = ready_desk(max_in_flight=1)
     desk.submit()
     waiting = desk.connect()
@@ -1073,7 +1073,7 @@ def test_connecting_does_not_wait_for_a_turn() -> None:
     assert desk.ended[waiting] is None
 
 
-def test_all_who_wait_for_the_connection_end_once_each() -> None:
+def test_several_connect_calls_end_once_each() -> None:
     desk = Desk()
     calls = [
         Call(uuid=name, text=b"", task_type="", timeout=60.0, completion=Completion.CONNECTION)
@@ -1086,7 +1086,7 @@ def test_all_who_wait_for_the_connection_end_once_each() -> None:
     assert [desk.ended[call] for call in calls] == [None] * 3
 
 
-def test_any_number_may_wait_for_the_connection() -> None:
+def test_any_number_of_connect_calls_may_wait() -> None:
     desk = Desk(max_in_flight=1)
     calls = [
         Call(uuid=f"{number}", text=b"", task_type="", timeout=60.0, completion=Completion.CONNECTION)
@@ -1101,7 +1101,7 @@ def test_any_number_may_wait_for_the_connection() -> None:
     assert task.state is CallState.SENT
 
 
-def test_many_empty_answers_take_no_longer_than_as_many_others() -> None:
+def test_many_empty_responses_cost_no_more_than_others() -> None:
     desk = ready_desk()
     for number in range(3000):
         desk.submit(f"00000000-0000-4000-8000-{number:012d}", timeout=600.0)
@@ -1121,7 +1121,7 @@ def test_many_empty_answers_take_no_longer_than_as_many_others() -> None:
     assert looked < 10 * 3000
 
 
-def test_an_acknowledgement_with_the_first_of_several_results() -> None:
+def test_result_of_a_long_task_is_taken_as_an_acknowledgement() -> None:
     desk = ready_desk()
     call = desk.submit(expected=3, task_type="videoInference")
     desk.receive({"data": [video(number=1)]})
@@ -1131,7 +1131,7 @@ def test_an_acknowledgement_with_the_first_of_several_results() -> None:
     assert desk.ended[call] is None
 
 
-def test_a_connection_that_brought_something_is_healthy() -> None:
+def test_connection_that_delivered_something_is_healthy() -> None:
     desk = ready_desk()
     desk.submit(timeout=10_000.0, expected=100)
     for number in range(30):
@@ -1141,19 +1141,19 @@ def test_a_connection_that_brought_something_is_healthy() -> None:
         desk.ready()
 
 
-class TestPace:
+class TestRateLimits:
     def submit_many(self, desk: Desk, count: int, **facts: Any) -> list[Call]:
         return [
             desk.submit(f"00000000-0000-4000-8000-{number:012d}", timeout=600.0, **facts) for number in range(count)
         ]
 
-    def test_a_rate_limit_halves_what_is_sent_and_success_recovers_it(self) -> None:
+    def test_rate_limit_halves_the_window_and_successes_lift_it(self) -> None:
         desk = ready_desk()
         calls = self.submit_many(desk, 40)
         assert len(desk.take_written()) == 40
         desk.receive({"errors": [failure("rateLimitExceeded", call.uuid)["errors"][0] for call in calls[:10]]})
         late = [desk.submit(uuid, timeout=600.0) for uuid in (A, B, C)]
-        assert desk.take_written() == []  # 30 are at the server, and 20 may be
+        assert desk.take_written() == []  # 30 are at the server, and the window is 20
         for call in calls[10:20]:
             desk.receive({"data": [image(call.uuid)]})
         assert desk.take_written() == []
@@ -1162,21 +1162,21 @@ class TestPace:
         assert {frame[0]["taskUUID"] for frame in desk.take_written()} == {A, B, C}
         for call in late:
             desk.receive({"data": [image(call.uuid)]})
-        # One more after each round of successes, until all may go at once again.
+        # One more after each round of successes, until the window is lifted.
         for _ in range(2000):
             if desk.session._queue.window is None:
                 break
             desk.receive({"data": [image(desk.submit(new_uuid()).uuid)]})
         assert desk.session._queue.window is None
 
-    def test_a_burst_of_them_counts_once(self) -> None:
+    def test_burst_of_rate_limits_halves_the_window_once(self) -> None:
         desk = ready_desk()
         calls = self.submit_many(desk, 16)
         for call in calls[:8]:
             desk.receive(failure("rateLimitExceeded", call.uuid))
         assert desk.session._queue.window == 8.0
 
-    def test_at_the_slowest_one_call_runs(self) -> None:
+    def test_window_is_never_below_one_call(self) -> None:
         desk = ready_desk()
         for number in range(6):
             call = desk.submit(new_uuid())
@@ -1188,7 +1188,7 @@ class TestPace:
         assert desk.ended[call] is None
 
 
-def test_an_error_that_came_twice_counts_once_after_the_acknowledgement_too() -> None:
+def test_repeated_error_counts_once_after_the_acknowledgement() -> None:
     desk = ready_desk()
     call = desk.submit(expected=2, retry=1)
     for _ in range(2):
@@ -1200,13 +1200,13 @@ def test_an_error_that_came_twice_counts_once_after_the_acknowledgement_too() ->
     assert call.attempts == [f"{A}: inferenceError"]
 
 
-def test_a_late_answer_is_not_that_to_the_next_question() -> None:
+def test_late_response_does_not_answer_the_next_lookup() -> None:
     desk = ready_desk()
     call = desk.submit()
     desk.lose()
     desk.ready()
     desk.take_written()
-    while not (questions := asked(desk)):  # getResponse gets no answer in time
+    while not (questions := asked(desk)):  # getResponse gets no response in time
         desk.pass_time(0.1)
         desk.session.bytes_received(desk.now)
     assert questions == [("getTaskDetails", A)]
@@ -1217,7 +1217,7 @@ def test_a_late_answer_is_not_that_to_the_next_question() -> None:
 
 
 class TestReplayedErrors:
-    def test_errors_that_are_replayed_again_and_again_do_not_add_up(self) -> None:
+    def test_repeatedly_replayed_errors_do_not_add_up(self) -> None:
         desk = ready_desk()
         call = desk.submit(expected=3, retry=1, body={"numberResults": 3})
         desk.lose()
@@ -1233,7 +1233,7 @@ class TestReplayedErrors:
             desk.accept_key()
             for _ in range(4):  # and after it
                 desk.receive(failure("rateLimitExceeded"))
-        # One result may still come: the server has not said that it will not, so nothing is bought again.
+        # One result may still arrive: the server has not denied it, so nothing is requested again.
         assert call.uuid == A
         assert call.attempt == 1
         desk.take_written()
@@ -1271,7 +1271,7 @@ class TestResultsOfSeveralAttempts:
         desk.receive({"data": [image(again, 2, resultIndex=0)]})
         assert desk.ended[call] is None
 
-    def test_versions_of_a_prompt_are_counted_as_results_are(self) -> None:
+    def test_prompt_versions_are_counted_like_results(self) -> None:
         desk = ready_desk()
         desk.submit(expected=3, retry=2, task_type="promptEnhance", body={"promptVersions": 3})
         data = [{**text(A, word), "taskType": "promptEnhance"} for word in "ab"]
@@ -1280,8 +1280,8 @@ class TestResultsOfSeveralAttempts:
         assert desk.take_written()[-1][0]["promptVersions"] == 1
 
 
-class TestNothingIsBoughtOnAWordThatIsNotAboutIt:
-    def test_trouble_that_does_not_say_what_it_is_about(self) -> None:
+class TestErrorsOfLookups:
+    def test_temporary_lookup_errors_send_the_task_never_again(self) -> None:
         desk = ready_desk()
         desk.submit(retry=2)
         desk.lose()
@@ -1293,7 +1293,7 @@ class TestNothingIsBoughtOnAWordThatIsNotAboutIt:
                 assert task.get("taskUUID", A) == A
             desk.pass_time(0.5)
 
-    def test_a_task_that_was_accepted_and_forgotten(self) -> None:
+    def test_accepted_and_forgotten_task_is_not_sent_again(self) -> None:
         desk = ready_desk()
         call = accepted(desk, retry=RetryPolicy(retry=lambda state: True))
         for _ in range(400):
@@ -1304,8 +1304,8 @@ class TestNothingIsBoughtOnAWordThatIsNotAboutIt:
         assert isinstance(desk.ended[call], NotFoundError)
 
 
-class TestWhatElseIsTriedAgain:
-    def test_a_policy_that_raises_is_that_calls_trouble_alone(self) -> None:
+class TestOtherRetries:
+    def test_retry_policy_that_raises_ends_only_its_call(self) -> None:
         desk = ready_desk()
 
         def broken(state: tenacity.RetryCallState) -> bool:
@@ -1318,12 +1318,12 @@ class TestWhatElseIsTriedAgain:
         assert desk.ended[other] is None
 
     @pytest.mark.parametrize("kind", ["getResponse", "getTaskDetails"])
-    def test_a_question_is_asked_again_about_the_same_task(self, kind: str) -> None:
+    def test_lookup_of_a_caller_is_retried_with_the_same_uuid(self, kind: str) -> None:
         desk = ready_desk()
         call = desk.submit(retry=2, task_type=kind, completion=Completion.ANSWER, repeatable=True)
         desk.take_written()
         desk.receive(failure("rateLimitExceeded", taskType=kind))
-        desk.receive(failure("rateLimitExceeded", taskType=kind))  # twice is once
+        desk.receive(failure("rateLimitExceeded", taskType=kind))  # repeated, and counted once
         assert call.state is CallState.RETRYING
         assert call.attempt == 2
         desk.pass_time(3.0)
@@ -1331,7 +1331,7 @@ class TestWhatElseIsTriedAgain:
         desk.receive({"data": [image() if kind == "getResponse" else {"taskType": kind, "taskUUID": A}]})
         assert desk.ended[call] is None
 
-    def test_an_acknowledgement_is_asked_for_again_as_a_new_task(self) -> None:
+    def test_call_that_skips_the_response_is_retried_with_a_new_uuid(self) -> None:
         desk = ready_desk()
         call = desk.submit(retry=2, completion=Completion.ACKNOWLEDGEMENT, task_type="videoInference")
         desk.receive(failure("internalServerError"))
@@ -1342,8 +1342,8 @@ class TestWhatElseIsTriedAgain:
         assert desk.ended[call] is None
 
 
-class TestUploadsOfModels:
-    def test_one_that_is_asynchronous_is_polled(self) -> None:
+class TestModelUploads:
+    def test_asynchronous_upload_is_polled(self) -> None:
         desk = ready_desk()
         body = {"deliveryMethod": "async"}
         call = desk.submit(task_type="modelUpload", completion=Completion.STATUSES, timeout=600.0, body=body)
@@ -1355,8 +1355,8 @@ class TestUploadsOfModels:
         assert desk.ended[call] is None
 
 
-class TestWhatIsNotWrittenYet:
-    """A task that was sent again waits to be written, and is not wanted any more."""
+class TestUnwrittenMessages:
+    """A task that was sent again waits to be written, and is no longer wanted."""
 
     def sent_again(self) -> tuple[Desk, Call]:
         desk = ready_desk()
@@ -1375,20 +1375,20 @@ class TestWhatIsNotWrittenYet:
         desk.perform()
         return [task["taskUUID"] for task in itertools.chain(*desk.take_written()) if task["taskType"][:3] != "get"]
 
-    def test_because_its_result_was_replayed(self) -> None:
+    def test_message_is_discarded_when_its_result_is_replayed(self) -> None:
         desk, call = self.sent_again()
         desk.receive({"data": [image()]})
         assert desk.ended[call] is None
         assert self.sent(desk) == []
 
-    def test_because_its_answer_is_too_large(self) -> None:
+    def test_message_is_discarded_when_its_response_is_too_large(self) -> None:
         desk, call = self.sent_again()
         desk.session.message_too_large([A], 1000, desk.now)
         desk.perform()
         assert call in desk.ended
         assert self.sent(desk) == []
 
-    def test_because_another_attempt_is_made(self) -> None:
+    def test_message_is_discarded_when_another_attempt_is_made(self) -> None:
         desk, call = self.sent_again()
         desk.receive(failure("timeoutProvider"))
         assert call.attempt == 2

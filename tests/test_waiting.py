@@ -73,7 +73,7 @@ def test_wait_that_times_out_leaves_no_waiter_behind() -> None:
 
 
 class Interrupted:
-    """A wake-up whose wait Ctrl-C interrupts."""
+    """A wake-up whose wait is interrupted by Ctrl-C."""
 
     def __init__(self, wakeup: Any, meanwhile: Callable[[], None]) -> None:
         self.wakeup, self.meanwhile, self.broken = wakeup, meanwhile, False
@@ -105,14 +105,14 @@ class TestInterruptedWait:
         monkeypatch.undo()
         return wakeup
 
-    def test_before_the_end_leaves_no_waiter_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_interrupt_before_the_end_leaves_no_waiter_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         future = LightFuture[None]()
         wakeup = self.broken_off(monkeypatch, future, lambda: None)
         assert future.settle(None, None) == ()
         assert wakeup_pool.idle == [wakeup]
 
     @pytest.mark.parametrize("rings", [True, False])
-    def test_after_the_end_discards_its_wakeup(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
+    def test_interrupt_after_the_end_discards_its_wakeup(self, monkeypatch: pytest.MonkeyPatch, rings: bool) -> None:
         future = LightFuture[None]()
 
         def settle() -> None:
@@ -152,7 +152,7 @@ def test_closed_wakeup_leaves_the_pool() -> None:
 
 
 def test_waiting_for_a_done_future_returns_at_once() -> None:
-    # A signal's handler may end it after the last look and before the wait.
+    # A signal handler may end it between the last check and the wait.
     future = LightFuture[None]()
     future.settle(None, None)
     future._sleep(None)
@@ -162,7 +162,7 @@ def test_waiting_for_a_done_future_returns_at_once() -> None:
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_waking_twice_does_no_harm(count: int) -> None:
-    # Ctrl-C may break off the first time.
+    # Ctrl-C may interrupt the first attempt.
     future = LightFuture[None]()
     waiters = Waiters(future, count)
     sleepers = future.settle(None, None)

@@ -1,4 +1,4 @@
-"""Tasks of every operation, and the wire objects that the protocol reference has for them."""
+"""Tasks of every operation, and the API objects they become."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SEARCH: dict[str, Any] = {
     "offset": 0,
 }
 
-# class, parameters, wire object without the task type
+# request class, parameters, API object without the task type
 FULL: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "ImageInference",

@@ -1,7 +1,7 @@
-"""MkDocs hook: add the repository's other documents and its examples to the site, and lead links to them.
+"""MkDocs hook: add the repository's other documents and its examples to the site, and rewrite links to them.
 
-The files under `docs/` link to files of the repository (`../examples/videos.py`), as a reader of the repository needs
-it. On the site, each such file is a page of its own, and the links are rewritten to lead there.
+The files under `docs/` link to files of the repository (`../examples/videos.py`), for readers of the repository. On the
+site, each such file is a page of its own, and the links are rewritten to it.
 """  # noqa: INP001 - loaded by MkDocs
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ DOCUMENTS = {
     "benchmarks/RESULTS.md": "benchmarks/results.md",
     "examples/django_gallery/README.md": "examples/django_gallery.md",
 }
-"""Where each document of the repository is on the site."""
+"""The page of each document of the repository."""
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 
 
 def examples() -> dict[str, str]:
-    """Return where each example is on the site."""
+    """Return the page of each example."""
     found = [path for ext in ("py", "ipynb") for path in sorted((PROJECT / "examples").glob(f"*.{ext}"))]
     return {f"examples/{path.name}": f"examples/{path.stem}.md" for path in found}
 
@@ -44,7 +44,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Rewrite links to files of the repository, so that they lead to pages of the site."""
+    """Rewrite links to files of the repository as links to pages of the site."""
     places = {
         **DOCUMENTS,
         **examples(),
@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         place = places.get(target, target.removeprefix("docs/"))
         return posixpath.relpath(place, posixpath.dirname(uri) or ".") + (found[2] or "")
 
-    # GitHub wants `|` escaped in code within tables, and Python-Markdown would show the backslash.
+    # GitHub needs `|` escaped in code within tables, and Python-Markdown would show the backslash.
     markdown = re.sub(r"^\|.*$", unescaped, markdown, flags=re.MULTILINE)
     if uri == "operations.md":  # a page has one title; the table of contents shows nothing of further ones
         first, rest = markdown.split("\n", 1)

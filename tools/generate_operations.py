@@ -1,4 +1,4 @@
-"""Write the methods of the three forms, `runware/operations/{blocking,asynchronous,jobs}.py`, from the request classes.
+"""Write the methods of the three interface forms (`runware/operations/`) from the request classes.
 
 python tools/generate_operations.py           writes the files
 python tools/generate_operations.py --check   exits with 1 if a file is out of date
@@ -18,19 +18,19 @@ PROJECT = Path(__file__).resolve().parent.parent
 TARGET = PROJECT / "runware" / "operations"
 sys.path.insert(0, str(PROJECT))
 
-# The package as it is without `runware.operations`, whose generated modules may be missing or out of date.
+# Only modules that work without `runware.operations`, whose generated modules may be missing or out of date.
 from runware import requests, results  # noqa: E402
 from runware.requests.signatures import answer_of, fields, parameters, spell, summary  # noqa: E402
 from runware.results import platform  # noqa: E402
 
 WIDTH = 120
 NAMES = {name: f"requests.{name}" for name in requests.__all__}
-"""How annotations name the classes of `runware.requests`, which are loaded when they are used; and other types."""
+"""How annotations name the classes of `runware.requests`, which are loaded on first use, and other types."""
 NAMES |= {name: name for name in ("Media", "PartialCallback", "ProgressCallback")}
 
 
 class Form(NamedTuple):
-    """One of the three forms of every operation."""
+    """One of the three interface forms of every operation."""
 
     module: str
     title: str
@@ -42,13 +42,13 @@ class Form(NamedTuple):
     errors: tuple[str, ...]
 
 
-REFUSED = "ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent."
+REFUSED = "ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent."
 CLOSED = "ClientClosedError: The client is closed."
-FAILED = "RunwareError: The call failed. The subclass says how; see `runware.errors`."
+FAILED = "RunwareError: The call failed; see `runware.errors` for the subclasses."
 FORMS = (
     Form(
         "blocking",
-        "Operations that block until their result is there.",
+        "Operations that block until their result is available.",
         "BlockingOperations",
         "The operations of `Runware`.",
         "def",
@@ -68,12 +68,12 @@ FORMS = (
     ),
     Form(
         "jobs",
-        "Operations that return a job at once.",
+        "Operations that return a job immediately.",
         "JobOperations",
         "The operations of `rw.submit`.",
         "def",
         "Job[{}]",
-        "A job. What it gives: {}",
+        "A job; its result is {}",
         (REFUSED, CLOSED),
     ),
 )
@@ -81,7 +81,7 @@ FORMS = (
 HEAD = '''"""{title}
 
 Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
-`runware.operations.calls` says what a method does.
+`runware.operations.calls` defines what a method does.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class {class_name}(ABC):
 
     @abstractmethod
     {define} run(self, task: Task[R]) -> {run_returns}:
-        """Run the task that an operation made."""
+        """Run a task."""
 '''
 
 
@@ -205,7 +205,7 @@ def answer_words(request: Any) -> str:
 
 
 def wrapped(text: str, indent: int) -> list[str]:
-    """Break a line that is too long; the lines that follow are indented by four more."""
+    """Wrap a long line; continuation lines are indented by four more spaces."""
     margin = " " * indent
     further = margin if text.startswith('"""') or indent == 8 else margin + "    "
     return textwrap.wrap(
@@ -214,12 +214,12 @@ def wrapped(text: str, indent: int) -> list[str]:
 
 
 def literal(value: object) -> str:
-    """Write a default."""
+    """Return a default as source text."""
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def main() -> int:
-    """Write the modules, or compare them with what is there."""
+    """Write the modules, or compare them with the existing ones."""
     stale = 0
     for form in FORMS:
         path = TARGET / f"{form.module}.py"

@@ -3,7 +3,7 @@
 python tools/lowest.py > lowest.txt && pip install -c lowest.txt -e '.[all,test]'
 """
 
-# A script, in a folder of scripts; what it finds is printed.
+# A script in a folder of scripts, which prints its result.
 # ruff: noqa: INP001, T201
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_t
 declared = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
 lowest = set()
 for requirement in declared:
-    if requirement.startswith(project["name"]):  # an extra made of others
+    if requirement.startswith(project["name"]):  # an extra that consists of others
         continue
     found = re.match(r"([\w.-]+)(?:\[.*\])?>=([\w.]+)", requirement)
     if found is None:

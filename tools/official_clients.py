@@ -1,15 +1,15 @@
-"""Let the official clients work against the local server.
+"""Run the official clients against the local server.
 
-python -m tools.official_clients                     in a temporary directory, which is removed in the end
+python -m tools.official_clients                     in a temporary directory, which is removed afterwards
 python -m tools.official_clients --directory DIR     in DIR, which is kept, so that the next run installs nothing
 
 Each client is installed by name from its own registry, into an environment of its own, and never into this one: they
-have the import name `runware` too. Each does the same six things: one picture, several pictures, a video that is polled
-for, a caption, an upscale, and a mistake that the server rejects. What comes back is compared with what the server
-knows. The exit code is 1 if anything failed.
+have the import name `runware` too. Each does the same six things: one image, several images, a polled video, a caption,
+an upscale, and a request that the server rejects. What it returns is compared with the server's ledger. The exit code
+is 1 if anything failed.
 """
 
-# ruff: noqa: INP001, T201 - it is a script, and prints a table
+# ruff: noqa: INP001, T201 - a script, which prints a table
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ RUN_TIMEOUT = 120.0
 
 
 class FailedError(Exception):
-    """A client could not be installed or run, or did not do what it should."""
+    """A client could not be installed or run, or returned a wrong result."""
 
 
 class Client(NamedTuple):
-    """One official client: its name in its registry, the program that uses it, and how both are brought together."""
+    """One official client: its name in its registry, the program that uses it, and how to install and run it."""
 
     package: str
     program: str
@@ -47,7 +47,7 @@ class Client(NamedTuple):
 
 
 def install_from_pypi(directory: Path, package: str) -> list[str]:
-    """Install a Python package into an environment of its own, and give the command that runs programs there."""
+    """Install a Python package into an environment of its own, and return the command that runs programs there."""
     python = directory / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
         venv.create(directory, with_pip=True)
@@ -56,7 +56,7 @@ def install_from_pypi(directory: Path, package: str) -> list[str]:
 
 
 def install_from_npm(directory: Path, package: str) -> list[str]:
-    """Install a JavaScript package into a directory, and give the command that runs programs there."""
+    """Install a JavaScript package into a directory, and return the command that runs programs there."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         raise FailedError("node and npm are not installed")
@@ -74,7 +74,7 @@ CLIENTS = (
 
 
 def run(command: list[str], directory: Path, timeout: float = INSTALL_TIMEOUT) -> str:
-    """Run a command in a directory, without anything of this project in its way, and give what it printed."""
+    """Run a command in a directory, isolated from this project, and return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RUNWARE"))}
     try:
         result = subprocess.run(  # noqa: S603 - the commands are those above
@@ -88,7 +88,7 @@ def run(command: list[str], directory: Path, timeout: float = INSTALL_TIMEOUT) -
 
 
 def try_client(client: Client, directory: Path) -> dict[str, Any]:
-    """Install one client, let it do everything, and give its version and what it says of each step."""
+    """Install one client, run all steps, and return its version and its result of each step."""
     command = client.install(directory, client.package)
     program = directory / client.program
     shutil.copyfile(PROGRAMS / client.program, program)  # Node looks for packages beside the program
@@ -99,7 +99,7 @@ def try_client(client: Client, directory: Path) -> dict[str, Any]:
 
 
 def judge(step: str, said: Any, server: LocalServer) -> str:
-    """Compare what a client says of a step with what is expected; empty if it is as it should be."""
+    """Compare a client's result of a step with the expected one; return the difference, empty if there is none."""
     if not isinstance(said, dict):
         return f"it says nothing: {said!r}"
     if "failed" in said:
@@ -108,14 +108,14 @@ def judge(step: str, said: Any, server: LocalServer) -> str:
         if step == "caption":
             expect(said["text"] == "boats tied to a pier", said)
         elif step == "validation error":
-            # The newer Python client tells a category in place of the server's code.
+            # The newer Python client reports a category in place of the server's code.
             expect(said["code"] in ("invalidWidth", "validation"), said)
             expect(said["parameter"] == "width", said)
         else:
             expect(len(said["urls"]) == (3 if step == "several images" else 1), said)
             for url in said["urls"]:
                 expect(url.startswith(server.http_url), said)
-                with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - it is our own server's
+                with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server's
                     kind = answer.headers.get_content_maintype()
                 expect(kind == ("video" if step == "video" else "image"), said)
         if step == "video":
@@ -127,13 +127,13 @@ def judge(step: str, said: Any, server: LocalServer) -> str:
 
 
 def expect(true: bool, what: Any) -> None:
-    """Raise unless something is as it should be."""
+    """Raise unless a condition holds."""
     if not true:
         raise FailedError(f"not as it should be: {what}")
 
 
 def main() -> int:
-    """Try every client, and print a table."""
+    """Run every client, and print a table."""
     parser = argparse.ArgumentParser(description="Let the official clients work against the local server.")
     parser.add_argument("--directory", type=Path, help="where the clients are installed (default: a temporary one)")
     arguments = parser.parse_args()
@@ -147,7 +147,7 @@ def main() -> int:
 
 
 def attempt(client: Client, root: Path) -> dict[str, Any]:
-    """Try one client; what goes wrong as a whole counts for every step."""
+    """Run one client; a failure as a whole counts for every step."""
     print(f"{client.package} …", file=sys.stderr, flush=True)
     try:
         return try_client(client, root / client.package.strip("@").replace("/", "-"))
@@ -156,7 +156,7 @@ def attempt(client: Client, root: Path) -> dict[str, Any]:
 
 
 def report(outcomes: dict[str, dict[str, Any]]) -> int:
-    """Print the table and what failed, and give the exit code."""
+    """Print the table and the failures, and return the exit code."""
     names = {package: f"{package} {outcome['version']}" for package, outcome in outcomes.items()}
     width = max(map(len, names.values()))
     print("  ".join([" " * width, *STEPS]))

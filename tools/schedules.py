@@ -3,7 +3,7 @@
     python -m tools.schedules --count 200000
 
 The rules and invariants are those of `tests/test_session_machine.py`. Hypothesis spends most of a schedule on being
-able to shrink it; here steps are drawn with `random`, and a schedule that fails is printed with its number:
+able to shrink it; here steps are drawn with `random`, and a failing schedule is printed with its number:
 
     python -m tools.schedules --only 4711
 """  # noqa: INP001 - a script
@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.test_session_machine import Schedules
 
 STEPS = 40
-"""Steps a schedule has at most, as in the tests."""
+"""Maximum number of steps of a schedule, as in the tests."""
 
 
 def drawer(strategy: Any) -> Callable[[random.Random], Any]:
-    """Make a function that draws from one of the strategies that the rules use."""
+    """Return a function that draws from one of the strategies that the rules use."""
     strategy = getattr(strategy, "wrapped_strategy", strategy)
     if (elements := getattr(strategy, "elements", None)) is not None:
         return lambda rng: rng.choice(elements)
@@ -42,12 +42,12 @@ def drawer(strategy: Any) -> Callable[[random.Random], Any]:
 
 
 def drawers(rule: Any) -> dict[str, Callable[[random.Random], Any]]:
-    """Make the functions that draw the arguments of one rule."""
+    """Return the functions that draw the arguments of one rule."""
     return {name: drawer(strategy) for name, strategy in rule.arguments.items()}
 
 
 def marked(kind: str) -> list[Any]:
-    """Return what hypothesis has noted of the methods with one of its marks."""
+    """Return what hypothesis has attached to the methods with one of its marks."""
     return [mark for method in vars(Schedules).values() if (mark := vars_of(method).get(f"hypothesis_stateful_{kind}"))]
 
 
@@ -64,7 +64,7 @@ if not (START and RULES and INVARIANTS):
 
 
 def run(number: int) -> str | None:
-    """Run one schedule, and return what is wrong with it, or `None`."""
+    """Run one schedule, and return its failure, or `None`."""
     rng = random.Random(number)
     machine = Schedules()
     steps: list[str] = []
@@ -91,7 +91,7 @@ def run(number: int) -> str | None:
 
 
 def failures(numbers: range, processes: int) -> Iterator[str]:
-    """Yield what is wrong with the schedules of these numbers."""
+    """Yield the failures of the schedules with these numbers."""
     with multiprocessing.get_context("spawn").Pool(processes, logging.disable, (logging.CRITICAL,)) as pool:
         for found in pool.imap_unordered(run, numbers, chunksize=200):
             if found is not None:
@@ -99,7 +99,7 @@ def failures(numbers: range, processes: int) -> Iterator[str]:
 
 
 def main() -> int:
-    """Read the command line."""
+    """Parse the command line and run the schedules."""
     parser = argparse.ArgumentParser(prog="python -m tools.schedules", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="how many schedules (20,000)")
     parser.add_argument("--first", type=int, default=0, help="the number of the first one (0)")

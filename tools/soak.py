@@ -1,16 +1,16 @@
-"""Run a client for a long time over TLS while its connection goes again and again, and keep the books.
+"""Run a client for a long time over TLS while its connection drops again and again, and account for every call.
 
 python -m tools.soak --seconds 600
 
 The server is `runware.local`, in a process of its own, on loopback. Threads, an event loop and jobs make small calls,
-polled tasks, and large ones (2 to 5 MB of base64, either way) of one client, and every few seconds the connection is
-reset, ended, closed or falls silent. At the end stands what was lost (a call without its right result), doubled (a
-prompt that the server executed more than once), and whether threads, descriptors and memory stayed flat. The exit
-code is 1 when anything was lost, doubled, hangs or grows, or when the client lost a connection that the server had
-not cut.
+polled tasks, and large ones (2 to 5 MB of base64, in both directions) on one client, and every few seconds the
+connection is reset, ended, closed or falls silent. The report lists lost calls (without the right result), doubled ones
+(a prompt that the server executed more than once), and whether threads, descriptors and memory stayed flat. The exit
+code is 1 if anything was lost, doubled, hangs or grows, or if the client lost a connection that the server had not
+dropped.
 """
 
-# A script, in a folder of scripts; what it finds is printed.
+# A script in a folder of scripts, which prints its report.
 # ruff: noqa: INP001, T201
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from runware import Runware
 KEY = "rw-soak-key"
 DROPS = ("rst", "fin", "close", "stall")
 PATIENCE = 120.0
-"""Seconds a call may take; nothing here takes so long unless something is wrong."""
+"""Seconds a call may take; nothing here takes this long unless something is wrong."""
 LARGE_RESULT = 3 * 2**20
 MIB = 2**20
 
@@ -52,13 +52,13 @@ MIB = 2**20
 
 
 def delay_of(task: dict[str, Any]) -> float:
-    """How long a task takes: polled ones some seconds, the others next to nothing."""
+    """Return the duration of a task: seconds for polled ones, almost nothing for the others."""
     chance = random.Random(task["taskUUID"]).random()
     return 0.5 + 2.0 * chance if task.get("deliveryMethod") == "async" else 0.05 * chance
 
 
 def serve(pipe: Connection, certificate: bytes) -> None:
-    """Run the server until the pipe says so; count what it executes, and check what it gets."""
+    """Run the server until the pipe signals the end; count what it executes, and check its inputs."""
     from runware.local import LocalServer
 
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def serve(pipe: Connection, certificate: bytes) -> None:
     spoilt: list[str] = []
 
     def check(task: dict[str, Any]) -> None:
-        # A large input came whole if it has the digest that its prompt tells.
+        # A large input is complete if it has the digest in its prompt.
         prompt = str(task.get("positivePrompt", ""))
         if "seedImage" in task and digest(task["seedImage"]) != prompt.rpartition(" ")[2]:
             spoilt.append(prompt)
@@ -100,7 +100,7 @@ def serve(pipe: Connection, certificate: bytes) -> None:
 
 
 def digest(text: str) -> str:
-    """A short name for a large text."""
+    """Return a short digest of a large text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -109,7 +109,7 @@ def digest(text: str) -> str:
 
 @attrs.frozen
 class Moment:
-    """What the process holds at one time."""
+    """The resources that the process holds at one time."""
 
     at: float
     threads: int
@@ -118,7 +118,7 @@ class Moment:
 
     @classmethod
     def now(cls, start: float) -> Moment:
-        """Look now."""
+        """Measure now."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(
             time.monotonic() - start,
@@ -134,7 +134,7 @@ def grows(moments: list[Moment]) -> list[str]:
     early, late = moments[quarter : 2 * quarter], moments[-quarter:]
     found = []
     kinds = [("threads", 1.0, 3.0), ("descriptors", 1.0, 3.0)]
-    if moments[-1].at >= 60.0:  # before that, memory is still what the first large messages take
+    if moments[-1].at >= 60.0:  # before that, memory still grows by the first large messages
         kinds.append(("memory", 1.15, 24.0))
     for name, share, spare in kinds:
         before = statistics.median(getattr(moment, name) for moment in early)
@@ -145,7 +145,7 @@ def grows(moments: list[Moment]) -> list[str]:
 
 
 class Books:
-    """What the callers saw."""
+    """The results that the callers saw."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,7 +157,7 @@ class Books:
 
     @contextlib.contextmanager
     def call(self, kind: str, prompt: str) -> Iterator[None]:
-        """Note one call; what its body raises is a loss."""
+        """Record one call; an exception in the body is a loss."""
         start = time.monotonic()
         try:
             yield
@@ -171,7 +171,7 @@ class Books:
                 self.slowest = max(self.slowest, time.monotonic() - start)
 
     def carried(self, size: int) -> None:
-        """Note so many bytes of base64."""
+        """Record bytes of base64."""
         with self._lock:
             self.large += size
 
@@ -190,7 +190,7 @@ class Callers:
         self._bytes = random.Random(seed).randbytes(4 * MIB)
 
     def threads(self) -> list[threading.Thread]:
-        """All of them, not yet started."""
+        """Return all threads, not yet started."""
         bodies: list[Callable[[int], None]] = [*[self.small] * 4, *[self.large_in] * 3, *[self.large_out] * 3]
         bodies += [*[self.polled] * 4, self.many_in_a_loop]
         return [
@@ -206,7 +206,7 @@ class Callers:
             yield turn, rng
 
     def small(self, number: int) -> None:
-        """Small calls, one after the other."""
+        """Make small calls, one after the other."""
         for turn, _ in self._turns(number, 0.05):
             prompt = f"small {number} {turn}"
             with self.books.call("small", prompt):
@@ -214,7 +214,7 @@ class Callers:
                 assert image.seed == turn
 
     def large_in(self, number: int) -> None:
-        """Large results."""
+        """Request large results."""
         for turn, _ in self._turns(number, 1.0):
             prompt = f"large result {number} {turn}"
             with self.books.call("large result", prompt):
@@ -229,7 +229,7 @@ class Callers:
                 self.books.carried(len(data))
 
     def large_out(self, number: int) -> None:
-        """Large inputs, of 2 to 5 MB of base64."""
+        """Send large inputs, of 2 to 5 MB of base64."""
         for turn, rng in self._turns(number, 1.0):
             start = rng.randrange(1000)
             picture = self._bytes[start : start + rng.randrange(int(1.5 * MIB), int(3.7 * MIB))]
@@ -241,7 +241,7 @@ class Callers:
                 self.books.carried(len(uri))
 
     def polled(self, number: int) -> None:
-        """Polled tasks of several results, as jobs."""
+        """Run polled tasks of several results, as jobs."""
         for turn, _ in self._turns(number, 0.2):
             prompt = f"polled {number} {turn}"
             with self.books.call("polled", prompt):
@@ -251,7 +251,7 @@ class Callers:
                 assert sorted(image.seed or 0 for image in job.result()) == [turn, turn + 1]
 
     def many_in_a_loop(self, number: int) -> None:
-        """Small calls in an event loop, many at once."""
+        """Make small calls in an event loop, many at once."""
 
         async def one(worker: int) -> None:
             turn = 0
@@ -273,7 +273,7 @@ class Callers:
 
 
 def soak(seconds: float, seed: int) -> int:
-    """Run it, print what came of it, and give the exit code."""
+    """Run the soak, print the report, and return the exit code."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", "localhost")
     context = ssl.create_default_context()
@@ -342,13 +342,13 @@ def say(moment: Moment, books: Books, drops: Counter[str]) -> None:
 def report(
     books: Books, told: Any, hanging: list[str], growth: list[str], drops: Counter[str], seen: int, left: int
 ) -> int:
-    """Print the end, and give the exit code; *seen* is how many connections the client lost."""
+    """Print the summary, and return the exit code; *seen* is the number of connections the client lost."""
     executed, spoilt, connections, resumes, conflicts, server_errors = told
     doubled = [prompt for prompt, count in executed.items() if count > 1]
     total = sum(books.made.values())
     never = total - len(books.lost) - len(executed)
     print(f"calls      {total:,}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(books.made.items())))
-    made = sum(drops.values())  # some may have met no connection, or one that was silent already
+    made = sum(drops.values())  # some drops may have met no connection, or one that was silent already
     kinds = ", ".join(f"{count} {how}" for how, count in sorted(drops.items()))
     print(f"drops      {made}: {kinds}; the client lost {seen} connections")
     print(f"server     {connections} connections, {resumes} resumed, {conflicts} conflicts, errors {server_errors}")
@@ -369,7 +369,7 @@ def report(
 
 
 def main() -> int:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="how long calls are made (600)")
     parser.add_argument("--seed", type=int, default=1, help="where the sizes and the drops come from (1)")

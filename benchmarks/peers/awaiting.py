@@ -1,4 +1,4 @@
-"""The same as `serving.py` for clients that are awaited. It stands apart so that the others need not load asyncio."""
+"""The same as `serving.py` for asyncio clients. Separate, so that the others need not load asyncio."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class AsyncPeer:
         raise NotImplementedError
 
     def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:
-        """Make a call; its results are awaited."""
+        """Make a call, whose results are awaited."""
         raise NotImplementedError
 
     def surviving(self, prompt: str) -> Awaitable[Any]:
-        """Make a call in the way that survives a lost connection best."""
+        """Make a call in the way that best survives a lost connection."""
         return self.call(prompt)
 
     def data(self, results: Any) -> str:
-        """Give the base64 text of a result."""
+        """Return the base64 text of a result."""
         raise NotImplementedError
 
     def used(self, found: list[Any]) -> list[Any]:
-        """Do what a program does with its results at least, where a client leaves something to be done then."""
+        """Do the minimum that a program does with its results, for clients that leave work until then."""
         return found
 
     async def partial(self, told: Callable[[int], object]) -> None:
-        """Make a call for 20 results; tell the stamp of each as it comes."""
+        """Make a call for 20 results; report the timestamp of each as it arrives."""
         raise Cannot("no partial results")
 
     async def polled(self, prompt: str) -> int:
-        """Run an asynchronous task and give its stamp."""
+        """Run an asynchronous task and return its timestamp."""
         raise Cannot("no polling")
 
     # ------------------------------------------------------------------ the work
@@ -117,7 +117,7 @@ class AsyncPeer:
 
 
 def serve_async(peer: AsyncPeer) -> None:
-    """Do what standard input says, in one event loop, until it ends."""
+    """Run the commands on standard input, in one event loop, until it ends."""
 
     async def run() -> None:
         out = stdout()
@@ -127,7 +127,7 @@ def serve_async(peer: AsyncPeer) -> None:
             command = json.loads(line)
             try:
                 found = await getattr(peer, "do_" + command.pop("do"))(**command)
-            except Exception as error:  # it is told
+            except Exception as error:  # it is reported
                 found = failure(error)
             answer(out, found)
         os._exit(0)

@@ -12,7 +12,7 @@ from benchmarks.baseline import Bare, tcp_ping_pong
 
 
 class Loop(Peer):
-    """A loop that does nothing else; it has no callbacks, no polling and no second connection."""
+    """A loop that does nothing else: no callbacks, no polling, no second connection."""
 
     def __init__(self, *, lean: bool) -> None:
         self.lean = lean
@@ -34,7 +34,7 @@ class Loop(Peer):
 
 
 class Tcp(Peer):
-    """Bytes there and back."""
+    """Round trips of bytes."""
 
     def do_open(self, url: str) -> dict[str, Any]:
         self.port = urlsplit(url).port or 0

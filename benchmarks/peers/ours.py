@@ -1,4 +1,4 @@
-"""Our client, by the name of the face it is measured through: `blocking` or `futures`."""
+"""This client through one of its interface forms: `blocking` or `futures`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TIMEOUT = 300.0
 
 
 def small(prompt: str, **more: Any) -> dict[str, Any]:
-    """Give the parameters of the task that all clients are given."""
+    """Return the parameters of the task that all clients run."""
     return {"positive_prompt": prompt, "model": "runware:101@1", "width": 1024, "height": 1024, **more}
 
 
 def telling(told: Callable[[int], object]) -> Callable[..., None]:
-    """Make a callback for partial results that tells their stamps."""
+    """Return a callback for partial results that reports their timestamps."""
 
     def on_partial(results: Any, error: Exception | None) -> None:
         for one in results:
@@ -31,7 +31,7 @@ def telling(told: Callable[[int], object]) -> Callable[..., None]:
 
 
 def read(found: Iterable[Any]) -> list[Any]:
-    """Read the address of each result: ours reads nothing of the answer before somebody asks."""
+    """Read the URL of each result: this client parses nothing of a response before it is accessed."""
     answers = list(found)
     for one in answers:
         assert isinstance(one, BaseException) or one[0].url
@@ -39,7 +39,7 @@ def read(found: Iterable[Any]) -> list[Any]:
 
 
 class Blocking(Peer):
-    """Calls that block; many at once go through `map`, and those that are polled through threads."""
+    """Blocking calls; many at once go through `map`, and polled ones through threads."""
 
     rw: Runware
 
@@ -77,7 +77,7 @@ class Blocking(Peer):
 
 
 class Futures(Blocking):
-    """Calls that give a job at once."""
+    """Calls that return a job immediately."""
 
     def call(self, prompt: str, seed_image: str | None = None) -> Any:
         if seed_image is None:
@@ -111,7 +111,7 @@ class Futures(Blocking):
             jobs.append(start(number))
             if spacing:
                 time.sleep(spacing)
-        wait(jobs)  # one wake-up; the callbacks tell
+        wait(jobs)  # one wake-up; the callbacks report
         while left:
             time.sleep(0.001)
 

@@ -1,4 +1,4 @@
-"""Our client through its asyncio face."""
+"""This client through its asyncio interface."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The older `runware` from PyPI, as its README has it: one client, `imageInference`, and `gather` for many.
+"""The older `runware` from PyPI, used as in its README: one client, `imageInference`, and `gather` for many.
 
-What was chosen for it, all of it documented (as environment variables, which `compare` sets):
-- `RUNWARE_MAX_CONCURRENT_REQUESTS`: as it comes, 15 calls at most are in flight.
-- `RUNWARE_VIDEO_INITIAL_TIMEOUT`, `RUNWARE_VIDEO_POLLING_DELAY`: a second each. It overlooks an answer that says
-  `processing`; as it comes, it waits 30 seconds for another one, and then 3 more before it asks again.
-- A polled task is two calls of it, `imageInference` with `deliveryMethod="async"` and `getResponse`.
+Its settings, all documented (environment variables, which `compare` sets):
+- `RUNWARE_MAX_CONCURRENT_REQUESTS`: the default allows 15 calls in flight.
+- `RUNWARE_VIDEO_INITIAL_TIMEOUT`, `RUNWARE_VIDEO_POLLING_DELAY`: a second each. It overlooks a response with the status
+  `processing`; by default, it waits 30 seconds for another one, and then 3 more before it polls again.
+- A polled task is two of its calls, `imageInference` with `deliveryMethod="async"` and `getResponse`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ types: Any = importlib.import_module("runware.types")
 
 
 def small(prompt: str, **more: Any) -> Any:
-    """Make the request that all clients are given."""
+    """Return the request that all clients send."""
     return types.IImageInference(positivePrompt=prompt, model="runware:101@1", width=1024, height=1024, **more)
 
 

@@ -1,11 +1,11 @@
-"""`runware-sdk` from PyPI, as its README has it: one client, WebSocket transport, `run()`, and `gather` for many.
+"""`runware-sdk` from PyPI, used as in its README: one client, WebSocket transport, `run()`, `gather` for many.
 
-What was chosen for it:
-- `taskType` is given, so that nothing is looked up, and `deliveryMethod: "sync"`, which it calls the "single-roundtrip
-  delivery"; its default asks the server again after a second, at the earliest.
-- Tasks that are polled, and calls that should survive a lost connection, take its default, `async`: of those alone it
-  says that they are sent again.
-- 2 MB results take a `ws_connect` of one's own, without the limit of 1 MiB a message that `websockets` has.
+Its settings:
+- `taskType` is set, so that nothing is looked up, and `deliveryMethod: "sync"`, its "single-roundtrip delivery"; its
+  default polls, after a second at the earliest.
+- Polled tasks, and calls that should survive a lost connection, use its default, `async`: only those are documented to
+  be sent again.
+- 2 MB results need a custom `ws_connect`, without the limit of `websockets` of 1 MiB per message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ websockets: Any = importlib.import_module("websockets")
 
 
 def small(prompt: str, **more: Any) -> dict[str, Any]:
-    """Give the parameters of the task that all clients are given."""
+    """Return the parameters of the task that all clients run."""
     task = {"taskType": "imageInference", "positivePrompt": prompt, "model": "runware:101@1", "width": 1024}
     return {**task, "height": 1024, **more}
 

@@ -1,7 +1,7 @@
-"""What the programs of all Python clients share: commands come as JSON lines, and each is answered with one.
+"""Shared code of all Python clients: commands arrive as JSON lines, and each is answered with one.
 
-Only the standard library: it runs in the environment of every client. A client says how one call is made; the loops are
-here, and so are the same for everybody. Times are taken with the monotonic clock, which the server's stamps come from.
+Only the standard library: it runs in the environment of every client. A client defines how one call is made; the loops
+are here, and so are the same for all. Times come from the monotonic clock, as the server's timestamps do.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ LIFETIME = 3600
 PROMPT = "a lighthouse at dusk, waves, long exposure, film grain"
 HOLD = PROMPT + " #hold"
 NUMBER = 20
-"""Results of a task whose partial results are watched."""
+"""Results of a task whose partial results are measured."""
 EVERY = f"{PROMPT} #every=4"
 
 _media: dict[int, str] = {}
 
 
 class Cannot(Exception):  # noqa: N818 - no error: there is nothing to measure
-    """The client has no way of doing this; the text says why."""
+    """The client does not support it; the text says why."""
 
 
 def medium(size: int) -> str:
-    """Give an input of so many characters, made once."""
+    """Return an input of this many characters, created once."""
     if size not in _media:
         head = "data:image/png;base64,"
         _media[size] = head + base64.b64encode(os.urandom(size)).decode()[: size - len(head)]
@@ -55,30 +55,30 @@ def medium(size: int) -> str:
 
 
 class Peer:
-    """A client that blocks. What it cannot do says so."""
+    """A blocking client. What it does not support raises."""
 
     def open(self, url: str) -> None:
         """Connect."""
         raise NotImplementedError
 
     def call(self, prompt: str, seed_image: str | None = None) -> Any:
-        """Make a call and give its results."""
+        """Make a call and return its results."""
         raise NotImplementedError
 
     def data(self, results: Any) -> str:
-        """Give the base64 text of a result."""
+        """Return the base64 text of a result."""
         raise NotImplementedError
 
     def together(self, prompt: str, count: int) -> list[Any]:
-        """Have so many calls in flight at once, and give the results of each, or its error."""
+        """Put a number of calls in flight at once, and return the results of each, or its error."""
         raise Cannot("one call at a time")
 
     def partial(self, told: Callable[[int], object]) -> None:
-        """Make a call for 20 results; tell the stamp of each as it comes."""
+        """Make a call for 20 results; report the timestamp of each as it arrives."""
         raise Cannot("no partial results")
 
     def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
-        """Start asynchronous tasks, so far apart; tell the number and the stamp of each when its caller is told."""
+        """Start asynchronous tasks at intervals; report number and timestamp of each when its caller has the result."""
         raise Cannot("no polling")
 
     def leave(self, count: int) -> None:
@@ -140,7 +140,7 @@ class Peer:
 
 
 def telling(lags: list[int]) -> Callable[[int, int], object]:
-    """Make what notes the lag of a task, given its number and its stamp."""
+    """Return a function that records the lag of a task, given its number and its timestamp."""
 
     def told(number: int, stamp: int) -> None:
         lags[number] = time.monotonic_ns() - stamp
@@ -149,7 +149,7 @@ def telling(lags: list[int]) -> Callable[[int, int], object]:
 
 
 def judged(found: list[Any]) -> dict[str, Any]:
-    """Tell how many calls ended right, and the first error of the others."""
+    """Return how many calls succeeded, and the first error of the others."""
     errors = [one for one in found if isinstance(one, BaseException)]
     error = f"{type(errors[0]).__name__}: {errors[0]}" if errors else ""
     return {"right": sum(bool(one) for one in found) - len(errors), "error": error}
@@ -159,7 +159,7 @@ def judged(found: list[Any]) -> dict[str, Any]:
 
 
 def stdout() -> Any:
-    """Keep standard output for the answers; what a client prints goes to standard error."""
+    """Reserve standard output for the answers; what a client prints goes to standard error."""
     signal.alarm(LIFETIME)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -173,20 +173,20 @@ def answer(out: Any, found: dict[str, Any]) -> None:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Make the answer that tells of an error."""
+    """Return the answer that reports an error."""
     kind = "cannot" if isinstance(error, Cannot) else "failed"
     text = str(error) if kind == "cannot" else f"{type(error).__name__}: {error}"
     return {kind: text}
 
 
 def serve(peer: Peer) -> None:
-    """Do what standard input says, until it ends."""
+    """Run the commands on standard input until it ends."""
     out = stdout()
     for line in sys.stdin:
         command = json.loads(line)
         try:
             found = getattr(peer, "do_" + command.pop("do"))(**command)
-        except Exception as error:  # it is told
+        except Exception as error:  # it is reported
             found = failure(error)
         answer(out, found)
-    os._exit(0)  # what is still in flight is not waited for
+    os._exit(0)  # calls still in flight are not waited for

@@ -1,9 +1,9 @@
-"""Use the gallery as a visitor would: fill in the form in a headless Chromium, see the pictures, take a screenshot.
+"""Test the gallery in a headless Chromium: fill in the form, wait for the images, take a screenshot.
 
 python examples/django_gallery/drive.py
 
-It serves the project three times (runserver, gunicorn --preload with two workers, uvicorn), against a Runware server on
-this machine. Chromium is Debian's package `chromium`; it is spoken to over its own debugging protocol.
+It serves the project three times (runserver, gunicorn --preload with two workers, uvicorn), against a local Runware
+server. Chromium is Debian's package `chromium`; the script uses its debugging protocol.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Browser:
         self._process = subprocess.Popen(
             [program, *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.DEVNULL
         )
-        told = pathlib.Path(profile, "DevToolsActivePort")
-        wait_for(lambda: told.exists() and told.read_text().count("\n") >= 1)
-        port = told.read_text().split()[0]
+        port_file = pathlib.Path(profile, "DevToolsActivePort")
+        wait_for(lambda: port_file.exists() and port_file.read_text().count("\n") >= 1)
+        port = port_file.read_text().split()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as answer:
             page = next(one for one in json.load(answer) if one["type"] == "page")
         self._socket = websocket.create_connection(
@@ -63,7 +63,7 @@ class Browser:
         self._number = 0
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """Ask Chromium for something."""
+        """Call a method of the debugging protocol."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
@@ -72,17 +72,17 @@ class Browser:
                 return answer.get("result")
 
     def run(self, script: str) -> Any:
-        """Run a script in the page, and give what it gives."""
+        """Run a script in the page, and return its value."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         return answer.get("result", {}).get("value")
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Open a URL."""
         self.call("Page.navigate", url=url)
         wait_for(lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url)
 
     def screenshot(self, path: pathlib.Path) -> None:
-        """Save what the page looks like."""
+        """Save a screenshot of the page."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Browser:
 
 
 def wait_for(ready: Any, timeout: float = 40.0) -> None:
-    """Wait until something is so."""
+    """Poll until a condition holds."""
     deadline = time.monotonic() + timeout
     while not ready():
         if time.monotonic() > deadline:
@@ -103,35 +103,35 @@ def wait_for(ready: Any, timeout: float = 40.0) -> None:
 
 @contextlib.contextmanager
 def served(arguments: list[str], environment: dict[str, str]) -> Iterator[str]:
-    """Run a web server for the length of a `with` block, and give its address."""
+    """Run a web server during a `with` block, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, *(argument.format(port=port) for argument in arguments)],
         cwd=HERE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    address = f"http://127.0.0.1:{port}/"
+    url = f"http://127.0.0.1:{port}/"
 
     def answers() -> bool:
         if process.poll() is not None:
             raise SystemExit(f"the web server ended with {process.returncode}: {' '.join(arguments)}")
         try:
-            with urllib.request.urlopen(address, timeout=10):
+            with urllib.request.urlopen(url, timeout=10):
                 return True
         except urllib.error.URLError:
             return False
 
     try:
         wait_for(answers)
-        yield address
+        yield url
     finally:
         process.terminate()
         process.wait(20)
 
 
-def visit(browser: Browser, address: str, prompt: str) -> str:
-    """Ask for two pictures and wait until they are on the page; give what its foot says."""
-    browser.open(address)
+def visit(browser: Browser, url: str, prompt: str) -> str:
+    """Request two images and wait until the page shows them; return the text of its footer."""
+    browser.open(url)
     before = browser.run("document.images.length")
     browser.run(f"document.forms[0].prompt.value = {json.dumps(prompt)}; document.forms[0].number.value = 2;")
     browser.run("document.title = 'before'; document.forms[0].querySelector('button').click()")
@@ -151,24 +151,24 @@ def main() -> None:
         browser = Browser(profile)
         stack.callback(browser.close)
         for name in options.servers:
-            with LocalServer(delay=0.2) as server, tempfile.TemporaryDirectory() as pictures:
+            with LocalServer(delay=0.2) as server, tempfile.TemporaryDirectory() as images:
                 environment = {
                     **os.environ,
                     "PYTHONPATH": str(PROJECT),
                     "RUNWARE_API_KEY": server.api_key,
                     "RUNWARE_URL": server.url,
-                    "GALLERY_PICTURES": pictures,
+                    "GALLERY_IMAGES": images,
                 }
-                with served(SERVERS[name], environment) as address:
+                with served(SERVERS[name], environment) as url:
                     feet = [
-                        visit(browser, address + path, f"a red kite over the {place}, for /{path}")
+                        visit(browser, url + path, f"a red kite over the {place}, for /{path}")
                         for place in ("sea", "hills", "town")
                         for path in ("", "async/")
                     ]
                     browser.screenshot(options.out / f"{name}.png")
                 ledger = server.ledger
                 made, billed = ledger.results_by_prompt(), set(ledger.executions_by_prompt().values())
-                print(f"{name}: {sum(made.values())} pictures, {len(set(feet))} kinds of page, ", end="")
+                print(f"{name}: {sum(made.values())} images, {len(set(feet))} kinds of page, ", end="")
                 print(f"{ledger.connections} connections; each prompt was billed {billed} times")
 
 

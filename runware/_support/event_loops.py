@@ -7,10 +7,13 @@ import warnings
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import WrongThreadError
 
 if TYPE_CHECKING:
     import asyncio
+else:
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["RunwareAsyncUsageWarning", "running_loop", "warn_in_event_loop"]
 
@@ -25,8 +28,6 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         WrongThreadError: No event loop is running.
     """
-    import asyncio
-
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -47,8 +48,8 @@ def warn_in_event_loop(instead: str) -> None:
     Args:
         instead: The asynchronous equivalent of the call.
     """
-    asyncio = sys.modules.get("asyncio")
-    if _warned or asyncio is None or asyncio._get_running_loop() is None or _in_notebook():  # noqa: SLF001
+    loaded = sys.modules.get("asyncio")
+    if _warned or loaded is None or loaded._get_running_loop() is None or _in_notebook():  # noqa: SLF001
         return
     _warned.append(True)
     warnings.warn(

@@ -8,7 +8,7 @@ This is the client's one mechanism for lazy imports. At the top of a module:
         progress = lazy_module("runware.display.progress")
 
 Type checkers see the module itself. At run time, the first use of an attribute imports it under the import lock, so
-that a fork beside it stays safe.
+that a fork beside it stays safe. `load_module` imports a module at once, under the same lock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from runware._support.import_lock import loading
 
-__all__ = ["lazy_module"]
+__all__ = ["lazy_module", "load_module"]
 
 
 class _LazyModule:
@@ -34,8 +34,9 @@ class _LazyModule:
     def __getattr__(self, attribute: str) -> Any:
         module = self._module
         if module is None:
-            with loading:
-                module = self._module = importlib.import_module(self._name)
+            if attribute.startswith("__"):  # tools that inspect the module around it import nothing
+                raise AttributeError(f"{self!r} has no attribute {attribute!r}")
+            module = self._module = load_module(self._name)
         return getattr(module, attribute)
 
     def __repr__(self) -> str:
@@ -52,3 +53,16 @@ def lazy_module(name: str) -> Any:
         An object with the module's attributes. Using one raises `ImportError` if the module cannot be imported.
     """
     return _LazyModule(name)
+
+
+def load_module(name: str) -> ModuleType:
+    """Import a module under the import lock: one that is chosen at run time, or that another thread must find loaded.
+
+    Args:
+        name: The full name of the module.
+
+    Raises:
+        ImportError: The module cannot be imported.
+    """
+    with loading:
+        return importlib.import_module(name)

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol
 
-__all__ = ["make_rlock", "release_thread_lock", "thread_lock_count"]
+__all__ = ["ReentrantLock", "make_rlock", "release_thread_lock", "thread_lock_count"]
+
+
+class ReentrantLock(Protocol):
+    """A re-entrant lock: `threading.RLock`, or gevent's."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Acquire it."""
+        ...
+
+    def release(self) -> None:
+        """Release it."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
 
 _Native: Any = type(threading.RLock())  # type checkers consider it final; at run time it is not
 _NEEDED = sys.version_info >= (3, 14) and hasattr(_Native, "_recursion_count")
@@ -33,7 +51,7 @@ class _RLock(_Native):  # type: ignore[misc]
             raise
 
 
-def make_rlock() -> Any:
+def make_rlock() -> ReentrantLock:
     """Return a new re-entrant lock; under gevent, its own, which has no such problem."""
     made = threading.RLock()
     return _RLock() if _NEEDED and type(made) is _Native else made
@@ -46,7 +64,7 @@ def thread_lock_count() -> int:
     """Return how often this thread holds the lock with which `threading` starts threads; 0 where that needs no care."""
     if not (_NEEDED and type(_thread_lock) is _Native):
         return 0
-    return int(_thread_lock._recursion_count())  # noqa: SLF001 - `threading` has no other word on it
+    return int(_thread_lock._recursion_count())  # noqa: SLF001 - `threading` offers no public way to see it
 
 
 def release_thread_lock(count: int) -> None:

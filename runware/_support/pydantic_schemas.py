@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from runware._support.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    import pydantic_core
+    from pydantic_core import core_schema
+else:
+    core_schema = lazy_module("pydantic_core.core_schema")
+    pydantic_core = lazy_module("pydantic_core")
 
 __all__ = ["InstancesOf", "NotInJson", "ResultSchema", "ValidatedAsInstance"]
 
@@ -13,15 +22,11 @@ class ValidatedAsInstance:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Mapping[str, Any]:
-        from pydantic_core import core_schema
-
         return core_schema.is_instance_schema(cls)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> NoReturn:
-        from pydantic_core import PydanticOmit
-
-        raise PydanticOmit
+        raise pydantic_core.PydanticOmit
 
 
 class ResultSchema:
@@ -29,8 +34,6 @@ class ResultSchema:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Mapping[str, Any]:
-        from pydantic_core import core_schema
-
         written = core_schema.plain_serializer_function_ser_schema(_as_json)
         return core_schema.is_instance_schema(cls, serialization=written)
 
@@ -57,9 +60,7 @@ class NotInJson:
         return self.name
 
     def __get_pydantic_json_schema__(self, schema: object, handler: object) -> NoReturn:
-        from pydantic_core import PydanticOmit
-
-        raise PydanticOmit
+        raise pydantic_core.PydanticOmit
 
 
 class InstancesOf:
@@ -78,8 +79,6 @@ class InstancesOf:
         return self.name
 
     def __get_pydantic_core_schema__(self, source: object, handler: object) -> Mapping[str, Any]:
-        from pydantic_core import core_schema
-
         return core_schema.no_info_plain_validator_function(self._check)
 
     def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:

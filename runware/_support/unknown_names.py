@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from runware._support.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = lazy_module("difflib")
 
 __all__ = ["fold_name", "unknown_name_error"]
 
@@ -34,11 +42,11 @@ def unknown_name_error(
 
 
 def _suggestion(name: str, names: Collection[str]) -> str:
-    from difflib import get_close_matches  # imported here, since correct calls never need it
-
     form = fold_name(name)
     by_form = {fold_name(known): known for known in names}
-    near = get_close_matches(form, by_form, 1) or [known for known in by_form if len(form) > 3 and form in known]
+    near = difflib.get_close_matches(form, by_form, 1) or [
+        known for known in by_form if len(form) > 3 and form in known
+    ]
     if near:
         return f"; did you mean {by_form[near[0]]!r}?"
     return ". Pass API parameters without a Python name in extra={...}." if "extra" in names else "."

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import attrs
 import typer
 
 from runware import Task, ValidationError, __version__
+from runware._support.lazy_modules import lazy_module
 from runware.cli.output import Output, client, echo, media, reporting, without_secrets
 from runware.requests.raw import as_task
+
+if TYPE_CHECKING:
+    from runware.cli import doctor as checks
+    from runware.local import __main__ as local_command
+else:
+    checks = lazy_module("runware.cli.doctor")
+    local_command = lazy_module("runware.local.__main__")
 
 __all__ = ["app"]
 
@@ -330,7 +338,7 @@ def _tasks(bodies: list[Any], timeout: float | None) -> list[Task[Any]]:
 def serve(context: typer.Context) -> None:
     """Run a local server with the Runware API, for development. Takes the options of `python -m runware.local`."""
     with reporting():
-        from runware.local.__main__ import main
+        main = local_command.main
     arguments = [argument for argument in context.args if argument != "--local"]
     raise typer.Exit(main(arguments, context.command_path))
 
@@ -338,10 +346,8 @@ def serve(context: typer.Context) -> None:
 @app.command()
 def doctor(as_json: Json = False, local: Local = False) -> None:
     """Check everything a connection needs, and report problems."""
-    from runware.cli.doctor import examine
-
     with reporting(as_json):
-        findings = examine(local)
+        findings = checks.examine(local)
     if as_json:
         Output.json([finding.as_json() for finding in findings])
     else:

@@ -11,15 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
+import httpx2
 
 from runware import AuthenticationError, ConfigurationError, ConnectionFailedError, Runware, RunwareError, __version__
 from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
+from runware.media.downloads import Downloads
 from runware.options import KEY_VARIABLE, URL_VARIABLE, Options, read_options
 from runware.protocol.redaction import Redactor, secrets_of
+from runware.transport.dialer import PermanentError, default_context, dial, proxy_for
+
+if TYPE_CHECKING:
+    from runware import local as local_package
+else:
+    local_package = lazy_module("runware.local")
 
 __all__ = ["Finding", "examine"]
 
@@ -75,9 +84,7 @@ def examine(local: bool) -> list[Finding]:
     with ExitStack() as stack:
         given: dict[str, Any] = {}
         if local:
-            from runware.local import LocalServer
-
-            server = stack.enter_context(LocalServer())
+            server = stack.enter_context(local_package.LocalServer())
             given = {"api_key": server.api_key, "url": server.url}
         return list(_findings(given))
 
@@ -141,8 +148,6 @@ def _key(given: dict[str, Any]) -> Finding:
 
 
 def _proxy(options: Options) -> Finding:
-    from runware.transport.dialer import proxy_for
-
     url = urlsplit(options.url)
     found = proxy_for(options.proxy, options.environment, url.hostname or "", _port(options))
     if found is None:
@@ -152,8 +157,6 @@ def _proxy(options: Options) -> Finding:
 
 
 def _trust() -> Finding:
-    from runware.transport.dialer import default_context
-
     paths = ssl.get_default_verify_paths()
     chosen = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
     where = ", ".join(chosen) or paths.cafile or paths.capath or "the operating system"
@@ -165,8 +168,6 @@ def _trust() -> Finding:
 
 
 def _steps(options: Options) -> Iterator[Finding]:
-    from runware.transport.dialer import PermanentError, dial
-
     begun: list[tuple[str, str, float]] = []
     try:
         dialled = dial(options, lambda stage, host: begun.append((stage, host, time.perf_counter())))
@@ -189,10 +190,6 @@ def _timed(begun: list[tuple[str, str, float]], end: float) -> Iterator[Finding]
 
 
 def _clock(options: Options) -> Finding:
-    import httpx2
-
-    from runware.media.downloads import Downloads
-
     url = urlsplit(options.url)
     http_url = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()
     try:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -29,8 +29,15 @@ from runware import (
     ValidationError,
 )
 from runware._support.escaping import escape_controls, escape_json, one_line
+from runware._support.lazy_modules import lazy_module
 from runware.media import Media
 from runware.options import KEY_VARIABLE
+from runware.protocol.ids import is_uuid
+
+if TYPE_CHECKING:
+    from runware import local as local_package
+else:
+    local_package = lazy_module("runware.local")
 
 __all__ = ["CODES", "Output", "client", "echo", "media", "plural", "reporting", "without_secrets"]
 
@@ -60,9 +67,7 @@ def client(local: bool, **options: Any) -> Iterator[Runware]:
     """Open a client of the Runware API, or of a temporary server on this machine."""
     with ExitStack() as stack:
         if local:
-            from runware.local import LocalServer
-
-            server = stack.enter_context(LocalServer(delay=0.3, spread=0.2))
+            server = stack.enter_context(local_package.LocalServer(delay=0.3, spread=0.2))
             rw = Runware(server.api_key, url=server.url, **options)
         else:
             rw = Runware(**options)
@@ -147,8 +152,6 @@ def media(text: str) -> Media:
     Raises:
         FileNotFoundError: The argument looks like a file, and there is none.
     """
-    from runware.protocol.ids import is_uuid
-
     if text.startswith(("http://", "https://", "data:")) or is_uuid(text):
         return text
     path = Path(text)

@@ -10,12 +10,23 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import DownloadError
 from runware.media.files import decode_base64
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
+
+if TYPE_CHECKING:
+    from IPython import display as ipython_display
+    from IPython.core import getipython
+
+    from runware.jobs import Job
+    from runware.results import MediaResult, Model3D, Result, Text
+else:
+    getipython = lazy_module("IPython.core.getipython")
+    ipython_display = lazy_module("IPython.display")
 
 __all__ = ["Bar", "in_notebook", "job_bundle", "result_bundle", "results_bundle"]
 
@@ -35,7 +46,7 @@ _DIM = "opacity:.7;font-size:12px"
 _CLIPPED = "display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere"
 
 
-def result_bundle(result: Any) -> Bundle:
+def result_bundle(result: Result) -> Bundle:
     """Return the view of a result."""
     bundle = {"text/plain": repr(result)}
     if result.shown_as:
@@ -44,7 +55,7 @@ def result_bundle(result: Any) -> Bundle:
     return bundle
 
 
-def results_bundle(results: Sequence[Any], errors: Sequence[BaseException] = ()) -> Bundle:
+def results_bundle(results: Sequence[object], errors: Sequence[BaseException] = ()) -> Bundle:
     """Return the view of a list of results: a grid, and the errors of missing results."""
     plain = f"[{', '.join(map(repr, results))}]"
     if not any(map(_shown_as, results)):
@@ -52,7 +63,7 @@ def results_bundle(results: Sequence[Any], errors: Sequence[BaseException] = ())
     return {"text/plain": plain, "text/html": _grid(results) + _summary(results, errors)}
 
 
-def job_bundle(job: Any) -> Bundle:
+def job_bundle(job: Job[Any]) -> Bundle:
     """Return the view of a job: its status, and the results so far."""
     now = job.progress
     results = job.results
@@ -90,9 +101,7 @@ def in_notebook() -> bool:
     """Return whether this process is a notebook kernel."""
     if "ipykernel" not in sys.modules:
         return False
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None) is not None
+    return getattr(getipython.get_ipython(), "kernel", None) is not None
 
 
 class Bar:
@@ -103,11 +112,9 @@ class Bar:
         desc: Label.
     """
 
-    def __init__(self, total: int | None = None, desc: str = "", **_: Any) -> None:
-        import IPython.display
-
-        display: Any = IPython.display.display
-        self.n = 0
+    def __init__(self, total: int | None = None, desc: str = "") -> None:
+        display: Any = ipython_display.display
+        self.n: float = 0
         self._total = total
         self._label = desc
         self._state = ""
@@ -115,16 +122,16 @@ class Bar:
         self._started = self._shown = time.monotonic()
         self._handle = display(self._bundle(), raw=True, display_id=True)
 
-    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
         """Set the status text."""
-        self._state = text
+        self._state = s
         if refresh:
             self.refresh()
 
-    def update(self, step: float = 1) -> None:
+    def update(self, n: float = 1) -> None:
         """Advance the count."""
-        self.n += int(step)
-        if step and time.monotonic() - self._shown > _REFRESH:
+        self.n += int(n)
+        if n and time.monotonic() - self._shown > _REFRESH:
             self.refresh()
 
     def refresh(self) -> None:
@@ -149,8 +156,8 @@ class Bar:
         return {"text/plain": " ".join(filter(None, [self._label, *facts])), "text/html": html}
 
 
-def _grid(results: Sequence[Any]) -> str:
-    cards = "".join(_card(one) for one in results[:_MAX_SHOWN] if hasattr(one, "shown_as"))
+def _grid(results: Sequence[object]) -> str:
+    cards = "".join(_card(cast("Result", one)) for one in results[:_MAX_SHOWN] if hasattr(one, "shown_as"))
     more = len(results) - _MAX_SHOWN
     rest = f'<div style="{_CARD};{_DIM}">and {more} more</div>' if more > 0 else ""
     columns = (
@@ -159,7 +166,7 @@ def _grid(results: Sequence[Any]) -> str:
     return f'<div style="{columns}">{cards}</div>{rest}'
 
 
-def _summary(results: Sequence[Any], errors: Iterable[BaseException]) -> str:
+def _summary(results: Sequence[object], errors: Iterable[BaseException]) -> str:
     costs = [cost for one in results if (cost := getattr(one, "cost", None)) is not None]
     facts = [f"{len(results)} results", _dollars(sum(costs) if costs else None)] if len(results) > 1 else []
     lines = [_facts(facts)] if facts else []
@@ -167,17 +174,18 @@ def _summary(results: Sequence[Any], errors: Iterable[BaseException]) -> str:
     return "".join(f'<div style="{_CARD};{_DIM};margin-top:8px">{line}</div>' for line in lines)
 
 
-def _card(result: Any) -> str:
+def _card(result: Result) -> str:
     request = result.meta.request
     prompt = getattr(result, "positive_prompt", None) or request.get("positivePrompt")
     prompt = prompt if isinstance(prompt, str) else ""
     if result.shown_as not in ("", "text"):
-        body = _view(result, prompt)
-        seed = result.seed
+        media = cast("MediaResult", result)
+        body = _view(media, prompt)
+        seed = media.seed
         size = _size(request)
-        flagged = "flagged by the safety check" if result.nsfw_content else ""
+        flagged = "flagged by the safety check" if media.nsfw_content else ""
     else:
-        text = result.text if result.shown_as == "text" else None
+        text = cast("Text", result).text if result.shown_as == "text" else None
         body = f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">{escape(text or "")}</div>'
         seed, size, flagged = getattr(result, "seed", None), "", ""
     facts = ["" if seed is None else f"seed {seed}", size, _dollars(result.cost), flagged]
@@ -185,9 +193,9 @@ def _card(result: Any) -> str:
     return f'<figure style="{_CARD}">{body}<figcaption>{caption}{_facts(facts)}</figcaption></figure>'
 
 
-def _view(result: Any, prompt: str) -> str:
-    if result.shown_as == "model" and len(result.files) > 1:
-        return "".join(_link(file.url, f"file {number}") for number, file in enumerate(result.files, 1))
+def _view(result: MediaResult, prompt: str) -> str:
+    if result.shown_as == "model" and len(files := cast("Model3D", result).files) > 1:
+        return "".join(_link(file.url, f"file {number}") for number, file in enumerate(files, 1))
     source = _source(result)
     if source is None:
         held = result.base64_data or result.data_uri
@@ -203,7 +211,7 @@ def _view(result: Any, prompt: str) -> str:
     return f'<img loading="lazy" style="{_VIEW}" alt="{escape(prompt or type(result).__name__)}" src="{quoted}">'
 
 
-def _source(result: Any) -> str | None:
+def _source(result: MediaResult) -> str | None:
     """Return the `src` for a page: inline data, or an http(s) URL."""
     if text := result.base64_data or result.data_uri:
         if len(text) > _MAX_EMBEDDED:

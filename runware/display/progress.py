@@ -9,12 +9,18 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from runware._support.lazy_modules import lazy_module
 from runware.display.notebook import Bar, in_notebook
 from runware.errors import ConfigurationError
 from runware.jobs import Job, Progress
 from runware.transport.callbacks import run_guarded
+
+if TYPE_CHECKING:
+    from tqdm import auto
+else:
+    auto = lazy_module("tqdm.auto")
 
 __all__ = ["bar", "count", "watch"]
 
@@ -29,22 +35,40 @@ _watchers: weakref.WeakKeyDictionary[threading.Thread, Job[Any]] = weakref.WeakK
 """Running progress threads and their jobs."""
 
 
-def bar(**options: Any) -> Any:
+class ProgressBar(Protocol):
+    """What is used of a tqdm bar, and what the notebook's bar has of it."""
+
+    n: float
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        """Set the status text."""
+
+    def update(self, n: float = 1) -> object:
+        """Advance the count."""
+
+    def refresh(self) -> object:
+        """Redraw the bar."""
+
+    def close(self) -> None:
+        """Draw the final state."""
+
+
+def bar(*, total: int | None, desc: str, **options: Any) -> ProgressBar:
     """Create a progress bar: the notebook bar in a notebook, otherwise tqdm's.
 
     Raises:
         ConfigurationError: tqdm is not installed.
     """
     if in_notebook():
-        return Bar(**options)
+        return Bar(total, desc)
     try:
-        from tqdm.auto import tqdm
+        tqdm: Callable[..., ProgressBar] = auto.tqdm
     except ImportError as error:
         raise ConfigurationError(
             "progress=True needs an extra: pip install 'runware-client[progress]'. A function needs no extra.",
             parameter="progress",
         ) from error
-    return tqdm(**options)
+    return tqdm(total=total, desc=desc, **options)
 
 
 def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:

@@ -116,7 +116,7 @@ class Ledger:
         return self._records.get(task_uuid)
 
     def executions(self, task_uuid: str) -> int:
-        """Return how often a task was executed. More than 1 means that it was paid for twice."""
+        """Return how often a task was executed. More than 1 means that it was billed more than once."""
         record = self._records.get(task_uuid)
         return record.executions if record else 0
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import DownloadError
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["CancelToken", "cancellable", "in_thread", "iterate_in_thread"]
 
@@ -69,8 +75,6 @@ async def in_thread(work: Callable[[CancelToken], T]) -> T:
     Args:
         work: Called with a token, which is set when the awaiting task is cancelled. The work should then end soon.
     """
-    import asyncio
-
     cancel = CancelToken()
     try:
         return await asyncio.get_running_loop().run_in_executor(None, work, cancel)
@@ -85,8 +89,6 @@ async def iterate_in_thread(make: Callable[[CancelToken], Generator[bytes, None,
     Args:
         make: Creates the generator; called with a token, which is set when the iteration ends early.
     """
-    import asyncio
-
     loop = asyncio.get_running_loop()
     cancel = CancelToken()
     chunks = make(cancel)

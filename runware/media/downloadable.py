@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
 from runware._support.event_loops import warn_in_event_loop
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
+from runware.media.downloads import Downloads, Session
 from runware.media.files import MAX_BYTES, decode_base64, safe_name, target_path, write_file
 from runware.media.kinds import SNIFFED_BYTES, extension_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PILImage
+    import concurrent.futures.thread as thread_pools
 
-    from runware.media.downloads import Downloads, Session
+    import PIL
+    from PIL import Image as pillow  # noqa: N813 - a module
+    from PIL.Image import Image as PILImage
+else:
+    PIL = lazy_module("PIL")
+    pillow = lazy_module("PIL.Image")
+    thread_pools = lazy_module("concurrent.futures.thread")
 
 __all__ = ["Downloadable", "PillowMixin", "Saving", "save_all"]
 
@@ -40,8 +49,6 @@ class Saving:
 
 def session_of(downloads: Downloads | None, cancel: CancelToken | None = None) -> AbstractContextManager[Session]:
     """Return a download session with the settings of the result's client, or else of the environment."""
-    from runware.media.downloads import Downloads
-
     return (downloads or Downloads.of_environment()).session(cancel)
 
 
@@ -190,13 +197,11 @@ class PillowMixin:
 
 def _opened(data: bytes) -> PILImage:
     try:
-        import PIL.Image
+        read = pillow.open
     except ImportError as error:
         raise ConfigurationError("to_pil() needs an extra: pip install 'runware-client[images]'.") from error
-    import io
-
     try:
-        image = PIL.Image.open(io.BytesIO(data))
+        image = read(io.BytesIO(data))
         image.load()
     except PIL.UnidentifiedImageError as error:
         raise DownloadError("The result is not an image that Pillow can read.") from error
@@ -205,7 +210,7 @@ def _opened(data: bytes) -> PILImage:
     return image
 
 
-def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> list[Path]:
+def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -> list[Path]:
     """Save several results to a directory, a few at a time, and return the paths in their order.
 
     Args:
@@ -217,8 +222,6 @@ def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> l
         FileExistsError: A file exists already. As with any error, the other results are saved nevertheless.
         DownloadError: A result could not be downloaded.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     warn_in_event_loop("await results.asave_all()")
     files = [item for item in items if isinstance(item, Downloadable)]
     Path(saving.where).mkdir(parents=True, exist_ok=True)
@@ -230,7 +233,7 @@ def save_all(items: Sequence[Any], saving: Saving, stem: str | None = None) -> l
             id(one): stack.enter_context(session_of(one, saving.cancel))
             for one in {id(one): one for one in settings}.values()
         }
-        pool = ThreadPoolExecutor(max_workers=_CONCURRENCY, thread_name_prefix="runware-save")
+        pool = thread_pools.ThreadPoolExecutor(max_workers=_CONCURRENCY, thread_name_prefix="runware-save")
         try:
             running = [
                 pool.submit(item.save_with, sessions[id(one)], saving, name)

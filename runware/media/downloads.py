@@ -20,6 +20,7 @@ names itself, it uses the host in the URL.
 from __future__ import annotations
 
 import ipaddress
+import random
 import re
 import socket
 import threading
@@ -30,7 +31,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken
 from runware.options import Options, proxy_environment
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx2
+
+    from runware.transport import dialer
+else:
+    dialer = lazy_module("runware.transport.dialer")
+    httpx2 = lazy_module("httpx2")
+    ssl = lazy_module("ssl")
 
 __all__ = ["Downloads", "Session"]
 
@@ -133,7 +140,7 @@ class Downloads:
         """Return settings from the environment, for a result without a client."""
         return cls(None, None)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickled_settings, (self.server,)
 
     def __deepcopy__(self, _: object) -> Downloads:
@@ -297,8 +304,6 @@ class Session:
                         f"{failure} Gave up after {attempt} attempts.", task_uuid=task_uuid, retryable=True
                     ) from failure.__cause__
                 pause = failure.pause
-            import random
-
             if pause is None:
                 pause = _PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
             self._cancel.check(pause)
@@ -312,8 +317,6 @@ class Session:
         return str(answer.headers.get("Date", ""))
 
     def _attempt(self, url: str, file: _File, timeout: float) -> Iterator[bytes]:
-        with loading:
-            import httpx2
         # Without compression: an offset into decoded bytes could not be used to resume.
         headers = {"Accept-Encoding": "identity"}
         if file.got and file.mark:
@@ -344,12 +347,8 @@ class Session:
     def _client(self, url: str) -> tuple[httpx2.Client, bool]:
         """Return the HTTP client for a URL, and whether it connects directly (without a proxy)."""
         host, port = _host_and_port(url)
-        import httpx2
-
-        from runware.transport.dialer import default_context, proxy_for, user_agent
-
         settings = self._settings
-        found = proxy_for(settings.proxy, settings.environment, host, port)
+        found = dialer.proxy_for(settings.proxy, settings.environment, host, port)
         proxy = found.geturl() if found is not None else None
         with self._lock:
             client = self._clients.get(proxy)
@@ -358,9 +357,9 @@ class Session:
                     # Without the environment, which would add passwords from .netrc and other proxies.
                     client = httpx2.Client(
                         proxy=proxy,
-                        verify=settings.ssl_context or default_context(),
+                        verify=settings.ssl_context or dialer.default_context(),
                         trust_env=False,
-                        headers={"User-Agent": user_agent()},
+                        headers={"User-Agent": dialer.user_agent()},
                     )
                 except ImportError as error:
                     raise ConfigurationError(
@@ -485,10 +484,6 @@ def _status_error(status: int, retry_after: str) -> DownloadError | _TransientEr
 
 
 def _network_error(error: httpx2.HTTPError, url: str, timeout: float) -> DownloadError | _TransientError:
-    import ssl
-
-    import httpx2
-
     host = urlsplit(url).hostname
     cause: BaseException | None = error
     while cause is not None:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from runware.errors import DownloadError
 
@@ -27,8 +28,6 @@ def decode_base64(text: str) -> bytes:
     if text[:5].lower() == "data:":
         head, _, text = text.partition(",")
         if not head.lower().endswith(";base64"):
-            from urllib.parse import unquote_to_bytes
-
             return unquote_to_bytes(text)
     try:
         try:

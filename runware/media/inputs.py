@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Union, runtime_checkable
+from typing import IO, TYPE_CHECKING, Annotated, Any, Protocol, Union, runtime_checkable
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.pydantic_schemas import InstancesOf
 from runware.errors import DownloadError, ValidationError
 from runware.media.kinds import UNKNOWN, sniff
+
+if TYPE_CHECKING:
+    import mimetypes
+else:
+    mimetypes = lazy_module("mimetypes")
 
 __all__ = ["Media", "ReadableFile", "encode_media", "holds_payload", "may_be_media"]
 
@@ -27,10 +34,10 @@ class ReadableFile(Protocol):
 class ImageLike(Protocol):
     """A PIL image."""
 
-    mode: Any
+    mode: str
 
     def tobytes(self) -> bytes: ...
-    def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002 - PIL's parameter name
+    def save(self, fp: IO[bytes], format: str | None = None) -> None: ...  # noqa: A002 - PIL's parameter name
 
 
 @runtime_checkable
@@ -71,7 +78,7 @@ def holds_payload(value: object) -> bool:
     return isinstance(value, (*_BYTES, Path, ReadableFile, ImageLike)) and not isinstance(value, StoredResult)
 
 
-def encode_media(value: Any) -> str:
+def encode_media(value: object) -> str:
     """Encode a media input as the text to send.
 
     Raises:
@@ -95,17 +102,16 @@ def encode_media(value: Any) -> str:
     elif isinstance(value, ImageLike):
         data = _image_bytes(value)
     elif isinstance(value, ReadableFile):
-        data = _file_bytes(value)
-        if not isinstance(data, bytes):
+        content = _file_bytes(value)
+        if not isinstance(content, bytes):
             raise _unusable("the file was opened in text mode; open it with mode 'rb'")
+        data = content
     else:
         raise _unusable(f"a {type(value).__name__} is not media; pass a Path, bytes, binary file, PIL image or str")
     if not data:
         raise _unusable("it is empty")
     media_type = sniff(data)[0]
     if media_type == UNKNOWN[0] and isinstance(value, Path):
-        import mimetypes
-
         media_type = mimetypes.guess_type(value.name)[0] or media_type
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
@@ -118,7 +124,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _file_bytes(file: ReadableFile) -> Any:
+def _file_bytes(file: ReadableFile) -> bytes | str:
     try:
         return file.read()
     except UnicodeDecodeError:
@@ -136,8 +142,6 @@ _PNG_MODES = {
 
 
 def _image_bytes(image: Any) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     mode = image.mode
     try:

@@ -1,8 +1,8 @@
 """The operations as methods, in three forms: blocking, for asyncio, and as jobs.
 
 Each operation is declared once, by its request class. `tools/generate_operations.py` writes the modules `blocking`,
-`asynchronous` and `jobs` from these: signatures and docstrings, as editors and documentation tools read them. Here each
-gets what it does from `calls`.
+`asynchronous` and `jobs` from these: signatures and docstrings, for editors and documentation tools. This module gives
+each method the behaviour that `calls` defines, and its aliases.
 """
 
 from runware import requests

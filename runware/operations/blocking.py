@@ -1,7 +1,7 @@
-"""Operations that block until their result is there.
+"""Operations that block until their result is available.
 
 Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
-`runware.operations.calls` says what a method does.
+`runware.operations.calls` defines what a method does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BlockingOperations(ABC):
 
     @abstractmethod
     def run(self, task: Task[R]) -> R:
-        """Run the task that an operation made."""
+        """Run a task."""
 
     def image_inference(
         self,
@@ -189,8 +189,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -311,8 +311,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -412,8 +412,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Audio`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -495,8 +495,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Model3D`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -588,8 +588,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -681,8 +681,8 @@ class BlockingOperations(ABC):
             `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -761,8 +761,8 @@ class BlockingOperations(ABC):
             `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -827,8 +827,8 @@ class BlockingOperations(ABC):
             `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -889,8 +889,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -995,8 +995,8 @@ class BlockingOperations(ABC):
             `GuideImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1083,8 +1083,8 @@ class BlockingOperations(ABC):
             `MaskImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1193,8 +1193,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1272,8 +1272,8 @@ class BlockingOperations(ABC):
             `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1339,8 +1339,8 @@ class BlockingOperations(ABC):
             `TrainedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1438,8 +1438,8 @@ class BlockingOperations(ABC):
             `UploadedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1508,8 +1508,8 @@ class BlockingOperations(ABC):
             `ModelPage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1555,8 +1555,8 @@ class BlockingOperations(ABC):
             `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1602,8 +1602,8 @@ class BlockingOperations(ABC):
             `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1649,8 +1649,8 @@ class BlockingOperations(ABC):
             `Results`, a list of `Result`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1692,8 +1692,8 @@ class BlockingOperations(ABC):
             `TaskDetails`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -1749,7 +1749,7 @@ class BlockingOperations(ABC):
             `Account`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
-            RunwareError: The call failed. The subclass says how; see `runware.errors`.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         raise AssertionError

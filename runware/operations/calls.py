@@ -1,4 +1,4 @@
-"""What the methods of the three forms do when they are called."""
+"""The behaviour of the generated methods: make a request from the arguments, and run it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["running"]
 
 
 def running(declared: Any, request: str) -> Callable[..., Any]:
-    """Return the method that a generated declaration stands for: it makes a request of what was given and runs it.
+    """Return the method for a generated declaration: it makes a request from its arguments and runs it.
 
-    It has the declaration's signature, type hints, docstring and kind (coroutine function or not). It does not run the
-    declaration's body. Of up to 61 parameters a call gives a few, and `**given` holds just these. A body that picks
-    them with one comparison for each parameter took 1.3 µs more a call (2.9 µs this way), and 1.2 KiB more for each
-    call that is awaited, as its frame holds all parameters. The request class refuses wrong names and says which
-    was meant, which Python itself does not before 3.13, and never for `positivePrompt`.
+    It has the declaration's signature, type hints, docstring and kind (coroutine function or not), but does not run the
+    declaration's body. A call passes a few of up to 61 parameters, and `**given` holds just these. A body that compared
+    every parameter with its default took 1.3 µs more per call (this takes 2.9 µs), and 1.2 KiB more per awaited call,
+    whose frame holds all parameters. The request class rejects unknown names and suggests the right one, which Python
+    does not do before 3.13, and never for `positivePrompt`.
 
     Args:
         declared: The generated method.
-        request: The name of its request class, loaded at the first call. The method has it as `request_name`.
+        request: The name of its request class, loaded at the first call; also the method's `request_name`.
     """
     name = declared.__name__
 

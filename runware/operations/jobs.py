@@ -1,7 +1,7 @@
-"""Operations that return a job at once.
+"""Operations that return a job immediately.
 
 Generated from the request classes by `tools/generate_operations.py`. Do not edit. The bodies are never run:
-`runware.operations.calls` says what a method does.
+`runware.operations.calls` defines what a method does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class JobOperations(ABC):
 
     @abstractmethod
     def run(self, task: Task[R]) -> Job[R]:
-        """Run the task that an operation made."""
+        """Run a task."""
 
     def image_inference(
         self,
@@ -187,10 +187,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Image`.
+            A job; its result is `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -309,10 +309,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Video`.
+            A job; its result is `Results`, a list of `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -410,10 +410,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Audio`.
+            A job; its result is `Results`, a list of `Audio`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -493,10 +493,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Model3D`.
+            A job; its result is `Results`, a list of `Model3D`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -586,10 +586,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Text`.
+            A job; its result is `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -679,10 +679,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Image` or `Video`.
+            A job; its result is `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -759,10 +759,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Image` or `Video`.
+            A job; its result is `Image` or `Video`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -825,10 +825,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Text`.
+            A job; its result is `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -887,10 +887,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Text`.
+            A job; its result is `Results`, a list of `Text`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -993,10 +993,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `GuideImage`.
+            A job; its result is `GuideImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1081,10 +1081,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `MaskImage`.
+            A job; its result is `MaskImage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1191,10 +1191,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Image`.
+            A job; its result is `Results`, a list of `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1270,10 +1270,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Image`.
+            A job; its result is `Image`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1337,10 +1337,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `TrainedModel`.
+            A job; its result is `TrainedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1436,10 +1436,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `UploadedModel`.
+            A job; its result is `UploadedModel`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1506,10 +1506,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `ModelPage`.
+            A job; its result is `ModelPage`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1553,10 +1553,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `StoredMedia`.
+            A job; its result is `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1600,10 +1600,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `StoredMedia`.
+            A job; its result is `StoredMedia`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1647,10 +1647,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Results`, a list of `Result`.
+            A job; its result is `Results`, a list of `Result`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1690,10 +1690,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `TaskDetails`.
+            A job; its result is `TaskDetails`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError
@@ -1747,10 +1747,10 @@ class JobOperations(ABC):
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
-            A job. What it gives: `Account`.
+            A job; its result is `Account`.
 
         Raises:
-            ValidationError: A parameter is wrong; `parameter` names it. Nothing was sent.
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
         raise AssertionError

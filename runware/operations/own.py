@@ -9,13 +9,17 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware.operations.asynchronous import AsyncOperations
 from runware.operations.blocking import BlockingOperations
 from runware.operations.jobs import JobOperations
 
 if TYPE_CHECKING:
     from runware.jobs import Job
+    from runware.requests import signatures
     from runware.requests.base import Task
+else:
+    signatures = lazy_module("runware.requests.signatures")
 
 __all__ = ["operation"]
 
@@ -56,7 +60,7 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     @cached_property
     def request(self) -> Callable[P, Task[R_co]]:
         """The request class."""
-        with loading:
+        with loading:  # *load* usually imports the class
             return self._load()
 
     @overload
@@ -92,14 +96,11 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
         return self._described(method)
 
     def _described(self, method: Any) -> Callable[..., Any]:
-        with loading:  # here, because few programs have operations of their own
-            from runware.requests.signatures import document, signature
-
         method.__name__ = self._name
         method.__qualname__ = self._qualname
-        method.__doc__ = document(self.request)
+        method.__doc__ = signatures.document(self.request)
         method.request = self.request
-        shown = signature(self.request)
+        shown = signatures.signature(self.request)
         client = Parameter("self", Parameter.POSITIONAL_ONLY)
         method.__signature__ = shown.replace(parameters=[client, *shown.parameters.values()])
         return cast("Callable[..., Any]", method)

@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
-from runware.errors import TaskError, error_from_wire
+from runware.errors import RunwareError, TaskError, error_from_wire
 from runware.protocol.codec import loads
 from runware.protocol.retry import Retries
 
-__all__ = ["COUNTS", "Call", "CallState", "Completion", "Polling", "Question", "is_acknowledgement"]
+__all__ = [
+    "COUNTS",
+    "Call",
+    "CallState",
+    "Completion",
+    "Polling",
+    "Question",
+    "Waiter",
+    "Wakeable",
+    "is_acknowledgement",
+]
 
 Item = dict[str, Any]
 
@@ -42,8 +52,8 @@ class CallState(Enum):
 
 _QUEUED, _SENT, _ACCEPTED, _RECOVERING, _RETRYING, _DONE = CallState
 _FOLLOWING: dict[CallState, tuple[CallState, ...]] = {
-    # To RECOVERING goes a task that was submitted before: it is asked for, and never sent. To ACCEPTED goes one that
-    # waits to be sent again when the server turns out to have it.
+    # A task that was submitted before enters RECOVERING: it is looked up, and never sent. A call that waits to be sent
+    # again enters ACCEPTED if an item shows that the server has its task.
     _QUEUED: (_SENT, _DONE, _RECOVERING, _ACCEPTED),
     _SENT: (_DONE, _ACCEPTED, _RECOVERING, _RETRYING, _QUEUED),
     _ACCEPTED: (_DONE, _RETRYING, _RECOVERING),
@@ -198,6 +208,34 @@ class Polling:
         self.failing_since = 0.0
 
 
+class Wakeable(Protocol):
+    """The object a thread waits on."""
+
+    def release(self) -> None:
+        """Wake the thread."""
+
+
+class Waiter(Protocol):
+    """The handle of a call, as the I/O loop sees it. The methods must not block or raise.
+
+    All but `done` are called on the I/O thread.
+    """
+
+    def call_arrived(self, call: Call) -> None:
+        """Take in the new items of a call that is not finished."""
+
+    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
+        """Set the call's outcome; return the waiting threads for the I/O loop to wake."""
+        ...
+
+    def done(self) -> bool:
+        """Return whether the call has ended or was cancelled."""
+        ...
+
+    def abandon(self) -> None:
+        """Fail the call in a forked child, where no I/O thread would finish it."""
+
+
 class Call:
     """One call, from its submission to its end.
 
@@ -278,7 +316,7 @@ class Call:
         completion: Completion = Completion.RESULTS,
         repeatable: bool = False,
         policy: Retries | None = None,
-        job: Any = None,
+        job: Waiter | None = None,
     ) -> None:
         self.uuid = uuid
         self.key = uuid

@@ -90,34 +90,34 @@ _SIMPLE = frozenset((str, int, float, bool, type(None)))
 """Types whose values are sent as they are."""
 _DEEPEST = 100
 """The most levels of dicts and lists in one value: more than any model needs, fewer than would exhaust the stack."""
-_TOO_DEEP = f"refers to itself, or is nested more than {_DEEPEST} deep"
+_TOO_DEEP = f"contains itself, or is nested more than {_DEEPEST} deep"
 
 
-class _NoFormError(Exception):
+class _NotJsonError(Exception):
     """A value cannot be written as JSON; the text says why."""
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):  # orjson would send null for it
-        raise _NoFormError("holds NaN or an infinity, for which JSON has no form")
+        raise _NotJsonError("contains NaN or an infinity, which JSON cannot represent")
     return value
 
 
-def form_of(converter: cattrs.Converter, given: Any, whole: Any, name: str) -> Any:
+def form_of(converter: cattrs.Converter, given: object, whole: object, name: str) -> Any:
     """Convert one value of a request to JSON types.
 
     Raises:
-        ValidationError: JSON has no form for something in it; `parameter` is *name*.
+        ValidationError: JSON cannot represent something in it; `parameter` is *name*.
     """
     try:
         return converter.unstructure(given)
-    except (_NoFormError, RecursionError) as error:
+    except (_NotJsonError, RecursionError) as error:
         why = _TOO_DEEP if isinstance(error, RecursionError) else error
         message, kind = f"{type(whole).__name__}: {name} {why}.", getattr(whole, "task_type", None)
     raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
 
 
-def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) -> cattrs.Converter:
+def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: type) -> cattrs.Converter:
     """Make the converter from request objects to JSON objects.
 
     Args:
@@ -132,12 +132,12 @@ def new_converter(omit: frozenset[str], leaf: Callable[[Any], Any], part: type) 
     converter.register_unstructure_hook(int, int)
     converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
 
-    def plain_form(value: Any, levels: int) -> Any:
+    def plain_form(value: object, levels: int) -> object:
         if type(value) in _SIMPLE:
             return _finite(value) if type(value) is float else value
         if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
             if not levels:
-                raise _NoFormError(_TOO_DEEP)
+                raise _NotJsonError(_TOO_DEEP)
             if isinstance(value, Mapping):
                 return {
                     name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
@@ -174,21 +174,20 @@ _reading = cattrs.Converter(detailed_validation=False)
 
 
 @_reading.register_structure_hook_factory(attrs.has)
-def _(cls: type[Any]) -> Callable[[Any, Any], Any]:
+def _(cls: type[T]) -> Callable[[object, object], T]:
     # An object inside an item, in the same way; a value that is no object becomes one without values.
     return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
-def _is_sequence(kind: Any) -> bool:
-    origin: Any = get_origin(kind)
-    return origin is Sequence
+def _is_sequence(kind: object) -> bool:
+    return get_origin(kind) is Sequence
 
 
 @_reading.register_structure_hook_factory(_is_sequence)
-def _(kind: Any) -> Callable[[Any, Any], Any]:
+def _(kind: object) -> Callable[[object, object], tuple[Any, ...]]:
     (item,) = get_args(kind)
 
-    def read(value: Any, _: Any) -> tuple[Any, ...]:
+    def read(value: object, _: object) -> tuple[Any, ...]:
         if not isinstance(value, list):  # the letters of a text, the names of an object
             raise TypeError
         return tuple(_reading.structure(one, item) for one in value)
@@ -196,10 +195,10 @@ def _(kind: Any) -> Callable[[Any, Any], Any]:
     return read
 
 
-def _only(kind: type) -> Callable[[Any, Any], Any]:
+def _only(kind: type[T]) -> Callable[[object, object], T]:
     """Accept values of this type only: `bool("false")` and `str({})` would invent a value."""
 
-    def read(value: Any, _: Any) -> Any:
+    def read(value: object, _: object) -> T:
         if type(value) is not kind:
             raise TypeError
         return value
@@ -212,13 +211,13 @@ for _kind in (str, bool, int):
 
 
 @_reading.register_structure_hook
-def _(value: Any, _: Any) -> float:
+def _(value: object, _: object) -> float:
     if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # others may not fit a float
         return value
     raise TypeError
 
 
-_PLAIN: dict[Any, frozenset[type]] = {
+_PLAIN: dict[object, frozenset[type]] = {
     str | None: frozenset((str,)),
     int | None: frozenset((int,)),
     float | None: frozenset((float,)),
@@ -232,8 +231,8 @@ _PLAIN: dict[Any, frozenset[type]] = {
 def rules(cls: Any) -> dict[str, Rule]:
     """Return how to read each field of a class. It takes a millisecond, once, which is best spent before results come.
 
-    Reading never fails: a value of an unexpected type becomes `None`, and stays in `raw`, so that a paid result is not
-    lost because of it.
+    Reading never fails: a value of an unexpected type becomes `None`, and stays in `raw`, so that a billed result is
+    not lost because of it.
     """
     attrs.resolve_types(cls)
 
@@ -273,7 +272,7 @@ def _encoder() -> Callable[[Any], str]:
         try:
             return "".join(inner(value, 0))
         except RecursionError:
-            return whole.encode(value)  # which reports an object that refers to itself
+            return whole.encode(value)  # which reports an object that contains itself
 
     return encode
 
@@ -284,7 +283,7 @@ _decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())[
 _encode = _encoder()
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """Encode compact JSON in UTF-8.
 
     Raises:
@@ -342,7 +341,7 @@ _lenient = json.JSONDecoder(strict=False, parse_int=_any_number)
 def _loads_damaged(data: bytes | memoryview) -> Any:
     """Parse damaged JSON: truncated UTF-8, control characters in strings, numbers of any length.
 
-    A prompt that the server echoes may contain them, and the results beside it are paid for.
+    A prompt that the server echoes may contain them, and the results beside it have been billed.
     """
     try:
         return _lenient.decode(str(data, "utf-8", "replace").lstrip("\ufeff"))
@@ -363,7 +362,7 @@ def is_empty_answer(data: bytes | memoryview) -> bool:
     return bool(loads(data) == {"data": []})
 
 
-def _objects(value: Any) -> list[Item]:
+def _objects(value: object) -> list[Item]:
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list):

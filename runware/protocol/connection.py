@@ -31,7 +31,7 @@ class Connection:
 
     Attributes:
         state: The state, which only `enter` changes.
-        epoch: The number of the connection, or of the attempt to make it. News of an older one is ignored.
+        epoch: The number of the connection, or of the attempt to make it. Facts about an older one are ignored.
         since: When the current state was entered.
         until: When the current state ends by itself.
         session_uuid: The server's name for the session, with which the next connection resumes it.

@@ -10,7 +10,6 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 __all__ = ["CLOSE", "OVERSIZED", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
 
@@ -29,17 +28,19 @@ _SLICE = 32 * 1024  # a multiple of the mask's four bytes; larger slices do not 
 
 
 Payload = bytes | memoryview
+_Piece = bytes | bytearray | memoryview
 
 
 class FrameError(Exception):
     """The bytes are not frames that a server may send; the connection is unusable."""
 
 
-def _add(pieces: list[Any], piece: Payload) -> None:
+def _add(pieces: list[_Piece], piece: Payload) -> None:
     """Append a piece, and join small ones: a list of many would take a hundred times their content in memory."""
     if len(piece) < _SMALL and pieces:
-        if type(pieces[-1]) is bytearray:
-            pieces[-1] += piece
+        last = pieces[-1]
+        if isinstance(last, bytearray):
+            last += piece
             return
         pieces.append(bytearray(piece))
     else:
@@ -57,10 +58,10 @@ class FrameReader:
         self._max_size = max_size
         self._limit = max(_PASSED_OVER, 4 * max_size)
         self._total = 0  # bytes of content of the unfinished message, without those in `_chunks`
-        self._chunks: list[bytes] = []
+        self._chunks: list[_Piece] = []
         self._have = 0
         self._need = 2
-        self._fragments: list[Payload] = []
+        self._fragments: list[_Piece] = []
         self._size = 0  # of the fragments
         self._fragmented: int | None = None
         self._oversized = False
@@ -210,13 +211,13 @@ class FrameWriter:
         wanted: Returns whether a message, by its token and its payload, is still to be written when its turn comes.
     """
 
-    def __init__(self, wanted: Callable[[Any, bytes], bool] = lambda token, payload: True) -> None:
+    def __init__(self, wanted: Callable[[object, bytes], bool] = lambda token, payload: True) -> None:
         self._wanted = wanted
-        self.waiting: deque[tuple[bytes, bytes, bytes, Any]] = deque()
+        self.waiting: deque[tuple[bytes, bytes, bytes, object]] = deque()
         self._offset = 0  # into the payload of the first frame
         self._made = 0
         self._written = 0
-        self._ends: deque[tuple[int, Any]] = deque()
+        self._ends: deque[tuple[int, object]] = deque()
         self._keys = b""
         self._mask = 0  # of a whole slice of the first frame
         self._pong: bytes | None = None
@@ -227,11 +228,11 @@ class FrameWriter:
             self.waiting.append((b"", b"", b"", _PONG))
         self._pong = payload
 
-    def put(self, opcode: int, payload: bytes, token: Any = None) -> None:
+    def put(self, opcode: int, payload: bytes, token: object = None) -> None:
         """Add a message; `written` returns *token* when its last byte was written."""
         self.waiting.append(self._frame(opcode, payload, token))
 
-    def _frame(self, opcode: int, payload: bytes, token: Any) -> tuple[bytes, bytes, bytes, Any]:
+    def _frame(self, opcode: int, payload: bytes, token: object) -> tuple[bytes, bytes, bytes, object]:
         length = len(payload)
         if length < 126:
             head = bytes((0x80 | opcode, 0x80 | length))
@@ -284,14 +285,14 @@ class FrameWriter:
         self._made += size
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def written(self, count: int) -> list[Any]:
+    def written(self, count: int) -> list[object]:
         """Note that this many more bytes were written, and return the tokens of the messages that are complete."""
         self._written += count
-        done: list[Any] = []
+        done: list[object] = []
         while self._ends and self._ends[0][0] <= self._written:
             done.append(self._ends.popleft()[1])
         return done
 
-    def unwritten(self) -> list[Any]:
+    def unwritten(self) -> list[object]:
         """Return the tokens of all messages that were not written to the last byte."""
         return [token for _, token in self._ends] + [frame[3] for frame in self.waiting]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from typing import TypeGuard
 
 __all__ = ["is_uuid", "new_uuid"]
 
@@ -25,6 +26,6 @@ def new_uuid(rng: random.Random = _random) -> str:
     )
 
 
-def is_uuid(text: object) -> bool:
+def is_uuid(text: object) -> TypeGuard[str]:
     """Return whether a value is a UUID in its usual text form."""
     return isinstance(text, str) and _FORM.fullmatch(text) is not None

@@ -22,7 +22,7 @@ _FLAT = frozenset((int, float, bool, type(None)))
 _ESCAPED = bytes(range(32)) + b'"\\'
 
 
-def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
+def dumps_with(encode: Callable[[object], str], value: object) -> bytes:
     """Write JSON in UTF-8.
 
     Args:
@@ -33,7 +33,7 @@ def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
         return encode(value).encode()
     cut: list[bytes] = []
 
-    def without(part: Any) -> Any:
+    def without(part: object) -> object:
         if isinstance(part, str):
             if len(part) > LONG:
                 data = part.encode()
@@ -55,7 +55,7 @@ def dumps_with(encode: Callable[[Any], str], value: Any) -> bytes:
     return b"".join([*pieces, rest])
 
 
-def _is_short(message: Any) -> bool:
+def _is_short(message: object) -> bool:
     """Return whether a message is a list of flat objects without long strings, as most are."""
     if not isinstance(message, list):
         return False
@@ -93,7 +93,7 @@ def loads_with(decode: Callable[[str], Any], text: str) -> Any:
     if not cut:
         return decode(text)
 
-    def whole(part: Any) -> Any:
+    def whole(part: object) -> object:
         if isinstance(part, str):
             return cut.get(part, part)
         if isinstance(part, dict):

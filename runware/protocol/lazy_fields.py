@@ -7,26 +7,26 @@ use: most fields are never used, and the conversion runs on the caller's thread,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from runware.protocol.codec import rules
+from runware.protocol.codec import Rule, rules
 
 __all__ = ["fill", "put_defaults", "put_readers"]
 
 T = TypeVar("T")
 
 
-def put_defaults(cls: Any) -> None:
+def put_defaults(cls: type[attrs.AttrsInstance]) -> None:
     """Set the defaults of an attrs class without slots as class attributes, for objects that do not store a value."""
     for field in attrs.fields(cls):
         if not (field.default is attrs.NOTHING or isinstance(field.default, attrs.Factory)):  # type: ignore[arg-type]
             setattr(cls, field.name, field.default)
 
 
-def put_readers(cls: Any) -> None:
+def put_readers(cls: type[attrs.AttrsInstance]) -> None:
     """Read the fields of an attrs class without slots from `raw`, unless an object stores a value."""
     put_defaults(cls)
     for field in attrs.fields(cls):
@@ -34,18 +34,26 @@ def put_readers(cls: Any) -> None:
             setattr(cls, field.name, _Reader(cls, field.name, field.default))
 
 
+class _Part(Protocol):
+    """An object in a response."""
+
+    raw: Mapping[str, Any]
+
+    def _fallback(self, name: str) -> object: ...
+
+
 class _Reader:
     """A descriptor that converts a field at its first use, and stores the value; a value stored on the object wins."""
 
     __slots__ = ("_cls", "_default", "_name", "_rule")
 
-    def __init__(self, cls: Any, name: str, default: Any) -> None:
+    def __init__(self, cls: type[attrs.AttrsInstance], name: str, default: object) -> None:
         self._cls = cls
         self._name = name
         self._default = default
-        self._rule: tuple[str, frozenset[type], Callable[[Any], Any]] | None = None
+        self._rule: Rule | None = None
 
-    def __get__(self, part: Any, owner: Any = None) -> Any:
+    def __get__(self, part: _Part | None, owner: type[object] | None = None) -> object:
         if part is None:
             return self._default
         value = self.own(part)
@@ -56,13 +64,13 @@ class _Reader:
         object.__setattr__(part, self._name, value)
         return value
 
-    def own(self, part: Any) -> Any:
+    def own(self, part: _Part) -> object:
         """Return the item's value under the field's own name, or `None`."""
         wire, plain, make = self._rule or self._learn()
         value = part.raw.get(wire)
         return value if value is None or type(value) in plain else make(value)
 
-    def _learn(self) -> tuple[str, frozenset[type], Callable[[Any], Any]]:
+    def _learn(self) -> Rule:
         self._rule = rules(self._cls)[self._name]
         return self._rule
 

@@ -39,15 +39,15 @@ def at_the_server(call: Call, unattributed_error: str | None) -> RunwareError | 
     if call.failures and call.may_run and not call.repeatable:
         last = call.failures[-1]
         error = last.restated(
-            f"{last.message} That was said of {_number(len(call.failures), 'result')} of {call.expected}; of the "
-            f"others nothing was heard within {limit}. They may still run and be billed."
+            f"{last.message} This is the error of {_number(len(call.failures), 'result')} of {call.expected}; the "
+            f"others did not arrive within {limit}. They may still run and be billed."
         )
         error.retryable = False
         error.may_have_run = True
         return incomplete(call, error) if call.items else error
     if call.state is CallState.RECOVERING or (call.may_have_run and not call.may_run):
         return ConnectionLostError(
-            f"The connection was lost, and what became of the task could not be learned within {limit}. "
+            f"The connection was lost, and the outcome of the task is still unknown after {limit}. "
             "The server may have run and billed it.",
             may_have_run=True,
         )
@@ -57,14 +57,14 @@ def at_the_server(call: Call, unattributed_error: str | None) -> RunwareError | 
             if call.polling.empty_answer
             else ""
         )
-        return TaskTimeoutError(f"No answer within {limit}.{empty} It only reads, so it may be tried again.")
+        return TaskTimeoutError(f"No answer within {limit}.{empty} The task only reads, so it can be repeated.")
     if call.may_run:
-        told = (
+        hint = (
             f" The server reported an error without naming a task: {unattributed_error}." if unattributed_error else ""
         )
         return TaskTimeoutError(
             f"No result within {limit}. The task was sent, so the server may still run and bill it; "
-            f"its task_uuid is what it can be picked up with.{told}",
+            f"rw.job(task_uuid) waits for its results.{hint}",
             may_be_running=True,
         )
     return None
@@ -81,8 +81,8 @@ def before_it_was_sent(call: Call, where: str, unreached: ConnectionFailedError 
     limit = _limit(call)
     if call.items:
         return TaskTimeoutError(
-            f"{len(call.items)} of {call.expected} results came within {limit}, and are in `results`; they may be "
-            f"billed. What is missing could not be asked for again in time{where}."
+            f"{len(call.items)} of {call.expected} results arrived within {limit}, and are in `results`; they may be "
+            f"billed. The missing ones could not be requested again in time{where}."
         )
     if call.attempts:
         return TaskTimeoutError(
@@ -94,15 +94,13 @@ def before_it_was_sent(call: Call, where: str, unreached: ConnectionFailedError 
         return copy.copy(unreached)
     if call.completion is Completion.CONNECTION:
         return TaskTimeoutError(f"The connection was not ready within {limit}{where}.", retryable=True)
-    return TaskTimeoutError(
-        f"The task could not be sent within {limit}{where}. Nothing of it was billed.", retryable=True
-    )
+    return TaskTimeoutError(f"The task could not be sent within {limit}{where}. Nothing was billed.", retryable=True)
 
 
 def incomplete(call: Call, error: RunwareError) -> IncompleteResultsError:
-    """Make the error of a call of which some results came, from the error of those that did not."""
+    """Make the error of a call with some results, from the error of those that are missing."""
     whole = IncompleteResultsError(
-        f"{len(call.items)} of {call.expected} results came; the rest failed: {error.message}",
+        f"{len(call.items)} of {call.expected} results arrived; the rest failed: {error.message}",
         errors=[*call.failures] or [error],
         code=error.code,
         parameter=error.parameter,
@@ -126,8 +124,8 @@ def key_rejected(call: Call, error: TaskError) -> TaskError:
     if not call.may_have_run:
         return copy.copy(error)
     restated = error.restated(
-        f"{error.message} The call's task was sent before that, and what became of it cannot be asked for: the server "
-        "may run and bill it."
+        f"{error.message} The call's task was sent before, and its outcome cannot be looked up: the server may run and "
+        "bill it."
     )
     restated.may_have_run = True
     return restated
@@ -138,8 +136,8 @@ def connection_is_gone(call: Call, error: RunwareError) -> RunwareError:
     if not call.may_have_run:
         return copy.copy(error)
     lost = ConnectionLostError(
-        f"The connection was lost, and cannot be made again: {error.message} What became of the task is not known; "
-        "the server may have run and billed it.",
+        f"The connection was lost, and a new one cannot be established: {error.message} The outcome of the task is "
+        "unknown; the server may have run and billed it.",
         may_have_run=True,
     )
     lost.__cause__ = error

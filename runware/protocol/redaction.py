@@ -6,14 +6,14 @@ of results stay as they came.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 from runware.errors import RunwareError
-
-if TYPE_CHECKING:
-    from runware.options import Options
+from runware.options import Options, environment_proxy, split_proxy
 
 __all__ = ["REDACTED", "Redactor", "secrets_of"]
 
@@ -41,10 +41,6 @@ _BULK = re.compile(r"https?://[^\s\"'<>]{1,2048}|[A-Za-z0-9+/=_\\%-]{65,}")
 
 def secrets_of(options: Options) -> list[str]:
     """Return the secrets among the options: the key, unless it comes from a function, and the proxy's password."""
-    from urllib.parse import unquote
-
-    from runware.options import environment_proxy, split_proxy
-
     found = [options.api_key] if isinstance(options.api_key, str) else []
     proxy = split_proxy(options.proxy, "proxy") if options.proxy else None
     if options.proxy is None:
@@ -207,9 +203,6 @@ def _shortened(text: str) -> str:
 
 def _forms(secret: str) -> list[tuple[str, int]]:
     """Return the forms in which a secret may be echoed, each with the length of the pieces to redact."""
-    import base64
-    from urllib.parse import quote
-
     data = secret.encode("utf-8", "surrogatepass")
     forms = [(secret, min(len(secret), _PIECE)), (data.hex(), 2 * min(len(data), _PIECE))]
     if (quoted := quote(secret, safe="", errors="replace")) != secret:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING
 
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module, load_module
 from runware.errors import RunwareError
 from runware.options import RetryPolicy
+
+if TYPE_CHECKING:
+    import tenacity
+else:
+    tenacity = lazy_module("tenacity")
 
 __all__ = ["Retries"]
 
@@ -36,8 +41,7 @@ class Retries:
         chosen = default if given is None else given
         if isinstance(chosen, RetryPolicy):
             if any(part is not None for part in (chosen.stop, chosen.wait, chosen.retry)):
-                with loading:
-                    import tenacity  # noqa: F401 - on the caller's thread: the I/O thread must not wait for an import
+                load_module("tenacity")  # on the caller's thread: the I/O thread must not wait for an import
             # A policy without *stop* gives up as the client does.
             return cls(chosen, 1 + (default if isinstance(default, int) else 2), delay)
         return cls(RetryPolicy(), 1 + chosen, delay)
@@ -83,10 +87,8 @@ def backoff(failures: int, delay: float, rng: random.Random) -> float:
     return most * rng.random()
 
 
-def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> Any:
-    from tenacity import RetryCallState, Retrying  # loaded by `Retries.of`; as long as all of the package to import
-
-    state = RetryCallState(Retrying(), None, (), {})
+def _tenacity_state(error: RunwareError, attempt: int, started: float, now: float) -> tenacity.RetryCallState:
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = attempt
     state.set_exception((type(error), error, error.__traceback__))
     # tenacity reads its own clock; ours is the session's.

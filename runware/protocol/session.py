@@ -80,8 +80,8 @@ class Session:
        - a `Call`: notify its job of new items or statuses. `Ended(call, error)`: end its job.
        - `Happened(kind, facts)`: emit the event, with the time of day.
     5. When a connection ends for any reason, report `connection_lost` with all calls whose message was not written to
-       the last byte: those are sent again without asking the server, so a mistake here buys a task twice. Report
-       nothing of that connection afterwards.
+       the last byte: those are sent again without asking the server, so a mistake here runs a task twice.
+       Report nothing about that connection afterwards.
     6. For each read, report whole messages with `frame_received` (`message_too_large` for those dropped), then
        `bytes_received`. When the network blocks or takes output, report `bytes_written`.
 
@@ -155,7 +155,7 @@ class Session:
         connection = self._connection
         if connection.state is State.READY and not self._queue.in_flight and connection.keepalive.suspect(now):
             # The machine slept, or the client's thread was stopped: nothing new is sent over the old connection.
-            reason = "nothing was heard for too long"
+            reason = "no sign of life for too long"
             self.effects.append(Abort(self.epoch, reason))
             self._left(reason, now)
             connection.enter(State.IDLE, now)
@@ -313,8 +313,8 @@ class Session:
                 self._tracker.ask_for([call], now)  # the answer about one alone may be small enough
             else:
                 error = PayloadTooLargeError(
-                    f"The answer has more than the {limit:,} bytes that a message may have. The task was run, and may "
-                    'be billed. Ask for results as URLs (output_type="URL"), or for fewer at a time.'
+                    f"The response exceeds the limit of {limit:,} bytes for a message. The task ran, and may be "
+                    'billed. Request results as URLs (output_type="URL"), or fewer at a time.'
                 )
                 error.may_have_run = not call.repeatable
                 self._dispatcher.end(call, now, error)
@@ -420,9 +420,9 @@ class Session:
         else:
             if not error.retryable:
                 connection.session_uuid = None  # the server may have rejected the resumption
-            failure = connection.error(f"The server said: {error}.", now)
+            failure = connection.error(f"The server answered: {error}.", now)
             self.connection_failed(
-                self.epoch, failure, now, reason=f"the server said {self._word(error.code)}{connection.where()}"
+                self.epoch, failure, now, reason=f"the server answered {self._word(error.code)}{connection.where()}"
             )
 
     # ------------------------------------------------------------------ time

@@ -252,8 +252,8 @@ class TaskTracker:
         """Handle an answer that lists failed results and no running ones, although some results are missing.
 
         Messages may cross, and an answer may come in two parts, so the server has to say it twice. A server may also
-        list only what is finished (docs/protocol.md, section 7). Unless it is known to list what runs, no new attempt
-        is bought because of it.
+        list only what is finished (docs/protocol.md, section 7). Unless it is known to list what runs, there is no new
+        attempt.
 
         Args:
             call: The call.
@@ -270,7 +270,7 @@ class TaskTracker:
             return
         error: TaskError = call.failures[-1]
         if not self._lists_running:
-            others = f"Of {call.missing} results nothing else is known; those may still run and be billed."
+            others = f"{call.missing} of {call.expected} results are missing, and may still run and be billed."
             error = error.restated(f"{error.message} {others}")
             error.may_have_run = True
         self._fail(call, error, now, again=again and self._lists_running)
@@ -304,8 +304,8 @@ class TaskTracker:
             return  # late: of an earlier connection, or answered already, or replaced by the other question
         if polled and self._poll_failed(call, error, raw, now):
             return
-        # An error of a poll says nothing about the task, which is not bought again then. Not every error says what it
-        # is about: while a poll is outstanding, it may be that.
+        # An error of a poll says nothing about the task, and is no reason for a new attempt. Not every error says what
+        # it is about: while a poll is outstanding, it may be the poll.
         again = lookup or (about not in _QUESTIONS and not (polled and about is None and raw.get("status") != "error"))
         if isinstance(error, ConflictError) and call.sends > 1:
             # The first of this client's own messages has arrived: the server has the task.
@@ -323,7 +323,7 @@ class TaskTracker:
     def _some_failed(
         self, call: Call, errors: list[TaskError], now: float, *, polled: bool, final: bool, running: bool, again: bool
     ) -> None:
-        """Handle errors that may be those of single results: the others are paid for, and may be on their way."""
+        """Handle errors that may be those of single results: the others are billed, and may still arrive."""
         existing = call.completion is Completion.EXISTING  # nothing of it is pushed, so that every error is an answer
         over = polled and not running and (final or existing)
         if not over:
@@ -333,7 +333,7 @@ class TaskTracker:
         if call.complete and (not existing or (over and final)):
             self._fail(call, errors[-1], now, again=again)
         elif over:
-            # Results beside the errors mean that what is missing is not known to have failed, and is not bought again.
+            # With results beside the errors, the missing ones are not known to have failed: no new attempt.
             alone = len(call.items) == call.prior_results
             self._reported_over(call, now, whole=final and alone, again=again and alone)
         elif call.state is CallState.SENT:
@@ -355,7 +355,7 @@ class TaskTracker:
         polling = call.polling
         lasted = polling.failed(now)
         if lasted >= PATIENCE and not (about_poll or call.several or isinstance(error, RateLimitError)):
-            # It may be the task's own error in an unusual form. That is not certain, so no new attempt is bought.
+            # It may be the task's own error in an unusual form. That is not certain, so there is no new attempt.
             error.may_have_run = True
             self._fail(call, error, now, again=False)
             return True
@@ -395,7 +395,7 @@ class TaskTracker:
             error.may_have_run = True
             self._fail(call, error, now, again=False)
         elif call.state is CallState.RECOVERING and not (known or call.failures):
-            # The server never got the message. The same UUID goes out, so that a mistake here cannot buy twice.
+            # The server never received the message. With the same UUID, a mistake here cannot run the task twice.
             self._queue.release_slot(call)
             self._dispatcher.requeue(call)
             self._dispatcher.send_queued(now)
@@ -461,7 +461,7 @@ class TaskTracker:
         call = self._timers.oldest_poll()
         if call is None:
             return
-        # Taken for the answer to the oldest poll, so that the next one goes out as early as after another answer.
+        # Taken for the answer to the oldest poll, so that the next one is sent as early as after another answer.
         polling = call.polling
         polling.outstanding = False
         last = polling.question is Question.DETAILS

@@ -5,12 +5,12 @@ Modules are loaded when one of their classes is first used: loading all of them 
 """
 
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module, load_module
 
 if TYPE_CHECKING:
+    from runware.requests import base
     from runware.requests.audio import AudioInference, AudioSettings, Speech
     from runware.requests.base import Task
     from runware.requests.editing import (
@@ -63,12 +63,12 @@ if TYPE_CHECKING:
     from runware.requests.three_d import ThreeDInference, ThreeDInputs
     from runware.requests.video import FrameImage, VideoInference, VideoInputs
 else:
+    base = lazy_module("runware.requests.base")
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        with loading:
-            found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        found = globals()[name] = getattr(load_module(f"{__name__}.{_MODULES[name]}"), name)
         return found
 
 
@@ -127,13 +127,11 @@ names). `tools/generate_operations.py` writes the methods of `runware.operations
 @cache
 def request_class(task_type: str) -> "type[Task[Any]]":
     """Return the request class for a task type; `Task` if there is none."""
-    from runware.requests.base import Task
-
     for name, module in _MODULES.items():
-        found = getattr(import_module(f"{__name__}.{module}"), name)
+        found = getattr(load_module(f"{__name__}.{module}"), name)
         if getattr(found, "task_type", None) == task_type:
             return cast("type[Task[Any]]", found)
-    return Task
+    return base.Task
 
 
 __all__ = [

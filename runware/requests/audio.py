@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
+from runware.requests.base import ClassOf
 from runware.requests.inference import Generation
 from runware.requests.validation import RequestModel
 from runware.results import Audio, Results
@@ -82,7 +83,9 @@ class AudioInference(Generation[Results[Audio]]):
 
     task_type: ClassVar[str] = "audioInference"
     result_class = Audio
-    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Audio))  # some models return a video
+    class_of: ClassVar[ClassOf | None] = staticmethod(
+        partial(class_by_name, otherwise=Audio)
+    )  # some models return a video
     many: ClassVar[bool] = True
     main: ClassVar[str] = "positive_prompt"
 

@@ -21,6 +21,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 PartialCallback = Annotated[Callable[[Partial[Any], RunwareError | None], object], NotInJson("PartialCallback")]
 ProgressCallback = Annotated[Callable[[Any], object], NotInJson("ProgressCallback")]
+ClassOf = Callable[[Mapping[str, Any]], type[Result]]
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -50,7 +51,7 @@ class Task(RequestModel, Generic[R_co]):
     task_type: ClassVar[str]
     """The API's task type, such as `"imageInference"`."""
     result_class: ClassVar[type[Result]] = Result
-    class_of: ClassVar[Any] = None
+    class_of: ClassVar[ClassOf | None] = None
     """A function from a response item to its result class; `None` if every item becomes `result_class`."""
     many: ClassVar[bool] = False
     """Whether the call returns a list of results, or a single one."""

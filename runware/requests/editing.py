@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import attrs
 
 from runware.media import Media
+from runware.requests.base import ClassOf
 from runware.requests.image import ImageFormat
 from runware.requests.inference import Inference, MediaTask
 from runware.requests.validation import RequestModel
@@ -83,7 +84,7 @@ class EditingOfAny(Editing[Image | Video]):
     """
 
     result_class = Image
-    class_of: ClassVar[Any] = staticmethod(partial(class_by_name, otherwise=Image))  # depends on the input
+    class_of: ClassVar[ClassOf | None] = staticmethod(partial(class_by_name, otherwise=Image))  # depends on the input
 
     output_format: EditedFormat | None = None
 

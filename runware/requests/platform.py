@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import attrs
 
 from runware.media import Media
-from runware.requests.base import Task
+from runware.requests.base import ClassOf, Task
 from runware.requests.inference import Delivered
 from runware.requests.validation import RequestModel
 from runware.results import Result, Results, StoredMedia
@@ -263,7 +263,7 @@ class GetResponse(Inspection[Results[Result]]):
 
     task_type: ClassVar[str] = "getResponse"
     many: ClassVar[bool] = True
-    class_of: ClassVar[Any] = staticmethod(class_for)
+    class_of: ClassVar[ClassOf | None] = staticmethod(class_for)
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)

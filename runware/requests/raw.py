@@ -9,7 +9,7 @@ import attrs
 
 from runware.errors import ValidationError
 from runware.requests import request_class
-from runware.requests.base import Task
+from runware.requests.base import ClassOf, Task
 from runware.requests.serialization import to_wire
 from runware.requests.validation import length
 from runware.results import Result, Results
@@ -27,7 +27,7 @@ class RawTask(Task[Results[Result]]):
     """
 
     many: ClassVar[bool] = True
-    class_of: ClassVar[Any] = staticmethod(class_for)
+    class_of: ClassVar[ClassOf | None] = staticmethod(class_for)
 
     task_type: str = attrs.field(init=False)  # type: ignore[misc]
     body: Mapping[str, Any]

@@ -15,6 +15,8 @@ from runware.requests.validation import SETTINGS, ObjectDict, number_of
 from runware.results import Result
 
 if TYPE_CHECKING:
+    import cattrs
+
     from runware.requests.base import Task
 
 __all__ = ["holds_payload_in", "to_wire"]
@@ -22,7 +24,7 @@ __all__ = ["holds_payload_in", "to_wire"]
 _PLAIN = frozenset((NoneType, str, int, float, bool))
 
 
-def holds_payload_in(value: Any) -> bool:
+def holds_payload_in(value: object) -> bool:
     """Return whether encoding a value, or anything in it, reads files or copies large data."""
     if type(value) in _PLAIN:  # most are; the protocol check below takes 30 µs, on the event loop
         return isinstance(value, str) and holds_payload(value)
@@ -42,7 +44,7 @@ def _writer(cls: Any) -> Any:
 
 
 @cache
-def _converter() -> Any:
+def _converter() -> "cattrs.Converter":
     converter = new_converter(SETTINGS, _leaf, ObjectDict)
     for kind in (Result, Path, bytes, bytearray, memoryview):
         converter.register_unstructure_hook(kind, encode_media)

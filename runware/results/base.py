@@ -18,16 +18,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.pydantic_schemas import ResultSchema
 from runware.errors import RunwareError
 from runware.media.cancelling import in_thread
 from runware.media.downloadable import Saving, save_all
+from runware.media.downloads import Downloads
 from runware.media.files import MAX_BYTES
 from runware.protocol.codec import loads
 from runware.protocol.lazy_fields import fill, put_readers
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from runware.display import notebook
+else:
+    notebook = lazy_module("runware.display.notebook")
 
 __all__ = [
     "ApiObject",
@@ -81,7 +87,7 @@ class ApiObject(ResultSchema):
         return f"{type(self).__name__}({', '.join(known)})"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
         return shown_length(value)
     if isinstance(value, (list, tuple)):
@@ -166,13 +172,11 @@ class Result(ApiObject):
     progress: float | None = None
     # Also parameters of `__init__`, so that `attrs.evolve` keeps them.
     _origin: Origin | None = attrs.field(default=None, alias="_origin", eq=False, repr=False)
-    _downloads: Any = attrs.field(default=None, alias="_downloads", eq=False, repr=False)
+    _downloads: Downloads | None = attrs.field(default=None, alias="_downloads", eq=False, repr=False)
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Return the notebook view: the image or a player, with prompt, seed, size and cost. Downloads nothing."""
-        from runware.display.notebook import result_bundle
-
-        return result_bundle(self)
+        return notebook.result_bundle(self)
 
     @property
     def meta(self) -> Meta:
@@ -242,11 +246,9 @@ class Results(list[T], ResultSchema):
         costs = [cost for item in self if (cost := getattr(item, "cost", None)) is not None]
         return sum(costs) if costs else None
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Return the notebook view: a grid of the results. Downloads nothing."""
-        from runware.display.notebook import results_bundle
-
-        return results_bundle(self, self.errors)
+        return notebook.results_bundle(self, self.errors)
 
     def save_all(
         self,
@@ -282,7 +284,7 @@ class Results(list[T], ResultSchema):
         return await in_thread(lambda cancel: save_all(self, Saving(where, overwrite, timeout, max_bytes, cancel)))
 
 
-def _joined(one: Any, other: Any) -> tuple[RunwareError, ...]:
+def _joined(one: object, other: object) -> tuple[RunwareError, ...]:
     """Return the errors of two lists without duplicates: two slices of one list share theirs."""
     found = {id(error): error for part in (one, other) for error in getattr(part, "errors", ())}
     return tuple(found.values())

@@ -11,6 +11,7 @@ from typing import Any, overload
 import attrs
 
 from runware.errors import RunwareError, error_from_wire
+from runware.protocol.codec import structure
 from runware.results.base import ApiObject, Result, Results, shown_length, shown_url, wire_objects
 from runware.results.media import GuideImage, Image, MaskImage, Model3D, StoredMedia, Video, class_by_name
 from runware.results.text import Text
@@ -158,8 +159,6 @@ class TaskDetails(Result):
     @property
     def results(self) -> Results[Result]:
         """The results, each an instance of its own result class. Their `errors` are those below."""
-        from runware.protocol.codec import structure
-
         items = (item for part in wire_objects(self.response) for item in wire_objects(part.get("data")))
         return Results(
             (structure(item, class_for(item)) for item in items if not item.get("error")), errors=self.errors

@@ -6,6 +6,7 @@ Dialling blocks, so it runs on a separate thread. websocket-client performs the 
 from __future__ import annotations
 
 import base64
+import encodings.idna  # noqa: F401 - name lookups would import it outside of the import lock
 import errno
 import io
 import math
@@ -19,17 +20,27 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import websocket
 
-from runware._support.import_lock import loading
+from runware._support.lazy_modules import lazy_module
 from runware._version import __version__
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options, environment_proxy, is_loopback, split_proxy
 from runware.transport.poller import READ, WRITE, make_poller
 from runware.transport.stream import WOULD_BLOCK, Stream, secure
+
+if TYPE_CHECKING:
+    import urllib.request as urllib_request
+
+    import python_socks
+    from python_socks import sync as python_socks_sync
+else:
+    python_socks = lazy_module("python_socks")
+    python_socks_sync = lazy_module("python_socks.sync")
+    urllib_request = lazy_module("urllib.request")
 
 __all__ = ["Attempt", "Dialled", "PermanentError", "default_context", "dial", "proxy_for", "user_agent"]
 
@@ -123,7 +134,7 @@ class Attempt:
         poller = make_poller()
         poller.register(sock.fileno(), event)
         end = min(self._deadline, time.monotonic() + timeout)
-        ready: list[Any] = []
+        ready: list[tuple[int, int]] = []
         while not ready:
             self.check()
             left = end - time.monotonic()
@@ -260,8 +271,6 @@ def _tcp(host: str, port: int, stages: _Stages, *, reported: bool = True) -> Str
     name = f"{host}:{port}"
     if reported:
         stages.enter("name lookup", name)
-    with loading:
-        "".encode("idna")  # imported by the lookup otherwise, outside of the import lock
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -504,11 +513,9 @@ def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port
     found = environment_proxy(environment)
     if found is None or is_loopback(host):
         return None
-    with loading:
-        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
-
     no_proxy = environment.get("NO_PROXY", "")
-    if no_proxy and proxy_bypass_environment(f"{host}:{port}", {"no": no_proxy}):
+    bypass: Any = urllib_request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if no_proxy and bypass(f"{host}:{port}", {"no": no_proxy}):
         return None
     return found
 
@@ -562,17 +569,15 @@ class _ProxyConnector:
 def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
     stages.enter("proxy", f"{proxy.hostname}:{proxy.port or 1080}")
     try:
-        with loading:
-            from python_socks import ProxyError, ProxyTimeoutError, ProxyType
-            from python_socks.sync import Proxy
+        create = python_socks_sync.Proxy.create
     except ImportError as error:
         raise PermanentError(
             ConfigurationError("A SOCKS proxy needs an extra: pip install 'runware-client[socks]'.", parameter="proxy")
         ) from error
-    kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
+    kind = python_socks.ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else python_socks.ProxyType.SOCKS5
     hop: Any = _ProxyConnector(stages)
     try:
-        Proxy.create(
+        create(
             kind,
             proxy.hostname or "",
             proxy.port or 1080,
@@ -586,9 +591,9 @@ def _socks(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
     except BaseException as error:
         if hop.stream is not None:
             hop.stream.close()
-        if isinstance(error, ProxyTimeoutError):
+        if isinstance(error, python_socks.ProxyTimeoutError):
             raise TimeoutError from error
-        if isinstance(error, ProxyError):
+        if isinstance(error, python_socks.ProxyError):
             raise stages.error(f"the proxy failed ({error})", error) from error
         if isinstance(error, (OSError, PermanentError, _CancelledError)) or not isinstance(error, Exception):
             raise

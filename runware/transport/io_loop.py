@@ -15,15 +15,15 @@ import time
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, assert_never
 
 from runware._support.locks import make_rlock, release_thread_lock, thread_lock_count
 from runware._support.logs import RepeatLimit, warn_interrupted
 from runware.errors import ClientClosedError, ConnectionFailedError, RunwareError
 from runware.options import Options
-from runware.protocol.call import Call, CallState, Completion
+from runware.protocol.call import Call, CallState, Completion, Wakeable
 from runware.protocol.effects import PING as PING_TASK
 from runware.protocol.effects import Abort, Close, Ended, Happened, Open, Send, SessionConfig, State
 from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
@@ -33,9 +33,9 @@ from runware.transport.callbacks import EventFeed
 from runware.transport.dialer import Attempt, Dialled, PermanentError, dial
 from runware.transport.poller import READ, WRITE, Poller, make_poller
 from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
-from runware.transport.wakeup import Wakeable, wake, wakeup_pool
+from runware.transport.wakeup import wake, wakeup_pool
 
-__all__ = ["MAX_MESSAGE", "IOLoop", "Waiter", "clock"]
+__all__ = ["MAX_MESSAGE", "IOLoop", "clock"]
 
 # The name is older than `IOLoop`, and users' logging configurations may refer to it.
 log = logging.getLogger("runware.engine")
@@ -58,21 +58,6 @@ def _log_unexpected(what: str, failure: Exception) -> None:
     """Log an unexpected exception with its stack, but without its message, which may contain a password or a prompt."""
     where = "".join(traceback.format_tb(failure.__traceback__))
     log.error("%s with an unexpected %s\n%s", what, type(failure).__name__, where)
-
-
-class Waiter(Protocol):
-    """The handle of a call, as the I/O loop sees it. Methods run on the I/O thread and must not block or raise."""
-
-    def call_arrived(self, call: Call) -> None:
-        """Take in the new items of a call that is not finished."""
-
-    def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
-        """Set the call's outcome; return the waiting threads for the I/O loop to wake."""
-        ...
-
-    def done(self) -> bool:
-        """Return whether the call has ended or was cancelled. Safe on any thread."""
-        ...
 
 
 def _still_needed(token: object, text: bytes) -> bool:
@@ -420,39 +405,49 @@ class IOLoop:
         effects = self._session.effects
         several = False
         while effects:
-            effect: Any = effects[0]
-            kind = type(effect)
-            if kind is Call or kind is Ended:
-                call: Call = effect if kind is Call else effect.call
-                waiter: Waiter = call.job
-                try:
-                    if kind is Call:
-                        waiter.call_arrived(call)
-                    else:
-                        self._to_wake += waiter.call_ended(call, effect.error)
-                        # A timer may keep the call until its deadline. Free the job and its results now.
-                        call.job = None
-                except Exception:  # must not affect other calls
-                    log.exception("delivering the outcome of %s failed", call)
-                finally:
-                    effects.popleft()  # only now: a child forked meanwhile has to find it
-                several = several or call.expected > 1
-                continue
-            effects.popleft()
-            if kind is Send:
+            effect = effects[0]
+            if isinstance(effect, Send):
+                effects.popleft()
                 if self._connection is not None:
                     token = PING_TASK if effect.text is PING_TASK else effect.call
                     self._connection.writer.put(TEXT, effect.text, token)
-            elif kind is Open:
-                self._open(effect.epoch)
-            elif kind is Abort:
-                self._abort(effect)
-            elif kind is Happened:
-                self._report(effect)
-            elif kind is Close:
-                self._close_gracefully()
+                continue
+            if ended := isinstance(effect, Ended):
+                call, error = effect
+            elif isinstance(effect, Call):
+                call, error = effect, None
+            else:
+                effects.popleft()
+                self._act(effect)
+                continue
+            try:
+                waiter = call.job
+                assert waiter is not None
+                if ended:
+                    self._to_wake += waiter.call_ended(call, error)
+                    # A timer may keep the call until its deadline. Free the job and its results now.
+                    call.job = None
+                else:
+                    waiter.call_arrived(call)
+            except Exception:  # must not affect other calls
+                log.exception("delivering the outcome of %s failed", call)
+            finally:
+                effects.popleft()  # only now: a child forked meanwhile has to find it
+            several = several or call.expected > 1
         if several:
             self._yield_gil()
+
+    def _act(self, effect: Open | Abort | Close | Happened) -> None:
+        if isinstance(effect, Open):
+            self._open(effect.epoch)
+        elif isinstance(effect, Abort):
+            self._abort(effect)
+        elif isinstance(effect, Happened):
+            self._report(effect)
+        elif isinstance(effect, Close):
+            self._close_gracefully()
+        else:
+            assert_never(effect)
 
     def _yield_gil(self) -> None:
         """Poll for a millisecond to release the GIL, unless there is work to do.

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from runware._support.locks import make_rlock
+from runware.protocol.call import Wakeable
 from runware.transport.callbacks import run_guarded
-from runware.transport.wakeup import POLL, Waitable, Wakeable, wake, wakeup_pool
+from runware.transport.wakeup import POLL, Waitable, wake, wakeup_pool
 
 __all__ = ["LightFuture"]
 
@@ -46,10 +47,10 @@ def _has_known_parts() -> bool:
 class _LazyList:
     """Descriptor of a list attribute that is created on first access, because few futures need it."""
 
-    def __set_name__(self, owner: type[Any], name: str) -> None:
+    def __set_name__(self, owner: type[object], name: str) -> None:
         self._name = name
 
-    def __get__(self, future: Any, owner: type[Any]) -> list[Any]:
+    def __get__(self, future: LightFuture[Any], owner: type[object]) -> list[Any]:
         created: list[Any] = []
         future._has_waiters = True  # noqa: SLF001 - a part of the future
         setattr(future, self._name, created)
@@ -69,7 +70,8 @@ class LightFuture(Future[R], Generic[R]):
 
     def __init__(self) -> None:
         if self.light:
-            self._condition = make_rlock()  # `concurrent.futures` only enters it
+            # `concurrent.futures` only enters it.
+            self._condition = make_rlock()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
             self._state = _PENDING
             self._result = None
             self._exception = None
@@ -89,7 +91,7 @@ class LightFuture(Future[R], Generic[R]):
         self._state = state if (before := self._state) == _PENDING else before
         return before == _PENDING
 
-    def settle(self, answer: Any, error: BaseException | None) -> Sequence[Wakeable]:
+    def settle(self, answer: R | None, error: BaseException | None) -> Sequence[Wakeable]:
         """Set the result or the error, unless it is done, and run the callbacks.
 
         Returns:
@@ -104,7 +106,7 @@ class LightFuture(Future[R], Generic[R]):
                             waiter.add_result(self) if error is None else waiter.add_exception(self)
         elif not super().done():
             with suppress(Exception):  # cancelled meanwhile
-                super().set_result(answer) if error is None else super().set_exception(error)
+                super().set_result(cast("R", answer)) if error is None else super().set_exception(error)
         # Also if it was done already: Ctrl-C may have interrupted `cancel` before these steps.
         wakeables = self._pop_wakeables() if self._wakeables else ()
         if self._callbacks:
@@ -129,7 +131,7 @@ class LightFuture(Future[R], Generic[R]):
         self._run_callbacks()
         return True
 
-    def outcome(self) -> tuple[Any, BaseException | None]:
+    def outcome(self) -> tuple[R | None, BaseException | None]:
         """Return the result and the error. It must be done, and not cancelled."""
         if self.light:
             return self._result, self._exception
@@ -138,7 +140,8 @@ class LightFuture(Future[R], Generic[R]):
 
     def replace_lock(self) -> None:
         """Replace the lock in a forked child, where it may be locked for ever."""
-        self._condition = make_rlock() if self.light else threading.Condition()
+        lock = make_rlock() if self.light else threading.Condition()
+        self._condition = lock  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
     # ------------------------------------------------------------------ callbacks
 
@@ -228,8 +231,6 @@ class LightFuture(Future[R], Generic[R]):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        from concurrent.futures import InvalidStateError
-
         raise InvalidStateError(
             f"Only the server's response sets the result of {self!r}; use cancel() to stop waiting."
         )

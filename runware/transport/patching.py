@@ -11,6 +11,7 @@ Either all of `_NEEDED` have to be patched or none: a greenlet in an unpatched `
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from typing import Any
@@ -62,7 +63,5 @@ def check_patches() -> None:
 
 
 def _daemon_threads_allowed() -> bool:
-    import _thread
-
     allowed: Any = getattr(_thread, "daemon_threads_allowed", None)  # Python 3.12
     return allowed is None or bool(allowed())

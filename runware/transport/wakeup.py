@@ -10,30 +10,22 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from runware.protocol.call import Wakeable
 from runware.transport.patching import patched_by_gevent
 
-if TYPE_CHECKING:
-    import socket
-
-__all__ = ["POLL", "Wakeable", "wake", "wakeup_pool"]
+__all__ = ["POLL", "Waitable", "wake", "wakeup_pool"]
 
 POLL = 0.1 if sys.platform == "win32" else None
 """Seconds of one wait on a lock. Ctrl-C does not interrupt such a wait on Windows, so that it has to be short there."""
 
 
-class Wakeable(Protocol):
-    """The object a thread waits on: a held lock, or a wake-up of the pool."""
-
-    def release(self) -> None:
-        """Wake the thread."""
-
-
 class Waitable(Wakeable, Protocol):
-    """The same, from the side of the thread that waits."""
+    """A held lock, or a wake-up of the pool, from the side of the thread that waits."""
 
     def acquire(self, *, timeout: float = -1) -> bool:
         """Block until it is released, or for *timeout* seconds; return whether it was released."""
@@ -92,8 +84,6 @@ class _WakeupPool:
             self._permits.pop()
         except IndexError:
             return None
-        import socket  # loaded by the I/O loop already
-
         try:
             wakeup = _SocketWakeup(socket.socketpair())
         except OSError:  # out of file descriptors; a lock needs none

@@ -1,4 +1,4 @@
-"""User-style code: what type checkers infer, in all three faces."""
+"""User-style code: what type checkers infer, in all three interface forms."""
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checked by mypy and pyright, never run: what the three faces infer. What must be an error is marked as ignored."""
+"""Checked by mypy and pyright, never run: what the interface forms infer. Expected errors are marked as ignored."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What `runware-sdk` is asked to do. It runs in an environment of its own; see `tools/official_clients.py`."""
+"""Use `runware-sdk`. It runs in an environment of its own; see `tools/official_clients.py`."""
 
-# ruff: noqa: INP001, T201 - it is a program, and prints what it has to say
+# ruff: noqa: INP001, T201 - a script, which prints its results
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCE = "cc000000-0000-4000-8000-000000000001"
 
 
 async def main(url: str, http_url: str, key: str) -> dict[str, Any]:
-    """Do everything, and tell what came of it."""
+    """Run all steps, and print their results."""
     client = sdk.Runware(api_key=key, transport="websocket", ws_base_url=url, http_base_url=f"{http_url}/v1")
     told: dict[str, Any] = {"version": importlib.metadata.version("runware-sdk")}
 

@@ -1,6 +1,6 @@
-"""What the older `runware` is asked to do. It runs in an environment of its own; see `tools/official_clients.py`."""
+"""Use the older `runware`. It runs in an environment of its own; see `tools/official_clients.py`."""
 
-# ruff: noqa: INP001, T201 - it is a program, and prints what it has to say
+# ruff: noqa: INP001, T201 - a script, which prints its results
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ SOURCE = "cc000000-0000-4000-8000-000000000001"
 
 
 def picture(**more: Any) -> Any:
-    """Make the request for pictures."""
+    """Return an image request."""
     given = {"positivePrompt": "a red kite", "model": "runware:101@1", "width": 512, "height": 512}
     return types.IImageInference(**{**given, **more})
 
 
 async def video(client: Any) -> Any:
-    """Make a video.
+    """Generate a video.
 
-    This client returns the acknowledgement, by default, and polls when it is asked to. It overlooks an answer that says
-    `processing`, and asks again after 30 seconds.
+    This client returns the acknowledgement by default, and polls on request. It overlooks a response with the status
+    `processing`, and polls again after 30 seconds.
     """
     request = types.IVideoInference(
         positivePrompt="waves", model="klingai:5@3", duration=5, width=1280, height=720, numberResults=1
@@ -38,7 +38,7 @@ async def video(client: Any) -> Any:
 
 
 async def main(url: str, _: str, key: str) -> dict[str, Any]:
-    """Do everything, and tell what came of it."""
+    """Run all steps, and print their results."""
     client = sdk.Runware(api_key=key, url=url)
     await client.connect()
     told: dict[str, Any] = {"version": importlib.metadata.version("runware")}

@@ -1,1 +1,1 @@
-"""A gallery of pictures that visitors ask for."""
+"""A gallery of images that visitors request."""

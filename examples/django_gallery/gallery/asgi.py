@@ -1,4 +1,4 @@
-"""For ASGI servers."""
+"""The application for ASGI servers."""
 
 import os
 

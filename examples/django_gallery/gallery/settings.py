@@ -1,4 +1,4 @@
-"""The settings that this example needs, and no others: no database, no accounts."""
+"""The settings that this example needs: no database, no accounts."""
 
 import os
 from pathlib import Path
@@ -20,5 +20,5 @@ TEMPLATES = [
     }
 ]
 INSTALLED_APPS: list[str] = []
-MEDIA_ROOT = Path(os.environ.get("GALLERY_PICTURES", BASE_DIR.parent / "pictures"))
+MEDIA_ROOT = Path(os.environ.get("GALLERY_IMAGES", BASE_DIR.parent / "images"))
 USE_TZ = True

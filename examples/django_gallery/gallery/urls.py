@@ -1,4 +1,4 @@
-"""Which address shows what."""
+"""URLs of the gallery."""
 
 from django.conf import settings
 from django.urls import path
@@ -9,5 +9,5 @@ from gallery import views
 urlpatterns = [
     path("", views.gallery, name="gallery"),
     path("async/", views.gallery_async, name="gallery-async"),
-    path("pictures/<path:path>", serve, {"document_root": settings.MEDIA_ROOT}, name="picture"),
+    path("images/<path:path>", serve, {"document_root": settings.MEDIA_ROOT}, name="image"),
 ]

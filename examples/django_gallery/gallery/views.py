@@ -1,7 +1,7 @@
-"""The same page twice: with a blocking view, and with an async one. Both use the process's one client.
+"""The same page with a blocking view and with an async view. Both use the client of the process.
 
-`get_client()` makes it at the first request, from `RUNWARE_API_KEY`; it is never made while Django loads, so that a
-server that loads the project first and forks its workers afterwards (`gunicorn --preload`) is fine.
+`get_client()` creates it at the first request, with the key in `RUNWARE_API_KEY`, and not while Django loads. So a
+server may load the project before it forks its workers (`gunicorn --preload`).
 """
 
 import os
@@ -11,15 +11,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from gallery.forms import PictureForm
+from gallery.forms import ImageForm
 from runware import RunwareError, get_client
 
 SIZE = {"model": "runware:101@1", "width": 768, "height": 512, "timeout": 60.0}
 
 
 def gallery(request: HttpRequest) -> HttpResponse:
-    """Show the pictures, and make more."""
-    form = PictureForm(request.POST or None)
+    """Show the images, and generate more."""
+    form = ImageForm(request.POST or None)
     if form.is_valid():
         wanted = form.cleaned_data
         try:
@@ -35,8 +35,8 @@ def gallery(request: HttpRequest) -> HttpResponse:
 
 
 async def gallery_async(request: HttpRequest) -> HttpResponse:
-    """Show the pictures, and make more, without holding up the event loop."""
-    form = PictureForm(request.POST or None)
+    """Show the images, and generate more, without blocking the event loop."""
+    form = ImageForm(request.POST or None)
     if form.is_valid():
         wanted = form.cleaned_data
         try:
@@ -51,10 +51,10 @@ async def gallery_async(request: HttpRequest) -> HttpResponse:
     return page(request, form, "async view")
 
 
-def page(request: HttpRequest, form: PictureForm, kind: str) -> HttpResponse:
-    """Draw the page, the newest pictures first."""
+def page(request: HttpRequest, form: ImageForm, kind: str) -> HttpResponse:
+    """Render the page, the newest images first."""
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
     files = [path for path in settings.MEDIA_ROOT.iterdir() if not path.name.startswith(".")]
     newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)[:24]
-    shown: dict[str, Any] = {"form": form, "pictures": [path.name for path in newest], "kind": kind, "pid": os.getpid()}
+    shown: dict[str, Any] = {"form": form, "images": [path.name for path in newest], "kind": kind, "pid": os.getpid()}
     return render(request, "gallery.html", shown)

@@ -1,4 +1,4 @@
-"""For WSGI servers."""
+"""The application for WSGI servers."""
 
 import os
 
