@@ -77,7 +77,12 @@ class ModelRules:
         source, colon, _ = name.lower().partition(":")
         known = _COMMUNITY if strict else _COMMUNITY | PROVIDERS | self._state.records.sources
         if (not colon or source not in known) and name.lower() not in self._state.own_airs:
-            raise ApiError("invalidModel", f"There is no model {name!r}.", "model", type="string")
+            raise ApiError(
+                "invalidModel",
+                f"There is no model {name!r}. A local server accepts any after switch(models='off').",
+                "model",
+                type="string",
+            )
 
     def costs(self, run: TaskRun) -> Sequence[int]:
         """Return the price of each result of a task, in billionths of a dollar; the last one is that of all others."""
