@@ -91,7 +91,7 @@ class ModelRules:
         if prices == "flat" or not isinstance(name, str) or not run.spec.price:
             return flat
         record = self._state.records.find_air(name)
-        if record is None or not any(one in record for one in _PRICED):
+        if record is None or not (prices == "measured" or "pricingRates" in record):
             return flat
         text = run.spec.name == "textInference"
         made = []
@@ -102,6 +102,3 @@ class ModelRules:
                 return flat
             made.append(round((price.each + (price.once if index == 0 else 0.0)) * UNIT))
         return made
-
-
-_PRICED = ("pricingRates", "pricingMeasured", "pricingExamples")
