@@ -47,6 +47,8 @@ async def lifespan(receive: Callable[[], Awaitable[Message]], send: Callable[[Me
 
 
 async def generate(prompt: str) -> tuple[int, dict[str, Any]]:
+    if len(prompt) < 2:
+        return 400, {"error": "The prompt is too short.", "parameter": "positive_prompt"}
     try:
         task = ImageInference(positive_prompt=prompt, model="runware:101@1", width=512, height=512, timeout=60)
         (image,) = await get_client().aio.run(task)

@@ -15,11 +15,16 @@ from collections.abc import Iterator
 from runware import Runware
 
 
-def prompts(count: int, *, fault: bool) -> Iterator[dict[str, str]]:
+def prompts(count: int, *, fault: bool) -> Iterator[dict[str, object]]:
     for number in range(count):
         # With this mark, the local server rate-limits the first attempt.
         mark = "[rate-limit:1] " if fault and number == count // 3 else ""
-        yield {"positive_prompt": f"{mark}a kite above dune {number}", "model": "runware:101@1"}
+        yield {
+            "positive_prompt": f"{mark}a kite above dune {number}",
+            "model": "runware:101@1",
+            "width": 512,
+            "height": 512,
+        }
 
 
 def memory() -> float | None:

@@ -25,7 +25,7 @@ def main(rw: Runware) -> None:
         try:
             rw.image_inference(positive_prompt="a rendering of a house", model="runware:101@1", width=1000, height=1024)
         except ValidationError as error:
-            print(f"  change {error.parameter}: {error.message} (task {error.task_uuid})")
+            print(f"  change {error.parameter}: {error.message}")
 
         print("A failure of some results:")
         request = ImageInference(
@@ -59,6 +59,6 @@ if __name__ == "__main__":
         from runware.local import LocalServer
 
         with LocalServer(delay=0.1, spread=0.1, frame_size=1) as server:
-            main(Runware(server.api_key, url=server.url, retry_delay=0.1))
+            main(Runware(server.api_key, url=server.url, retry_delay=0.1, check="error"))
     else:
-        main(Runware())
+        main(Runware(check="error"))

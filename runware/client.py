@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from runware import serverless
     from runware.events import Event, Stats
     from runware.jobs import Job
+    from runware.models import access as models
+    from runware.models import estimates
+    from runware.models.access import AsyncModels, Models
+    from runware.models.estimates import Estimate
+    from runware.models.schema import Problem
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
     from runware.requests.text import StreamText
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
+    models = lazy_module("runware.models.access")
+    estimates = lazy_module("runware.models.estimates")
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
     text_streams = lazy_module("runware.text.streams")
@@ -150,6 +157,7 @@ class _Client(_Handle):
         max_in_flight: int | None = None,
         max_queued: int | None = None,
         include_cost: bool | None = None,
+        check: Literal["off", "warn", "error"] | None = None,
         dry_run: bool | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -186,6 +194,10 @@ class _Client(_Handle):
             max_queued: Maximum number of queued calls; 100,000 by default.
             include_cost: Ask the server to report costs, for calls that do not set `include_cost`. `None` leaves it to
                 the server.
+            check: What a request that its model does not accept does, as far as the catalogue knows: `"warn"` (the
+                default) logs each problem and sends it all the same, since the catalogue may be older than the model;
+                `"error"` raises one `ValidationError` with all problems; `"off"` does not look. Parameters are never
+                changed or filled in.
             dry_run: Only validate tasks at the server, without running or billing them; `False` by default.
             proxy: Proxy URL: `http://` or, with the extra `socks`, `socks5h://`. `None` reads `HTTPS_PROXY`,
                 `ALL_PROXY` and `NO_PROXY`; `""` disables proxies.
@@ -215,6 +227,33 @@ class _Client(_Handle):
     def submit(self) -> Submitter:
         """The same operations, each returning a `Job` immediately."""
         return Submitter(self._core)
+
+    def check(self, task: Task[Any] | Mapping[str, Any]) -> list[Problem]:
+        """Return every problem of a request, as far as the catalogue knows its model. Nothing is sent.
+
+        Args:
+            task: A request object, or an API object, with Python or API names.
+
+        Returns:
+            The problems, each with the parameter, what is allowed and the nearest good value; empty if there are none.
+
+        Raises:
+            NotFoundError: The model is not in the catalogue, so that nothing can be checked.
+        """
+        model, wire = self._core.model_of(task)
+        return model.check_task(wire)
+
+    def estimate(self, task: Task[Any] | Mapping[str, Any]) -> Estimate:
+        """Return what a request will cost and how long it takes, from the catalogue. Nothing is sent.
+
+        Args:
+            task: A request object, or an API object, with Python or API names.
+
+        Raises:
+            NotFoundError: The model is not in the catalogue.
+        """
+        model, wire = self._core.model_of(task)
+        return estimates.estimate(model, wire)
 
     def job(
         self,
@@ -271,6 +310,14 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     def aio(self) -> AsyncRunware:
         """The same operations for asyncio, on the same connection, in any event loop."""
         return AsyncRunware._on(self._core)
+
+    @cached_property
+    def models(self) -> Models:
+        """The catalogue of models: what they are, take and cost. It works without the network."""
+        return models.Models(self._core.knowledge.catalogue, self._search_models)
+
+    def _search_models(self, parameters: dict[str, Any]) -> Any:
+        return self.model_search(**parameters)
 
     @overload
     def run(self, task: Task[R]) -> R: ...
@@ -385,6 +432,14 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         client = cls.__new__(cls)
         client._core = core
         return client
+
+    @cached_property
+    def models(self) -> AsyncModels:
+        """The catalogue of models: what they are, take and cost. It works without the network."""
+        return models.AsyncModels(models.Models(self._core.knowledge.catalogue), self._search_models)
+
+    async def _search_models(self, parameters: dict[str, Any]) -> Any:
+        return await self.model_search(**parameters)
 
     @overload
     async def run(self, task: Task[R]) -> R: ...

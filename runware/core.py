@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from runware._support.import_lock import loading
@@ -41,6 +42,11 @@ from runware.transport.wakeup import wakeup_pool
 if TYPE_CHECKING:
     from runware import events
     from runware.display import progress
+    from runware.models import access
+    from runware.models import checker as checking
+    from runware.models.access import Catalogue
+    from runware.models.catalogue import Model
+    from runware.models.checker import Checker
     from runware.requests import platform
     from runware.requests.text import StreamText
     from runware.text import readers as text_readers
@@ -51,6 +57,8 @@ if TYPE_CHECKING:
     from runware.transport import io_loop as socket_loop
     from runware.transport.driver import Driver
 else:
+    access = lazy_module("runware.models.access")
+    checking = lazy_module("runware.models.checker")
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
     socket_loop = lazy_module("runware.transport.io_loop")
@@ -95,6 +103,31 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
+class Knowledge:
+    """What a client knows about models. It is loaded when it is first used, and holds no reference to the client.
+
+    Args:
+        options: The client's options.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The models that are known."""
+        return access.Catalogue(self._options)
+
+    @cached_property
+    def checker(self) -> Checker:
+        """Checks requests before they are sent."""
+        return checking.Checker(self.catalogue, self._options.check)
+
+    def prepare(self) -> None:
+        """Load it, so that a call from an event loop need not."""
+        self.checker.prepare()
+
+
 class Core:
     """Own a client's options, I/O loop and callback threads.
 
@@ -111,7 +144,8 @@ class Core:
         self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
-        self._planner = Planner(options)
+        self.knowledge = Knowledge(options)
+        self._planner = Planner(options, self.knowledge)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._pid = os.getpid()
@@ -121,7 +155,21 @@ class Core:
         if self._feed is not None:
             weakref.finalize(self, self._feed.stop)
 
-    task_of = staticmethod(as_task)  # `client.py` does not import the requests, which load with the first client
+    # ------------------------------------------------------------------ models
+
+    def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
+        """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
+        return as_task(task, self.knowledge.checker.completed)
+
+    def model_of(self, task: Task[Any] | Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
+        """Return the model of a request, and the request with API names.
+
+        Raises:
+            NotFoundError: The model is not known.
+        """
+        whole = self.task_of(task)
+        wire = {"taskType": whole.task_type, **whole.wire()}
+        return self.knowledge.checker.model_of(wire), wire
 
     # ------------------------------------------------------------------ the I/O loop
 
@@ -144,6 +192,8 @@ class Core:
                 )
             return io_loop
         try:
+            if self.options.check != "off":
+                self.knowledge.prepare()
             # The requests too, so that a later call from an event loop finds them loaded.
             load_module("runware.requests.image")
             driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop

@@ -334,7 +334,19 @@ class ToolRoundsError(TaskError):
 
 
 class ValidationError(TaskError, ValueError):
-    """A parameter is invalid; `parameter` names it. Nothing ran and nothing was billed."""
+    """A parameter is invalid; `parameter` names it. Nothing ran and nothing was billed.
+
+    Attributes:
+        allowed: All values the model accepts for it, if they are known and listed.
+        minimum: The smallest number the model accepts, or `None`.
+        maximum: The largest number the model accepts, or `None`.
+        problems: Every problem that a check of the request found (`runware.models.Problem`); empty for other errors.
+    """
+
+    allowed: Sequence[Any] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    problems: Sequence[Any] = ()
 
 
 class AuthenticationError(TaskError):

@@ -126,6 +126,15 @@ def _whole(at_least: int) -> _Validator:
     return check
 
 
+def _one_of(*values: str) -> _Validator:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if value not in values:
+            words = ", ".join(map(repr, values[:-1])) + f" or {values[-1]!r}"
+            raise ConfigurationError(f"{field.name} must be {words}; got {value!r}.", parameter=field.name)
+
+    return check
+
+
 def _check_retries(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, RetryPolicy):
         _whole(0)(_, field, value)
@@ -292,6 +301,7 @@ class Options:
     max_in_flight: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole(1)))
     max_queued: int = attrs.field(default=100_000, validator=_whole(1))
     include_cost: bool | None = attrs.field(default=None, validator=_flag)
+    check: Literal["off", "warn", "error"] = attrs.field(default="warn", validator=_one_of("off", "warn", "error"))
     dry_run: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy)
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)

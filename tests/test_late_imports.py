@@ -133,7 +133,7 @@ def test_io_thread_imports_nothing_for_a_call_that_succeeds_after_a_fault(server
 @pytest.mark.parametrize(
     ("faults", "call", "error"),
     [
-        ((), "image_inference(**{**PICTURE, 'width': 100})", "ValidationError"),
+        ((), "image_inference(**{**PICTURE, 'positive_prompt': '[error:invalidWidth] a kite'})", "ValidationError"),
         (("X10:form=F20",), "image_inference(**PICTURE, number_results=3, retry=0)", "IncompleteResultsError"),
         (("X10:form=F22",), "image_inference(**PICTURE, retry=0)", "ServerError"),
         (("X10:form=F22",), "image_inference(**PICTURE, number_results=2)", "ServerError"),

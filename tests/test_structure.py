@@ -30,6 +30,7 @@ ROWS = [
     {"runware.requests"},
     {"runware.results"},
     {"runware.display.notebook"},
+    {"runware.models"},
     {"runware.media"},
     {"runware.transport"},
     {"runware.protocol"},

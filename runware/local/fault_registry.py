@@ -1,4 +1,4 @@
-"""All faults by name: X1 to X24, W1 to W6 and A1 to A5 of docs/protocol.md, section 8."""
+"""All faults by name: X1 to X25, W1 to W6 and A1 to A5 of docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from runware.local.connection_faults import (
     CleanClose,
     DropBetweenResults,
     EarlyReplay,
+    FailingService,
     HalfOpen,
     IgnoredPings,
     Inactivity,
@@ -55,7 +56,7 @@ FAULTS: dict[str, type[Fault]] = {
         SilentAuthentication, RejectedKey, HalfOpen, IgnoredPings, LostSubmission, DropBetweenResults, CleanClose,
         EarlyReplay, UnknownTaskError, ErrorShapes, LargeResult, InstantResults, ExtraResults, MeaninglessFrames,
         IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
-        RevokedKey, SingleResults, IrregularUpload,
+        RevokedKey, SingleResults, IrregularUpload, FailingService,
         DuplicateWebhooks, ReorderedWebhooks, LateWebhooks, EarlyWebhooks, LostWebhooks, IrregularWebhooks,
         LostAppAnswer, LateAppAnswer, RefusedAppRequest, PausedEnvironment, FreshTask,
     )

@@ -17,7 +17,7 @@ from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
 from runware.local.webhooks import WebhookPost
 
-__all__ = ["AppFault", "AppRequest", "Fault", "FaultHost", "HttpFault"]
+__all__ = ["AppFault", "AppRequest", "Fault", "FaultHost", "HttpFault", "ServiceFault"]
 
 
 class HttpFault(NamedTuple):
@@ -76,6 +76,20 @@ class AppFault(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+class ServiceFault(NamedTuple):
+    """The failure of a service that describes models.
+
+    Attributes:
+        form: What happens instead of the answer; a value of the parameter `form` of fault X25.
+        status: The status of the answer.
+        every: Seconds between two bytes of a slow answer.
+    """
+
+    form: str
+    status: int
+    every: float
+
+
 class FaultHost(Protocol):
     """The part of the server that plays faults, as a fault uses it."""
 
@@ -109,7 +123,7 @@ class Fault:
     of this class do nothing.
 
     Attributes:
-        name: `X1` to `X24`, `W1` to `W6` for webhooks, or `A1` to `A5` for serverless apps.
+        name: `X1` to `X25`, `W1` to `W6` for webhooks, or `A1` to `A5` for serverless apps.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -225,6 +239,10 @@ class Fault:
 
     def on_app_request(self, request: AppRequest) -> AppFault | None:
         """Return what happens to a request to a serverless app."""
+        return None
+
+    def on_service_request(self, path: str) -> ServiceFault | None:
+        """Return how a request to a service that describes models fails; `None`: it does not."""
         return None
 
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:

@@ -363,7 +363,7 @@ class LocalServer:
         """Play a fault.
 
         Args:
-            name: `X1` to `X24`, `W1` to `W6`, `A1` to `A5`, or a name with parameters as on the command line:
+            name: `X1` to `X25`, `W1` to `W6`, `A1` to `A5`, or a name with parameters as on the command line:
                 `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
@@ -471,6 +471,7 @@ class LocalServer:
             self._state.runs.clear()
             self._state.app_runs.clear()
             self._state.media.clear()
+            self._state.own_airs.clear()
             running.sessions.clear()
             self.ledger.reset()
 

@@ -8,6 +8,7 @@ from typing import Any
 from runware.local.apps import AppRun, DeployedApp
 from runware.local.ledger import Ledger
 from runware.local.media import Media, MediaStore
+from runware.local.model_records import ModelRecords
 from runware.local.options import ServerOptions
 from runware.local.switches import Switches
 from runware.local.task_run import TaskRun
@@ -25,6 +26,8 @@ class ServerState:
         ledger: Its record of what it received, executed and billed.
         media: The files it can serve.
         models: The models that a search finds.
+        records: The models of the snapshot.
+        own_airs: The AIRs of the models that were uploaded to this server or trained by it, in lower case.
         runs: Every executed task by its taskUUID.
         apps: The serverless apps by name.
         app_runs: Their tasks by taskId, the oldest first.
@@ -37,6 +40,8 @@ class ServerState:
     ledger: Ledger
     media: MediaStore
     models: list[dict[str, Any]]
+    records: ModelRecords = field(default_factory=ModelRecords)
+    own_airs: set[str] = field(default_factory=set)
     runs: dict[str, TaskRun] = field(default_factory=dict)
     apps: dict[str, DeployedApp] = field(default_factory=dict)
     app_runs: dict[str, AppRun] = field(default_factory=dict)

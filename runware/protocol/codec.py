@@ -28,6 +28,7 @@ __all__ = [
     "loads",
     "loads_leniently",
     "new_converter",
+    "python_name",
     "read_frame",
     "read_message",
     "rules",
@@ -73,6 +74,22 @@ def wire_name(name: str) -> str:
         return IRREGULAR[name]
     first, *rest = name.split("_")
     return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
+
+
+_REGULAR = {api: name for name, api in IRREGULAR.items()}
+_WORDS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]")
+
+
+@cache
+def python_name(name: str) -> str:
+    """Return the Python name of an API field: `taskUUID` is `task_uuid`, `CFGScale` is `cfg_scale`."""
+    if name in _REGULAR:
+        return _REGULAR[name]
+    base, bracket, index = name.partition("[")
+    if bracket:
+        return f"{python_name(base)}[{index}"
+    words = _WORDS.findall(name)
+    return "_".join(words).lower() if "".join(words) == name else name
 
 
 def _result_wire_name(cls: type, name: str) -> str:

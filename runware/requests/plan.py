@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` in this package: the checks read the annotations as types.
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runware.errors import ValidationError
 from runware.options import Options, seconds
@@ -13,6 +13,19 @@ from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
 from runware.requests.base import Task, no_stream
 from runware.results.base import shortened
+
+if TYPE_CHECKING:
+    from runware.models.checker import Checker
+
+
+class Knowledge(Protocol):
+    """What a client knows about models, as planning needs it."""
+
+    @property
+    def checker(self) -> "Checker":
+        """Checks requests before they are sent."""
+        ...
+
 
 __all__ = ["Plan", "Planner", "completion_of"]
 
@@ -72,9 +85,12 @@ class Planner:
 
     Args:
         options: The client's options.
+        knowledge: What the client knows about models.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._checks = options.check != "off"
         self._max_retries = options.max_retries
         self._retry_delay = options.retry_delay
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
@@ -90,7 +106,8 @@ class Planner:
             uuid: The UUID of its task, unless it has one; `None` generates one.
 
         Raises:
-            ValidationError: A media input cannot be read, or a stream is asked for where there is none.
+            ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
+                not accept the request and the client's `check` is `"error"`.
         """
         wire = task.wire()
         if self._include_cost is not None and task.priced:
@@ -102,6 +119,9 @@ class Planner:
                 parameter="delivery_method",
                 task_type=task.task_type,
             )
+        model = wire.get("model")
+        if model is not None and (self._checks or ":" not in model):
+            self._knowledge.checker.check(wire)
         uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}

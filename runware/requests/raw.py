@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` in this package: validation reads the annotations as types.
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -50,8 +50,14 @@ class RawTask(Task[Results[Result]]):
         return {**wire.pop("body"), **wire}
 
 
-def as_task(task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
+def as_task(
+    task: Task[Any] | Mapping[str, Any], complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+) -> Task[Any]:
     """Return a request object unchanged; wrap an API object in a `RawTask`.
+
+    Args:
+        task: The request object or API object.
+        complete: Returns an API object with its task type, and with the API's names in place of Python's.
 
     Raises:
         ValidationError: The value is neither a request object nor a mapping.
@@ -62,5 +68,5 @@ def as_task(task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         raise ValidationError(
             f"run() takes a request object or a dict; got {length(task)}.", code="invalidParameter", parameter="task"
         )
-    body = dict(task)
+    body = complete(task)
     return RawTask(body=body, task_uuid=body.pop("taskUUID", None))

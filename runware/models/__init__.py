@@ -1,0 +1,59 @@
+"""What models are, take and cost. No key is needed, and no network.
+
+    >>> from runware import models
+    >>> models.get("bfl-flux-1-dev").air
+    'runware:101@1'
+
+A client has the same as `rw.models`, with its own proxy and trust store, and with a search of all models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runware.models.access import AsyncModels, Catalogue, Models
+from runware.models.catalogue import Model, ModelExample, Parameter, Price, Rate
+from runware.models.estimates import Estimate
+from runware.models.schema import Problem
+from runware.options import read_options
+
+__all__ = [
+    "AsyncModels",
+    "Catalogue",
+    "Estimate",
+    "Model",
+    "ModelExample",
+    "Models",
+    "Parameter",
+    "Price",
+    "Problem",
+    "Rate",
+    "get",
+    "list",
+    "refresh",
+]
+
+
+_by_url: dict[str, Models] = {}
+
+
+def _models() -> Models:
+    """Return the catalogue of the server in the environment."""
+    options = read_options({"api_key": "none-is-sent"})
+    return _by_url.setdefault(options.url, Models(Catalogue(options)))
+
+
+def get(name: str, **options: Any) -> Model:
+    """Return a model by its AIR or slug; see `Models.get`."""
+    return _models().get(name, **options)
+
+
+def list(**filters: Any) -> Sequence[Model]:  # noqa: A001 - `models.list`, as the client has it
+    """Return the known models that fit all filters; see `Models.list`."""
+    return _models().list(**filters)
+
+
+def refresh(timeout: float = 5.0) -> None:
+    """Fetch what is new from the services; see `Models.refresh`."""
+    _models().refresh(timeout)

@@ -1,0 +1,215 @@
+"""The services that describe models, over HTTP: a catalogue, a registry, and a request schema for each model.
+
+None of them needs an API key, and none gets it. What they say is kept in the user's cache directory, so that later
+processes know it without the network.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
+from runware.errors import ConnectionFailedError
+from runware.options import Options
+from runware.transport import http_client
+
+if TYPE_CHECKING:
+    import httpx2
+    import platformdirs
+else:
+    httpx2 = lazy_module("httpx2")
+    platformdirs = lazy_module("platformdirs")
+
+__all__ = ["CACHE_VARIABLE", "Cache", "Services", "cache_folder"]
+
+log = logging.getLogger("runware.models")
+
+CACHE_VARIABLE = "RUNWARE_CACHE"
+_PAGE = 200
+_MAX_PAGES = 50
+_MAX_BYTES = 32 * 2**20
+_FORMAT = 1
+
+
+def cache_folder() -> Path:
+    """Return the folder of the cache: `RUNWARE_CACHE`, or the user's cache directory."""
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("runware", appauthor=False))
+
+
+class Services:
+    """Requests to the services, within one time limit.
+
+    Args:
+        options: The client's options: its proxy, trust store and URL.
+        timeout: Seconds for everything that is asked for.
+    """
+
+    def __init__(self, options: Options, timeout: float) -> None:
+        self._options = options
+        self._ends = time.monotonic() + timeout
+        self._timeout = timeout
+        self._clients: dict[str, httpx2.Client] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def registry(self, etag: str | None) -> tuple[dict[str, Any] | None, str | None]:
+        """Return the registry and its ETag; no registry if it has not changed since *etag*."""
+        found = self._get("schemas", "/registry.json", etag=etag)
+        if found is None:
+            return None, etag
+        if not (isinstance(found[0], dict) and isinstance(found[0].get("models"), dict)):
+            raise self._misunderstood("schemas")
+        return found
+
+    def schema(self, name: str) -> dict[str, Any] | None:
+        """Return the request schema of a model by its AIR; `None` if the service does not know the model."""
+        found = self._get("schemas", f"/resolve/{quote(name, safe='')}")
+        if found is None:
+            return None
+        schema = found[0].get("requestSchema") if isinstance(found[0], dict) else None
+        if not isinstance(schema, dict):
+            raise self._misunderstood("schemas")
+        return schema
+
+    def models(self, **filters: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the records of the catalogue, page after page."""
+        query = {name: value for name, value in filters.items() if value is not None}
+        offset = 0
+        for _ in range(_MAX_PAGES):
+            page = self._get(
+                "content", "/models", {**query, "paginate": "true", "limit": str(_PAGE), "offset": str(offset)}
+            )
+            items = self._items(page[0]) if page is not None else []
+            yield from items
+            offset += len(items)
+            total = page[0].get("total") if page is not None and isinstance(page[0], dict) else None
+            if not items or not isinstance(total, int) or offset >= total:
+                return
+
+    def record(self, name: str, part: str = "") -> Any:
+        """Return the record of a model by AIR or slug, or a part of it (`"examples"`); `None` if it is not known."""
+        found = self._get("content", f"/models/{quote(name, safe='')}{'/' if part else ''}{part}")
+        return None if found is None else found[0]
+
+    def listing(self, what: str) -> list[dict[str, Any]]:
+        """Return a list: `"creators"`, `"collections"` or `"capabilities"`."""
+        found = self._get("content", f"/{what}")
+        return [] if found is None else self._items(found[0])
+
+    def _items(self, answer: Any) -> list[dict[str, Any]]:
+        found = answer.get("items", answer.get("data")) if isinstance(answer, dict) else answer
+        if not isinstance(found, list):
+            raise self._misunderstood("content")
+        return [one for one in found if isinstance(one, dict)]
+
+    def _misunderstood(self, service: Any) -> ConnectionFailedError:
+        host = self._options.service_url(service).partition("://")[2]
+        return _failed(host, "answered with something else than what was asked for")
+
+    def _get(
+        self, service: Any, path: str, query: Mapping[str, str] | None = None, *, etag: str | None = None
+    ) -> tuple[Any, str | None] | None:
+        """Return the JSON at a path and its ETag; `None` for 404 and for 304.
+
+        Raises:
+            ConnectionFailedError: The service does not answer in time, or not with JSON.
+        """
+        base = self._options.service_url(service)
+        left = self._ends - time.monotonic()
+        host = base.partition("://")[2]
+        if left <= 0:
+            raise _failed(host, f"did not answer within {self._timeout:g} s")
+        client = self._clients.get(base)
+        if client is None:
+            client = self._clients[base] = http_client.http_client(self._options, base)
+        headers = {"If-None-Match": etag} if etag else {}
+        try:
+            with client.stream("GET", base + path, params=dict(query or {}), headers=headers, timeout=left) as response:
+                if response.status_code in (304, 404):
+                    return None
+                if response.status_code != 200:
+                    raise _failed(host, f"answered with status {response.status_code}")
+                body = b"".join(self._chunks(response, host))
+            return json.loads(body), response.headers.get("ETag")
+        except httpx2.HTTPError as error:
+            raise _failed(host, f"could not be reached ({type(error).__name__})") from error
+        except (ValueError, RecursionError) as error:
+            raise _failed(host, "did not answer with JSON") from error
+
+    def _chunks(self, response: httpx2.Response, host: str) -> Iterator[bytes]:
+        size = 0
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if size > _MAX_BYTES:
+                raise _failed(host, "sent too much")
+            if time.monotonic() > self._ends:
+                raise _failed(host, f"did not answer within {self._timeout:g} s")
+            yield chunk
+
+
+def _failed(host: str, what: str) -> ConnectionFailedError:
+    return ConnectionFailedError(f"The catalogue of models at {host} {what}.", stage="HTTP", host=host)
+
+
+class Cache:
+    """What the services said, in a file of the user's cache directory.
+
+    A file that cannot be read is removed and logged; one that cannot be written is only logged.
+
+    Args:
+        options: The client's options; each server has a file of its own.
+    """
+
+    def __init__(self, options: Options) -> None:
+        host = options.service_url("content").partition("://")[2]
+        name = "".join(character if character.isalnum() or character in ".-" else "_" for character in host)
+        self._path: Callable[[], Path] = lambda: cache_folder() / f"models-{name}.json"
+
+    def read(self) -> dict[str, Any]:
+        """Return what was saved; empty if there is nothing."""
+        path = self._path()
+        try:
+            saved = json.loads(path.read_bytes())
+            if isinstance(saved, dict) and saved.get("format") == _FORMAT:
+                return saved
+            reason = "it has another format"
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            reason = one_line(error)
+        log.warning("the cache of models %s cannot be used, and is removed: %s", path, reason)
+        try:
+            path.unlink()
+        except OSError:
+            pass
+        return {}
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Save what the services said, in one step: a reader never sees half of it."""
+        path = self._path()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+            try:
+                with os.fdopen(handle, "w") as file:
+                    json.dump({**content, "format": _FORMAT}, file)
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink()
+                raise
+        except OSError as error:
+            log.warning("the cache of models cannot be written: %s", one_line(error))

@@ -1,0 +1,75 @@
+"""Names that users of other libraries and vendors type, and the API's names for the same thing.
+
+They are suggested, never applied: a guess could cost money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["SYNONYMS"]
+
+# Keys as `fold_name` writes them: without underscores, in lower case. The first name that a model has is suggested.
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("positivePrompt", "speech.text", "messages"),
+    "text": ("positivePrompt",),
+    "input": ("positivePrompt", "messages"),
+    "n": ("numberResults",),
+    "numimages": ("numberResults",),
+    "numoutputs": ("numberResults",),
+    "numimagesperprompt": ("numberResults",),
+    "samplecount": ("numberResults",),
+    "batchsize": ("numberResults",),
+    "numinferencesteps": ("steps",),
+    "inferencesteps": ("steps",),
+    "numsteps": ("steps",),
+    "samplingsteps": ("steps",),
+    "guidancescale": ("CFGScale",),
+    "guidance": ("CFGScale",),
+    "cfg": ("CFGScale",),
+    "sampler": ("scheduler",),
+    "samplername": ("scheduler",),
+    "imageurl": ("inputs.image", "inputs.seedImage", "inputs.referenceImages"),
+    "image": ("seedImage", "referenceImages", "frameImages"),
+    "initimage": ("seedImage",),
+    "inputimage": ("image", "seedImage", "referenceImages"),
+    "mask": ("maskImage",),
+    "maskurl": ("maskImage",),
+    "denoisingstrength": ("strength",),
+    "promptstrength": ("strength",),
+    "imagestrength": ("strength",),
+    "outputquality": ("outputQuality",),
+    "quality": ("outputQuality",),
+    "format": ("outputFormat",),
+    "responseformat": ("outputFormat", "outputType"),
+    "numframes": ("duration",),
+    "length": ("duration",),
+    "seconds": ("duration",),
+    "framespersecond": ("fps",),
+    "framerate": ("fps",),
+    "generateaudio": ("sound", "generateAudio", "audio"),
+    "withaudio": ("sound", "generateAudio", "audio"),
+    "enableaudio": ("sound", "generateAudio", "audio"),
+    "audio": ("sound", "generateAudio"),
+    "sound": ("generateAudio", "audio"),
+    "loras": ("lora",),
+    "loraweights": ("lora",),
+    "scale": ("weight", "CFGScale", "upscaleFactor"),
+    "strengthscale": ("weight",),
+    "upscale": ("upscaleFactor",),
+    "negative": ("negativePrompt",),
+    "randomseed": ("seed",),
+    "maxcompletiontokens": ("maxTokens",),
+    "maxoutputtokens": ("maxTokens",),
+    "system": ("systemPrompt",),
+    "instructions": ("systemPrompt",),
+    "stop": ("stopSequences",),
+    "reasoningeffort": ("thinkingLevel",),
+    "aspectratio": ("width", "resolution"),
+    "size": ("width", "resolution"),
+    "imagesize": ("width", "resolution"),
+    "safetychecker": ("safety",),
+    "enablesafetychecker": ("safety",),
+    "callbackurl": ("webhookURL",),
+    "webhook": ("webhookURL",),
+}

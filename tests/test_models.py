@@ -1,0 +1,286 @@
+"""The snapshot of models, the checks of requests against it, and estimates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from runware.models.catalogue import Model, bundled_snapshot, unknown_model
+from runware.models.estimates import estimate
+from runware.models.schema import Problem, find_problems, matches, prepare
+from runware.protocol.codec import python_name, wire_name
+from tools import build_models
+
+KLEIN = "runware:400@2"
+DEV = "runware:101@1"
+KLING = "klingai:kling-video@2.6-pro"
+
+
+def model(air: str) -> Model:
+    found = bundled_snapshot().get(air)
+    assert found is not None
+    return found
+
+
+def problems(air: str, **task: Any) -> list[Problem]:
+    one = model(air)
+    return one.check_task({"taskType": one.task_type, "model": air, **task})
+
+
+def image(**more: Any) -> dict[str, Any]:
+    return {"positivePrompt": "a lighthouse", "width": 1024, "height": 1024, **more}
+
+
+def test_snapshot_is_what_its_facts_say() -> None:
+    assert build_models.build(build_models.FACTS.read_text(encoding="utf-8")) == build_models.SNAPSHOT.read_bytes()
+
+
+def test_models_are_found_by_air_and_by_slug() -> None:
+    snapshot = bundled_snapshot()
+    assert len(snapshot) == 366
+    assert snapshot.get("bfl-flux-2-klein-9b") is snapshot.get(KLEIN)
+    assert [one.air for one in snapshot if one.name == "FLUX.1 [dev]"] == [DEV]
+    assert snapshot.get("runware:no@such") is None
+
+
+def test_unknown_model_is_answered_with_the_nearest() -> None:
+    error = unknown_model("klingai:kling-video@2.6", bundled_snapshot())
+    assert KLING in error.message
+    assert "community" in error.message
+
+
+def test_model_knows_its_parameters() -> None:
+    by_name = {one.name: one for one in model(KLEIN).parameters}
+    assert by_name["width"].required
+    assert (by_name["width"].minimum, by_name["width"].maximum) == (128, 2048)
+    assert by_name["width"].takes == "a multiple of 16 between 128 and 2048"
+    assert by_name["acceleration"].allowed == ("none", "low", "medium", "high")
+    assert by_name["cfg_scale"].api_name == "CFGScale"
+    assert "inputs.reference_images" in by_name
+
+
+@pytest.mark.parametrize(
+    ("air", "task", "parameter", "message", "suggestion"),
+    [
+        (
+            KLEIN,
+            image(width=1000),
+            "width",
+            "width must be a multiple of 16 between 128 and 2048 for FLUX.2 [klein] 9B; got 1000. Did you mean 1008?",
+            1008,
+        ),
+        (
+            KLING,
+            image(width=1920, height=1080, duration=99),
+            "duration",
+            "duration must be 5 or 10 for Kling VIDEO 2.6 Pro; got 99. Did you mean 10?",
+            10,
+        ),
+        (
+            KLING,
+            image(width=1920, height=1080, providerSettings={"klingai": {"generate_audio": True}}),
+            "provider_settings.klingai.generate_audio",
+            (
+                "provider_settings.klingai.generate_audio is not a parameter of Kling VIDEO 2.6 Pro; did you mean "
+                "provider_settings.klingai.sound?"
+            ),
+            "sound",
+        ),
+        (
+            KLEIN,
+            image(num_inference_steps=4),
+            "num_inference_steps",
+            "num_inference_steps is not a parameter of FLUX.2 [klein] 9B; did you mean steps?",
+            "steps",
+        ),
+        (
+            KLEIN,
+            image(lora=[{"model": "civitai:1@1", "wieght": 1.0}]),
+            "lora[0].wieght",
+            "lora[0].wieght is not a parameter of FLUX.2 [klein] 9B; did you mean lora[0].weight?",
+            "weight",
+        ),
+        (
+            KLEIN,
+            image(acceleration="hihg"),
+            "acceleration",
+            (
+                "acceleration must be 'none', 'low', 'medium' or 'high' for FLUX.2 [klein] 9B; got 'hihg'. "
+                "Did you mean 'high'?"
+            ),
+            "high",
+        ),
+        (KLEIN, image(CFGScale=0.5), "cfg_scale", "cfg_scale must be a number between 1 and 20", 1),
+        (KLEIN, image(positivePrompt=""), "positive_prompt", "positive_prompt takes 1 to 10,000 characters", None),
+        (KLEIN, image(width="big"), "width", "width must be an integer for FLUX.2 [klein] 9B; got 'big'.", None),
+        (
+            DEV,
+            image(strength=0.5),
+            "inputs.seed_image",
+            "inputs.seed_image is required for FLUX.1 [dev] with strength.",
+            None,
+        ),
+        (
+            "bfl:flux@3-image",
+            image(width=1000, height=1000),
+            "width",
+            "width and height must be 1024x1024",
+            (1024, 1024),
+        ),
+        (
+            "bfl:flux@3-image",
+            {**image(), "resolution": "1K", "inputs": {"referenceImages": ["https://example.com/a.png"]}},
+            "resolution",
+            "resolution cannot be combined with width or height for FLUX 3 Image.",
+            None,
+        ),
+        (
+            KLING,
+            image(width=1920, height=1080, inputs={"frameImages": ["https://example.com/a.png"]}),
+            "width",
+            "width is not accepted with inputs.frame_images or inputs.reference_videos for Kling",
+            None,
+        ),
+        (
+            "alibaba:wan@3.0",
+            image(width=1280, height=720, duration=40),
+            "duration",
+            "duration must be an integer between 2 and 30 or 'auto' for Wan3.0; got 40. Did you mean 30?",
+            30,
+        ),
+    ],
+)
+def test_problem_says_what_is_wrong_and_what_would_work(
+    air: str, task: dict[str, Any], parameter: str, message: str, suggestion: Any
+) -> None:
+    (found,) = [one for one in problems(air, **task) if one.parameter == parameter]
+    assert found.message.startswith(message)
+    assert found.suggestion == suggestion
+
+
+def test_all_problems_are_found_at_once() -> None:
+    found = problems(KLEIN, width=1000, height=1000, steps=0, CFGScale=99.0, prompt="a lighthouse")
+    assert {one.parameter for one in found} == {"width", "height", "steps", "cfg_scale", "prompt", "positive_prompt"}
+
+
+def test_good_requests_have_no_problems() -> None:
+    assert problems(KLEIN, **image(steps=4, CFGScale=3.57, seed=1, outputFormat="PNG", numberResults=20)) == []
+    assert problems(KLING, **image(width=1920, height=1080, duration=10)) == []
+
+
+def test_prompts_are_in_no_message() -> None:
+    secret = "a very private lighthouse"
+    for found in problems(KLEIN, **image(positivePrompt=secret * 1000, positive_promt=secret)):
+        assert secret not in found.message
+        assert secret not in repr(found)
+
+
+def test_size_of_any_type_is_refused_without_an_exception() -> None:
+    for value in ([1024], {"a": 1}, "1024" * 20, None, True):
+        found = problems("bfl:flux@3-image", positivePrompt="a lighthouse", width=value, height=1024)
+        assert any(one.parameter == "width" for one in found)
+        assert not any("1024" * 20 in one.message for one in found)
+
+
+def test_value_that_no_keyword_of_its_type_refuses_is_refused_by_the_whole_schema() -> None:
+    for value in (3, "text", [1], False):
+        (found,) = problems("bfl:flux@3-image", **image(advancedFeatures={"watermark": value}))
+        assert found.message == "advanced_features.watermark has a form that is not accepted for FLUX 3 Image."
+
+
+def test_model_that_two_fact_sheets_describe_is_one_model() -> None:
+    airs = [one.air for one in bundled_snapshot()]
+    assert len(set(airs)) == len(airs)
+    old = model("bytedance:seedance@1.5-pro")
+    assert (old.status, old.replaced_by) == ("deprecated", "bytedance-seedance-2-5")
+    assert old.rates
+    assert old.parameters
+
+
+def test_nothing_is_written_into_the_task() -> None:
+    task = image(model=KLEIN, taskType="imageInference")
+    before = json.dumps(task)
+    model(KLEIN).check_task(task)
+    assert json.dumps(task) == before
+
+
+def test_hundredths_are_multiples_of_a_hundredth() -> None:
+    for value in [number / 100 for number in range(2001)]:
+        assert matches({"multipleOf": 0.01}, value)
+        assert not matches({"multipleOf": 0.01}, value + 0.005)
+
+
+def test_keywords_of_a_newer_schema_are_ignored() -> None:
+    assert matches({"x-new": 1, "unevaluatedProperties": False}, {"a": 1})
+    assert find_problems({"properties": {"a": {"type": "brand new"}}}, {"a": 1}, "Newest") == []
+
+
+def test_references_and_sizes_are_prepared() -> None:
+    size = {"title": "720p", "properties": {"width": {"const": 1280}, "height": {"const": 720}}}
+    schema = prepare({"properties": {"scheduler": {"$ref": "#/enums/few"}}, "oneOf": [size]}, {"few": ["Euler"]})
+    assert matches(schema, {"scheduler": "Euler", "width": 1280, "height": 720})
+    assert not matches(schema, {"scheduler": "Other", "width": 1280, "height": 720})
+    assert not matches(schema, {"width": 720, "height": 1280})
+
+
+@pytest.mark.parametrize(
+    ("api", "python"),
+    [
+        ("CFGScale", "cfg_scale"),
+        ("taskUUID", "task_uuid"),
+        ("webhookURL", "webhook_url"),
+        ("positivePrompt", "positive_prompt"),
+        ("checkNSFW", "check_nsfw"),
+        ("lora[0]", "lora[0]"),
+        ("steps", "steps"),
+    ],
+)
+def test_api_names_have_python_names(api: str, python: str) -> None:
+    assert python_name(api) == python
+    assert wire_name(python) == api
+
+
+@pytest.mark.parametrize(
+    ("air", "task", "cost", "exact"),
+    [
+        (KLING, {"duration": 10, "providerSettings": {"klingai": {"sound": True}}}, 1.4, True),
+        (KLING, {"duration": 5, "providerSettings": {"klingai": {"sound": False}}, "numberResults": 2}, 0.7, True),
+        ("bfl:5@1", {"width": 1024, "height": 1024}, 0.03, True),
+        ("bfl:5@1", {"width": 2048, "height": 1024}, 0.045, True),
+        ("meta:muse@image", {"numberResults": 3}, 0.03, True),
+        ("alibaba:qwen@3-tts-1.7b-base", {"speech": {"text": "x" * 100}}, 0.0015, True),
+        ("minimax:h3@max", {"duration": 5, "resolution": "480p"}, 0.25, True),
+    ],
+)
+def test_rates_make_an_exact_estimate(air: str, task: dict[str, Any], cost: float, exact: bool) -> None:
+    found = estimate(model(air), task)
+    assert (found.cost, found.exact, found.basis) == (pytest.approx(cost), exact, "rates")
+
+
+def test_what_is_left_open_makes_a_range() -> None:
+    found = estimate(model(KLING), {"duration": 10})
+    assert (found.minimum, found.maximum, found.exact) == (pytest.approx(0.7), pytest.approx(1.4), False)
+    assert found.seconds is not None
+
+
+def test_earlier_runs_are_the_estimate_where_there_are_no_rates() -> None:
+    found = estimate(model(DEV), image())
+    assert (found.minimum, found.basis, found.exact) == (0.0038, "measured", False)
+    assert str(found) == "about $0.0038"
+
+
+def test_model_without_prices_has_an_unknown_estimate() -> None:
+    unpriced = next(one for one in bundled_snapshot() if not one.rates and not one.prices)
+    assert estimate(unpriced, {}).basis == "unknown"
+    assert str(estimate(unpriced, {})) == "of unknown cost"
+
+
+def test_every_model_is_read_and_checked_without_an_exception() -> None:
+    for one in bundled_snapshot():
+        assert one.name
+        assert repr(one)
+        assert isinstance(one.parameters, tuple)
+        one.check_task({"taskType": one.task_type, "model": one.air})
+        estimate(one, {"duration": 5, "width": 1024, "height": 1024})
