@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Collection
-from copy import copy
 
 from runware._support.escaping import one_line, plain_word
 from runware._support.logs import RepeatLimit
@@ -13,7 +12,6 @@ from runware.errors import (
     AuthenticationError,
     ConnectionLostError,
     InsufficientCreditsError,
-    NotFoundError,
     PayloadTooLargeError,
     RunwareError,
     TaskError,
@@ -26,12 +24,12 @@ from runware.protocol.codec import dumps, is_empty_answer, named_tasks, read_fra
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
 from runware.protocol.effects import FOREVER, PING, Abort, Close, Exchange, Send, SessionConfig, State
+from runware.protocol.exchange_outcomes import ExchangeOutcomes
 from runware.protocol.exchanges import Exchanges
 from runware.protocol.outcomes import client_closed, connection_is_gone, key_rejected
 from runware.protocol.output import Output
 from runware.protocol.redaction import Redactor
 from runware.protocol.registry import CallRegistry
-from runware.protocol.responses import Response, read_response
 from runware.protocol.task_poller import TaskPoller
 from runware.protocol.timers import Timers
 from runware.protocol.tracker import TaskTracker
@@ -60,6 +58,7 @@ class Session:
     | `Timers` | deadlines, next steps, time limits of polls |
     | `TaskPoller` | none: it sends polls |
     | `Dispatcher` | whether a batch is left to send; calls enter, are sent and end here |
+    | `Exchanges`, `ExchangeOutcomes` | over HTTP: which exchanges are open; none |
     | `TaskTracker` | whether the server lists what runs; each call's own state is in `Call`, by a table too |
     | `Output` | effects to perform, counters |
 
@@ -130,6 +129,24 @@ class Session:
             self._dispatcher,
             self._output,
             rng,
+        )
+        self._outcomes = (
+            None
+            if exchanges is None
+            else ExchangeOutcomes(
+                connection=self._connection,
+                registry=self._registry,
+                queue=self._queue,
+                timers=self._timers,
+                exchanges=exchanges,
+                dispatcher=self._dispatcher,
+                tracker=self._tracker,
+                redactor=self.redactor,
+                dispatch=self._dispatch,
+                counts=self._output.counts,
+                reconnect=self.config.reconnect,
+                dry_run=self.config.dry_run,
+            )
         )
         self.calls = self._registry.calls
         self._lookups = self._registry.lookups
@@ -314,34 +331,13 @@ class Session:
             now: The session's time.
             retry_after: Seconds that the server asks to wait, if it did.
         """
-        calls = self._finish(exchange)
-        if not calls:
-            return
-        response = read_response(status, body, retry_after)
-        if status < 500:
-            self._exchange_succeeded(now)
-        if status == 429:
-            self._queue.slow_down(now)
-        if response.succeeded:
-            self._connection.key_accepted = True
-        if response.items or response.errors:
-            if self._is_plain_result(calls, response, exchange, now):
-                return
-            errors = self.redactor.clean_frame(response.items, response.errors)
-            rejection = response.rejection(errors)
-            if rejection is not None:
-                self._key_rejected(rejection, () if exchange.question else calls, now)
-                return
-            verdicts = response.verdicts(errors, calls, question=exchange.question)
-            self._dispatch(response.items, verdicts, now)
-        for call in calls:
-            if call.state is not CallState.DONE and not self._waits(call):
-                self._response_ended(call, exchange, response, now)
-        self._dispatcher.send_queued(now)
+        assert self._outcomes is not None
+        self._outcomes.response_received(exchange, status, body, now, retry_after)
 
     def response_too_large(self, exchange: Exchange, limit: int, now: float) -> None:
         """The response of an exchange is too large to be kept."""
-        self.message_too_large([call.uuid for call in self._finish(exchange)], limit, now)
+        assert self._exchanges is not None
+        self.message_too_large([call.uuid for call in self._exchanges.finish(exchange)], limit, now)
 
     def exchange_failed(
         self, exchange: Exchange, error: RunwareError, now: float, *, sent: bool, permanent: bool = False
@@ -356,124 +352,8 @@ class Session:
                 the client send a task again without asking for it.
             permanent: Whether further attempts cannot help, such as after a certificate that is not trusted.
         """
-        calls = self._finish(exchange)
-        if not calls:
-            return
-        self.redactor.clean_error(error)
-        log.info("a request got no answer: %s", one_line(error))
-        if sent:
-            self.counts["drops"] += 1
-            for call in calls:
-                self._answer_lost(call, exchange, error, now)
-        else:
-            self._not_sent(calls, exchange, error, now, permanent=permanent)
-        self._dispatcher.send_queued(now)
-
-    def _finish(self, exchange: Exchange) -> list[Call]:
-        assert self._exchanges is not None
-        return self._exchanges.finish(exchange)
-
-    def _waits(self, call: Call) -> bool:
-        """Return whether a call is part of an exchange already."""
-        return self._exchanges is not None and self._exchanges.of(call) is not None
-
-    def _exchange_succeeded(self, now: float) -> None:
-        paused = self.state is State.BACKING_OFF
-        self._connection.works(now)
-        if paused:
-            self._resume_exchanges(now)
-
-    def _resume_exchanges(self, now: float) -> None:
-        assert self._exchanges is not None
-        self._tracker.resume_polls(self._exchanges, now)
-        self._dispatcher.send_queued(now)
-
-    def _not_sent(
-        self, calls: list[Call], exchange: Exchange, error: RunwareError, now: float, *, permanent: bool
-    ) -> None:
-        """Send the same messages again after a pause, unless that is hopeless."""
-        for call in calls:
-            if exchange.question:
-                call.polling.outstanding = False
-                self._timers.cancel(call)
-            elif call.state is CallState.SENT:
-                call.sends -= 1
-                self._queue.release_slot(call)
-                self._dispatcher.requeue(call)
-        connection = self._connection
-        # Those that fail together count once.
-        hopeless = connection.state is State.READY and connection.failed(error)
-        if permanent or hopeless:
-            connection.give_up(now)
-            self._dispatcher.end_all(now, lambda call: connection_is_gone(call, error))
-        elif connection.state is State.READY:
-            connection.back_off(now, wanted=True)
-
-    def _answer_lost(self, call: Call, exchange: Exchange, error: RunwareError, now: float) -> None:
-        """Handle a request that the server may have, and whose answer was lost."""
-        if not self.config.reconnect and call.completion is not Completion.CONNECTION:
-            reason = f"The answer to the request was lost, and reconnect is off: {error.message}"
-            self._dispatcher.end(call, now, ConnectionLostError(reason, may_have_run=call.may_have_run))
-        elif exchange.question:
-            self._tracker.poll_lost(call, now, None)
-        elif call.state is CallState.SENT:
-            self._tracker.outcome_lost(call, now, None)
-
-    def _response_ended(self, call: Call, exchange: Exchange, response: Response, now: float) -> None:
-        """Handle the end of a response that has not ended this call."""
-        tracker = self._tracker
-        if exchange.question:
-            if call.poll_outstanding and response.is_empty:
-                tracker.poll_was_empty(call, now)
-            elif call.poll_outstanding:
-                tracker.poll_lost(call, now, response.retry_after)
-        elif call.completion is Completion.CONNECTION:
-            if response.succeeded:
-                self._dispatcher.end(call, now)
-            else:
-                self._not_sent([call], exchange, response.no_api_error(), now, permanent=False)
-        elif self.config.dry_run and response.succeeded and call.may_run:
-            tracker.end_valid(call, now)
-        elif call.state is not CallState.SENT:
-            return  # the answer has settled how it goes on
-        elif call.completion is Completion.ANSWER and response.is_empty:
-            self._lookup_was_empty(call, now)
-        elif call.items or call.failures or call.unreported_statuses:
-            tracker.rest_missing(call, now)
-        else:
-            self._connection.unattributed_error = f"HTTP {response.status}"
-            tracker.outcome_lost(call, now, response.retry_after)
-
-    def _lookup_was_empty(self, lookup: Call, now: float) -> None:
-        """Ask for the details of a task that getResponse says nothing about; end a lookup of which nothing is left."""
-        if lookup.task_type != Question.RESPONSE.value:
-            self._dispatcher.end(lookup, now, NotFoundError("The server knows nothing of this task."))
-        elif lookup.polling.empty_answer:
-            self._dispatcher.end(lookup, now)
-        else:
-            lookup.polling.empty_answer = True
-            details = [{"taskType": Question.DETAILS.value, "taskUUID": lookup.uuid}]
-            assert self._exchanges is not None
-            self._exchanges.begin(dumps(details), [lookup], question=False)
-
-    def _is_plain_result(self, calls: list[Call], response: Response, exchange: Exchange, now: float) -> bool:
-        """End a call with the one result it waits for, which is the usual response; return whether it was that."""
-        if len(response.items) != 1 or response.errors or exchange.question or self._lookups:
-            return False
-        (call,), (item,) = calls, response.items
-        if call.expected > 1 or item.get("taskUUID") != call.uuid or item.get("taskType") != call.task_type:
-            return False
-        return self._tracker.result_pushed(call, response.items, now)
-
-    def _key_rejected(self, error: TaskError, refused: Collection[Call], now: float) -> None:
-        """End everything: the server rejected the key, and has not run the tasks of that request."""
-        log.warning("the server rejected the API key")
-        self._connection.key_accepted = False
-        for call in refused:
-            self._dispatcher.end(call, now, copy(error))
-        if self.state is not State.CLOSED:
-            self._connection.give_up(now)
-        self._dispatcher.end_all(now, lambda call: key_rejected(call, error))
+        assert self._outcomes is not None
+        self._outcomes.exchange_failed(exchange, error, now, sent=sent, permanent=permanent)
 
     # ------------------------------------------------------------------ facts about messages
 
@@ -637,9 +517,9 @@ class Session:
         """Do what is due."""
         connection = self._connection
         if now >= connection.until:
-            if self._exchanges is not None:
+            if self._outcomes is not None:
                 connection.enter(State.READY, now)
-                self._resume_exchanges(now)
+                self._outcomes.resume(now)
             elif connection.state is State.BACKING_OFF:
                 connection.dial(now)
             else:
