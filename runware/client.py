@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.models import access as models
-    from runware.models import estimates
     from runware.models.access import AsyncModels, Models
     from runware.models.estimates import Estimate
     from runware.models.schema import Problem
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from runware.results import Partial, Result, Results
 else:
     models = lazy_module("runware.models.access")
-    estimates = lazy_module("runware.models.estimates")
     asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -218,18 +216,6 @@ class _Client(_Handle):
         model, wire = self._core.model_of(task)
         return model.check_task(wire)
 
-    def estimate(self, task: Task[Any] | Mapping[str, Any]) -> Estimate:
-        """Return what a request will cost and how long it takes, from the catalogue. Nothing is sent.
-
-        Args:
-            task: A request object, or an API object, with Python or API names.
-
-        Raises:
-            NotFoundError: The model is not in the catalogue.
-        """
-        model, wire = self._core.model_of(task)
-        return estimates.estimate(model, wire)
-
     def job(
         self,
         ref: str | Mapping[str, Any],
@@ -293,6 +279,24 @@ class Runware(_Client, BlockingMap, BlockingOperations):
 
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
+
+    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+        """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
+
+        Args:
+            task: A request object, or an API object, with Python or API names.
+            exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
+                the API key and the network, and works for models that the catalogue does not know.
+
+        Raises:
+            NotFoundError: The model is not in the catalogue, and *exact* is not set.
+            ValidationError: The server does not accept the request.
+            ConnectionFailedError: The server cannot be reached over HTTP.
+        """
+        if exact:
+            self._core.check_thread()
+            warn_in_event_loop("await rw.aio.estimate(...)")
+        return self._core.estimate(task, exact=exact)
 
     @overload
     def run(self, task: Task[R]) -> R: ...
@@ -392,6 +396,21 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)
 
+    async def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+        """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
+
+        Args:
+            task: A request object, or an API object, with Python or API names.
+            exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
+                the API key and the network, and works for models that the catalogue does not know.
+
+        Raises:
+            NotFoundError: The model is not in the catalogue, and *exact* is not set.
+            ValidationError: The server does not accept the request.
+            ConnectionFailedError: The server cannot be reached over HTTP.
+        """
+        return await _elsewhere(lambda: self._core.estimate(task, exact=exact))
+
     @overload
     async def run(self, task: Task[R]) -> R: ...
     @overload
@@ -408,7 +427,10 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         held: list[Job[Any]] = []
         try:
-            return await (await self._start(self._core.task_of(task), held))
+            core = self._core
+            if not core.started and isinstance(task, Mapping):
+                await _elsewhere(core.knowledge.prepare)  # a model may have to tell the task type
+            return await (await self._start(core.task_of(task), held))
         except BaseException as error:
             for job in held:
                 job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.logs import warn_interrupted
-from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
+from runware.errors import (
+    ClientClosedError,
+    IncompleteResultsError,
+    RunwareError,
+    TaskCancelledError,
+    ValidationError,
+    WrongThreadError,
+)
 from runware.protocol.call import Call, CallState, Wakeable
 from runware.requests.base import Task
 from runware.results import Partial, Result, Results
@@ -45,6 +52,9 @@ T = TypeVar("T")
 Dispatch = Callable[[Callable[[], object]], object]
 """Runs a callback in the caller's thread or event loop, and logs what it raises."""
 
+Completer = Callable[[ValidationError, bytes | Mapping[str, Any]], ValidationError]
+"""Returns the server's refusal of a task with what its model accepts, given the message that was sent."""
+
 
 class Owner(Protocol):
     """The client of a job, as the job sees it."""
@@ -57,6 +67,11 @@ class Owner(Protocol):
     @property
     def post_callback(self) -> Callable[[Callable[[], object]], None]:
         """A function that runs a callback on the callback thread. It holds no reference to the client."""
+        ...
+
+    @property
+    def complete_error(self) -> Completer:
+        """A function that completes the server's refusal of a task. It holds no reference to the client."""
         ...
 
     def check_thread(self) -> None:
@@ -89,6 +104,9 @@ class Job(LightFuture[R], Generic[R]):
     `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at the same
     time. Cancelling one `await job` does not cancel the job; `cancel()` does.
     """
+
+    _completer: Completer | None = None
+    _completed: ValidationError | None = None
 
     def __init__(
         self,
@@ -218,7 +236,21 @@ class Job(LightFuture[R], Generic[R]):
             raise self._cancelled_error()
         # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
         error = self.outcome()[1]
+        if isinstance(error, ValidationError):
+            error = self._complete(error)
         return None if error is None else copy.copy(error)
+
+    def _complete(self, error: ValidationError) -> ValidationError:
+        """Return the server's refusal with what the model accepts. Here, because the I/O thread has no time for it."""
+        completer = self._completer
+        if completer is not None:
+            try:
+                self._completed = completer(error, self._sent)
+            except Exception:  # the error itself matters more
+                log.exception("completing the error of %s failed", self)
+                self._completed = error
+            self._completer = None  # after the result: another thread may be here
+        return self._completed or error
 
     def running(self) -> bool:
         """Return whether the server may be working on the task. It can still be cancelled."""
@@ -383,6 +415,8 @@ class Job(LightFuture[R], Generic[R]):
                 raw={"data": list(call.items)},
                 results=self._results,
             )
+        if isinstance(error, ValidationError) and error.parameter and (owner := self._owner) is not None:
+            self._completer = owner.complete_error
         to_wake = self.settle(answer, error)
         call.items = ()
         if self._listeners:

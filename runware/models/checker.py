@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple
 
 from runware._support.logs import log_or_stderr
-from runware.errors import ValidationError
+from runware.errors import NotFoundError, ValidationError
 from runware.models.access import Catalogue
 from runware.models.catalogue import Model
 from runware.models.names import to_api_names
 from runware.models.schema import Problem, matches
 
-__all__ = ["Check", "Checker", "validation_error"]
+__all__ = ["Check", "Checker", "Route", "validation_error"]
 
 log = logging.getLogger("runware.check")
 
@@ -22,8 +22,18 @@ Check = Literal["off", "warn", "error"]
 _VARYING = frozenset(("taskUUID", "positivePrompt", "negativePrompt", "prompt", "seed"))
 """Parameters that differ between otherwise equal requests. They are checked each time, the others once."""
 _REMEMBERED = 2000
-_ANY: Mapping[str, Any] = {"properties": {"taskType": {}, "taskUUID": {}}}
-"""The schema of a task whose model is not known: only these two names are sure."""
+
+
+class Route(NamedTuple):
+    """How a model delivers its results.
+
+    Attributes:
+        asynchronous: Whether it only runs asynchronously.
+        seconds: How long a typical run takes; `None` if none was measured.
+    """
+
+    asynchronous: bool
+    seconds: float | None
 
 
 class Checker:
@@ -37,42 +47,65 @@ class Checker:
     def __init__(self, catalogue: Catalogue, mode: Check) -> None:
         self.catalogue = catalogue
         self._mode = mode
-        self._good: dict[Any, Mapping[str, Any]] = {}
+        self._good: dict[Any, tuple[Mapping[str, Any], Route]] = {}
+        self._routes: dict[str, tuple[Model, Route]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def prepare(self) -> None:
         """Read the snapshot and the cache."""
         self.catalogue.get("")
 
-    def check(self, task: dict[str, Any]) -> None:
+    def check(self, task: dict[str, Any]) -> Route | None:
         """Check a task with API names. A slug in place of the model's AIR is replaced.
+
+        Returns:
+            How the model delivers its results; `None` if it is not known, or checks are off.
 
         Raises:
             ValidationError: It has problems, and the mode is `"error"`; `problems` has all of them.
         """
         name = task.get("model")
         if not isinstance(name, str):
-            return
+            return None
         if ":" not in name and (known := self.catalogue.get(name)) is not None and known.air:
             task["model"] = name = known.air
         if self._mode == "off":
-            return
+            return None
         key = _key(task)
-        properties = self._good.get(key) if key is not None else None
-        if properties is not None and all(
-            matches(properties[name], task[name]) for name in _VARYING if name in task and name in properties
-        ):
-            return
+        good = self._good.get(key) if key is not None else None
+        if good is not None:
+            properties, route = good
+            if all(matches(properties[name], task[name]) for name in _VARYING if name in task and name in properties):
+                return route
         model = self.catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
-            return
+            return None
+        route = self._route(name, model)
         problems = model.check_task(task)
         if problems:
             self._report(model, problems)
         elif key is not None:
             if len(self._good) >= _REMEMBERED:
                 self._good.clear()
-            self._good[key] = model.schema.get("properties", {})
+            self._good[key] = model.schema.get("properties", {}), route
+        return route
+
+    def _route(self, name: str, model: Model) -> Route:
+        known = self._routes.get(name)
+        if known is None or known[0] is not model:  # a refresh brings new models
+            known = self._routes[name] = model, Route(model.delivery_methods == ("async",), model.seconds)
+        return known[1]
+
+    def named(self, task: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
+        """Return a task with API names, also inside its dicts.
+
+        Args:
+            task: The task, whose own names are the API's already.
+            kept: Parameters that stay as they are.
+        """
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        return to_api_names(task, model.schema if model is not None else {}, kept)
 
     def completed(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """Return a task given as a plain dict with API names, and with the task type of its model if it has none.
@@ -82,7 +115,7 @@ class Checker:
         """
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
-        made = to_api_names(task, model.schema if model is not None else _ANY)
+        made = to_api_names(task, model.schema if model is not None else {})
         if "taskType" in made or name is None:
             return made
         if model is None or model.task_type is None:
@@ -100,7 +133,9 @@ class Checker:
         Raises:
             NotFoundError: It is not known.
         """
-        name = str(task.get("model"))
+        name = task.get("model")
+        if not isinstance(name, str):
+            raise NotFoundError("The request names no model, so that nothing is known about it.", parameter="model")
         model = self.catalogue.get(name)
         if model is None:
             raise self.catalogue.unknown(name)
