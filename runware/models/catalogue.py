@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from runware.errors import NotFoundError
-from runware.models.descriptions import described, described_as_html
+from runware.models.descriptions import described, described_as_html, price_lines
 from runware.models.estimates import Estimate, estimate
 from runware.models.names import to_api_names
 from runware.models.schema import Problem, find_problems, prepare, takes
@@ -190,6 +190,11 @@ class Model:
     def _repr_html_(self) -> str:
         """Return the same as a table for a notebook."""
         return described_as_html(self)
+
+    @property
+    def price_lines(self) -> list[str]:
+        """Its rates and prices in words."""
+        return list(price_lines(self))
 
     @property
     def documentation(self) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runware.models.catalogue import Model, Parameter
 
-__all__ = ["described", "described_as_html"]
+__all__ = ["described", "described_as_html", "price_lines"]
 
 _MOST_PRICES = 8
 
@@ -21,7 +21,7 @@ def described(model: Model) -> str:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines += [f"  {name:<{widths[0]}}  {what:<{widths[1]}}  {default}".rstrip() for name, what, default in rows]
     lines += [f"  Note: {note}" for note in model.notes]
-    prices = list(_prices(model))
+    prices = list(price_lines(model))
     if prices:
         lines += ["", *(f"  {price}" for price in prices)]
     if model.documentation:
@@ -39,7 +39,7 @@ def described_as_html(model: Model) -> str:
     heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("parameter", "takes", "default"))
     facts = "<br>".join(map(escape, _facts(model)))
     notes = "".join(f"<li>{escape(note)}</li>" for note in model.notes)
-    prices = "".join(f"<li>{escape(price)}</li>" for price in _prices(model))
+    prices = "".join(f"<li>{escape(price)}</li>" for price in price_lines(model))
     link = f'<a href="{escape(model.documentation)}">documentation</a>' if model.documentation else ""
     return (
         f'<div style="font-family:sans-serif;font-size:13px"><b>{escape(model.name)}</b> '
@@ -65,7 +65,8 @@ def _row(one: Parameter) -> tuple[str, str, str]:
     return one.name + (" *" if one.required else ""), takes, default
 
 
-def _prices(model: Model) -> Iterator[str]:
+def price_lines(model: Model) -> Iterator[str]:
+    """Yield the rates and prices of a model, each in words."""
     for rate in model.rates:
         after = f" from unit {rate.after + 1} on" if rate.after else ""
         yield f"${rate.amount:g} per {rate.unit}{after}{f' ({rate.label})' if rate.label else ''}"

@@ -8,8 +8,8 @@ from typing import Any
 
 from runware.errors import ValidationError
 from runware.models.catalogue import Model
-from runware.models.schema import takes
-from runware.protocol.codec import python_name, wire_name
+from runware.models.schema import find_schema, takes
+from runware.protocol.codec import python_name
 
 __all__ = ["completed"]
 
@@ -32,7 +32,7 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
     python = [_python(name) for name in names]
     made.parameter = python[0] if isinstance(given, str) else python
     made.documentation = error.documentation or model.documentation
-    facts = _facts(model.schema, names[0])
+    facts = find_schema(model.schema, names[0])
     if facts:
         choices = facts.get("enum") or ([facts["const"]] if "const" in facts else [])
         made.allowed = error.allowed or tuple(choices)
@@ -45,7 +45,7 @@ def _advice(message: str, names: list[str], task: Mapping[str, Any], model: Mode
     problems = {problem.parameter: problem for problem in model.check_task(task)}
     for name in names:
         problem = problems.get(_python(name))
-        words = takes(_facts(model.schema, name) or {})
+        words = takes(find_schema(model.schema, name) or {})
         if problem is not None and problem.message in message:
             continue
         if words and words not in message:
@@ -62,22 +62,6 @@ def _sentence(message: str, advice: Iterator[str]) -> str:
         words += "."
     found = " ".join(advice)
     return f"{words} {found}" if found else message
-
-
-def _steps(name: str) -> list[str]:
-    """Return the names on the way to a parameter, without the positions in lists."""
-    return [step for step in _STEP.findall(name) if not step.isdigit()]
-
-
-def _facts(schema: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """Return the schema of a parameter; `None` if the model's schema does not have it."""
-    facts: Any = schema
-    for step in _steps(name):
-        while isinstance(facts, Mapping) and "properties" not in facts and "items" in facts:
-            facts = facts["items"]
-        properties = facts.get("properties", {}) if isinstance(facts, Mapping) else {}
-        facts = properties.get(step, properties.get(wire_name(step)))
-    return facts if isinstance(facts, Mapping) else None
 
 
 def _python(name: str) -> str:

@@ -16,9 +16,9 @@ import attrs
 
 from runware._support.unknown_names import fold_name
 from runware.models.synonyms import SYNONYMS
-from runware.protocol.codec import python_name
+from runware.protocol.codec import python_name, wire_name
 
-__all__ = ["SIZES", "Problem", "Schema", "find_problems", "matches", "prepare", "takes"]
+__all__ = ["SIZES", "Problem", "Schema", "find_problems", "find_schema", "matches", "prepare", "takes"]
 
 Schema = Mapping[str, Any]
 
@@ -29,6 +29,7 @@ _LONGEST_PATTERN = 10_000
 """Longer strings are media, whose pattern is not checked: it would take longer than the whole check."""
 _LISTED = 12
 """The most allowed values that a message lists."""
+_STEP = re.compile(r"[^.\[\]]+")
 _PROSE = re.compile("prompt|text|content|lyrics|message", re.IGNORECASE)
 
 
@@ -89,6 +90,25 @@ def prepare(schema: Any, enums: Mapping[str, list[Any]] | None = None) -> Any:
         del made["oneOf"]
         made[SIZES] = {_size_of(one): one.get("title", "") for one in options}
     return made
+
+
+def find_schema(schema: Schema, path: str) -> Schema | None:
+    """Return the schema of a parameter inside objects and lists; `None` if there is none.
+
+    Args:
+        schema: The schema of the whole.
+        path: Names, in Python's or the API's spelling, and positions: `"lora[0].weight"` or `"lora.0.weight"`.
+    """
+    found: Any = schema
+    for step in _STEP.findall(path):
+        if not isinstance(found, Mapping):
+            return None
+        if step.isdigit():
+            found = found.get("items")
+            continue
+        properties = found.get("properties") or {}
+        found = properties.get(step, properties.get(wire_name(step)))
+    return found if isinstance(found, Mapping) else None
 
 
 # ---------------------------------------------------------------------- does a value match
@@ -368,7 +388,7 @@ class _Check:
         for name, others in schema.get("dependentRequired", {}).items():
             if name in value:
                 for other in others:
-                    if other not in value:
+                    if other not in value and other not in schema.get("required", ()):
                         yield self._missing({}, _join(path, other), f" together with {python_name(name)}")
         for name, more in schema.get("dependentSchemas", {}).items():
             if name in value:
