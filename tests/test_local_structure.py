@@ -23,24 +23,28 @@ ROWS = [
     ["running_server"],
     ["http_api", "websocket_api"],
     ["task_processor"],
-    ["session_manager", "task_runner"],
+    ["model_rules", "session_manager", "task_runner"],
     ["active_faults"],
     ["fault_registry"],
-    ["connection_faults", "result_faults"],
+    ["connection_faults", "result_faults", "service_failures"],
     ["faults", "request_router", "result_items"],
     ["connection", "result_details", "task_queries", "webhooks"],
     ["prompt_marks", "state"],
     ["task_run", "task_types"],
-    ["request_body", "task_schema"],
-    ["client_session", "media", "stream_plan", "validation"],
+    ["model_check", "request_body", "task_schema"],
+    ["client_session", "media", "model_services", "stream_plan", "validation"],
     [
-        "access_control", "audio", "encoding", "images", "ledger", "meshes", "model_catalogue", "options", "output",
-        "switches", "task_inputs", "uuids", "video", "websocket_frames",
+        "access_control", "audio", "encoding", "images", "ledger", "meshes", "model_catalogue", "model_prices",
+        "model_records", "model_words", "options", "output", "switches", "task_inputs", "uuids", "video",
+        "websocket_frames",
     ],
 ]  # fmt: skip
 
 # Imports inside functions, as (module, imported name), each with the reason in a comment.
-FUNCTION_LEVEL_IMPORTS: set[tuple[str, str]] = set()
+FUNCTION_LEVEL_IMPORTS = {
+    # It takes longer to import than the server to start, and servers that refuse nothing by a schema do not need it.
+    ("model_check", "import jsonschema"),
+}
 
 
 def imported_modules(node: ast.AST) -> set[str]:

@@ -39,7 +39,7 @@ def test_snapshot_is_what_its_facts_say() -> None:
 
 def test_models_are_found_by_air_and_by_slug() -> None:
     snapshot = bundled_snapshot()
-    assert len(snapshot) == 368
+    assert len(snapshot) == 366
     assert snapshot.get("bfl-flux-2-klein-9b") is snapshot.get(KLEIN)
     assert [one.air for one in snapshot if one.name == "FLUX.1 [dev]"] == [DEV]
     assert snapshot.get("runware:no@such") is None
@@ -175,6 +175,28 @@ def test_prompts_are_in_no_message() -> None:
     for found in problems(KLEIN, **image(positivePrompt=secret * 1000, positive_promt=secret)):
         assert secret not in found.message
         assert secret not in repr(found)
+
+
+def test_size_of_any_type_is_refused_without_an_exception() -> None:
+    for value in ([1024], {"a": 1}, "1024" * 20, None, True):
+        found = problems("bfl:flux@3-image", positivePrompt="a lighthouse", width=value, height=1024)
+        assert any(one.parameter == "width" for one in found)
+        assert not any("1024" * 20 in one.message for one in found)
+
+
+def test_value_that_no_keyword_of_its_type_refuses_is_refused_by_the_whole_schema() -> None:
+    for value in (3, "text", [1], False):
+        (found,) = problems("bfl:flux@3-image", **image(advancedFeatures={"watermark": value}))
+        assert found.message == "advanced_features.watermark has a form that is not accepted for FLUX 3 Image."
+
+
+def test_model_that_two_fact_sheets_describe_is_one_model() -> None:
+    airs = [one.air for one in bundled_snapshot()]
+    assert len(set(airs)) == len(airs)
+    old = model("bytedance:seedance@1.5-pro")
+    assert (old.status, old.replaced_by) == ("deprecated", "bytedance-seedance-2-5")
+    assert old.rates
+    assert old.parameters
 
 
 def test_nothing_is_written_into_the_task() -> None:

@@ -163,7 +163,7 @@ def build(facts: str) -> bytes:
     """Return the snapshot for fact sheets, one a line."""
     sheets = [json.loads(line) for line in facts.splitlines()]
     meta = next(sheet for sheet in sheets if sheet["kind"] == "meta")
-    records = [record(sheet) for sheet in sheets if sheet["kind"] in ("model", "unlisted")]
+    records = [record(sheet) for sheet in _merged(sheets)]
     records.sort(key=lambda one: str(one["air"] or one["slug"]))
     families = {
         sheet["id"]: schema(sheet, "imageInference", None) for sheet in sheets if sheet["kind"] == "architecture"
@@ -177,6 +177,16 @@ def build(facts: str) -> bytes:
     }
     lines = [json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in [header, *records]]
     return gzip.compress("\n".join(lines).encode(), 9, mtime=0)
+
+
+def _merged(sheets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one sheet a model. What is said of it outside the list of schemas adds to what the schemas say."""
+    made: dict[str, dict[str, Any]] = {}
+    for sheet in sheets:
+        if sheet["kind"] in ("model", "unlisted"):
+            name = str(sheet.get("air") or sheet["slug"])
+            made[name] = {**made.get(name, {}), **sheet}
+    return list(made.values())
 
 
 def record(sheet: dict[str, Any]) -> dict[str, Any]:
@@ -198,6 +208,9 @@ def record(sheet: dict[str, Any]) -> dict[str, Any]:
         "capabilities": sheet.get("capabilities"),
         "architecture": sheet.get("architecture"),
         "releasedAt": sheet.get("releasedAt"),
+        "deactivatesAt": sheet.get("deactivatesAt"),
+        "replacedBy": sheet.get("replacedBy"),
+        "zdr": sheet.get("zdr"),
         "hosted": sheet.get("hosted"),
         "contextWindow": sheet.get("contextWindow"),
         "pricingRates": sheet.get("pricing"),

@@ -10,7 +10,7 @@ from typing import Any
 from runware.local.client_session import ReplayPlan
 from runware.local.connection import WebSocketConnection
 from runware.local.fault_registry import FAULTS
-from runware.local.faults import Fault, HttpFault
+from runware.local.faults import Fault, HttpFault, ServiceFault
 from runware.local.output import Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
@@ -177,6 +177,11 @@ class ActiveFaults:
     def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
         """Return how an HTTP request fails; `None`: it does not."""
         found = (fault.on_http_request(runs) for fault in self._faults)
+        return next((fault for fault in found if fault is not None), None)
+
+    def on_service_request(self, path: str) -> ServiceFault | None:
+        """Return how a request to a service that describes models fails; `None`: it does not."""
+        found = (fault.on_service_request(path) for fault in self._faults)
         return next((fault for fault in found if fault is not None), None)
 
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:

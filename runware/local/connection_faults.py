@@ -9,7 +9,7 @@ from typing import Any
 
 from runware.local.client_session import ReplayPlan
 from runware.local.connection import WebSocketConnection
-from runware.local.faults import Fault, FaultHost, HttpFault
+from runware.local.faults import Fault, FaultHost, HttpFault, ServiceFault
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
@@ -22,6 +22,7 @@ __all__ = [
     "CleanClose",
     "DropBetweenResults",
     "EarlyReplay",
+    "FailingService",
     "HalfOpen",
     "IgnoredPings",
     "Inactivity",
@@ -368,3 +369,25 @@ class RevokedKey(Fault):
         self.record_use()
         self._host.authenticate(connection, {**task, "apiKey": "revoked"})
         return True
+
+
+class FailingService(Fault):
+    """X25: a failing service that describes models."""
+
+    name = "X25"
+    summary = (
+        "the services that describe models fail at every path that begins with `path`: they never answer (stall),"
+        " answer a byte every `every` seconds (drip), with a page (html), with JSON of another form (nonsense), with"
+        " half of it (cut), with more than anybody reads (huge), or with `status` (error)"
+    )
+    defaults = {"form": "stall", "path": "/", "status": 503, "every": 0.05}
+    choices = {"form": ("stall", "drip", "html", "nonsense", "cut", "huge", "error")}
+    default_times = None
+
+    def on_service_request(self, path: str) -> ServiceFault | None:
+        """Fail the request."""
+        get = self.parameters
+        if not path.startswith(get["path"]):
+            return None
+        self.record_use()
+        return ServiceFault(get["form"], get["status"] if get["form"] == "error" else 200, get["every"])

@@ -1,4 +1,4 @@
-"""All faults by name: X1 to X24 of docs/protocol.md, section 8."""
+"""All faults by name: X1 to X25 of docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from runware.local.connection_faults import (
     CleanClose,
     DropBetweenResults,
     EarlyReplay,
+    FailingService,
     HalfOpen,
     IgnoredPings,
     Inactivity,
@@ -40,7 +41,7 @@ FAULTS: dict[str, type[Fault]] = {
         SilentAuthentication, RejectedKey, HalfOpen, IgnoredPings, LostSubmission, DropBetweenResults, CleanClose,
         EarlyReplay, UnknownTaskError, ErrorShapes, LargeResult, InstantResults, ExtraResults, MeaninglessFrames,
         IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
-        RevokedKey, SingleResults, IrregularUpload,
+        RevokedKey, SingleResults, IrregularUpload, FailingService,
     )
 }  # fmt: skip
 """Every fault class by its name."""

@@ -15,7 +15,7 @@ from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
 
-__all__ = ["Fault", "FaultHost", "HttpFault"]
+__all__ = ["Fault", "FaultHost", "HttpFault", "ServiceFault"]
 
 
 class HttpFault(NamedTuple):
@@ -23,6 +23,20 @@ class HttpFault(NamedTuple):
 
     cut: bool
     status: int
+
+
+class ServiceFault(NamedTuple):
+    """The failure of a service that describes models.
+
+    Attributes:
+        form: What happens instead of the answer; a value of the parameter `form` of fault X25.
+        status: The status of the answer.
+        every: Seconds between two bytes of a slow answer.
+    """
+
+    form: str
+    status: int
+    every: float
 
 
 class FaultHost(Protocol):
@@ -58,7 +72,7 @@ class Fault:
     of this class do nothing.
 
     Attributes:
-        name: `X1` to `X24`.
+        name: `X1` to `X25`.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -164,6 +178,10 @@ class Fault:
 
     def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
         """Return how an HTTP request fails; `runs` is `None` on arrival, later its accepted tasks."""
+        return None
+
+    def on_service_request(self, path: str) -> ServiceFault | None:
+        """Return how a request to a service that describes models fails; `None`: it does not."""
         return None
 
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:

@@ -14,9 +14,11 @@ from runware.local.connection import reset_transport
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
 from runware.local.ledger import UNIT
+from runware.local.model_services import ModelServices
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.request_body import bad_request, parse_tasks
 from runware.local.result_details import answer_text, token_usage
+from runware.local.service_failures import fail_service
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
@@ -135,6 +137,7 @@ class HttpApi:
         self._sessions = sessions
         self._processor = processor
         self._executor = executor
+        self._services = ModelServices(state.records, state.models)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -150,8 +153,23 @@ class HttpApi:
                 return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
             return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
         if request.method in ("GET", "HEAD"):
-            return await self._answer_file(request)
+            return await self._answer_service(request) or await self._answer_file(request)
         return web.Response(status=404, text="Not found. POST an array of tasks to /v1.\n")
+
+    async def _answer_service(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """Answer a request to a service that describes models, or fail it; return `None` for every other path."""
+        path = request.rel_url.raw_path
+        answer = self._services.answer(path, request.query, request.headers.get("If-None-Match"))
+        if answer is None:
+            return None
+        self._state.ledger.count("service_requests")
+        fault = self._faults.on_service_request(path) if self._faults.active else None
+        if fault is not None:
+            return await fail_service(request, fault, answer.body)
+        body = answer.body.encode()
+        return web.Response(
+            status=answer.status, headers=answer.headers, body=body or None, content_type="application/json"
+        )
 
     async def _answer_file(self, request: web.BaseRequest) -> web.StreamResponse:
         uuid = request.path.rpartition("/")[2].partition(".")[0]
@@ -264,7 +282,7 @@ class HttpApi:
         if run.task.get("includeUsage"):
             last["usage"] = token_usage(run, answer_text(run, 0))
         if run.task.get("includeCost"):
-            last["cost"] = run.spec.price / UNIT
+            last["cost"] = run.cost(0) / UNIT
         return [*events, encode_json(last)]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 __all__ = ["UNIT", "Ledger", "TaskRecord"]
 
-# Costs are integers in units of 0.00001 dollars, so that the sum of 10,000 small prices is exact.
-UNIT = 100_000
+# Costs are integers in billionths of a dollar: the sum of 10,000 small prices is exact, and one token has a price.
+UNIT = 1_000_000_000
 
 
 class TaskRecord:
@@ -24,7 +24,7 @@ class TaskRecord:
         submissions: How often the task was received, rejected submissions included.
         results: Results produced and billed.
         polls: getResponse requests received for the task.
-        units: The billed cost, in units of 0.00001 dollars.
+        units: The billed cost, in billionths of a dollar.
     """
 
     __slots__ = ("executions", "polls", "prompt", "results", "submissions", "task_type", "units")
@@ -64,6 +64,7 @@ class Ledger:
         held: Finished results that `hold()` keeps back now.
         http_requests: HTTP requests to the API.
         media_requests: HTTP requests for files.
+        service_requests: HTTP requests to the services that describe models.
         frames_sent: Frames sent to WebSocket connections.
         webhooks: One entry per webhook: `url`, `body`, `statuses` (one per attempt; a string if there was no
             response) and `delivered`.
@@ -96,6 +97,7 @@ class Ledger:
         self.held = 0
         self.http_requests = 0
         self.media_requests = 0
+        self.service_requests = 0
         self.frames_sent = 0
         self.webhooks: list[dict[str, Any]] = []
         self.uploads: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ class ServerOptions:
         result_order: The order in which the results of one task finish: `as-is`, `reversed` or `shuffled`.
         frame_size: Results per frame. `None`: all that finish at the same moment.
         mix_tasks: Whether results of different tasks that finish at the same moment share a frame.
-        balance: Remaining credits, in units of 0.00001 dollars. `None`: unlimited.
+        balance: Remaining credits, in billionths of a dollar. `None`: unlimited.
         inactivity: Time without a message after which the server closes a connection. 0: never.
         resume_window: Time during which a session can be resumed after its connection was lost.
         sync_window: Time after which an HTTP request for a synchronous task is answered with status 504, while the

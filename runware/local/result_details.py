@@ -170,6 +170,7 @@ def _model_upload(state: ServerState, run: TaskRun, index: int) -> dict[str, Any
     status, message = UPLOAD_STATUSES[min(index, len(UPLOAD_STATUSES) - 1)]
     air = task.get("air") or f"local:{task.get('uniqueIdentifier', run.uuid[:8])}@{task.get('version', '1')}"
     if status == "ready":
+        state.own_airs.add(air.lower())
         names = ("name", "version", "category", "architecture", "type", "conditioning", "comment")
         model = {"air": air, "architecture": "", "tags": task.get("tags", []), "private": task.get("private", True)}
         model |= {name: task[name] for name in names if name in task}
@@ -186,8 +187,9 @@ def _model_search(state: ServerState, run: TaskRun, index: int) -> dict[str, Any
 def _training(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:
     """Return the AIR identifier of a trained model."""
     wanted = run.task.get("importModel")
-    air = wanted.get("air") if isinstance(wanted, dict) else None
-    return {"air": air or f"local:{int(run.uuid[:6], 16)}@1", "outputs": {}}
+    air = (wanted.get("air") if isinstance(wanted, dict) else None) or f"local:{int(run.uuid[:6], 16)}@1"
+    state.own_airs.add(str(air).lower())
+    return {"air": air, "outputs": {}}
 
 
 def _account(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:

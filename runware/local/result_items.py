@@ -66,5 +66,5 @@ def make_item(state: ServerState, run: TaskRun, index: int, media: Media | None,
     if spec.has_seed or (spec.name == "textInference" and "seed" in task):
         item["seed"] = run.seed + index
     if task.get("includeCost") or run.dry:
-        item["cost"] = spec.price / UNIT
+        item["cost"] = run.cost(index) / UNIT
     return item

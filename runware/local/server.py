@@ -338,7 +338,7 @@ class LocalServer:
         """Play a fault.
 
         Args:
-            name: `X1` to `X24`, or a name with parameters as on the command line: `"X6:replay=rest"`.
+            name: `X1` to `X25`, or a name with parameters as on the command line: `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
 
@@ -444,6 +444,7 @@ class LocalServer:
         def action(running: RunningServer) -> None:
             self._state.runs.clear()
             self._state.media.clear()
+            self._state.own_airs.clear()
             running.sessions.clear()
             self.ledger.reset()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from runware.local.ledger import Ledger
 from runware.local.media import Media, MediaStore
+from runware.local.model_records import ModelRecords
 from runware.local.options import ServerOptions
 from runware.local.switches import Switches
 from runware.local.task_run import TaskRun
@@ -24,6 +25,8 @@ class ServerState:
         ledger: Its record of what it received, executed and billed.
         media: The files it can serve.
         models: The models that a search finds.
+        records: The models of the snapshot.
+        own_airs: The AIRs of the models that were uploaded to this server or trained by it, in lower case.
         runs: Every executed task by its taskUUID.
         http_url: The base URL of its files.
         keep: The number of task runs that are kept at least. `None`: all.
@@ -34,6 +37,8 @@ class ServerState:
     ledger: Ledger
     media: MediaStore
     models: list[dict[str, Any]]
+    records: ModelRecords = field(default_factory=ModelRecords)
+    own_airs: set[str] = field(default_factory=set)
     runs: dict[str, TaskRun] = field(default_factory=dict)
     http_url: str = ""
     keep: int | None = None

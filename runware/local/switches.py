@@ -130,6 +130,20 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch("unasked_async", "async_unasked", (False, True), "whether tasks without deliveryMethod are asynchronous"),
     Switch("strict", "reject_unknown", (True, False), "whether all task types reject unknown parameters"),
+    Switch(
+        "models",
+        "model_checks",
+        ("lenient", "strict", "off"),
+        "models that cannot exist are refused (lenient), also those that the snapshot does not know, and whatever a"
+        " model's request schema refuses (strict), or nothing because of its model (off)",
+    ),
+    Switch(
+        "prices",
+        "model_prices",
+        ("rates", "measured", "flat"),
+        "what a task costs: its model's rates (rates), also what a run of its model did cost (measured), and"
+        " otherwise one price for a result of its task type (flat)",
+    ),
 )
 
 _BY_NAME = {name: switch for switch in SWITCHES for name in (switch.name, switch.alias)}
@@ -163,6 +177,8 @@ class Switches:
     running_details: str = "partial"
     unasked_async: bool = False
     strict: bool = False
+    models: str = "lenient"
+    prices: str = "rates"
 
     def update(self, values: Mapping[str, SwitchValue]) -> None:
         """Set switches by name or alias. Strings, as from a command line, are converted.

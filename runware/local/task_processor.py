@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from runware.local.active_faults import ActiveFaults
+from runware.local.model_rules import ModelRules
 from runware.local.output import Outgoing, OutputSink
 from runware.local.prompt_marks import has_mark
 from runware.local.result_items import make_item
@@ -65,6 +66,7 @@ class TaskProcessor:
         self._faults = faults
         self._runner = runner
         self._loop = loop
+        self._models = ModelRules(state)
         self.script: Script | None = None
         self._attempts: Counter[str] = Counter()
 
@@ -108,7 +110,7 @@ class TaskProcessor:
         if spec is None:
             raise ApiError("unsupportedTaskType", f"There is no task type {name!r}.", "taskType", type="string")
         uuid = check_uuid(task, switches.q14)
-        spec.validate(task, strict=switches.strict)
+        self._models.check(task, spec)
         if task.get("deliveryMethod") == "stream" and not source.http and switches.q10 == "error":
             message = "Tokens are streamed over HTTP only."
             raise ApiError("unsupportedParameter", message, "deliveryMethod", type="string")
@@ -149,6 +151,7 @@ class TaskProcessor:
             ledger.conflicts += 1
             raise ApiError("conflictTaskUUID", "This taskUUID was already used.", "taskUUID", type="string")
         run = TaskRun(task, spec, prompt, record, source)
+        run.costs = self._models.costs(run)
         unasked = run.delivery == "sync" and not spec.is_query and "deliveryMethod" not in task
         if state.switches.unasked_async and unasked:
             run.delivery = "async"
@@ -159,7 +162,7 @@ class TaskProcessor:
             self._attempts[prompt] += 1
             run.attempt = self._attempts[prompt]
             self._reject_by_prompt(prompt, run.attempt)
-        self._charge(spec, run.requested)
+        self._charge(run)
         run.acknowledgement = state.switches.q8
         run.delay = state.options.delay_for(task, is_query=spec.is_query)
         if self._faults.active:
@@ -192,11 +195,11 @@ class TaskProcessor:
             code = prompt.partition("[error:")[2].partition("]")[0]
             raise ApiError(code, f"The prompt asked for the error {code}.")
 
-    def _charge(self, spec: TaskType, results: int) -> None:
+    def _charge(self, run: TaskRun) -> None:
         options = self._state.options
-        if options.balance is None or not spec.price:
+        if options.balance is None:
             return
-        cost = spec.price * results
+        cost = sum(map(run.cost, range(run.requested)))
         if cost > options.balance:
             raise ApiError("insufficientCredits", "Top up your balance.")
         options.balance -= cost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runware.local.ledger import TaskRecord
@@ -27,6 +27,7 @@ class TaskRun:
         sink: The receiver of its frames.
         delivery: `sync`, `async` or `webhook`.
         requested: The number of results that the task asks for, and that are billed.
+        costs: The price of each of them, in billionths of a dollar.
         count: The number of results that it produces.
         attempt: How many tasks with this prompt were submitted so far, this one included.
         delay: Seconds until the first result.
@@ -46,9 +47,9 @@ class TaskRun:
     """
 
     __slots__ = (
-        "acknowledgement", "attempt", "count", "delay", "delivery", "dry", "errors", "failing_results", "failure",
-        "forced_failure", "input_uuid", "input_uuids", "items", "on_done", "prompt", "record", "requested", "seed",
-        "sink", "source", "spec", "started", "task", "uuid",
+        "acknowledgement", "attempt", "costs", "count", "delay", "delivery", "dry", "errors", "failing_results",
+        "failure", "forced_failure", "input_uuid", "input_uuids", "items", "on_done", "prompt", "record",
+        "requested", "seed", "sink", "source", "spec", "started", "task", "uuid",
     )  # fmt: skip
 
     def __init__(self, task: dict[str, Any], spec: TaskType, prompt: str, record: TaskRecord, sink: OutputSink) -> None:
@@ -59,6 +60,7 @@ class TaskRun:
         self.record = record
         self.sink = sink
         self.requested = self.count = spec.count(task)
+        self.costs: Sequence[int] = (0,)
         self.delivery = delivery_of(task, spec)
         self.attempt = 1
         self.delay = 0.0
@@ -81,6 +83,10 @@ class TaskRun:
     def done(self) -> bool:
         """Whether every result has finished or failed."""
         return self.failure is not None or len(self.items) + len(self.errors) >= self.count
+
+    def cost(self, index: int) -> int:
+        """Return the price of one result, in billionths of a dollar."""
+        return self.costs[min(index, len(self.costs) - 1)]
 
     @property
     def head(self) -> dict[str, Any]:

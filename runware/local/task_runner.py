@@ -206,7 +206,7 @@ class TaskRunner:
         return draft._replace(payload=payload)
 
     def _complete(self, run: TaskRun, drafts: list[_Draft]) -> None:
-        state, billed = self._state, 0
+        state, billed, units = self._state, 0, 0
         outcomes: list[_Outcome] = []
         try:
             for index, media, payload in drafts:
@@ -216,7 +216,9 @@ class TaskRunner:
                     outcomes.append(_Outcome(error=run.errors[index]))
                     continue
                 item = run.items[index] = make_item(state, run, index, media, payload)
-                billed += index < run.requested
+                if index < run.requested:
+                    billed += 1
+                    units += run.cost(index)
                 outcomes.append(_Outcome(item=item))
         except ApiError as error:
             self._fail(run, error)
@@ -224,11 +226,11 @@ class TaskRunner:
         except Exception as error:
             self._fail_internally(run, error)
             return
-        price = run.spec.price
         if not run.spec.is_query:
-            state.ledger.bill(run.record, billed, billed * price)
+            state.ledger.bill(run.record, billed, units)
         if state.options.balance is not None:
-            state.options.balance += price * sum(1 for outcome in outcomes if outcome.error is not None)
+            failed = (draft.number for draft in drafts if draft.number in run.errors)
+            state.options.balance += sum(map(run.cost, failed))
         self._deliver(run, outcomes)
 
     def _fail_internally(self, run: TaskRun, error: Exception) -> None:
@@ -237,9 +239,9 @@ class TaskRunner:
         self._fail(run, ApiError("internalServerError", f"The local server failed: {error!r}"))
 
     def _fail(self, run: TaskRun, failure: ApiError) -> None:
-        unbilled = run.requested - len(run.items)
         if self._state.options.balance is not None:
-            self._state.options.balance += run.spec.price * unbilled
+            unbilled = (index for index in range(run.requested) if index not in run.items)
+            self._state.options.balance += sum(map(run.cost, unbilled))
         error = run.failure = run.error(failure)
         self._deliver(run, [_Outcome(error=error)])
 

@@ -10,7 +10,7 @@ from runware.local.task_inputs import input_of
 from runware.local.uuids import match_uuid4
 from runware.local.validation import ApiError, Field, check, check_all
 
-__all__ = ["UPLOAD_STATUSES", "TaskType", "check_uuid", "delivery_of"]
+__all__ = ["PROVIDERS", "UPLOAD_STATUSES", "TaskType", "check_uuid", "delivery_of"]
 
 UPLOAD_STATUSES = (
     ("validated", "Configuration accepted."),
@@ -21,7 +21,7 @@ UPLOAD_STATUSES = (
 )
 """The statuses of a model upload and their messages, in order."""
 
-_PROVIDERS = frozenset((
+PROVIDERS = frozenset((
     "alibaba", "bfl", "bria", "bytedance", "elevenlabs", "google", "ideogram", "klingai", "lightricks", "lumaai",
     "midjourney", "minimax", "mirelo", "openai", "pixverse", "recraft", "runway", "sourceful", "sync", "vidu",
 ))  # fmt: skip
@@ -41,7 +41,7 @@ class TaskType:
         video_formats: The same if the input is a video.
         delivery: The delivery without a deliveryMethod: `sync` or `async`.
         delivery_fixed: Whether deliveryMethod is ignored.
-        price: The price of one result, in units of 0.00001 dollars.
+        price: The flat price of one result, in units of 0.00001 dollars; 0 if the task is free.
         max_results: The largest number of results.
         count_parameter: The parameter for the number of results.
         has_seed: Whether a result contains its seed.
@@ -148,10 +148,10 @@ class TaskType:
 def _check_providers(task: dict[str, Any]) -> None:
     source = str(task.get("model", "")).partition(":")[0]
     for provider in task["providerSettings"]:
-        if provider not in _PROVIDERS:
+        if provider not in PROVIDERS:
             path = f"providerSettings.{provider}"
             raise ApiError("unknownProviderSettingsProvider", f"There is no provider '{provider}'.", path)
-        if source in _PROVIDERS and source != provider:
+        if source in PROVIDERS and source != provider:
             path = f"providerSettings.{provider}"
             raise ApiError("mismatchProviderSettingsProvider", f"The model is not one of '{provider}'.", path)
 

@@ -27,6 +27,7 @@ SIZES = "x-sizes"
 
 _LONGEST_PATTERN = 10_000
 """Longer strings are media, whose pattern is not checked: it would take longer than the whole check."""
+_OF_ITEMS = frozenset(("items", "minItems", "maxItems", "contains"))
 _LISTED = 12
 """The most allowed values that a message lists."""
 _STEP = re.compile(r"[^.\[\]]+")
@@ -201,6 +202,10 @@ def _dict(test: Callable[[Schema, Any, Any], bool]) -> Callable[[Schema, Any, An
     return lambda schema, expected, value: not isinstance(value, Mapping) or test(schema, expected, value)
 
 
+def _is_size(sizes: Mapping[tuple[Any, Any], str], width: Any, height: Any) -> bool:
+    return _is_number(width) and _is_number(height) and (width, height) in sizes
+
+
 def _conditional(schema: Schema, condition: Any, value: Any) -> bool:
     return matches(schema.get("then" if matches(condition, value) else "else", True), value)
 
@@ -234,7 +239,7 @@ _TESTS: dict[str, Callable[[Schema, Any, Any], bool]] = {
     "allOf": lambda _, options, value: all(matches(one, value) for one in options),
     "anyOf": lambda _, options, value: any(matches(one, value) for one in options),
     "oneOf": lambda _, options, value: sum(matches(one, value) for one in options) == 1,
-    SIZES: _dict(lambda _, sizes, value: (value.get("width"), value.get("height")) in sizes),
+    SIZES: _dict(lambda _, sizes, value: _is_size(sizes, value.get("width"), value.get("height"))),
     "not": lambda _, other, value: not matches(other, value),
     "if": _conditional,
 }
@@ -337,11 +342,20 @@ class _Check:
         if "type" in schema and not _has_type(schema["type"], value):
             message = f"must be {_kinds(schema['type'])}{self._for}; got {_shown(path, value)}"
             return self._problem(path, message, value)
+        wrong = None
         if _is_number(value):
-            return self._wrong_number(schema, value, path)
-        if isinstance(value, str):
-            return self._wrong_text(schema, value, path)
-        if matches({name: schema[name] for name in ("anyOf",) if name in schema}, value):
+            wrong = self._wrong_number(schema, value, path)
+        elif isinstance(value, str):
+            wrong = self._wrong_text(schema, value, path)
+        if wrong is not None:
+            return wrong
+        # What is inside an object or a list is looked at afterwards, part by part.
+        rest = schema
+        if isinstance(value, Mapping):
+            rest = {name: schema[name] for name in ("anyOf",) if name in schema}
+        elif isinstance(value, (list, tuple)):
+            rest = {name: schema[name] for name in schema if name not in _OF_ITEMS}
+        if matches(rest, value):
             return None
         return self._problem(path, f"has a form that is not accepted{self._for}", value)
 
@@ -446,7 +460,7 @@ class _Check:
         return Problem(
             parameter="width",
             message=f"width and height must be {_either(listed) if not more else ', '.join(listed) + more}{self._for}; "
-            f"got {width}x{height}. Did you mean {listed[0]}?",
+            f"got {_shown('width', width)}x{_shown('height', height)}. Did you mean {listed[0]}?",
             value=(width, height),
             allowed=tuple(sizes),
             suggestion=near[0],
