@@ -147,7 +147,13 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return as_task(task, self.knowledge.checker.completed)
+        return as_task(task, self._completed)
+
+    def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
+        if "taskType" in body and not any("_" in str(name) for name in body):
+            return dict(body)
+        return self.knowledge.checker.completed(body)
 
     def model_of(self, task: Task[Any] | Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
         """Return the model of a request, and the request with API names.

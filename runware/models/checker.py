@@ -81,7 +81,11 @@ class Checker:
         if model is None or model.task_type != task.get("taskType"):
             return None
         route = self._route(name, model)
-        problems = model.check_task(task)
+        try:
+            problems = model.check_task(task)
+        except Exception as error:  # a schema of the service that cannot be read must not stop the call
+            log_or_stderr(log, "cannot check requests to %s: %r", model.name, error, level=logging.WARNING)
+            return None
         if problems:
             self._report(model, problems)
         elif key is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,15 +67,16 @@ def _post(options: Options, body: bytes) -> dict[str, Any]:
             response = client.post(
                 url, content=body, headers=headers, timeout=deadline.left, extensions=deadline.extensions
             )
-            answer = response.json()
         except httpx2.HTTPError as error:
             late = deadline.left <= 0
             what = f"did not answer within {deadline.seconds:g} s" if late else f"failed ({type(error).__name__})"
             raise ConnectionFailedError(f"The dry run at {host} {what}.", stage="HTTP", host=host) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ConnectionFailedError(
-                f"The dry run at {host} was answered with status {response.status_code}, and not with JSON.",
-                stage="HTTP",
-                host=host,
-            ) from error
+    try:
+        answer = response.json()
+    except (ValueError, RecursionError) as error:
+        raise ConnectionFailedError(
+            f"The dry run at {host} was answered with status {response.status_code}, and not with JSON.",
+            stage="HTTP",
+            host=host,
+        ) from error
     return answer if isinstance(answer, dict) else {"data": answer}

@@ -15,6 +15,9 @@ __all__ = ["completed"]
 
 _STEP = re.compile(r"[^.\[\]]+")
 
+_OF_CALL = frozenset(("taskType", "taskUUID", "model"))
+"""Parameters of which the schema of a model only knows its own values."""
+
 
 def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> ValidationError:
     """Return the server's error with what the model accepts. Its words come first, and `raw` stays as it is.
@@ -26,7 +29,7 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
     """
     given = error.parameter
     names = [given] if isinstance(given, str) else [name for name in given or () if isinstance(name, str)]
-    if not names:
+    if not names or not _OF_CALL.isdisjoint(names):
         return error
     made = error.restated(_sentence(error.message, _advice(error.message, names, task, model)))
     python = [_python(name) for name in names]

@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -189,12 +190,15 @@ class Cache:
             return {}
         except (OSError, ValueError, RecursionError) as error:
             reason = one_line(error)
-        log.warning("the cache of models %s cannot be used, and is removed: %s", path, reason)
-        try:
-            path.unlink()
-        except OSError:
-            pass
+        self.discard(reason)
         return {}
+
+    def discard(self, reason: object) -> None:
+        """Remove the file, and log why."""
+        path = self._path()
+        log.warning("the cache of models %s cannot be used, and is removed: %s", path, one_line(reason))
+        with suppress(OSError):
+            path.unlink()
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Save what the services said, in one step: a reader never sees half of it."""
