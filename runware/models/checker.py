@@ -22,6 +22,8 @@ Check = Literal["off", "warn", "error"]
 _VARYING = frozenset(("taskUUID", "positivePrompt", "negativePrompt", "prompt", "seed"))
 """Parameters that differ between otherwise equal requests. They are checked each time, the others once."""
 _REMEMBERED = 2000
+_LONGEST_TEXT = 200
+"""Tasks with a longer text, such as an image, are not remembered: that would keep it alive."""
 
 
 class Route(NamedTuple):
@@ -159,13 +161,29 @@ class Checker:
 
 
 def _key(task: Mapping[str, Any]) -> Any:
-    """Return a value that is equal for tasks that differ only in what varies; `None` for tasks with objects in them."""
-    key = tuple(item for item in task.items() if item[0] not in _VARYING)
+    """Return a value that is equal for tasks that differ only in what varies; `None` if it would be large."""
     try:
-        hash(key)
-    except TypeError:
+        return tuple([(name, _frozen(value)) for name, value in task.items() if name not in _VARYING])
+    except ValueError:
         return None
-    return key
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value of JSON in a form that can be a key, and differs for values that JSON distinguishes."""
+    kind = type(value)
+    if kind is str:
+        if len(value) > _LONGEST_TEXT:
+            raise ValueError
+        return value
+    if kind is int or kind is float or value is None:
+        return value
+    if kind is bool:
+        return bool, value  # 1 equals True
+    if kind is dict:
+        return dict, *[(name, _frozen(one)) for name, one in value.items()]
+    if kind is list:
+        return list, *map(_frozen, value)
+    raise ValueError
 
 
 def validation_error(model: Model, problems: list[Problem]) -> ValidationError:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
+from runware._support.lazy_modules import lazy_module
+
 if TYPE_CHECKING:
+    import html
+
     from runware.models.catalogue import Model, Parameter
+else:
+    html = lazy_module("html")
 
 __all__ = ["described", "described_as_html", "price_lines"]
 
@@ -33,17 +38,17 @@ def described_as_html(model: Model) -> str:
     """Return what a model makes, takes and costs, as HTML."""
     cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
     rows = "".join(
-        "<tr>" + "".join(f'<td style="{cell}">{escape(text)}</td>' for text in _row(one)) + "</tr>"
+        "<tr>" + "".join(f'<td style="{cell}">{html.escape(text)}</td>' for text in _row(one)) + "</tr>"
         for one in model.parameters
     )
     heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("parameter", "takes", "default"))
-    facts = "<br>".join(map(escape, _facts(model)))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in model.notes)
-    prices = "".join(f"<li>{escape(price)}</li>" for price in price_lines(model))
-    link = f'<a href="{escape(model.documentation)}">documentation</a>' if model.documentation else ""
+    facts = "<br>".join(map(html.escape, _facts(model)))
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in model.notes)
+    prices = "".join(f"<li>{html.escape(price)}</li>" for price in price_lines(model))
+    link = f'<a href="{html.escape(model.documentation)}">documentation</a>' if model.documentation else ""
     return (
-        f'<div style="font-family:sans-serif;font-size:13px"><b>{escape(model.name)}</b> '
-        f"<code>{escape(model.air or model.slug)}</code> {link}<br>{facts}"
+        f'<div style="font-family:sans-serif;font-size:13px"><b>{html.escape(model.name)}</b> '
+        f"<code>{html.escape(model.air or model.slug)}</code> {link}<br>{facts}"
         f"<table><tr>{heads}</tr>{rows}</table>"
         f"{f'<ul>{notes}</ul>' if notes else ''}{f'<ul>{prices}</ul>' if prices else ''}</div>"
     )

@@ -9,14 +9,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import fold_name
 from runware.models.synonyms import SYNONYMS
 from runware.protocol.codec import python_name, wire_name
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = lazy_module("difflib")
 
 __all__ = ["SIZES", "Problem", "Schema", "find_problems", "find_schema", "matches", "prepare", "takes"]
 
@@ -613,7 +618,7 @@ def _right_name(name: str, known: Collection[str]) -> str | None:
     for meant in SYNONYMS.get(form, ()):
         if fold_name(meant) in by_form:
             return by_form[fold_name(meant)]
-    near = get_close_matches(form, by_form, 1, cutoff=0.75)
+    near = difflib.get_close_matches(form, by_form, 1, cutoff=0.75)
     return by_form[near[0]] if near else None
 
 
@@ -704,7 +709,7 @@ def _nearest_choice(choices: list[Any], value: Any) -> Any:
         return min(numbers, key=lambda one: (abs(one - value), -one), default=None)
     if isinstance(value, str):
         words = {one.lower(): one for one in choices if isinstance(one, str)}
-        near = get_close_matches(value.lower(), words, 1, cutoff=0.5)
+        near = difflib.get_close_matches(value.lower(), words, 1, cutoff=0.5)
         return words[near[0]] if near else None
     return None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,9 +22,12 @@ from runware.options import Options
 from runware.transport import http_client
 
 if TYPE_CHECKING:
+    import tempfile
+
     import httpx2
     import platformdirs
 else:
+    tempfile = lazy_module("tempfile")
     httpx2 = lazy_module("httpx2")
     platformdirs = lazy_module("platformdirs")
 
