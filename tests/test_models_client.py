@@ -616,3 +616,34 @@ def test_log_of_checks_has_no_prompt(rw: Runware, caplog: pytest.LogCaptureFixtu
     assert "my secret lighthouse" not in "".join(
         record.getMessage() for record in caplog.records if record.name.startswith("runware.check")
     )
+
+
+def test_remembered_request_is_checked_where_it_differs(strict: Runware) -> None:
+    good = image(model=DEV, seed=1, steps=1)
+    assert strict.run(good)
+    assert strict.run({**good, "seed": 2})
+    for wrong in ({"seed": -1}, {"seed": "x"}, {"positive_prompt": "x"}, {"steps": True}, {"seed": 1.5}):
+        with pytest.raises(ValidationError, match=next(iter(wrong))):
+            strict.run({**good, **wrong})
+    plain = next(
+        one.air
+        for one in bundled_snapshot()
+        if one.task_type == "imageInference" and "unknown" in str(one.check(negative_prompt="x y", unknown=1))
+        if "negative_prompt" in str(one.check(negative_prompt="x y"))
+    )
+    checker = strict._core.knowledge.checker
+    task = {"taskType": "imageInference", "model": plain, "positivePrompt": "x y", "width": 1024, "height": 1024}
+    checker.check(dict(task))
+    assert checker._good
+    with pytest.raises(ValidationError, match="negative_prompt is not a parameter"):
+        checker.check({**task, "negativePrompt": "fog"})
+
+
+def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
+    checker = rw._core.knowledge.checker
+    task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512}
+    checker.check({**task, "seedImage": "data:image/png;base64," + "A" * 1000, "strength": 0.5})
+    checker.check({**task, "inputs": {"seedImage": "data:image/png;base64," + "A" * 1000}})
+    assert checker._good == {}
+    checker.check({**task, "lora": [{"model": "civitai:1@1", "weight": 1.0}]})
+    assert len(checker._good) == 1

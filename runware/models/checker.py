@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -38,6 +39,43 @@ class Route(NamedTuple):
     seconds: float | None
 
 
+class _Limit(NamedTuple):
+    """What a parameter that varies takes, in the form that is checked fastest.
+
+    Attributes:
+        name: The API's name of the parameter.
+        schema: Its schema.
+        kind: The only type it takes, `str` or `int`; `None` if the schema says more.
+        low: The least length or number.
+        high: The greatest length or number.
+    """
+
+    name: str
+    schema: Any
+    kind: type | None = None
+    low: float = -math.inf
+    high: float = math.inf
+
+    @classmethod
+    def of(cls, name: str, schema: Any) -> _Limit:
+        """Return the limit that a schema sets."""
+        for kind, word, low, high in (
+            (str, "string", "minLength", "maxLength"),
+            (int, "integer", "minimum", "maximum"),
+        ):
+            if isinstance(schema, Mapping) and schema.get("type") == word and schema.keys() <= {"type", low, high}:
+                return cls(name, schema, kind, schema.get(low, -math.inf), schema.get(high, math.inf))
+        return cls(name, schema)
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether a value is good."""
+        _, schema, kind, low, high = self
+        given = type(value)
+        if given is not kind:
+            return matches(schema, value)
+        return bool(low <= (value if given is int else len(value)) <= high)
+
+
 class Checker:
     """Checks tasks against the schemas of their models, and makes their names those of the API.
 
@@ -49,7 +87,7 @@ class Checker:
     def __init__(self, catalogue: Catalogue, mode: Check) -> None:
         self.catalogue = catalogue
         self._mode = mode
-        self._good: dict[Any, tuple[Mapping[str, Any], Route]] = {}
+        self._good: dict[Any, tuple[list[_Limit], Route]] = {}
         self._routes: dict[str, tuple[Model, Route]] = {}
         self._warned: set[tuple[str, str]] = set()
 
@@ -75,10 +113,8 @@ class Checker:
             return None
         key = _key(task)
         good = self._good.get(key) if key is not None else None
-        if good is not None:
-            properties, route = good
-            if all(matches(properties[name], task[name]) for name in _VARYING if name in task and name in properties):
-                return route
+        if good is not None and all(limit.accepts(task[limit.name]) for limit in good[0]):
+            return good[1]
         model = self.catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
             return None
@@ -93,7 +129,9 @@ class Checker:
         elif key is not None:
             if len(self._good) >= _REMEMBERED:
                 self._good.clear()
-            self._good[key] = model.schema.get("properties", {}), route
+            properties = model.schema.get("properties", {})
+            limits = [_Limit.of(name, properties.get(name, True)) for name in task if name in _VARYING]
+            self._good[key] = limits, route
         return route
 
     def _route(self, name: str, model: Model) -> Route:
@@ -163,7 +201,7 @@ class Checker:
 def _key(task: Mapping[str, Any]) -> Any:
     """Return a value that is equal for tasks that differ only in what varies; `None` if it would be large."""
     try:
-        return tuple([(name, _frozen(value)) for name, value in task.items() if name not in _VARYING])
+        return tuple([name if name in _VARYING else (name, _frozen(value)) for name, value in task.items()])
     except ValueError:
         return None
 
