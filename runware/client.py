@@ -151,8 +151,9 @@ class _Client(_Handle):
             url: URL of the server. `None` reads `RUNWARE_URL` and defaults to `wss://ws-api.runware.ai/v1`. `ws://` is
                 rejected unless the server is on this machine.
             timeout: Deadline of a call in seconds, including connecting; 60 by default.
-            long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos; 1200 by default.
-                A larger *timeout* extends it.
+            long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos, and of calls to
+                models whose typical run takes more than half of the default *timeout*; 1200 by default. A larger
+                *timeout* extends it.
             connect_timeout: Seconds allowed for one attempt to connect and authenticate; 15 by default.
             max_retries: Extra attempts for a failed call, or a `RetryPolicy`; 2 by default. 0 makes a single attempt.
                 Only retryable failures are retried, and a task only after the server has reported that it failed.

@@ -150,9 +150,9 @@ class BlockingOperations(ABC):
             photo_maker: Identity from face images, with PhotoMaker.
             ultralytics: Detection and regeneration of faces and other details.
             upscale_factor: Scale factor for the result, for models that support it.
-            provider_settings: Provider-specific settings, such as `{"bfl": {"promptUpsampling": True}}`, keyed by API
-                name.
-            settings: Model-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, such as `{"bfl": {"prompt_upsampling": True}}`, by Python or
+                API name.
+            settings: Model-specific settings, by Python or API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
@@ -272,9 +272,9 @@ class BlockingOperations(ABC):
             acceleration: How much quality to trade for speed.
             accelerator_options: Caching methods that speed up inference.
             advanced_features: Features of individual models, such as a watermark.
-            provider_settings: Provider-specific settings, such as `{"google": {"generateAudio": True}}`, keyed by API
-                name.
-            settings: Model-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, such as `{"google": {"generate_audio": True}}`, by Python or
+                API name.
+            settings: Model-specific settings, by Python or API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
@@ -373,8 +373,9 @@ class BlockingOperations(ABC):
             steps: Number of inference steps.
             strength: How strongly an audio input is changed.
             cfg_scale: Guidance scale: how closely to follow the prompt.
-            settings: Model-specific settings, keyed by API name.
-            provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
+            provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, by Python or API
+                name.
             advanced_features: Features of individual models, keyed by API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
@@ -458,7 +459,7 @@ class BlockingOperations(ABC):
             negative_prompt: What to avoid.
             output_format: File format; the server's default is `"GLB"`. Not every model supports every format.
             seed: Seed for reproducible results; random by default.
-            settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, keyed by API name.
+            settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, by Python or API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
@@ -549,7 +550,7 @@ class BlockingOperations(ABC):
             stop_sequences: Strings that end the answer.
             thinking_level: How much reasoning precedes the answer, for models that support it.
             cache: Prompt caching: `scope` and `ttl`.
-            settings: Further model-specific settings, keyed by API name. The API expects the eight parameters from
+            settings: Further model-specific settings, by Python or API name. The API expects the eight parameters from
                 `system_prompt` to `cache` inside this object; the client puts them there.
             inputs: Input media of the conversation.
             tools: Tools the model may call.
@@ -559,7 +560,7 @@ class BlockingOperations(ABC):
             include_usage: Report token usage with the result.
             seed: Seed for reproducible results; random by default.
             number_results: Number of answers; 1 by default.
-            provider_settings: Provider-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             routing: Provider routing options, keyed by API name.
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
@@ -644,8 +645,8 @@ class BlockingOperations(ABC):
             resolution: Target size by name, for models that take one.
             fps: Frame rate of a video, in frames per second.
             positive_prompt: Description of the content, for models that use one.
-            settings: Model-specific settings, keyed by API name.
-            provider_settings: Provider-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -725,7 +726,7 @@ class BlockingOperations(ABC):
             output_format: File format. For images, the server's default is `"JPG"`, or `"PNG"` when removing a
                 background.
             settings: Settings of the background removal.
-            provider_settings: Provider-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -959,7 +960,7 @@ class BlockingOperations(ABC):
             high_threshold_canny: Upper threshold of `canny`; the server's default is 200.
             include_hands_and_face_open_pose: Include hands and faces in `openpose`.
             output_format: File format.
-            settings: Model-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1047,7 +1048,7 @@ class BlockingOperations(ABC):
             mask_blur: Blur radius of the mask's edge, in pixels.
             max_detections: Maximum number of detections.
             output_format: File format of the mask.
-            settings: Model-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1236,7 +1237,7 @@ class BlockingOperations(ABC):
             width: Width in pixels, for models that take a size.
             height: Height in pixels, for models that take a size.
             output_format: File format; `"SVG"`.
-            settings: Model-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1311,7 +1312,7 @@ class BlockingOperations(ABC):
             trigger_word: Prompt word that activates what was trained.
             training_steps: Number of training steps.
             learning_rate: Learning rate.
-            settings: Training-specific settings, keyed by API name.
+            settings: Training-specific settings, by Python or API name.
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
