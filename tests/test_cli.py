@@ -102,9 +102,9 @@ def test_prompt_is_read_from_standard_input(here: pathlib.Path, server: LocalSer
 
 
 def test_upscale_factor_of_a_particular_model_is_accepted(image_file: pathlib.Path, server: LocalServer) -> None:
-    assert run("upscale", image_file, "-f", "3", "-m", "civitai:1@1").code == 0
+    assert run("upscale", image_file, "-f", "3", "-m", "runware:501@1").code == 0
     sent = server.ledger.tasks("upscale")[0]
-    assert (sent["upscaleFactor"], sent["model"]) == (3, "civitai:1@1")
+    assert (sent["upscaleFactor"], sent["model"]) == (3, "runware:501@1")
     assert "2 or 4, and others with some models" in " ".join(run("upscale", "--help").out.split())
 
 

@@ -43,7 +43,7 @@ ROWS = [
 # Imports inside functions, as (module, imported name), each with the reason in a comment.
 FUNCTION_LEVEL_IMPORTS = {
     # It takes longer to import than the server to start, and servers that refuse nothing by a schema do not need it.
-    ("model_check", "import jsonschema"),
+    ("model_check", "import jsonschema.validators"),
 }
 
 

@@ -206,7 +206,7 @@ def test_unwritable_cache_is_only_logged(
         ("X25:form=stall", "did not answer within"),
         ("X25:form=drip", "did not answer within"),
         ("X25:form=html", "did not answer with JSON"),
-        ("X25:form=nonsense", "expected form"),
+        ("X25:form=nonsense", "answered with something else"),
         ("X25:form=cut", "could not be reached|did not answer with JSON"),
         ("X25:form=error", "answered with status 503"),
     ],

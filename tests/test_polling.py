@@ -135,8 +135,8 @@ class TestSchedule:
             "image_inference": PICTURE,
             "caption": {"input_image": new_uuid()},
             "upscale": {"input_image": new_uuid(), "upscale_factor": 2},
-            "text_inference": {"model": "a:1@1", "messages": [{"role": "user", "content": "hi"}]},
-            "audio_inference": {"model": "a:1@1", "positive_prompt": "rain"},
+            "text_inference": {"model": "minimax:m2.7@0", "messages": [{"role": "user", "content": "hi"}]},
+            "audio_inference": {"model": "elevenlabs:1@1", "positive_prompt": "rain"},
         }[operation]
         server.configure(delay=0.08)
         task_uuid = new_uuid()
@@ -160,8 +160,8 @@ class TestAcknowledgementOnly:
     @pytest.mark.parametrize("method", ["training", "three_d_inference", "model_upload"])
     def test_skip_response_works_for_other_long_tasks(self, rw: Runware, server: LocalServer, method: str) -> None:
         given = {
-            "training": {"model": "a:1@1"},
-            "three_d_inference": {"model": "a:1@1", "positive_prompt": "a chair"},
+            "training": {"model": "runware:flux-1-dev@style-lora-training"},
+            "three_d_inference": {"model": "tripo:1@1", "positive_prompt": "a chair"},
             "model_upload": UPLOAD,
         }[method]
         answer = getattr(rw, method)(**given, skip_response=True)

@@ -297,7 +297,7 @@ def _schema_of(limits: Any) -> Schema:
     if "not last" in item or "contains" in limits:
         made |= _NOT_LAST
     if "only" in item:
-        made["items" if "maxItems" in limits else "anyOf"] = _MEDIA_FILE if "maxItems" in limits else [_MEDIA_FILE]
+        made |= {"items": _MEDIA_FILE} if "maxItems" in limits else _MEDIA_FILE
     if item.startswith("{model (required"):
         made["items"] = _LISTED_MODEL
     nested = {

@@ -18,6 +18,10 @@ All other failures are faults (`LocalServer.play`, `FAULTS`). Where the behaviou
 a switch selects it (`LocalServer.switch`, `SWITCHES`). `python -m runware.local --list` describes all faults and
 switches.
 
+It knows the models of the snapshot: it serves the catalogue (`/models`) and the schemas (`/registry.json`,
+`/resolve/{model}`), charges their rates, and refuses models that cannot exist. With the switch `models="strict"` it
+refuses whatever the request schema of a model refuses, and with `models="off"` it accepts any model.
+
 It shares no code with the client, so that an error in one cannot hide in the other.
 """
 

@@ -51,7 +51,7 @@ class SchemaValidators:
 def create_validator(schema: Any) -> Any:
     """Create a validator of the draft that the schema service uses, with its tolerances."""
     # The import takes as long as the start of the whole server, and most servers refuse nothing by a schema.
-    import jsonschema
+    import jsonschema.validators
 
     formats = jsonschema.FormatChecker(formats=())
     for name, matches in _FORMATS.items():
@@ -87,7 +87,7 @@ def _check_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Ite
 
 
 def _failure(message: str) -> Exception:
-    import jsonschema
+    import jsonschema.validators
 
     error: Exception = jsonschema.ValidationError(message)
     return error

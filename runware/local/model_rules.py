@@ -77,7 +77,12 @@ class ModelRules:
         source, colon, _ = name.lower().partition(":")
         known = _COMMUNITY if strict else _COMMUNITY | PROVIDERS | self._state.records.sources
         if (not colon or source not in known) and name.lower() not in self._state.own_airs:
-            raise ApiError("invalidModel", f"There is no model {name!r}.", "model", type="string")
+            raise ApiError(
+                "invalidModel",
+                f"There is no model {name!r}. A local server accepts any after switch(models='off').",
+                "model",
+                type="string",
+            )
 
     def costs(self, run: TaskRun) -> Sequence[int]:
         """Return the price of each result of a task, in billionths of a dollar; the last one is that of all others."""
@@ -86,7 +91,7 @@ class ModelRules:
         if prices == "flat" or not isinstance(name, str) or not run.spec.price:
             return flat
         record = self._state.records.find_air(name)
-        if record is None or not any(one in record for one in _PRICED):
+        if record is None or not (prices == "measured" or "pricingRates" in record):
             return flat
         text = run.spec.name == "textInference"
         made = []
@@ -97,6 +102,3 @@ class ModelRules:
                 return flat
             made.append(round((price.each + (price.once if index == 0 else 0.0)) * UNIT))
         return made
-
-
-_PRICED = ("pricingRates", "pricingMeasured", "pricingExamples")

@@ -5,10 +5,13 @@ The way of a task:
 1. `request_router` reads the first request of a TCP connection, and makes it a WebSocket `connection` or leaves it to
    aiohttp.
 2. `websocket_api` or `http_api` parses the message. `session_manager` authenticates its sender.
-3. `task_processor` validates each task by its entry in `task_types`. It answers queries, and rejects or accepts others.
+3. `task_processor` validates each task by its entry in `task_types`, and by `model_rules`, which also price it. It
+   answers queries, and rejects or accepts others.
 4. `task_runner` waits, holds results back, and finishes and bills them. `result_items` creates their content.
 5. The source of the task delivers them: a `client_session`, which keeps them while it has no connection, or the HTTP
    request. `webhooks` delivers them for a task with a webhookURL.
+
+`http_api` also answers for the services that describe models, with `model_services`.
 
 `active_faults` can interfere in each step. Everything is recorded in the `ledger`.
 """

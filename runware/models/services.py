@@ -72,13 +72,21 @@ class Services:
     def registry(self, etag: str | None) -> tuple[dict[str, Any] | None, str | None]:
         """Return the registry and its ETag; no registry if it has not changed since *etag*."""
         found = self._get("schemas", "/registry.json", etag=etag)
-        return (None, etag) if found is None else found
+        if found is None:
+            return None, etag
+        if not (isinstance(found[0], dict) and isinstance(found[0].get("models"), dict)):
+            raise self._misunderstood("schemas")
+        return found
 
     def schema(self, name: str) -> dict[str, Any] | None:
         """Return the request schema of a model by its AIR; `None` if the service does not know the model."""
         found = self._get("schemas", f"/resolve/{quote(name, safe='')}")
-        schema = found[0].get("requestSchema") if found is not None else None
-        return schema if isinstance(schema, dict) else None
+        if found is None:
+            return None
+        schema = found[0].get("requestSchema") if isinstance(found[0], dict) else None
+        if not isinstance(schema, dict):
+            raise self._misunderstood("schemas")
+        return schema
 
     def models(self, **filters: str | None) -> Iterator[dict[str, Any]]:
         """Yield the records of the catalogue, page after page."""
@@ -88,7 +96,7 @@ class Services:
             page = self._get(
                 "content", "/models", {**query, "paginate": "true", "limit": str(_PAGE), "offset": str(offset)}
             )
-            items = _items(page[0]) if page is not None else []
+            items = self._items(page[0]) if page is not None else []
             yield from items
             offset += len(items)
             total = page[0].get("total") if page is not None and isinstance(page[0], dict) else None
@@ -103,7 +111,17 @@ class Services:
     def listing(self, what: str) -> list[dict[str, Any]]:
         """Return a list: `"creators"`, `"collections"` or `"capabilities"`."""
         found = self._get("content", f"/{what}")
-        return [] if found is None else _items(found[0])
+        return [] if found is None else self._items(found[0])
+
+    def _items(self, answer: Any) -> list[dict[str, Any]]:
+        found = answer.get("items", answer.get("data")) if isinstance(answer, dict) else answer
+        if not isinstance(found, list):
+            raise self._misunderstood("content")
+        return [one for one in found if isinstance(one, dict)]
+
+    def _misunderstood(self, service: Any) -> ConnectionFailedError:
+        host = self._options.service_url(service).partition("://")[2]
+        return _failed(host, "answered with something else than what was asked for")
 
     def _get(
         self, service: Any, path: str, query: Mapping[str, str] | None = None, *, etag: str | None = None
@@ -159,11 +177,6 @@ class Services:
 
 def _failed(host: str, what: str) -> ConnectionFailedError:
     return ConnectionFailedError(f"The catalogue of models at {host} {what}.", stage="HTTP", host=host)
-
-
-def _items(answer: Any) -> list[dict[str, Any]]:
-    found = answer.get("items", answer.get("data")) if isinstance(answer, dict) else answer
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 class Cache:
