@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
+from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
 from runware.errors import NotFoundError
 from runware.models.descriptions import described, described_as_html, price_lines
@@ -187,7 +188,7 @@ class Model:
         )
 
     def __repr__(self) -> str:
-        return f"<Model {self.name} {self.air or self.slug}>"
+        return one_line(f"<Model {self.name} {self.air or self.slug}>")
 
     def __str__(self) -> str:
         """Return what it makes, takes and costs, as text for a terminal."""
@@ -200,7 +201,7 @@ class Model:
     @property
     def price_lines(self) -> list[str]:
         """Its rates and prices in words."""
-        return list(price_lines(self))
+        return [one_line(line) for line in price_lines(self)]
 
     @property
     def documentation(self) -> str | None:

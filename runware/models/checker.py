@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
+from runware._support.escaping import one_line
 from runware._support.logs import log_or_stderr
 from runware.errors import NotFoundError, ValidationError
 from runware.models.access import Catalogue
@@ -195,7 +196,7 @@ class Checker:
                 if len(self._warned) >= _REMEMBERED:
                     self._warned.clear()
                 self._warned.add(known)
-                log_or_stderr(log, "%s", problem.message, level=logging.WARNING)
+                log_or_stderr(log, "%s", one_line(problem.message, 2000), level=logging.WARNING)
 
 
 def _key(task: Mapping[str, Any]) -> Any:

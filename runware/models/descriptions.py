@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def described(model: Model) -> str:
         lines += ["", *(f"  {price}" for price in prices)]
     if model.documentation:
         lines += ["", f"  {model.documentation}"]
-    return "\n".join(lines)
+    return "\n".join(one_line(line, limit=None) for line in lines)  # a service may have written them
 
 
 def described_as_html(model: Model) -> str:

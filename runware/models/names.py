@@ -11,6 +11,8 @@ __all__ = ["to_api_names"]
 
 _CONTENTS = frozenset(("tools", "jsonSchema", "json_schema"))
 """Parameters whose dicts have names of the user's own."""
+_OF_CALL = {"task_type": "taskType", "task_uuid": "taskUUID"}
+"""Parameters that every task has, whatever its schema lists."""
 _OPEN = frozenset(("settings", "providerSettings", "inputs", "lora"))
 """Parameters whose dicts have names of the API, also where a schema does not list them."""
 
@@ -35,7 +37,7 @@ def to_api_names(
         if name in kept:
             made[name] = value
             continue
-        api = _api_name(name, task, properties)
+        api = _OF_CALL.get(name) or _api_name(name, task, properties)
         known = properties.get(api)
         made[api] = value if api in _CONTENTS else _inside(value, known, api in _OPEN)
     return made
