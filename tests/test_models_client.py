@@ -162,7 +162,13 @@ def test_search_without_a_client_says_what_it_needs() -> None:
         asyncio.run(main())
 
 
-def test_example_runs(rw: Runware) -> None:
+@pytest.mark.parametrize("form", [BLOCKING, ASYNCIO, WITHOUT_KEY], ids=repr, indirect=True)
+def test_examples_are_fetched_and_run(form: Form, rw: Runware) -> None:
+    for example in form(rw, "get", KLING, examples=True, timeout=20.0).examples[:1]:
+        assert example.run(rw)[0].url
+
+
+def test_example_runs_in_every_form(rw: Runware) -> None:
     example = ModelExample(title="A kite", request={"model": DEV, **image(model=DEV)})
     assert example.run(rw)[0].url
     assert example.run(rw.submit).result(20)[0].url
@@ -300,10 +306,11 @@ def test_raw_tasks_and_map_are_checked_too(strict: Runware, server: LocalServer)
 
 
 def test_warning_is_logged_once_for_a_parameter_and_stops_nothing(
-    rw: Runware, server: LocalServer, caplog: pytest.LogCaptureFixture
+    rw: Runware, server: LocalServer, interface: Interface, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for steps in (0, 51, 52):
-        rw.run(image(steps=steps) if steps else image(num_inference_steps=4))
+    interface(rw, "image_inference", **image(extra={"num_inference_steps": 4}))
+    for steps in (51, 52):
+        interface(rw, "image_inference", **image(steps=steps))
     shown = [record.getMessage() for record in caplog.records if record.name == "runware.check"]
     assert len(shown) == 2
     assert shown[0] == "num_inference_steps is not a parameter of FLUX.2 [klein] 9B; did you mean steps?"
