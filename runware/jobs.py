@@ -48,6 +48,7 @@ log = logging.getLogger("runware.jobs")
 
 R = TypeVar("R")
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 Dispatch = Callable[[Callable[[], object]], object]
 """Runs a callback in the caller's thread or event loop, and logs what it raises."""
@@ -236,21 +237,21 @@ class Job(LightFuture[R], Generic[R]):
             raise self._cancelled_error()
         # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
         error = self.outcome()[1]
-        if isinstance(error, ValidationError):
-            error = self._complete(error)
-        return None if error is None else copy.copy(error)
+        return None if error is None else self._error_to_raise(error)
 
-    def _complete(self, error: ValidationError) -> ValidationError:
-        """Return the server's refusal with what the model accepts. Here, because the I/O thread has no time for it."""
+    def _error_to_raise(self, error: E) -> E:
+        """Return a copy of the error; the server's refusal with what the model accepts.
+
+        That is added for the first reader, since the I/O thread has no time for it.
+        """
         completer = self._completer
-        if completer is not None:
+        if completer is not None and isinstance(error, ValidationError):
             try:
                 self._completed = completer(error, self._sent)
             except Exception:  # the error itself matters more
                 log.exception("completing the error of %s failed", self)
-                self._completed = error
             self._completer = None  # after the result: another thread may be here
-        return self._completed or error
+        return copy.copy(cast("E", self._completed or error))
 
     def running(self) -> bool:
         """Return whether the server may be working on the task. It can still be cancelled."""
@@ -404,6 +405,8 @@ class Job(LightFuture[R], Generic[R]):
     def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
         """Set the outcome; return the waiting threads for the I/O loop to wake."""
         answer: R | None = None
+        if isinstance(error, ValidationError) and error.parameter and (owner := self._owner) is not None:
+            self._completer = owner.complete_error
         try:
             answer, error = self._conclude(call, error)
         except Exception as failure:  # the call must end, and the caller get what arrived
@@ -415,8 +418,6 @@ class Job(LightFuture[R], Generic[R]):
                 raw={"data": list(call.items)},
                 results=self._results,
             )
-        if isinstance(error, ValidationError) and error.parameter and (owner := self._owner) is not None:
-            self._completer = owner.complete_error
         to_wake = self.settle(answer, error)
         call.items = ()
         if self._listeners:
@@ -486,7 +487,11 @@ class Job(LightFuture[R], Generic[R]):
         callback, context, owner, dispatch = self._on_partial, self._context, self._owner, self._dispatch
         if callback is None or owner is None:
             return  # cancelled meanwhile
-        bound = partial(callback, Partial(new, all=self._results, total=self._total), error and copy.copy(error))
+        results = Partial(new, all=self._results, total=self._total)
+        bound: Callable[[], object] = partial(callback, results, None)
+        if error is not None:
+            failed = error
+            bound = lambda: callback(results, self._error_to_raise(failed))  # noqa: E731
         try:
             if dispatch is not None:
                 dispatch(bound)

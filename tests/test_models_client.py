@@ -521,6 +521,21 @@ def test_refusal_is_completed_once_and_not_on_the_io_thread(
     assert found[0] is not found[1]
 
 
+def test_callbacks_get_the_completed_refusal(rw: Runware, server: LocalServer, interface: Interface) -> None:
+    refuse(server, {"code": "invalidWidth", "message": "No.", "parameter": "width"})
+    got: list[Any] = []
+    called = threading.Event()
+
+    def on_partial(_: Any, error: RunwareError | None) -> None:
+        got.append(error)
+        called.set()
+
+    with pytest.raises(ValidationError):
+        interface(rw, "image_inference", **image(), on_partial=on_partial)
+    assert called.wait(20)
+    assert [error.message for error in got] == ["No. It takes a multiple of 16 between 128 and 2048."]
+
+
 def test_refusal_of_an_unknown_model_stays_as_it_is(rw: Runware, server: LocalServer) -> None:
     refused = {"code": "invalidWidth", "message": "No.", "parameter": "CFGScale"}
     refuse(server, refused)
