@@ -91,16 +91,19 @@ class Knowledge:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._checker: Checker | None = None
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The models that are known."""
         return access.Catalogue(self._options)
 
-    @cached_property
+    @property
     def checker(self) -> Checker:
         """Checks requests before they are sent."""
-        return checking.Checker(self.catalogue, self._options.check)
+        if self._checker is None:
+            self._checker = checking.Checker(self.catalogue, self._options.check)
+        return self._checker
 
     def prepare(self) -> None:
         """Load it, so that a call from an event loop need not."""

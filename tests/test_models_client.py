@@ -322,7 +322,7 @@ def test_checks_that_are_off_look_at_nothing(server: LocalServer, caplog: pytest
     with Runware(server.api_key, url=server.url, check="off") as client:
         client.image_inference(model=KLEIN, positive_prompt="x y", width=1024, height=1024, cfg_scale=0.5)
         client.run({"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512})
-        assert "checker" not in vars(client._core.knowledge)
+        assert client._core.knowledge._checker is None
     assert caplog.records == []
 
 
