@@ -308,6 +308,22 @@ def partial(stage: Stage) -> None:
     stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 4, patience=60.0)
 
 
+def tokens(stage: Stage) -> None:
+    """Streams of text: from the server's write of a piece to the caller, and pieces a second if all are there."""
+    pieces, many = (100, 5_000) if stage.quick else (250, 20_000)
+
+    def lag(client: Client) -> list[float]:
+        lags = stage.peer(client).ask(stage.limit, "tokens", pieces=pieces, every=2)["lags"]
+        return [percentile(lags, 0.5) * NANO * MILLI, percentile(lags, 0.99) * NANO * MILLI]
+
+    def rate(client: Client) -> list[float]:
+        return [many / stage.peer(client).ask(stage.limit, "tokens", pieces=many, every=0)["wall"]]
+
+    clients = stage.among("ours", "official", fast=False)
+    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, slices=1 if stage.quick else 4)
+    stage.turns(clients, ("tokens.rate",), rate, slices=1 if stage.quick else 4)
+
+
 def spread(mean: int, count: int) -> list[int]:
     """Return durations from half to one and a half times the mean, so that no polling rhythm fits all of them."""
     return [round(mean * (0.5 + number / (count - 1))) for number in range(count)]
@@ -471,6 +487,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "flight": flight,
     "growth": growth,
     "partial": partial,
+    "tokens": tokens,
     "polled": polled,
     "many": many,
     "large": large,

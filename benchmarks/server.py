@@ -9,6 +9,8 @@ is answered at once, on the fast path:
     #size=N       results contain N characters of base64 instead of a URL
     #every=MS     results are pushed one by one at this interval, each with its time in `sentNS`
     #ms=N         the duration of an asynchronous task; its results have their time in `doneNS`
+    #pieces=N     a token stream (a POST over HTTP) has N pieces, at the interval `#every=MS`; the text of each is its
+                  time
 
 Times are `time.monotonic_ns()`, the same clock for every process of the machine; the `seed` is the time as well. Of a
 message of more than 256 KiB only the first and last 2 KiB are parsed. A second TCP port takes commands as JSON lines
@@ -53,6 +55,13 @@ from benchmarks.frames import (
 )
 
 CHUNK = 1 << 20
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b'data: {"taskUUID":"%b","taskType":"textInference","delta":{%b},"finishReason":%b}\n\n'
+
+
+def chunk(data: bytes) -> bytes:
+    """Give a chunk of an HTTP response; an empty one is its end."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 class Task:
@@ -134,6 +143,12 @@ class Connection:
         request, end, rest = buffer.partition(b"\r\n\r\n")
         if not end:
             return buffer
+        if request.startswith(b"POST "):
+            length = int(request.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            if len(rest) < length:
+                return buffer
+            self.server.stream(self, json.loads(rest[:length])[0])
+            return rest[length:]
         self.upgraded = True
         self.answers.append(upgrade(request))
         return self._frames(rest)
@@ -492,6 +507,29 @@ class Server:
             self.later(every, push)
 
         self.later(every, push)
+
+    def stream(self, connection: Connection, task: dict[str, Any]) -> None:
+        """Stream the pieces of a text, all at once or one by one."""
+        prompt = task["messages"][0]["content"]
+        every, left = _number(prompt, "#every=") / 1000, _number(prompt, "#pieces=")
+        uuid = task["taskUUID"].encode()
+        self.ledger.received += 1
+        connection.answers.append(STREAM_HEAD)
+
+        def push() -> None:
+            nonlocal left
+            while left and connection.open:
+                left -= 1
+                connection.answers.append(chunk(EVENT % (uuid, b'"text":"%d "' % time.monotonic_ns(), b"null")))
+                if every:
+                    connection.flush()
+                    self.later(every, push)
+                    return
+            if connection.open:
+                connection.answers += [chunk(EVENT % (uuid, b"", b'"stop"')), chunk(b"data: [DONE]\n\n"), chunk(b"")]
+                connection.flush()
+
+        push()
 
     def release(self) -> None:
         """Answer everything that is held, each connection's tasks together."""

@@ -67,6 +67,9 @@ LINES = (
     Line("growth.ratio", "100,000 at once, by as many a thousand at a time", "x", "ours-futures", means=True),
     Line("partial.median", "partial result, sent to callback, median", "ms"),
     Line("partial.p99", "the same, 99th percentile", "ms"),
+    Line("tokens.median", "piece of a streamed text, sent to caller, median", "ms"),
+    Line("tokens.p99", "the same, 99th percentile", "ms"),
+    Line("tokens.rate", "pieces of a streamed text a second, if all are there", "1/s", better="higher", means=True),
     Line("polled.0.3s.median", "polled tasks of 0.15 to 0.45 s, lag, median", "s", "ours-futures"),
     Line("polled.0.3s.worst", "the same, worst of 20", "s", "ours-futures"),
     Line("polled.0.3s.part", "the same, worst part of the duration", "%", "ours-futures"),
@@ -222,6 +225,7 @@ BUDGETS = (
     Budget("polled tasks of 1 to 3 s: worst lag", "polled.lag", 1.0, always=True),
     Budget("drop with 100 in flight: lost or run twice", "drop.wrong", 0.0, always=True),
     Budget("partial result, sent to callback: median", "partial.median", 1.0),
+    Budget("piece of a streamed text, sent to caller: median", "tokens.median", 1.0),
     Budget("idle, 1,000 calls waiting: wake-ups a second", "idle.wakeups", 0.0, always=True),
     Budget("import runware", "import.time", 120.0),
 )
@@ -256,6 +260,7 @@ def figures(board: Board) -> list[Figure]:
     if lost and doubled:
         add("drop.wrong", "", [one + abs(two) for one, two in zip(lost.values, doubled.values, strict=True)])
     add_line("partial.median", "partial.median", "ours-blocking")
+    add_line("tokens.median", "tokens.median", "ours-blocking")
     add_line("idle.wakeups", "idle.wakeups", "ours-futures")
     add_line("import.time", "import.time", "ours-blocking")
     return found

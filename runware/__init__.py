@@ -24,6 +24,7 @@ try:
     from runware._support.event_loops import RunwareAsyncUsageWarning
     from runware._support.lazy_modules import load_module as _load_module
     from runware.errors import (
+        AnswerFormatError,
         AuthenticationError,
         ClientClosedError,
         ConfigurationError,
@@ -43,7 +44,10 @@ try:
         TaskCancelledError,
         TaskError,
         TaskTimeoutError,
+        ToolRoundsError,
         ValidationError,
+        WebhookError,
+        WebhookTokenError,
         WrongThreadError,
     )
 except ImportError as _error:
@@ -57,9 +61,23 @@ __all__ = [
     "Account",
     "AccountKey",
     "AccountUsage",
+    "Acknowledgement",
+    "Answer",
+    "AnswerFormatError",
+    "App",
+    "AppJob",
+    "AppSubmitter",
+    "AppTask",
+    "AsyncApp",
+    "AsyncChat",
+    "AsyncChatStream",
     "AsyncRunware",
+    "AsyncTextStream",
     "Audio",
     "AuthenticationError",
+    "Chat",
+    "ChatPiece",
+    "ChatStream",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
@@ -68,6 +86,7 @@ __all__ = [
     "ContentModerationError",
     "Detection",
     "DownloadError",
+    "FilesResult",
     "GuideImage",
     "Image",
     "IncompleteResultsError",
@@ -93,28 +112,44 @@ __all__ = [
     "RunwareAsyncUsageWarning",
     "RunwareError",
     "ServerError",
+    "Source",
     "Spending",
     "StoredMedia",
+    "StreamJob",
     "Task",
     "TaskCancelledError",
     "TaskDetails",
     "TaskError",
     "TaskTimeoutError",
+    "TaskType",
     "TeamMember",
     "Text",
+    "TextPiece",
+    "TextStream",
+    "Tool",
+    "ToolCall",
+    "ToolOutput",
+    "ToolRoundsError",
+    "ToolRun",
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageReport",
+    "UsageRow",
+    "UsageTotals",
     "ValidationError",
     "Video",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
     "__version__",
     "get_client",
+    "tool",
 ]
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results"))
+_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -123,9 +158,15 @@ _WHERE = {
         "media": "Media",
         "options": "RetryPolicy",
         "requests.base": "Task",
+        "task_types": "TaskType",
+        "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
-            "Audio Detection GuideImage Image MaskImage MediaResult Meta Model3D Partial Result Results StoredMedia"
-            " Text Usage Video"
+            "Acknowledgement Audio Detection FilesResult GuideImage Image MaskImage MediaResult Meta Model3D Partial"
+            " Result Results Source StoredMedia Text TextPiece ToolCall ToolOutput Usage Video"
+        ),
+        "text": (
+            "Answer AsyncChat AsyncChatStream AsyncTextStream Chat ChatPiece ChatStream StreamJob TextStream Tool"
+            " ToolRun tool"
         ),
     }.items()
     for name in names.split()
@@ -139,8 +180,10 @@ if TYPE_CHECKING:
     from runware.requests import *  # noqa: F403
     from runware.requests.base import Task
     from runware.results import (
+        Acknowledgement,
         Audio,
         Detection,
+        FilesResult,
         GuideImage,
         Image,
         MaskImage,
@@ -150,8 +193,12 @@ if TYPE_CHECKING:
         Partial,
         Result,
         Results,
+        Source,
         StoredMedia,
         Text,
+        TextPiece,
+        ToolCall,
+        ToolOutput,
         Usage,
         Video,
     )
@@ -166,6 +213,25 @@ if TYPE_CHECKING:
         TeamMember,
         TrainedModel,
         UploadedModel,
+        UsageReport,
+        UsageRow,
+        UsageTotals,
+    )
+    from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.task_types import TaskType
+    from runware.text import (
+        Answer,
+        AsyncChat,
+        AsyncChatStream,
+        AsyncTextStream,
+        Chat,
+        ChatPiece,
+        ChatStream,
+        StreamJob,
+        TextStream,
+        Tool,
+        ToolRun,
+        tool,
     )
 else:
 

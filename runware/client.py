@@ -6,15 +6,14 @@ All three share a `Core`, which owns one background I/O thread and one WebSocket
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
@@ -23,6 +22,7 @@ from runware.errors import ConfigurationError, RunwareError
 from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
+from runware.operations.chats import AsyncChats, BlockingChats
 from runware.options import read_options, restore_options
 from runware.transport.callbacks import run_guarded
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from runware import serverless
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.models import access as models
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
     from runware.models.schema import Problem
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
+    from runware.requests.text import StreamText
     from runware.results import Partial, Result, Results
+    from runware.text import streams as text_streams
+    from runware.text.streams import AsyncTextStream, TextStream
 else:
     models = lazy_module("runware.models.access")
     asyncio = lazy_module("asyncio")
+    serverless = lazy_module("runware.serverless")
+    text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
 
@@ -67,7 +73,7 @@ class _Handle:
 
     def __repr__(self) -> str:
         try:
-            return f"<{type(self).__name__} {self._core.options.url} {self._core.state}>"
+            return f"<{type(self).__name__} {self._core.options.server_url} {self._core.state}>"
         except ConfigurationError:
             return f"<{type(self).__name__} without its key>"
 
@@ -99,6 +105,18 @@ class Submitter(_Handle, JobOperations):
         core = self._core
         return core.start(core.task_of(task), None, _itself)
 
+    def app(self, name: str, *, environment: str | None = None) -> serverless.AppSubmitter:
+        """Return a handle on a serverless app, whose calls return jobs. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.AppSubmitter(self._core, name, environment)
+
 
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
     """Wrap a constructor so that errors name the user's class and suggest the right option."""
@@ -124,6 +142,7 @@ class _Client(_Handle):
         self,
         api_key: ApiKey | None = None,
         *,
+        transport: Literal["websocket", "http"] | None = None,
         url: str | None = None,
         timeout: float | None = None,
         long_timeout: float | None = None,
@@ -148,8 +167,12 @@ class _Client(_Handle):
         Args:
             api_key: The API key, or a function that returns it. The function is called for each connection, on a
                 separate thread. `None` reads the environment variable `RUNWARE_API_KEY`.
+            transport: How to reach the server: `"websocket"` keeps one connection for everything, `"http"` makes a
+                request for each task, for cloud functions and networks without WebSockets (docs/guides/http.md). `None`
+                reads `RUNWARE_TRANSPORT` and defaults to `"websocket"`.
             url: URL of the server. `None` reads `RUNWARE_URL` and defaults to `wss://ws-api.runware.ai/v1`. `ws://` is
-                rejected unless the server is on this machine.
+                rejected unless the server is on this machine. With `transport="http"`, `https://` is accepted too, and
+                `wss://` stands for the same server's HTTP API.
             timeout: Deadline of a call in seconds, including connecting; 60 by default.
             long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos, and of calls to
                 models whose typical run takes more than half of the default *timeout*; 1200 by default. A larger
@@ -159,12 +182,14 @@ class _Client(_Handle):
                 Only retryable failures are retried, and a task only after the server has reported that it failed.
             retry_delay: Base of the exponential backoff between attempts, in seconds; 1 by default. Delays double and
                 are jittered. The first reconnect waits at most a tenth of it.
-            reconnect: Whether calls survive the loss of the connection; `True` by default.
+            reconnect: Whether calls survive the loss of the connection, or of the response to their request; `True` by
+                default.
             heartbeat_interval: Seconds without traffic before an idle connection is checked with a ping; 45 by default.
-                The server closes connections that are silent for 120 seconds.
+                The server closes connections that are silent for 120 seconds. No effect over HTTP.
             liveness_timeout: Seconds without incoming data before a connection with calls in flight is considered dead
-                and replaced; 15 by default.
-            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit.
+                and replaced; 15 by default. Over HTTP, the operating system checks connections in this time.
+            max_in_flight: Maximum number of calls in flight; further calls are queued. `None` means no limit; over
+                HTTP, it means at most 100 requests with tasks at a time, and a number limits those too.
             max_queued: Maximum number of queued calls; 100,000 by default.
             include_cost: Ask the server to report costs, for calls that do not set `include_cost`. `None` leaves it to
                 the server.
@@ -255,7 +280,7 @@ def _parameters_of(
     return apply
 
 
-class Runware(_Client, BlockingMap, BlockingOperations):
+class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     """The client. Its operations block until their result is available. Thread-safe.
 
     `rw.submit` has the same operations and returns jobs; `rw.aio` has them for asyncio. All share one connection. Used
@@ -329,6 +354,30 @@ class Runware(_Client, BlockingMap, BlockingOperations):
 
         return core.start(task, callbacks.put, wait)
 
+    def app(self, name: str, *, environment: str | None = None) -> serverless.App:
+        """Return a handle on a serverless app, whose calls block until it has finished. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.App(self._core, name, environment)
+
+    def stream(self, task: StreamText) -> TextStream:
+        """Return the stream of a request, as `stream_text` does.
+
+        Args:
+            task: The request.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            ClientClosedError: The client is closed.
+        """
+        return text_streams.TextStream(self._core, task)
+
     def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
 
@@ -370,7 +419,7 @@ class Runware(_Client, BlockingMap, BlockingOperations):
         self.close()
 
 
-class AsyncRunware(_Client, AsyncMap, AsyncOperations):
+class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     """The client for asyncio. Its operations are coroutines, usable from any number of event loops.
 
     It is `Runware` for event loops: the connection has its own thread, and nothing is bound to a loop. Cancelling the
@@ -410,7 +459,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
             ValidationError: The server does not accept the request.
             ConnectionFailedError: The server cannot be reached over HTTP.
         """
-        return await _elsewhere(lambda: self._core.estimate(task, exact=exact))
+        return await run_elsewhere(lambda: self._core.estimate(task, exact=exact))
 
     @overload
     async def run(self, task: Task[R]) -> R: ...
@@ -430,7 +479,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         try:
             core = self._core
             if not core.started and isinstance(task, Mapping):
-                await _elsewhere(core.knowledge.prepare)  # a model may have to tell the task type
+                await run_elsewhere(core.knowledge.prepare)  # a model may have to tell the task type
             return await (await self._start(core.task_of(task), held))
         except BaseException as error:
             for job in held:
@@ -454,8 +503,31 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would block the event loop.
-            return await _elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
+            return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
         return core.submit(task, dispatch, held)
+
+    def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
+        """Return a handle on a serverless app, whose calls are coroutines. Nothing is sent.
+
+        Args:
+            name: The app's ID, such as `"my-upscaler"`.
+            environment: The environment, such as `"staging"`. `None` means the server's default, `"production"`.
+
+        Raises:
+            ValidationError: *name* or *environment* cannot be one.
+        """
+        return serverless.AsyncApp(self._core, name, environment)
+
+    def stream(self, task: StreamText) -> AsyncTextStream:
+        """Return the stream of a request, as `stream_text` does.
+
+        Args:
+            task: The request.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+        """
+        return text_streams.AsyncTextStream(self._core, task)
 
     async def connect(self, timeout: float | None = None) -> None:
         """Connect and authenticate, unless connected already.
@@ -470,7 +542,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         """
         core = self._core
         if not core.started:
-            await _elsewhere(core.io_loop)
+            await run_elsewhere(core.io_loop)
         await _awaited(core.connect(timeout))
 
     ensure_connection = connect
@@ -482,7 +554,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncOperations):
         not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """
         self._core.close(0.0)
-        await _elsewhere(self._core.close)
+        await run_elsewhere(self._core.close)
 
     disconnect = aclose = close
 
@@ -566,30 +638,4 @@ async def _awaited(job: Job[R]) -> R:
         return await job
     except BaseException:
         job.cancel()
-        raise
-
-
-async def _elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object] = lambda answer: None) -> T:
-    """Run blocking work on a new thread, because the loop's executor may have no free one.
-
-    Args:
-        work: The function to run. It is not started if the wait is cancelled before.
-        unwanted: Called with the result if the wait was cancelled meanwhile.
-    """
-    running_loop()
-    done: Future[T] = Future()
-    context = copy_context()
-
-    def run() -> None:
-        if done.set_running_or_notify_cancel():
-            try:
-                done.set_result(context.run(work))
-            except BaseException as error:  # it is raised where it is waited for
-                done.set_exception(error)
-
-    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
-    try:
-        return await asyncio.wrap_future(done)
-    except asyncio.CancelledError:
-        done.add_done_callback(lambda done: done.cancelled() or done.exception() or unwanted(done.result()))
         raise

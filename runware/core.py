@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module, load_module
@@ -50,8 +50,14 @@ if TYPE_CHECKING:
     from runware.models.checker import Checker
     from runware.models.estimates import Estimate
     from runware.requests import platform
+    from runware.requests.text import StreamText
+    from runware.text import readers as text_readers
+    from runware.text import streams as text_streams
+    from runware.text.readers import OpenStreams
+    from runware.text.streams import StreamJob
+    from runware.transport import http_loop
     from runware.transport import io_loop as socket_loop
-    from runware.transport.io_loop import IOLoop
+    from runware.transport.driver import Driver
 else:
     access = lazy_module("runware.models.access")
     checking = lazy_module("runware.models.checker")
@@ -59,9 +65,12 @@ else:
     estimates = lazy_module("runware.models.estimates")
     refusals = lazy_module("runware.models.refusals")
     events = lazy_module("runware.events")
+    http_loop = lazy_module("runware.transport.http_loop")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
+    text_readers = lazy_module("runware.text.readers")
+    text_streams = lazy_module("runware.text.streams")
 
 log = logging.getLogger("runware.client")
 
@@ -69,6 +78,23 @@ __all__ = ["Core", "Dispatch", "shared_core"]
 
 R = TypeVar("R")
 T = TypeVar("T")
+C = TypeVar("C", bound="Part")
+
+
+class Part(Protocol):
+    """What a client has besides its I/O loop, such as the calls of its apps. It holds no reference to the client."""
+
+    def __init__(self, options: Options) -> None: ...
+
+    def close(self, timeout: float = 0.0) -> None:
+        """End what runs, and wait at most *timeout* seconds for threads."""
+
+    def drop(self) -> None:
+        """Close with a client that was dropped, or at interpreter exit, and log what is left behind."""
+
+    def abandon(self) -> None:
+        """Reset after a fork, in the child."""
+
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -131,7 +157,7 @@ class Core:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._lock = make_rlock()
-        self._io_loop: IOLoop | None = None
+        self._io_loop: Driver | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
         self.downloads = Downloads.of(options)
@@ -139,6 +165,8 @@ class Core:
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self.knowledge = Knowledge(options)
         self._planner = Planner(options, self.knowledge)
+        self._parts: dict[type[Part], Any] = {}
+        self._streams: OpenStreams | None = None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -187,7 +215,7 @@ class Core:
 
     # ------------------------------------------------------------------ the I/O loop
 
-    def io_loop(self) -> IOLoop:
+    def io_loop(self) -> Driver:
         """Return the I/O loop; the first call creates it.
 
         Raises:
@@ -208,19 +236,19 @@ class Core:
         try:
             if self.options.check != "off":
                 self.knowledge.prepare()
-            load_module("runware.transport.io_loop")
             # The requests too, so that a later call from an event loop finds them loaded.
             load_module("runware.requests.image")
+            driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
 
         with self._lock:
             if self._closed:
-                raise ClientClosedError("The client is closed. Create a new one for further calls.")
+                raise _closed_error()
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = socket_loop.IOLoop(self.options, self._feed)
+                io_loop = driver(self.options, self._feed)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
@@ -239,10 +267,31 @@ class Core:
         self._callbacks.abandon()
         if self._feed is not None:
             self._feed.abandon()
+        for part in list(self._parts.values()):
+            part.abandon()
+        if self._streams is not None:
+            self._streams.abandon()
         if io_loop is not None:
             for call in io_loop.abandon():
                 if call.job is not None:
                     call.job.abandon()
+
+    def part(self, kind: type[C]) -> C:
+        """Return the client's one object of a class; the first call creates it. It is closed with the client.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        if self._pid != os.getpid():
+            self.abandon()  # a fork that skipped the hooks of os.register_at_fork
+        with self._lock:
+            if self._closed:
+                raise _closed_error()
+            part: C | None = self._parts.get(kind)
+            if part is None:
+                part = self._parts[kind] = kind(self.options)
+                weakref.finalize(self, part.drop)
+            return part
 
     @property
     def state(self) -> str:
@@ -269,10 +318,14 @@ class Core:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closed = True
-            io_loop = self._io_loop
+            io_loop, streams = self._io_loop, self._streams
+        if streams is not None:
+            streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
-        # After the I/O thread, which posts the callbacks of the calls that it fails.
+        for part in list(self._parts.values()):
+            part.close(max(0.0, deadline - time.monotonic()))
+        # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
             if thread is not None:
                 thread.stop(max(0.0, deadline - time.monotonic()))
@@ -313,6 +366,8 @@ class Core:
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
         """
+        if task.streamed:
+            return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
         io_loop = self.io_loop()
         plan = self._planner.request(task)
         if len(plan.text) > io_loop.max_message:
@@ -332,6 +387,31 @@ class Core:
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
+    def _submit_stream(self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None) -> StreamJob:
+        """Start a stream as a job."""
+        job = text_streams.StreamJob(self, task, self.plan(task), dispatch)
+        if held is not None:
+            held.append(job)
+        job.start()
+        return job
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
+        if self._pid != os.getpid():
+            self.abandon()
+        if self._closed:
+            raise ClientClosedError("The client is closed. Create a new one for further calls.")
+        return self._planner.request(task, uuid)
+
+    @property
+    def streams(self) -> OpenStreams:
+        """The streams that are being read."""
+        with self._lock:
+            if self._streams is None:
+                self._streams = text_readers.OpenStreams()
+                weakref.finalize(self, _close_streams, self._streams)
+            return self._streams
+
     def follow(
         self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: PartialCallback | None
     ) -> Job[Results[Any]]:
@@ -343,6 +423,12 @@ class Core:
         io_loop = self.io_loop()
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
         uuid = found.get("task_uuid")
+        if found.get("task_type") == "serverless":
+            raise ValidationError(
+                "job(): ref is of a task of an app; rw.app(...).task(uuid, wait=True) waits for it.",
+                code="invalidParameter",
+                parameter="ref",
+            )
         if not is_uuid(uuid):
             raise ValidationError(
                 "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
@@ -356,7 +442,7 @@ class Core:
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: IOLoop, task: Task[R], plan: Plan) -> Job[R]:
+    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan) -> Job[R]:
         call = plan.start()
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
@@ -386,16 +472,32 @@ class Core:
             raise wrong_thread_error()
 
 
-def _close_at_exit(io_loop: IOLoop) -> None:
+def _closed_error() -> ClientClosedError:
+    return ClientClosedError("The client is closed. Create a new one for further calls.")
+
+
+def _close_at_exit(io_loop: Driver) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
+    _log_unfinished(running, "call")
+
+
+def _close_streams(streams: OpenStreams) -> None:
+    """Do the same for streams."""
+    running = streams.unfinished()
+    streams.close()
+    _log_unfinished(running, "stream")
+
+
+def _log_unfinished(running: list[str], kind: str) -> None:
     if running:
         log_or_stderr(
             log,
-            "the program ended with %d call%s in flight; tasks that were sent may run and be billed. "
+            "the program ended with %d %s%s in flight; tasks that were sent may run and be billed. "
             "Wait for jobs with result(), or end them with cancel() or close(). task_uuid: %s",
             len(running),
+            kind,
             "" if len(running) == 1 else "s",
             ", ".join(running[:20]) + (", ..." if len(running) > 20 else ""),
         )

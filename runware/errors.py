@@ -10,8 +10,12 @@ RunwareError
 ├── TaskCancelledError (CancelledError)      the caller cancelled the call
 ├── PayloadTooLargeError (ValueError)        a message exceeds the size limit
 ├── DownloadError                            a result could not be downloaded
+├── WebhookError (ValueError)                what was posted to a webhook cannot be read
+│   └── WebhookTokenError                    the token in a webhook's URL is missing, changed or expired
 └── TaskError                                the task was rejected or failed
     ├── IncompleteResultsError               some results arrived, some failed
+    ├── AnswerFormatError (ValueError)       an answer does not fit the response_type of its chat
+    ├── ToolRoundsError                      a model goes on calling tools beyond the limit
     ├── ValidationError (ValueError)         a parameter is invalid
     ├── AuthenticationError                  the API key was rejected
     ├── InsufficientCreditsError             the account has no credits left
@@ -32,6 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from runware._support.escaping import escape_controls, one_line
 
 __all__ = [
+    "AnswerFormatError",
     "AuthenticationError",
     "ClientClosedError",
     "ConfigurationError",
@@ -51,7 +56,10 @@ __all__ = [
     "TaskCancelledError",
     "TaskError",
     "TaskTimeoutError",
+    "ToolRoundsError",
     "ValidationError",
+    "WebhookError",
+    "WebhookTokenError",
     "WrongThreadError",
 ]
 
@@ -95,10 +103,14 @@ class RunwareError(Exception):
         attempts: UUID and outcome of each attempt made at the server, oldest first.
         may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
             `rw.job(error.ref)` waits for its results.
+        retry_after: Seconds for which the server asked to wait before the next attempt; `None` if it did not.
+        request_id: The server's name for the request that failed, for its support; only apps have one.
     """
 
     retryable: bool = False
+    request_id: str | None = None
     may_have_run: bool = False
+    retry_after: float | None = None
     default_code: ClassVar[str | None] = None
 
     def __init__(
@@ -196,7 +208,7 @@ class ConnectionFailedError(RunwareError, ConnectionError):
 
     Attributes:
         stage: Stage that failed: `"key"`, `"name lookup"`, `"TCP"`, `"proxy"`, `"TLS"`, `"upgrade"` or
-            `"authentication"`.
+            `"authentication"`; over HTTP, also `"request"`, which could not be written.
         host: Host and port of the server, or of the proxy.
         elapsed: Seconds from the start of the attempt to its failure.
     """
@@ -251,6 +263,31 @@ class DownloadError(RunwareError):
     """A result could not be downloaded or saved; its URL may have expired."""
 
 
+class WebhookError(RunwareError, ValueError):
+    """What was posted to a webhook cannot be read. The message says why, and does not repeat the body.
+
+    Attributes:
+        status: The HTTP status with which to answer: 400, or 413 if the body is too large.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.status = status
+
+
+class WebhookTokenError(WebhookError):
+    """The token in a webhook's URL is missing, changed or expired, so the delivery may be forged.
+
+    Attributes:
+        status: The HTTP status with which to answer: 403.
+        reason: `"missing"`, `"changed"` or `"expired"`.
+    """
+
+    def __init__(self, message: str, *, reason: str = "missing", status: int = 403, **facts: Any) -> None:
+        super().__init__(message, status=status, **facts)
+        self.reason = reason
+
+
 class TaskError(RunwareError):
     """The task was rejected or failed, at the server or in a check before sending."""
 
@@ -266,6 +303,34 @@ class IncompleteResultsError(TaskError):
     def __init__(self, message: str, *, errors: Sequence[RunwareError] = (), **facts: Unpack[_Facts]) -> None:
         super().__init__(message, **facts)
         self.errors = tuple(errors)
+
+
+class AnswerFormatError(TaskError, ValueError):
+    """An answer does not fit the `response_type` of its chat. It has been billed, and is among the chat's messages.
+
+    Attributes:
+        text: The answer as the model wrote it.
+        answer: The whole answer, with its cost; `answer.parsed` is `None`.
+    """
+
+    def __init__(self, message: str, *, text: str = "", answer: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.text = text
+        self.answer = answer
+
+
+class ToolRoundsError(TaskError):
+    """A model goes on calling tools after as many rounds as the chat allows (`max_rounds`).
+
+    The calls of the last round were not run, and the model was told so: `chat.send(None)` lets it go on.
+
+    Attributes:
+        answer: What the model has written and called, with its cost.
+    """
+
+    def __init__(self, message: str, *, answer: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.answer = answer
 
 
 class ValidationError(TaskError, ValueError):
@@ -411,7 +476,7 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
     documentation = _text(raw.get("documentation")) or ""
     known = class_for_code(code)
-    return (known or ServerError)(
+    error = (known or ServerError)(
         message,
         code=code,
         parameter=parameter,
@@ -423,6 +488,10 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
         retryable=None if known else False,
         raw=raw,
     )
+    wait = raw.get("retryAfter")  # put there by the transport, from a header
+    if isinstance(wait, (int, float)) and not isinstance(wait, bool) and 0 <= wait < 1e6:
+        error.retry_after = float(wait)
+    return error
 
 
 _LONGEST_MESSAGE = 5000

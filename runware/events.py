@@ -70,7 +70,7 @@ class ConnectionEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class Connected(ConnectionEvent):
-    """The WebSocket is open and the key has been sent.
+    """The WebSocket is open and the key has been sent; or a connection for HTTP requests was made, and used.
 
     Attributes:
         host: Host and IP address of the server.
@@ -92,7 +92,7 @@ class Authenticated(ConnectionEvent):
 
 @attrs.frozen(kw_only=True)
 class Disconnected(ConnectionEvent):
-    """A connection was lost or closed, or could not be established.
+    """A connection was lost or closed, or could not be established; or an HTTP request got no response.
 
     Attributes:
         reason: The reason, in words.

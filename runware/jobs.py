@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 import weakref
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,7 +29,7 @@ from runware.errors import (
 )
 from runware.protocol.call import Call, CallState, Wakeable
 from runware.requests.base import Task
-from runware.results import Partial, Result, Results
+from runware.results import Acknowledgement, Partial, Result, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
 from runware.transport.wakeup import POLL, wake
@@ -42,7 +43,16 @@ else:
     asyncio = lazy_module("asyncio")
     notebook = lazy_module("runware.display.notebook")
 
-__all__ = ["Dispatch", "Job", "Progress", "call_soon_in", "get_interruptibly", "wrong_thread_error"]
+__all__ = [
+    "ClientFuture",
+    "Dispatch",
+    "Job",
+    "Owner",
+    "Progress",
+    "call_soon_in",
+    "get_interruptibly",
+    "wrong_thread_error",
+]
 
 log = logging.getLogger("runware.jobs")
 
@@ -98,7 +108,89 @@ class Progress(NamedTuple):
     status: str
 
 
-class Job(LightFuture[R], Generic[R]):
+class ClientFuture(LightFuture[R], Generic[R]):
+    """A future of a client, which can also be awaited in any event loop. Its callbacks run on the callback thread."""
+
+    _owner: Owner | None
+    """The client; `None` when it is done."""
+
+    @abstractmethod
+    def cancelled_error(self) -> TaskCancelledError:
+        """Return the error of a cancelled call."""
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the call and return its result.
+
+        Args:
+            timeout: Seconds to wait; the call goes on afterwards. `None` waits until the call's deadline.
+
+        Raises:
+            TimeoutError: The call did not finish within *timeout*.
+            RunwareError: The call failed; see its subclasses.
+            TaskCancelledError: It was cancelled.
+        """
+        error = self.exception(timeout)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
+        return cast("R", self.outcome()[0])  # without an error, it has a result
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
+        if not self.done():
+            if timeout is None or timeout > 0:
+                warn_in_event_loop("await job")
+            if (owner := self._owner) is not None:
+                owner.check_thread()
+            if not self.wait_done(timeout):
+                raise TimeoutError
+        if self.cancelled():
+            raise self.cancelled_error()
+        # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
+        error = self.outcome()[1]
+        return None if error is None else self._error_to_raise(error)
+
+    def _error_to_raise(self, error: E) -> E:
+        """Return a copy of the error."""
+        return copy.copy(error)
+
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call *fn* with the job when it is done, on the client's callback thread; at once if it is done already.
+
+        It runs in a copy of the current context.
+        """
+        if self.done() or (owner := self._owner) is None:
+            run_guarded(partial(fn, self))
+        else:
+            bound = partial(contextvars.copy_context().run, partial(fn, self))
+            post = owner.post_callback  # not the owner, which the callback would keep alive
+            self.when_done(lambda: post(bound))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.wait_async().__await__()
+
+    async def wait_async(self) -> R:
+        """Wait in the running event loop. Cancelling the wait does not cancel the job.
+
+        Raises:
+            WrongThreadError: There is no running asyncio event loop.
+        """
+        loop = running_loop()
+        waiter = loop.create_future()
+        finish = partial(call_soon_in, loop, partial(_set_done, waiter))
+        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
+        # queued there before run first.
+        self.when_done(finish)
+        try:
+            await waiter
+        finally:
+            self.remove_callback(finish)  # if the wait was cancelled
+        return self.result(0)
+
+
+class Job(ClientFuture[R], Generic[R]):
     """A call in progress: a `concurrent.futures.Future` that asyncio can await as well.
 
     `rw.submit` returns it. Wait for it with `result()`, or with `await job` in any event loop; iterate over it with
@@ -126,7 +218,7 @@ class Job(LightFuture[R], Generic[R]):
         self._owner: Owner | None = owner
         self._dispatch = dispatch
         self._sent = sent
-        self._results: tuple[Result, ...] = ()
+        self._results: Sequence[Any] = ()
         self._total = call.expected
         self._started = time.monotonic()
         self._listeners: list[Callable[[], object]] | None = None
@@ -205,40 +297,6 @@ class Job(LightFuture[R], Generic[R]):
 
     # ------------------------------------------------------------------ waiting
 
-    def result(self, timeout: float | None = None) -> R:
-        """Wait for the call and return its result.
-
-        Args:
-            timeout: Seconds to wait; the call goes on afterwards. `None` waits until the call's deadline.
-
-        Raises:
-            TimeoutError: The call did not finish within *timeout*.
-            RunwareError: The call failed; see its subclasses.
-            TaskCancelledError: It was cancelled.
-        """
-        error = self.exception(timeout)
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
-        return cast("R", self.outcome()[0])  # without an error, it has a result
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
-        if not self.done():
-            if timeout is None or timeout > 0:
-                warn_in_event_loop("await job")
-            if (owner := self._owner) is not None:
-                owner.check_thread()
-            if not self.wait_done(timeout):
-                raise TimeoutError
-        if self.cancelled():
-            raise self._cancelled_error()
-        # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
-        error = self.outcome()[1]
-        return None if error is None else self._error_to_raise(error)
-
     def _error_to_raise(self, error: E) -> E:
         """Return a copy of the error; the server's refusal with what the model accepts.
 
@@ -278,26 +336,17 @@ class Job(LightFuture[R], Generic[R]):
             return self.cancelled()
         self._owner = None
         if owner is not None:
-            owner.cancel_call(self._call, interrupted=interrupted)
+            self._cancel_call(owner, interrupted=interrupted)
         self._notify_listeners()
         self._drop_references()
         return True
 
+    def _cancel_call(self, owner: Owner, *, interrupted: bool) -> None:
+        owner.cancel_call(self._call, interrupted=interrupted)
+
     def _drop_references(self) -> None:
         """Drop the references that only a running job needs."""
         self._owner = self._on_partial = self._dispatch = self._context = self._listeners = None
-
-    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call *fn* with the job when it is done, on the client's callback thread; at once if it is done already.
-
-        It runs in a copy of the current context.
-        """
-        if self.done() or (owner := self._owner) is None:
-            run_guarded(partial(fn, self))
-        else:
-            bound = partial(contextvars.copy_context().run, partial(fn, self))
-            post = owner.post_callback  # not the owner, which the callback would keep alive
-            self.when_done(lambda: post(bound))
 
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...
@@ -326,27 +375,6 @@ class Job(LightFuture[R], Generic[R]):
         finally:
             self.unlisten(changed.set)
         self.result(0)
-
-    def __await__(self) -> Generator[Any, None, R]:
-        return self.wait_async().__await__()
-
-    async def wait_async(self) -> R:
-        """Wait in the running event loop. Cancelling the wait does not cancel the job.
-
-        Raises:
-            WrongThreadError: There is no running asyncio event loop.
-        """
-        loop = running_loop()
-        waiter = loop.create_future()
-        finish = partial(call_soon_in, loop, partial(_set_done, waiter))
-        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
-        # queued there before run first.
-        self.when_done(finish)
-        try:
-            await waiter
-        finally:
-            self.remove_callback(finish)  # if the wait was cancelled
-        return self.result(0)
 
     @overload
     def __aiter__(self: Job[Results[T]]) -> AsyncIterator[T]: ...
@@ -416,7 +444,7 @@ class Job(LightFuture[R], Generic[R]):
                 task_type=call.task_type,
                 task_uuid=call.uuid,
                 raw={"data": list(call.items)},
-                results=self._results,
+                results=self._results_so_far(),
             )
         to_wake = self.settle(answer, error)
         call.items = ()
@@ -435,7 +463,7 @@ class Job(LightFuture[R], Generic[R]):
         if error is None:
             answer = self._kind.assemble(Results(self._results, errors=call.errors))
         else:
-            error.results = self._results
+            error.results = self._results_so_far()
             if self._return_partial and self._results:
                 errors = error.errors if isinstance(error, IncompleteResultsError) else (error,)
                 answer, error = self._kind.assemble(Results(self._results, errors=errors)), None
@@ -454,12 +482,16 @@ class Job(LightFuture[R], Generic[R]):
                 task_type=self._call.task_type,
                 task_uuid=self._call.uuid,
             )
-            error.results = self._results
+            error.results = self._results_so_far()
             wake(self.settle(None, error))
             self._notify_listeners()
         self._drop_references()
 
-    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Result]:
+    def _results_so_far(self) -> Sequence[Any]:
+        """Return what an error of this job has as its `results`."""
+        return self._results
+
+    def _make_results(self, items: Sequence[dict[str, Any]], *, keep: bool = True) -> list[Any]:
         """Make results of new items; keep them, unless they are only statuses."""
         if not items:
             return []
@@ -469,7 +501,9 @@ class Job(LightFuture[R], Generic[R]):
         put = object.__setattr__
         new: list[Result] = []
         for item in items:
-            cls = kind.result_class if kind.class_of is None else kind.class_of(item)
+            cls: Any = kind.result_class if kind.class_of is None else kind.class_of(item)
+            if call.is_acknowledged_by(item):
+                cls = Acknowledgement
             result = cls.__new__(cls)
             put(result, "raw", item)
             put(result, "_origin", origin)
@@ -500,13 +534,14 @@ class Job(LightFuture[R], Generic[R]):
         except RuntimeError:
             log.debug("the event loop of an on_partial callback is closed")
 
-    def _cancelled_error(self) -> TaskCancelledError:
+    def cancelled_error(self) -> TaskCancelledError:
+        """Return the error of a cancelled call, with the results so far."""
         error = TaskCancelledError(
             "The call was cancelled. If its task was sent, it may still run and be billed.",
             task_type=self._call.task_type,
             task_uuid=self._call.uuid,
         )
-        error.results = self._results
+        error.results = self._results_so_far()
         return error
 
 

@@ -29,11 +29,20 @@ else:
     pickle = lazy_module("pickle")
     ssl = lazy_module("ssl")
 
-__all__ = ["DEFAULT_TIMEOUT", "DEFAULT_URL", "KEY_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "DEFAULT_URL",
+    "KEY_VARIABLE",
+    "TRANSPORT_VARIABLE",
+    "URL_VARIABLE",
+    "Options",
+    "RetryPolicy",
+]
 
 DEFAULT_URL = "wss://ws-api.runware.ai/v1"
 KEY_VARIABLE = "RUNWARE_API_KEY"
 URL_VARIABLE = "RUNWARE_URL"
+TRANSPORT_VARIABLE = "RUNWARE_TRANSPORT"
 DEFAULT_TIMEOUT = 60.0
 """Deadline of a call in seconds, unless the user sets another."""
 
@@ -47,6 +56,7 @@ _SERVICES: dict[Service, str] = {
     "serverless": "https://api.serverless.runware.ai",
 }
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+_TRANSPORTS = ("websocket", "http")
 
 _LONGEST = 86_400.0
 # The JavaScript client takes milliseconds. These limits are above any sensible number of seconds and below the usual
@@ -180,11 +190,26 @@ def _split(address: str) -> SplitResult | None:
     return parts
 
 
+def _check_transport(_: Any, _field: attrs.Attribute[Any], value: object) -> None:
+    if value not in _TRANSPORTS:
+        raise ConfigurationError(
+            f'transport must be "websocket" or "http"; got {value!r} (transport=, or {TRANSPORT_VARIABLE}).',
+            parameter="transport",
+        )
+
+
 def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(f"url must be a str; got {type(value).__name__}.", parameter="url")
     parts = _split(value)
-    if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts is not None and parts.scheme in ("http", "https") and parts.hostname:
+        if self.transport != "http":
+            raise ConfigurationError(
+                f"url must look like {DEFAULT_URL}, or ws://localhost:8080/v1 for a server on this machine; "
+                f'{parts.scheme}:// needs transport="http" (url=, or {URL_VARIABLE}).',
+                parameter="url",
+            )
+    elif parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
         wrong = "this one has an invalid host or port" if parts is None else "this one has no host"
         if parts is not None and parts.scheme not in ("ws", "wss"):
             wrong = f"this one starts with {parts.scheme}://" if "://" in value else "this one has no scheme"
@@ -195,10 +220,10 @@ def _check_url(self: Options, _field: attrs.Attribute[Any], value: object) -> No
         )
     if parts.username or parts.password:
         raise ConfigurationError("url must not contain a user name or password.", parameter="url")
-    if parts.scheme == "ws" and not self.insecure_ws and not is_loopback(parts.hostname):
+    if parts.scheme in ("ws", "http") and not self.insecure_ws and not is_loopback(parts.hostname):
         raise ConfigurationError(
-            f"ws:// to {parts.hostname} would send the API key in the clear. Use wss://, or pass "
-            "insecure_ws=True if the network is trusted.",
+            f"{parts.scheme}:// to {parts.hostname} would send the API key in the clear. Use {parts.scheme}s://, or "
+            "pass insecure_ws=True if the network is trusted.",
             parameter="url",
         )
 
@@ -273,6 +298,7 @@ class Options:
     """
 
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
+    transport: Literal["websocket", "http"] = attrs.field(default="websocket", validator=_check_transport)
     url: str = attrs.field(validator=_check_url)
     timeout: float = attrs.field(default=DEFAULT_TIMEOUT, validator=_duration(_LONGEST_CALL, advice=_LONG_TASKS))
     long_timeout: float = attrs.field(default=1200.0, validator=_duration(_LONGEST))
@@ -311,10 +337,15 @@ class Options:
             service: `"api"` (tasks), `"serverless"`, `"content"` (the catalogue of models) or `"schemas"`.
         """
         parts = urlsplit(self.url)
-        if parts.hostname == urlsplit(DEFAULT_URL).hostname:
+        if parts.hostname in (urlsplit(DEFAULT_URL).hostname, urlsplit(_SERVICES["api"]).hostname):
             return _SERVICES[service]
         base = f"{_HTTP_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}"
         return base + parts.path.rstrip("/") if service == "api" else base
+
+    @property
+    def server_url(self) -> str:
+        """The URL that tasks are sent to, over the client's transport."""
+        return self.service_url("api") if self.transport == "http" else self.url
 
     def portable(self) -> dict[str, Any]:
         """Return the options that another process needs to create an equal client: all but the key.
@@ -406,6 +437,8 @@ def read_options(given: Mapping[str, Any]) -> Options:
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen["key_from_environment"] = "api_key" not in chosen
     chosen.setdefault("api_key", os.environ.get(KEY_VARIABLE, ""))
+    if variable := os.environ.get(TRANSPORT_VARIABLE):
+        chosen.setdefault("transport", variable)
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     chosen["environment"] = proxy_environment()
     return Options(**chosen)

@@ -20,7 +20,16 @@ from runware.local import LocalServer
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Remove the variables of this machine, so that no test depends on them; each test has an empty cache."""
     monkeypatch.setenv("RUNWARE_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{uuid.uuid4()}"))
-    for name in ("RUNWARE_API_KEY", "RUNWARE_URL", "RUNWARE_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+    for name in (
+        "RUNWARE_API_KEY",
+        "RUNWARE_URL",
+        "RUNWARE_TRANSPORT",
+        "RUNWARE_LOG",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
@@ -28,7 +37,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
 @pytest.fixture(autouse=True)
 def fresh_log_limits() -> None:
     """Reset the limits of the log, so that no test misses a warning that another test has used up."""
-    for name in ("runware.engine", "runware.session"):
+    for name in ("runware.engine", "runware.session", "runware.webhooks.refusals"):
         for one in logging.getLogger(name).filters:
             if isinstance(one, RepeatLimit):
                 one.reset()

@@ -400,6 +400,9 @@ def test_doctor_reports_problems_with_the_network(monkeypatch: pytest.MonkeyPatc
     assert "FAIL  TCP" in run("doctor").out
     monkeypatch.setenv("RUNWARE_URL", "http://127.0.0.1/v1")
     assert "url must look like" in run("doctor").out
+    monkeypatch.setenv("RUNWARE_TRANSPORT", "http")
+    assert "FAIL  sign-in" in run("doctor").out
+    monkeypatch.delenv("RUNWARE_TRANSPORT")
     monkeypatch.setenv("RUNWARE_URL", "ws://localhost:99999")
     assert "FAIL  options         url must" in run("doctor").out
     monkeypatch.setenv("RUNWARE_URL", "wss://api.example.com/v1")

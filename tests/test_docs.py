@@ -47,7 +47,12 @@ EVERY = [block for page in PAGES for block in blocks_of(page)]
 PYTHON = [block for block in EVERY if block.language == "python" and block.mark != "not run"]
 NOT_RUN = {"docs/from-official-sdks.md": 2}
 """How many blocks of each page are not run: programs for other packages."""
-NEEDS = {"docs/guides/celery.md": "celery", "docs/guides/django.md": "django", "docs/guides/fastapi.md": "fastapi"}
+NEEDS = {
+    "docs/guides/celery.md": "celery",
+    "docs/guides/django.md": "django",
+    "docs/guides/fastapi.md": "fastapi",
+    "docs/guides/webhooks.md": "django",
+}
 """What blocks need that the extra `test` does not install; the extra `examples` does."""
 
 
@@ -171,7 +176,7 @@ def test_reference_has_every_public_name() -> None:
     requests = (DOCS / "operations.md").read_text()
     other = {"Media", "Task", "__version__"}  # an alias of types, the base of requests, and a text
     for name in runware.__all__:
-        known = re.search(rf"^::: runware(\.errors)?\.{name}$", pages, re.MULTILINE)
+        known = re.search(rf"^::: runware(\.errors|\.text)?\.{name}$", pages, re.MULTILINE)
         assert known or f"`{name}`" in requests or f"## {name}\n" in requests or name in other, name
     tree = (DOCS / "reference" / "errors.md").read_text().partition("```text")[2].partition("```")[0]
     assert set(re.findall(r"── (\w+)", tree)) | {"RunwareError"} == set(errors.__all__)
@@ -199,9 +204,8 @@ def test_protocol_page_maps_codes_to_the_right_classes() -> None:
             assert cls.__name__ == name, code
 
 
-def test_limits_and_javascript_pages_name_the_missing_streaming() -> None:
-    for page in ("guides/limits.md", "from-javascript.md"):
-        assert 'deliveryMethod: "stream"' in (DOCS / page).read_text()
+def test_page_for_javascript_says_how_text_is_streamed() -> None:
+    assert '| `deliveryMethod: "stream"` | `rw.stream_text(...)` |' in (DOCS / "from-javascript.md").read_text()
 
 
 def test_faults_command_of_the_docs_lists_all_faults(tmp_path: pathlib.Path) -> None:

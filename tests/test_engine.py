@@ -181,14 +181,16 @@ class TestTls:
             assert len(image.base64_data or "") == 20_000_000
         assert tls_server.ledger.connections == 1
 
-    def test_sleep_with_tls_leaves_nothing_undone(self, tls_server: LocalServer, authority: trustme.CA) -> None:
+    def test_io_thread_sleeps_only_with_nothing_left_to_do_over_tls(
+        self, tls_server: LocalServer, authority: trustme.CA
+    ) -> None:
         context = ssl.create_default_context()
         authority.configure_trust(context)
         with client_for(tls_server.url, ssl_context=context, max_in_flight=2) as client:
             watch_sleep(client, tls_server)
 
 
-def test_sleep_leaves_nothing_undone(server: LocalServer) -> None:
+def test_io_thread_sleeps_only_with_nothing_left_to_do(server: LocalServer) -> None:
     with client_for(server.url, max_in_flight=2) as client:
         watch_sleep(client, server)
 

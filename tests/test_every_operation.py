@@ -253,6 +253,23 @@ CASES = [
         values=lambda n: {"uuid": name_of(n), "url": f"{HOST}/i/v.svg"},
     ),
     Case(
+        operation="tools",
+        given={"inputs": {"video": PICTURE}, "settings": {"start": 1}, "output_format": "MP3", "ttl": 60},
+        task_type="tools",
+        sent={
+            "model": "runware:ffmpeg@0",
+            "inputs": {"video": PICTURE},
+            "settings": {"start": 1},
+            "outputFormat": "MP3",
+            "ttl": 60,
+            "deliveryMethod": "async",
+        },
+        reply=lambda n: {"outputs": {"files": [{"uuid": name_of(n), "url": f"{HOST}/f/{n}.mp3"}]}, "cost": 0.001},
+        gives=runware.ToolOutput,
+        values=lambda n: {"uuid": name_of(n), "url": f"{HOST}/f/{n}.mp3", "cost": 0.001},
+        delivery=POLLED,
+    ),
+    Case(
         operation="training",
         given={
             "model": "acme:1@1",
@@ -494,7 +511,7 @@ def several(case: Case) -> dict[str, int]:
 
 def test_cases_cover_every_operation() -> None:
     assert {case.operation for case in CASES} == set(ALIASES)
-    assert len({name for name, _ in NAMED}) == 28
+    assert len({name for name, _ in NAMED}) == 29
 
 
 def test_readme_lists_every_operation() -> None:

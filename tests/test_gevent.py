@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import threading
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,25 @@ class TestGevent:
     @pytest.fixture(autouse=True)
     def gevent(self) -> None:
         pytest.importorskip("gevent", reason="gevent is not installed", exc_type=ImportError)
+
+    def test_greenlets_call_apps_at_the_same_time(self, server: LocalServer) -> None:
+        barrier = threading.Barrier(20)
+        server.app("my-upscaler", {"run": lambda payload: (barrier.wait(20), payload["n"])[1]})
+        out = run(
+            server,
+            """
+            rw = client()
+            def call(n):
+                return rw.app("my-upscaler").call("run", n=n, sync=bool(n % 2)).output
+            greenlets = [gevent.spawn(call, n) for n in range(20)]
+            gevent.joinall(greenlets, raise_error=True)
+            print(sum(one.value for one in greenlets))
+            jobs = [rw.submit.app("my-upscaler").call("run", n=n) for n in range(20)]
+            print(sum(job.result(30).output for job in jobs))
+            rw.close()
+            """,
+        )
+        assert out.split() == ["190", "190"]
 
     def test_twenty_greenlets_share_a_client(self, server: LocalServer) -> None:
         out = run(

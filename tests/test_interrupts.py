@@ -8,13 +8,14 @@ import sys
 import textwrap
 import threading
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from runware import ConnectionFailedError, Runware, RunwareError
 from runware.local import LocalServer
 from runware.transport import io_loop as io_loop_module
+from runware.transport.http_loop import HttpLoop
 from runware.transport.io_loop import IOLoop
 
 from .conftest import until
@@ -50,8 +51,10 @@ def run(server: LocalServer, script: str) -> str:
 
 
 @posix
-@pytest.mark.parametrize("seed", [1, 2])
-def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(server: LocalServer, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "transport"), [(1, "websocket"), (2, "websocket"), (1, "http"), (2, "http")])
+def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(
+    server: LocalServer, seed: int, transport: str
+) -> None:
     out = run(
         server,
         f"""
@@ -63,11 +66,11 @@ def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(se
         def interrupt(number, frame):
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
-        with client() as warm:
+        with client(transport="{transport}") as warm:
             warm.image_inference(**PICTURE)  # what is loaded by a first call is loaded once a process
         interrupted = 0
         for number in range(150):
-            rw = client()
+            rw = client(transport="{transport}")
             try:
                 signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 1e-3))
                 try:
@@ -93,15 +96,20 @@ def lines_of(function: Any) -> list[int]:
 
 
 PLACES = [
-    pytest.param(function, line, id=f"{function.__qualname__} +{line - function.__code__.co_firstlineno}")
-    for function in (IOLoop._start, IOLoop.submit, IOLoop._wake, threading.Thread.start)
+    pytest.param(
+        driver, function, line, id=f"{driver} {function.__qualname__} +{line - function.__code__.co_firstlineno}"
+    )
+    for driver, loop in (("websocket", IOLoop), ("http", HttpLoop))
+    for function in (loop._start, loop.submit, loop._wake, threading.Thread.start)
     for line in lines_of(function)
 ]
 
 
-@pytest.mark.parametrize(("function", "line"), PLACES)
-def test_first_call_interrupted_at_a_line_leaves_a_usable_client(server: LocalServer, function: Any, line: int) -> None:
-    client = Runware(server.api_key, url=server.url, timeout=20.0)
+@pytest.mark.parametrize(("transport", "function", "line"), PLACES)
+def test_first_call_interrupted_at_a_line_leaves_a_usable_client(
+    server: LocalServer, transport: Literal["websocket", "http"], function: Any, line: int
+) -> None:
+    client = Runware(server.api_key, url=server.url, transport=transport, timeout=20.0)
     reached: list[int] = []
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:

@@ -388,7 +388,9 @@ class TestInterrupt:
             number, reached = 0, True
             while reached:
                 number += 1
-                at = AtLine(number, self.interrupt, "core.py", "client.py", "transport/io_loop.py")
+                at = AtLine(
+                    number, self.interrupt, "core.py", "client.py", "transport/io_loop.py", "transport/driver.py"
+                )
                 try:
                     with at:
                         job = rw.submit.image_inference(**PICTURE)

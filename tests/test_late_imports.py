@@ -17,7 +17,7 @@ from runware.options import RetryPolicy
 class Watch:
     found = []
     def find_spec(self, name, path=None, target=None):
-        if threading.current_thread().name == "runware-io":
+        if threading.current_thread().name.startswith(("runware-io", "runware-http")):
             self.found.append(name)
 
 def ended(call, *expected):
@@ -68,8 +68,13 @@ assert "tenacity" not in sys.modules
     assert imported(server, script) == []
 
 
-def test_io_thread_imports_nothing_for_any_kind_of_call(server: LocalServer) -> None:
-    script = """
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+def test_io_thread_imports_nothing_for_any_kind_of_call(server: LocalServer, transport: str) -> None:
+    script = (
+        f"""
+rw = Runware(transport={transport!r}, timeout=20.0, retry_delay=0.05)
+"""
+        """
 (image,) = rw.image_inference(**PICTURE, seed=7)
 rw.image_inference(**PICTURE, number_results=2, delivery_method="async")
 rw.video_inference(positive_prompt="waves at dusk", model="klingai:5@3", duration=5)
@@ -84,6 +89,7 @@ rw.get_response(task_uuid=image.task_uuid)
 rw.get_task_details(task_uuid=image.task_uuid)
 rw.job(image.task_uuid).result()
 """
+    )
     assert imported(server, script) == []
 
 
@@ -160,5 +166,21 @@ def test_io_thread_imports_nothing_for_events_and_the_log(server: LocalServer) -
 logging.getLogger("runware").setLevel("DEBUG")
 with Runware(on_event=lambda event: None) as watched:
     watched.image_inference(**PICTURE, on_partial=lambda results, error: None)
+"""
+    assert imported(server, script) == []
+
+
+def test_threads_for_http_import_nothing_when_requests_fail(server: LocalServer) -> None:
+    server.play("X20")
+    server.play("X20:run=false,status=429,retry_after=0,date=true")
+    script = """
+rw = Runware(transport="http", timeout=20.0, retry_delay=0.01)
+rw.image_inference(**PICTURE)
+rw.close()
+rw = Runware(transport="http", url="http://127.0.0.1:9/v1", max_retries=0)
+ended(lambda: rw.image_inference(**PICTURE), "ConnectionFailedError")
+rw.close()
+rw = Runware(transport="http", url="https://127.0.0.1:9/v1", max_retries=0)
+ended(lambda: rw.image_inference(**PICTURE), "ConnectionFailedError")
 """
     assert imported(server, script) == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -244,6 +247,71 @@ def test_x21_changes_the_form_of_a_stream(server: LocalServer) -> None:
         stream(server, "cut")
 
 
+@pytest.mark.parametrize("form", ["fin", "torn", "torn-fin"])
+def test_x21_breaks_streams_off(server: LocalServer, form: str) -> None:
+    with pytest.raises((OSError, http.client.HTTPException)):
+        stream(server, form)
+
+
+def test_x21_changes_the_events_of_a_stream(server: LocalServer) -> None:
+    *_, last, usage, done = events(stream(server, "late-usage"))
+    assert (last["finishReason"], done) == ("stop", "[DONE]")
+    assert "usage" not in last
+    assert "cost" not in last
+    assert usage["usage"]["totalTokens"]
+    assert usage["cost"]
+    assert "finishReason" not in usage
+    assert {event["taskUUID"] for event in events(stream(server, "empty-uuid"))[:-1]} == {""}
+    assert all(set(event) == {"data"} for event in events(stream(server, "nested"))[:-1])
+    with pytest.raises(json.JSONDecodeError):
+        events(stream(server, "garbage"))
+    server.play("X21", form="error", after=4)
+    assert len(events(post_raw(server, [{**TEXT, "taskUUID": new_uuid()}])[2])) == 5
+
+
+@pytest.mark.parametrize("form", ["silence", "pings"])
+def test_x21_silences_a_stream_until_its_client_leaves(server: LocalServer, form: str) -> None:
+    server.play("X21", form=form, after=1)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    connection.request("POST", "/v1", json.dumps([{**TEXT, "taskUUID": new_uuid()}]), headers)
+    reply = connection.getresponse()
+    seen = b""
+    while b"reasoningContent" not in seen or (form == "pings" and seen.count(b": ping") < 5):
+        seen += reply.read1(65536)
+    assert b"[DONE]" not in seen
+    reply.close()
+    connection.close()
+    server.ledger.wait_for(lambda ledger: ledger.streams_dropped == 1)
+    assert server.ledger.streams == 1
+
+
+@pytest.mark.parametrize("form", ["tools", "toolCalls", "none"])
+def test_tools_are_called_in_a_stream_as_the_prompt_asks(server: LocalServer, form: str) -> None:
+    server.switch(stream_tools=form, stream_index="present")
+    messages = [{"role": "user", "content": 'x [tool:f={"a": 1}] [tool:unknown]'}]
+    task = {**TEXT, "taskUUID": new_uuid(), "messages": messages, "tools": [{"name": "f", "schema": {}}]}
+    *chunks, last, _ = events(post_raw(server, [task])[2])
+    calls = [call for chunk in chunks for call in chunk["delta"].get(form, ())]
+    assert {chunk["resultIndex"] for chunk in chunks} == {0}
+    assert last["finishReason"] == ("stop" if form == "none" else "tool_calls")
+    if form == "tools":
+        assert calls == [{"id": "call_1", "name": "f", "input": {"a": 1}}]
+    elif form == "toolCalls":
+        assert calls[0]["function"]["name"] == "f"
+        assert json.loads("".join(call["function"]["arguments"] for call in calls)) == {"a": 1}
+
+
+@pytest.mark.parametrize("known", ["runs", "unknown"])
+def test_streamed_task_can_be_asked_for_afterwards(server: LocalServer, known: str) -> None:
+    server.switch(dropped_stream=known)
+    task = {**TEXT, "taskUUID": new_uuid()}
+    text = "".join(chunk["delta"].get("text", "") for chunk in events(post_raw(server, [task])[2])[:-1])
+    for kind in ("getResponse", "getTaskDetails"):
+        _, frame = post(server, [{"taskType": kind, "taskUUID": task["taskUUID"]}])
+        assert (text in json.dumps(frame, ensure_ascii=False)) == (known == "runs")
+
+
 def test_x21_splits_characters_between_writes(server: LocalServer) -> None:
     server.play("X21")
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -278,6 +346,69 @@ def test_x20_answers_with_a_status_and_text(server: LocalServer) -> None:
     assert (status, content_type, body) == (503, "text/plain; charset=utf-8", b"upstream unavailable")
     assert server.ledger.executions(task["taskUUID"]) == 0
     assert post(server, [task])[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("parameters", "body"),
+    [("body=empty", b""), ("body=data", b'{"data":[]}'), ("body=error", b"serviceUnavailable")],
+)
+def test_x20_answers_with_a_chosen_body(server: LocalServer, parameters: str, body: bytes) -> None:
+    server.play(f"X20:status=503,run=false,{parameters}")
+    task = image()
+    status, _, answer = post_raw(server, [task])
+    assert status == 503
+    assert body in answer if body else answer == b""
+    assert server.ledger.executed == 0
+
+
+@pytest.mark.parametrize(("date", "expected"), [("false", "7"), ("true", "GMT")])
+def test_x20_asks_to_wait(server: LocalServer, date: str, expected: str) -> None:
+    server.play(f"X20:status=429,run=false,retry_after=7,date={date}")
+    request = urllib.request.Request(
+        f"{server.http_url}/v1", json.dumps([image()]).encode(), {"Authorization": f"Bearer {server.api_key}"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    with refused.value as error:
+        assert expected in error.headers["Retry-After"]
+
+
+def test_x20_answers_late_or_never(server: LocalServer) -> None:
+    server.play("X20:how=late,delay=0.2")
+    task = image()
+    started = time.monotonic()
+    assert post(server, [task])[0] == 200
+    assert time.monotonic() - started >= 0.2
+    server.play("X20:how=never")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.3)
+    with contextlib.closing(connection), pytest.raises(TimeoutError):
+        connection.request("POST", "/v1", json.dumps([image()]), {"Authorization": f"Bearer {server.api_key}"})
+        connection.getresponse()
+    assert server.ledger.executed == 2
+
+
+def test_x20_answers_twice(server: LocalServer) -> None:
+    server.play("X20:how=twice")
+    body = json.dumps([image()])
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(
+            f"POST /v1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.api_key}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        data = b""
+        while data.count(b"imageUUID") < 2:
+            data += sock.recv(65536)
+    assert data.count(b"HTTP/1.1 200") == 2
+
+
+def test_x20_may_concern_polls_only(server: LocalServer) -> None:
+    fault = server.play("X20:status=502,run=false,task_type=getResponse")
+    task = image(deliveryMethod="async")
+    assert post(server, [task])[0] == 200
+    question = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+    assert post_raw(server, [question])[0] == 502
+    assert post(server, [question])[0] == 200
+    assert fault.played == 1
 
 
 def test_x6_cuts_http_connections(server: LocalServer) -> None:

@@ -9,6 +9,7 @@ import random
 import threading
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -240,6 +241,23 @@ def test_account_shows_balance_and_redacted_key() -> None:
         assert peer.ask("accountManagement", operation="getUsageErrors")["data"][0]["operation"] == "getUsageErrors"
 
 
+def test_usage_reports_count_what_was_executed() -> None:
+    with LocalServer() as server, Peer(server) as peer:
+        for model in ("runware:101@1", "runware:101@1", "runware:100@1"):
+            finish(peer, "imageInference", positivePrompt="a kite", model=model)
+        asked = {"operation": "getUsageActivity", "startDate": "2026-10-01", "groupBy": ["model"]}
+        [report] = peer.ask("accountManagement", **asked)["data"]
+        assert report["startDate"] == "2026-10-01"
+        assert set(report["usage"]) == {"model"}
+        rows = {row["model"]: (row["count"], row["spend"]) for row in report["usage"]["model"]["data"]}
+        assert rows == {"runware:100@1": (1, 0.0013), "runware:101@1": (2, 0.0026)}
+        assert report["usage"]["model"]["meta"]["totalRequests"] == 3
+        for operation, column in (("getUsagePerformance", "p90InferenceTime"), ("getUsageErrors", "clientErrors")):
+            [report] = peer.ask("accountManagement", operation=operation)["data"]
+            assert set(report["usage"]) == {"timeseries", "model", "apiKey"}
+            assert column in report["usage"]["timeseries"]["data"][0]
+
+
 # Dry runs.
 
 
@@ -349,3 +367,103 @@ def test_result_is_uploaded_to_the_upload_endpoint(receiver: tuple[str, list[Any
         [(method, path, kind, body)] = taken
         assert (method, path, kind) == ("PUT", "/put", "image/jpeg")
         assert fetch(item["imageURL"])[1] == body
+
+
+# Faults of webhooks.
+
+
+def bodies(taken: list[Any]) -> list[Any]:
+    return [json.loads(body) for *_, body in taken]
+
+
+def test_every_webhook_is_delivered_several_times(receiver: tuple[str, list[Any]]) -> None:
+    url, taken = receiver
+    with LocalServer() as server, Peer(server) as peer, server.play("W1", copies=2):
+        peer.task(webhookURL=url, numberResults=2)
+        server.ledger.wait_for(lambda ledger: sum(hook["delivered"] for hook in ledger.webhooks) == 6)
+    assert Counter(body["imageUUID"] for body in bodies(taken)).most_common()[1][1] == 3
+
+
+def test_webhooks_of_all_tasks_are_mixed(receiver: tuple[str, list[Any]]) -> None:
+    url, taken = receiver
+    with LocalServer() as server, Peer(server) as peer:
+        for order in ("shuffled", "reversed"):
+            taken.clear()
+            server.ledger.reset()
+            with server.play("W2", order=order, interval=0.001), server.hold():
+                tasks = [peer.task(webhookURL=url, numberResults=5, seed=1) for _ in range(4)]
+                server.ledger.wait_for(lambda ledger: ledger.held == 20)
+                server.release()
+                server.ledger.wait_for(lambda ledger: sum(hook["delivered"] for hook in ledger.webhooks) == 20)
+            sent = [(hook["body"]["taskUUID"], hook["body"]["seed"]) for hook in server.ledger.webhooks]
+            assert sorted(sent) == sorted((task, seed) for task in tasks for seed in range(1, 6))
+            assert sent != [(task, seed) for task in tasks for seed in range(1, 6)]
+
+
+def test_webhooks_are_late(receiver: tuple[str, list[Any]]) -> None:
+    url, taken = receiver
+    with LocalServer() as server, Peer(server) as peer, server.play("W3", seconds=0.2):
+        task = peer.task(webhookURL=url)
+        assert peer.ask("getResponse", taskUUID=task)["data"]
+        assert taken == []
+        server.ledger.wait_for(lambda ledger: ledger.webhooks[0]["delivered"])
+
+
+def test_webhook_comes_before_the_acknowledgement(receiver: tuple[str, list[Any]]) -> None:
+    url, taken = receiver
+    with LocalServer() as server, Peer(server) as peer, server.play("W4"):
+        for address, statuses in ((url, [204]), ("https://example.com/", ["refused: not on this machine"])):
+            task = peer.task(webhookURL=address, numberResults=2)
+            assert peer.frame() == {"data": [{"taskType": "imageInference", "taskUUID": task}]}
+            assert server.ledger.webhooks[0]["statuses"] == statuses
+            server.ledger.wait_for(lambda ledger: all(hook["statuses"] for hook in ledger.webhooks))
+            server.ledger.reset()
+        assert "data" in peer.ask(numberResults=1)
+    assert len(taken) == 2
+
+
+def test_webhooks_are_lost(receiver: tuple[str, list[Any]]) -> None:
+    url, taken = receiver
+    with LocalServer() as server, Peer(server) as peer:
+        server.play("W5")
+        lost, delivered = (peer.task(webhookURL=url) for _ in range(2))
+        server.ledger.wait_for(lambda ledger: len(ledger.webhooks) == 2 and ledger.webhooks[1]["delivered"])
+        assert server.ledger.webhooks[0]["statuses"] == ["lost"]
+        assert [body["taskUUID"] for body in bodies(taken)] == [delivered]
+        assert len(peer.ask("getResponse", taskUUID=lost)["data"]) == 1
+
+
+@pytest.mark.parametrize("form", ["several", "processing", "unknown-task", "garbage"])
+def test_webhooks_have_unexpected_forms(receiver: tuple[str, list[Any]], form: str) -> None:
+    url, taken = receiver
+    with LocalServer(switches={"webhook_error": "error"}) as server, Peer(server) as peer:
+        server.play("W6", form=form)
+        task = peer.task(webhookURL=url, numberResults=3, positivePrompt="x [fail:2]")
+        expected = {"several": 1}.get(form, 6)
+        server.ledger.wait_for(lambda ledger: sum(hook["delivered"] for hook in ledger.webhooks) == expected)
+    if form == "several":
+        (body,) = bodies(taken)
+        assert (len(body["data"]), len(body["errors"])) == (2, 1)
+    elif form == "garbage":
+        assert sum(body.startswith(b"<html>") for *_, body in taken) == 3
+    else:
+        others = [body for body in bodies(taken) if body.get("progress") == 50 or "newField" in body]
+        assert len(others) == 3
+        assert all((body["taskUUID"] == task) is (form == "processing") for body in others)
+
+
+@pytest.mark.parametrize("form", ["errors", "error", "item", "data", "flat"])
+def test_errors_in_webhooks_have_the_form_of_their_switch(receiver: tuple[str, list[Any]], form: str) -> None:
+    url, taken = receiver
+    with LocalServer(switches={"webhook_error_body": form}) as server, Peer(server) as peer:
+        task = peer.task(webhookURL=url, positivePrompt="x [unsafe]")
+        server.ledger.wait_for(lambda ledger: ledger.webhooks and ledger.webhooks[0]["delivered"])
+    (body,) = bodies(taken)
+    error = {
+        "errors": lambda: body["errors"][0],
+        "error": lambda: body["error"],
+        "item": lambda: body["error"],
+        "data": lambda: body["data"][0]["error"],
+        "flat": lambda: body,
+    }[form]()
+    assert (error["code"], error["taskUUID"]) == ("invalidProviderContent", task)

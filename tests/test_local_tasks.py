@@ -39,7 +39,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "vectorize": {"model": MODEL, "inputs": {"image": STORED}},
     "promptEnhance": {"prompt": "harbour"},
     "training": {"model": MODEL, "importModel": {"air": "acme:100@1"}},
-    "tools": {"model": MODEL},
+    "tools": {"model": MODEL, "inputs": {"image": STORED}},
     "imageUpload": {"image": PNG},
     "mediaStorage": {"operation": "upload", "media": PNG},
     "modelUpload": {"category": "lora", "name": "n", "downloadURL": "https://example.com/m.safetensors"},

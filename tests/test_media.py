@@ -446,7 +446,7 @@ def test_names_from_the_server_are_made_safe(text: str, expected: str) -> None:
     assert safe_name(text) == expected
 
 
-def test_write_file(tmp_path: Path) -> None:
+def test_write_file_overwrites_only_if_asked(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file"
     assert write_file(path, iter([b"a", b"b"]), overwrite=False) == path
     assert path.read_bytes() == b"ab"

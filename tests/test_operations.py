@@ -49,6 +49,7 @@ TABLE = [
     ("image_masking", [], "ImageMasking", "MaskImage"),
     ("photo_maker", [], "PhotoMaker", "Results[Image]"),
     ("vectorize", [], "Vectorize", "Image"),
+    ("tools", [], "Tools", "ToolOutput"),
     ("training", [], "Training", "TrainedModel"),
     ("model_upload", [], "ModelUpload", "UploadedModel"),
     ("model_search", [], "ModelSearch", "ModelPage"),
@@ -160,7 +161,7 @@ def test_operation_has_its_request_result_and_aliases(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_interface_has_the_operations_of_the_table(form: type) -> None:
-    named = {name for row in TABLE for name in (row[0], *row[1])}
+    named = {name for row in TABLE for name in (row[0], *row[1])} | requests.STREAMS.keys()
     assert {name for name, method in inspect.getmembers(form) if hasattr(method, "request_name")} == named
     assert {row[2] for row in TABLE} == set(WIRE_TYPES)
 
@@ -311,22 +312,22 @@ except runware.ValidationError:
 
 def test_users_may_define_operations(rw: Runware) -> None:
     @attrs.frozen(kw_only=True, repr=False, eq=False)
-    class Tools(Task[runware.Results[runware.Result]]):
-        task_type = "tools"
+    class Masks(Task[runware.Results[runware.Result]]):
+        task_type = "masks"
         many = True
         model: str
 
     class Mine(Runware):
-        tools = operation(lambda: Tools)
+        masks = operation(lambda: Masks)
 
     class MineForAsyncio(AsyncRunware):
-        tools = operation(lambda: Tools)
+        masks = operation(lambda: Masks)
 
-    assert next(iter(inspect.signature(Mine("key").tools).parameters)) == "model"
-    assert repr(Mine.tools) == "<operation tools>"
-    assert Mine.tools.request is Tools
-    assert inspect.iscoroutinefunction(MineForAsyncio("key").tools)
-    assert "tools" not in dir(rw)
+    assert next(iter(inspect.signature(Mine("key").masks).parameters)) == "model"
+    assert repr(Mine.masks) == "<operation masks>"
+    assert Mine.masks.request is Masks
+    assert inspect.iscoroutinefunction(MineForAsyncio("key").masks)
+    assert "masks" not in dir(rw)
 
 
 def test_operations_page_is_up_to_date() -> None:

@@ -29,7 +29,7 @@ from .conftest import Interface
 SQUARE = {"model": "runware:101@1", "width": 1024, "height": 1024}
 
 
-def test_basic_setup(rw: Runware, interface: Interface) -> None:
+def test_basic_setup_of_the_page_returns_image_urls(rw: Runware, interface: Interface) -> None:
     images = interface(rw, "request_images", positive_prompt="A serene mountain landscape at sunset", **SQUARE)
     assert images[0].image_url.startswith("http")
 

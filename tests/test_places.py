@@ -98,6 +98,10 @@ def test_django_gallery_works_under_each_server(name: str, server: LocalServer, 
         assert image is not None
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{image[1]}", timeout=10) as answer:
             assert answer.read().startswith(b"\xff\xd8\xff")
+        shown = visitor.see("").count("<img")
+        assert "<footer>webhook," in visitor.ask("later/", "stork 0")
+        server.ledger.wait_for(lambda ledger: sum(hook["delivered"] for hook in ledger.webhooks) == 2, 20)
+        assert visitor.see("later/").count("<img") == min(24, shown + 2)
         assert "at least 2" in visitor.ask("", "x")
         assert "The provider failed" in visitor.ask("async/", "x [provider-error]", 1)
     finally:
@@ -105,7 +109,8 @@ def test_django_gallery_works_under_each_server(name: str, server: LocalServer, 
         process.wait(20)
     prompts = server.ledger.executions_by_prompt()
     assert {prompt: times for prompt, times in prompts.items() if "provider" not in prompt} == {
-        f"{bird} {number}": 1 for bird in ("kite", "heron") for number in range(4)
+        **{f"{bird} {number}": 1 for bird in ("kite", "heron") for number in range(4)},
+        "stork 0": 1,
     }
     assert server.ledger.connections <= (2 if name == "gunicorn" else 1)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from runware import (
+    Acknowledgement,
     ContentModerationError,
     IncompleteResultsError,
     NotFoundError,
@@ -152,8 +155,9 @@ class TestAcknowledgementOnly:
         task_uuid = new_uuid()
         with server.hold():
             (video,) = interface(rw, "video_inference", **CLIP, skip_response=True, task_uuid=task_uuid)
-            assert isinstance(video, Video)
-            assert (video.url, video.task_uuid) == (None, task_uuid)
+            assert type(video) is Acknowledgement
+            assert video.task_uuid == task_uuid
+            assert "rw.job(task_uuid)" in repr(video)
         assert server.ledger.polls(task_uuid) == 0
         assert rw.job(task_uuid).result()[0].url
 
@@ -166,8 +170,8 @@ class TestAcknowledgementOnly:
         }[method]
         answer = getattr(rw, method)(**given, skip_response=True)
         answer = answer[0] if isinstance(answer, list) else answer
-        assert answer.task_uuid
-        assert server.ledger.polls(answer.task_uuid) == 0
+        assert type(answer) is Acknowledgement
+        assert server.ledger.polls(str(answer.task_uuid)) == 0
 
     def test_skip_response_still_raises_a_rejection(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError) as caught:
@@ -190,7 +194,9 @@ class TestAcknowledgementOnly:
             url = f"http://127.0.0.1:{port}/hook?token=t"
             answer = interface(rw, operation, **given, webhook_url=url, task_uuid=task_uuid)
             answer = answer[0] if isinstance(answer, list) else answer
+            assert type(answer) is Acknowledgement
             assert answer.task_uuid == task_uuid
+            assert "results go to the webhook" in repr(answer)
             assert server.ledger.webhooks == []
             server.ledger.wait_for(lambda ledger: ledger.held == 1)
             server.release()
@@ -199,6 +205,23 @@ class TestAcknowledgementOnly:
         assert sent["url"] == url
         assert sent["body"]["taskUUID"] == task_uuid
         assert server.ledger.polls(task_uuid) == 0
+        assert rw.job(task_uuid).result(20)  # a lost webhook loses no result
+
+    def test_acknowledgement_says_why_it_has_no_url(self, rw: Runware) -> None:
+        (answer,) = rw.video_inference(**CLIP, skip_response=True)
+        with pytest.raises(AttributeError, match=r"no attribute 'url': the call did not wait.*rw\.job"):
+            _ = answer.url
+        assert not hasattr(answer, "seed")
+        for other in (pickle.loads(pickle.dumps(answer)), copy.copy(answer), copy.deepcopy(answer)):
+            assert other == answer
+            assert repr(other) == repr(answer)
+        assert rw.submit.video_inference(**CLIP, skip_response=True).result(20)[0].task_type == "videoInference"
+
+    def test_results_in_the_acknowledgement_are_results(self, rw: Runware, server: LocalServer) -> None:
+        server.switch(acknowledgement="finished")
+        (video,) = rw.video_inference(**CLIP, skip_response=True)
+        assert isinstance(video, Video)
+        assert video.url
 
 
 class TestFailures:

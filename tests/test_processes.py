@@ -74,6 +74,7 @@ def run(server: LocalServer, code: str, *, said: str = "") -> str:
 def start(server: LocalServer, code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*PYTHON, "-c", START + textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -172,6 +172,12 @@ FRAMES: list[tuple[str, dict[str, Any], type[Any], dict[str, Any]]] = [
         runware.Text,
         {"text": "Hi there.", "finish_reason": "stop", "reasoning_content": "short greeting", "seed": 4},
     ),
+    (
+        "Tools",
+        {"outputs": {"files": [{"uuid": C + "7", "url": f"{HOST}/f/7.mp3"}]}, "cost": 0.001},
+        runware.ToolOutput,
+        {"uuid": C + "7", "url": f"{HOST}/f/7.mp3", "cost": 0.001},
+    ),
     ("Vectorize", {"imageUUID": C + "8", "imageURL": f"{HOST}/i/v.svg"}, runware.Image, {"url": f"{HOST}/i/v.svg"}),
     (
         "PhotoMaker",
@@ -197,6 +203,24 @@ def test_example_item_becomes_its_result(
         assert (list(got) if isinstance(got, tuple) else got) == value
     if name not in ("Upscale", "RemoveBackground", "AudioInference"):
         assert answers.class_for(item) is cls
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("short greeting", "short greeting"),
+        (["first", "second"], "first\nsecond"),
+        ([], None),
+        (["first", 2, None, "second"], "first\nsecond"),
+        ({"text": "first"}, None),
+        (None, None),
+    ],
+)
+def test_reasoning_is_text_whether_it_came_as_text_or_as_a_list(sent: object, expected: str | None) -> None:
+    text = read(example("TextInference"), {"text": "Hi.", "reasoningContent": sent})[0]
+    assert text.reasoning_content == expected
+    assert text.raw["reasoningContent"] == sent
+    assert "first" not in repr(text)
 
 
 def test_detections_are_parsed() -> None:
@@ -319,6 +343,70 @@ def test_account_is_parsed() -> None:
     assert usage.last_30_days is not None
     assert (usage.last_7_days.credits, usage.last_30_days.requests) == (0.5, 5)
     assert structure({"balance": {"amount": 3}}, runware.Account).balance == {"amount": 3}
+
+
+@pytest.mark.parametrize(
+    ("balance", "amount"),
+    [(12.5, 12.5), (3, 3), ({"amount": 3.5, "freeBalance": 1, "currency": "USD"}, 3.5), ({}, None), ("3", None),
+     (True, None), (None, None)],
+)  # fmt: skip
+def test_balance_is_a_number_or_an_object(balance: Any, amount: float | None) -> None:
+    assert structure({"balance": balance}, runware.Account).balance_amount == amount
+
+
+def test_usage_reports_have_rows_and_totals() -> None:
+    item = {
+        "operation": "getUsageActivity",
+        "startDate": "2026-10-01",
+        "endDate": "2026-10-31",
+        "usage": {
+            "timeseries": {
+                "data": [
+                    {"date": "2026-10-01", "count": 3, "spend": 0.01, "clientErrors": 1, "serverErrors": 0},
+                    {"date": "2026-10-02", "avgInferenceTime": None, "p90InferenceTime": 1.5, "p99InferenceTime": 2},
+                ],
+                "meta": {"totalRequests": 3, "totalSpend": 0.01, "errorRate": 0.25, "p50InferenceTime": 1},
+            },
+            "model": {"data": [{"model": "runware:101@1", "modelName": "FLUX.1 schnell", "apiKey": "key"}], "meta": {}},
+            "apiKey": {"data": []},
+        },
+    }
+    account = read(runware.AccountManagement(operation="getUsageActivity"), item)
+    assert (account.start_date, account.end_date) == ("2026-10-01", "2026-10-31")
+    usage = account.usage
+    assert usage is not None
+    assert usage.total is None
+    report = usage.timeseries
+    assert isinstance(report, runware.UsageReport)
+    assert [(row.date, row.count, row.spend, row.client_errors) for row in report] == [
+        ("2026-10-01", 3, 0.01, 1),
+        ("2026-10-02", None, None, None),
+    ]
+    assert (report[1].avg_inference_time, report[1].p90_inference_time, report[-1].p99_inference_time) == (None, 1.5, 2)
+    assert len(report) == len(report[:2]) == 2
+    assert report.meta is not None
+    assert (report.meta.total_requests, report.meta.total_spend, report.meta.error_rate) == (3, 0.01, 0.25)
+    assert report.meta.p50_inference_time == 1
+    assert usage.model is not None
+    assert (usage.model[0].model, usage.model[0].model_name, usage.model[0].api_key) == (
+        "runware:101@1",
+        "FLUX.1 schnell",
+        "key",
+    )
+    assert usage.api_key
+    assert list(usage.api_key) == []
+
+
+@pytest.mark.parametrize(
+    "item", [{"structuredPrompt": {"subject": "a kite"}}, {"outputs": {"structuredPrompt": {"subject": "a kite"}}}]
+)
+def test_structured_prompt_of_an_image_can_be_fed_back(item: dict[str, Any]) -> None:
+    image = structure(item, runware.Image)
+    assert image.structured_prompt == {"subject": "a kite"}
+    again = runware.ImageInference(structured_prompt=image.structured_prompt)
+    assert again.wire()["structuredPrompt"] == {"subject": "a kite"}
+    assert "kite" not in repr(image)
+    assert structure({"outputs": {}}, runware.Image).structured_prompt is None
 
 
 IMAGE_ITEM = {"taskType": "imageInference", "taskUUID": A, "imageUUID": C + "1", "imageURL": f"{HOST}/i/1.png"}
@@ -639,7 +727,8 @@ class TestListOperations:
 
 SHOWN = {"status", "finish_reason", "operation", "name", "version", "category", "architecture", "type", "conditioning",
          "tags", "roles", "air", "air_source", "organization_name", "default_scheduler", "joined_at", "created_at",
-         "last_used_at", "task_type"}  # fmt: skip
+         "last_used_at", "task_type", "model", "model_name", "date", "start_date", "end_date",
+         "id", "app_id", "endpoint", "completed_at"}  # fmt: skip
 """Fields of names, kinds and dates. Besides these a `repr` shows UUIDs, numbers, and URLs without their queries."""
 
 
@@ -704,6 +793,6 @@ def test_reprs_show_urls_without_their_queries(url: str, shown: str) -> None:
     )
 
 
-def test_raw_is_json() -> None:
+def test_raw_of_a_result_can_be_written_as_json() -> None:
     item = {"taskType": "imageInference", "imageUUID": "u", "later": {"x": [1, None]}}
     assert json.loads(json.dumps(structure(item, runware.Image).raw)) == item

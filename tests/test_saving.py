@@ -170,6 +170,32 @@ def test_other_media_are_saved_with_their_extension(
     assert path.stat().st_size > 100
 
 
+@pytest.mark.parametrize(
+    "name", ["MP4", "WEBM", "MOV", "MKV", "MP3", "WAV", "AAC", "FLAC", "OGG", "PNG", "JPG", "WEBP"]
+)
+def test_tool_output_is_a_file_of_its_format(rw: Runware, name: str, tmp_path: Path) -> None:
+    image = rw.image_inference(**PICTURE)[0]
+    output = rw.tools(inputs={"image": image}, output_format=name)
+    path = output.save(tmp_path)
+    assert path.suffix == f".{name.lower()}"
+    assert path.stem == output.files[0].uuid == output.uuid
+    assert output.files[0].read() == path.read_bytes()
+
+
+def test_tool_output_of_several_files_is_saved_to_a_directory(server: LocalServer, rw: Runware, tmp_path: Path) -> None:
+    files = [{"uuid": f"part-{number}", "base64Data": "iVBORw0KGgo="} for number in range(3)]
+    server.script(
+        lambda task: (
+            [{"data": [{"taskType": "tools", "taskUUID": task["taskUUID"], "outputs": {"files": files}}]}]
+            if task["taskType"] == "tools"
+            else None
+        )
+    )
+    output = rw.tools(inputs={"video": "https://example.com/a.mp4"}, settings={"split": 3})
+    assert output.save(tmp_path / "parts") == tmp_path / "parts"
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [f"part-{n}.png" for n in range(3)]
+
+
 def test_to_pil_without_pillow_names_what_to_install(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DownloadError, match="Pillow"):
         site.image("/svg", whole(b"<svg xmlns='http://www.w3.org/2000/svg'/>")).to_pil()

@@ -122,6 +122,72 @@ def test_invalid_parameters_are_rejected(cls: str, parameters: dict[str, Any]) -
             {"positivePrompt": "a fox", "width": 1024, "height": 1024, "settings": {"a": 1}, "outputFormat": "EPS"},
         ),
         ("PhotoMaker", {"check_nsfw": True}, {"checkNSFW": True}),
+        *(
+            (
+                "VideoInference",
+                {"inputs": runware.VideoInputs(**{name: [{"type": "style", "image": PNG}, IMAGE]})},
+                {"inputs": {wire: [{"type": "style", "image": PNG_URI}, IMAGE]}},
+            )
+            for name, wire in {
+                "images": "images",
+                "reference_images": "referenceImages",
+                "reference_videos": "referenceVideos",
+                "reference_audios": "referenceAudios",
+                "audios": "audios",
+                "references": "references",
+                "elements": "elements",
+            }.items()
+        ),
+        (
+            "ImageInference",
+            {"inputs": {"images": [{"image": PNG, "strength": 0.5}], "super_resolution_references": [{"image": PNG}]}},
+            {
+                "inputs": {
+                    "images": [{"image": PNG_URI, "strength": 0.5}],
+                    "superResolutionReferences": [{"image": PNG_URI}],
+                }
+            },
+        ),
+        ("ImageInference", {"reference_images": [{"image": PNG}]}, {"referenceImages": [{"image": PNG_URI}]}),
+        ("VideoInference", {"reference_videos": [{"video": IMAGE}]}, {"referenceVideos": [{"video": IMAGE}]}),
+        (
+            "ThreeDInference",
+            {"inputs": runware.ThreeDInputs(images=[{"image": PNG, "view": "left"}])},
+            {"inputs": {"images": [{"image": PNG_URI, "view": "left"}]}},
+        ),
+        ("TextInference", {"inputs": {"videos": [{"video": IMAGE}]}}, {"inputs": {"videos": [{"video": IMAGE}]}}),
+        (
+            "TextInference",
+            {
+                "messages": [
+                    runware.Message(role="user", content="Weather in Bern?"),
+                    runware.Message(
+                        role="assistant", tools=[{"id": "c1", "name": "weather", "input": {"city": "Bern"}}]
+                    ),
+                    runware.Message(role="tool", id="c1", content='{"t": 7}'),
+                    {"role": "assistant", "tools": [{"id": "c2"}]},
+                ]
+            },
+            {
+                "messages": [
+                    {"role": "user", "content": "Weather in Bern?"},
+                    {"role": "assistant", "tools": [{"id": "c1", "name": "weather", "input": {"city": "Bern"}}]},
+                    {"role": "tool", "id": "c1", "content": '{"t": 7}'},
+                    {"role": "assistant", "tools": [{"id": "c2"}]},
+                ]
+            },
+        ),
+        ("TextInference", {"routing": {"order": ["a"]}}, {"routing": {"order": ["a"]}}),
+        ("ImageInference", {"acceleration": "extreme"}, {"acceleration": "extreme"}),
+        ("ImageInference", {"safety": {"mode": "strict"}}, {"safety": {"mode": "strict"}}),
+        ("ImageInference", {"prompt_weighting": "a1111"}, {"promptWeighting": "a1111"}),
+        ("ModelSearch", {"source": "featured", "category": "motion"}, {"source": "featured", "category": "motion"}),
+        ("ModelSearch", {"visibility": "team", "type": "edit"}, {"visibility": "team", "type": "edit"}),
+        ("ModelUpload", {"type": "edit"}, {"type": "edit"}),
+        ("AccountManagement", {"operation": "getInvoices"}, {"operation": "getInvoices"}),
+        ("AccountManagement", {"group_by": "model"}, {"groupBy": ["model"]}),
+        ("AccountManagement", {"group_by": ["date", "model"]}, {"groupBy": ["date", "model"]}),
+        ("AccountManagement", {"group_by": "model", "extra": {"groupBy": "date"}}, {"groupBy": "date"}),
         (
             "ImageInference",
             {"control_net": [runware.ControlNet(model="m", start_step_percentage=2.5, end_step_percentage=97.5)]},
@@ -325,6 +391,24 @@ def test_delivery_method_decides_what_a_call_waits_for() -> None:
 )
 def test_expected_number_of_results(task: Task[Any], expected: int) -> None:
     assert task.expected(task.wire()) == expected
+
+
+@pytest.mark.parametrize("given", [{}, {"content": None}, {"tools": []}])
+def test_message_needs_content_or_tools(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="except in a message with tools") as caught:
+        runware.Message(role="assistant", **given)
+    assert caught.value.parameter == "content"
+
+
+def test_task_types_are_those_of_the_operations_and_the_servers() -> None:
+    from runware.local.task_types import OLDER_NAMES, TASK_TYPES
+
+    names = {str(one) for one in runware.TaskType}
+    assert names == (TASK_TYPES.keys() - OLDER_NAMES.keys()) | {"authentication", "ping"}
+    assert {cls.task_type for cls in REQUEST_CLASSES} <= names
+    assert runware.ThreeDInference.task_type == runware.TaskType.THREE_D_INFERENCE
+    task = as_task({"taskType": runware.TaskType.IMAGE_UPLOAD, "image": IMAGE})
+    assert dumps(task.wire()) == dumps({"taskType": "imageUpload", "image": IMAGE})
 
 
 @pytest.mark.parametrize("cls", [runware.GetResponse, runware.GetTaskDetails, runware.ModelSearch])

@@ -20,7 +20,7 @@ sys.path.insert(0, str(PROJECT))
 
 # Only modules that work without `runware.operations`, whose generated modules may be missing or out of date.
 from runware import requests, results  # noqa: E402
-from runware.requests.signatures import answer_of, fields, parameters, spell, summary  # noqa: E402
+from runware.requests.signatures import all_operations, answer_of, fields, parameters, spell, summary  # noqa: E402
 from runware.results import platform  # noqa: E402
 
 WIDTH = 120
@@ -40,11 +40,15 @@ class Form(NamedTuple):
     returns: str
     result: str
     errors: tuple[str, ...]
+    stream: str
+    stream_result: str
+    stream_hidden: frozenset[str]
 
 
 REFUSED = "ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent."
 CLOSED = "ClientClosedError: The client is closed."
 FAILED = "RunwareError: The call failed; see `runware.errors` for the subclasses."
+READ = "RunwareError: The stream failed; raised while it is read. See `runware.errors` for the subclasses."
 FORMS = (
     Form(
         "blocking",
@@ -55,6 +59,9 @@ FORMS = (
         "{}",
         "{}",
         (REFUSED, FAILED),
+        "TextStream",
+        "`TextStream`: iterate over its pieces, in a `with` block. The request is sent when the first one is read.",
+        frozenset(("on_partial",)),
     ),
     Form(
         "asynchronous",
@@ -65,6 +72,10 @@ FORMS = (
         "{}",
         "{}",
         (REFUSED, FAILED),
+        "AsyncTextStream",
+        "`AsyncTextStream`: `async for` its pieces, in an `async with` block. The request is sent when the first one "
+        "is read.",
+        frozenset(("on_partial",)),
     ),
     Form(
         "jobs",
@@ -75,6 +86,9 @@ FORMS = (
         "Job[{}]",
         "A job; its result is {}",
         (REFUSED, CLOSED),
+        "StreamJob",
+        "A job. Iterate over it for the pieces as they come. What it gives: `Text`.",
+        frozenset(),
     ),
 )
 
@@ -90,7 +104,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from runware import requests
+from runware import requests, text
 {jobs}from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
@@ -111,6 +125,11 @@ class {class_name}(ABC):
     {define} run(self, task: Task[R]) -> {run_returns}:
         """Run a task."""
 '''
+STREAM = '''
+    @abstractmethod
+    def stream(self, task: requests.StreamText) -> text.{stream}:
+        """Return the stream that an operation made."""
+'''
 
 
 def module_text(form: Form) -> str:
@@ -128,9 +147,10 @@ def module_text(form: Form) -> str:
         run_returns=form.returns.format("R"),
     )
     methods = "\n".join(
-        "\n".join(method_lines(form, name, request, aliases))
-        for name, (request, *aliases) in requests.OPERATIONS.items()
+        "\n".join(method_lines(form, name, request, aliases)) for name, (request, *aliases) in all_operations().items()
     )
+    if form.module != "jobs":  # whose streams are jobs as all others
+        head += STREAM.format(stream=form.stream)
     return head + "\n" + methods
 
 
@@ -138,20 +158,28 @@ def method_lines(form: Form, name: str, request_name: str, aliases: list[str]) -
     """Yield the lines of one operation and its aliases."""
     request: Any = getattr(requests, request_name)
     hints = get_type_hints(request, include_extras=True)
-    yield f"    {form.define} {name}("
+    streamed = name in requests.STREAMS
+    yield f"    {'def' if streamed else form.define} {name}("
     yield "        self,"
     yield "        *,"
-    for field in fields(request):
+    for field in shown_fields(form, request):
         kind = spell(hints[field.name], NAMES).replace("'", '"')
         default = "" if field.default is attrs.NOTHING else f" = {literal(field.default)}"
         yield from parameter(field.name, kind, default)
-    yield f"    ) -> {form.returns.format(spell(answer_of(request), NAMES))}:"
+    answer = f"text.{form.stream}" if streamed else form.returns.format(spell(answer_of(request), NAMES))
+    yield f"    ) -> {answer}:"
     yield from docstring(form, request)
     yield "        raise AssertionError"
     yield ""
     yield from (f"    {alias} = {name}" for alias in aliases)
     if aliases:
         yield ""
+
+
+def shown_fields(form: Form, request: Any) -> list[Any]:
+    """Return the parameters of an operation in one form."""
+    hidden = form.stream_hidden if request.streamed else frozenset()
+    return [field for field in fields(request) if field.name not in hidden]
 
 
 def parameter(name: str, kind: str, default: str) -> Iterator[str]:
@@ -164,7 +192,9 @@ def parameter(name: str, kind: str, default: str) -> Iterator[str]:
     yield f"        {name}: Literal["
     yield from (f"            {one}," for one in literals.split(", "))
     yield "        ]"
-    yield f"        {rest.strip()}{default},"
+    *others, last = rest.removeprefix(" | ").split(" | ")
+    yield from (f"        | {one}" for one in others)
+    yield f"        | {last}{default},"
 
 
 def docstring(form: Form, request: Any) -> Iterator[str]:
@@ -177,14 +207,15 @@ def docstring(form: Form, request: Any) -> Iterator[str]:
     yield ""
     yield "        Args:"
     words = parameters(request)
-    for field in fields(request):
+    for field in shown_fields(form, request):
         yield from wrapped(f"{field.name}: {words[field.name]}", indent=12)
     yield ""
     yield "        Returns:"
-    yield from wrapped(form.result.format(answer_words(request)), indent=12)
+    returned = form.stream_result if request.streamed else form.result.format(answer_words(request))
+    yield from wrapped(returned, indent=12)
     yield ""
     yield "        Raises:"
-    for error in form.errors:
+    for error in (REFUSED, READ) if request.streamed and form.module != "jobs" else form.errors:
         yield from wrapped(error, indent=12)
     yield '        """'
 

@@ -22,7 +22,7 @@ import runware  # noqa: E402
 from runware import requests  # noqa: E402
 from runware.requests.base import Task  # noqa: E402
 from runware.requests.inference import Delivered, Generation, Inference, MediaTask  # noqa: E402
-from runware.requests.signatures import answer_of, fields, parameters, spell  # noqa: E402
+from runware.requests.signatures import all_operations, answer_of, fields, parameters, spell  # noqa: E402
 from runware.requests.validation import RequestModel  # noqa: E402
 from runware.results import ApiObject  # noqa: E402
 
@@ -62,7 +62,7 @@ def page() -> str:
         HEAD,
         "| operation | also called | returns | |\n|---|---|---|---|\n"
         + "\n".join(
-            f"| [`{name}`](#{name}) | {', '.join(f'`{alias}`' for alias in aliases)} | {code(spell(answer_of(cls)))} | "
+            f"| [`{name}`](#{name}) | {', '.join(f'`{alias}`' for alias in aliases)} | {code(returned(cls))} | "
             f"{summary(cls)} |"
             for name, (cls, aliases) in rows.items()
         ),
@@ -80,7 +80,7 @@ def page() -> str:
 
 def table() -> dict[str, tuple[Any, list[str]]]:
     """Return the request class and the aliases of each operation."""
-    return {name: (getattr(requests, request), aliases) for name, (request, *aliases) in requests.OPERATIONS.items()}
+    return {name: (getattr(requests, request), aliases) for name, (request, *aliases) in all_operations().items()}
 
 
 def public(base: type) -> list[Any]:
@@ -95,17 +95,28 @@ def operation_section(name: str, cls: Any, aliases: list[str]) -> str:
     own = {field.name for base in cls.__mro__ if base in GENERAL for field in attrs.fields(base) if not field.inherited}
     asked = {field.name for field in attrs.fields(cls) if not field.inherited}
     mine = [field for field in fields(cls) if field.name not in own or field.name in asked]
-    general = [f"[{GENERAL[base].lower()}](#{anchor(GENERAL[base])})" for base in cls.__mro__ if base in GENERAL]
+    general = [
+        f"[{GENERAL[base].lower()}](#{anchor(GENERAL[base])})"
+        for base in cls.__mro__
+        if base in GENERAL and not {field.name for field in attrs.fields(base) if not field.inherited} <= cls.hidden
+    ]
+    shown = own & {field.name for field in attrs.fields(Task)}
+    without = f" Without {', '.join(f'`{one}`' for one in sorted(cls.hidden & shown))}." if cls.hidden else ""
     also = f" Also called {' and '.join(f'`{alias}`' for alias in aliases)}." if aliases else ""
     return "\n\n".join(
         (
             f"## {name}",
             f"{description(cls)}",
-            f"Task type `{cls.task_type}`, class `{cls.__name__}`, returns {code(spell(answer_of(cls)))}.{also}",
+            f"Task type `{cls.task_type}`, class `{cls.__name__}`, returns {code(returned(cls))}.{also}",
             rows_of(cls, mine, parameters(cls)) if mine else "No parameters of its own.",
-            f"Shared parameters: {', '.join(general)}.",
+            f"Shared parameters: {', '.join(general)}.{without}",
         )
     )
+
+
+def returned(cls: Any) -> str:
+    """Return what an operation returns, as a type."""
+    return "TextStream | AsyncTextStream | StreamJob" if cls.streamed else spell(answer_of(cls))
 
 
 def general_section(cls: Any, title: str) -> str:

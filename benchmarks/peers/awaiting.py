@@ -43,6 +43,10 @@ class AsyncPeer:
         """Make a call for 20 results; report the timestamp of each as it arrives."""
         raise Cannot("no partial results")
 
+    async def stream(self, prompt: str, told: Callable[[str], object]) -> None:
+        """Stream a text; tell each part of it as it comes."""
+        raise Cannot("no streams of text")
+
     async def polled(self, prompt: str) -> int:
         """Run an asynchronous task and return its timestamp."""
         raise Cannot("no polling")
@@ -74,6 +78,19 @@ class AsyncPeer:
         for _ in range(tasks):
             await self.partial(lambda stamp: lags.append(time.monotonic_ns() - stamp))
         return {"lags": lags}
+
+    async def do_tokens(self, pieces: int, every: int) -> dict[str, Any]:
+        lags: list[int] = []
+
+        def told(text: str) -> None:
+            now = time.monotonic_ns()
+            lags.extend(now - int(stamp) for stamp in text.split())
+
+        started = time.perf_counter()
+        await self.stream(f"{PROMPT} #pieces={pieces} #every={every}", told)
+        wall = time.perf_counter() - started
+        assert len(lags) == pieces
+        return {"lags": lags if every else [], "wall": wall}
 
     async def do_polled(self, ms: list[int], spacing: float) -> dict[str, Any]:
         lags = [0] * len(ms)

@@ -20,6 +20,11 @@ def small(prompt: str, **more: Any) -> dict[str, Any]:
     return {"positive_prompt": prompt, "model": "runware:101@1", "width": 1024, "height": 1024, **more}
 
 
+def asked(prompt: str) -> dict[str, Any]:
+    """Give the parameters of a stream."""
+    return {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": prompt}]}
+
+
 def telling(told: Callable[[int], object]) -> Callable[..., None]:
     """Return a callback for partial results that reports their timestamps."""
 
@@ -63,6 +68,11 @@ class Blocking(Peer):
     def partial(self, told: Callable[[int], object]) -> None:
         self.rw.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told))
 
+    def stream(self, prompt: str, told: Callable[[str], object]) -> None:
+        with self.rw.stream_text(**asked(prompt)) as stream:
+            for text in stream.text():
+                told(text)
+
     def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
         def one(number: int) -> None:
             told(number, self.rw.image_inference(**small(prompts[number]), delivery_method="async")[0].seed or 0)
@@ -93,6 +103,10 @@ class Futures(Blocking):
 
     def partial(self, told: Callable[[int], object]) -> None:
         self.rw.submit.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told)).result()
+
+    def stream(self, prompt: str, told: Callable[[str], object]) -> None:
+        for piece in self.rw.submit.stream_text(**asked(prompt)):
+            told(piece.text)
 
     def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
         left = set(range(len(prompts)))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from awaiting import AsyncPeer, serve_async
-from ours import TIMEOUT, read, small, telling
+from ours import TIMEOUT, asked, read, small, telling
 from serving import EVERY, NUMBER
 
 from runware import Runware
@@ -34,6 +34,11 @@ class Async(AsyncPeer):
 
     async def partial(self, told: Callable[[int], object]) -> None:
         await self.rw.aio.image_inference(**small(EVERY, number_results=NUMBER), on_partial=telling(told))
+
+    async def stream(self, prompt: str, told: Callable[[str], object]) -> None:
+        async with self.rw.aio.stream_text(**asked(prompt)) as stream:
+            async for text in stream.text():
+                told(text)
 
     async def polled(self, prompt: str) -> int:
         return (await self.rw.aio.image_inference(**small(prompt), delivery_method="async"))[0].seed or 0

@@ -27,12 +27,17 @@ def small(prompt: str, **more: Any) -> dict[str, Any]:
     return {**task, "height": 1024, **more}
 
 
+def http(url: str) -> str:
+    """Give the URL for its streams, which are apart from the WebSocket."""
+    return url.replace("ws://", "http://")
+
+
 class Sdk(AsyncPeer):
     """The client."""
 
     async def open(self, url: str) -> None:
         self.url = url
-        self.client = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=url)
+        self.client = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=url, http_base_url=http(url))
         self.wide: Any = None
         await self.client.connect()
 
@@ -50,6 +55,13 @@ class Sdk(AsyncPeer):
     async def partial(self, told: Callable[[int], object]) -> None:
         options = sdk.RunOptions(on_result=lambda item: told(item["seed"]))
         await self.client.run(small(EVERY, deliveryMethod="sync", numberResults=NUMBER), options)
+
+    async def stream(self, prompt: str, told: Callable[[str], object]) -> None:
+        messages = [{"role": "user", "content": prompt}]
+        task = {"taskType": "textInference", "model": "google:gemma@4-31b", "messages": messages}
+        stream = await self.client.stream(task)
+        async for text in stream.text_stream:
+            told(text)
 
     async def polled(self, prompt: str) -> int:
         return int((await self.client.run(small(prompt)))[0]["seed"])

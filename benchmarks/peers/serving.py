@@ -77,6 +77,10 @@ class Peer:
         """Make a call for 20 results; report the timestamp of each as it arrives."""
         raise Cannot("no partial results")
 
+    def stream(self, prompt: str, told: Callable[[str], object]) -> None:
+        """Stream a text; tell each part of it as it comes."""
+        raise Cannot("no streams of text")
+
     def polled(self, prompts: list[str], told: Callable[[int, int], object], spacing: float) -> None:
         """Start asynchronous tasks at intervals; report number and timestamp of each when its caller has the result."""
         raise Cannot("no polling")
@@ -110,6 +114,19 @@ class Peer:
         for _ in range(tasks):
             self.partial(lambda stamp: lags.append(time.monotonic_ns() - stamp))
         return {"lags": lags}
+
+    def do_tokens(self, pieces: int, every: int) -> dict[str, Any]:
+        lags: list[int] = []
+
+        def told(text: str) -> None:
+            now = time.monotonic_ns()
+            lags.extend(now - int(stamp) for stamp in text.split())
+
+        started = time.perf_counter()
+        self.stream(f"{PROMPT} #pieces={pieces} #every={every}", told)
+        wall = time.perf_counter() - started
+        assert len(lags) == pieces
+        return {"lags": lags if every else [], "wall": wall}
 
     def do_polled(self, ms: list[int], spacing: float) -> dict[str, Any]:
         lags = [0] * len(ms)

@@ -101,12 +101,13 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("options", error.message, "Correct it and try again.", 2)
         return
     source = "--local" if given else URL_VARIABLE if os.environ.get(URL_VARIABLE) else "default"
-    yield Finding("url", f"{options.url} ({source})")
+    yield Finding("url", f"{options.server_url} ({source})")
     yield _proxy(options)
-    if options.url.startswith("wss:"):
+    if options.url.startswith(("wss:", "https:")):
         yield _trust()
     reached = True
-    for finding in _steps(options):
+    # Over HTTP, the sign-in says which step fails.
+    for finding in () if options.transport == "http" else _steps(options):
         reached = reached and not finding.exit_code
         yield finding
     if reached:
@@ -191,7 +192,7 @@ def _timed(begun: list[tuple[str, str, float]], end: float) -> Iterator[Finding]
 
 def _clock(options: Options) -> Finding:
     url = urlsplit(options.url)
-    http_url = url._replace(scheme="https" if url.scheme == "wss" else "http", query="").geturl()
+    http_url = url._replace(scheme="https" if url.scheme in ("wss", "https") else "http", query="").geturl()
     try:
         with Downloads.of(options).session() as session:
             before = time.time()
@@ -217,7 +218,7 @@ def _sign_in(given: dict[str, Any]) -> Finding:
     except AuthenticationError as error:
         return Finding("sign-in", error.message, "Check the key at https://my.runware.ai.", 3)
     except ConnectionFailedError as error:
-        return Finding("sign-in", error.message, _ADVICE["authentication"], 4)
+        return Finding("sign-in", error.message, _ADVICE.get(error.stage, _ADVICE["authentication"]), 4)
     except RunwareError as error:
         return Finding("sign-in", error.message, "The key was accepted, but a request failed.", 1)
     finally:
@@ -233,4 +234,4 @@ def _time(work: Callable[[], object]) -> float:
 
 def _port(options: Options) -> int:
     url = urlsplit(options.url)
-    return url.port or (443 if url.scheme == "wss" else 80)
+    return url.port or (443 if url.scheme in ("wss", "https") else 80)

@@ -14,6 +14,11 @@ Marks in a prompt cause failures. `[unsafe]` (invalidProviderContent), `[provide
 (inferenceError, or `[fail:2=CODE]`). `[error:CODE]` rejects the task with that code. `[nsfw]` sets `NSFWContent` where
 the task asks for the check.
 
+The endpoint for chats (`/v1/chat/completions`) has these marks too, with `[overloaded]` (serviceUnavailable) in place
+of `[fail]`, `[error]` and `[nsfw]`. There, `[call:NAME {"argument": 1}]` makes the model call a tool; several are
+called at the same time, and `[then]` begins the next round. `[loop:NAME {}]` calls a tool in every round, and
+`[answer TEXT]` is the answer, word for word.
+
 All other failures are faults (`LocalServer.play`, `FAULTS`). Where the behaviour of the real service is not documented,
 a switch selects it (`LocalServer.switch`, `SWITCHES`). `python -m runware.local --list` describes all faults and
 switches.

@@ -10,11 +10,12 @@ from typing import Any
 from runware.local.client_session import ReplayPlan
 from runware.local.connection import WebSocketConnection
 from runware.local.fault_registry import FAULTS
-from runware.local.faults import Fault, HttpFault, ServiceFault
+from runware.local.faults import AppFault, AppRequest, Fault, HttpFault, ServiceFault
 from runware.local.output import Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
+from runware.local.webhooks import WebhookPost
 
 __all__ = ["ActiveFaults"]
 
@@ -168,15 +169,28 @@ class ActiveFaults:
             frames = fault.filter_poll(task, run, frames)
         return frames
 
+    def filter_webhooks(
+        self, run: TaskRun, posts: list[WebhookPost], send: Callable[[WebhookPost], None]
+    ) -> list[WebhookPost]:
+        """Return the webhooks to send when results are finished; a fault may keep some, and *send* them later."""
+        for fault in self._concerned(run.task):
+            posts = fault.filter_webhooks(run, posts, send)
+        return posts
+
     def filter_file(self, run: TaskRun, data: bytes) -> bytes:
         """Return the content of a file that is sent inside a result."""
         for fault in self._concerned(run.task):
             data = fault.filter_file(run, data)
         return data
 
-    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
-        """Return how an HTTP request fails; `None`: it does not."""
-        found = (fault.on_http_request(runs) for fault in self._faults)
+    def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
+        """Return how an HTTP request with some tasks fails; `None`: it does not."""
+        found = (fault.on_http_request(tasks, runs) for fault in list(self._faults))
+        return next((fault for fault in found if fault is not None), None)
+
+    def on_app_request(self, request: AppRequest) -> AppFault | None:
+        """Return what happens to a request to a serverless app; `None`: nothing."""
+        found = (fault.on_app_request(request) for fault in self._faults)
         return next((fault for fault in found if fault is not None), None)
 
     def on_service_request(self, path: str) -> ServiceFault | None:

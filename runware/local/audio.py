@@ -8,7 +8,7 @@ import struct
 import wave
 from array import array
 
-__all__ = ["flac", "mp3", "ogg", "wav"]
+__all__ = ["aac", "flac", "mp3", "ogg", "wav"]
 
 
 def wav(seconds: float, pitch: float, rate: int = 22050) -> bytes:
@@ -38,6 +38,15 @@ def mp3(seconds: float) -> bytes:
     """Create an MP3 file with silence, 128 kbit/s at 44.1 kHz."""
     frame = b"\xff\xfb\x90\xc4" + bytes(413)
     return frame * max(1, math.ceil(seconds * 44100 / 1152))
+
+
+def aac(seconds: float) -> bytes:
+    """Create an AAC file (ADTS) with silence, mono at 44.1 kHz."""
+    silence = bytes.fromhex("00c800802380")
+    size = 7 + len(silence)
+    # Sync word, MPEG-4 without a checksum; AAC LC, 44.1 kHz, one channel; the size of the frame; any buffer fullness.
+    head = bytes((0xFF, 0xF1, 0x50, 0x40 | size >> 11, size >> 3 & 0xFF, (size & 7) << 5 | 0x1F, 0xFC))
+    return (head + silence) * max(1, math.ceil(seconds * 44100 / 1024))
 
 
 def flac(rate: int = 44100) -> bytes:

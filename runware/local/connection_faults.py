@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from email.utils import formatdate
 from typing import Any
 
 from runware.local.client_session import ReplayPlan
@@ -295,18 +298,29 @@ class LostHttpResponse(Fault):
 
     name = "X20"
     summary = (
-        "an HTTP request is executed (or not, `run=false`), and its connection is reset or it is answered with"
-        " `status` and a body that is not JSON"
+        "an HTTP request is executed (or not, `run=false`), and (`how`) its connection is reset (cut), or it is"
+        " answered `delay` seconds later (late), twice (twice) or not at all (never); or it is answered with `status`,"
+        " a Retry-After header of `retry_after` seconds (as a `date`), and a `body` that is not JSON (text), an API"
+        " error (error), nothing (empty) or an empty answer (data)"
     )
-    defaults = {"status": None, "run": True}
+    defaults = {
+        "how": "cut", "status": None, "body": "text", "run": True, "delay": 0.2, "retry_after": None, "date": False,
+    }  # fmt: skip
+    choices = {"how": ("cut", "late", "twice", "never"), "body": ("text", "error", "empty", "data")}
 
-    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
+    def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
         """Fail the request, on arrival or after its tasks were accepted."""
-        if self.parameters["run"] == (runs is None):
+        get = self.parameters
+        concerned = any(isinstance(task, dict) and self.concerns(task) for task in tasks)
+        if get["run"] == (runs is None) or not (concerned or self.task_type is None):
             return None
         self.record_use()
-        status = self.parameters["status"]
-        return HttpFault(cut=status is None, status=status or 503)
+        if get["status"] is None:
+            return HttpFault(get["how"], delay=get["delay"])
+        wait = get["retry_after"]
+        if wait is not None and get["date"]:
+            wait = formatdate(math.ceil(time.time() + wait), usegmt=True)
+        return HttpFault("status", get["status"], get["body"], None if wait is None else str(wait))
 
 
 class IrregularStream(Fault):
@@ -316,11 +330,17 @@ class IrregularStream(Fault):
     summary = (
         "a token stream with characters split between writes (split), without [DONE] (no-done), with CRLF (crlf), in"
         " one write (joined), without the space after `data:` (no-space), without its last line ending (no-newline),"
-        " reset before its end (cut), with an error inside (error, error-singular); combine forms with +"
+        " with usage and cost after the finish (late-usage), with empty UUIDs (empty-uuid), with events in a `data`"
+        " object (nested), with an event that is no JSON (garbage); or, after `after` events: reset (cut), closed"
+        " (fin), reset or closed within a character (torn, torn-fin), silent (silence), silent but for comments"
+        " (pings), with an error (error, error-singular); combine forms with +"
     )
-    defaults = {"form": "split"}
+    defaults = {"form": "split", "after": 2}
+    _errors = ("error", "error-singular")
+    _ends = {"cut": "rst", "fin": "fin", "torn": "rst", "torn-fin": "fin", "silence": "silence", "pings": "pings"}
     _forms = (
-        "split", "no-done", "crlf", "joined", "no-space", "no-newline", "cut", "error", "error-singular",
+        "split", "no-done", "crlf", "joined", "no-space", "no-newline", "late-usage", "empty-uuid", "nested", "garbage",
+        *_ends, *_errors,
     )  # fmt: skip
 
     def __init__(self, host: FaultHost, parameters: dict[str, Any]) -> None:
@@ -333,19 +353,27 @@ class IrregularStream(Fault):
     def on_stream(self, run: TaskRun, plan: StreamPlan) -> None:
         """Change how the stream is written."""
         self.record_use()
-        wanted = self._wanted
+        wanted, after = self._wanted, self.parameters["after"]
         plan.split, plan.joined = "split" in wanted, "joined" in wanted
-        plan.done = not wanted & {"no-done", "cut", "error", "error-singular"}
+        plan.done = "no-done" not in wanted
         plan.newline = "\r\n" if "crlf" in wanted else "\n"
         plan.space = "" if "no-space" in wanted else " "
         plan.trailing = "no-newline" not in wanted
-        plan.abort = "cut" in wanted
+        plan.torn = bool(wanted & {"torn", "torn-fin"})
         plan.pause = 0.005
-        if "cut" in wanted:
-            plan.events = plan.events[:2]
-        if wanted & {"error", "error-singular"}:
+        if "late-usage" in wanted:
+            plan.separate_usage()
+        for form in sorted(wanted & self._ends.keys()):
+            plan.cut(len(plan.events) if plan.torn else after, self._ends[form])
+        for form in sorted(wanted & {*self._errors}):
             error = run.error(ApiError("timeoutProvider", "The provider stopped answering."))
-            plan.fail({"errors": [error]} if "error" in wanted else {"error": error})
+            plan.fail(after, {"errors": [error]} if form == "error" else {"error": error})
+        if "empty-uuid" in wanted:
+            plan.clear_uuids()
+        if "nested" in wanted:
+            plan.nest()
+        if "garbage" in wanted:
+            plan.events.insert(after, "{")
 
 
 class RevokedKey(Fault):

@@ -1,7 +1,14 @@
-"""All faults by name: X1 to X25 of docs/protocol.md, section 8."""
+"""All faults by name: X1 to X25, W1 to W6 and A1 to A5 of docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
+from runware.local.app_faults import (
+    FreshTask,
+    LateAppAnswer,
+    LostAppAnswer,
+    PausedEnvironment,
+    RefusedAppRequest,
+)
 from runware.local.connection_faults import (
     CleanClose,
     DropBetweenResults,
@@ -32,6 +39,14 @@ from runware.local.result_faults import (
     SingleResults,
     UnknownTaskError,
 )
+from runware.local.webhook_faults import (
+    DuplicateWebhooks,
+    EarlyWebhooks,
+    IrregularWebhooks,
+    LateWebhooks,
+    LostWebhooks,
+    ReorderedWebhooks,
+)
 
 __all__ = ["FAULTS"]
 
@@ -42,6 +57,8 @@ FAULTS: dict[str, type[Fault]] = {
         EarlyReplay, UnknownTaskError, ErrorShapes, LargeResult, InstantResults, ExtraResults, MeaninglessFrames,
         IrregularPolls, FailingPoll, Inactivity, NewSession, ReusedTaskUuid, LostHttpResponse, IrregularStream,
         RevokedKey, SingleResults, IrregularUpload, FailingService,
+        DuplicateWebhooks, ReorderedWebhooks, LateWebhooks, EarlyWebhooks, LostWebhooks, IrregularWebhooks,
+        LostAppAnswer, LateAppAnswer, RefusedAppRequest, PausedEnvironment, FreshTask,
     )
 }  # fmt: skip
 """Every fault class by its name."""

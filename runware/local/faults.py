@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from runware.local.client_session import ReplayPlan
@@ -14,15 +15,65 @@ from runware.local.output import Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
+from runware.local.webhooks import WebhookPost
 
-__all__ = ["Fault", "FaultHost", "HttpFault", "ServiceFault"]
+__all__ = ["AppFault", "AppRequest", "Fault", "FaultHost", "HttpFault", "ServiceFault"]
 
 
 class HttpFault(NamedTuple):
-    """The failure of an HTTP request: its connection is reset, or it is answered with a bare status."""
+    """What happens to an HTTP request.
 
-    cut: bool
-    status: int
+    Attributes:
+        how: The connection is reset (`"cut"`), the request is answered with a status (`"status"`), after a while
+            (`"late"`), twice (`"twice"`), or not at all (`"never"`).
+        status: The status.
+        body: The body of an answer with a status: `"text"`, `"error"` (an API error), `"empty"` (no bytes), or `"data"`
+            (an empty answer of the API).
+        retry_after: The value of a Retry-After header; `None` for none.
+        delay: Seconds after which a late answer comes.
+    """
+
+    how: str = "cut"
+    status: int = 503
+    body: str = "text"
+    retry_after: str | None = None
+    delay: float = 0.0
+
+
+class AppRequest(NamedTuple):
+    """A request to a serverless app, as a fault sees it.
+
+    Attributes:
+        kind: `invoke` or `task`.
+        app: The app that the path names.
+        task_id: The task.
+        taken: Whether the request was executed, and its answer is ready.
+    """
+
+    kind: str
+    app: str
+    task_id: str
+    taken: bool
+
+
+class AppFault(NamedTuple):
+    """What happens to a request to a serverless app: it is delayed, its connection is reset, or it is refused.
+
+    Attributes:
+        delay: Seconds to wait first.
+        cut: Whether the connection is reset.
+        status: The HTTP status of the refusal. 0: it is not refused.
+        kind: The type of the problem that the refusal states.
+        detail: Its detail.
+        headers: Further headers of the refusal.
+    """
+
+    delay: float = 0.0
+    cut: bool = False
+    status: int = 0
+    kind: str = ""
+    detail: str = ""
+    headers: Mapping[str, str] = {}
 
 
 class ServiceFault(NamedTuple):
@@ -72,7 +123,7 @@ class Fault:
     of this class do nothing.
 
     Attributes:
-        name: `X1` to `X25`.
+        name: `X1` to `X25`, `W1` to `W6` for webhooks, or `A1` to `A5` for serverless apps.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -172,12 +223,22 @@ class Fault:
         """Return the frames to send in response to a poll."""
         return frames
 
+    def filter_webhooks(
+        self, run: TaskRun, posts: list[WebhookPost], send: Callable[[WebhookPost], None]
+    ) -> list[WebhookPost]:
+        """Return the webhooks to send when results are finished; those that are left out may be sent later."""
+        return posts
+
     def filter_file(self, run: TaskRun, data: bytes) -> bytes:
         """Return the content of a file that is sent inside a result."""
         return data
 
-    def on_http_request(self, runs: list[TaskRun] | None) -> HttpFault | None:
-        """Return how an HTTP request fails; `runs` is `None` on arrival, later its accepted tasks."""
+    def on_http_request(self, tasks: list[Any], runs: list[TaskRun] | None) -> HttpFault | None:
+        """Return how an HTTP request with some tasks fails; `runs` is `None` on arrival, later the accepted ones."""
+        return None
+
+    def on_app_request(self, request: AppRequest) -> AppFault | None:
+        """Return what happens to a request to a serverless app."""
         return None
 
     def on_service_request(self, path: str) -> ServiceFault | None:

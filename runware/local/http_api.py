@@ -10,18 +10,21 @@ from aiohttp import web
 
 from runware.local.access_control import denial_reason
 from runware.local.active_faults import ActiveFaults
-from runware.local.connection import reset_transport
+from runware.local.chat_api import CHAT_PATH, MODELS_PATH, ChatApi
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
+from runware.local.http_failures import STATUS_OF_CODE, fail_request
 from runware.local.ledger import UNIT
 from runware.local.model_services import ModelServices
 from runware.local.output import ConnectionCut, Outgoing
 from runware.local.request_body import bad_request, parse_tasks
-from runware.local.result_details import answer_text, token_usage
+from runware.local.result_details import answer_text, called_tools, token_usage
+from runware.local.serverless_api import PREFIX, ServerlessApi
 from runware.local.service_failures import fail_service
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
+from runware.local.stream_writer import write_stream
 from runware.local.task_processor import TaskProcessor
 from runware.local.task_run import TaskRun
 from runware.local.uuids import new_uuid
@@ -30,20 +33,11 @@ from runware.local.validation import ApiError
 __all__ = ["HttpApi"]
 
 _API_PATHS = ("/", "/v1", "/v1/")
-_STATUS = {
-    "insufficientCredits": 402,
-    "rateLimitExceeded": 429,
-    "internalServerError": 500,
-    "providerInternalError": 500,
-    "inferenceError": 500,
-    "serviceUnavailable": 503,
-    "timeoutProvider": 504,
-}
 
 
 def _status_of(code: str) -> int:
-    if code in _STATUS:
-        return _STATUS[code]
+    if code in STATUS_OF_CODE:
+        return STATUS_OF_CODE[code]
     if "ApiKey" in code:
         return 401
     return 404 if code.endswith("NotFound") else 400
@@ -122,6 +116,7 @@ class HttpApi:
         sessions: Checks API keys.
         processor: Processes the tasks.
         executor: The threads that render files.
+        serverless: Answers the requests to serverless apps.
     """
 
     def __init__(
@@ -131,27 +126,32 @@ class HttpApi:
         sessions: SessionManager,
         processor: TaskProcessor,
         executor: Executor,
+        serverless: ServerlessApi,
     ) -> None:
         self._state = state
         self._faults = faults
         self._sessions = sessions
         self._processor = processor
         self._executor = executor
+        self._chats = ChatApi(state, faults, sessions)
+        self._serverless = serverless
         self._services = ModelServices(state.records, state.models)
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
         """Answer one request."""
         headers = request.headers
         for host in headers.getall("Host", [None]):
             reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
             if reason is not None:
                 return web.Response(status=403, text=reason)
+        if request.path in (CHAT_PATH, MODELS_PATH):
+            return await self._chats.handle(request)
+        if request.path.startswith(PREFIX):
+            return await self._serverless.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
                 return await self._answer_tasks(request)
-            if request.method in ("GET", "HEAD") and request.path == "/":
-                return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
-            return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
+            return _not_a_post(request)
         if request.method in ("GET", "HEAD"):
             return await self._answer_service(request) or await self._answer_file(request)
         return web.Response(status=404, text="Not found. POST an array of tasks to /v1.\n")
@@ -198,14 +198,14 @@ class HttpApi:
             self._sessions.check_key(key)
         except ApiError as error:
             return _json_response(401, {"errors": [error.to_object({})]})
+        fault = self._faults.on_http_request(body, None) if self._faults.active else None
+        if fault is not None:
+            return await fail_request(request, fault, body)
         if len(body) == 1 and isinstance(body[0], dict) and body[0].get("deliveryMethod") == "stream":
             return await self._answer_stream(request, source, body[0])
-        fault = self._faults.on_http_request(None) if self._faults.active else None
-        if fault is not None:
-            return self._fail_request(request, fault)
         for task in body:
             self._submit(source, task)
-        return await self._respond(request, source)
+        return await self._respond(request, source, body)
 
     def _submit(self, source: _RequestSource, task: Any) -> None:
         if not isinstance(task, dict):
@@ -221,13 +221,21 @@ class HttpApi:
         else:
             self._processor.submit(task, source)
 
-    async def _respond(self, request: web.BaseRequest, source: _RequestSource) -> web.StreamResponse:
-        fault = self._faults.on_http_request(source.runs) if self._faults.active else None
+    async def _respond(self, request: web.BaseRequest, source: _RequestSource, tasks: list[Any]) -> web.StreamResponse:
+        fault = self._faults.on_http_request(tasks, source.runs) if self._faults.active else None
         in_time = await source.wait(self._state.options.sync_window)
         if source.cut:
-            fault = HttpFault(cut=True, status=503)
-        if fault is not None:
-            return self._fail_request(request, fault)
+            fault = HttpFault()
+        if fault is not None and fault.how not in ("late", "twice"):
+            return await fail_request(request, fault, tasks)
+        response = self._response(source, in_time=in_time)
+        if fault is not None and fault.how == "late":
+            await asyncio.sleep(fault.delay)
+        elif fault is not None:
+            await _answer_twice(request, response)
+        return response
+
+    def _response(self, source: _RequestSource, *, in_time: bool) -> web.Response:
         if not in_time:
             error = ApiError("requestTimeout", "The task takes longer than a request may; it goes on.")
             return _json_response(504, {"errors": [error.to_object(run.task) for run in source.runs if not run.done]})
@@ -239,51 +247,83 @@ class HttpApi:
         failed = bool(source.errors) and not items and not polling
         return _json_response(_status_of(str(source.errors[0].get("code"))) if failed else 200, frame)
 
-    def _fail_request(self, request: web.BaseRequest, fault: HttpFault) -> web.StreamResponse:
-        if fault.cut and request.transport is not None:
-            reset_transport(request.transport)
-        return web.Response(status=fault.status, text="upstream unavailable")
-
     async def _answer_stream(
         self, request: web.BaseRequest, source: _RequestSource, task: dict[str, Any]
     ) -> web.StreamResponse:
         self._submit(source, task)
         if not source.errors and not source.runs and not source.data:
             return _json_response(200, {"data": []})
+        fault = self._faults.on_http_request([task], source.runs) if self._faults.active and source.runs else None
         await source.wait(0)
+        if fault is not None and fault.how == "late":
+            await asyncio.sleep(fault.delay)
+        elif fault is not None and fault.how != "twice":  # a stream is not repeated
+            return await fail_request(request, fault, [task])
+        if source.dry and source.data:
+            return _json_response(200, {"data": source.data})
         if source.errors or not source.runs:
             error = source.errors[0] if source.errors else {"code": "unknownError", "message": "Nothing to stream."}
             return _json_response(_status_of(error["code"]), {"error": error, **_ids(task)})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await response.prepare(request)
-        plan = StreamPlan(self._events(source.runs[0]))
-        if self._faults.active:
-            self._faults.on_stream(source.runs[0], plan)
-        for position, chunk in enumerate(plan.chunks()):
-            if position and self._state.options.spread > 0:
-                await asyncio.sleep(self._state.options.spread)
-            elif position:
-                # Chunks written in one step of the loop would reach the client together.
-                await asyncio.sleep(plan.pause)
-            await response.write(chunk)
-        if plan.abort and request.transport is not None:
-            reset_transport(request.transport)
+        self._state.ledger.count("streams")
+        try:
+            await response.prepare(request)
+            plan = StreamPlan(self._events(source.runs[0]))
+            if self._faults.active:
+                self._faults.on_stream(source.runs[0], plan)
+            await write_stream(request, response, plan, self._state.options.spread)
+        except ConnectionError:
+            self._state.ledger.count("streams_dropped")
         return response
 
     def _events(self, run: TaskRun) -> list[str]:
         head = _ids(run.task)
+        if self._state.switches.p25 == "present":
+            head["resultIndex"] = 0
         words = answer_text(run, 0).split(" ")
         chunks: list[dict[str, Any]] = [{"delta": {"reasoningContent": "short answer"}}]
         for start in range(0, len(words), 3):
             part = " ".join(words[start : start + 3])
             chunks.append({"delta": {"text": part if start == 0 else f" {part}"}})
+        calls = called_tools(run) if self._state.switches.p5 != "none" else []
+        chunks += [{"delta": delta} for delta in _tool_deltas(calls, self._state.switches.p5)]
         events = [encode_json({**head, **chunk, "finishReason": None}) for chunk in chunks]
-        last: dict[str, Any] = {**head, "delta": {}, "finishReason": "stop"}
+        last: dict[str, Any] = {**head, "delta": {}, "finishReason": "tool_calls" if calls else "stop"}
         if run.task.get("includeUsage"):
             last["usage"] = token_usage(run, answer_text(run, 0))
         if run.task.get("includeCost"):
             last["cost"] = run.cost(0) / UNIT
         return [*events, encode_json(last)]
+
+
+def _not_a_post(request: web.BaseRequest) -> web.Response:
+    if request.method in ("GET", "HEAD") and request.path == "/":
+        return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
+    return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
+
+
+def _tool_deltas(calls: list[dict[str, Any]], form: str) -> list[dict[str, Any]]:
+    """Return the parts of events that hold calls of tools."""
+    if form == "tools":
+        return [{"tools": calls}] if calls else []
+    deltas = []
+    for index, call in enumerate(calls):
+        arguments = encode_json(call["input"])
+        half = len(arguments) // 2
+        first = {"name": call["name"], "arguments": arguments[:half]}
+        deltas.append({"toolCalls": [{"index": index, "id": call["id"], "type": "function", "function": first}]})
+        deltas.append({"toolCalls": [{"index": index, "function": {"arguments": arguments[half:]}}]})
+    return deltas
+
+
+async def _answer_twice(request: web.BaseRequest, response: web.Response) -> None:
+    """Write a response, and the same one again, as if there had been two requests."""
+    await response.prepare(request)
+    await response.write_eof()
+    body = response.body if isinstance(response.body, bytes) else b""
+    head = f"HTTP/1.1 {response.status} Again\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    if request.transport is not None:
+        request.transport.write(head.encode() + body)
 
 
 def _ids(task: dict[str, Any]) -> dict[str, Any]:

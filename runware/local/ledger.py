@@ -63,6 +63,8 @@ class Ledger:
         dry_runs: Tasks that were only validated.
         held: Finished results that `hold()` keeps back now.
         http_requests: HTTP requests to the API.
+        streams: Number of token streams that were begun.
+        streams_dropped: Number of token streams whose client left before the end.
         media_requests: HTTP requests for files.
         service_requests: HTTP requests to the services that describe models.
         frames_sent: Frames sent to WebSocket connections.
@@ -96,6 +98,8 @@ class Ledger:
         self.dry_runs = 0
         self.held = 0
         self.http_requests = 0
+        self.streams = 0
+        self.streams_dropped = 0
         self.media_requests = 0
         self.service_requests = 0
         self.frames_sent = 0

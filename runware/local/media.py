@@ -28,7 +28,9 @@ CONTENT_TYPES = {
     "mp4": "video/mp4",
     "webm": "video/webm",
     "mov": "video/quicktime",
+    "mkv": "video/x-matroska",
     "mp3": "audio/mpeg",
+    "aac": "audio/aac",
     "wav": "audio/wav",
     "flac": "audio/flac",
     "ogg": "audio/ogg",
@@ -96,11 +98,11 @@ class Media:
         """Create the content of the file. This can take a tenth of a second, and may run on any thread."""
         if self.data is not None:
             return self.data
-        if self.kind == "audio":
+        if self.kind == "audio" or self.content_type.startswith("audio/"):
             return self._audio()
         if self.kind == "model":
             return self._mesh()
-        if self.extension in ("mp4", "mov", "webm"):
+        if self.content_type.startswith("video/"):
             return self._video()
         if self.extension == "svg":
             return images.svg(self.prompt, self.seed, *_image_size(self))
@@ -128,8 +130,9 @@ class Media:
         wide = images.scene(self.prompt, self.seed, size[0] * 5 // 4, size[1])
         steps = [(wide.width - size[0]) * number // (_VIDEO_FRAMES - 1) for number in range(_VIDEO_FRAMES)]
         views = [wide.crop((left, 0, left + size[0], size[1])) for left in steps]
-        if self.extension == "webm":
-            return video.webm([images.encode(view, "webp", 80) for view in views], *size, 4)
+        if self.extension in ("webm", "mkv"):
+            document = b"webm" if self.extension == "webm" else b"matroska"
+            return video.webm([images.encode(view, "webp", 80) for view in views], *size, 4, document)
         brand = b"qt  " if self.extension == "mov" else b"isom"
         return video.mp4([images.encode(view, "jpg", 80) for view in views], *size, 4, brand)
 
@@ -141,6 +144,8 @@ class Media:
             return audio.wav(min(seconds, 4.0), pitch)
         if self.extension == "flac":
             return audio.flac()
+        if self.extension == "aac":
+            return audio.aac(seconds)
         if self.extension == "ogg":
             return audio.ogg(self.seed)
         return audio.mp3(seconds)

@@ -11,7 +11,7 @@ from runware.local.model_prices import task_price
 from runware.local.result_details import answer_text, token_usage
 from runware.local.state import ServerState
 from runware.local.task_run import TaskRun
-from runware.local.task_schema import PROVIDERS, TaskType
+from runware.local.task_schema import PROVIDERS, TaskSpec
 from runware.local.task_types import OLDER_NAMES
 from runware.local.validation import ApiError, check
 
@@ -34,7 +34,7 @@ class ModelRules:
         self._state = state
         self._validators = SchemaValidators()
 
-    def check(self, task: dict[str, Any], spec: TaskType) -> None:
+    def check(self, task: dict[str, Any], spec: TaskSpec) -> None:
         """Check a task against its task type and its model.
 
         Raises:
@@ -59,7 +59,7 @@ class ModelRules:
                 if not record.get("limits") or self._refusals(record, task, spec):
                     raise
 
-    def _check_strictly(self, record: dict[str, Any], task: dict[str, Any], spec: TaskType) -> None:
+    def _check_strictly(self, record: dict[str, Any], task: dict[str, Any], spec: TaskSpec) -> None:
         refusals = self._refusals(record, task, spec)
         if refusals:
             raise refusals[0]
@@ -68,7 +68,7 @@ class ModelRules:
         if counter is not None and counter.name in task and not record.get("limits"):
             check(counter, task[counter.name])
 
-    def _refusals(self, record: dict[str, Any], task: dict[str, Any], spec: TaskType) -> list[ApiError]:
+    def _refusals(self, record: dict[str, Any], task: dict[str, Any], spec: TaskSpec) -> list[ApiError]:
         current = OLDER_NAMES.get(spec.name)
         return self._validators.refusals(record, task if current is None else {**task, "taskType": current})
 

@@ -28,8 +28,8 @@ class ServerOptions:
         balance: Remaining credits, in billionths of a dollar. `None`: unlimited.
         inactivity: Time without a message after which the server closes a connection. 0: never.
         resume_window: Time during which a session can be resumed after its connection was lost.
-        sync_window: Time after which an HTTP request for a synchronous task is answered with status 504, while the
-            task goes on. 0: never.
+        sync_window: Time after which an HTTP request for a synchronous task is answered with status 504, or by a
+            serverless app with 202, while the task goes on. 0: never.
         webhook_timeout: Time that a webhook receiver has to respond.
         webhook_delay: Backoff before the first retry of a webhook; it doubles with each retry, up to 8 seconds.
         webhook_tries: Attempts per webhook.

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,6 +121,17 @@ def token_usage(run: TaskRun, words: str) -> dict[str, int]:
     return {"promptTokens": read, "completionTokens": written, "totalTokens": read + written}
 
 
+def called_tools(run: TaskRun) -> list[dict[str, Any]]:
+    """Return the calls of tools that the prompt asks for: `[tool:NAME]`, or `[tool:NAME={"city": "Oslo"}]`."""
+    offered = {tool.get("name") for tool in run.task.get("tools") or [] if isinstance(tool, dict)}
+    calls: list[dict[str, Any]] = []
+    for part in run.prompt.split("[tool:")[1:]:
+        name, _, arguments = part.partition("]")[0].partition("=")
+        if name in offered:
+            calls.append({"id": f"call_{len(calls) + 1}", "name": name, "input": json.loads(arguments or "{}")})
+    return calls
+
+
 def _text(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:
     """Return the answer of the language model, and its usage if the task asks for it."""
     words = answer_text(run, index)
@@ -192,11 +205,42 @@ def _training(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:
     return {"air": air, "outputs": {}}
 
 
+def _usage(state: ServerState, task: dict[str, Any]) -> dict[str, Any]:
+    """Return the reports of a usage operation, by the groups that the task asks for."""
+    ledger, today = state.ledger, datetime.now(UTC).date().isoformat()
+    executed = [done for done in ledger.received if ledger.executions(str(done.get("taskUUID")))]
+    models = task.get("models") or sorted({str(done["model"]) for done in executed if "model" in done})
+
+    def row(tasks: list[dict[str, Any]]) -> dict[str, Any]:
+        names = {str(one["taskUUID"]) for one in tasks}
+        row: dict[str, Any] = {"date": today}
+        if task["operation"] == "getUsageActivity":
+            row |= {"count": len(names), "spend": round(sum(map(ledger.cost, names)), 5)}
+        elif task["operation"] == "getUsagePerformance":
+            row |= dict.fromkeys(("avgInferenceTime", "p90InferenceTime", "p99InferenceTime"), 0.1)
+        else:
+            row |= {"clientErrors": ledger.rejected, "serverErrors": 0}
+        return row
+
+    meta = {
+        "totalRequests": ledger.executed, "totalResults": ledger.results, "totalSpend": round(ledger.billed, 5),
+        "totalErrors": ledger.rejected,
+    }  # fmt: skip
+    by_model = [{**row([done for done in executed if done.get("model") == model]), "model": model} for model in models]
+    reports = {"date": [row(executed)], "model": by_model, "apiKey": [{**row(executed), "apiKey": "local"}]}
+    groups = task.get("groupBy") or list(reports)
+    names = {"date": "timeseries"}
+    found = {names.get(group, group): {"data": reports[group], "meta": meta} for group in groups if group in reports}
+    return {"operation": task["operation"], "usage": found} | {
+        name: task[name] for name in ("startDate", "endDate") if name in task
+    }
+
+
 def _account(state: ServerState, run: TaskRun, index: int) -> dict[str, Any]:
-    """Return the account, or an empty list for the usage operations, whose response is not documented."""
+    """Return the account, or a report of its usage."""
     operation = run.task["operation"]
     if operation != "getDetails":
-        return {"operation": operation, "results": []}
+        return _usage(state, run.task)
     ledger, options = state.ledger, state.options
     remaining = 100.0 - ledger.billed if options.balance is None else options.balance / UNIT
     balance: Any = round(remaining, 5)

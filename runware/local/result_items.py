@@ -22,7 +22,7 @@ def make_media(state: ServerState, run: TaskRun, index: int) -> Media | None:
     kind = "video" if spec.is_video(run.task) else spec.media_kind
     extension = str(run.task.get("outputFormat") or spec.formats_for(run.task)[0]).lower()
     media = Media(kind, extension, run.task, run.prompt, run.seed + index)
-    if spec.needs_input:
+    if spec.needs_input or spec.media_kind == "media":
         value = input_of(run.task)
         if run.source is None:
             run.source = find_source(state, value)

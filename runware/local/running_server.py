@@ -31,6 +31,7 @@ from runware.local.active_faults import ActiveFaults
 from runware.local.connection import reset_transport
 from runware.local.http_api import HttpApi
 from runware.local.request_router import OpenTransports, RequestRouter
+from runware.local.serverless_api import ServerlessApi
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.task_processor import TaskProcessor
@@ -70,7 +71,8 @@ class RunningServer:
         self.sessions = SessionManager(state, faults, loop)
         self.processor = TaskProcessor(state, faults, self.runner, loop)
         self.websocket = WebSocketApi(state, faults, self.sessions, self.processor)
-        http = HttpApi(state, faults, self.sessions, self.processor, executor)
+        serverless = ServerlessApi(state, faults, self.sessions, loop)
+        http = HttpApi(state, faults, self.sessions, self.processor, executor, serverless)
         self._http = web.Server(http.handle, access_log=None, loop=loop)
         self._transports = OpenTransports()
         self._listener: asyncio.Server | None = None

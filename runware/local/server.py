@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from runware.local.access_control import is_loopback
 from runware.local.active_faults import ActiveFaults
+from runware.local.apps import AppFunction, DeployedApp
 from runware.local.connection import WebSocketConnection
 from runware.local.faults import Fault
 from runware.local.ledger import UNIT, Ledger
@@ -289,8 +290,9 @@ class LocalServer:
         Args:
             options: `delay`, `spread`, `result_order`, `frame_size`, `mix_tasks`, `balance`, `inactivity`,
                 `resume_window` as in the constructor; and `sync_window` (seconds after which an HTTP request for a
-                synchronous task gets status 504; 0: never), `webhook_timeout` (seconds for a receiver to respond),
-                `webhook_delay` (seconds before the first retry) and `webhook_tries` (attempts per webhook).
+                synchronous task gets status 504, or 202 from a serverless app; 0: never), `webhook_timeout` (seconds
+                for a receiver to respond), `webhook_delay` (seconds before the first retry) and `webhook_tries`
+                (attempts per webhook).
 
         Raises:
             TypeError: There is no such option.
@@ -332,13 +334,37 @@ class LocalServer:
         if self._running is not None:
             self._running.processor.script = callback
 
+    def app(
+        self,
+        name: str,
+        endpoints: Mapping[str, AppFunction],
+        *,
+        default: str | None = None,
+        environments: Sequence[str] = ("production",),
+    ) -> None:
+        """Deploy a serverless app, or replace it: Python functions that clients call as its endpoints.
+
+        Args:
+            name: The ID of the app, 6 to 30 characters.
+            endpoints: The functions by endpoint path. Each is called with the payload, a dict, and returns the output;
+                what it raises makes its task fail. Plain functions run on threads of their own, `async` ones on the
+                server's event loop.
+            default: The path of the default endpoint. `None`: the only one, if there is one only.
+            environments: The names of its environments; the first is used by requests that name none.
+
+        Raises:
+            ValueError: A name is not allowed.
+        """
+        self._state.apps[name] = DeployedApp(name, endpoints, default, environments)
+
     # Faults.
 
     def play(self, name: str, **parameters: Any) -> Fault:
         """Play a fault.
 
         Args:
-            name: `X1` to `X25`, or a name with parameters as on the command line: `"X6:replay=rest"`.
+            name: `X1` to `X25`, `W1` to `W6`, `A1` to `A5`, or a name with parameters as on the command line:
+                `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
 
@@ -443,6 +469,7 @@ class LocalServer:
 
         def action(running: RunningServer) -> None:
             self._state.runs.clear()
+            self._state.app_runs.clear()
             self._state.media.clear()
             self._state.own_airs.clear()
             running.sessions.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from runware.local.apps import AppRun, DeployedApp
 from runware.local.ledger import Ledger
 from runware.local.media import Media, MediaStore
 from runware.local.model_records import ModelRecords
@@ -28,6 +29,8 @@ class ServerState:
         records: The models of the snapshot.
         own_airs: The AIRs of the models that were uploaded to this server or trained by it, in lower case.
         runs: Every executed task by its taskUUID.
+        apps: The serverless apps by name.
+        app_runs: Their tasks by taskId, the oldest first.
         http_url: The base URL of its files.
         keep: The number of task runs that are kept at least. `None`: all.
     """
@@ -40,6 +43,8 @@ class ServerState:
     records: ModelRecords = field(default_factory=ModelRecords)
     own_airs: set[str] = field(default_factory=set)
     runs: dict[str, TaskRun] = field(default_factory=dict)
+    apps: dict[str, DeployedApp] = field(default_factory=dict)
+    app_runs: dict[str, AppRun] = field(default_factory=dict)
     http_url: str = ""
     keep: int | None = None
 

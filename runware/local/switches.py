@@ -19,7 +19,7 @@ class Switch(NamedTuple):
     """One open question.
 
     Attributes:
-        name: The short name: `q1` to `q18` for Q1 to Q18 of docs/protocol.md.
+        name: The short name: `q1` to `q18` and `p5` to `p25` for Q1 to Q18 and P5 to P25 of docs/protocol.md.
         alias: A descriptive name; accepted wherever `name` is.
         values: The allowed values. `None`: any value of the default's type that is not negative.
         help: The meaning of the values.
@@ -118,6 +118,19 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch("q18", "balance", ("number", "object"), "the form of the account balance"),
     Switch(
+        "p5",
+        "stream_tools",
+        ("tools", "toolCalls", "none"),
+        "calls of tools in a token stream: `tools` as in messages, `toolCalls` in parts as OpenAI has them, or none",
+    ),
+    Switch(
+        "p7",
+        "dropped_stream",
+        ("runs", "unknown"),
+        "what getResponse and getTaskDetails know of a streamed task: the whole text, or nothing",
+    ),
+    Switch("p25", "stream_index", ("absent", "present"), "resultIndex in the events of a token stream"),
+    Switch(
         "task_details", "task_details_form", ("object", "array"), "the form of the field response in getTaskDetails"
     ),
     Switch("replay", "replays", (True, False), "whether a resume replays undelivered frames"),
@@ -129,6 +142,32 @@ SWITCHES: tuple[Switch, ...] = (
         "getTaskDetails for a running task: its results so far, or taskNotFound",
     ),
     Switch("unasked_async", "async_unasked", (False, True), "whether tasks without deliveryMethod are asynchronous"),
+    Switch(
+        "p8",
+        "chat_errors",
+        ("errors", "error", "openai", "provider"),
+        "errors of the endpoint for chats: an errors array, a single error, or as OpenAI or others have them",
+    ),
+    Switch("p21", "model_list", ("array", "data"), "the list of models: an array, or an object with data"),
+    Switch(
+        "empty_parameters",
+        "tools_without_parameters",
+        ("refused", "accepted"),
+        "tools without parameters in a chat: refused with status 400, or accepted",
+    ),
+    Switch(
+        "default_max_tokens",
+        "chat_default_length",
+        ("fits", "exceeds"),
+        "the length of an answer without max_tokens: what the model can do, or more, which is refused with status 400",
+    ),
+    Switch(
+        "webhook_error",
+        "webhook_error_body",
+        ("auto", "errors", "error", "item", "data", "flat"),
+        "the body of a webhook for an error: as q12 (auto), an object with errors or error, the item with its error"
+        " (item; data: in data), or an item that is the error itself (flat)",
+    ),
     Switch("strict", "reject_unknown", (True, False), "whether all task types reject unknown parameters"),
     Switch(
         "models",
@@ -171,11 +210,19 @@ class Switches:
     q16: float = 0.0
     q17: str = "original"
     q18: str = "number"
+    p5: str = "tools"
+    p7: str = "runs"
+    p25: str = "absent"
     task_details: str = "object"
     replay: bool = True
     sync_polls: bool = True
     running_details: str = "partial"
     unasked_async: bool = False
+    p8: str = "errors"
+    p21: str = "array"
+    empty_parameters: str = "refused"
+    default_max_tokens: str = "fits"
+    webhook_error: str = "auto"
     strict: bool = False
     models: str = "lenient"
     prices: str = "rates"

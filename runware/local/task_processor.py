@@ -17,7 +17,7 @@ from runware.local.task_inputs import prompt_of
 from runware.local.task_queries import answer_details, answer_poll, finished_items
 from runware.local.task_run import TaskRun
 from runware.local.task_runner import TaskRunner
-from runware.local.task_schema import TaskType, check_uuid
+from runware.local.task_schema import TaskSpec, check_uuid
 from runware.local.task_types import TASK_TYPES
 from runware.local.validation import ApiError
 
@@ -101,7 +101,7 @@ class TaskProcessor:
             failure = ApiError("internalServerError", f"The local server failed: {error!r}")
             source.deliver([{"errors": [failure.to_object(task)]}])
 
-    def _validate(self, task: dict[str, Any], source: TaskSource) -> tuple[TaskType, str]:
+    def _validate(self, task: dict[str, Any], source: TaskSource) -> tuple[TaskSpec, str]:
         switches = self._state.switches
         name = task.get("taskType")
         if name is None:
@@ -142,7 +142,7 @@ class TaskProcessor:
 
     # Execution.
 
-    def _accept(self, task: dict[str, Any], spec: TaskType, uuid: str, source: TaskSource) -> None:
+    def _accept(self, task: dict[str, Any], spec: TaskSpec, uuid: str, source: TaskSource) -> None:
         state, ledger = self._state, self._state.ledger
         prompt = prompt_of(task)
         record = ledger.submit(uuid, task["taskType"], prompt)

@@ -27,7 +27,7 @@ def answer_poll(state: ServerState, task: dict[str, Any], progress: int, *, http
     Returns:
         A frame.
     """
-    run = state.runs.get(task["taskUUID"])
+    run = _known_run(state, task)
     switches = state.switches
     if run is None or (run.delivery == "sync" and not switches.sync_polls):
         empty = switches.q6 == "empty" or (switches.q6 == "auto" and http)
@@ -36,6 +36,14 @@ def answer_poll(state: ServerState, task: dict[str, Any], progress: int, *, http
     if switches.q17 == "getResponse":
         frame["data"] = [{**item, "taskType": "getResponse"} for item in frame["data"]]
     return frame
+
+
+def _known_run(state: ServerState, task: dict[str, Any]) -> TaskRun | None:
+    """Return the task that a query is about; `None` if the server does not know it (any more)."""
+    run = state.runs.get(task["taskUUID"])
+    if run is not None and state.switches.p7 == "unknown" and run.task.get("deliveryMethod") == "stream":
+        return None
+    return run
 
 
 def _failed(state: ServerState, run: TaskRun, failure: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +99,7 @@ def answer_details(state: ServerState, task: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ApiError: The task was never executed, or still runs and the switch `running_details` hides it.
     """
-    run = state.runs.get(task["taskUUID"])
+    run = _known_run(state, task)
     if run is None or run.dry or (state.switches.running_details == "unknown" and not run.done):
         raise _task_not_found()
     items = [run.items[index] for index in sorted(run.items)]

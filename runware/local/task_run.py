@@ -9,7 +9,7 @@ from typing import Any
 from runware.local.ledger import TaskRecord
 from runware.local.media import Media
 from runware.local.output import OutputSink
-from runware.local.task_schema import TaskType, delivery_of
+from runware.local.task_schema import TaskSpec, delivery_of
 from runware.local.validation import ApiError
 
 __all__ = ["TaskRun"]
@@ -52,7 +52,7 @@ class TaskRun:
         "requested", "seed", "sink", "source", "spec", "started", "task", "uuid",
     )  # fmt: skip
 
-    def __init__(self, task: dict[str, Any], spec: TaskType, prompt: str, record: TaskRecord, sink: OutputSink) -> None:
+    def __init__(self, task: dict[str, Any], spec: TaskSpec, prompt: str, record: TaskRecord, sink: OutputSink) -> None:
         self.task = task
         self.spec = spec
         self.uuid: str = task["taskUUID"]

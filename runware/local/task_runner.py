@@ -17,7 +17,7 @@ from runware.local.result_items import make_item, make_media
 from runware.local.state import ServerState
 from runware.local.task_run import TaskRun
 from runware.local.validation import ApiError
-from runware.local.webhooks import WebhookSender
+from runware.local.webhooks import WebhookPost, WebhookSender
 
 __all__ = ["ResultHold", "TaskRunner"]
 
@@ -249,11 +249,7 @@ class TaskRunner:
 
     def _deliver(self, run: TaskRun, outcomes: list[_Outcome]) -> None:
         if run.delivery == "webhook":
-            for item, error in outcomes:
-                if item is not None:
-                    self._webhooks.send_result(run, item)
-                if error is not None:
-                    self._webhooks.send_error(run, error)
+            self._call_webhook(run, outcomes)
         elif run.delivery == "sync":
             outputs = self._frames(run, outcomes)
             if self._faults.active:
@@ -263,6 +259,18 @@ class TaskRunner:
         if run.on_done is not None and run.done:
             on_done, run.on_done = run.on_done, None
             on_done()
+
+    def _call_webhook(self, run: TaskRun, outcomes: list[_Outcome]) -> None:
+        posts: list[WebhookPost] = []
+        for item, error in outcomes:
+            if item is not None:
+                posts.append(self._webhooks.result_post(run, item))
+            if error is not None:
+                posts.append(self._webhooks.error_post(run, error))
+        if self._faults.active:
+            posts = self._faults.filter_webhooks(run, posts, self._webhooks.send)
+        for post in posts:
+            self._webhooks.send(post)
 
     def _frames(self, run: TaskRun, outcomes: list[_Outcome]) -> list[Outgoing]:
         size = 1 if run.spec.reports_status else self._state.options.frame_size or len(outcomes)

@@ -10,7 +10,7 @@ from runware.local.task_inputs import input_of
 from runware.local.uuids import match_uuid4
 from runware.local.validation import ApiError, Field, check, check_all
 
-__all__ = ["PROVIDERS", "UPLOAD_STATUSES", "TaskType", "check_uuid", "delivery_of"]
+__all__ = ["PROVIDERS", "UPLOAD_STATUSES", "TaskSpec", "check_uuid", "delivery_of"]
 
 UPLOAD_STATUSES = (
     ("validated", "Configuration accepted."),
@@ -28,7 +28,7 @@ PROVIDERS = frozenset((
 
 
 @dataclass(frozen=True)
-class TaskType:
+class TaskSpec:
     """One task type.
 
     Attributes:
@@ -106,6 +106,8 @@ class TaskType:
             raise ApiError("missingParameter", f"'{name}' is required.", name, type="string")
         if "providerSettings" in task:
             _check_providers(task)
+        if self.name == "textInference":
+            _check_messages(task)
         if task.get("deliveryMethod") == "stream" and self.name != "textInference":
             allowed = ["sync", "async"]
             message = f"{self.name} cannot be streamed."
@@ -156,6 +158,14 @@ def _check_providers(task: dict[str, Any]) -> None:
             raise ApiError("mismatchProviderSettingsProvider", f"The model is not one of '{provider}'.", path)
 
 
+def _check_messages(task: dict[str, Any]) -> None:
+    """Check that every message has content, or calls tools."""
+    for number, message in enumerate(task["messages"]):
+        if message.get("content") is None and not message.get("tools"):
+            name = f"messages[{number}].content"
+            raise ApiError("missingParameter", f"'{name}' is required.", name, type="string")
+
+
 def check_uuid(task: dict[str, Any], code: str) -> str:
     """Return the taskUUID of a task.
 
@@ -174,7 +184,7 @@ def check_uuid(task: dict[str, Any], code: str) -> str:
     return value
 
 
-def delivery_of(task: dict[str, Any], spec: TaskType) -> str:
+def delivery_of(task: dict[str, Any], spec: TaskSpec) -> str:
     """Return how a task's results are delivered: `sync`, `async` or `webhook`."""
     if task.get("webhookURL"):
         return "webhook"

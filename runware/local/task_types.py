@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from runware.local.task_schema import TaskType
+from runware.local.task_schema import TaskSpec
 from runware.local.validation import (
     Field,
     array,
@@ -228,11 +228,11 @@ def _fields(specs: Iterable[Field], options: dict[str, Any]) -> dict[str, Field]
     return fields
 
 
-def _task(name: str, *specs: Field, **options: Any) -> TaskType:
-    return TaskType(name, _fields(specs, options), **options)
+def _task(name: str, *specs: Field, **options: Any) -> TaskSpec:
+    return TaskSpec(name, _fields(specs, options), **options)
 
 
-def _image_task(name: str, *specs: Field, **options: Any) -> TaskType:
+def _image_task(name: str, *specs: Field, **options: Any) -> TaskSpec:
     return _task(name, *specs, **{"media_kind": "image", "media_key": "image", "formats": _IMAGE_FORMATS, **options})
 
 
@@ -284,7 +284,7 @@ _TASKS = (
         _REQUIRED_MODEL,
         array(
             "messages",
-            json_object("messages", string("role", required=True), Field("content", "any", required=True)),
+            json_object("messages", string("role", required=True), Field("content", "any"), array("tools")),
             minimum=1, required=True,
         ),
         _SEED,
@@ -344,8 +344,9 @@ _TASKS = (
         delivery="async", delivery_fixed=True, price=250_000,
     ),
     _task(
-        "tools", _REQUIRED_MODEL, media_kind="media", formats=("MP4", "ZIP"), files_in_outputs=True, delivery="async",
-        price=100,
+        "tools", _REQUIRED_MODEL, json_object("inputs", required=True),
+        media_kind="media", formats=("MP4", "WEBM", "MOV", "MKV", "MP3", "WAV", "AAC", "FLAC", "OGG", "PNG", "JPG",
+        "WEBP"), files_in_outputs=True, delivery="async", price=100,
     ),
     _task("imageUpload", file_string("image", required=True), rejects_unknown=True),
     _task(
@@ -368,7 +369,7 @@ _TASKS = (
         Field("category", "string", values=_CATEGORIES),
         Field("type", "string", values=("base", "inpainting", "refiner")),
         Field("visibility", "string", values=("public", "private", "all", "favorite", "owned")),
-        Field("source", "string", values=("official", "community")),
+        string("source"),
         *_unchecked("architecture", "conditioning", "capabilities"),
         repeatable=True, is_query=True, rejects_unknown=True,
     ),
@@ -389,6 +390,6 @@ OLDER_NAMES = {
 }
 """The current name of each task type that the API also accepts under an older one."""
 
-TASK_TYPES: dict[str, TaskType] = {task.name: task for task in _TASKS}
+TASK_TYPES: dict[str, TaskSpec] = {task.name: task for task in _TASKS}
 TASK_TYPES |= {old: replace(TASK_TYPES[new], name=old) for old, new in OLDER_NAMES.items()}
 """Every task type by name, the older names included."""

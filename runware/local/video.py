@@ -73,11 +73,19 @@ def _element(identifier: str, *parts: bytes | int) -> bytes:
     return bytes.fromhex(identifier) + (len(body) | 1 << 56).to_bytes(8, "big") + body
 
 
-def webm(frames: Sequence[bytes], width: int, height: int, rate: int) -> bytes:
-    """Create a WebM file from lossy WebP images, each of which contains exactly one VP8 key frame."""
+def webm(frames: Sequence[bytes], width: int, height: int, rate: int, document: bytes = b"webm") -> bytes:
+    """Create a WebM or Matroska file from lossy WebP images, each of which contains exactly one VP8 key frame.
+
+    Args:
+        frames: The images.
+        width: Their width in pixels.
+        height: Their height in pixels.
+        rate: Frames per second.
+        document: The type of the file: `webm` or `matroska`.
+    """
     head = _element(
-        "1A45DFA3", _element("4286", 1), _element("42F7", 1), _element("42F2", 4), _element("42F3", 8),
-        _element("4282", b"webm"), _element("4287", 2), _element("4285", 2),
+        "1A45DFA3", _element("4282", document), _element("4286", 1), _element("42F7", 1), _element("42F2", 4),
+        _element("42F3", 8), _element("4287", 2), _element("4285", 2),
     )  # fmt: skip
     seconds = struct.pack("!d", len(frames) * 1000 / rate)
     info = _element("1549A966", _element("2AD7B1", 1_000_000), _element("4489", seconds), _element("4D80", b"local"))

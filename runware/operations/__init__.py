@@ -15,7 +15,9 @@ from runware.operations.own import operation
 __all__ = ["AsyncOperations", "BlockingOperations", "JobOperations", "operation"]
 
 for _form in (BlockingOperations, AsyncOperations, JobOperations):
-    for _name, (_request, *_aliases) in requests.OPERATIONS.items():
-        _method = running(vars(_form)[_name], _request)
+    for _name, (_request, *_aliases) in (requests.OPERATIONS | requests.STREAMS).items():
+        # The streams of `rw.submit` are jobs, as all others.
+        _streams = _name in requests.STREAMS and _form is not JobOperations
+        _method = running(vars(_form)[_name], _request, through="stream" if _streams else "run")
         for _each in (_name, *_aliases):
             setattr(_form, _each, _method)

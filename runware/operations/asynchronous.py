@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from runware import requests
+from runware import requests, text
 from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
@@ -24,6 +24,7 @@ from runware.results import (
     Results,
     StoredMedia,
     Text,
+    ToolOutput,
     Video,
 )
 from runware.results.platform import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel
@@ -39,6 +40,10 @@ class AsyncOperations(ABC):
     @abstractmethod
     async def run(self, task: Task[R]) -> R:
         """Run a task."""
+
+    @abstractmethod
+    def stream(self, task: requests.StreamText) -> text.AsyncTextStream:
+        """Return the stream that an operation made."""
 
     async def image_inference(
         self,
@@ -60,14 +65,14 @@ class AsyncOperations(ABC):
         seed_image: Media | None = None,
         mask_image: Media | None = None,
         mask_margin: int | None = None,
-        reference_images: Sequence[Media] | None = None,
+        reference_images: Sequence[Media | Mapping[str, Any]] | None = None,
         outpaint: requests.Outpaint | Mapping[str, Any] | None = None,
         resolution: str | None = None,
-        prompt_weighting: Literal["compel", "sdEmbeds"] | None = None,
+        prompt_weighting: Literal["compel", "sdEmbeds"] | str | None = None,
         use_prompt_weighting: bool | None = None,
         structured_prompt: str | Mapping[str, Any] | None = None,
         vae: str | None = None,
-        acceleration: Literal["none", "low", "medium", "high"] | None = None,
+        acceleration: Literal["none", "low", "medium", "high"] | str | None = None,
         accelerator_options: requests.AcceleratorOptions | Mapping[str, Any] | None = None,
         lora: Sequence[requests.Lora | Mapping[str, Any]] | None = None,
         lycoris: Sequence[requests.Lycoris | Mapping[str, Any]] | None = None,
@@ -165,8 +170,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -177,7 +182,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -214,11 +219,11 @@ class AsyncOperations(ABC):
         output_format: Literal["MP4", "WEBM", "MOV"] | str | None = None,
         speech: requests.Speech | Mapping[str, Any] | None = None,
         frame_images: Sequence[requests.FrameImage | Mapping[str, Any]] | None = None,
-        reference_images: Sequence[Media] | None = None,
-        reference_videos: Sequence[Media] | None = None,
-        input_audios: Sequence[Media] | None = None,
+        reference_images: Sequence[Media | Mapping[str, Any]] | None = None,
+        reference_videos: Sequence[Media | Mapping[str, Any]] | None = None,
+        input_audios: Sequence[Media | Mapping[str, Any]] | None = None,
         lora: Sequence[requests.Lora | Mapping[str, Any]] | None = None,
-        acceleration: Literal["none", "low", "medium", "high"] | None = None,
+        acceleration: Literal["none", "low", "medium", "high"] | str | None = None,
         accelerator_options: requests.AcceleratorOptions | Mapping[str, Any] | None = None,
         advanced_features: requests.AdvancedFeatures | Mapping[str, Any] | None = None,
         provider_settings: Mapping[str, Any] | None = None,
@@ -287,8 +292,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -299,7 +304,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -389,8 +394,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -401,7 +406,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -472,8 +477,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -484,7 +489,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -522,8 +527,8 @@ class AsyncOperations(ABC):
         output_format: Literal["TEXT", "JSON"] | str | None = None,
         include_usage: bool | None = None,
         seed: int | None = None,
-        number_results: int | None = None,
         provider_settings: Mapping[str, Any] | None = None,
+        number_results: int | None = None,
         routing: Mapping[str, Any] | None = None,
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
@@ -559,14 +564,14 @@ class AsyncOperations(ABC):
             output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
             include_usage: Report token usage with the result.
             seed: Seed for reproducible results; random by default.
-            number_results: Number of answers; 1 by default.
             provider_settings: Provider-specific settings, by Python or API name.
+            number_results: Number of answers; 1 by default.
             routing: Provider routing options, keyed by API name.
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -577,7 +582,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -591,6 +596,80 @@ class AsyncOperations(ABC):
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             RunwareError: The call failed; see `runware.errors` for the subclasses.
+        """
+        raise AssertionError
+
+    def stream_text(
+        self,
+        *,
+        model: str,
+        messages: Sequence[requests.Message | Mapping[str, Any]],
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        stop_sequences: Sequence[str] | None = None,
+        thinking_level: str | None = None,
+        cache: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        inputs: requests.TextInputs | Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        json_schema: Mapping[str, Any] | str | None = None,
+        output_format: Literal["TEXT", "JSON"] | str | None = None,
+        include_usage: bool | None = None,
+        seed: int | None = None,
+        provider_settings: Mapping[str, Any] | None = None,
+        silence_timeout: float | None = None,
+        timeout: float | None = None,
+        routing: Mapping[str, Any] | None = None,
+        retry: int | RetryPolicy | None = None,
+        task_uuid: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        include_cost: bool | None = None,
+    ) -> text.AsyncTextStream:
+        """Generate text with a chat model, and get it piece by piece as it is generated.
+
+        Args:
+            model: The model's AIR, such as `"minimax:m2.7@0"`.
+            messages: The conversation so far.
+            system_prompt: Instructions that precede the conversation.
+            max_tokens: Maximum length of the answer, in tokens.
+            temperature: Sampling temperature.
+            top_p: Nucleus sampling: cumulative probability of the tokens to choose from.
+            top_k: Number of most likely tokens to choose from.
+            stop_sequences: Strings that end the answer.
+            thinking_level: How much reasoning precedes the answer, for models that support it.
+            cache: Prompt caching: `scope` and `ttl`.
+            settings: Further model-specific settings, by Python or API name. The API expects the eight parameters from
+                `system_prompt` to `cache` inside this object; the client puts them there.
+            inputs: Input media of the conversation.
+            tools: Tools the model may call.
+            tool_choice: Which tool the model must call, in the form the model expects.
+            json_schema: JSON schema of the answer, as an object or as JSON text.
+            output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
+            include_usage: Report token usage with the result.
+            seed: Seed for reproducible results; random by default.
+            provider_settings: Provider-specific settings, by Python or API name.
+            silence_timeout: Seconds without a piece after which the connection is given up; `None` means 120. While the
+                server sends keep-alive comments in place of pieces, five times as many are allowed.
+            timeout: Deadline for the whole stream in seconds: connecting, all attempts, and every piece. `None` uses
+                the client's `long_timeout`.
+            routing: Provider routing options, keyed by API name.
+            retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
+                0 makes a single attempt.
+            task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
+            extra: Additional parameters, keyed by API name and sent unchanged.
+            include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
+
+        Returns:
+            `AsyncTextStream`: `async for` its pieces, in an `async with` block. The request is sent when the first one
+                is read.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The stream failed; raised while it is read. See `runware.errors` for the subclasses.
         """
         raise AssertionError
 
@@ -658,8 +737,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -670,7 +749,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -738,8 +817,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -750,7 +829,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -804,8 +883,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -816,7 +895,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -866,8 +945,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -878,7 +957,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -972,8 +1051,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -984,7 +1063,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1060,8 +1139,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1072,7 +1151,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1170,8 +1249,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1182,7 +1261,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1249,8 +1328,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1261,7 +1340,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1271,6 +1350,86 @@ class AsyncOperations(ABC):
 
         Returns:
             `Image`.
+
+        Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            RunwareError: The call failed; see `runware.errors` for the subclasses.
+        """
+        raise AssertionError
+
+    async def tools(
+        self,
+        *,
+        inputs: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        output_format: Literal[
+            "MP4",
+            "WEBM",
+            "MOV",
+            "MKV",
+            "MP3",
+            "WAV",
+            "AAC",
+            "FLAC",
+            "OGG",
+            "PNG",
+            "JPG",
+            "WEBP",
+        ]
+        | str
+        | None = None,
+        model: str = "runware:ffmpeg@0",
+        ttl: int | None = None,
+        delivery_method: Literal["sync", "async"] | None = None,
+        webhook_url: str | None = None,
+        retry: int | RetryPolicy | None = None,
+        timeout: float | None = None,
+        task_uuid: str | None = None,
+        on_partial: PartialCallback | None = None,
+        skip_response: bool = False,
+        return_partial: bool = False,
+        progress: bool | ProgressCallback = False,
+        extra: Mapping[str, Any] | None = None,
+        include_cost: bool | None = None,
+    ) -> ToolOutput:
+        """Convert, cut or join media files, with ffmpeg.
+
+        The client polls until the files are there.
+
+        The API does not document what *inputs* and *settings* may contain; they are sent as they are given, with media
+        encoded.
+
+        Args:
+            inputs: The files to work on, such as `{"video": ...}`, keyed by API name.
+            settings: What to do with them, by Python or API name.
+            output_format: File format of the result, such as `"MP4"`.
+            model: The tool's AIR; `"runware:ffmpeg@0"` is the only one.
+            ttl: Lifetime of result URLs in seconds, 60 or more. `None` uses the server's default.
+            delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
+                the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
+                for 3D models, training and all video tasks, including upscaling, captioning and background removal.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
+            retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
+                0 makes a single attempt.
+            timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
+                the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
+                requested or not.
+            task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
+            on_partial: Callback `on_partial(results, error)`. Called with each batch of new results, and once with the
+                error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
+                blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
+                Exceptions it raises are logged.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
+                missing ones.
+            progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
+                change, on a separate thread.
+            extra: Additional parameters, keyed by API name and sent unchanged.
+            include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
+
+        Returns:
+            `ToolOutput`.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
@@ -1316,8 +1475,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1328,7 +1487,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1348,7 +1507,7 @@ class AsyncOperations(ABC):
     async def model_upload(
         self,
         *,
-        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"],
+        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str,
         architecture: str,
         name: str,
         version: str,
@@ -1356,7 +1515,7 @@ class AsyncOperations(ABC):
         format: str = "safetensors",
         air: str | None = None,
         unique_identifier: str | None = None,
-        type: Literal["base", "inpainting", "refiner", "positive", "negative"] | None = None,
+        type: Literal["base", "inpainting", "refiner", "positive", "negative"] | str | None = None,
         conditioning: str | None = None,
         private: bool | None = None,
         default_scheduler: str | None = None,
@@ -1415,8 +1574,8 @@ class AsyncOperations(ABC):
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.
-            webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the
-                acknowledgement.
+            webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call
+                returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
@@ -1427,7 +1586,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1449,13 +1608,13 @@ class AsyncOperations(ABC):
         *,
         search: str | None = None,
         tags: Sequence[str] | None = None,
-        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | None = None,
-        type: Literal["base", "inpainting", "refiner"] | None = None,
+        category: Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str | None = None,
+        type: Literal["base", "inpainting", "refiner"] | str | None = None,
         architecture: str | None = None,
         conditioning: str | None = None,
         capabilities: Sequence[str] | None = None,
-        source: Literal["official", "community"] | None = None,
-        visibility: Literal["public", "private", "all", "favorite", "owned"] | None = None,
+        source: Literal["official", "featured", "community"] | str | None = None,
+        visibility: Literal["public", "private", "all", "favorite", "owned"] | str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -1481,7 +1640,8 @@ class AsyncOperations(ABC):
             architecture: Architecture, such as `"sdxl"`.
             conditioning: For ControlNet models, the kind of guide image.
             capabilities: Capabilities a model must have.
-            source: `"official"` models, or those of the `"community"`.
+            source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its
+                own models changed.
             visibility: Restrict the search by access or ownership; the server's default is `"all"`.
             sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix
                 any but `_score` with a minus for descending order.
@@ -1497,7 +1657,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1544,7 +1704,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1591,7 +1751,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1638,7 +1798,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1681,7 +1841,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1701,12 +1861,18 @@ class AsyncOperations(ABC):
     async def account_management(
         self,
         *,
-        operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] = "getDetails",
+        operation: Literal[
+            "getDetails",
+            "getUsageActivity",
+            "getUsagePerformance",
+            "getUsageErrors",
+        ]
+        | str = "getDetails",
         start_date: str | None = None,
         end_date: str | None = None,
         models: Sequence[str] | None = None,
         api_keys: Sequence[str] | None = None,
-        group_by: Sequence[str] | None = None,
+        group_by: Literal["date", "model", "apiKey"] | str | Sequence[str] | None = None,
         timezone: str | None = None,
         retry: int | RetryPolicy | None = None,
         timeout: float | None = None,
@@ -1721,12 +1887,12 @@ class AsyncOperations(ABC):
         """Fetch details of the account: balance, team, keys and usage.
 
         Args:
-            operation: What to fetch. For operations other than `"getDetails"`, the answer is in the result's `raw`.
+            operation: What to fetch: the account's details, or a report of its usage.
             start_date: First day of the usage report, such as `"2026-01-31"`.
-            end_date: Last day of the usage report.
+            end_date: Last day of the usage report; it covers at most 30 days.
             models: AIRs of the models to include in the usage report.
-            api_keys: API keys to include in the usage report.
-            group_by: How to group the usage report.
+            api_keys: UUIDs of the API keys to include in the usage report.
+            group_by: How to group the usage report: `"date"`, `"model"`, `"apiKey"`, or a list of them.
             timezone: Time zone of the days in the usage report.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
@@ -1738,7 +1904,7 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return after the server's acknowledgement, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each

@@ -12,7 +12,7 @@ from runware import requests
 __all__ = ["running"]
 
 
-def running(declared: Any, request: str) -> Callable[..., Any]:
+def running(declared: Any, request: str, *, through: str = "run") -> Callable[..., Any]:
     """Return the method for a generated declaration: it makes a request from its arguments and runs it.
 
     It has the declaration's signature, type hints, docstring and kind (coroutine function or not), but does not run the
@@ -24,12 +24,13 @@ def running(declared: Any, request: str) -> Callable[..., Any]:
     Args:
         declared: The generated method.
         request: The name of its request class, loaded at the first call; also the method's `request_name`.
+        through: The method of the client that runs the request.
     """
     name = declared.__name__
 
     def run_of(client: Any) -> Callable[[Any], Any]:
         try:
-            return cast("Callable[[Any], Any]", client.run)
+            return cast("Callable[[Any], Any]", getattr(client, through))
         except AttributeError:
             raise TypeError(f"{name}() is a method: call it on a client, as in Runware().{name}(...).") from None
 

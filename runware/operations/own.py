@@ -28,7 +28,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
-    """An operation that a subclass of a client adds: `tools = operation(lambda: Tools)`.
+    """An operation that a subclass of a client adds: `masks = operation(lambda: Masks)`.
 
     Args:
         load: Returns the request class, whose parameters are the operation's. It is called at the first use.
@@ -54,7 +54,7 @@ class operation(Generic[P, R_co]):  # noqa: N801 - it reads as a decorator does
     @overload
     def __call__(self, client: JobOperations, /, *args: P.args, **given: P.kwargs) -> Job[R_co]: ...
     def __call__(self, client: Any, /, *args: P.args, **given: P.kwargs) -> Any:
-        """Call it as an unbound method: `Mine.tools(rw, ...)` is `rw.tools(...)`."""
+        """Call it as an unbound method: `Mine.masks(rw, ...)` is `rw.masks(...)`."""
         return self.__get__(client, type(client))(*args, **given)
 
     @cached_property

@@ -20,11 +20,14 @@ __all__ = [
     "Call",
     "CallState",
     "Completion",
+    "Meaning",
     "Polling",
     "Question",
     "Waiter",
     "Wakeable",
+    "identity",
     "is_acknowledgement",
+    "meaning",
 ]
 
 Item = dict[str, Any]
@@ -84,6 +87,7 @@ class Completion(Enum):
 
 
 _RESULTS = Completion.RESULTS
+_ACKNOWLEDGEMENT = Completion.ACKNOWLEDGEMENT
 
 
 class Question(Enum):
@@ -411,6 +415,8 @@ class Call:
     @property
     def may_have_run(self) -> bool:
         """Whether the server has, or had, this attempt: its message was written once."""
+        if self.completion is Completion.CONNECTION:
+            return False
         return self.may_run or (self.sends > 0 and not self.repeatable)
 
     @property
@@ -426,6 +432,10 @@ class Call:
 
         # With a seed, a second task would make the results again that are there already.
         return not self.items or "seed" not in loads(self.text)[0]
+
+    def is_acknowledged_by(self, item: Item) -> bool:
+        """Return whether an item that completed the call says that the server has the task, and holds no result."""
+        return self.completion is _ACKNOWLEDGEMENT and meaning(item, _RESULTS) is _RUNNING
 
     def begin_attempt(self) -> None:
         """Reset what belongs to the attempt that ended; results stay."""

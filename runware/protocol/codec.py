@@ -22,7 +22,19 @@ from cattrs.fns import identity
 from runware.errors import ValidationError
 from runware.protocol.json_blobs import LONG, dumps_with, loads_with
 
-__all__ = ["dumps", "form_of", "loads", "new_converter", "python_name", "read_frame", "rules", "structure", "wire_name"]
+__all__ = [
+    "dumps",
+    "form_of",
+    "loads",
+    "loads_leniently",
+    "new_converter",
+    "python_name",
+    "read_frame",
+    "read_message",
+    "rules",
+    "structure",
+    "wire_name",
+]
 
 log = logging.getLogger("runware.codec")
 
@@ -349,6 +361,18 @@ def _loads_damaged(data: bytes | memoryview) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def loads_leniently(data: bytes | memoryview) -> Any:
+    """Parse JSON, or what is nearly JSON.
+
+    Raises:
+        ValueError: It is not JSON, not even nearly.
+    """
+    try:
+        return loads(data)
+    except ValueError:
+        return _loads_damaged(data)
+
+
 def named_tasks(data: bytes | memoryview) -> list[str]:
     """Return the UUIDs of the tasks that an unreadable message names, each once."""
     return list(dict.fromkeys(name.decode() for name in _TASK_UUID.findall(data)))
@@ -388,14 +412,16 @@ def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
         except (ValueError, StopIteration, RecursionError):
             pass  # whitespace at the start, or not JSON: `loads` finds out
     if end != len(text):
-        try:
-            message = loads(data)
-        except ValueError:
-            message = _loads_damaged(data)
+        message = loads_leniently(data)
     if type(message) is dict and len(message) == 1:
         found = message.get("data")
         if type(found) is list and len(found) == 1 and type(found[0]) is dict:
             return found, []  # the usual case
+    return read_message(message)
+
+
+def read_message(message: Any) -> tuple[list[Item], list[Item]]:
+    """Return the items and the errors of one message that is parsed already; see `read_frame`."""
     items: list[Item] = []
     errors: list[Item] = []
     for part in _objects(message):

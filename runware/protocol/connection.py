@@ -14,11 +14,12 @@ from runware.protocol.retry import backoff
 __all__ = ["Connection"]
 
 FOLLOWING: dict[State, tuple[State, ...]] = {
-    State.IDLE: (State.CONNECTING, State.CLOSED),
+    # From IDLE and BACKING_OFF, exchanges need no connection to be READY.
+    State.IDLE: (State.CONNECTING, State.READY, State.CLOSED),
     State.CONNECTING: (State.AUTHENTICATING, State.BACKING_OFF, State.IDLE, State.CLOSED),
     State.AUTHENTICATING: (State.READY, State.BACKING_OFF, State.IDLE, State.CLOSED),
     State.READY: (State.BACKING_OFF, State.IDLE, State.CLOSED),
-    State.BACKING_OFF: (State.CONNECTING, State.CLOSED),
+    State.BACKING_OFF: (State.CONNECTING, State.READY, State.IDLE, State.CLOSED),
     State.CLOSED: (),
 }
 """The states that may follow each state."""
@@ -40,6 +41,7 @@ class Connection:
         proven: Whether the server has sent something about a task over this connection.
         last_failure: Why the last attempt to connect failed; `None` once one has succeeded.
         unattributed_error: The code of the last error that named no task.
+        key_accepted: Whether the key is known to be accepted, which only an exchange needs to know.
         keepalive: Decides whether the other end is still there.
     """
 
@@ -57,6 +59,7 @@ class Connection:
         self.proven = False
         self.last_failure: ConnectionFailedError | None = None
         self.unattributed_error: str | None = None
+        self.key_accepted = False
         self.keepalive = Keepalive(config.heartbeat_interval, config.liveness_timeout)
         self._failures = 0  # in a row
         self._ever_ready = False
@@ -93,6 +96,14 @@ class Connection:
         self.unattributed_error = None
         self.last_failure = None
         self._ever_ready = True
+
+    def works(self, now: float) -> None:
+        """Note that the server has answered an exchange."""
+        self._failures = 0
+        self.last_failure = None
+        self._ever_ready = True
+        if self.state is not State.READY:
+            self.enter(State.READY, now)
 
     def failed(self, error: Exception) -> bool:
         """Count a failed attempt, and return whether further ones are hopeless."""

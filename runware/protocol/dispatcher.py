@@ -11,6 +11,7 @@ from runware.protocol.call import Call, CallState, Completion
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.connection import Connection
 from runware.protocol.effects import Send, State
+from runware.protocol.exchanges import Exchanges
 from runware.protocol.outcomes import at_the_server, before_it_was_sent
 from runware.protocol.output import Output
 from runware.protocol.registry import CallRegistry
@@ -34,6 +35,7 @@ class Dispatcher:
         timers: The calls' timers.
         poller: Asks about calls whose task was submitted before.
         output: Takes the effects.
+        exchanges: The open exchanges, for a transport that has them.
 
     Attributes:
         more_to_send: Whether sending stopped after a batch, and goes on at the next tick.
@@ -48,6 +50,7 @@ class Dispatcher:
         timers: Timers,
         poller: TaskPoller,
         output: Output,
+        exchanges: Exchanges | None = None,
     ) -> None:
         self.more_to_send = False
         self._numbers = itertools.count(1)
@@ -58,6 +61,7 @@ class Dispatcher:
         self._timers = timers
         self._poller = poller
         self._output = output
+        self._exchanges = exchanges
 
     # ------------------------------------------------------------------ entering
 
@@ -109,16 +113,18 @@ class Dispatcher:
         self.more_to_send = False
         if self._connection.state is not State.READY:
             return
-        queue, output = self._queue, self._output
+        queue, output, exchanges = self._queue, self._output, self._exchanges
         sends = 0
         while True:
+            if exchanges is not None and exchanges.full:
+                return
             if sends == BATCH:
                 self.more_to_send = queue.has_next
                 return
             call = queue.pop(now)
             if call is None:
                 return
-            if call.completion is _CONNECTION:
+            if call.completion is _CONNECTION and (exchanges is None or self._connection.key_accepted):
                 self._release(call)  # as `end` does, which would come back here for each of them
                 output.call_ended(call, now)
                 continue
@@ -131,8 +137,13 @@ class Dispatcher:
             call.enter(CallState.SENT)
             call.sends += 1
             sends += 1
+            if exchanges is not None:
+                exchanges.begin(call.text, (call,), question=False)
+                if call.completion is _CONNECTION:
+                    continue  # a request that checks the key is no task
+            else:
+                output.effects.append(Send(call.text, call))
             output.counts["sent"] += 1
-            output.effects.append(Send(call.text, call))
             if output.watched:
                 output.task_event(Sent, call, now, size=len(call.text))
 
@@ -178,6 +189,8 @@ class Dispatcher:
         """Take a call out of everything, so that nothing more is sent or expected for it."""
         self._registry.remove(call)
         self._queue.release_slot(call)
+        if self._exchanges is not None:
+            self._exchanges.leave(call)
         call.enter(_DONE)
         call.discard_payload()
         self._timers.call_ended(call)

@@ -17,8 +17,10 @@ __all__ = [
     "PING",
     "Abort",
     "Close",
+    "DropExchange",
     "Effect",
     "Ended",
+    "Exchange",
     "Happened",
     "Open",
     "Send",
@@ -58,6 +60,8 @@ class SessionConfig:
         max_queued: How many calls may wait to be sent.
         dry_run: Whether the server only checks tasks, so that an empty answer means success.
         events: Whether to emit `Happened` effects.
+        exchanges: How many exchanges may be open at once, for a transport of requests and responses, to which the
+            settings of a connection do not apply; `None` for one connection of messages.
     """
 
     connect_timeout: float = 15.0
@@ -70,6 +74,7 @@ class SessionConfig:
     max_queued: int = 100_000
     dry_run: bool = False
     events: bool = False
+    exchanges: int | None = None
 
 
 class Open(NamedTuple):
@@ -105,6 +110,35 @@ class Close(NamedTuple):
     epoch: int
 
 
+class Exchange:
+    """Make one request, and report one outcome of it, unless it is not open any more by then.
+
+    Attributes:
+        text: The body: tasks, or nothing for a request that only checks the key.
+        calls: The calls that the response is for.
+        question: Whether it asks about tasks that were sent before.
+        open: Whether its outcome is wanted; the session sets it.
+    """
+
+    __slots__ = ("calls", "open", "question", "text")
+
+    def __init__(self, text: bytes, calls: tuple[Call, ...], *, question: bool) -> None:
+        self.text = text
+        self.calls = calls
+        self.question = question
+        self.open = True
+
+    def __repr__(self) -> str:
+        what = "a question" if self.question else "a task"
+        return f"<Exchange of {what}, {len(self.text)} bytes, for {len(self.calls)} calls>"
+
+
+class DropExchange(NamedTuple):
+    """Abort this exchange, whose outcome is not wanted any more, if it has begun."""
+
+    exchange: Exchange
+
+
 class Ended(NamedTuple):
     """A call has ended: with its items, or with an error (and the items so far)."""
 
@@ -119,5 +153,5 @@ class Happened(NamedTuple):
     facts: dict[str, Any]
 
 
-Effect = Open | Send | Abort | Close | Call | Ended | Happened
+Effect = Open | Send | Abort | Close | Exchange | DropExchange | Call | Ended | Happened
 """A bare call is one that goes on, and has new results."""

@@ -35,6 +35,8 @@ def at_the_server(call: Call, unattributed_error: str | None) -> RunwareError | 
     Returns:
         The error; `None` for a call that the server cannot have.
     """
+    if call.completion is Completion.CONNECTION:
+        return None
     limit = _limit(call)
     if call.failures and call.may_run and not call.repeatable:
         last = call.failures[-1]

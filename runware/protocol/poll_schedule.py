@@ -8,11 +8,11 @@ task's own duration, and never exceeds a second.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from runware.protocol.call import Call, Question
 
-__all__ = ["ANSWER_TIMEOUT", "earliness", "next_delay", "question_frames"]
+__all__ = ["ANSWER_TIMEOUT", "EXCHANGE_TIMEOUT", "earliness", "next_delay", "question_frames"]
 
 FIRST = 0.1
 """Seconds until the first poll of a task that was just accepted."""
@@ -30,21 +30,24 @@ A wake-up with a frame each way costs as much as ten polls in it.
 
 ANSWER_TIMEOUT = 5.0
 """Seconds after which a poll without an answer is repeated."""
+EXCHANGE_TIMEOUT = 300.0
+"""The same for a poll that is a request of its own: its loss is reported by itself, and an answer may be large."""
 
 _PER_FRAME = 100
 _RESPONSE, _DETAILS = (f'{{"taskType":"{question.value}","taskUUID":"' for question in Question)
 
 
-def next_delay(elapsed: float, rng: random.Random) -> float:
+def next_delay(elapsed: float, rng: random.Random, longest: float = LONGEST) -> float:
     """Return how many seconds to wait before the next poll.
 
     Args:
         elapsed: Seconds since the task was accepted.
         rng: Where the jitter comes from; it shortens the delay by up to a tenth.
+        longest: The upper limit in seconds.
     """
     delay = PART * elapsed
-    if delay > LONGEST:
-        delay = LONGEST
+    if delay > longest:
+        delay = longest
     elif delay < FIRST - elapsed:
         delay = FIRST - elapsed
     return delay * (1.0 - JITTER * rng.random())
@@ -59,11 +62,12 @@ def earliness(elapsed: float) -> float:
     return max(LEAST_SHARED, SHARED * min(LONGEST, PART * elapsed))
 
 
-def question_frames(calls: Iterable[Call]) -> Iterator[bytes]:
-    """Encode the polls of some calls, up to a hundred in a frame."""
+def question_frames(calls: Sequence[Call]) -> Iterator[tuple[bytes, Sequence[Call]]]:
+    """Encode the polls of some calls, up to a hundred in a frame; each frame comes with its calls."""
     # A UUID needs no escapes, and there are thousands of polls a second.
     tasks = [
         (_RESPONSE if call.polling.question is Question.RESPONSE else _DETAILS) + call.uuid + '"}' for call in calls
     ]
     for start in range(0, len(tasks), _PER_FRAME):
-        yield f"[{','.join(tasks[start : start + _PER_FRAME])}]".encode()
+        end = start + _PER_FRAME
+        yield f"[{','.join(tasks[start:end])}]".encode(), calls[start:end]

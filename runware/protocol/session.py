@@ -23,7 +23,9 @@ from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, is_empty_answer, named_tasks, read_frame
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
-from runware.protocol.effects import FOREVER, PING, Abort, Close, Send, SessionConfig, State
+from runware.protocol.effects import FOREVER, PING, Abort, Close, Exchange, Send, SessionConfig, State
+from runware.protocol.exchange_outcomes import ExchangeOutcomes
+from runware.protocol.exchanges import Exchanges
 from runware.protocol.outcomes import client_closed, connection_is_gone, key_rejected
 from runware.protocol.output import Output
 from runware.protocol.redaction import Redactor
@@ -56,6 +58,7 @@ class Session:
     | `Timers` | deadlines, next steps, time limits of polls |
     | `TaskPoller` | none: it sends polls |
     | `Dispatcher` | whether a batch is left to send; calls enter, are sent and end here |
+    | `Exchanges`, `ExchangeOutcomes` | over HTTP: which exchanges are open; none |
     | `TaskTracker` | whether the server lists what runs; each call's own state is in `Call`, by a table too |
     | `Output` | effects to perform, counters |
 
@@ -86,6 +89,13 @@ class Session:
        `bytes_received`. When the network blocks or takes output, report `bytes_written`.
 
     Each connection has a number, its epoch, which facts about it carry: those of an older one are ignored.
+
+    **Exchanges.** With `SessionConfig.exchanges`, the transport has requests and responses instead (HTTP). There is no
+    connection then: no `Open`, `Send`, `Abort` or `Close`, and none of the facts of 4 to 6 about them. Instead:
+
+    - `Exchange`: make the request at once, beside all others. Report one of `response_received`, `response_too_large`
+      and `exchange_failed`.
+    - `DropExchange(exchange)`: abort it; whatever is reported of it afterwards is ignored.
     """
 
     def __init__(self, config: SessionConfig | None = None, *, rng: random.Random | None = None) -> None:
@@ -97,7 +107,9 @@ class Session:
         self._registry = CallRegistry()
         self._queue = CallQueue(self.config.max_in_flight)
         self._timers = Timers()
-        poller = TaskPoller(self._connection, self._timers, self._output)
+        limit = self.config.exchanges
+        exchanges = self._exchanges = None if limit is None else Exchanges(limit, self._output)
+        poller = TaskPoller(self._connection, self._timers, self._output, exchanges)
         self._dispatcher = Dispatcher(
             self.config.max_queued,
             self._connection,
@@ -106,6 +118,7 @@ class Session:
             self._timers,
             poller,
             self._output,
+            exchanges,
         )
         self._tracker = TaskTracker(
             self._connection,
@@ -116,6 +129,24 @@ class Session:
             self._dispatcher,
             self._output,
             rng,
+        )
+        self._outcomes = (
+            None
+            if exchanges is None
+            else ExchangeOutcomes(
+                connection=self._connection,
+                registry=self._registry,
+                queue=self._queue,
+                timers=self._timers,
+                exchanges=exchanges,
+                dispatcher=self._dispatcher,
+                tracker=self._tracker,
+                redactor=self.redactor,
+                dispatch=self._dispatch,
+                counts=self._output.counts,
+                reconnect=self.config.reconnect,
+                dry_run=self.config.dry_run,
+            )
         )
         self.calls = self._registry.calls
         self._lookups = self._registry.lookups
@@ -153,6 +184,11 @@ class Session:
         if not self._dispatcher.admit(call, now):
             return
         connection = self._connection
+        if self._exchanges is not None:
+            if connection.state is State.IDLE:
+                connection.enter(State.READY, now)
+            self._dispatcher.send_queued(now)
+            return
         if connection.state is State.READY and not self._queue.in_flight and connection.keepalive.suspect(now):
             # The machine slept, or the client's thread was stopped: nothing new is sent over the old connection.
             reason = "no sign of life for too long"
@@ -178,11 +214,13 @@ class Session:
         if state is State.CLOSED:
             return
         reason = "the client was closed"
-        if state in (State.AUTHENTICATING, State.READY):
+        if self._exchanges is not None:
+            pass  # each is dropped with the last call that waits for it
+        elif state in (State.AUTHENTICATING, State.READY):
             self.effects.append(Close(self.epoch))
         elif state is State.CONNECTING:
             self.effects.append(Abort(self.epoch, reason))
-        if state in (State.CONNECTING, State.AUTHENTICATING, State.READY):
+        if state in (State.CONNECTING, State.AUTHENTICATING, State.READY) and self._exchanges is None:
             self._left(reason, now)
         self._connection.enter(State.CLOSED, now)
         self._dispatcher.end_all(now, client_closed)
@@ -278,6 +316,44 @@ class Session:
     def ping_written(self, now: float) -> None:
         """The last byte of the ping was written: its answer is due from now."""
         self._connection.keepalive.ping_left(now)
+
+    # ------------------------------------------------------------------ facts about exchanges
+
+    def response_received(
+        self, exchange: Exchange, status: int, body: bytes, now: float, *, retry_after: float | None = None
+    ) -> None:
+        """An exchange has its response.
+
+        Args:
+            exchange: The exchange.
+            status: The HTTP status.
+            body: The body of the response, complete.
+            now: The session's time.
+            retry_after: Seconds that the server asks to wait, if it did.
+        """
+        assert self._outcomes is not None
+        self._outcomes.response_received(exchange, status, body, now, retry_after)
+
+    def response_too_large(self, exchange: Exchange, limit: int, now: float) -> None:
+        """The response of an exchange is too large to be kept."""
+        assert self._exchanges is not None
+        self.message_too_large([call.uuid for call in self._exchanges.finish(exchange)], limit, now)
+
+    def exchange_failed(
+        self, exchange: Exchange, error: RunwareError, now: float, *, sent: bool, permanent: bool = False
+    ) -> None:
+        """An exchange has brought no response.
+
+        Args:
+            exchange: The exchange.
+            error: The cause. Every call that ends because of it gets a copy.
+            now: The session's time.
+            sent: Whether the request was written to its last byte, so that the server may have it. A mistake here makes
+                the client send a task again without asking for it.
+            permanent: Whether further attempts cannot help, such as after a certificate that is not trusted.
+        """
+        assert self._outcomes is not None
+        self._outcomes.exchange_failed(exchange, error, now, sent=sent, permanent=permanent)
 
     # ------------------------------------------------------------------ facts about messages
 
@@ -433,7 +509,7 @@ class Session:
             return float("-inf")
         connection = self._connection
         due = min(connection.until, self._timers.first())
-        if connection.state is State.READY:
+        if connection.state is State.READY and self._exchanges is None:
             due = min(due, connection.keepalive.due(busy=self._queue.in_flight > 0))
         return None if due == FOREVER else due
 
@@ -441,13 +517,16 @@ class Session:
         """Do what is due."""
         connection = self._connection
         if now >= connection.until:
-            if connection.state is State.BACKING_OFF:
+            if self._outcomes is not None:
+                connection.enter(State.READY, now)
+                self._outcomes.resume(now)
+            elif connection.state is State.BACKING_OFF:
                 connection.dial(now)
             else:
                 self.effects.append(Abort(self.epoch, "it took too long"))
                 limit = self.config.connect_timeout
                 self.connection_failed(self.epoch, connection.error(f"No connection within {limit:g} s.", now), now)
-        if connection.state is State.READY:
+        if connection.state is State.READY and self._exchanges is None:
             self._check_keepalive(now)
         self._dispatcher.end_expired(now)
         due = self._timers.due(now)

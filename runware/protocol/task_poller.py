@@ -5,8 +5,9 @@ from __future__ import annotations
 from runware.protocol.call import Call
 from runware.protocol.connection import Connection
 from runware.protocol.effects import Send, State
+from runware.protocol.exchanges import Exchanges
 from runware.protocol.output import Output
-from runware.protocol.poll_schedule import ANSWER_TIMEOUT, question_frames
+from runware.protocol.poll_schedule import ANSWER_TIMEOUT, EXCHANGE_TIMEOUT, question_frames
 from runware.protocol.timers import Timers
 
 __all__ = ["TaskPoller"]
@@ -15,18 +16,24 @@ __all__ = ["TaskPoller"]
 class TaskPoller:
     """Sends polls, and sets the time limits of their answers."""
 
-    def __init__(self, connection: Connection, timers: Timers, output: Output) -> None:
+    def __init__(self, connection: Connection, timers: Timers, output: Output, exchanges: Exchanges | None) -> None:
         self._connection = connection
         self._timers = timers
         self._output = output
+        self._exchanges = exchanges
 
     def poll(self, calls: list[Call], now: float) -> None:
         """Ask about some calls, unless there is no connection: once there is one, every such call is asked about."""
         if not calls or self._connection.state is not State.READY:
             return
-        due = now + ANSWER_TIMEOUT
+        exchanges = self._exchanges
+        due = now + (ANSWER_TIMEOUT if exchanges is None else EXCHANGE_TIMEOUT)
         for call in calls:
             self._timers.set_poll_limit(call, due)
             call.polling.outstanding = True
         self._output.counts["questions"] += len(calls)
-        self._output.effects.extend(map(Send, question_frames(calls)))
+        if exchanges is None:
+            self._output.effects.extend(Send(text) for text, _ in question_frames(calls))
+            return
+        for text, asked in question_frames(calls):
+            exchanges.begin(text, asked, question=True)

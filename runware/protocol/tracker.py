@@ -31,11 +31,13 @@ from runware.protocol.codec import dumps, loads
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
 from runware.protocol.effects import Send, State
+from runware.protocol.exchanges import Exchanges
 from runware.protocol.ids import new_uuid
 from runware.protocol.outcomes import incomplete
 from runware.protocol.output import Output
 from runware.protocol.poll_schedule import next_delay
 from runware.protocol.registry import CallRegistry
+from runware.protocol.retry import backoff
 from runware.protocol.task_poller import TaskPoller
 from runware.protocol.timers import Timers
 
@@ -52,6 +54,8 @@ PATIENCE = 30.0
 taken for its final answer."""
 _SLOWEST = 5.0
 """The most seconds between two polls that failed."""
+_LONGEST_WISH = 60.0
+"""The most seconds that the server may ask to wait before a retry."""
 _SENT = CallState.SENT
 _QUESTIONS = [question.value for question in Question]
 _UNKNOWN_TO_BOTH = 5
@@ -127,6 +131,60 @@ class TaskTracker:
         theirs = [call for call in self._registry.calls.values() if call.may_run]
         self._queue.in_flight = len(theirs)
         self._poller.poll(sorted(theirs, key=lambda call: call.sequence), now)
+
+    # ------------------------------------------------------------------ exchanges that brought no answer
+
+    def resume_polls(self, exchanges: Exchanges, now: float) -> None:
+        """Poll the tasks whose time for that came while requests had to wait."""
+        due = [
+            call
+            for call in self._registry.calls.values()
+            if call.state in (CallState.ACCEPTED, CallState.RECOVERING) and not call.timer and not exchanges.of(call)
+        ]
+        self._poller.poll(sorted(due, key=lambda call: call.sequence), now)
+
+    def outcome_lost(self, call: Call, now: float, wish: float | None) -> None:
+        """Handle the loss of the answer to a task: ask for it before the same message is sent again.
+
+        Args:
+            call: The call.
+            now: The session's time.
+            wish: The seconds that the server asks to wait, if it did.
+        """
+        wait = self._pause_before_sending(call, wish)
+        if call.repeatable or call.completion is Completion.CONNECTION:
+            self._queue.release_slot(call)
+            call.enter(CallState.RETRYING)
+            self._timers.set(call, now + wait)
+            return
+        call.enter(CallState.RECOVERING)
+        call.polling.question = Question.RESPONSE
+        self._ask_after(call, now, wait)
+
+    def rest_missing(self, call: Call, now: float) -> None:
+        """Handle the end of an answer to a task that does not hold everything: the rest is polled."""
+        self._accept(call, now)
+        self._poller.poll([call], now)
+
+    def poll_lost(self, call: Call, now: float, wish: float | None) -> None:
+        """Handle the loss of an answer to a poll."""
+        polling = call.polling
+        polling.outstanding = False
+        polling.failed(now)
+        if call.state is CallState.RECOVERING:
+            polling.question = polling.question.other
+        self._poll_again(call, now, 0.5, wish)
+
+    def _pause_before_sending(self, call: Call, wish: float | None) -> float:
+        """Return how many seconds to wait: none after the first loss, and then longer each time."""
+        pause = 0.0 if call.sends <= 1 else backoff(call.sends, 0.5, self._rng)
+        return max(min(pause, _SLOWEST), min(wish or 0.0, _LONGEST_WISH))
+
+    def _ask_after(self, call: Call, now: float, wait: float) -> None:
+        if wait:
+            self._timers.set(call, now + wait)
+        else:
+            self._poller.poll([call], now)
 
     # ------------------------------------------------------------------ polling
 
@@ -362,13 +420,13 @@ class TaskTracker:
         log.debug("a poll of %s failed with %s", call.uuid, error.code)
         if call.state is CallState.RECOVERING:
             polling.question = polling.question.other
-        self._poll_again(call, now, 0.5)
+        self._poll_again(call, now, 0.5, error.retry_after)
         return True
 
-    def _poll_again(self, call: Call, now: float, pause: float) -> None:
-        """Poll again after a failed poll, *pause* seconds later for each of them."""
+    def _poll_again(self, call: Call, now: float, pause: float, wish: float | None = None) -> None:
+        """Poll again after a failed poll, *pause* seconds later for each of them, and not before the server wishes."""
         wait = max(pause * call.polling.failed_polls, self._next_delay(call, now))
-        self._timers.set(call, now + min(wait, _SLOWEST))
+        self._timers.set(call, now + max(min(wait, _SLOWEST), min(wish or 0.0, _LONGEST_WISH)))
 
     def _task_unknown(self, call: Call, error: TaskError, now: float) -> None:
         """Handle the answer that the server does not know a task."""
@@ -459,9 +517,12 @@ class TaskTracker:
         if dry_run and self._dry_run_passed(now):
             return
         call = self._timers.oldest_poll()
-        if call is None:
-            return
-        # Taken for the answer to the oldest poll, so that the next one is sent as early as after another answer.
+        if call is not None:
+            # Taken for the answer to the oldest poll, so that the next one goes out as early as after another answer.
+            self.poll_was_empty(call, now)
+
+    def poll_was_empty(self, call: Call, now: float) -> None:
+        """Handle an answer to a poll that holds nothing, which says nothing about the task."""
         polling = call.polling
         polling.outstanding = False
         last = polling.question is Question.DETAILS
@@ -477,10 +538,13 @@ class TaskTracker:
         sent = [call for call in self._registry.calls.values() if call.state is _SENT]
         if not sent:
             return False
-        call = min(sent, key=lambda call: call.sequence)
-        call.items = [{"taskType": call.task_type, "taskUUID": call.uuid}] * call.expected
-        self._dispatcher.end(call, now)
+        self.end_valid(min(sent, key=lambda call: call.sequence), now)
         return True
+
+    def end_valid(self, call: Call, now: float) -> None:
+        """End a call of a dry run whose task the server finds valid."""
+        call.items = [*call.items, *([{"taskType": call.task_type, "taskUUID": call.uuid}] * call.missing)]
+        self._dispatcher.end(call, now)
 
     # ------------------------------------------------------------------ retries
 
@@ -495,6 +559,8 @@ class TaskTracker:
                 )
             except Exception:  # one caller's policy must not affect other calls
                 log.exception("the retry policy of %s raised; it is not tried again", call.task_type)
+        if wait is not None and error.retry_after is not None:
+            wait = max(wait, min(error.retry_after, _LONGEST_WISH))
         if wait is not None and now + wait < call.deadline:
             self._retry_later(call, error, now, wait)
             return

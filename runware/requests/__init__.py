@@ -59,8 +59,9 @@ if TYPE_CHECKING:
         Training,
         TrainingInputs,
     )
-    from runware.requests.text import Message, PromptEnhance, TextInference, TextInputs
+    from runware.requests.text import Message, PromptEnhance, StreamText, TextInference, TextInputs
     from runware.requests.three_d import ThreeDInference, ThreeDInputs
+    from runware.requests.tools import Tools
     from runware.requests.video import FrameImage, VideoInference, VideoInputs
 else:
     base = lazy_module("runware.requests.base")
@@ -90,8 +91,9 @@ _MODULES = {
             "AccountManagement GetResponse GetTaskDetails ImageUpload ImportModel MediaStorage ModelSearch ModelUpload"
             " Training TrainingInputs"
         ),
-        "text": "Message PromptEnhance TextInference TextInputs",
+        "text": "Message PromptEnhance TextInference TextInputs StreamText",
         "three_d": "ThreeDInference ThreeDInputs",
+        "tools": "Tools",
         "video": "FrameImage VideoInference VideoInputs",
     }.items()
     for name in names.split()
@@ -111,6 +113,7 @@ OPERATIONS = {
     "image_masking": ("ImageMasking",),
     "photo_maker": ("PhotoMaker",),
     "vectorize": ("Vectorize",),
+    "tools": ("Tools",),
     "training": ("Training",),
     "model_upload": ("ModelUpload",),
     "model_search": ("ModelSearch",),
@@ -122,6 +125,9 @@ OPERATIONS = {
 }
 """Every operation: its name after the API's task type, its request class, and its aliases (the JavaScript library's
 names). `tools/generate_operations.py` writes the methods of `runware.operations` from this table."""
+
+STREAMS = {"stream_text": ("StreamText",)}
+"""The operations that return a stream: an object to iterate over, in place of a result. Otherwise like `OPERATIONS`."""
 
 
 @cache
@@ -175,10 +181,12 @@ __all__ = [
     "RemoveBackgroundSettings",
     "Safety",
     "Speech",
+    "StreamText",
     "TextInference",
     "TextInputs",
     "ThreeDInference",
     "ThreeDInputs",
+    "Tools",
     "Training",
     "TrainingInputs",
     "Ultralytics",

@@ -15,7 +15,7 @@ from runware.requests.serialization import holds_payload_in, to_wire
 from runware.requests.validation import SETTINGS, RequestModel, brief, callback_problem, fits
 from runware.results import Partial, Result, Results
 
-__all__ = ["PartialCallback", "ProgressCallback", "Task", "works_on_video"]
+__all__ = ["PartialCallback", "ProgressCallback", "Task", "no_stream", "works_on_video"]
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -39,7 +39,7 @@ class Task(RequestModel, Generic[R_co]):
             error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
             blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
             Exceptions it raises are logged.
-        skip_response: Return after the server's acknowledgement, without waiting for results.
+        skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
         return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
             missing ones.
         progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,
@@ -63,6 +63,10 @@ class Task(RequestModel, Generic[R_co]):
     """Whether the response is a sequence of statuses, ending with `ready` or `failed`."""
     inspects: ClassVar[bool] = False
     """Whether the task queries another task and carries that task's UUID."""
+    streamed: ClassVar[bool] = False
+    """Whether the response is a stream over an HTTP connection of its own."""
+    hidden: ClassVar[frozenset[str]] = frozenset()
+    """Inherited parameters that the operation refuses, and does not show."""
     priced: ClassVar[bool] = True
     """Whether the API accepts `includeCost` for the task."""
     counted: ClassVar[str] = ""
@@ -151,3 +155,12 @@ def works_on_video(wire: Mapping[str, Any]) -> bool:
     """
     inputs = wire.get("inputs")
     return wire.get("taskType") in _ON_VIDEO and isinstance(inputs, Mapping) and bool(inputs.get("video"))
+
+
+def no_stream(task_type: str) -> str:
+    """Return why a task cannot be delivered as a stream, for the error message."""
+    if task_type == "textInference":
+        return "'stream' needs a method of its own: use rw.stream_text(...), which returns the pieces as they come"
+    return (
+        f"cannot be 'stream': only text can be streamed, with rw.stream_text(...); {task_type} takes 'sync' or 'async'"
+    )

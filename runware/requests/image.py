@@ -40,7 +40,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 ImageFormat = Literal["JPG", "PNG", "WEBP", "TIFF"] | str
 """Known formats, for editor completion; the server may accept others."""
-Acceleration = Literal["none", "low", "medium", "high"]
+Acceleration = Literal["none", "low", "medium", "high"] | str
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -74,7 +74,7 @@ class Lora(RequestModel):
 
     model: str
     weight: float | None = None
-    transformer: Literal["high", "low", "both"] | None = None
+    transformer: Literal["high", "low", "both"] | str | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -125,7 +125,7 @@ class ControlNet(RequestModel):
     start_step_percentage: float | None = None
     end_step: int | None = None
     end_step_percentage: float | None = None
-    control_mode: Literal["prompt", "controlnet", "balanced"] | None = None
+    control_mode: Literal["prompt", "controlnet", "balanced"] | str | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -316,7 +316,7 @@ class AcePlusPlus(RequestModel):
         repainting_scale: How much to repaint, 0–1; the server's default is 0.
     """
 
-    type: Literal["portrait", "subject", "local_editing"] | None = None
+    type: Literal["portrait", "subject", "local_editing"] | str | None = None
     input_images: Sequence[Media] | None = None
     input_masks: Sequence[Media] | None = None
     repainting_scale: float | None = None
@@ -393,25 +393,27 @@ class Ultralytics(RequestModel):
 class ImageInputs(RequestModel):
     """Input media of an image task (current API form). Which fields apply depends on the model.
 
+    Items of lists are media, or objects in the form the model expects, keyed by API name.
+
     Args:
         image: The input image.
         images: Several input images.
         mask: The mask.
         seed_image: Image to start from (image-to-image).
         mask_image: Mask of the area to repaint (inpainting).
-        reference_images: Reference images; each is media, or an object in the form the model expects.
+        reference_images: Reference images.
         fonts: Fonts, in the form the model expects.
         super_resolution_references: Reference images for super-resolution.
     """
 
     image: Media | None = None
-    images: Sequence[Media] | None = None
+    images: Sequence[Media | Mapping[str, Any]] | None = None
     mask: Media | None = None
     seed_image: Media | None = None
     mask_image: Media | None = None
     reference_images: Sequence[Media | Mapping[str, Any]] | None = None
     fonts: Sequence[Any] | None = None
-    super_resolution_references: Sequence[Media] | None = None
+    super_resolution_references: Sequence[Media | Mapping[str, Any]] | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -496,10 +498,10 @@ class ImageInference(Diffusion[Results[Image]]):
     seed_image: Media | None = None
     mask_image: Media | None = None
     mask_margin: int | None = None
-    reference_images: Sequence[Media] | None = None
+    reference_images: Sequence[Media | Mapping[str, Any]] | None = None
     outpaint: Outpaint | Mapping[str, Any] | None = None
     resolution: str | None = None
-    prompt_weighting: Literal["compel", "sdEmbeds"] | None = None
+    prompt_weighting: Literal["compel", "sdEmbeds"] | str | None = None
     use_prompt_weighting: bool | None = None
     structured_prompt: str | Mapping[str, Any] | None = None
     vae: str | None = None

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
-from runware.requests.base import Task, works_on_video
+from runware.requests.base import Task, no_stream, works_on_video
 from runware.requests.validation import RequestModel
 
 __all__ = ["Delivered", "DeliveryMethod", "Generation", "Inference", "MediaTask", "OutputType", "Safety"]
@@ -28,7 +28,7 @@ class Safety(RequestModel):
     """
 
     check_content: bool | None = None
-    mode: Literal["none", "fast", "full"] | None = None
+    mode: Literal["none", "fast", "full"] | str | None = None
     tolerance: Any = None
     check_inputs: bool | None = None
 
@@ -41,16 +41,24 @@ class Delivered(Task[R_co]):
         delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges the
             task, and the client polls for results on its own. The default depends on the model; it is `"async"` for 3D
             models, training and all video tasks, including upscaling, captioning and background removal.
-        webhook_url: URL to which the server sends each result by HTTP POST. The call returns after the acknowledgement.
+        webhook_url: URL to which the server sends each result by HTTP POST; see `runware.webhooks`. The call returns an
+            `Acknowledgement` as soon as the server has the task.
     """
 
     delivery_method: DeliveryMethod | None = None
     webhook_url: str | None = None
 
+    @classmethod
+    def _converted(cls, name: str, value: object, check: Any) -> object:
+        if name == "delivery_method" and value == "stream":
+            cls._reject(name, no_stream(cls.task_type))
+        return super()._converted(name, value, check)
+
     def wire(self) -> dict[str, Any]:
         """Return the API object, without its UUID."""
         wire = super().wire()
-        if self.polled or self.skip_response or works_on_video(wire):  # a task with "sync" is not acknowledged
+        # A task with "sync" is not acknowledged, and cannot be polled if a webhook gets lost.
+        if self.polled or self.skip_response or self.webhook_url or works_on_video(wire):
             wire.setdefault("deliveryMethod", "async")
         return wire
 

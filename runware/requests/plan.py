@@ -5,12 +5,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from runware.errors import ValidationError
 from runware.options import DEFAULT_TIMEOUT, Options, seconds
 from runware.protocol.call import Call, Completion
 from runware.protocol.codec import dumps
 from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
-from runware.requests.base import Task
+from runware.requests.base import Task, no_stream
 from runware.results.base import shortened
 
 if TYPE_CHECKING:
@@ -108,16 +109,27 @@ class Planner:
         wire = task.wire()
         return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
 
-    def request(self, task: Task[Any]) -> Plan:
+    def request(self, task: Task[Any], uuid: str | None = None) -> Plan:
         """Encode a request.
 
+        Args:
+            task: The request.
+            uuid: The UUID of its task, unless it has one; `None` generates one.
+
         Raises:
-            ValidationError: A media input cannot be read, or the model does not accept the request and the client's
-                `check` is `"error"`.
+            ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
+                not accept the request and the client's `check` is `"error"`.
         """
         wire = self.wire(task)
         if self._include_cost is not None and task.priced:
             wire.setdefault("includeCost", self._include_cost)
+        if not task.streamed and wire.get("deliveryMethod") == "stream":
+            raise ValidationError(
+                f"deliveryMethod {no_stream(task.task_type)}.",
+                code="invalidParameter",
+                parameter="delivery_method",
+                task_type=task.task_type,
+            )
         model, slow = wire.get("model"), False
         if model is not None and (self._checks or ":" not in str(model)):
             route = self._knowledge.checker.check(wire)
@@ -125,7 +137,7 @@ class Planner:
                 if route.asynchronous:
                     wire.setdefault("deliveryMethod", "async")
                 slow = self._slow_after is not None and (route.seconds or 0.0) > self._slow_after
-        uuid = task.task_uuid or new_uuid()
+        uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}
         text = dumps([wire])

@@ -27,7 +27,8 @@ __all__ = [
 
 R_co = TypeVar("R_co", covariant=True)
 
-Category = Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"]
+Category = Literal["checkpoint", "lora", "lycoris", "vae", "embeddings", "controlnet"] | str
+"""Known categories, for editor completion; the server may accept others."""
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -144,7 +145,7 @@ class ModelUpload(Delivered[UploadedModel]):
     format: str = "safetensors"
     air: str | None = None
     unique_identifier: str | None = None
-    type: Literal["base", "inpainting", "refiner", "positive", "negative"] | None = None
+    type: Literal["base", "inpainting", "refiner", "positive", "negative"] | str | None = None
     conditioning: str | None = None
     private: bool | None = None
     default_scheduler: str | None = None
@@ -172,7 +173,8 @@ class ModelSearch(Task[ModelPage]):
         architecture: Architecture, such as `"sdxl"`.
         conditioning: For ControlNet models, the kind of guide image.
         capabilities: Capabilities a model must have.
-        source: `"official"` models, or those of the `"community"`.
+        source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its own
+            models changed.
         visibility: Restrict the search by access or ownership; the server's default is `"all"`.
         sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix any
             but `_score` with a minus for descending order.
@@ -188,12 +190,12 @@ class ModelSearch(Task[ModelPage]):
     search: str | None = None
     tags: Sequence[str] | None = None
     category: Category | None = None
-    type: Literal["base", "inpainting", "refiner"] | None = None
+    type: Literal["base", "inpainting", "refiner"] | str | None = None
     architecture: str | None = None
     conditioning: str | None = None
     capabilities: Sequence[str] | None = None
-    source: Literal["official", "community"] | None = None
-    visibility: Literal["public", "private", "all", "favorite", "owned"] | None = None
+    source: Literal["official", "featured", "community"] | str | None = None
+    visibility: Literal["public", "private", "all", "favorite", "owned"] | str | None = None
     sort: str | None = None
     limit: int | None = None
     offset: int | None = None
@@ -284,12 +286,12 @@ class AccountManagement(Task[Account]):
     """Fetch details of the account: balance, team, keys and usage.
 
     Args:
-        operation: What to fetch. For operations other than `"getDetails"`, the answer is in the result's `raw`.
+        operation: What to fetch: the account's details, or a report of its usage.
         start_date: First day of the usage report, such as `"2026-01-31"`.
-        end_date: Last day of the usage report.
+        end_date: Last day of the usage report; it covers at most 30 days.
         models: AIRs of the models to include in the usage report.
-        api_keys: API keys to include in the usage report.
-        group_by: How to group the usage report.
+        api_keys: UUIDs of the API keys to include in the usage report.
+        group_by: How to group the usage report: `"date"`, `"model"`, `"apiKey"`, or a list of them.
         timezone: Time zone of the days in the usage report.
     """
 
@@ -300,10 +302,17 @@ class AccountManagement(Task[Account]):
     main: ClassVar[str] = ""  # there is nothing a bare value could mean
     always: ClassVar[tuple[str, ...]] = ("operation",)
 
-    operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] = "getDetails"
+    operation: Literal["getDetails", "getUsageActivity", "getUsagePerformance", "getUsageErrors"] | str = "getDetails"
     start_date: str | None = None
     end_date: str | None = None
     models: Sequence[str] | None = None
     api_keys: Sequence[str] | None = None
-    group_by: Sequence[str] | None = None
+    group_by: Literal["date", "model", "apiKey"] | str | Sequence[str] | None = None
     timezone: str | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """Return the API object, without its UUID."""
+        wire = super().wire()
+        if isinstance(self.group_by, str) and "groupBy" not in (self.extra or {}):
+            wire["groupBy"] = [self.group_by]  # the API takes a list
+        return wire

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import attrs
 
-__all__ = ["answer_of", "document", "fields", "parameters", "signature", "spell", "summary"]
+from runware import requests
+
+__all__ = ["all_operations", "answer_of", "document", "fields", "parameters", "signature", "spell", "summary"]
 
 
 class _Spelled(str):
@@ -23,6 +25,17 @@ class _Spelled(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def all_operations() -> dict[str, tuple[str, ...]]:
+    """Return the tables of operations and streams as one; a stream stands behind the operation that it streams."""
+    types = {name: getattr(requests, request).task_type for name, (request, *_) in requests.STREAMS.items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, row in requests.OPERATIONS.items():
+        found[name] = row
+        task_type = getattr(requests, row[0]).task_type
+        found |= {stream: requests.STREAMS[stream] for stream, kind in types.items() if kind == task_type}
+    return found
 
 
 _GENERAL = ("runware.requests.base", "runware.requests.inference")
@@ -38,7 +51,7 @@ def fields(request: Any) -> tuple[attrs.Attribute[Any], ...]:
                 home.setdefault(field.name, depth if cls.__module__ in _GENERAL else -1)
     return tuple(
         sorted(
-            filter(lambda field: field.init, attrs.fields(request)),
+            filter(lambda field: field.init and field.name not in request.hidden, attrs.fields(request)),
             key=lambda field: (home[field.name], field.default is not attrs.NOTHING),
         )
     )

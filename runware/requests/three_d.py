@@ -26,10 +26,10 @@ class ThreeDInputs(RequestModel):
     """
 
     image: Media | None = None
-    images: Sequence[Media] | None = None
+    images: Sequence[Media | Mapping[str, Any]] | None = None
     mask: Media | None = None
     mesh_file: Media | None = None
-    reference_images: Sequence[Media] | None = None
+    reference_images: Sequence[Media | Mapping[str, Any]] | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)

@@ -34,7 +34,10 @@ __all__ = [
 ]
 
 SETTINGS = frozenset(
-    ("retry", "timeout", "task_uuid", "on_partial", "extra", "skip_response", "return_partial", "progress", "task_type")
+    (
+        *("retry", "timeout", "silence_timeout", "task_uuid", "on_partial", "extra"),
+        *("skip_response", "return_partial", "progress", "task_type"),
+    )
 )
 """Call settings: fields that are not sent."""
 

@@ -36,11 +36,13 @@ class FrameImage(RequestModel):
 class VideoInputs(RequestModel):
     """Input media of a video task (current API form). Which fields apply depends on the model.
 
+    Items of lists are media, or objects in the form the model expects, keyed by API name.
+
     Args:
         image: The input image.
         images: Several input images.
         frame_images: Images for frames of the video.
-        reference_images: Reference images; each is media, or an object in the form the model expects.
+        reference_images: Reference images.
         reference_videos: Reference videos.
         reference_audios: Reference audio files.
         video: The input video.
@@ -58,18 +60,18 @@ class VideoInputs(RequestModel):
     """
 
     image: Media | None = None
-    images: Sequence[Media] | None = None
+    images: Sequence[Media | Mapping[str, Any]] | None = None
     frame_images: Sequence[FrameImage | Mapping[str, Any]] | None = None
     reference_images: Sequence[Media | Mapping[str, Any]] | None = None
-    reference_videos: Sequence[Media] | None = None
-    reference_audios: Sequence[Media] | None = None
+    reference_videos: Sequence[Media | Mapping[str, Any]] | None = None
+    reference_audios: Sequence[Media | Mapping[str, Any]] | None = None
     video: Media | None = None
     audio: Media | None = None
-    audios: Sequence[Media] | None = None
+    audios: Sequence[Media | Mapping[str, Any]] | None = None
     speech: Speech | Mapping[str, Any] | None = None
     mask: Media | None = None
     reference: Media | None = None
-    references: Sequence[Media] | None = None
+    references: Sequence[Media | Mapping[str, Any]] | None = None
     draft_id: str | None = None
     video_id: str | None = None
     avatar: Any = None
@@ -132,9 +134,9 @@ class VideoInference(Generation[Results[Video]]):
     output_format: Literal["MP4", "WEBM", "MOV"] | str | None = None
     speech: Speech | Mapping[str, Any] | None = None
     frame_images: Sequence[FrameImage | Mapping[str, Any]] | None = None
-    reference_images: Sequence[Media] | None = None
-    reference_videos: Sequence[Media] | None = None
-    input_audios: Sequence[Media] | None = None
+    reference_images: Sequence[Media | Mapping[str, Any]] | None = None
+    reference_videos: Sequence[Media | Mapping[str, Any]] | None = None
+    input_audios: Sequence[Media | Mapping[str, Any]] | None = None
     lora: Sequence[Lora | Mapping[str, Any]] | None = None
     acceleration: Acceleration | None = None
     accelerator_options: AcceleratorOptions | Mapping[str, Any] | None = None

@@ -1,26 +1,32 @@
 """Result classes: one per kind of media or text, and the list that calls return."""
 
+from runware.results.acknowledgement import Acknowledgement
 from runware.results.base import ApiObject, Meta, Partial, Result, Results
 from runware.results.media import (
     Audio,
     Detection,
+    FilesResult,
     GuideImage,
     Image,
     MaskImage,
     MediaResult,
     Model3D,
     StoredMedia,
+    ToolOutput,
     Video,
 )
-from runware.results.text import Text, Usage
+from runware.results.pieces import TextPiece
+from runware.results.text import Source, Text, ToolCall, Usage
 
 Part = ApiObject
 """The name of `ApiObject` in version 0.2.0."""
 
 __all__ = [
+    "Acknowledgement",
     "ApiObject",
     "Audio",
     "Detection",
+    "FilesResult",
     "GuideImage",
     "Image",
     "MaskImage",
@@ -31,8 +37,12 @@ __all__ = [
     "Partial",
     "Result",
     "Results",
+    "Source",
     "StoredMedia",
     "Text",
+    "TextPiece",
+    "ToolCall",
+    "ToolOutput",
     "Usage",
     "Video",
 ]

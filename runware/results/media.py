@@ -18,12 +18,14 @@ from runware.results.base import ApiObject, Result, shown_url, wire_objects
 __all__ = [
     "Audio",
     "Detection",
+    "FilesResult",
     "GuideImage",
     "Image",
     "MaskImage",
     "MediaResult",
     "Model3D",
     "StoredMedia",
+    "ToolOutput",
     "Video",
     "class_by_name",
 ]
@@ -89,7 +91,9 @@ class Image(MediaResult, PillowMixin):
         input_images_uuid: UUIDs of the input images, if there were several.
         positive_prompt: The prompt, if the server returns it.
         negative_prompt: The negative prompt, if the server returns it.
-        outputs: Further outputs of the model, such as `textBlocks` and `structuredPrompt`, unchanged.
+        outputs: Further outputs of the model, such as `textBlocks`, unchanged.
+        structured_prompt: The prompt in the form of JSON that the model made of it, unchanged; usable as the
+            `structured_prompt` of another image.
     """
 
     kind: ClassVar[str] = "image"
@@ -100,6 +104,12 @@ class Image(MediaResult, PillowMixin):
     positive_prompt: str | None = attrs.field(default=None, repr=False)
     negative_prompt: str | None = attrs.field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
+    structured_prompt: Any = attrs.field(default=None, repr=False, hash=False)
+
+    def _fallback(self, name: str) -> Any:
+        if name == "structured_prompt":
+            return (self.outputs or {}).get("structuredPrompt")
+        return super()._fallback(name)
 
     image_uuid = _SameAs("uuid")
     image_url = _SameAs("url")
@@ -187,17 +197,14 @@ class MaskImage(MediaResult, PillowMixin):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Model3D(MediaResult):
-    """A 3D model, consisting of one or more files.
+class FilesResult(MediaResult):
+    """A result that consists of one or more files.
 
     `uuid`, `url`, `read()` and `iter_bytes()` refer to the first file.
 
     Attributes:
         outputs: Outputs of the model, unchanged.
     """
-
-    kind: ClassVar[str] = "model"
-    shown_as: ClassVar[str] = "model"
 
     outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
@@ -217,13 +224,26 @@ class Model3D(MediaResult):
         return files
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
-        """Save all files of the model."""
+        """Save all files."""
         files = self.files
         if len(files) < 2:
             return super().save_with(session, saving, stem)
-        # Several models may share the directory, and their files may have no names of their own.
+        # Several results may share the directory, and their files may have no names of their own.
         save_all(files, saving, stem or self.uuid or self.kind)
         return Path(saving.where)
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class Model3D(FilesResult):
+    """A 3D model, consisting of one or more files."""
+
+    kind: ClassVar[str] = "model"
+    shown_as: ClassVar[str] = "model"
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class ToolOutput(FilesResult):
+    """What a tool made of its inputs: one or more files of any kind."""
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)

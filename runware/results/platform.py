@@ -13,7 +13,7 @@ import attrs
 from runware.errors import RunwareError, error_from_wire
 from runware.protocol.codec import structure
 from runware.results.base import ApiObject, Result, Results, shown_length, shown_url, wire_objects
-from runware.results.media import GuideImage, Image, MaskImage, Model3D, StoredMedia, Video, class_by_name
+from runware.results.media import GuideImage, Image, MaskImage, Model3D, StoredMedia, ToolOutput, Video, class_by_name
 from runware.results.text import Text
 
 __all__ = [
@@ -27,6 +27,9 @@ __all__ = [
     "TeamMember",
     "TrainedModel",
     "UploadedModel",
+    "UsageReport",
+    "UsageRow",
+    "UsageTotals",
     "class_for",
 ]
 
@@ -228,25 +231,122 @@ class Spending(ApiObject):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
+class UsageRow(ApiObject):
+    """A row of a usage report. Which columns it has depends on the operation and the grouping.
+
+    Attributes:
+        date: The day.
+        model: AIR of the model.
+        model_name: Name of the model.
+        api_key: The API key, by its UUID.
+        count: Number of requests.
+        spend: Amount in US dollars.
+        client_errors: Number of errors caused by requests.
+        server_errors: Number of errors caused by the server.
+        avg_inference_time: Mean inference time, in the server's unit.
+        p90_inference_time: 90th percentile of the inference time.
+        p99_inference_time: 99th percentile of the inference time.
+    """
+
+    date: str | None = None
+    model: str | None = None
+    model_name: str | None = None
+    api_key: str | None = attrs.field(default=None, repr=False)
+    count: int | None = None
+    spend: float | None = None
+    client_errors: int | None = None
+    server_errors: int | None = None
+    avg_inference_time: float | None = None
+    p90_inference_time: float | None = None
+    p99_inference_time: float | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class UsageTotals(ApiObject):
+    """The totals of a usage report.
+
+    Attributes:
+        total_requests: Number of requests.
+        total_results: Number of results.
+        total_spend: Amount in US dollars.
+        avg_daily_spend: Mean amount of a day in US dollars.
+        projected_spend: Expected amount in US dollars.
+        total_errors: Number of errors.
+        error_rate: Part of the requests that failed, as the server reports it.
+        avg_inference_time: Mean inference time, in the server's unit.
+        p50_inference_time: Median of the inference time.
+        p90_inference_time: 90th percentile of the inference time.
+        p99_inference_time: 99th percentile of the inference time.
+    """
+
+    total_requests: int | None = None
+    total_results: int | None = None
+    total_spend: float | None = None
+    avg_daily_spend: float | None = None
+    projected_spend: float | None = None
+    total_errors: int | None = None
+    error_rate: float | None = None
+    avg_inference_time: float | None = None
+    p50_inference_time: float | None = None
+    p90_inference_time: float | None = None
+    p99_inference_time: float | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class UsageReport(ApiObject):
+    """A report of the account's usage. Supports iteration over its rows, indexing and `len()`.
+
+    Attributes:
+        data: The rows.
+        meta: The totals.
+    """
+
+    data: Sequence[UsageRow] = attrs.field(default=(), hash=False)
+    meta: UsageTotals | None = None
+
+    def __iter__(self) -> Iterator[UsageRow]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __bool__(self) -> bool:
+        return True  # a report without rows still has totals
+
+    @overload
+    def __getitem__(self, index: int) -> UsageRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[UsageRow]: ...
+    def __getitem__(self, index: int | slice) -> UsageRow | Sequence[UsageRow]:
+        return self.data[index]
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class AccountUsage(ApiObject):
-    """Usage of the account.
+    """Usage of the account. The details of the account have its first four attributes, the usage reports the others.
 
     Attributes:
         total: Total usage.
         today: Usage today.
         last_7_days: Usage in the last 7 days.
         last_30_days: Usage in the last 30 days.
+        timeseries: The report by date.
+        model: The report by model.
+        api_key: The report by API key.
     """
 
     total: Spending | None = None
     today: Spending | None = None
     last_7_days: Spending | None = None
     last_30_days: Spending | None = None
+    timeseries: UsageReport | None = None
+    model: UsageReport | None = None
+    api_key: UsageReport | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Account(Result):
-    """The account. For operations other than `"getDetails"`, read `raw`.
+    """The account, or a report of its usage.
 
     Attributes:
         operation: The operation that was requested.
@@ -256,7 +356,9 @@ class Account(Result):
         balance: Balance in US dollars; some servers return an object, which is passed on unchanged.
         team: Team members.
         api_keys: API keys.
-        usage: Usage of the account.
+        usage: Usage of the account; for the usage operations, its reports.
+        start_date: First day of the usage report.
+        end_date: Last day of the usage report.
     """
 
     operation: str | None = None
@@ -267,6 +369,14 @@ class Account(Result):
     team: Sequence[TeamMember] = attrs.field(default=(), hash=False)
     api_keys: Sequence[AccountKey] = attrs.field(default=(), hash=False)
     usage: AccountUsage | None = None
+    start_date: str | None = None
+    end_date: str | None = None
+
+    @property
+    def balance_amount(self) -> float | None:
+        """The balance in US dollars, whether the server sends a number or an object; `None` if it sends neither."""
+        amount = self.balance.get("amount") if isinstance(self.balance, Mapping) else self.balance
+        return amount if isinstance(amount, (int, float)) and not isinstance(amount, bool) else None
 
 
 _BY_TASK_TYPE: dict[str, type[Result]] = {
@@ -275,6 +385,7 @@ _BY_TASK_TYPE: dict[str, type[Result]] = {
     "vectorize": Image,
     "videoInference": Video,
     "3dInference": Model3D,
+    "tools": ToolOutput,
     "textInference": Text,
     "caption": Text,
     "imageCaption": Text,

@@ -42,7 +42,18 @@ else:
     python_socks_sync = lazy_module("python_socks.sync")
     urllib_request = lazy_module("urllib.request")
 
-__all__ = ["Attempt", "Dialled", "PermanentError", "default_context", "dial", "proxy_for", "user_agent"]
+
+__all__ = [
+    "Attempt",
+    "Dialled",
+    "PermanentError",
+    "default_context",
+    "dial",
+    "open_stream",
+    "proxy_for",
+    "read_key",
+    "user_agent",
+]
 
 if not (hasattr(websocket, "WebSocket") and hasattr(websocket, "WebSocketTimeoutException")):
     raise ImportError(
@@ -65,6 +76,7 @@ _TLS_ADVICE = (
 
 
 _E = TypeVar("_E", bound=BaseException)
+_T = TypeVar("_T")
 
 
 class Dialled:
@@ -194,8 +206,23 @@ def dial(options: Options, report: Callable[[str, str], None], attempt: Attempt 
         PermanentError: It failed, and another attempt would fail too.
     """
     stages = _Stages(report, attempt or Attempt(options.connect_timeout))
+    return _with_typed_errors(stages, lambda: _dial(options, stages))
+
+
+def open_stream(options: Options, url: SplitResult, attempt: Attempt) -> Stream:
+    """Connect to the host of a URL, through the proxy if there is one, with TLS if its scheme says so; no upgrade.
+
+    Raises:
+        ConnectionFailedError: It failed; another attempt may succeed.
+        PermanentError: It failed, and another attempt would fail too.
+    """
+    stages = _Stages(lambda stage, host: None, attempt)
+    return _with_typed_errors(stages, lambda: _open(options, url, stages))
+
+
+def _with_typed_errors(stages: _Stages, work: Callable[[], _T]) -> _T:
     try:
-        return _dial(options, stages)
+        return work()
     except (RunwareError, PermanentError) as error:
         raise _strip_tracebacks(error) from error.__cause__
     except _CancelledError:
@@ -207,23 +234,33 @@ def dial(options: Options, report: Callable[[str, str], None], attempt: Attempt 
 
 
 def _dial(options: Options, stages: _Stages) -> Dialled:
-    stream: Stream | None = None
+    # The key gets no variable of its own: error reporters often include the variables of each frame.
+    dialled = Dialled(read_key(options, stages.error))
+    url = urlsplit(options.url)
+    stream = _open(options, url, stages)
     try:
-        # The key gets no variable of its own: error reporters often include the variables of each frame.
-        dialled = Dialled(_key(options, stages))
-        url = urlsplit(options.url)
-        host = url.hostname or ""
-        port = url.port or (443 if url.scheme == "wss" else 80)
-        proxy = proxy_for(options.proxy, options.environment, host, port)
-        stream = _through_proxy(proxy, host, port, stages) if proxy else _tcp(host, port, stages)
-        if url.scheme == "wss":
-            stream = _tls(stream, host, port, options, stages)
-        _upgrade(stream, url, host, port, options, stages)
-        dialled.stream = stream
-        return dialled
+        _upgrade(stream, url, url.hostname or "", _port(url), options, stages)
     except BaseException:
-        if stream is not None:
-            stream.close()
+        stream.close()
+        raise
+    dialled.stream = stream
+    return dialled
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme in ("wss", "https") else 80)
+
+
+def _open(options: Options, url: SplitResult, stages: _Stages) -> Stream:
+    host, port = url.hostname or "", _port(url)
+    proxy = proxy_for(options.proxy, options.environment, host, port)
+    stream = _through_proxy(proxy, host, port, stages) if proxy else _tcp(host, port, stages)
+    if url.scheme not in ("wss", "https"):
+        return stream
+    try:
+        return _tls(stream, host, port, options, stages)
+    except BaseException:
+        stream.close()
         raise
 
 
@@ -239,7 +276,16 @@ def _strip_tracebacks(error: _E) -> _E:
     return error
 
 
-def _key(options: Options, stages: _Stages) -> str:
+def read_key(options: Options, failure: Callable[[str, BaseException], ConnectionFailedError]) -> str:
+    """Return the API key. If it comes from a function, that is called, which may block.
+
+    Args:
+        options: The client's options.
+        failure: Makes the error for an exception of the function, from a description and the exception.
+
+    Raises:
+        PermanentError: The function raised, or returned no key.
+    """
     if isinstance(options.api_key, str):
         return options.api_key
     try:
@@ -248,7 +294,7 @@ def _key(options: Options, stages: _Stages) -> str:
         # As a note, because the traceback is removed: its frames may hold the key.
         place = traceback.extract_tb(error.__traceback__)[-1]
         error.add_note(f"Raised in {place.name}, {place.filename}, line {place.lineno}.")
-        raise PermanentError(stages.error(f"api_key() raised {type(error).__name__}", error)) from error
+        raise PermanentError(failure(f"api_key() raised {type(error).__name__}", error)) from error
     if not isinstance(key, str) or not key.strip():
         raise PermanentError(
             ConfigurationError(

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any, assert_type
 
 from runware import (
+    Answer,
+    AsyncChat,
     AsyncRunware,
+    Chat,
+    ChatPiece,
     ControlNet,
     Image,
     ImageInference,
@@ -20,8 +24,11 @@ from runware import (
     Runware,
     RunwareError,
     Text,
+    Tool,
+    ToolRun,
     events,
     models,
+    tool,
 )
 from runware.client import Submitter
 
@@ -147,6 +154,53 @@ async def many_in_a_loop() -> None:
     assert_type(rw.aio.map(requests, return_exceptions=True), AsyncIterator[Results[Image] | Exception])
     assert_type(rw.aio.map(ImageInference, ["x"], return_exceptions=True), AsyncIterator[Results[Image] | Exception])
     assert_type(rw.aio.map(rw.aio.caption, ["x"], return_exceptions=True), AsyncIterator[Text | Exception])
+
+
+def get_weather(city: str) -> str:
+    return city
+
+
+class Forecast:
+    city: str
+
+
+def chats(stored: dict[str, Any]) -> None:
+    chat = rw.chat("m", tools=[get_weather, Tool(get_weather), {"type": "search"}], on_event=show_run)
+    assert_type(chat, Chat[None])
+    answer = chat.send("x", images=[Path("a.png"), Image()])
+    assert_type(answer, Answer[None])
+    assert_type(answer.text, str)
+    assert_type(answer.cost, float | None)
+    assert_type(chat.send(["x", Image(), b"...", {"type": "text", "text": "y"}]).tool_calls, Sequence[ToolRun])
+    assert_type(rw.chat("m", response_type=Forecast).send("x").parsed, Forecast)
+    assert_type(rw.chat(model="m", response_type=list[Forecast]).send("x").parsed, list[Forecast])
+    with rw.chat("m", response_type=int).stream("x") as stream:
+        for piece in stream:
+            assert_type(piece, ChatPiece)
+        assert_type(stream.text(), Iterator[str])
+        assert_type(stream.result(), Answer[int])
+    assert_type(tool(get_weather), Tool)
+    assert_type(tool(name="x")(get_weather), Tool)
+    assert_type(Chat[None].from_dict(chat.to_dict(), rw, tools=[get_weather]), Chat[None])
+    assert_type(AsyncChat[None].from_dict(stored, AsyncRunware("key")), AsyncChat[None])
+    rw.chat("m", temprature=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    rw.chat("m", tools=get_weather)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def show_run(run: ToolRun) -> None:
+    assert_type(run.name, str)
+    assert_type(run.error, BaseException | None)
+
+
+async def chats_in_a_loop() -> None:
+    chat = rw.aio.chat("m", response_type=Forecast)
+    assert_type(chat, AsyncChat[Forecast])
+    assert_type(await chat.send("x"), Answer[Forecast])
+    async with chat.stream("x") as stream:
+        async for piece in stream:
+            assert_type(piece.text, str)
+        assert_type(await stream.result(), Answer[Forecast])
+    assert_type(AsyncRunware("key").chat("m"), AsyncChat[None])
 
 
 def rejected() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import assert_type
 
 from runware import (
     Account,
+    AppJob,
+    AppTask,
+    AsyncTextStream,
     Audio,
     GuideImage,
     Image,
@@ -18,8 +22,13 @@ from runware import (
     Results,
     Runware,
     StoredMedia,
+    StreamJob,
+    StreamText,
     TaskDetails,
     Text,
+    TextPiece,
+    TextStream,
+    ToolOutput,
     TrainedModel,
     UploadedModel,
     Video,
@@ -41,6 +50,7 @@ def blocking(rw: Runware) -> None:
     assert_type(rw.image_masking(inputs={"image": "u"}), MaskImage)
     assert_type(rw.photo_maker(positive_prompt="x", input_images=["u"]), Results[Image])
     assert_type(rw.vectorize(inputs={"image": "u"}), Image)
+    assert_type(rw.tools(inputs={"video": "u"}), ToolOutput)
     assert_type(rw.training(model="m"), TrainedModel)
     assert_type(
         rw.model_upload(category="lora", architecture="sdxl", name="n", version="v", download_url="u"), UploadedModel
@@ -68,6 +78,36 @@ async def asyncio(rw: Runware) -> None:
     assert_type(await rw.aio.model_search(), ModelPage)
 
 
+def streams(rw: Runware) -> None:
+    messages = [{"role": "user", "content": "x"}]
+    with rw.stream_text(model="m", messages=messages) as stream:
+        assert_type(stream, TextStream)
+        for piece in stream:
+            assert_type(piece, TextPiece)
+            assert_type(piece.text, str)
+        assert_type(stream.text(), Iterator[str])
+        assert_type(stream.result(), Text)
+    job = rw.submit.stream_text(model="m", messages=messages)
+    assert_type(job, StreamJob)
+    assert_type(job.result(), Text)
+    for piece in job:
+        assert_type(piece, TextPiece)
+    task = StreamText(model="m", messages=messages)
+    assert_type(rw.run(task), Text)
+    assert_type(rw.stream(task), TextStream)
+
+
+async def streams_in_a_loop(rw: Runware) -> None:
+    async with rw.aio.stream_text(model="m", messages=[{"role": "user", "content": "x"}]) as stream:
+        assert_type(stream, AsyncTextStream)
+        async for piece in stream:
+            assert_type(piece, TextPiece)
+        assert_type([text async for text in stream.text()], list[str])
+        assert_type(await stream.result(), Text)
+    async for piece in rw.submit.stream_text(model="m", messages=[]):
+        assert_type(piece, TextPiece)
+
+
 def refused(rw: Runware) -> None:
     rw.video_inference(modell="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.video_inference(model=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -75,4 +115,19 @@ def refused(rw: Runware) -> None:
     rw.get_response()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.submit.upscale(input_image=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     rw.aio.caption(image="u")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue, reportUnusedCoroutine]
+    rw.stream_text(model="m", messages=[], number_results=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    rw.stream_text(model="m", messages=[], on_partial=print)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     rw.image_inferense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
+
+
+async def apps(rw: Runware) -> None:
+    assert_type(rw.app("my-upscaler").call("run", scale=2), AppTask)
+    assert_type(rw.app("my-upscaler").call("run", {"scale": 2}, wait=False), AppTask)
+    assert_type(next(rw.app("my-upscaler").tasks()), AppTask)
+    assert_type(await rw.aio.app("my-upscaler").call("run", scale=2), AppTask)
+    assert_type([task async for task in rw.aio.app("my-upscaler").tasks()], list[AppTask])
+    assert_type(rw.submit.app("my-upscaler").call("run", scale=2), AppJob)
+    assert_type(rw.submit.app("my-upscaler").call("run", scale=2).result(), AppTask)
+    assert_type(await rw.submit.app("my-upscaler").task("uuid"), AppTask)
+    rw.app(7)  # type: ignore[arg-type]
+    rw.app("my-upscaler").call(7)  # type: ignore[arg-type]

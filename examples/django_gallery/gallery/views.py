@@ -1,4 +1,6 @@
-"""The same page with a blocking view and with an async view. Both use the client of the process.
+"""The same page with a blocking view, with an async view, and with a view whose images are delivered to a webhook.
+
+All use the client of the process.
 
 `get_client()` creates it at the first request, with the key in `RUNWARE_API_KEY`, and not while Django loads. So a
 server may load the project before it forks its workers (`gunicorn --preload`).
@@ -10,9 +12,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from gallery.forms import ImageForm
-from runware import RunwareError, get_client
+from runware import Image, RunwareError, get_client
+from runware.webhooks import Delivery, WebhookReceiver, sign
 
 SIZE = {"model": "runware:101@1", "width": 768, "height": 512, "timeout": 60.0}
 
@@ -49,6 +53,35 @@ async def gallery_async(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("gallery-async")
     return page(request, form, "async view")
+
+
+def keep(delivery: Delivery) -> None:
+    """Save a delivered image. If that fails, it is delivered again; a second delivery writes the same file."""
+    if isinstance(delivery.result, Image):
+        delivery.result.save(settings.MEDIA_ROOT, overwrite=True)
+
+
+receiver = WebhookReceiver(keep, secret=settings.WEBHOOK_SECRET, confirm=True)
+
+
+def gallery_later(request: HttpRequest) -> HttpResponse:
+    """Show the images, and request more without waiting for them."""
+    form = ImageForm(request.POST or None)
+    if form.is_valid():
+        wanted = form.cleaned_data
+        webhook = request.build_absolute_uri(reverse("webhook"))
+        try:
+            get_client().image_inference(
+                positive_prompt=wanted["prompt"],
+                number_results=wanted["number"],
+                webhook_url=sign(webhook, settings.WEBHOOK_SECRET),
+                **SIZE,
+            )
+        except RunwareError as error:
+            form.add_error(None, error.message)
+        else:
+            return redirect("gallery-later")
+    return page(request, form, "webhook")
 
 
 def page(request: HttpRequest, form: ImageForm, kind: str) -> HttpResponse:

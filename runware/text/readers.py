@@ -1,0 +1,561 @@
+"""The readers of streams: they perform the steps of an exchange, in a thread or in an event loop.
+
+Each stream has a connection of its own. An idle connection could be reused, but the server may close it at any moment:
+then it cannot be known whether the request has arrived, and a stream must never be bought twice.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runware._support.elsewhere import run_elsewhere
+from runware._support.event_loops import running_loop
+from runware._support.lazy_modules import lazy_module
+from runware._support.locks import make_rlock
+from runware._support.logs import warn_interrupted
+from runware.errors import (
+    ClientClosedError,
+    RunwareError,
+    TaskCancelledError,
+)
+from runware.jobs import Job, Owner
+from runware.options import Options
+from runware.protocol.ids import new_uuid
+from runware.requests.plan import Plan
+from runware.requests.text import StreamText
+from runware.results import Results, TextPiece
+from runware.text.exchange import (
+    DEFAULT_SILENCE,
+    Exchange,
+    Open,
+    Pieces,
+    Read,
+    Recover,
+    Reply,
+    Sleep,
+    Step,
+)
+from runware.text.requester import Requester, abandoned, limit_network, load_http, ready, reply_of
+from runware.transport.http_client import async_http_client, http_client
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    import httpx2
+
+else:
+    asyncio = lazy_module("asyncio")
+    httpx2 = lazy_module("httpx2")
+    ssl = lazy_module("ssl")
+
+__all__ = ["AsyncReader", "BlockingReader", "OpenStreams", "Reader", "StreamOwner"]
+
+log = logging.getLogger("runware.text")
+
+
+class StreamOwner(Owner, Protocol):
+    """The client of a stream, as the stream sees it."""
+
+    options: Options
+
+    @property
+    def streams(self) -> OpenStreams:
+        """The streams of this client."""
+        ...
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode a request. Unless it has a UUID, it gets this one, or a new one."""
+        ...
+
+    def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
+        """Wait for a task that was submitted before."""
+        ...
+
+
+class OpenStream(Protocol):
+    """What a client ends when it is closed: a stream, or a chat that waits for an answer."""
+
+    @property
+    def in_flight(self) -> str | None:
+        """What it is called in the log, if it was sent and is not complete: the UUID of its task, if there is one."""
+        ...
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the connection; safe in any thread."""
+
+    def abandon(self) -> None:
+        """Give up the connection after a fork, in the child, without a word to the server."""
+
+
+class OpenStreams:
+    """The streams of a client that are being read, so that closing the client ends them."""
+
+    def __init__(self) -> None:
+        self._lock = make_rlock()
+        self._open: weakref.WeakSet[OpenStream] = weakref.WeakSet()
+        self._closed = False
+
+    def add(self, reader: OpenStream) -> None:
+        """Register a stream.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ClientClosedError("The client is closed. Create a new one for further calls.")
+            self._open.add(reader)
+
+    def unfinished(self) -> list[str]:
+        """Return the names of the streams that were sent and are not complete."""
+        with self._lock:
+            return [name for one in self._open if (name := one.in_flight) is not None]
+
+    def close(self) -> None:
+        """End every stream, for good."""
+        with self._lock:
+            self._closed = True
+            readers = list(self._open)
+        for reader in readers:
+            reader.abort(client=True)
+
+    def abandon(self) -> None:
+        """Give up the streams after a fork, in the child: they go on in the parent."""
+        self._lock = make_rlock()
+        readers, self._open = list(self._open), weakref.WeakSet()
+        for reader in readers:
+            reader.abandon()
+
+
+# ---------------------------------------------------------------------- reading
+
+
+class Reader(Requester):
+    """What the readers of the forms have in common: the exchange, the request, and how errors are translated.
+
+    Args:
+        owner: The client.
+        task: The request.
+        uuid: The UUID of the task.
+    """
+
+    def __init__(self, owner: StreamOwner, task: StreamText, uuid: str) -> None:
+        super().__init__(owner.options)
+        self._owner = owner
+        self._uuid = uuid
+        self._silence = task.silence_timeout or DEFAULT_SILENCE
+        self._steps: Generator[Step, Any, None] | None = None
+        self.exchange: Exchange | None = None
+        self.reading = False
+        self.complete = False
+        self.error: RunwareError | None = None
+        self._job: Job[Any] | None = None
+
+    @property
+    def uuid(self) -> str:
+        """The UUID of the task; with retries, that of the last attempt."""
+        return self._uuid if self.exchange is None else self.exchange.uuid
+
+    @property
+    def in_flight(self) -> str | None:
+        """The UUID of the task, if it was sent and its stream is not complete."""
+        return self.uuid if self.exchange is not None and self.state == "streaming" else None
+
+    @property
+    def attempts(self) -> Sequence[str]:
+        """The UUID and outcome of each failed attempt, oldest first."""
+        return () if self.exchange is None else self.exchange.attempts
+
+    @property
+    def state(self) -> str:
+        """The state, in words."""
+        if self.complete:
+            return "complete"
+        if self.error is not None:
+            return "failed"
+        return "closed" if self.ended_by else "not started" if self.exchange is None else "streaming"
+
+    def begin(self, plan: Plan) -> None:
+        """Start the exchange."""
+        self._owner.streams.add(self)
+        self.exchange = Exchange(plan, self._silence, time.monotonic, self.redact_secrets(), self._owner.downloads)
+        self._steps = self.exchange.steps()
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the connection; safe in any thread.
+
+        Args:
+            client: Whether the client is closed, and not only this stream.
+        """
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Give up the connection after a fork, in the child, without a word to the server."""
+        raise NotImplementedError
+
+    def advance(self, outcome: Any, error: Exception | None) -> Step | None:
+        """Return the next step; `None` at the end.
+
+        Raises:
+            RunwareError: The stream failed.
+        """
+        steps, exchange = self._steps, self.exchange
+        assert steps is not None
+        assert exchange is not None
+        if self.ended_by:
+            raise self._fail(exchange.closed_error(by=self.ended_by))
+        failure: RunwareError
+        try:
+            step: Step = steps.send(outcome) if error is None else steps.throw(error)
+            return step
+        except StopIteration:
+            self.complete = True
+            return None
+        except RunwareError as raised:
+            failure = raised
+        if self.ended_by:
+            failure = exchange.closed_error(by=self.ended_by)
+        raise self._fail(failure)
+
+    def _fail(self, error: RunwareError) -> RunwareError:
+        self.error = error
+        # Each caller gets a copy: raising the same instance again would extend its traceback.
+        return copy.copy(error)
+
+    def refuse(self) -> None:
+        """Raise the error of a stream that has ended without being complete."""
+        if self.error is not None:
+            raise copy.copy(self.error)
+        if self.ended_by and not self.complete:
+            if self.exchange is None:
+                cls = TaskCancelledError if self.ended_by == "stream" else ClientClosedError
+                raise cls(f"The {self.ended_by} was closed before the stream began. Nothing was sent.")
+            raise self.exchange.closed_error(by=self.ended_by)
+
+    def interrupted(self) -> None:
+        """Warn that reading was interrupted, if the task was sent."""
+        if self.exchange is not None and (self._sent or self.exchange.sent):
+            warn_interrupted(log, self.exchange.uuid)
+
+
+class BlockingReader(Reader):
+    """Reads a stream in the caller's thread.
+
+    Args:
+        owner: The client.
+        task: The request.
+        plan: Its plan.
+    """
+
+    def __init__(self, owner: StreamOwner, task: StreamText, plan: Plan) -> None:
+        super().__init__(owner, task, plan.uuid)
+        self._plan: Plan | None = plan
+        self._http: httpx2.Client | None = None
+        self._response: httpx2.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+        self._wake = threading.Event()
+        self.on_step: Callable[[Step], object] | None = None
+        self.on_abandon: Callable[[], object] = lambda: None
+
+    def next_pieces(self) -> Sequence[TextPiece]:
+        """Wait for the next pieces; return none at the end.
+
+        Raises:
+            RunwareError: The stream failed.
+        """
+        if self.complete:
+            return ()
+        self.refuse()
+        if self.reading:
+            raise RuntimeError("the stream is being read by another thread")
+        self.reading = True
+        going_on = False
+        try:
+            if self._plan is not None:
+                plan, self._plan = self._plan, None
+                self.begin(plan)
+            outcome: Any = None
+            error: Exception | None = None
+            while (step := self.advance(outcome, error)) is not None:
+                if self.on_step is not None:
+                    self.on_step(step)
+                if isinstance(step, Pieces):
+                    going_on = True
+                    return step.pieces
+                outcome = error = None
+                try:
+                    outcome = self._perform(step)
+                except Exception as failure:
+                    error = self.translated(failure)
+                    failure.__traceback__ = None  # its frames hold the key
+            return ()
+        except RunwareError:
+            raise
+        except BaseException:  # Ctrl-C
+            self.ended_by = self.ended_by or "stream"
+            self.interrupted()
+            raise
+        finally:
+            self.reading = False
+            if not going_on or self.ended_by:
+                self._disconnect()
+
+    def _perform(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            self._until = step.until
+            return next(self._chunks, b"")
+        if isinstance(step, Open):
+            return self._open(step)
+        self._disconnect()
+        if isinstance(step, Sleep):
+            self._wake.wait(step.seconds)
+            return None
+        assert isinstance(step, Recover)
+        self._job = job = self._owner.follow(step.ref, step.timeout, None)
+        try:
+            if self.ended_by:
+                job.cancel()
+            return job.result()
+        except BaseException:
+            job.cancel()
+            raise
+        finally:
+            self._job = None
+
+    def _open(self, step: Open) -> Reply:
+        self._disconnect()
+        self._until, self._sent = step.until, False
+        timeout = httpx2.Timeout(None, connect=self.connect_timeout(step.until))
+        http = self._http = http_client(self._options, self._url, timeout=timeout)
+        request = http.build_request(
+            "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
+        )
+        response = self._response = http.send(request, stream=True)
+        self._chunks = response.iter_bytes() if "Content-Encoding" in response.headers else response.iter_raw()
+        return reply_of(response)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        network = self.note(event, info)
+        if network is not None:
+            limit_network(network, self)
+
+    def _disconnect(self) -> None:
+        """Close the connection, if there is one."""
+        response, self._response = self._response, None
+        http, self._http = self._http, None
+        self._network, self._chunks = None, iter(())
+        with suppress(Exception):
+            if response is not None:
+                response.close()
+        with suppress(Exception):
+            if http is not None:
+                http.close()
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the connection; safe in any thread."""
+        if self.complete or self.ended_by:
+            return
+        self.ended_by = "client" if client else "stream"
+        self._wake.set()
+        if (job := self._job) is not None:
+            job.cancel()
+        if not self.reading:
+            self._disconnect()
+        else:
+            self.shut_down()
+
+    def abandon(self) -> None:
+        """Close the descriptor after a fork, in the child, without a word to the server."""
+        if self.complete or self.ended_by:
+            return
+        self.ended_by = "fork"
+        # Kept, because ending it would write to the connection.
+        abandoned.append((self._response, self._http, self._chunks))
+        self._response, self._http, self._chunks = None, None, iter(())
+        self.close_descriptor()
+        self.on_abandon()
+
+
+class AsyncReader(Reader):
+    """Reads a stream in the running event loop.
+
+    Args:
+        owner: The client.
+        task: The request.
+    """
+
+    def __init__(self, owner: StreamOwner, task: StreamText) -> None:
+        super().__init__(owner, task, task.task_uuid or new_uuid())
+        self._task: StreamText | None = task
+        self._http: httpx2.AsyncClient | None = None
+        self._response: httpx2.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event | None = None
+
+    async def next_pieces(self) -> Sequence[TextPiece]:
+        """Wait for the next pieces; return none at the end.
+
+        Raises:
+            RunwareError: The stream failed.
+        """
+        if self.complete:
+            return ()
+        self.refuse()
+        if self.reading:
+            raise RuntimeError("the stream is being read by another task")
+        self.reading = True
+        going_on = False
+        try:
+            if self._task is not None:
+                await self._begin()
+            outcome: Any = None
+            error: Exception | None = None
+            while (step := self.advance(outcome, error)) is not None:
+                if isinstance(step, Pieces):
+                    going_on = True
+                    return step.pieces
+                outcome = error = None
+                try:
+                    outcome = await self._perform(step)
+                except Exception as failure:
+                    error = self.translated(failure)
+                    failure.__traceback__ = None  # its frames hold the key
+            return ()
+        except RunwareError:
+            raise
+        except BaseException:  # the task was cancelled
+            self.ended_by = self.ended_by or "stream"
+            raise
+        finally:
+            self.reading = False
+            if not going_on or self.ended_by:
+                await self._disconnect()
+
+    async def _begin(self) -> None:
+        task, self._task = self._task, None
+        assert task is not None
+        self._loop, self._wake = running_loop(), asyncio.Event()
+        if ready and not task.holds_payload():
+            self.begin(self._owner.plan(task, self._uuid))
+        else:
+            # Loading the HTTP library, and reading and encoding media, would hold up the loop.
+            self.begin(await run_elsewhere(lambda: _prepare(self._owner, task, self._uuid)))
+
+    async def _perform(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            assert self._chunks is not None
+            async with self._limit(step.until):
+                return await anext(self._chunks, b"")
+        if isinstance(step, Open):
+            return await self._open(step)
+        await self._disconnect()
+        if isinstance(step, Sleep):
+            assert self._wake is not None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), step.seconds)
+            return None
+        assert isinstance(step, Recover)
+        self._job = job = await run_elsewhere(lambda: self._owner.follow(step.ref, step.timeout, None))
+        try:
+            if self.ended_by:
+                job.cancel()
+            return await job
+        except BaseException:
+            job.cancel()
+            raise
+        finally:
+            self._job = None
+
+    def _limit(self, until: float) -> asyncio.Timeout:
+        self._until = until
+        assert self._loop is not None
+        return asyncio.timeout_at(self._loop.time() + until - time.monotonic())
+
+    async def _open(self, step: Open) -> Reply:
+        await self._disconnect()
+        self._sent = False
+        # A function that returns the key may block.
+        headers = (
+            await run_elsewhere(self.request_headers) if callable(self._options.api_key) else self.request_headers()
+        )
+        timeout = httpx2.Timeout(None, connect=self.connect_timeout(step.until))
+        http = self._http = async_http_client(self._options, self._url, timeout=timeout)
+        request = http.build_request(
+            "POST", self._url, content=step.body, headers=headers, extensions={"trace": self._trace}
+        )
+        async with self._limit(step.until):
+            response = self._response = await http.send(request, stream=True)
+        self._chunks = response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
+        return reply_of(response)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        self.note(event, info)
+
+    async def _disconnect(self) -> None:
+        """Close the connection, if there is one."""
+        response, self._response = self._response, None
+        http, self._http = self._http, None
+        self._network = self._chunks = None
+        with suppress(Exception):
+            if response is not None:
+                await response.aclose()
+        with suppress(Exception):
+            if http is not None:
+                await http.aclose()
+
+    def abort(self, *, client: bool = False) -> None:
+        """End the connection; safe in any thread."""
+        if self.complete or self.ended_by:
+            return
+        self.ended_by = "client" if client else "stream"
+        if (job := self._job) is not None:
+            job.cancel()
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._abort_in_loop)
+
+    async def close(self) -> None:
+        """End the connection, and wait until it is closed if no other task reads."""
+        self.abort()
+        if not self.reading and self._http is not None and self._loop is running_loop():
+            await self._disconnect()
+
+    def _abort_in_loop(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+        if (http := self._http) is not None and self._loop is not None:
+            closing = self._loop.create_task(self._disconnect() if not self.reading else _close(http))
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
+
+    def abandon(self) -> None:
+        """Forget the connection after a fork, in the child: its event loop belongs to the parent."""
+        if not (self.complete or self.ended_by):
+            self.ended_by = "fork"
+            abandoned.append((self._response, self._http, self._chunks))
+            self._response = self._http = self._chunks = self._loop = None
+
+
+_closing: set[asyncio.Task[None]] = set()
+"""Tasks that close connections. The event loop holds no reference to its tasks."""
+
+
+async def _close(http: httpx2.AsyncClient) -> None:
+    with suppress(Exception):
+        await http.aclose()
+
+
+def _prepare(owner: StreamOwner, task: StreamText, uuid: str) -> Plan:
+    """Encode a request, and load the modules and certificates that streams need."""
+    plan = owner.plan(task, uuid)
+    load_http(owner.options)
+    return plan

@@ -1,0 +1,203 @@
+"""What readers of streams and drivers of chats have in common: requests over HTTP with a deadline for each step."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from runware._support.lazy_modules import lazy_module, load_module
+from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
+from runware.options import KEY_VARIABLE, Options
+from runware.protocol.redaction import Redactor, secrets_of
+from runware.text.exchange import BrokenConnectionError, DeadlineError, Reply
+from runware.transport.http_client import authorization, http_client
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+else:
+    httpx2 = lazy_module("httpx2")
+    ssl = lazy_module("ssl")
+
+__all__ = ["Requester", "abandoned", "limit_network", "load_http", "ready", "reply_of"]
+
+_SLICE = 65_536
+"""The bytes written before the deadline is looked at again."""
+
+abandoned: list[Any] = []
+"""Parts of connections that belong to the parent of this process. Garbage collection would close them."""
+ready: list[bool] = []
+"""Has an element once the modules that a request needs are loaded."""
+
+
+class Requester:
+    """Makes requests to the API, one at a time, and translates what the HTTP library reports.
+
+    Args:
+        options: The options of the client.
+
+    Attributes:
+        ended_by: What ended it from outside; empty while nothing did.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._url = options.service_url("api")
+        self._redactor = Redactor()
+        self._until = 0.0
+        self._sent = False
+        self._network: Any = None
+        self.ended_by = ""
+
+    def redact_secrets(self) -> Redactor:
+        """Return the redactor of errors, once it knows the secrets of the client."""
+        self._redactor.add(*secrets_of(self._options), lasting=True)
+        return self._redactor
+
+    def request_headers(self) -> dict[bytes, bytes]:
+        """Return the headers of a request, with the key. They are bytes, as texts would be shown in tracebacks."""
+        headers: dict[bytes, bytes] = {
+            b"Accept": b"text/event-stream, application/json",
+            b"Accept-Encoding": b"identity",  # compression would hold pieces back
+            b"Cache-Control": b"no-cache",
+            b"Content-Type": b"application/json",
+        }
+        if self._options.dry_run:
+            headers[b"X-Runware-Dry-Run"] = b"1"
+        try:
+            found = authorization(self._options)
+        except RunwareError:
+            raise
+        except Exception as error:
+            raise ConnectionFailedError(
+                f"api_key() raised {type(error).__name__}: {error}", stage="key", retryable=False
+            ) from None
+        for name, value in found.items():
+            self._redactor.add(value.rpartition(" ")[2])
+            if not value.removeprefix("Bearer").strip() or value.endswith(" None"):
+                raise ConfigurationError(
+                    f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
+                    parameter="api_key",
+                )
+            headers[name.encode()] = value.encode()
+        return headers
+
+    def connect_timeout(self, until: float) -> float:
+        """Return the seconds that connecting may take, for a step that must be done at a time."""
+        return max(0.001, min(self._options.connect_timeout, until - time.monotonic()))
+
+    def left(self) -> float:
+        """Return the seconds until the current step must be done."""
+        return max(0.001, self._until - time.monotonic())
+
+    def note(self, event: str, info: Mapping[str, Any]) -> Any:
+        """Note what the HTTP library reports: a new connection, and that the request is being sent.
+
+        Returns:
+            The connection, if it is new.
+
+        Raises:
+            BrokenConnectionError: The request was ended from outside meanwhile.
+        """
+        connected = event.endswith((".connect_tcp.complete", ".start_tls.complete"))
+        sending = event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
+        if connected:
+            self._network = info.get("return_value")
+        if (connected or sending) and self.ended_by:
+            raise BrokenConnectionError("closed")
+        self._sent = self._sent or sending
+        return self._network if connected else None
+
+    def translated(self, error: Exception) -> Exception:
+        """Return what an error of the HTTP library means for the steps."""
+        if isinstance(error, (RunwareError, BrokenConnectionError, DeadlineError)):
+            return error
+        timed_out = isinstance(error, (TimeoutError, httpx2.TimeoutException))
+        if self._sent:
+            if timed_out and time.monotonic() >= self._until - 0.01:
+                return DeadlineError()
+            return BrokenConnectionError(self._redactor.hide(_words(error)))
+        stage, cause = "TCP", _cause(error)
+        if isinstance(error, httpx2.ProxyError):
+            stage = "proxy"
+        elif isinstance(cause, socket.gaierror):
+            stage = "name lookup"
+        elif isinstance(cause, ssl.SSLError):
+            stage = "TLS"
+        what = "no response in time" if timed_out else self._redactor.hide(_words(error))
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            what = f"{cause.verify_message}. Behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate"
+        host = httpx2.URL(self._url).netloc.decode()
+        return ConnectionFailedError(
+            f"Could not connect to {host}: {stage}: {what}. Nothing was sent.",
+            stage=stage,
+            host=host,
+            retryable=not isinstance(cause, ssl.SSLCertVerificationError),
+        )
+
+    def shut_down(self) -> None:
+        """End the connection under the thread that reads from it. Closing its socket would not wake that."""
+        if (network := self._network) is not None:
+            with suppress(Exception):
+                # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
+                socket.socket.shutdown(network.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def close_descriptor(self) -> None:
+        """Close the connection after a fork, in the child, without a word to the server."""
+        network, self._network = self._network, None
+        if network is not None:
+            with suppress(Exception):
+                network.get_extra_info("socket").close()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first error of the operating system or TLS behind one of the HTTP library."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, OSError):
+            return one
+        one = one.__cause__ or one.__context__
+    return error
+
+
+def _words(error: Exception) -> str:
+    cause = _cause(error)
+    return (cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)) or type(error).__name__
+
+
+def reply_of(response: httpx2.Response) -> Reply:
+    """Return the head of a response."""
+    headers = response.headers
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Reply(response.status_code, content_type, headers.get("Retry-After", ""))
+
+
+def limit_network(network: Any, requester: Requester) -> None:
+    """Let every read and write of a connection end with the current step.
+
+    The HTTP library gives each of them the same number of seconds, so that many could take any time together.
+    """
+    read, write = network.read, network.write
+
+    def limited_read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG001 - the interface
+        received: bytes = read(max_bytes, requester.left())
+        return received
+
+    def limited_write(buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG001 - the interface
+        for start in range(0, len(buffer), _SLICE):
+            write(buffer[start : start + _SLICE], requester.left())
+
+    network.read, network.write = limited_read, limited_write
+
+
+def load_http(options: Options) -> None:
+    """Load the modules and certificates that requests need, which would hold up an event loop."""
+    if not ready:
+        http_client(options, options.service_url("api")).close()
+        with suppress(ImportError):  # what anyio loads at its first use; the place may change
+            load_module("anyio._backends._asyncio")
+        ready.append(True)
