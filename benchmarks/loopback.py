@@ -15,7 +15,7 @@ from benchmarks.baseline import PROMPT, Bare, Threaded, tcp_ping_pong
 from benchmarks.harness import Column, Context, Figure, Stopwatch, cpu, cpu_of, interleave, percentile, wall
 from runware import Runware
 
-__all__ = ["asyncio_flight", "client", "flight", "growth", "io_thread", "large", "mixed", "serial", "small"]
+__all__ = ["asyncio_flight", "checks", "client", "flight", "growth", "io_thread", "large", "mixed", "serial", "small"]
 
 MICRO = 1e6
 MEGA = 1e6
@@ -94,6 +94,27 @@ def serial(context: Context) -> list[Figure]:
         per_call("tcp", tcp.each(wall), "plain TCP, 300 bytes there and back"),
         per_call("cpu", own.each(cpu), "CPU of a call, all threads"),
         per_call("cpu_bare", lean.each(cpu), "CPU of the bare loop"),
+    ]
+
+
+def checks(context: Context) -> list[Figure]:
+    """Blocking calls, one after another, with and without checks of the requests."""
+    count, slices = 100, 10 if context.quick else 20
+    with client(context, check="warn") as checked, client(context, check="off") as unchecked:
+
+        def calls(rw: Runware) -> Callable[[], Stopwatch]:
+            def run() -> Stopwatch:
+                with Stopwatch() as watch:
+                    for seed in range(1, count + 1):
+                        rw.image_inference(**small(), seed=seed)
+                return watch
+
+            return run
+
+        warn, off = interleave(context.runs, calls(checked), calls(unchecked), slices=slices)
+    return [
+        Figure("checks.ratio", warn.over(off, wall), "x", "lower", "a call with checks / without"),
+        Figure("checks.cpu", warn.over(off, cpu), "x", "lower", "CPU of a call with checks / without"),
     ]
 
 

@@ -38,6 +38,7 @@ class Budget:
 BUDGETS = (
     Budget("one call after another, blocking / bare loop", "serial.ratio_default", 1.3),
     Budget("the same / the fastest bare loop with JSON", "serial.ratio_json", 1.3),
+    Budget("one call after another: with checks / without", "checks.ratio", 1.05),
     Budget("10,000 in flight: tasks/s, ours / bare pipelined loop", "flight.10000.speed_default", 1.0, "at least"),
     Budget("the same / the fastest bare pipelined loop", "flight.10000.speed", 1.0, "at least"),
     Budget("10,000 in flight: CPU a task", "flight.10000.cpu", 45.0),

@@ -21,6 +21,7 @@ CASES: dict[str, tuple[str, str]] = {
     "codec": ("inside", "codec"),
     "session": ("inside", "session"),
     "serial": ("loopback", "serial"),
+    "checks": ("loopback", "checks"),
     "flight": ("loopback", "flight"),
     "growth": ("loopback", "growth"),
     "asyncio": ("loopback", "asyncio_flight"),

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from runware.events import Event, Stats
     from runware.jobs import Job
     from runware.models import access as models
-    from runware.models import estimates
     from runware.models.access import AsyncModels, Models
     from runware.models.estimates import Estimate
     from runware.models.schema import Problem
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from runware.text.streams import AsyncTextStream, TextStream
 else:
     models = lazy_module("runware.models.access")
-    estimates = lazy_module("runware.models.estimates")
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
     text_streams = lazy_module("runware.text.streams")
@@ -176,8 +174,9 @@ class _Client(_Handle):
                 rejected unless the server is on this machine. With `transport="http"`, `https://` is accepted too, and
                 `wss://` stands for the same server's HTTP API.
             timeout: Deadline of a call in seconds, including connecting; 60 by default.
-            long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos; 1200 by default.
-                A larger *timeout* extends it.
+            long_timeout: Deadline in seconds of tasks the server runs asynchronously, such as videos, and of calls to
+                models whose typical run takes more than half of the default *timeout*; 1200 by default. A larger
+                *timeout* extends it.
             connect_timeout: Seconds allowed for one attempt to connect and authenticate; 15 by default.
             max_retries: Extra attempts for a failed call, or a `RetryPolicy`; 2 by default. 0 makes a single attempt.
                 Only retryable failures are retried, and a task only after the server has reported that it failed.
@@ -243,18 +242,6 @@ class _Client(_Handle):
         model, wire = self._core.model_of(task)
         return model.check_task(wire)
 
-    def estimate(self, task: Task[Any] | Mapping[str, Any]) -> Estimate:
-        """Return what a request will cost and how long it takes, from the catalogue. Nothing is sent.
-
-        Args:
-            task: A request object, or an API object, with Python or API names.
-
-        Raises:
-            NotFoundError: The model is not in the catalogue.
-        """
-        model, wire = self._core.model_of(task)
-        return estimates.estimate(model, wire)
-
     def job(
         self,
         ref: str | Mapping[str, Any],
@@ -318,6 +305,24 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
 
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
+
+    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+        """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
+
+        Args:
+            task: A request object, or an API object, with Python or API names.
+            exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
+                the API key and the network, and works for models that the catalogue does not know.
+
+        Raises:
+            NotFoundError: The model is not in the catalogue, and *exact* is not set.
+            ValidationError: The server does not accept the request.
+            ConnectionFailedError: The server cannot be reached over HTTP.
+        """
+        if exact:
+            self._core.check_thread()
+            warn_in_event_loop("await rw.aio.estimate(...)")
+        return self._core.estimate(task, exact=exact)
 
     @overload
     def run(self, task: Task[R]) -> R: ...
@@ -441,6 +446,21 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)
 
+    async def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+        """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
+
+        Args:
+            task: A request object, or an API object, with Python or API names.
+            exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
+                the API key and the network, and works for models that the catalogue does not know.
+
+        Raises:
+            NotFoundError: The model is not in the catalogue, and *exact* is not set.
+            ValidationError: The server does not accept the request.
+            ConnectionFailedError: The server cannot be reached over HTTP.
+        """
+        return await run_elsewhere(lambda: self._core.estimate(task, exact=exact))
+
     @overload
     async def run(self, task: Task[R]) -> R: ...
     @overload
@@ -457,7 +477,10 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         """
         held: list[Job[Any]] = []
         try:
-            return await (await self._start(self._core.task_of(task), held))
+            core = self._core
+            if not core.started and isinstance(task, Mapping):
+                await run_elsewhere(core.knowledge.prepare)  # a model may have to tell the task type
+            return await (await self._start(core.task_of(task), held))
         except BaseException as error:
             for job in held:
                 job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()

@@ -21,6 +21,7 @@ from runware._support.logs import log_or_stderr
 from runware.errors import (
     ClientClosedError,
     ConfigurationError,
+    NotFoundError,
     PayloadTooLargeError,
     RunwareError,
     ValidationError,
@@ -29,7 +30,7 @@ from runware.jobs import Dispatch, Job, wrong_thread_error
 from runware.media.downloads import Downloads
 from runware.options import Options
 from runware.protocol.call import Call
-from runware.protocol.codec import rules
+from runware.protocol.codec import loads, rules
 from runware.protocol.ids import is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
@@ -42,11 +43,12 @@ from runware.transport.wakeup import wakeup_pool
 if TYPE_CHECKING:
     from runware import events
     from runware.display import progress
-    from runware.models import access
+    from runware.models import access, dry_run, estimates, refusals
     from runware.models import checker as checking
     from runware.models.access import Catalogue
     from runware.models.catalogue import Model
     from runware.models.checker import Checker
+    from runware.models.estimates import Estimate
     from runware.requests import platform
     from runware.requests.text import StreamText
     from runware.text import readers as text_readers
@@ -59,6 +61,9 @@ if TYPE_CHECKING:
 else:
     access = lazy_module("runware.models.access")
     checking = lazy_module("runware.models.checker")
+    dry_run = lazy_module("runware.models.dry_run")
+    estimates = lazy_module("runware.models.estimates")
+    refusals = lazy_module("runware.models.refusals")
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
     socket_loop = lazy_module("runware.transport.io_loop")
@@ -112,20 +117,34 @@ class Knowledge:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._checker: Checker | None = None
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The models that are known."""
         return access.Catalogue(self._options)
 
-    @cached_property
+    @property
     def checker(self) -> Checker:
         """Checks requests before they are sent."""
-        return checking.Checker(self.catalogue, self._options.check)
+        if self._checker is None:
+            self._checker = checking.Checker(self.catalogue, self._options.check)
+        return self._checker
 
     def prepare(self) -> None:
         """Load it, so that a call from an event loop need not."""
         self.checker.prepare()
+
+    def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
+        """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
+
+        Args:
+            error: The error.
+            sent: The message with the task, or the task without its large inputs.
+        """
+        task = loads(sent)[0] if isinstance(sent, bytes) else sent
+        model = self.catalogue.get(name) if isinstance(name := task.get("model"), str) else None
+        return error if model is None else refusals.completed(error, task, model)
 
 
 class Core:
@@ -159,7 +178,13 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return as_task(task, self.knowledge.checker.completed)
+        return as_task(task, self._completed)
+
+    def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
+        if "taskType" in body and not any("_" in str(name) for name in body):
+            return dict(body)
+        return self.knowledge.checker.completed(body)
 
     def model_of(self, task: Task[Any] | Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
         """Return the model of a request, and the request with API names.
@@ -168,8 +193,25 @@ class Core:
             NotFoundError: The model is not known.
         """
         whole = self.task_of(task)
-        wire = {"taskType": whole.task_type, **whole.wire()}
+        wire = {"taskType": whole.task_type, **self._planner.wire(whole)}
         return self.knowledge.checker.model_of(wire), wire
+
+    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool) -> Estimate:
+        """Return what a request will cost, from the catalogue or, if *exact*, from the server. The latter blocks.
+
+        Raises:
+            NotFoundError: The model is not known, and *exact* is not set.
+            RunwareError: The server refuses the request, or cannot be reached.
+        """
+        whole = self.task_of(task)
+        wire = {"taskType": whole.task_type, **self._planner.wire(whole)}
+        try:
+            known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
+        except NotFoundError:
+            if not exact:
+                raise
+            known = estimates.Estimate()
+        return dry_run.exact_estimate(self.options, wire, known) if exact else known
 
     # ------------------------------------------------------------------ the I/O loop
 
@@ -417,6 +459,11 @@ class Core:
     def post_callback(self) -> Callable[[Callable[[], object]], None]:
         """A function that runs a callback on the callback thread. It holds no reference to the client."""
         return self._callbacks.post
+
+    @property
+    def complete_error(self) -> Callable[[ValidationError, bytes | Mapping[str, Any]], ValidationError]:
+        """A function that completes the server's refusal of a task. It holds no reference to the client."""
+        return self.knowledge.complete
 
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""

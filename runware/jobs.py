@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.logs import warn_interrupted
-from runware.errors import ClientClosedError, IncompleteResultsError, RunwareError, TaskCancelledError, WrongThreadError
+from runware.errors import (
+    ClientClosedError,
+    IncompleteResultsError,
+    RunwareError,
+    TaskCancelledError,
+    ValidationError,
+    WrongThreadError,
+)
 from runware.protocol.call import Call, CallState, Wakeable
 from runware.requests.base import Task
 from runware.results import Acknowledgement, Partial, Result, Results
@@ -51,9 +58,13 @@ log = logging.getLogger("runware.jobs")
 
 R = TypeVar("R")
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 Dispatch = Callable[[Callable[[], object]], object]
 """Runs a callback in the caller's thread or event loop, and logs what it raises."""
+
+Completer = Callable[[ValidationError, bytes | Mapping[str, Any]], ValidationError]
+"""Returns the server's refusal of a task with what its model accepts, given the message that was sent."""
 
 
 class Owner(Protocol):
@@ -67,6 +78,11 @@ class Owner(Protocol):
     @property
     def post_callback(self) -> Callable[[Callable[[], object]], None]:
         """A function that runs a callback on the callback thread. It holds no reference to the client."""
+        ...
+
+    @property
+    def complete_error(self) -> Completer:
+        """A function that completes the server's refusal of a task. It holds no reference to the client."""
         ...
 
     def check_thread(self) -> None:
@@ -134,7 +150,11 @@ class ClientFuture(LightFuture[R], Generic[R]):
             raise self.cancelled_error()
         # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
         error = self.outcome()[1]
-        return None if error is None else copy.copy(error)
+        return None if error is None else self._error_to_raise(error)
+
+    def _error_to_raise(self, error: E) -> E:
+        """Return a copy of the error."""
+        return copy.copy(error)
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call *fn* with the job when it is done, on the client's callback thread; at once if it is done already.
@@ -177,6 +197,9 @@ class Job(ClientFuture[R], Generic[R]):
     `for` or `async for` to get each result as it arrives. Any number of threads and event loops may do so at the same
     time. Cancelling one `await job` does not cancel the job; `cancel()` does.
     """
+
+    _completer: Completer | None = None
+    _completed: ValidationError | None = None
 
     def __init__(
         self,
@@ -273,6 +296,20 @@ class Job(ClientFuture[R], Generic[R]):
         return Progress(len(self._results), self._total, percent, time.monotonic() - self._started, status)
 
     # ------------------------------------------------------------------ waiting
+
+    def _error_to_raise(self, error: E) -> E:
+        """Return a copy of the error; the server's refusal with what the model accepts.
+
+        That is added for the first reader, since the I/O thread has no time for it.
+        """
+        completer = self._completer
+        if completer is not None and isinstance(error, ValidationError):
+            try:
+                self._completed = completer(error, self._sent)
+            except Exception:  # the error itself matters more
+                log.exception("completing the error of %s failed", self)
+            self._completer = None  # after the result: another thread may be here
+        return copy.copy(cast("E", self._completed or error))
 
     def running(self) -> bool:
         """Return whether the server may be working on the task. It can still be cancelled."""
@@ -396,6 +433,8 @@ class Job(ClientFuture[R], Generic[R]):
     def call_ended(self, call: Call, error: RunwareError | None) -> Sequence[Wakeable]:
         """Set the outcome; return the waiting threads for the I/O loop to wake."""
         answer: R | None = None
+        if isinstance(error, ValidationError) and error.parameter and (owner := self._owner) is not None:
+            self._completer = owner.complete_error
         try:
             answer, error = self._conclude(call, error)
         except Exception as failure:  # the call must end, and the caller get what arrived
@@ -482,7 +521,11 @@ class Job(ClientFuture[R], Generic[R]):
         callback, context, owner, dispatch = self._on_partial, self._context, self._owner, self._dispatch
         if callback is None or owner is None:
             return  # cancelled meanwhile
-        bound = partial(callback, Partial(new, all=self._results, total=self._total), error and copy.copy(error))
+        results = Partial(new, all=self._results, total=self._total)
+        bound: Callable[[], object] = partial(callback, results, None)
+        if error is not None:
+            failed = error
+            bound = lambda: callback(results, self._error_to_raise(failed))  # noqa: E731
         try:
             if dispatch is not None:
                 dispatch(bound)

@@ -158,7 +158,7 @@ class BlockingMap:
         core = self._core
         core.check_thread()
         outcomes = _run_blocking(
-            requests_from(what, inputs, common),
+            requests_from(what, inputs, common, core.task_of),
             lambda task, held: core.submit(task, None, held),
             concurrency=concurrency,
             ordered=ordered,
@@ -171,6 +171,8 @@ class BlockingMap:
 
 class AsyncMap:
     """The mixin of `AsyncRunware`."""
+
+    _core: Core
 
     @abstractmethod
     async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
@@ -247,7 +249,7 @@ class AsyncMap:
     ) -> AsyncIterator[Any]:
         """Run many requests and iterate over their results asynchronously. `Runware.map` describes the arguments."""
         outcomes = _run_async(
-            requests_from(what, inputs, common),
+            requests_from(what, inputs, common, self._core.task_of),
             self._start,
             concurrency=concurrency,
             ordered=ordered,
@@ -276,7 +278,10 @@ async def _counted(
 
 
 def requests_from(
-    what: object, inputs: Iterable[object] | None, common: Mapping[str, object] | None = None
+    what: object,
+    inputs: Iterable[object] | None,
+    common: Mapping[str, object] | None = None,
+    task_of: Callable[[Any], Task[Any]] = as_task,
 ) -> Iterator[Input[Any]]:
     """Create the requests lazily; an input that is not valid becomes its error.
 
@@ -284,6 +289,7 @@ def requests_from(
         what: An operation, a request class, or (without *inputs*) an iterable of request objects or wire objects.
         inputs: For each request, its parameters or the value of its main parameter.
         common: Parameters for every request; those of the input take precedence.
+        task_of: Makes a request of a request object or API object.
 
     Raises:
         TypeError: The arguments do not fit together.
@@ -293,7 +299,7 @@ def requests_from(
             raise TypeError("map() takes an operation and inputs for it, or an iterable of request objects.")
         if common is not None:
             raise TypeError("map() takes common= together with an operation and inputs for it.")
-        return _each(as_task, what)
+        return _each(task_of, what)
     request = _request_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise TypeError("map() takes one of the client's operations or a request class, not any other function.")

@@ -29,12 +29,22 @@ else:
     pickle = lazy_module("pickle")
     ssl = lazy_module("ssl")
 
-__all__ = ["DEFAULT_URL", "KEY_VARIABLE", "TRANSPORT_VARIABLE", "URL_VARIABLE", "Options", "RetryPolicy"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "DEFAULT_URL",
+    "KEY_VARIABLE",
+    "TRANSPORT_VARIABLE",
+    "URL_VARIABLE",
+    "Options",
+    "RetryPolicy",
+]
 
 DEFAULT_URL = "wss://ws-api.runware.ai/v1"
 KEY_VARIABLE = "RUNWARE_API_KEY"
 URL_VARIABLE = "RUNWARE_URL"
 TRANSPORT_VARIABLE = "RUNWARE_TRANSPORT"
+DEFAULT_TIMEOUT = 60.0
+"""Deadline of a call in seconds, unless the user sets another."""
 
 ApiKey = Union[str, Callable[[], str]]
 Service = Literal["api", "content", "schemas", "serverless"]
@@ -290,7 +300,7 @@ class Options:
     api_key: ApiKey = attrs.field(repr=False, validator=_check_key)
     transport: Literal["websocket", "http"] = attrs.field(default="websocket", validator=_check_transport)
     url: str = attrs.field(validator=_check_url)
-    timeout: float = attrs.field(default=60.0, validator=_duration(_LONGEST_CALL, advice=_LONG_TASKS))
+    timeout: float = attrs.field(default=DEFAULT_TIMEOUT, validator=_duration(_LONGEST_CALL, advice=_LONG_TASKS))
     long_timeout: float = attrs.field(default=1200.0, validator=_duration(_LONGEST))
     connect_timeout: float = attrs.field(default=15.0, validator=_duration(_LONGEST_STEP))
     max_retries: int | RetryPolicy = attrs.field(default=2, validator=_check_retries)

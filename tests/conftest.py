@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,8 +17,9 @@ from runware.local import LocalServer
 
 
 @pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the variables of this machine, so that no test depends on them."""
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Remove the variables of this machine, so that no test depends on them; each test has an empty cache."""
+    monkeypatch.setenv("RUNWARE_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{uuid.uuid4()}"))
     for name in (
         "RUNWARE_API_KEY",
         "RUNWARE_URL",

@@ -494,3 +494,119 @@ def test_serve_command_lists_faults_and_serves_until_terminated() -> None:
         served.terminate()
     assert (ran.returncode, served.returncode) == (0, 0)
     assert ran.stdout.startswith("http://127.0.0.1:")
+
+
+KLEIN = "runware:400@2"
+KLING = "klingai:kling-video@2.6-pro"
+
+
+@pytest.fixture
+def nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
+    """Enter an empty directory, with no key and no server."""
+    monkeypatch.setenv("RUNWARE_URL", f"ws://127.0.0.1:{refusing_port()}/v1")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_known_models_are_listed_without_a_key(nothing: pathlib.Path) -> None:
+    ran = run("models", "list", "--category", "video", "--creator", "kling ai", "-q", "kling", "--json")
+    assert KLING in [one["air"] for one in ran.json]
+    assert {one["modality"] for one in ran.json} == {"video"}
+    ran = run("models", "list", "--capability", "text-to-video", "-q", "kling 2.6")
+    assert ran.out.split()[0] == KLING
+    assert "models of 20" in ran.err
+
+
+def test_model_and_its_prices_are_shown_without_a_key(nothing: pathlib.Path) -> None:
+    assert "a multiple of 16 between 128 and 2048" in run("models", "show", "bfl-flux-2-klein-9b").out
+    shown = run("models", "show", KLEIN, "--json").json
+    assert (shown["air"], shown["parameters"][0]["name"]) == (KLEIN, "positive_prompt")
+    assert run("models", "price", KLING).out.startswith("$0.07 per durationSecond (without audio)\n")
+    assert run("models", "price", KLING, "duration=10").out.startswith("$0.7 to $1.4, about ")
+    priced = run("models", "price", KLING, "duration=10", "provider_settings.klingai.sound=true", "--json").json
+    assert (priced["minimum"], priced["basis"], priced["exact"]) == (1.4, "rates", True)
+    assert KLING in run("models", "show", "klingai:kling-video@2.6").error()
+
+
+def test_models_are_refreshed_without_a_key(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch, nothing: pathlib.Path
+) -> None:
+    assert run("models", "refresh").code == 4
+    monkeypatch.setenv("RUNWARE_URL", server.url)
+    assert run("models", "refresh", "--timeout", "20", "--json").json["models"] > 300
+
+
+def test_model_runs_with_parameters_typed_by_its_schema(here: pathlib.Path, server: LocalServer) -> None:
+    (here / "start.png").write_bytes(encode(scene("x", 1, 256, 256), "png", 90))
+    arguments = ("positive_prompt=2024", "width=512", "height=512", "CFGScale=3.5", "lora.0.model=civitai:1@1")
+    ran = run("run", "bfl-flux-2-klein-9b", *arguments, "lora.0.weight=1", "inputs.reference_images.0=@start.png")
+    assert ran.code == 0
+    (sent,) = server.ledger.tasks("imageInference")
+    expected = {"model": KLEIN, "positivePrompt": "2024", "width": 512, "CFGScale": 3.5}
+    assert expected.items() <= sent.items()
+    assert sent["lora"] == [{"model": "civitai:1@1", "weight": 1}]
+    assert sent["inputs"]["referenceImages"][0].startswith("data:image/png;base64,")
+
+
+def test_community_model_runs_with_its_task_type(here: pathlib.Path, server: LocalServer) -> None:
+    assert "taskType" in run("run", "civitai:1@1", "positive_prompt=x y").error()
+    arguments = ("task_type=imageInference", "positive_prompt=x y", "width=512", "height=512", "settings.a_b=low")
+    assert run("run", "civitai:1@1", *arguments, "-o", "out").code == 0
+    assert server.ledger.tasks("imageInference")[0]["settings"] == {"aB": "low"}
+
+
+def test_check_only_lists_the_problems_and_sends_nothing(nothing: pathlib.Path) -> None:
+    ran = run("run", KLEIN, "positive_prompt=x y", "width=1000", "height=1024", "num_inference_steps=4", "--check-only")
+    assert (ran.code, ran.out.splitlines()) == (
+        2,
+        [
+            "width must be a multiple of 16 between 128 and 2048 for FLUX.2 [klein] 9B; got 1000. Did you mean 1008?",
+            "num_inference_steps is not a parameter of FLUX.2 [klein] 9B; did you mean steps?",
+        ],
+    )
+    ran = run("run", KLEIN, "positive_prompt=x y", "width=1000", "height=1024", "--check-only", "--json")
+    assert (ran.code, ran.json[0]["suggestion"]) == (2, 1008)
+    good = {"taskType": "imageInference", "model": KLEIN, "positivePrompt": "x y", "width": 512, "height": 512}
+    (nothing / "tasks.json").write_text(json.dumps([good, {**good, "width": 1000}]))
+    assert run("run", "tasks.json", "--check-only").code == 2
+    ran = run("run", "-", "--check-only", "--estimate", stdin=json.dumps(good))
+    assert (ran.code, ran.err) == (0, "no problems known\n")
+    assert ran.out.startswith("about $")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("no-such-model", "width=5"), 1, "No model 'no-such-model' in the catalogue"),
+        (("missing.json",), 2, "missing.json: No such file or directory."),
+        (("-", "width=5"), 2, "A file takes no parameters; got 'width=5'."),
+        ((KLEIN, "width"), 2, "Parameters are NAME=VALUE, such as width=1024; got 'width'."),
+        ((KLEIN, "model=a:1@1"), 2, "The model is the first argument"),
+        ((KLEIN, "lora.1.weight=1"), 2, "lora.1.weight cannot be set: '1' is not the next position of the list"),
+        ((KLEIN, "width=5", "width.a=1"), 2, "width.a cannot be set: it is inside a parameter that has a value"),
+    ],
+)
+def test_wrong_arguments_of_run_are_explained(
+    nothing: pathlib.Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    ran = run("run", *arguments, stdin="{}")
+    assert message in ran.error()
+    assert ran.code == code
+
+
+def test_shell_completes_models_and_parameters(nothing: pathlib.Path) -> None:
+    def completed(words: str, position: int) -> list[str]:
+        environment = {
+            **os.environ, "_RUNWARE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(position),
+            "PYTHONPATH": str(PROJECT),
+        }  # fmt: skip
+        program = "import sys; sys.argv = ['runware']; from runware.cli import app; app(prog_name='runware')"
+        shown = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, env=environment, check=False
+        )
+        assert shown.stderr == ""
+        return shown.stdout.splitlines()
+
+    assert "bfl-flux-2-klein-9b" in completed("runware run bfl-flux-2-kl", 2)
+    assert completed(f"runware models price {KLING} dur", 4) == ["duration="]
+    assert completed(f"runware run {KLEIN} wid", 3) == ["width="]

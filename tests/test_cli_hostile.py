@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from runware.local import LocalServer
+from runware.models.services import cache_folder
 
 from .net import listening, read_head
 
@@ -78,6 +79,18 @@ def answer(task: dict[str, Any]) -> list[Any] | None:
 def environment() -> Iterator[dict[str, str]]:
     with LocalServer(api_key=KEY) as server:
         server.script(answer)
+        described = {
+            "air": "evil:1@1", "slug": "evil-1", "name": EVIL, "creator": EVIL, "capabilities": [EVIL],
+            "outputModality": "image", "taskType": "imageInference", "replacedBy": EVIL,
+            "pricingRates": [{"amount": 1, "unit": EVIL, "label": EVIL}],
+            "pricingExamples": [{"configuration": EVIL, "price": 1.0}],
+        }  # fmt: skip
+        schema = {"properties": {EVIL: {"enum": [EVIL], "default": EVIL}, "width": {"enum": [EVIL]}}}
+        folder = cache_folder()
+        folder.mkdir(parents=True)
+        saved = {"format": 1, "records": [described], "schemas": {"evil:1@1": schema}}
+        host = server.http_url.partition("://")[2].partition("/")[0].replace(":", "_")
+        (folder / f"models-{host}.json").write_text(json.dumps(saved))
         yield {"RUNWARE_API_KEY": KEY, "RUNWARE_URL": server.url}
 
 
@@ -86,6 +99,10 @@ COMMANDS = {
     "text": ("caption", "https://example.com/x.png"),
     "names": ("models", "x"),
     "account": ("account",),
+    "list": ("models", "list", "-q", "evil"),
+    "show": ("models", "show", "evil:1@1"),
+    "price": ("models", "price", "evil:1@1"),
+    "check": ("run", "evil:1@1", "task_type=imageInference", "width=5", "--check-only"),
     "error": ("image", "refuse"),
     "ref": ("job", json.dumps({"task_uuid": "x", "task_type": EVIL})),
     "file": ("caption", f"{EVIL.replace(chr(0), '')[:20]}.png"),
@@ -111,7 +128,7 @@ def test_output_contains_no_terminal_sequences(name: str, run: Callable[..., str
 
 
 @pytest.mark.parametrize("run", [terminal, pipe])
-@pytest.mark.parametrize("name", ["url", "names", "account", "error"])
+@pytest.mark.parametrize("name", ["url", "names", "list", "show", "price", "check", "account", "error"])
 def test_json_output_is_valid_and_contains_no_terminal_sequences(
     name: str, run: Callable[..., str], environment: dict[str, str]
 ) -> None:

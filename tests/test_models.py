@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -34,7 +35,9 @@ def image(**more: Any) -> dict[str, Any]:
 
 
 def test_snapshot_is_what_its_facts_say() -> None:
-    assert build_models.build(build_models.FACTS.read_text(encoding="utf-8")) == build_models.SNAPSHOT.read_bytes()
+    built = build_models.build(build_models.FACTS.read_text(encoding="utf-8"))
+    # Not the compressed bytes, which differ between versions of zlib.
+    assert gzip.decompress(built) == gzip.decompress(build_models.SNAPSHOT.read_bytes())
 
 
 def test_models_are_found_by_air_and_by_slug() -> None:

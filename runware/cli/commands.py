@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
-import attrs
 import typer
 
-from runware import Task, ValidationError, __version__
+from runware import ValidationError, __version__
 from runware._support.lazy_modules import lazy_module
+from runware.cli import models, requests
 from runware.cli.output import Output, client, echo, media, reporting, without_secrets
-from runware.requests.raw import as_task
 
 if TYPE_CHECKING:
     from runware.cli import doctor as checks
@@ -25,7 +24,6 @@ else:
 __all__ = ["app"]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -232,27 +230,7 @@ def upscale(
             output.finish(job)
 
 
-@app.command()
-def models(
-    search: Annotated[str, typer.Argument(help="Search text.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Maximum number of models.")] = 20,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="Number of models to skip.")] = 0,
-    as_json: Json = False,
-    local: Local = False,
-) -> None:
-    """Search for models."""
-    with reporting(as_json, local), client(local) as rw:
-        output = Output(as_json)
-        page = output.wait(rw.submit.model_search(search=search or None, limit=limit, offset=offset or None))
-        if as_json:
-            output.json([one.raw for one in page])
-            return
-        wide = max((len(one.air or "") for one in page), default=0)
-        for one in page:
-            kind = " ".join(filter(None, (one.category, one.architecture)))
-            echo(f"{one.air or '':{wide}}  {one.name or ''} {one.version or ''}".rstrip() + f"  {kind}".rstrip())
-        left_out = f" after the first {offset}" if offset else ""
-        typer.echo(f"{len(page)} of {page.total_results}{left_out}", err=True)
+app.add_typer(models.app, name="models")
 
 
 @app.command()
@@ -307,31 +285,40 @@ def _ref(text: str) -> str | dict[str, Any]:
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="JSON file with one API object or a list of them; - reads stdin.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|MODEL",
+            help="JSON file with one API object or a list of them; - reads stdin. Or a model's AIR or slug.",
+            autocompletion=models.complete_model,
+        ),
+    ],
+    pairs: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            metavar="[NAME=VALUE]...",
+            help="Parameters of a model: width=1024 settings.quality=high lora.0.model=civitai:1@1 image=@photo.png",
+            autocompletion=models.complete_parameter,
+        ),
+    ] = None,
     out: Out = None,
     overwrite: Overwrite = False,
     timeout: Annotated[Optional[float], typer.Option("--timeout", help="Deadline of each task in seconds.")] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Only list what the models do not accept; exit code 2 if anything.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only estimate the costs.")] = False,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Run tasks from a JSON file concurrently. Results are saved and printed even if other tasks fail."""
+    """Run a model, or tasks from a JSON file concurrently. Results are saved and printed even if other tasks fail."""
     with reporting(as_json, local):
-        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
-        tasks = _tasks(found if isinstance(found, list) else [found], timeout)
+        tasks = requests.tasks_of(target, pairs or [], timeout)
+        if check_only or estimate:
+            raise typer.Exit(requests.examine(tasks, check_only, estimate, as_json))
         with client(local) as rw:
             output = Output(as_json, out, overwrite, local)
             output.finish(*map(rw.submit.run, tasks))
-
-
-def _tasks(bodies: list[Any], timeout: float | None) -> list[Task[Any]]:
-    # Validate all tasks before sending the first, so that an error does not abandon running ones.
-    tasks = []
-    for number, body in enumerate(bodies, 1):
-        try:
-            tasks.append(attrs.evolve(as_task(body), timeout=timeout))
-        except ValidationError as error:
-            raise ValidationError(f"Task {number} of the file: {error.message}", parameter=error.parameter) from error
-    return tasks
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -29,6 +29,7 @@ __all__ = [
     "Price",
     "Problem",
     "Rate",
+    "catalogue",
     "get",
     "list",
     "refresh",
@@ -38,22 +39,22 @@ __all__ = [
 _by_url: dict[str, Models] = {}
 
 
-def _models() -> Models:
-    """Return the catalogue of the server in the environment."""
+def catalogue() -> Models:
+    """Return the catalogue of the server in the environment (`RUNWARE_URL`), which the functions below use."""
     options = read_options({"api_key": "none-is-sent"})
     return _by_url.setdefault(options.url, Models(Catalogue(options)))
 
 
 def get(name: str, **options: Any) -> Model:
     """Return a model by its AIR or slug; see `Models.get`."""
-    return _models().get(name, **options)
+    return catalogue().get(name, **options)
 
 
 def list(**filters: Any) -> Sequence[Model]:  # noqa: A001 - `models.list`, as the client has it
     """Return the known models that fit all filters; see `Models.list`."""
-    return _models().list(**filters)
+    return catalogue().list(**filters)
 
 
 def refresh(timeout: float = 5.0) -> None:
     """Fetch what is new from the services; see `Models.refresh`."""
-    _models().refresh(timeout)
+    catalogue().refresh(timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from runware._support.escaping import one_line
-from runware.errors import RunwareError
+from runware.errors import ConnectionFailedError, RunwareError
 from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
 from runware.models.schema import prepare
@@ -20,10 +18,10 @@ from runware.options import Options
 
 __all__ = ["AsyncModels", "Catalogue", "Models"]
 
-log = logging.getLogger("runware.models")
-
 T = TypeVar("T")
 
+_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading an answer of another form than expected raises."""
 REFRESH_TIMEOUT = 5.0
 """Seconds that the services have to answer, for everything that is asked for at once."""
 
@@ -141,31 +139,48 @@ class Catalogue:
             with self._lock:
                 if self._saved is None:
                     saved = self._cache.read()
-                    self._newer = self._merged(saved)
+                    try:
+                        self._newer = self._merged(saved)
+                    except _NONSENSE as error:
+                        self._cache.discard(error)
+                        saved = {}
                     self._saved = saved
 
     def _keep(self, saved: dict[str, Any]) -> None:
+        """Use what the services said, and save it.
+
+        Raises:
+            ConnectionFailedError: It has not the form that it should have. What was known stays.
+        """
+        try:
+            newer = self._merged(saved)
+        except _NONSENSE as error:
+            host = self._options.service_url("content").partition("://")[2]
+            raise ConnectionFailedError(
+                f"The catalogue of models at {host} did not answer in the expected form.", stage="HTTP", host=host
+            ) from error
         with self._lock:
-            self._newer = self._merged(saved)
-            self._saved = saved
+            self._newer, self._saved = newer, saved
         self._cache.write(saved)
 
     def _merged(self, saved: Mapping[str, Any]) -> dict[str, Model]:
-        """Return the models that the services described, by AIR and by slug."""
+        """Return the models that the services described, by AIR and by slug.
+
+        What has another form raises one of `_NONSENSE`.
+        """
         made: dict[str, Model] = {}
-        try:
-            registry = saved.get("registry", {})
-            for air, facts in registry.get("models", {}).items():
-                if self.snapshot.get(air) is None:
-                    self._add(made, {"air": air, "slug": facts.get("id"), "taskType": facts.get("taskType")})
-            for record in saved.get("records", []):
-                self._add(made, {**record, "slug": record.get("slug") or record.get("model")})
-            for name, schema in saved.get("schemas", {}).items():
-                known = made.get(name.lower()) or self.snapshot.get(name)
-                if known is not None:
-                    _store(made, attrs.evolve(known, schema=prepare(schema), limits=True))
-        except (AttributeError, TypeError, ValueError) as error:
-            log.warning("what the catalogue of models said cannot be used: %s", one_line(error))
+        for air, facts in saved.get("registry", {}).get("models", {}).items():
+            if self.snapshot.get(air) is None:
+                self._add(made, {"air": air, "slug": facts.get("id"), "taskType": facts.get("taskType")})
+        for record in saved.get("records", []):
+            self._add(made, {**record, "slug": record.get("slug") or record.get("model")})
+        for name, schema in saved.get("schemas", {}).items():
+            known = made.get(name.lower()) or self.snapshot.get(name)
+            if known is not None:
+                model = attrs.evolve(known, schema=prepare(schema), limits=True)
+                tuple(model.parameters)  # fails if it is no schema
+                model.check()
+                _store(made, model)
         return made
 
     def _add(self, made: dict[str, Model], record: Mapping[str, Any]) -> None:

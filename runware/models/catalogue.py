@@ -6,22 +6,28 @@ read when the first model is asked for, and a record is parsed when its model is
 
 from __future__ import annotations
 
-import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
+from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
 from runware.errors import NotFoundError
-from runware.models.descriptions import described, described_as_html
+from runware.models.descriptions import described, described_as_html, price_lines
 from runware.models.estimates import Estimate, estimate
 from runware.models.names import to_api_names
 from runware.models.schema import Problem, find_problems, prepare, takes
 from runware.protocol.codec import python_name
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = lazy_module("difflib")
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -38,6 +44,7 @@ class Runner(Protocol[R_co]):
 __all__ = ["Model", "ModelExample", "Parameter", "Price", "Rate", "Snapshot", "bundled_snapshot", "unknown_model"]
 
 _FILE = Path(__file__).with_name("snapshot.jsonl.gz")
+_GZIP = zlib.MAX_WBITS | 16
 _PAGE = "https://runware.ai/docs/models/"
 _CALL_SETTINGS = ("taskType", "taskUUID", "model")
 
@@ -181,7 +188,7 @@ class Model:
         )
 
     def __repr__(self) -> str:
-        return f"<Model {self.name} {self.air or self.slug}>"
+        return one_line(f"<Model {self.name} {self.air or self.slug}>")
 
     def __str__(self) -> str:
         """Return what it makes, takes and costs, as text for a terminal."""
@@ -190,6 +197,11 @@ class Model:
     def _repr_html_(self) -> str:
         """Return the same as a table for a notebook."""
         return described_as_html(self)
+
+    @property
+    def price_lines(self) -> list[str]:
+        """Its rates and prices in words."""
+        return [one_line(line) for line in price_lines(self)]
 
     @property
     def documentation(self) -> str | None:
@@ -363,7 +375,7 @@ class Snapshot:
     def nearest(self, name: str, count: int = 3) -> list[Model]:
         """Return the models whose AIR, slug or name is nearest to a name."""
         wanted = name.lower()
-        near = get_close_matches(wanted, self._names, count * 2, cutoff=0.5)
+        near = difflib.get_close_matches(wanted, self._names, count * 2, cutoff=0.5)
         near += [one for one in self._names if len(wanted) > 3 and wanted in one]
         numbers = list(dict.fromkeys(self._names[one] for one in near))[:count]
         return [self._model(number) for number in numbers]
@@ -377,7 +389,7 @@ class Snapshot:
 @cache
 def bundled_snapshot() -> Snapshot:
     """Return the snapshot in the package."""
-    return Snapshot(gzip.decompress(_FILE.read_bytes()).decode().splitlines())
+    return Snapshot(zlib.decompress(_FILE.read_bytes(), _GZIP).decode().splitlines())
 
 
 def unknown_model(name: str, snapshot: Snapshot) -> NotFoundError:

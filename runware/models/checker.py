@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Literal
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple
 
+from runware._support.escaping import one_line
 from runware._support.logs import log_or_stderr
-from runware.errors import ValidationError
+from runware.errors import NotFoundError, ValidationError
 from runware.models.access import Catalogue
 from runware.models.catalogue import Model
 from runware.models.names import to_api_names
 from runware.models.schema import Problem, matches
 
-__all__ = ["Check", "Checker", "validation_error"]
+__all__ = ["Check", "Checker", "Route", "validation_error"]
 
 log = logging.getLogger("runware.check")
 
@@ -22,8 +24,57 @@ Check = Literal["off", "warn", "error"]
 _VARYING = frozenset(("taskUUID", "positivePrompt", "negativePrompt", "prompt", "seed"))
 """Parameters that differ between otherwise equal requests. They are checked each time, the others once."""
 _REMEMBERED = 2000
-_ANY: Mapping[str, Any] = {"properties": {"taskType": {}, "taskUUID": {}}}
-"""The schema of a task whose model is not known: only these two names are sure."""
+_LONGEST_TEXT = 200
+"""Tasks with a longer text, such as an image, are not remembered: that would keep it alive."""
+
+
+class Route(NamedTuple):
+    """How a model delivers its results.
+
+    Attributes:
+        asynchronous: Whether it only runs asynchronously.
+        seconds: How long a typical run takes; `None` if none was measured.
+    """
+
+    asynchronous: bool
+    seconds: float | None
+
+
+class _Limit(NamedTuple):
+    """What a parameter that varies takes, in the form that is checked fastest.
+
+    Attributes:
+        name: The API's name of the parameter.
+        schema: Its schema.
+        kind: The only type it takes, `str` or `int`; `None` if the schema says more.
+        low: The least length or number.
+        high: The greatest length or number.
+    """
+
+    name: str
+    schema: Any
+    kind: type | None = None
+    low: float = -math.inf
+    high: float = math.inf
+
+    @classmethod
+    def of(cls, name: str, schema: Any) -> _Limit:
+        """Return the limit that a schema sets."""
+        for kind, word, low, high in (
+            (str, "string", "minLength", "maxLength"),
+            (int, "integer", "minimum", "maximum"),
+        ):
+            if isinstance(schema, Mapping) and schema.get("type") == word and schema.keys() <= {"type", low, high}:
+                return cls(name, schema, kind, schema.get(low, -math.inf), schema.get(high, math.inf))
+        return cls(name, schema)
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether a value is good."""
+        _, schema, kind, low, high = self
+        given = type(value)
+        if given is not kind:
+            return matches(schema, value)
+        return bool(low <= (value if given is int else len(value)) <= high)
 
 
 class Checker:
@@ -37,42 +88,69 @@ class Checker:
     def __init__(self, catalogue: Catalogue, mode: Check) -> None:
         self.catalogue = catalogue
         self._mode = mode
-        self._good: dict[Any, Mapping[str, Any]] = {}
+        self._good: dict[Any, tuple[list[_Limit], Route]] = {}
+        self._routes: dict[str, tuple[Model, Route]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def prepare(self) -> None:
         """Read the snapshot and the cache."""
         self.catalogue.get("")
 
-    def check(self, task: dict[str, Any]) -> None:
+    def check(self, task: dict[str, Any]) -> Route | None:
         """Check a task with API names. A slug in place of the model's AIR is replaced.
+
+        Returns:
+            How the model delivers its results; `None` if it is not known, or checks are off.
 
         Raises:
             ValidationError: It has problems, and the mode is `"error"`; `problems` has all of them.
         """
         name = task.get("model")
         if not isinstance(name, str):
-            return
+            return None
         if ":" not in name and (known := self.catalogue.get(name)) is not None and known.air:
             task["model"] = name = known.air
         if self._mode == "off":
-            return
+            return None
         key = _key(task)
-        properties = self._good.get(key) if key is not None else None
-        if properties is not None and all(
-            matches(properties[name], task[name]) for name in _VARYING if name in task and name in properties
-        ):
-            return
+        good = self._good.get(key) if key is not None else None
+        if good is not None and all(limit.accepts(task[limit.name]) for limit in good[0]):
+            return good[1]
         model = self.catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
-            return
-        problems = model.check_task(task)
+            return None
+        route = self._route(name, model)
+        try:
+            problems = model.check_task(task)
+        except Exception as error:  # a schema of the service that cannot be read must not stop the call
+            log_or_stderr(log, "cannot check requests to %s: %r", model.name, error, level=logging.WARNING)
+            return None
         if problems:
             self._report(model, problems)
         elif key is not None:
             if len(self._good) >= _REMEMBERED:
                 self._good.clear()
-            self._good[key] = model.schema.get("properties", {})
+            properties = model.schema.get("properties", {})
+            limits = [_Limit.of(name, properties.get(name, True)) for name in task if name in _VARYING]
+            self._good[key] = limits, route
+        return route
+
+    def _route(self, name: str, model: Model) -> Route:
+        known = self._routes.get(name)
+        if known is None or known[0] is not model:  # a refresh brings new models
+            known = self._routes[name] = model, Route(model.delivery_methods == ("async",), model.seconds)
+        return known[1]
+
+    def named(self, task: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
+        """Return a task with API names, also inside its dicts.
+
+        Args:
+            task: The task, whose own names are the API's already.
+            kept: Parameters that stay as they are.
+        """
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        return to_api_names(task, model.schema if model is not None else {}, kept)
 
     def completed(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """Return a task given as a plain dict with API names, and with the task type of its model if it has none.
@@ -82,7 +160,7 @@ class Checker:
         """
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
-        made = to_api_names(task, model.schema if model is not None else _ANY)
+        made = to_api_names(task, model.schema if model is not None else {})
         if "taskType" in made or name is None:
             return made
         if model is None or model.task_type is None:
@@ -100,7 +178,9 @@ class Checker:
         Raises:
             NotFoundError: It is not known.
         """
-        name = str(task.get("model"))
+        name = task.get("model")
+        if not isinstance(name, str):
+            raise NotFoundError("The request names no model, so that nothing is known about it.", parameter="model")
         model = self.catalogue.get(name)
         if model is None:
             raise self.catalogue.unknown(name)
@@ -116,17 +196,33 @@ class Checker:
                 if len(self._warned) >= _REMEMBERED:
                     self._warned.clear()
                 self._warned.add(known)
-                log_or_stderr(log, "%s", problem.message, level=logging.WARNING)
+                log_or_stderr(log, "%s", one_line(problem.message, 2000), level=logging.WARNING)
 
 
 def _key(task: Mapping[str, Any]) -> Any:
-    """Return a value that is equal for tasks that differ only in what varies; `None` for tasks with objects in them."""
-    key = tuple(item for item in task.items() if item[0] not in _VARYING)
+    """Return a value that is equal for tasks that differ only in what varies; `None` if it would be large."""
     try:
-        hash(key)
-    except TypeError:
+        return tuple([name if name in _VARYING else (name, _frozen(value)) for name, value in task.items()])
+    except ValueError:
         return None
-    return key
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value of JSON in a form that can be a key, and differs for values that JSON distinguishes."""
+    kind = type(value)
+    if kind is str:
+        if len(value) > _LONGEST_TEXT:
+            raise ValueError
+        return value
+    if kind is int or kind is float or value is None:
+        return value
+    if kind is bool:
+        return bool, value  # 1 equals True
+    if kind is dict:
+        return dict, *[(name, _frozen(one)) for name, one in value.items()]
+    if kind is list:
+        return list, *map(_frozen, value)
+    raise ValueError
 
 
 def validation_error(model: Model, problems: list[Problem]) -> ValidationError:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from runware.models.catalogue import Model, Parameter
+from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
 
-__all__ = ["described", "described_as_html"]
+if TYPE_CHECKING:
+    import html
+
+    from runware.models.catalogue import Model, Parameter
+else:
+    html = lazy_module("html")
+
+__all__ = ["described", "described_as_html", "price_lines"]
 
 _MOST_PRICES = 8
 
@@ -21,29 +27,29 @@ def described(model: Model) -> str:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines += [f"  {name:<{widths[0]}}  {what:<{widths[1]}}  {default}".rstrip() for name, what, default in rows]
     lines += [f"  Note: {note}" for note in model.notes]
-    prices = list(_prices(model))
+    prices = list(price_lines(model))
     if prices:
         lines += ["", *(f"  {price}" for price in prices)]
     if model.documentation:
         lines += ["", f"  {model.documentation}"]
-    return "\n".join(lines)
+    return "\n".join(one_line(line, limit=None) for line in lines)  # a service may have written them
 
 
 def described_as_html(model: Model) -> str:
     """Return what a model makes, takes and costs, as HTML."""
     cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
     rows = "".join(
-        "<tr>" + "".join(f'<td style="{cell}">{escape(text)}</td>' for text in _row(one)) + "</tr>"
+        "<tr>" + "".join(f'<td style="{cell}">{html.escape(text)}</td>' for text in _row(one)) + "</tr>"
         for one in model.parameters
     )
     heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("parameter", "takes", "default"))
-    facts = "<br>".join(map(escape, _facts(model)))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in model.notes)
-    prices = "".join(f"<li>{escape(price)}</li>" for price in _prices(model))
-    link = f'<a href="{escape(model.documentation)}">documentation</a>' if model.documentation else ""
+    facts = "<br>".join(map(html.escape, _facts(model)))
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in model.notes)
+    prices = "".join(f"<li>{html.escape(price)}</li>" for price in price_lines(model))
+    link = f'<a href="{html.escape(model.documentation)}">documentation</a>' if model.documentation else ""
     return (
-        f'<div style="font-family:sans-serif;font-size:13px"><b>{escape(model.name)}</b> '
-        f"<code>{escape(model.air or model.slug)}</code> {link}<br>{facts}"
+        f'<div style="font-family:sans-serif;font-size:13px"><b>{html.escape(model.name)}</b> '
+        f"<code>{html.escape(model.air or model.slug)}</code> {link}<br>{facts}"
         f"<table><tr>{heads}</tr>{rows}</table>"
         f"{f'<ul>{notes}</ul>' if notes else ''}{f'<ul>{prices}</ul>' if prices else ''}</div>"
     )
@@ -65,7 +71,8 @@ def _row(one: Parameter) -> tuple[str, str, str]:
     return one.name + (" *" if one.required else ""), takes, default
 
 
-def _prices(model: Model) -> Iterator[str]:
+def price_lines(model: Model) -> Iterator[str]:
+    """Yield the rates and prices of a model, each in words."""
     for rate in model.rates:
         after = f" from unit {rate.after + 1} on" if rate.after else ""
         yield f"${rate.amount:g} per {rate.unit}{after}{f' ({rate.label})' if rate.label else ''}"

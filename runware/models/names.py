@@ -1,38 +1,73 @@
-"""Python names in tasks given as plain dicts: `positive_prompt` is taken where the API says `positivePrompt`."""
+"""Python names in tasks given as dicts: `positive_prompt` is taken where the API says `positivePrompt`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from runware.protocol.codec import wire_name
 
 __all__ = ["to_api_names"]
 
+_CONTENTS = frozenset(("tools", "jsonSchema", "json_schema"))
+"""Parameters whose dicts have names of the user's own."""
+_OF_CALL = {"task_type": "taskType", "task_uuid": "taskUUID"}
+"""Parameters that every task has, whatever its schema lists."""
+_OPEN = frozenset(("settings", "providerSettings", "inputs", "lora"))
+"""Parameters whose dicts have names of the API, also where a schema does not list them."""
 
-def to_api_names(task: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+
+def to_api_names(
+    task: Mapping[str, Any], schema: Mapping[str, Any], kept: Collection[str] = frozenset()
+) -> dict[str, Any]:
     """Return a task whose Python names are replaced by the API's, also inside objects and lists of objects.
 
-    A name is replaced if the schema has the API's form of it, or if the schema does not know either and it is a
-    parameter. Contents that the schema does not describe are the user's own, and stay as they are.
+    A name is replaced if the schema has the API's form of it. Where nothing is known of an object, all its names are
+    replaced, since the API has no names with underscores. The user's own contents stay as they are: `tools`,
+    `jsonSchema`, and other objects that the schema does not describe.
+
+    Args:
+        task: The task.
+        schema: The request schema of its model; empty if that is not known.
+        kept: Parameters that stay as they are.
     """
     properties = schema.get("properties") or {}
     made: dict[str, Any] = {}
     for name, value in task.items():
-        api = name
-        if name not in properties:
-            form = wire_name(name)
-            if form in properties or not properties:
-                api = form
-        made[api] = _inside(value, properties.get(api))
+        if name in kept:
+            made[name] = value
+            continue
+        api = _OF_CALL.get(name) or _api_name(name, task, properties)
+        known = properties.get(api)
+        made[api] = value if api in _CONTENTS else _inside(value, known, api in _OPEN)
     return made
 
 
-def _inside(value: Any, schema: Any) -> Any:
-    if not isinstance(schema, Mapping):
-        return value
-    if isinstance(value, Mapping) and schema.get("properties"):
-        return to_api_names(value, schema)
-    if isinstance(value, (list, tuple)) and isinstance(schema.get("items"), Mapping):
-        return [_inside(one, schema["items"]) for one in value]
+def _api_name(name: str, given: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
+    if not isinstance(name, str) or "_" not in name or name in properties:
+        return name
+    form = wire_name(name)
+    return form if (form in properties or not properties) and form not in given else name
+
+
+def _inside(value: Any, schema: Any, is_open: bool) -> Any:
+    """Return a value with the API's names in it.
+
+    Args:
+        value: The value.
+        schema: Its schema, or `None`.
+        is_open: Whether the names of an object that the schema does not list are the API's.
+    """
+    facts: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
+    if isinstance(value, Mapping):
+        properties = facts.get("properties") or {}
+        if not properties and not is_open:
+            return value
+        made: dict[str, Any] = {}
+        for name, one in value.items():
+            api = _api_name(name, value, properties)
+            made[api] = one if api in _CONTENTS else _inside(one, properties.get(api), is_open)
+        return made
+    if isinstance(value, (list, tuple)):
+        return [_inside(one, facts.get("items"), is_open) for one in value]
     return value

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import fold_name
 from runware.models.synonyms import SYNONYMS
-from runware.protocol.codec import python_name
+from runware.protocol.codec import python_name, wire_name
 
-__all__ = ["SIZES", "Problem", "Schema", "find_problems", "matches", "prepare", "takes"]
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = lazy_module("difflib")
+
+__all__ = ["SIZES", "Problem", "Schema", "find_problems", "find_schema", "matches", "prepare", "takes"]
 
 Schema = Mapping[str, Any]
 
@@ -30,6 +35,7 @@ _LONGEST_PATTERN = 10_000
 _OF_ITEMS = frozenset(("items", "minItems", "maxItems", "contains"))
 _LISTED = 12
 """The most allowed values that a message lists."""
+_STEP = re.compile(r"[^.\[\]]+")
 _PROSE = re.compile("prompt|text|content|lyrics|message", re.IGNORECASE)
 
 
@@ -90,6 +96,25 @@ def prepare(schema: Any, enums: Mapping[str, list[Any]] | None = None) -> Any:
         del made["oneOf"]
         made[SIZES] = {_size_of(one): one.get("title", "") for one in options}
     return made
+
+
+def find_schema(schema: Schema, path: str) -> Schema | None:
+    """Return the schema of a parameter inside objects and lists; `None` if there is none.
+
+    Args:
+        schema: The schema of the whole.
+        path: Names, in Python's or the API's spelling, and positions: `"lora[0].weight"` or `"lora.0.weight"`.
+    """
+    found: Any = schema
+    for step in _STEP.findall(path):
+        if not isinstance(found, Mapping):
+            return None
+        if step.isdigit():
+            found = found.get("items")
+            continue
+        properties = found.get("properties") or {}
+        found = properties.get(step, properties.get(wire_name(step)))
+    return found if isinstance(found, Mapping) else None
 
 
 # ---------------------------------------------------------------------- does a value match
@@ -382,7 +407,7 @@ class _Check:
         for name, others in schema.get("dependentRequired", {}).items():
             if name in value:
                 for other in others:
-                    if other not in value:
+                    if other not in value and other not in schema.get("required", ()):
                         yield self._missing({}, _join(path, other), f" together with {python_name(name)}")
         for name, more in schema.get("dependentSchemas", {}).items():
             if name in value:
@@ -593,7 +618,7 @@ def _right_name(name: str, known: Collection[str]) -> str | None:
     for meant in SYNONYMS.get(form, ()):
         if fold_name(meant) in by_form:
             return by_form[fold_name(meant)]
-    near = get_close_matches(form, by_form, 1, cutoff=0.75)
+    near = difflib.get_close_matches(form, by_form, 1, cutoff=0.75)
     return by_form[near[0]] if near else None
 
 
@@ -684,7 +709,7 @@ def _nearest_choice(choices: list[Any], value: Any) -> Any:
         return min(numbers, key=lambda one: (abs(one - value), -one), default=None)
     if isinstance(value, str):
         words = {one.lower(): one for one in choices if isinstance(one, str)}
-        near = get_close_matches(value.lower(), words, 1, cutoff=0.5)
+        near = difflib.get_close_matches(value.lower(), words, 1, cutoff=0.5)
         return words[near[0]] if near else None
     return None
 

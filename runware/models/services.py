@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -23,9 +22,12 @@ from runware.options import Options
 from runware.transport import http_client
 
 if TYPE_CHECKING:
+    import tempfile
+
     import httpx2
     import platformdirs
 else:
+    tempfile = lazy_module("tempfile")
     httpx2 = lazy_module("httpx2")
     platformdirs = lazy_module("platformdirs")
 
@@ -55,14 +57,15 @@ class Services:
 
     def __init__(self, options: Options, timeout: float) -> None:
         self._options = options
-        self._ends = time.monotonic() + timeout
-        self._timeout = timeout
+        self._deadline = http_client.Deadline(timeout)
         self._clients: dict[str, httpx2.Client] = {}
 
     def __enter__(self) -> Self:
+        self._deadline.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._deadline.__exit__()
         for client in self._clients.values():
             client.close()
 
@@ -125,20 +128,31 @@ class Services:
     ) -> tuple[Any, str | None] | None:
         """Return the JSON at a path and its ETag; `None` for 404 and for 304.
 
+        A body that the deadline cuts off is an error of HTTP, or is not JSON.
+
         Raises:
             ConnectionFailedError: The service does not answer in time, or not with JSON.
         """
         base = self._options.service_url(service)
-        left = self._ends - time.monotonic()
+        deadline = self._deadline
+        left = deadline.left
         host = base.partition("://")[2]
+        late = f"did not answer within {deadline.seconds:g} s"
         if left <= 0:
-            raise _failed(host, f"did not answer within {self._timeout:g} s")
+            raise _failed(host, late)
         client = self._clients.get(base)
         if client is None:
             client = self._clients[base] = http_client.http_client(self._options, base)
         headers = {"If-None-Match": etag} if etag else {}
         try:
-            with client.stream("GET", base + path, params=dict(query or {}), headers=headers, timeout=left) as response:
+            with client.stream(
+                "GET",
+                base + path,
+                params=dict(query or {}),
+                headers=headers,
+                timeout=left,
+                extensions=deadline.extensions,
+            ) as response:
                 if response.status_code in (304, 404):
                     return None
                 if response.status_code != 200:
@@ -146,9 +160,11 @@ class Services:
                 body = b"".join(self._chunks(response, host))
             return json.loads(body), response.headers.get("ETag")
         except httpx2.HTTPError as error:
-            raise _failed(host, f"could not be reached ({type(error).__name__})") from error
+            raise _failed(
+                host, late if deadline.left <= 0 else f"could not be reached ({type(error).__name__})"
+            ) from error
         except (ValueError, RecursionError) as error:
-            raise _failed(host, "did not answer with JSON") from error
+            raise _failed(host, late if deadline.left <= 0 else "did not answer with JSON") from error
 
     def _chunks(self, response: httpx2.Response, host: str) -> Iterator[bytes]:
         size = 0
@@ -156,8 +172,6 @@ class Services:
             size += len(chunk)
             if size > _MAX_BYTES:
                 raise _failed(host, "sent too much")
-            if time.monotonic() > self._ends:
-                raise _failed(host, f"did not answer within {self._timeout:g} s")
             yield chunk
 
 
@@ -191,12 +205,15 @@ class Cache:
             return {}
         except (OSError, ValueError, RecursionError) as error:
             reason = one_line(error)
-        log.warning("the cache of models %s cannot be used, and is removed: %s", path, reason)
-        try:
-            path.unlink()
-        except OSError:
-            pass
+        self.discard(reason)
         return {}
+
+    def discard(self, reason: object) -> None:
+        """Remove the file, and log why."""
+        path = self._path()
+        log.warning("the cache of models %s cannot be used, and is removed: %s", path, one_line(reason))
+        with suppress(OSError):
+            path.unlink()
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Save what the services said, in one step: a reader never sees half of it."""

@@ -155,9 +155,9 @@ class BlockingOperations(ABC):
             photo_maker: Identity from face images, with PhotoMaker.
             ultralytics: Detection and regeneration of faces and other details.
             upscale_factor: Scale factor for the result, for models that support it.
-            provider_settings: Provider-specific settings, such as `{"bfl": {"promptUpsampling": True}}`, keyed by API
-                name.
-            settings: Model-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, such as `{"bfl": {"prompt_upsampling": True}}`, by Python or
+                API name.
+            settings: Model-specific settings, by Python or API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
@@ -277,9 +277,9 @@ class BlockingOperations(ABC):
             acceleration: How much quality to trade for speed.
             accelerator_options: Caching methods that speed up inference.
             advanced_features: Features of individual models, such as a watermark.
-            provider_settings: Provider-specific settings, such as `{"google": {"generateAudio": True}}`, keyed by API
-                name.
-            settings: Model-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, such as `{"google": {"generate_audio": True}}`, by Python or
+                API name.
+            settings: Model-specific settings, by Python or API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
@@ -378,8 +378,9 @@ class BlockingOperations(ABC):
             steps: Number of inference steps.
             strength: How strongly an audio input is changed.
             cfg_scale: Guidance scale: how closely to follow the prompt.
-            settings: Model-specific settings, keyed by API name.
-            provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
+            provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, by Python or API
+                name.
             advanced_features: Features of individual models, keyed by API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
@@ -463,7 +464,7 @@ class BlockingOperations(ABC):
             negative_prompt: What to avoid.
             output_format: File format; the server's default is `"GLB"`. Not every model supports every format.
             seed: Seed for reproducible results; random by default.
-            settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, keyed by API name.
+            settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, by Python or API name.
             number_results: Number of results: up to 20 images, 4 videos or 3 audio files; 1 by default.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
@@ -554,7 +555,7 @@ class BlockingOperations(ABC):
             stop_sequences: Strings that end the answer.
             thinking_level: How much reasoning precedes the answer, for models that support it.
             cache: Prompt caching: `scope` and `ttl`.
-            settings: Further model-specific settings, keyed by API name. The API expects the eight parameters from
+            settings: Further model-specific settings, by Python or API name. The API expects the eight parameters from
                 `system_prompt` to `cache` inside this object; the client puts them there.
             inputs: Input media of the conversation.
             tools: Tools the model may call.
@@ -563,7 +564,7 @@ class BlockingOperations(ABC):
             output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
             include_usage: Report token usage with the result.
             seed: Seed for reproducible results; random by default.
-            provider_settings: Provider-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             number_results: Number of answers; 1 by default.
             routing: Provider routing options, keyed by API name.
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
@@ -641,7 +642,7 @@ class BlockingOperations(ABC):
             stop_sequences: Strings that end the answer.
             thinking_level: How much reasoning precedes the answer, for models that support it.
             cache: Prompt caching: `scope` and `ttl`.
-            settings: Further model-specific settings, keyed by API name. The API expects the eight parameters from
+            settings: Further model-specific settings, by Python or API name. The API expects the eight parameters from
                 `system_prompt` to `cache` inside this object; the client puts them there.
             inputs: Input media of the conversation.
             tools: Tools the model may call.
@@ -650,7 +651,7 @@ class BlockingOperations(ABC):
             output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
             include_usage: Report token usage with the result.
             seed: Seed for reproducible results; random by default.
-            provider_settings: Provider-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             silence_timeout: Seconds without a piece after which the connection is given up; `None` means 120. While the
                 server sends keep-alive comments in place of pieces, five times as many are allowed.
             timeout: Deadline for the whole stream in seconds: connecting, all attempts, and every piece. `None` uses
@@ -722,8 +723,8 @@ class BlockingOperations(ABC):
             resolution: Target size by name, for models that take one.
             fps: Frame rate of a video, in frames per second.
             positive_prompt: Description of the content, for models that use one.
-            settings: Model-specific settings, keyed by API name.
-            provider_settings: Provider-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -803,7 +804,7 @@ class BlockingOperations(ABC):
             output_format: File format. For images, the server's default is `"JPG"`, or `"PNG"` when removing a
                 background.
             settings: Settings of the background removal.
-            provider_settings: Provider-specific settings, keyed by API name.
+            provider_settings: Provider-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1037,7 +1038,7 @@ class BlockingOperations(ABC):
             high_threshold_canny: Upper threshold of `canny`; the server's default is 200.
             include_hands_and_face_open_pose: Include hands and faces in `openpose`.
             output_format: File format.
-            settings: Model-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1125,7 +1126,7 @@ class BlockingOperations(ABC):
             mask_blur: Blur radius of the mask's edge, in pixels.
             max_detections: Maximum number of detections.
             output_format: File format of the mask.
-            settings: Model-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1314,7 +1315,7 @@ class BlockingOperations(ABC):
             width: Width in pixels, for models that take a size.
             height: Height in pixels, for models that take a size.
             output_format: File format; `"SVG"`.
-            settings: Model-specific settings, keyed by API name.
+            settings: Model-specific settings, by Python or API name.
             output_type: How results are delivered: `"URL"` (the default), `"base64Data"` or `"dataURI"`. Videos and 3D
                 models are delivered as URLs only.
             output_quality: Quality of compressed formats, 20–99; the server's default is 95.
@@ -1399,7 +1400,7 @@ class BlockingOperations(ABC):
 
         Args:
             inputs: The files to work on, such as `{"video": ...}`, keyed by API name.
-            settings: What to do with them, keyed by API name.
+            settings: What to do with them, by Python or API name.
             output_format: File format of the result, such as `"MP4"`.
             model: The tool's AIR; `"runware:ffmpeg@0"` is the only one.
             ttl: Lifetime of result URLs in seconds, 60 or more. `None` uses the server's default.
@@ -1469,7 +1470,7 @@ class BlockingOperations(ABC):
             trigger_word: Prompt word that activates what was trained.
             training_steps: Number of training steps.
             learning_rate: Learning rate.
-            settings: Training-specific settings, keyed by API name.
+            settings: Training-specific settings, by Python or API name.
             delivery_method: `"sync"`: the server pushes results over the WebSocket. `"async"`: the server acknowledges
                 the task, and the client polls for results on its own. The default depends on the model; it is `"async"`
                 for 3D models, training and all video tasks, including upscaling, captioning and background removal.

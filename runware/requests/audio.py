@@ -76,8 +76,8 @@ class AudioInference(Generation[Results[Audio]]):
         steps: Number of inference steps.
         strength: How strongly an audio input is changed.
         cfg_scale: Guidance scale: how closely to follow the prompt.
-        settings: Model-specific settings, keyed by API name.
-        provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, keyed by API name.
+        settings: Model-specific settings, by Python or API name.
+        provider_settings: Provider-specific settings, such as those of `elevenlabs` or `mirelo`, by Python or API name.
         advanced_features: Features of individual models, keyed by API name.
     """
 

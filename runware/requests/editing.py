@@ -101,8 +101,8 @@ class Upscale(EditingOfAny):
         resolution: Target size by name, for models that take one.
         fps: Frame rate of a video, in frames per second.
         positive_prompt: Description of the content, for models that use one.
-        settings: Model-specific settings, keyed by API name.
-        provider_settings: Provider-specific settings, keyed by API name.
+        settings: Model-specific settings, by Python or API name.
+        provider_settings: Provider-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "upscale"
@@ -149,7 +149,7 @@ class RemoveBackground(EditingOfAny):
 
     Args:
         settings: Settings of the background removal.
-        provider_settings: Provider-specific settings, keyed by API name.
+        provider_settings: Provider-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "removeBackground"
@@ -198,7 +198,7 @@ class ControlNetPreprocess(Editing[GuideImage]):
         high_threshold_canny: Upper threshold of `canny`; the server's default is 200.
         include_hands_and_face_open_pose: Include hands and faces in `openpose`.
         output_format: File format.
-        settings: Model-specific settings, keyed by API name.
+        settings: Model-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "controlNetPreprocess"
@@ -224,7 +224,7 @@ class ImageMasking(Editing[MaskImage]):
         mask_blur: Blur radius of the mask's edge, in pixels.
         max_detections: Maximum number of detections.
         output_format: File format of the mask.
-        settings: Model-specific settings, keyed by API name.
+        settings: Model-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "imageMasking"
@@ -249,7 +249,7 @@ class Vectorize(MediaTask[Image]):
         width: Width in pixels, for models that take a size.
         height: Height in pixels, for models that take a size.
         output_format: File format; `"SVG"`.
-        settings: Model-specific settings, keyed by API name.
+        settings: Model-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "vectorize"

@@ -486,8 +486,9 @@ class ImageInference(Diffusion[Results[Image]]):
         photo_maker: Identity from face images, with PhotoMaker.
         ultralytics: Detection and regeneration of faces and other details.
         upscale_factor: Scale factor for the result, for models that support it.
-        provider_settings: Provider-specific settings, such as `{"bfl": {"promptUpsampling": True}}`, keyed by API name.
-        settings: Model-specific settings, keyed by API name.
+        provider_settings: Provider-specific settings, such as `{"bfl": {"prompt_upsampling": True}}`,
+            by Python or API name.
+        settings: Model-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "imageInference"

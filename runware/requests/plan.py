@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runware.errors import ValidationError
-from runware.options import Options, seconds
+from runware.options import DEFAULT_TIMEOUT, Options, seconds
 from runware.protocol.call import Call, Completion
 from runware.protocol.codec import dumps
 from runware.protocol.ids import new_uuid
@@ -96,7 +96,18 @@ class Planner:
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
         self._timeout = options.timeout
         self._long_timeout = options.longest_timeout
+        # A timeout that the user has chosen holds for slow models too.
+        self._slow_after = options.timeout / 2 if options.timeout == DEFAULT_TIMEOUT else None
         self._include_cost = options.include_cost
+
+    def wire(self, task: Task[Any]) -> dict[str, Any]:
+        """Return the API object of a request, without its UUID; Python names in its dicts become the API's.
+
+        Raises:
+            ValidationError: A media input cannot be read.
+        """
+        wire = task.wire()
+        return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
 
     def request(self, task: Task[Any], uuid: str | None = None) -> Plan:
         """Encode a request.
@@ -109,7 +120,7 @@ class Planner:
             ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
                 not accept the request and the client's `check` is `"error"`.
         """
-        wire = task.wire()
+        wire = self.wire(task)
         if self._include_cost is not None and task.priced:
             wire.setdefault("includeCost", self._include_cost)
         if not task.streamed and wire.get("deliveryMethod") == "stream":
@@ -119,9 +130,13 @@ class Planner:
                 parameter="delivery_method",
                 task_type=task.task_type,
             )
-        model = wire.get("model")
-        if model is not None and (self._checks or ":" not in model):
-            self._knowledge.checker.check(wire)
+        model, slow = wire.get("model"), False
+        if model is not None and (self._checks or ":" not in str(model)):
+            route = self._knowledge.checker.check(wire)
+            if route is not None:
+                if route.asynchronous:
+                    wire.setdefault("deliveryMethod", "async")
+                slow = self._slow_after is not None and (route.seconds or 0.0) > self._slow_after
         uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}
@@ -130,7 +145,7 @@ class Planner:
             uuid,
             text,
             task_type,
-            timeout or (self._long_timeout if task.takes_long(wire) else self._timeout),
+            timeout or (self._long_timeout if slow or task.takes_long(wire) else self._timeout),
             timeout or self._long_timeout,
             task.expected(wire),
             completion_of(task, wire),
@@ -151,6 +166,17 @@ class Planner:
         """
         limit = self._timeout if timeout is None else seconds(timeout, "timeout")
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
+
+
+def _has_python_names(value: Any, depth: int = 0) -> bool:
+    """Return whether a dict inside a task has a name with an underscore, which the API has nowhere."""
+    kind = type(value)
+    if kind is dict:
+        return any(
+            (depth > 0 and isinstance(name, str) and "_" in name) or _has_python_names(one, depth + 1)
+            for name, one in value.items()
+        )
+    return kind is list and any(_has_python_names(one, depth + 1) for one in value)
 
 
 def completion_of(task: Task[Any], wire: Mapping[str, Any]) -> Completion:

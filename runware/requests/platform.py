@@ -82,7 +82,7 @@ class Training(Delivered[TrainedModel]):
         trigger_word: Prompt word that activates what was trained.
         training_steps: Number of training steps.
         learning_rate: Learning rate.
-        settings: Training-specific settings, keyed by API name.
+        settings: Training-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "training"

@@ -83,7 +83,7 @@ class Chat(Inference[R_co]):
         stop_sequences: Strings that end the answer.
         thinking_level: How much reasoning precedes the answer, for models that support it.
         cache: Prompt caching: `scope` and `ttl`.
-        settings: Further model-specific settings, keyed by API name. The API expects the eight parameters from
+        settings: Further model-specific settings, by Python or API name. The API expects the eight parameters from
             `system_prompt` to `cache` inside this object; the client puts them there.
         inputs: Input media of the conversation.
         tools: Tools the model may call.
@@ -92,7 +92,7 @@ class Chat(Inference[R_co]):
         output_format: `"TEXT"` (the server's default) or, with newer models, `"JSON"`.
         include_usage: Report token usage with the result.
         seed: Seed for reproducible results; random by default.
-        provider_settings: Provider-specific settings, keyed by API name.
+        provider_settings: Provider-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "textInference"

@@ -43,7 +43,7 @@ class ThreeDInference(Generation[Results[Model3D]]):
         negative_prompt: What to avoid.
         output_format: File format; the server's default is `"GLB"`. Not every model supports every format.
         seed: Seed for reproducible results; random by default.
-        settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, keyed by API name.
+        settings: Model-specific settings, such as `sparseStructure` or `dracoCompression`, by Python or API name.
     """
 
     task_type: ClassVar[str] = "3dInference"

@@ -23,7 +23,7 @@ class Tools(Delivered[ToolOutput]):
 
     Args:
         inputs: The files to work on, such as `{"video": ...}`, keyed by API name.
-        settings: What to do with them, keyed by API name.
+        settings: What to do with them, by Python or API name.
         output_format: File format of the result, such as `"MP4"`.
         model: The tool's AIR; `"runware:ffmpeg@0"` is the only one.
         ttl: Lifetime of result URLs in seconds, 60 or more. `None` uses the server's default.

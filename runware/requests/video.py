@@ -108,8 +108,9 @@ class VideoInference(Generation[Results[Video]]):
         acceleration: How much quality to trade for speed.
         accelerator_options: Caching methods that speed up inference.
         advanced_features: Features of individual models, such as a watermark.
-        provider_settings: Provider-specific settings, such as `{"google": {"generateAudio": True}}`, keyed by API name.
-        settings: Model-specific settings, keyed by API name.
+        provider_settings: Provider-specific settings, such as `{"google": {"generate_audio": True}}`,
+            by Python or API name.
+        settings: Model-specific settings, by Python or API name.
     """
 
     task_type: ClassVar[str] = "videoInference"

@@ -6,9 +6,12 @@ is not among their headers; each request adds it (`authorization`), so that it c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from runware._support.lazy_modules import lazy_module
@@ -23,7 +26,7 @@ else:
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
-__all__ = ["async_http_client", "authorization", "http_client"]
+__all__ = ["Deadline", "async_http_client", "authorization", "http_client"]
 
 
 def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None) -> httpx2.Client:
@@ -53,6 +56,51 @@ def authorization(options: Options) -> dict[str, str]:
     """Return the header with the API key. If the key comes from a function, it is called, which may block."""
     key = options.api_key
     return {"Authorization": f"Bearer {key() if callable(key) else key}"}
+
+
+class Deadline:
+    """Ends the blocking requests of one block of code in time, also those whose server sends a byte now and then.
+
+    The timeouts of an HTTP client are for single steps, so that a server that drips could hold a request for hours.
+
+    Args:
+        seconds: The time for everything in the block.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._ends = time.monotonic() + seconds
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._shut_down)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._sockets.clear()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end; 0 or less if it has passed."""
+        return self._ends - time.monotonic()
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What each request must be given as its `extensions`."""
+        return {"trace": self._trace}
+
+    def _trace(self, _event: str, facts: Mapping[str, Any]) -> None:
+        stream: Any = facts.get("return_value")
+        if hasattr(stream, "get_extra_info"):  # a new connection, or TLS over it
+            self._sockets.append(stream.get_extra_info("socket"))
+
+    def _shut_down(self) -> None:
+        for sock in self._sockets:
+            with suppress(OSError):  # it is closed, or TLS took it over
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 def _settings(options: Options, url: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from runware import (
     Model,
     ModelPage,
     Partial,
+    Result,
     Results,
     RetryPolicy,
     Runware,
@@ -26,6 +27,7 @@ from runware import (
     Tool,
     ToolRun,
     events,
+    models,
     tool,
 )
 from runware.client import Submitter
@@ -209,3 +211,25 @@ def rejected() -> None:
     rw.submit.image_inference(positive_prompt="x", output_type="url")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Runware(tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Runware.initialize(tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def knowledge(model: models.Model) -> None:
+    assert_type(rw.models.get("runware:101@1"), models.Model)
+    assert_type(rw.models.list(category="image"), Sequence[models.Model])
+    assert_type(models.get("runware:101@1"), models.Model)
+    assert_type(model.check(width=1000), list[models.Problem])
+    assert_type(model.estimate(width=1000), models.Estimate)
+    assert_type(rw.check({"model": "runware:101@1"}), list[models.Problem])
+    assert_type(rw.estimate({"model": "runware:101@1"}, exact=True), models.Estimate)
+    assert_type(model.examples[0].run(rw), Results[Result])
+    assert_type(model.examples[0].run(rw.submit), Job[Results[Result]])
+    Runware(check="error")
+    Runware(check="loud")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def knowledge_in_asyncio(client: AsyncRunware) -> None:
+    assert_type(await client.models.get("runware:101@1"), models.Model)
+    assert_type(await client.models.list(q="flux"), Sequence[models.Model])
+    assert_type(client.check({"model": "runware:101@1"}), list[models.Problem])
+    assert_type(await client.estimate({"model": "runware:101@1"}), models.Estimate)
+    assert_type(await client.models.get("x", examples=True), models.Model)

@@ -1,0 +1,82 @@
+"""The API's own dry run, over HTTP: the server checks a task and says what it would cost, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from runware._support.lazy_modules import lazy_module
+from runware.errors import ConnectionFailedError, error_from_wire
+from runware.models.estimates import Estimate
+from runware.options import Options
+from runware.protocol.codec import dumps
+from runware.protocol.ids import new_uuid
+from runware.protocol.redaction import Redactor, secrets_of
+from runware.transport import http_client
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = lazy_module("httpx2")
+
+__all__ = ["exact_estimate"]
+
+
+def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimate) -> Estimate:
+    """Return what the server says that a task will cost.
+
+    Args:
+        options: The client's options, whose `timeout` applies.
+        task: The task with API names.
+        otherwise: The estimate to return if the server names no cost, as in an acknowledgement.
+
+    Raises:
+        TaskError: The server refuses the task.
+        ConnectionFailedError: The server cannot be reached, or does not answer in time.
+    """
+    whole = {**task, "taskUUID": new_uuid(), "includeCost": True}
+    answer = _post(options, dumps([whole]))
+    errors = [one for one in answer.get("errors") or () if isinstance(one, dict)]
+    if isinstance(answer.get("error"), dict):
+        errors.append(answer["error"])
+    if errors:
+        redactor = Redactor(secrets_of(options))
+        raise error_from_wire(redactor.clean(errors[0]), task_type=str(task.get("taskType")))
+    costs = [
+        one["cost"]
+        for one in answer.get("data") or ()
+        if isinstance(one, Mapping) and isinstance(one.get("cost"), (int, float))
+    ]
+    if not costs:
+        return otherwise
+    return attrs.evolve(otherwise, minimum=sum(costs), maximum=sum(costs), basis="dry run", exact=True)
+
+
+def _post(options: Options, body: bytes) -> dict[str, Any]:
+    url = options.service_url("api")
+    host = url.partition("://")[2].partition("/")[0]
+    headers = {
+        "Content-Type": "application/json",
+        "X-Runware-Dry-Run": "1",
+        **http_client.authorization(options),
+    }
+    with http_client.Deadline(options.timeout) as deadline, http_client.http_client(options, url) as client:
+        try:
+            response = client.post(
+                url, content=body, headers=headers, timeout=deadline.left, extensions=deadline.extensions
+            )
+        except httpx2.HTTPError as error:
+            late = deadline.left <= 0
+            what = f"did not answer within {deadline.seconds:g} s" if late else f"failed ({type(error).__name__})"
+            raise ConnectionFailedError(f"The dry run at {host} {what}.", stage="HTTP", host=host) from error
+    try:
+        answer = response.json()
+    except (ValueError, RecursionError) as error:
+        raise ConnectionFailedError(
+            f"The dry run at {host} was answered with status {response.status_code}, and not with JSON.",
+            stage="HTTP",
+            host=host,
+        ) from error
+    return answer if isinstance(answer, dict) else {"data": answer}
