@@ -298,7 +298,7 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         """The same operations for asyncio, on the same connection, in any event loop."""
         return AsyncRunware._on(self._core)
 
-    @cached_property
+    @property
     def models(self) -> Models:
         """The catalogue of models: what they are, take and cost. It works without the network."""
         return models.Models(self._core.knowledge.catalogue, self._search_models)
@@ -438,7 +438,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         client._core = core
         return client
 
-    @cached_property
+    @property
     def models(self) -> AsyncModels:
         """The catalogue of models: what they are, take and cost. It works without the network."""
         return models.AsyncModels(models.Models(self._core.knowledge.catalogue), self._search_models)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -40,9 +39,9 @@ class Catalogue:
         self._options = options
         self._snapshot = snapshot
         self._cache = Cache(options)
-        self._lock = threading.Lock()
-        self._saved: dict[str, Any] | None = None
-        self._newer: dict[str, Model] = {}
+        # What was saved, and the models it describes. It is replaced as a whole and under no lock: a child that was
+        # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
+        self._known: tuple[dict[str, Any], dict[str, Model]] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -51,13 +50,11 @@ class Catalogue:
 
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""
-        self._load()
-        return self._newer.get(name.lower()) or self.snapshot.get(name)
+        return self._load()[1].get(name.lower()) or self.snapshot.get(name)
 
     def all(self) -> Iterator[Model]:
         """Yield every model once, those of the services instead of those of the snapshot."""
-        self._load()
-        newer = dict(self._newer)
+        newer = self._load()[1]
         seen: set[int] = set()
         for model in self.snapshot:
             known = newer.get((model.air or "").lower()) or newer.get(model.slug.lower()) or model
@@ -80,9 +77,8 @@ class Catalogue:
         Raises:
             ConnectionFailedError: They did not answer in time. What was known stays.
         """
-        self._load()
+        saved = dict(self._load()[0])
         with Services(self._options, timeout) as services:
-            saved = dict(self._saved or {})
             registry, etag = services.registry(saved.get("etag"))
             if registry is not None:
                 saved |= {"etag": etag, "registry": registry}
@@ -96,13 +92,12 @@ class Catalogue:
         Raises:
             ConnectionFailedError: The service did not answer in time.
         """
-        self._load()
         name = model.air or model.slug
         with Services(self._options, timeout) as services:
             schema = services.schema(name)
         if schema is None:
             return model
-        saved = dict(self._saved or {})
+        saved = dict(self._load()[0])
         saved["schemas"] = {**saved.get("schemas", {}), name: schema}
         self._keep(saved)
         return self.get(name) or model
@@ -133,18 +128,18 @@ class Catalogue:
         with Services(self._options, timeout) as services:
             return services.listing(what)
 
-    def _load(self) -> None:
-        """Read the cache, once."""
-        if self._saved is None:
-            with self._lock:
-                if self._saved is None:
-                    saved = self._cache.read()
-                    try:
-                        self._newer = self._merged(saved)
-                    except _NONSENSE as error:
-                        self._cache.discard(error)
-                        saved = {}
-                    self._saved = saved
+    def _load(self) -> tuple[dict[str, Any], dict[str, Model]]:
+        """Return what the services said, and the models it describes. The first call reads the cache."""
+        if self._known is None:
+            saved = self._cache.read()
+            try:
+                newer = self._merged(saved)
+            except _NONSENSE as error:
+                self._cache.discard(error)
+                saved, newer = {}, {}
+            if self._known is None:  # nothing was fetched meanwhile
+                self._known = saved, newer
+        return self._known
 
     def _keep(self, saved: dict[str, Any]) -> None:
         """Use what the services said, and save it.
@@ -159,8 +154,7 @@ class Catalogue:
             raise ConnectionFailedError(
                 f"The catalogue of models at {host} did not answer in the expected form.", stage="HTTP", host=host
             ) from error
-        with self._lock:
-            self._newer, self._saved = newer, saved
+        self._known = saved, newer
         self._cache.write(saved)
 
     def _merged(self, saved: Mapping[str, Any]) -> dict[str, Model]:
