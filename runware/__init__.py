@@ -1,4 +1,4 @@
-"""Runware: images, video, audio, text and 3D from one persistent WebSocket.
+"""Runware: images, video, audio, text and 3D, over one persistent WebSocket or over HTTP.
 
     from runware import Runware
 
