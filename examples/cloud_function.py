@@ -21,7 +21,7 @@ from runware import AuthenticationError, Runware, RunwareError, ValidationError
 @cache
 def client() -> Runware:
     """Return the client of this process, which all its calls share."""
-    return Runware(transport="http")
+    return Runware(transport="http", check="error")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
