@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from runware._support.import_lock import loading
@@ -117,12 +116,16 @@ class Knowledge:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._catalogue: Catalogue | None = None
         self._checker: Checker | None = None
 
-    @cached_property
+    @property
     def catalogue(self) -> Catalogue:
         """The models that are known."""
-        return access.Catalogue(self._options)
+        # No cached_property, which has a lock in Python 3.11 that another thread may hold when the process forks.
+        if self._catalogue is None:
+            self._catalogue = access.Catalogue(self._options)
+        return self._catalogue
 
     @property
     def checker(self) -> Checker:

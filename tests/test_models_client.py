@@ -562,7 +562,7 @@ def made_up(delivery: list[str], seconds: float) -> Runware:
     }
     client = Runware("rw-test-key")
     snapshot = Snapshot([json.dumps(header), json.dumps(record)])
-    client._core.knowledge.__dict__["catalogue"] = Catalogue(client._core.options, snapshot)
+    client._core.knowledge._catalogue = Catalogue(client._core.options, snapshot)
     return client
 
 

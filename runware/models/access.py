@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
 
+from runware._support.import_lock import loading
 from runware.errors import ConnectionFailedError, RunwareError
 from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
@@ -40,7 +40,6 @@ class Catalogue:
         self._options = options
         self._snapshot = snapshot
         self._cache = Cache(options)
-        self._lock = threading.Lock()
         self._saved: dict[str, Any] | None = None
         self._newer: dict[str, Model] = {}
 
@@ -136,7 +135,7 @@ class Catalogue:
     def _load(self) -> None:
         """Read the cache, once."""
         if self._saved is None:
-            with self._lock:
+            with loading:  # no lock of its own, which another thread may hold when the process forks
                 if self._saved is None:
                     saved = self._cache.read()
                     try:
@@ -159,7 +158,7 @@ class Catalogue:
             raise ConnectionFailedError(
                 f"The catalogue of models at {host} did not answer in the expected form.", stage="HTTP", host=host
             ) from error
-        with self._lock:
+        with loading:
             self._newer, self._saved = newer, saved
         self._cache.write(saved)
 
