@@ -141,6 +141,7 @@ IMPORT_LOCK_USERS = {
     "_support/lazy_modules.py": "loads modules",
     "core.py": "the registry of shared clients: creating one imports, and an import may look one up",
     "operations/own.py": "a user's function that returns a request class usually imports it",
+    "models/access.py": "the cache of models, which a child that was forked meanwhile must be able to read",
 }
 """Every file of the client that takes the import lock, and its reason."""
 
