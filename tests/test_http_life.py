@@ -623,7 +623,7 @@ ticker = gevent.spawn(tick)
 def calls(number):
     for turn in range(5):
         seed = 1000 * number + turn + 1
-        (image,) = rw.image_inference(positive_prompt="a kite", seed=seed)
+        (image,) = rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, height=512, seed=seed)
         assert image.seed == seed
 gevent.joinall([gevent.spawn(calls, number) for number in range(20)], raise_error=True)
 ticker.kill()

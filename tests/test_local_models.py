@@ -253,12 +253,12 @@ class TestClientOfTheServices:
         with Runware(server.api_key, url=server.url, check="error") as rw:
             with pytest.raises(ConnectionFailedError):
                 ask(rw)
-            requests = server.ledger.service_requests
             assert rw.image_inference(model=KLEIN, positive_prompt="a lighthouse", width=1008, height=1024)
             with pytest.raises(ValidationError):
                 rw.image_inference(model=KLEIN, positive_prompt="a lighthouse", width=1000, height=1024)
             assert rw.models.get("bfl-flux-2-klein-9b").estimate(width=1024, height=1024).cost is not None
-            assert server.ledger.service_requests == requests
+            # The one that timed out, which a slow machine may not even have received by then.
+            assert server.ledger.service_requests <= 1
 
     @pytest.mark.parametrize("form", ["nonsense", "html"])
     def test_nonsense_instead_of_a_schema_is_an_error(self, server: LocalServer, models: Models, form: str) -> None:
