@@ -370,7 +370,7 @@ class Job(ClientFuture[R], Generic[R]):
                     if (owner := self._owner) is not None:
                         owner.check_thread()
                     warn_in_event_loop("async for ... in job")
-                    while not changed.wait(POLL):
+                    while not changed.wait(_LONGEST_WAIT):
                         pass
         finally:
             self.unlisten(changed.set)
@@ -612,9 +612,14 @@ def get_interruptibly(queue: SimpleQueue[T]) -> T:
     """Return the next item of a queue; Ctrl-C interrupts the wait on every platform."""
     while True:
         try:
-            return queue.get(timeout=POLL)
-        except Empty:  # pragma: no cover - Windows only, where Ctrl-C does not interrupt an unlimited wait
+            return queue.get(timeout=_LONGEST_WAIT)
+        except Empty:
             continue
+
+
+_LONGEST_WAIT = POLL or 1.0
+"""Seconds of one wait for results. A signal that arrives in the instant before a wait begins does not interrupt it, and
+is handled only when it ends."""
 
 
 def wrong_thread_error() -> WrongThreadError:
