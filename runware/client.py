@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
     from runware.requests.text import StreamText
-    from runware.results import Partial, Result, Results
+    from runware.results import Acknowledgement, Partial, Results
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
@@ -92,11 +92,14 @@ class Submitter(_Handle, JobOperations):
     @overload
     def run(self, task: Task[R]) -> Job[R]: ...
     @overload
-    def run(self, task: Mapping[str, Any]) -> Job[Results[Result]]: ...
+    def run(self, task: Mapping[str, Any]) -> Job[Results[Any]]: ...
     def run(self, task: Any) -> Any:
         """Start a task and return its job.
 
         Media inputs are read and encoded before this returns; nothing else blocks.
+
+        Args:
+            task: A request object, or a dict, as for `rw.run`.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
@@ -244,7 +247,7 @@ class _Client(_Handle):
 
     def job(
         self,
-        ref: str | Mapping[str, Any],
+        ref: str | Mapping[str, Any] | Acknowledgement,
         *,
         timeout: float | None = None,
         on_partial: Callable[[Partial[Any], RunwareError | None], object] | None = None,
@@ -254,7 +257,7 @@ class _Client(_Handle):
         The client polls until nothing of the task runs any more. It never sends anything that could run the task again.
 
         Args:
-            ref: A job's `ref`, or the UUID of the task.
+            ref: A job's or an error's `ref`, the UUID of the task, or the `Acknowledgement` that a call returned.
             timeout: Deadline in seconds. `None` uses the client's `long_timeout`, or `timeout` if that is larger.
             on_partial: Callback for new results. It runs on the client's callback thread.
 
@@ -263,7 +266,7 @@ class _Client(_Handle):
                 does not know the task (any more), and with the task's own error if the task failed.
 
         Raises:
-            ValidationError: *ref* is neither a ref nor a UUID.
+            ValidationError: *ref* is none of these.
         """
         return self._core.follow(ref, timeout, on_partial)
 
@@ -327,13 +330,13 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     @overload
     def run(self, task: Task[R]) -> R: ...
     @overload
-    def run(self, task: Mapping[str, Any]) -> Results[Result]: ...
+    def run(self, task: Mapping[str, Any]) -> Results[Any]: ...
     def run(self, task: Any) -> Any:
         """Run a task and wait for its result.
 
         Args:
-            task: A request object; or an API object (`{"taskType": ...}`) for anything without a request class, which
-                returns a list.
+            task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
+                dict has a `taskType`, or a `model` of `rw.models` that tells it.
 
         Raises:
             RunwareError: The call failed; see `runware.errors` for the subclasses.
@@ -464,13 +467,13 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     @overload
     async def run(self, task: Task[R]) -> R: ...
     @overload
-    async def run(self, task: Mapping[str, Any]) -> Results[Result]: ...
+    async def run(self, task: Mapping[str, Any]) -> Results[Any]: ...
     async def run(self, task: Any) -> Any:
         """Run a task and wait for its result in the running event loop.
 
         Args:
-            task: A request object; or an API object (`{"taskType": ...}`) for anything without a request class, which
-                returns a list.
+            task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
+                dict has a `taskType`, or a `model` of `rw.models` that tells it.
 
         Raises:
             RunwareError: The call failed; see `runware.errors` for the subclasses.

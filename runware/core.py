@@ -34,7 +34,7 @@ from runware.protocol.ids import is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
-from runware.results import Results
+from runware.results import Acknowledgement, Results
 from runware.transport.callbacks import CallbackThread, EventFeed
 from runware.transport.patching import check_patches, patch_fingerprint
 from runware.transport.wakeup import wakeup_pool
@@ -416,14 +416,19 @@ class Core:
             return self._streams
 
     def follow(
-        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: PartialCallback | None
+        self,
+        ref: str | Mapping[str, Any] | Acknowledgement,
+        timeout: float | None,
+        on_partial: PartialCallback | None,
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
 
         Raises:
-            ValidationError: *ref* is neither a job's ref nor a UUID.
+            ValidationError: *ref* is neither a job's ref nor a UUID nor an acknowledgement.
         """
         io_loop = self.io_loop()
+        if isinstance(ref, Acknowledgement):
+            ref = {"task_uuid": ref.task_uuid, "task_type": ref.task_type}
         found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
         uuid = found.get("task_uuid")
         if found.get("task_type") == "serverless":
@@ -434,7 +439,9 @@ class Core:
             )
         if not is_uuid(uuid):
             raise ValidationError(
-                "job(): ref must be a job's ref or the UUID of a task.", code="invalidParameter", parameter="ref"
+                "job(): ref must be a job's ref, the UUID of a task, or an Acknowledgement.",
+                code="invalidParameter",
+                parameter="ref",
             )
         task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)

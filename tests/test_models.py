@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from runware import models
+from runware.errors import ValidationError
 from runware.models.catalogue import Model, bundled_snapshot, unknown_model
 from runware.models.estimates import estimate
 from runware.models.schema import Problem, find_problems, matches, prepare
@@ -61,7 +63,15 @@ def test_model_knows_its_parameters() -> None:
     assert by_name["width"].takes == "a multiple of 16 between 128 and 2048"
     assert by_name["acceleration"].allowed == ("none", "low", "medium", "high")
     assert by_name["cfg_scale"].api_name == "CFGScale"
-    assert "inputs.reference_images" in by_name
+    assert by_name["inputs.reference_images"].takes == "a list"
+
+
+def test_list_refuses_a_category_that_no_model_has() -> None:
+    assert {one.modality for one in models.list(category="Video")} == {"video"}
+    with pytest.raises(
+        ValidationError, match=r"category must be one of .*'video'; got 'vidoe'\. Did you mean 'video'\?"
+    ):
+        models.list(category="vidoe")
 
 
 @pytest.mark.parametrize(

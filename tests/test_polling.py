@@ -217,6 +217,12 @@ class TestAcknowledgementOnly:
             assert repr(other) == repr(answer)
         assert rw.submit.video_inference(**CLIP, skip_response=True).result(20)[0].task_type == "videoInference"
 
+    def test_job_takes_an_acknowledgement(self, rw: Runware) -> None:
+        (answer,) = rw.video_inference(**CLIP, skip_response=True)
+        job = rw.job(answer)
+        assert job.ref == {"task_uuid": answer.task_uuid, "task_type": "videoInference"}
+        assert job.result(20)[0].url
+
     def test_results_in_the_acknowledgement_are_results(self, rw: Runware, server: LocalServer) -> None:
         server.switch(acknowledgement="finished")
         (video,) = rw.video_inference(**CLIP, skip_response=True)
@@ -555,7 +561,7 @@ class TestCollectedElsewhere:
     def test_invalid_reference_raises(self, rw: Runware) -> None:
         refs: tuple[Any, ...] = ("the last one", {"uuid": new_uuid()}, {}, None, 7, {"task_uuid": "x"})
         for ref in refs:
-            with pytest.raises(ValidationError, match=r"^job\(\): ref must be a job's ref or the UUID") as caught:
+            with pytest.raises(ValidationError, match=r"^job\(\): ref must be a job's ref, the UUID") as caught:
                 rw.job(ref)
             assert caught.value.parameter == "ref"
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -200,6 +202,21 @@ def test_protocol_does_no_io(path: pathlib.Path) -> None:
 def test_only_one_module_imports_websocket_client() -> None:
     users = [path.name for path in CLIENT_FILES if "websocket" in {name.split(".")[0] for name in imports(path)}]
     assert users == ["dialer.py"]
+
+
+# Modules of other distributions, which are only used where the program or the interpreter brings them.
+BROUGHT_ALONG = {"IPython", "anyio", "django", "pydantic_core", "pytest"}
+DISTRIBUTIONS = {"PIL": "pillow", "websocket": "websocket-client"}
+
+
+def test_every_distribution_that_is_imported_is_a_dependency() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    extras = [lines for extra, lines in project["optional-dependencies"].items() if extra not in ("docs", "test")]
+    lines = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+    declared = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in lines}
+    modules = {name.split(".")[0] for path in sorted(ROOT.rglob("*.py")) for name in imports(path)}
+    others = modules - sys.stdlib_module_names - BROUGHT_ALONG - {"runware", "pytest_runware"}
+    assert {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in others} <= declared
 
 
 def test_public_names_are_the_listed_ones() -> None:

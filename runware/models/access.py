@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import attrs
 
-from runware.errors import ConnectionFailedError, RunwareError
+from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
 from runware.models.schema import prepare
@@ -253,7 +254,19 @@ class Models:
             creator: Who made them, without regard to case.
             q: Words that their name, AIR or slug has.
             status: Their status, such as `"live"`.
+
+        Raises:
+            ValidationError: No model has such a *category*.
         """
+        if category is not None and category.lower() not in (known := {one.modality for one in self.catalogue.all()}):
+            names = sorted(filter(None, known))
+            near = get_close_matches(category.lower(), names, 1)
+            raise ValidationError(
+                f"list(): category must be one of {', '.join(map(repr, names))}; got {one_line(repr(category), 60)}."
+                + (f" Did you mean {near[0]!r}?" if near else ""),
+                code="invalidParameter",
+                parameter="category",
+            )
         wanted = (capability or "").rpartition(":")[2].lower()
         words = (q or "").lower().split()
         return [

@@ -87,7 +87,7 @@ class Parameter:
 
     Attributes:
         name: Its name in Python, with dots for one inside another: `"inputs.reference_images"`.
-        takes: What it takes, in words.
+        takes: What it takes, in words; empty if anything.
         required: Whether every request needs it.
         default: What the server uses without it; `None` if there is no default, or it is not known.
         allowed: All values it takes, if there is a list of them.

@@ -166,7 +166,8 @@ class Checker:
         if model is None or model.task_type is None:
             nearest = self.catalogue.unknown(str(name)).message
             raise ValidationError(
-                f"run(): the task has no taskType, and its model does not tell it. {nearest}",
+                "run(): the task has no taskType, and its model does not tell it. Add one, such as 'taskType': "
+                f"'imageInference'. {nearest}",
                 code="invalidParameter",
                 parameter="taskType",
             )

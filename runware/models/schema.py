@@ -683,7 +683,8 @@ def takes(schema: Schema) -> str:
         return f"{kind} of at most {high}"
     if unit is not None:
         return kind if isinstance(unit, int) else f"a multiple of {unit}"
-    return _kinds(schema["type"]) if "type" in schema else ""
+    is_list = not {"items", "minItems", "maxItems"}.isdisjoint(schema)
+    return _kinds(schema["type"]) if "type" in schema else "a list" if is_list else ""
 
 
 def _nearest_number(schema: Schema, value: float) -> float:

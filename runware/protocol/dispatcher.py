@@ -82,7 +82,7 @@ class Dispatcher:
             error = ClientClosedError("The client is closed.")
         elif call.key in self._registry.calls:
             error = ConflictError(
-                "A task with this task_uuid is already running on this client.",
+                "A task with this task_uuid is already running on this client: wait for its own job.",
                 code="conflictTaskUUID",
                 parameter="task_uuid",
             )

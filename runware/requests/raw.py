@@ -36,7 +36,9 @@ class RawTask(Task[Results[Result]]):
         super().__attrs_post_init__()
         kind = self.body.get("taskType")
         if not isinstance(kind, str) or not kind:
-            self._reject("body", "must have a taskType, such as {'taskType': 'imageInference', ...}")
+            self._reject(
+                "body", "must have a taskType, such as {'taskType': 'imageInference', ...}, or a model that tells it"
+            )
         object.__setattr__(self, "task_type", kind)
         # Delivery depends on the task type, not on how the task was written.
         known = request_class(kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_type
+from typing import Any, assert_type
 
 from runware import (
     Account,
@@ -62,7 +62,7 @@ def blocking(rw: Runware) -> None:
     assert_type(rw.get_task_details(task_uuid="u"), TaskDetails)
     assert_type(rw.account_management(), Account)
     assert_type(rw.run(ImageInference(positive_prompt="x")), Results[Image])
-    assert_type(rw.run({"taskType": "imageInference"}), Results[Result])
+    assert_type(rw.run({"taskType": "imageInference"}), Results[Any])
 
 
 def jobs(rw: Runware) -> None:
