@@ -321,7 +321,7 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
     )
     error.raw = raw
     # A gateway answers so although the model has run; and a failed generation may be billed as far as it got.
-    error.may_have_run = (status >= 500 and status != 503) or status < 400
+    error.may_have_run = (status >= 500 and status != 503) or status < 400 or status == 408
     return error
 
 
