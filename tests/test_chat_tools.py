@@ -458,7 +458,8 @@ def test_calls_without_ids_get_one() -> None:
     "chunk",
     [{}, {"choices": None}, {"choices": []}, {"choices": [5]}, {"choices": [{"delta": None}]},
      {"choices": [{"delta": 5}]},
-     {"choices": [{"delta": {"content": 5, "tool_calls": 5}, "finish_reason": 5}]}, {"usage": 5}],
+     {"choices": [{"delta": {"content": 5, "tool_calls": 5}, "finish_reason": 5}]}, {"usage": 5},
+     {"usage": {"cost": float("inf")}}, {"usage": {"cost": 10**400}}],
     ids=str,
 )  # fmt: skip
 def test_odd_chunks_are_survived(chunk: dict[str, Any]) -> None:
@@ -466,6 +467,26 @@ def test_odd_chunks_are_survived(chunk: dict[str, Any]) -> None:
     parts.add(chunk)
     completion = parts.completion()
     assert (completion.text, completion.tool_calls, completion.cost) == ("", [], None)
+
+
+@pytest.mark.parametrize("odd", [{"index": [1]}, {"index": {}}, {"id": ["a"]}, {"id": 5}], ids=str)
+def test_calls_with_odd_names_are_survived(odd: dict[str, Any]) -> None:
+    parts = CompletionParts()
+    parts.add(delta(tool_calls=[{"function": {"name": "f", "arguments": "{}"}, **odd}]))
+    (call,) = parts.completion().tool_calls
+    assert isinstance(call["id"], str)
+    assert call["function"] == {"name": "f", "arguments": "{}"}
+
+
+def test_repeated_call_does_not_run_twice() -> None:
+    """Also if its id is that of another call too, and it was given a new one."""
+    parts = CompletionParts()
+    asked = [("a", "1"), ("a", "2"), ("a_1", "3"), ("a", "2"), ("a", "1"), ("a_1", "4"), ("a_1", "3")]
+    calls = [{"id": uuid, "function": {"name": "f", "arguments": arguments}} for uuid, arguments in asked]
+    parts.add({"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]})
+    made = parts.completion().tool_calls
+    assert len({call["id"] for call in made}) == len(made)
+    assert [call["function"]["arguments"] for call in made] == ["1", "2", "3", "4"]
 
 
 def test_reasoning_and_content_in_their_forms() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 import os
 import signal
@@ -379,6 +381,62 @@ def test_connection_that_the_server_closes_between_calls_costs_nothing(make: Mak
         rw.connect()
         rw.close()
     assert answers == 2
+
+
+@pytest.mark.parametrize("more", ["an error", "half of one"])
+def test_connection_with_more_than_the_response_is_not_used_again(make: Make, more: str) -> None:
+    """Read as the answer to the next request, the error would be a verdict on a task that the server never saw."""
+    error = b'{"errors":[{"code":"invalidWidth","message":"It is too wide.","parameter":"width"}]}'
+    surplus = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(error), error)
+    requests: list[list[str]] = []
+
+    def serve(sock: socket.socket) -> None:
+        tasks: list[str] = []
+        requests.append(tasks)
+        while head := read_head(sock):
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            body = sock.recv(length, socket.MSG_WAITALL)
+            (task,) = json.loads(body)
+            tasks.append(task["taskUUID"])
+            answer = {"taskType": "imageInference", "taskUUID": task["taskUUID"], "imageUUID": task["taskUUID"]}
+            body = json.dumps({"data": [answer]}).encode()
+            whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            sock.sendall(whole + (surplus if more == "an error" else surplus[:40]))
+
+    with listening(serve) as port, contextlib.closing(make(url=f"http://127.0.0.1:{port}/v1")) as rw:
+        for _ in range(2):
+            assert len(rw.image_inference(**PICTURE)) == 1
+    assert [len(tasks) for tasks in requests] == [1, 1]
+
+
+def test_responses_are_asked_for_without_compression(make: Make) -> None:
+    heads: list[bytes] = []
+
+    def serve(sock: socket.socket) -> None:
+        heads.append(read_head(sock))
+
+    with listening(serve) as port:
+        rw = make(url=f"http://127.0.0.1:{port}/v1", max_retries=0, reconnect=False)
+        with pytest.raises(RunwareError):
+            rw.image_inference(**PICTURE)
+        rw.close()
+    assert b"accept-encoding: identity" in heads[0].lower()
+
+
+@pytest.mark.parametrize("quoted", ["key", "status line"])
+def test_errors_do_not_quote_the_key_of_a_function(make: Make, quoted: str) -> None:
+    key = "rw-9f3c71ab" + ("\r\nX-More: 1" if quoted == "key" else "")
+
+    def serve(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(f"HTTP/9 what is {key}?\r\n\r\n".encode())
+
+    with listening(serve) as port:
+        rw = make(lambda: key, url=f"http://127.0.0.1:{port}/v1", max_retries=0, reconnect=False)
+        with pytest.raises(RunwareError) as caught:
+            rw.image_inference(**PICTURE)
+        rw.close()
+    assert "9f3c71ab" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")

@@ -214,6 +214,17 @@ class TestKeyRejected:
         assert type(desk.ended[call]) is ServerError
         assert other not in desk.ended
 
+    def test_rejection_of_a_task_that_was_sent_before_says_that_it_may_have_run(self, desk: HttpDesk) -> None:
+        call = desk.submit()
+        desk.fail(sent=True)
+        desk.answer(failure("taskNotFound", taskType="getResponse"), 404)
+        desk.answer(failure("taskNotFound", taskType="getTaskDetails"), 404)
+        desk.answer(b"", 401)
+        error = desk.ended[call]
+        assert isinstance(error, AuthenticationError)
+        assert error.may_have_run
+        assert "may run and bill it" in error.message
+
     def test_connect_checks_again_after_a_rejection(self, desk: HttpDesk) -> None:
         desk.submit(A)
         desk.answer({"data": [image()]})

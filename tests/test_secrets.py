@@ -465,6 +465,34 @@ def test_failing_key_function_reveals_no_key(server: LocalServer, witness: Witne
     assert witness.secrets() == []
 
 
+@pytest.mark.parametrize("how", ["stream", "chat", "app"])
+@pytest.mark.parametrize("text", [KEY, f"{KEY}\r\nX-More: 1"], ids=["raises", "returns"])
+def test_key_of_a_function_stays_out_of_errors_of_requests(
+    how: str, text: str, server: LocalServer, witness: Witness
+) -> None:
+    """The function raises an exception with a key in its text, or returns a key that no header can hold."""
+
+    def vault() -> str:
+        if text == KEY:
+            raise LookupError(f"not valid: {text}")
+        return text
+
+    rw = Runware(vault, url=server.url, max_retries=0)
+    with pytest.raises((ConnectionFailedError, ConfigurationError)) as caught:
+        if how == "stream":
+            with rw.stream_text(model="google:gemma@4-31b", messages=[{"role": "user", "content": "Hello"}]) as stream:
+                stream.result()
+        elif how == "chat":
+            rw.chat(model="google:gemma@4-31b").send("Hello")
+        else:
+            rw.app("my-upscaler").call("run", {})
+    rw.close()
+    assert KEY not in str(caught.value)
+    if how != "app":  # there, the exception of the function is the cause
+        witness.sees(caught.value)
+        assert witness.secrets() == []
+
+
 class TestTheHandshake:
     def test_key_is_in_the_first_message_and_nowhere_before(self, witness: Witness) -> None:
         heads: list[bytes] = []

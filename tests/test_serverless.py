@@ -860,6 +860,7 @@ def test_conflict_after_a_lost_answer_means_that_it_had_arrived() -> None:
     paper = Paper()
     assert paper.invoke(LOST, answer(409, {}), task("completed")).status == "completed"
     assert [exchange.method for exchange in paper.exchanges] == ["POST", "POST", "GET"]
+    assert Paper().invoke(answer(408, {}), answer(409, {}), task("completed")).status == "completed"
     with pytest.raises(ConflictError):
         Paper().invoke(answer(409, {}))
 

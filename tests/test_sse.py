@@ -83,7 +83,9 @@ def test_events_come_as_soon_as_they_are_complete() -> None:
     assert parser.feed(b"\ndata: 3\r\r") == ["3"]
 
 
-@pytest.mark.parametrize("piece", [b"data: " + b"x" * 60, b"data: " + b"x" * 60 + b"\n", b":" + b"x" * 60])
+@pytest.mark.parametrize(
+    "piece", [b"data: " + b"x" * 60, b"data: " + b"x" * 60 + b"\n", b":" + b"x" * 60, b"data\n" * 60]
+)
 def test_events_without_an_end_are_refused_at_the_limit(piece: bytes) -> None:
     parser = EventParser(max_event=100)
     with pytest.raises(EventTooLargeError):

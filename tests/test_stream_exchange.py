@@ -429,6 +429,12 @@ class TestAttempts:
         assert desk.error is None
         assert desk.slept[0] <= 0.1
 
+    @pytest.mark.parametrize("header", ["nan", "Fri, 01 Jan 99999999999999999999 00:00:00 GMT", "soon", "-5"])
+    def test_retry_after_that_makes_no_sense_is_ignored(self, header: str) -> None:
+        desk = Desk([Reply(429, "text/plain", header), STREAM], [b"", event("x"), DONE]).run()
+        assert desk.error is None
+        assert desk.slept[0] <= 0.1
+
     def test_retry_after_beyond_the_deadline_is_not_waited_for(self) -> None:
         desk = Desk([Reply(429, "application/json", "60")], [refused("rateLimitExceeded")], timeout=30.0).run()
         assert isinstance(desk.error, RateLimitError)
@@ -492,6 +498,34 @@ class TestAttempts:
         assert isinstance(desk.error, ProviderError)
         assert desk.error.may_have_run
         assert len(desk.opened) == 1
+
+    @pytest.mark.parametrize("status", [408, 425, 500, 502])
+    def test_error_of_a_gateway_is_no_word_about_the_task(self, status: int) -> None:
+        """It names no task. A new attempt would buy the text a second time."""
+        body = b'{"error": {"code": "internalServerError", "message": "No."}}'
+        desk = Desk([Reply(status, "application/json"), STREAM], [body, b""], found=whole("Hello")).run()
+        assert (desk.error, desk.text, len(desk.opened)) == (None, "Hello", 1)
+        desk = Desk([Reply(status, "application/json"), STREAM], [body, b""]).run()
+        assert desk.error is not None
+        assert desk.error.may_have_run
+
+    def test_503_of_a_gateway_keeps_the_uuid(self) -> None:
+        body = b'{"error": {"code": "serviceUnavailable", "message": "No."}}'
+        desk = Desk([Reply(503, "application/json"), STREAM], [body, b"", event("x"), DONE]).run()
+        assert desk.error is None
+        assert desk.uuids == [A, A]
+
+    def test_refusal_of_the_rate_after_an_unclear_answer_keeps_the_uuid(self) -> None:
+        replies = [Reply(503, "text/plain"), Reply(429, "application/json"), STREAM]
+        desk = Desk(replies, [b"", refused("rateLimitExceeded"), b"", event("x"), DONE]).run()
+        assert desk.error is None
+        assert desk.uuids == [A, A, A]
+
+    @pytest.mark.parametrize("then", [Reply(401, "text/plain"), ConnectionFailedError("No.", stage="TCP")])
+    def test_error_after_an_unclear_answer_says_that_the_task_may_have_run(self, then: Any) -> None:
+        desk = Desk([Reply(503, "text/plain"), then], [b"", b""], retries=1).run()
+        assert type(desk.error) in (AuthenticationError, ConnectionFailedError)
+        assert desk.error.may_have_run
 
     def test_answer_that_is_no_stream(self) -> None:
         items = [

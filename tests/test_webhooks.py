@@ -259,6 +259,14 @@ class TestTokens:
         verify(signed, SECRET)
         assert sign("http://bücher.example/x", SECRET).startswith("http://bücher.example/x?")
 
+    @pytest.mark.parametrize("url", [
+        "/hook/\ud800?runware_token=1.2", "/hook/?runware_token=\udc80.2", "http://[bad/hook/?runware_token=1.2",
+    ])  # fmt: skip
+    def test_text_that_is_no_url_is_refused(self, url: str) -> None:
+        with pytest.raises(WebhookTokenError) as caught:
+            verify(url, SECRET)
+        assert caught.value.reason == "changed"
+
     @pytest.mark.parametrize(
         "change",
         [

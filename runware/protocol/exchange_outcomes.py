@@ -208,11 +208,14 @@ class ExchangeOutcomes:
         return self._tracker.result_pushed(call, response.items, now)
 
     def _key_rejected(self, error: TaskError, refused: Collection[Call], now: float) -> None:
-        """End everything: the server rejected the key, and has not run the tasks of that request."""
+        """End everything: the server rejected the key, and has not run the tasks of that request.
+
+        But one that was sent before, and whose answer was lost, may have run then.
+        """
         log.warning("the server rejected the API key")
         self._connection.key_accepted = False
         for call in refused:
-            self._dispatcher.end(call, now, copy(error))
+            self._dispatcher.end(call, now, key_rejected(call, error) if call.sends > 1 else copy(error))
         if self._connection.state is not State.CLOSED:
             self._connection.give_up(now)
         self._dispatcher.end_all(now, lambda call: key_rejected(call, error))

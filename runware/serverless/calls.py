@@ -322,7 +322,7 @@ class AppCalls:
         except Exception as error:
             failed = ConnectionFailedError(f"api_key() raised {type(error).__name__}.", stage="key")
             failed.retryable = False
-            raise failed from error
+            raise failed from error.with_traceback(None)  # its frames may hold the key
         key = headers["Authorization"].removeprefix("Bearer ")
         if key in ("", "None") or not key.isprintable():
             raise ConfigurationError(

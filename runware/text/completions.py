@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -156,7 +157,10 @@ class CompletionParts:
                 continue
             # Some providers leave out the index of fragments; those without an id then continue the last call.
             key = position if whole else part.get("index")
-            self._add_call(part, (part.get("id") or next(reversed(self._calls), 0)) if key is None else key)
+            if not isinstance(key, int):
+                uuid = part.get("id")
+                key = uuid if isinstance(uuid, str) and uuid else next(reversed(self._calls), 0)
+            self._add_call(part, key)
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and not self.finished:
             self._reason, self.finished = reason, True
@@ -191,7 +195,7 @@ class CompletionParts:
             reasoning="".join(self._reasoning),
             finish_reason=self._reason,
             usage=_usage(counts) if counts else None,
-            cost=float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None,
+            cost=_number(cost),
             tool_calls=_distinct(self._calls.values()),
             raw=self._facts,
         )
@@ -203,6 +207,15 @@ def _first(value: object) -> dict[str, Any]:
 
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _text(value: object) -> str:
@@ -218,6 +231,7 @@ def _distinct(calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     A repeated call, with the id of another and its arguments, is left out: it must not run twice.
     """
     made: dict[str, dict[str, Any]] = {}
+    asked: set[tuple[str, str]] = set()
     for call in calls:
         function = _object(call.get("function"))
         name, arguments = function.get("name"), function.get("arguments", "")
@@ -225,10 +239,11 @@ def _distinct(calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         uuid = call.get("id")
         if not isinstance(uuid, str) or not uuid:
             uuid = f"call_{new_uuid()}"
+        if (same := (uuid, json.dumps(wanted, sort_keys=True))) in asked:
+            continue
+        asked.add(same)
         if uuid in made:
-            if made[uuid]["function"] == wanted:
-                continue
-            uuid = f"{uuid}_{len(made)}"
+            uuid = f"{uuid}_{next(number for number in itertools.count(len(made)) if f'{uuid}_{number}' not in made)}"
         made[uuid] = {**call, "id": uuid, "type": "function", "function": wanted}
     return list(made.values())
 
@@ -321,7 +336,7 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
     )
     error.raw = raw
     # A gateway answers so although the model has run; and a failed generation may be billed as far as it got.
-    error.may_have_run = (status >= 500 and status != 503) or status < 400
+    error.may_have_run = (status >= 500 and status != 503) or status < 400 or status == 408
     return error
 
 

@@ -198,6 +198,7 @@ class Exchange:
         self.started = clock()
         self._deadline = self.started + plan.timeout
         self._received = 0
+        self._unclear = False  # whether an earlier request with this UUID may have reached the API
 
     def __repr__(self) -> str:
         return f"<Exchange {self._plan.task_type} {self.uuid}>"
@@ -228,6 +229,7 @@ class Exchange:
             if refusal is None:
                 return
             error, retry_after, final = refusal
+            error.may_have_run |= self._unclear and not final
             wait = self._wait_before_next(error, attempt)
             if wait is None or self._clock() + max(wait, retry_after) >= self._deadline:
                 raise self.completed(error)
@@ -298,18 +300,24 @@ class Exchange:
         if errors:
             error = self._error(errors[0], reply.status)
             conflict = again and error.code == "conflictTaskUUID"
-            if not conflict and reply.status != 504:  # with 504, the task goes on (docs/protocol.md, section 6)
-                return _Refusal(error, self._retry_after(reply), final=True)
+            named = errors[0].get("taskUUID") == self.uuid
+            if reply.status == 503 and not named:
+                self._unclear = True
+                return _Refusal(error, self._retry_after(reply))
+            if not conflict and reply.status not in _UNDECIDED and (named or reply.status < 500):
+                # After an unclear answer, some refusals do not say what became of the earlier request.
+                final = not (self._unclear and isinstance(error, _SAYS_NOTHING))
+                return _Refusal(error, self._retry_after(reply), final=final)
             reason, unknown = "The server has the task, but no stream of it", error
         elif reply.status == 200 and texts:
             yield Pieces([self._piece(item) for item in texts])  # a model without streams, or a dry run
             return None
         elif reply.status == 200:
             reason = "The server answered without a stream"
-        elif reply.status in (429, 503) or reply.status < 500:
+        elif reply.status not in _UNDECIDED and (reply.status == 503 or reply.status < 500):
             # The task was refused. If that should be wrong, it does not run twice, because it keeps its UUID.
             error = self._error({}, reply.status)
-            error.may_have_run = reply.status == 503  # a gateway may say so after it has passed the task on
+            self._unclear |= reply.status == 503  # a gateway may say so after it has passed the task on
             return _Refusal(error, self._retry_after(reply))
         else:
             reason = f"The server answered HTTP {reply.status}, without saying what became of the task"
@@ -343,7 +351,7 @@ class Exchange:
         self.attempts = (*self.attempts, f"{self.uuid}: {error.code}")
         before, self.uuid = self.uuid, new_uuid()
         self._body = self._body.replace(before.encode(), self.uuid.encode(), 1)
-        self.sent = False
+        self.sent = self._unclear = False
 
     def _retry_after(self, reply: Reply) -> float:
         value = reply.retry_after.strip()
@@ -355,7 +363,7 @@ class Exchange:
             try:
                 at = parsedate_to_datetime(value)
                 seconds = (at - at.now(at.tzinfo)).total_seconds()
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 return 0.0
         return 0.0 if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
@@ -531,5 +539,7 @@ _BY_STATUS: dict[int, type[TaskError]] = {
     429: RateLimitError,
     503: ServerError,
 }
+_UNDECIDED = (408, 425, 504)
+"""Statuses that say that a request waited for too long, and nothing about its task (docs/protocol.md, section 6)."""
 _SAYS_NOTHING = (NotFoundError, AuthenticationError, RateLimitError)
 """Errors of a question that say nothing about the task that was asked for."""

@@ -68,23 +68,30 @@ class Requester:
         }
         if self._options.dry_run:
             headers[b"X-Runware-Dry-Run"] = b"1"
+        header = self._authorization()
+        if not header:
+            raise ConfigurationError(
+                f"api_key() returned no key, or one with control characters. {KEY_VARIABLE} is not used when api_key "
+                "is a function.",
+                parameter="api_key",
+            )
+        headers[b"Authorization"] = header
+        return headers
+
+    def _authorization(self) -> bytes:
+        """Return the header with the key; empty if there is no usable one."""
+        header = raised = ""
         try:
-            found = authorization(self._options)
+            header = authorization(self._options)["Authorization"]
         except RunwareError:
             raise
         except Exception as error:
-            raise ConnectionFailedError(
-                f"api_key() raised {type(error).__name__}: {error}", stage="key", retryable=False
-            ) from None
-        for name, value in found.items():
-            self._redactor.add(value.rpartition(" ")[2])
-            if not value.removeprefix("Bearer").strip() or value.endswith(" None"):
-                raise ConfigurationError(
-                    f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
-                    parameter="api_key",
-                )
-            headers[name.encode()] = value.encode()
-        return headers
+            raised = type(error).__name__
+        if raised:  # only that, and outside of `except`: the text and the frames of the exception may hold a key
+            raise ConnectionFailedError(f"api_key() raised {raised}.", stage="key", retryable=False)
+        key = header.removeprefix("Bearer ")
+        self._redactor.add(key)
+        return header.encode() if key.strip() and key != "None" and key.isprintable() else b""
 
     def connect_timeout(self, until: float) -> float:
         """Return the seconds that connecting may take, for a step that must be done at a time."""

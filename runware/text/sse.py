@@ -85,6 +85,7 @@ class EventParser:
             return
         name, _, value = line.partition(b":")
         if name == b"data":
+            self._size += 1  # also of a line without content, as each takes memory
             self._keep(self._data, value[1:] if value[:1] == b" " else value)
 
     def _keep(self, parts: list[bytes], part: bytes) -> None:

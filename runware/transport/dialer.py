@@ -302,6 +302,10 @@ def read_key(options: Options, failure: Callable[[str, BaseException], Connectio
                 parameter="api_key",
             )
         )
+    if not key.isprintable():  # in a header, a line break would end it
+        raise PermanentError(
+            ConfigurationError("api_key() returned a key with control characters.", parameter="api_key")
+        )
     return key
 
 

@@ -245,6 +245,7 @@ class HttpLine:
                 "Host": self._parts.netloc,
                 "User-Agent": user_agent(),
                 "Content-Type": "application/json",
+                "Accept-Encoding": "identity",  # without it, a server may compress
                 "Authorization": f"Bearer {self._key}",
             }
             if self._options.dry_run:
@@ -301,6 +302,8 @@ class HttpLine:
                     return Answer(response.status, self._read(response), _retry_after(response.headers))
                 finally:
                     response.close()
+                    if _holds_more(connection):
+                        self.close()
         except TooLargeError:
             raise
         except Exception as error:  # of httpcore2, or of anything below it after an abort
@@ -340,6 +343,16 @@ def _check_with_keepalive(sock: socket.socket, limit: float) -> None:
         if hasattr(socket, name):
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _holds_more(connection: httpcore2.HTTP11Connection) -> bool:
+    """Return whether something follows the response, which would be read as the answer to the next request.
+
+    What is still in the socket makes the connection expire, but what was read with the response does not, and only the
+    parser has it. If it cannot be found there, the connection is not used again.
+    """
+    parser = getattr(connection, "_h11_state", None)
+    return parser is None or bool(parser.trailing_data[0])
 
 
 def _retry_after(headers: list[tuple[bytes, bytes]]) -> float | None:

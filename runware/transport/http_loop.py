@@ -363,7 +363,8 @@ class HttpLoop(Driver):
             else:
                 answer = line.check_key(self.options.connect_timeout)
         except RequestError as failure:
-            self._report_failure(exchange, failure)
+            key = line.key if line is not None and callable(self.options.api_key) else None
+            self._report_failure(exchange, failure, key)
         except RunwareError as error:
             self._report_failure(exchange, RequestError(error, sent=False, permanent=True))
         except TooLargeError:
@@ -392,11 +393,14 @@ class HttpLoop(Driver):
                 session.redactor.add(line.key)
         session.response_received(exchange, answer.status, answer.body, now, retry_after=answer.retry_after)
 
-    def _report_failure(self, exchange: Exchange, failure: RequestError) -> None:
-        self._inbox.append((self._failed, (exchange, failure)))
+    def _report_failure(self, exchange: Exchange, failure: RequestError, key: str | None = None) -> None:
+        self._inbox.append((self._failed, (exchange, failure, key)))
 
-    def _failed(self, exchange: Exchange, failure: RequestError, now: float) -> None:
+    def _failed(self, exchange: Exchange, failure: RequestError, key: str | None, now: float) -> None:
         session, error = self._session, failure.error
+        if key is not None:
+            session.redactor.add(key)  # the error may quote what the server said
+        session.redactor.clean_error(error)
         if session.config.events and exchange.open:
             stage = getattr(error, "stage", None)
             elapsed = getattr(error, "elapsed", 0.0)

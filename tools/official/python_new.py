@@ -48,7 +48,37 @@ async def main(url: str, http_url: str, key: str) -> dict[str, Any]:
     await step("upscale", client.run(upscale), "imageURL")
     await step("validation error", client.run({**PICTURE, "width": 5}), "imageURL")
     await client.close()
+    http = sdk.Runware(api_key=key, transport="rest", http_base_url=f"{http_url}/v1", serverless_base_url=http_url)
+    await step("HTTP image", http.run(PICTURE), "imageURL")
+    await step("HTTP video", http.run(clip), "videoURL")
+    told["stream"] = await safely(streamed(http))
+    told["serverless"] = await safely(http.invoke("kite-factory", "paint", {"colour": "red"}))
+    await http.close()
     return told
+
+
+async def streamed(client: Any) -> dict[str, Any]:
+    """Stream a text."""
+    question = {"role": "user", "content": "What is a lighthouse?"}
+    stream = await client.stream(
+        {"taskType": "textInference", "model": "google:gemma@4-31b", "messages": [question], "numberResults": 1}
+    )
+    pieces = [piece async for piece in stream.text_stream]
+    result = await stream.result()
+    return {
+        "pieces": len(pieces),
+        "joined": "".join(pieces),
+        "text": result.text,
+        "finish": result.finish_reason,
+    }
+
+
+async def safely(call: Awaitable[Any]) -> dict[str, Any]:
+    """Return the result of a call, or that it failed."""
+    try:
+        return dict(await asyncio.wait_for(call, 60))
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
