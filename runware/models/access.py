@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model

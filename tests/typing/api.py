@@ -18,7 +18,6 @@ from runware import (
     Model,
     ModelPage,
     Partial,
-    Result,
     Results,
     RetryPolicy,
     Runware,
@@ -221,8 +220,8 @@ def knowledge(model: models.Model) -> None:
     assert_type(model.estimate(width=1000), models.Estimate)
     assert_type(rw.check({"model": "runware:101@1"}), list[models.Problem])
     assert_type(rw.estimate({"model": "runware:101@1"}, exact=True), models.Estimate)
-    assert_type(model.examples[0].run(rw), Results[Result])
-    assert_type(model.examples[0].run(rw.submit), Job[Results[Result]])
+    assert_type(model.examples[0].run(rw), Results[Any])
+    assert_type(model.examples[0].run(rw.submit), Job[Results[Any]])
     Runware(check="error")
     Runware(check="loud")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
