@@ -224,7 +224,7 @@ class Models:
             name: The AIR or slug.
             schema: Fetch its full request schema from the schema service.
             examples: Fetch requests that run, with what they made.
-            timeout: Seconds for what is fetched; without either, nothing is.
+            timeout: Seconds for what is fetched, 5 by default. Without *schema* and *examples*, nothing is.
 
         Raises:
             NotFoundError: It is not known; the message names the nearest.
@@ -304,7 +304,7 @@ class Models:
         """Fetch what is new from the catalogue and schema services, and keep it in the user's cache directory.
 
         Args:
-            timeout: Seconds for all of it.
+            timeout: Seconds for all of it; 5 by default.
 
         Raises:
             ConnectionFailedError: They did not answer in time. What was known stays.
