@@ -73,15 +73,21 @@ def own_threads() -> list[threading.Thread]:
 
 
 def open_connections(server: LocalServer) -> int:
-    """How many sockets of this process are connected to the server."""
+    """Return how many sockets of this process are connected to the server."""
     _, port = server.http_url.rsplit(":", 1)
     found = 0
     for descriptor in os.listdir("/proc/self/fd"):
         try:
-            with socket.socket(fileno=os.dup(int(descriptor))) as sock:
-                found += sock.getpeername()[1] == int(port)
-        except (OSError, TypeError, IndexError):
-            pass
+            copy = os.dup(int(descriptor))
+        except OSError:  # it was closed meanwhile
+            continue
+        try:
+            sock = socket.socket(fileno=copy)
+        except OSError:  # not a socket
+            os.close(copy)
+            continue
+        with sock, contextlib.suppress(OSError, TypeError, IndexError):
+            found += sock.getpeername()[1] == int(port)
     return found
 
 
