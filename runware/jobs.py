@@ -170,8 +170,9 @@ class ClientFuture(LightFuture[R], Generic[R]):
         self.when_done(finish)
         try:
             await waiter
-        finally:
-            self.remove_callback(finish)  # if the wait was cancelled
+        except BaseException:  # the wait was cancelled
+            self.remove_callback(finish)
+            raise
         return self.result(0)
 
 
