@@ -180,7 +180,8 @@ class LightFuture(Future[R], Generic[R]):
         if timeout is None:
             while not self.done():
                 self._sleep(POLL)
-        elif not self.done():
+            return True
+        if not self.done():
             self._sleep(timeout)
         return self.done()
 
