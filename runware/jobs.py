@@ -129,28 +129,33 @@ class ClientFuture(LightFuture[R], Generic[R]):
             RunwareError: The call failed; see its subclasses.
             TaskCancelledError: It was cancelled.
         """
-        error = self.exception(timeout)
+        answer, error = self._outcome_within(timeout)
         if error is not None:
             try:
                 raise error
             finally:
                 del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
-        return cast("R", self.outcome()[0])  # without an error, it has a result
+        return cast("R", answer)  # without an error, it has a result
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
-        if not self.done():
-            if timeout is None or timeout > 0:
-                warn_in_event_loop("await job")
-            if (owner := self._owner) is not None:
-                owner.check_thread()
-            if not self.wait_done(timeout):
-                raise TimeoutError
-        if self.cancelled():
-            raise self.cancelled_error()
+        return self._outcome_within(timeout)[1]
+
+    def _outcome_within(self, timeout: float | None) -> tuple[R | None, BaseException | None]:
+        """Wait for the call and return its result and its error. Raises as `result` does."""
+        if (outcome := self.outcome()) is None:
+            if not self.done():
+                if timeout is None or timeout > 0:
+                    warn_in_event_loop("await job")
+                if (owner := self._owner) is not None:
+                    owner.check_thread()
+                if not self.wait_done(timeout):
+                    raise TimeoutError
+            if (outcome := self.outcome()) is None:
+                raise self.cancelled_error()
+        answer, error = outcome
         # Each caller gets a copy: raising the same instance again would extend its traceback, across threads too.
-        error = self.outcome()[1]
-        return None if error is None else self._error_to_raise(error)
+        return answer, None if error is None else self._error_to_raise(error)
 
     def _error_to_raise(self, error: E) -> E:
         """Return a copy of the error."""
@@ -185,8 +190,9 @@ class ClientFuture(LightFuture[R], Generic[R]):
         self.when_done(finish)
         try:
             await waiter
-        finally:
-            self.remove_callback(finish)  # if the wait was cancelled
+        except BaseException:  # the wait was cancelled
+            self.remove_callback(finish)
+            raise
         return self.result(0)
 
 
@@ -264,12 +270,12 @@ class Job(ClientFuture[R], Generic[R]):
     @property
     def status(self) -> str:
         """The status: queued, sent, accepted, running, succeeded, partial, failed or cancelled."""
-        if self.cancelled():
-            return "cancelled"
-        if self.done():
-            if self.outcome()[1] is None:
+        if (outcome := self.outcome()) is not None:
+            if outcome[1] is None:
                 return "succeeded"
             return "partial" if self._results else "failed"
+        if self.cancelled():
+            return "cancelled"
         state = self._call.state
         if state in (CallState.QUEUED, CallState.RETRYING):
             return "queued"
@@ -326,7 +332,7 @@ class Job(ClientFuture[R], Generic[R]):
     def interrupt(self) -> bool:
         """Cancel a job whose caller was interrupted. If its task was sent, log the UUID: it may be billed."""
         cancelled = self._cancel(interrupted=True)
-        if not cancelled and self.outcome()[1] is None and self._call.sends and not self._call.repeatable:
+        if self.status == "succeeded" and self._call.sends and not self._call.repeatable:
             warn_interrupted(log, self._call.uuid)
         return cancelled
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -51,10 +52,13 @@ class _RLock(_Native):  # type: ignore[misc]
             raise
 
 
-def make_rlock() -> ReentrantLock:
-    """Return a new re-entrant lock; under gevent, its own, which has no such problem."""
+def _make_safe_rlock() -> ReentrantLock:
     made = threading.RLock()
-    return _RLock() if _NEEDED and type(made) is _Native else made
+    return _RLock() if type(made) is _Native else made
+
+
+make_rlock: Callable[[], ReentrantLock] = _make_safe_rlock if _NEEDED else threading.RLock
+"""Returns a new re-entrant lock; under gevent, its own, which has no such problem."""
 
 
 _thread_lock: Any = getattr(threading, "_active_limbo_lock", None)

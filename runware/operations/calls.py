@@ -27,20 +27,23 @@ def running(declared: Any, request: str, *, through: str = "run") -> Callable[..
         through: The method of the client that runs the request.
     """
     name = declared.__name__
-
-    def run_of(client: Any) -> Callable[[Any], Any]:
-        try:
-            return cast("Callable[[Any], Any]", getattr(client, through))
-        except AttributeError:
-            raise TypeError(f"{name}() is a method: call it on a client, as in Runware().{name}(...).") from None
+    without_client = f"{name}() is a method: call it on a client, as in Runware().{name}(...)."
 
     @wraps(declared)
     def method(client: Any = None, /, *args: Any, **given: Any) -> Any:
-        return run_of(client)(getattr(requests, request)(*args, **given))
+        try:
+            run = getattr(client, through)
+        except AttributeError:
+            raise TypeError(without_client) from None
+        return run(getattr(requests, request)(*args, **given))
 
     @wraps(declared)
     async def coroutine_method(client: Any = None, /, *args: Any, **given: Any) -> Any:
-        result = run_of(client)(getattr(requests, request)(*args, **given))
+        try:
+            run = getattr(client, through)
+        except AttributeError:
+            raise TypeError(without_client) from None
+        result = run(getattr(requests, request)(*args, **given))
         del args, given  # not kept while the call is in flight
         return await result
 

@@ -310,7 +310,6 @@ class Call:
 
     def __init__(
         self,
-        *,
         uuid: str,
         text: bytes,
         task_type: str,
@@ -333,7 +332,7 @@ class Call:
         self.repeatable = repeatable
         self.policy = policy
         self.job = job
-        self.state = CallState.QUEUED
+        self.state = _QUEUED
         self.started = self.deadline = self.scheduled_deadline = 0.0
         self.sequence = 0
         self.timer = 0.0
@@ -449,11 +448,6 @@ class Call:
             empty_answer = self._polling.empty_answer
             self._polling = Polling()
             self._polling.empty_answer = empty_answer  # a lookup stays the same, and one follow-up of it is enough
-
-    def discard_payload(self) -> None:
-        """Drop the message, so that it is not written any more, and what only an open call needs."""
-        self.text = b""
-        self.seen_ids = None
 
     def add(self, items: Sequence[Item], epoch: int, *, cumulative: bool) -> int:
         """Add the items of one message, and return how many were new results.

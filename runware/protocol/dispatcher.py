@@ -115,7 +115,7 @@ class Dispatcher:
             return
         queue, output, exchanges = self._queue, self._output, self._exchanges
         sends = 0
-        while True:
+        while queue.new or queue.returned:
             if exchanges is not None and exchanges.full:
                 return
             if sends == BATCH:
@@ -192,7 +192,8 @@ class Dispatcher:
         if self._exchanges is not None:
             self._exchanges.leave(call)
         call.enter(_DONE)
-        call.discard_payload()
+        call.text = b""  # so that it is not written any more
+        call.seen_ids = None
         self._timers.call_ended(call)
 
 

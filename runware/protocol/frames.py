@@ -230,9 +230,6 @@ class FrameWriter:
 
     def put(self, opcode: int, payload: bytes, token: object = None) -> None:
         """Add a message; `written` returns *token* when its last byte was written."""
-        self.waiting.append(self._frame(opcode, payload, token))
-
-    def _frame(self, opcode: int, payload: bytes, token: object) -> tuple[bytes, bytes, bytes, object]:
         length = len(payload)
         if length < 126:
             head = bytes((0x80 | opcode, 0x80 | length))
@@ -244,7 +241,7 @@ class FrameWriter:
             # A block at a time: each call releases the GIL, and has to acquire it again.
             self._keys = os.urandom(1024)
         key, self._keys = self._keys[:4], self._keys[4:]
-        return head + key, key, payload, token
+        self.waiting.append((head + key, key, payload, token))
 
     def leave_out_rest(self) -> None:
         """Drop every message but the one that was begun."""
@@ -261,7 +258,9 @@ class FrameWriter:
             offset = self._offset
             if not offset:
                 if token is _PONG:
-                    self.waiting[0] = self._frame(PONG, self._pong or b"", None)
+                    self.waiting.popleft()
+                    self.put(PONG, self._pong or b"")
+                    self.waiting.rotate(1)  # to the front, where its token was
                     self._pong = None
                     continue
                 if not self._wanted(token, payload):

@@ -8,15 +8,13 @@ use: most fields are never used, and the conversion runs on the caller's thread,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import attrs
 
 from runware.protocol.codec import Rule, rules
 
-__all__ = ["fill", "put_defaults", "put_readers"]
-
-T = TypeVar("T")
+__all__ = ["put_defaults", "put_readers"]
 
 
 def put_defaults(cls: type[attrs.AttrsInstance]) -> None:
@@ -73,9 +71,3 @@ class _Reader:
     def _learn(self) -> Rule:
         self._rule = rules(self._cls)[self._name]
         return self._rule
-
-
-def fill(target: T, values: dict[str, Any]) -> T:
-    """Store these values, and nothing else, on a new object, which takes over the dict."""
-    object.__setattr__(target, "__dict__", values)
-    return target

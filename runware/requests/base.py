@@ -116,8 +116,7 @@ class Task(RequestModel, Generic[R_co]):
 
     def takes_long(self, wire: Mapping[str, Any]) -> bool:
         """Return whether the client's `long_timeout` applies to the task with this API object."""
-        delivery = wire.get("deliveryMethod", "async" if works_on_video(wire) else None)
-        return self.polled or self.statuses or delivery == "async"
+        return self.polled or self.statuses or wire.get("deliveryMethod") == "async"
 
     def holds_payload(self) -> bool:
         """Return whether encoding reads files or copies large data, and so must not run on an event loop."""

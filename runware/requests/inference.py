@@ -58,7 +58,7 @@ class Delivered(Task[R_co]):
         """Return the API object, without its UUID."""
         wire = super().wire()
         # A task with "sync" is not acknowledged, and cannot be polled if a webhook gets lost.
-        if self.polled or self.skip_response or self.webhook_url or works_on_video(wire):
+        if self.polled or self.skip_response or self.webhook_url or ("inputs" in wire and works_on_video(wire)):
             wire.setdefault("deliveryMethod", "async")
         return wire
 

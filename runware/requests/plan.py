@@ -66,18 +66,7 @@ class Plan(NamedTuple):
 
     def start(self) -> Call:
         """Return a new call in its initial state."""
-        uuid, text, task_type, timeout, long_timeout, expected, completion, repeatable, policy, _ = self
-        return Call(
-            uuid=uuid,
-            text=text,
-            task_type=task_type,
-            timeout=timeout,
-            long_timeout=long_timeout,
-            expected=expected,
-            completion=completion,
-            repeatable=repeatable,
-            policy=policy,
-        )
+        return Call(*self[:-1])  # all but `sent`, in the order of its parameters
 
 
 class Planner:

@@ -9,7 +9,7 @@ import attrs
 
 from runware.errors import ValidationError
 from runware.requests import request_class
-from runware.requests.base import ClassOf, Task
+from runware.requests.base import ClassOf, Task, works_on_video
 from runware.requests.serialization import to_wire
 from runware.requests.validation import length
 from runware.results import Result, Results
@@ -50,6 +50,11 @@ class RawTask(Task[Results[Result]]):
         """Return the API object, without its UUID."""
         wire = to_wire(self)
         return {**wire.pop("body"), **wire}
+
+    def takes_long(self, wire: Mapping[str, Any]) -> bool:
+        """Return whether the client's `long_timeout` applies to the task with this API object."""
+        by_default = "deliveryMethod" not in wire and works_on_video(wire)
+        return by_default or super().takes_long(wire)
 
 
 def as_task(

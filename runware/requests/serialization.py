@@ -29,8 +29,8 @@ def holds_payload_in(value: object) -> bool:
     if type(value) in _PLAIN:  # most are; the protocol check below takes 30 µs, on the event loop
         return isinstance(value, str) and holds_payload(value)
     if attrs.has(type(value)) and not isinstance(value, Result):
-        given = vars(value).items()
-        return any(holds_payload_in(one) for name, one in given if name == "extra" or name not in SETTINGS)
+        given = [one for name, one in vars(value).items() if name == "extra" or name not in SETTINGS]
+        return any(map(holds_payload_in, given))
     if isinstance(value, (list, tuple)):
         return any(map(holds_payload_in, value))
     if isinstance(value, Mapping):

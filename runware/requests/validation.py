@@ -19,7 +19,7 @@ from runware._support.unknown_names import fold_name, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.codec import wire_name
-from runware.protocol.lazy_fields import fill, put_defaults
+from runware.protocol.lazy_fields import put_defaults
 
 __all__ = [
     "SETTINGS",
@@ -274,7 +274,7 @@ def _keyword_init(cls: Any) -> Callable[..., None]:
     def init(self: Any, /, *args: Any, **given: Any) -> None:
         if args or not needed <= given.keys() <= names:
             raise _usage_error(cls, args, given)
-        fill(self, given)
+        object.__setattr__(self, "__dict__", given)
         self.__attrs_post_init__()
 
     return init

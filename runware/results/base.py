@@ -26,7 +26,7 @@ from runware.media.downloadable import Saving, save_all
 from runware.media.downloads import Downloads
 from runware.media.files import MAX_BYTES
 from runware.protocol.codec import loads
-from runware.protocol.lazy_fields import fill, put_readers
+from runware.protocol.lazy_fields import put_readers
 
 if TYPE_CHECKING:
     from typing import Self
@@ -71,7 +71,8 @@ class ApiObject(ResultSchema):
 
     def __attrs_post_init__(self) -> None:
         # Keep only the given values: an object made by hand then reads the rest from `raw`, like a received one.
-        fill(self, {name: value for name, value in vars(self).items() if value is not None and value != ()})
+        given = {name: value for name, value in vars(self).items() if value is not None and value != ()}
+        object.__setattr__(self, "__dict__", given)
 
     def _fallback(self, name: str) -> Any:  # noqa: ARG002 - overrides use it
         """Return the value of a field that is missing from the API object, or `None`."""
@@ -201,7 +202,7 @@ class Results(list[T], ResultSchema):
     errors: tuple[RunwareError, ...] = ()
 
     def __init__(self, items: Iterable[T] = (), *, errors: Iterable[RunwareError] = ()) -> None:
-        super().__init__(items)
+        list.__init__(self, items)  # `super` takes as long as the rest of this, for each call
         if errors:
             self.errors = tuple(errors)
 
@@ -210,7 +211,7 @@ class Results(list[T], ResultSchema):
     @overload
     def __getitem__(self, index: slice, /) -> Results[T]: ...
     def __getitem__(self, index: Any, /) -> Any:
-        found = super().__getitem__(index)
+        found = list.__getitem__(self, index)
         return Results(found, errors=self.errors) if isinstance(index, slice) else found
 
     @overload

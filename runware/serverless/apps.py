@@ -335,11 +335,9 @@ class AppJob(ClientFuture["AppTask"]):
     @property
     def status(self) -> str:
         """The status: running, succeeded, failed or cancelled."""
-        if self.cancelled():
-            return "cancelled"
-        if not self.done():
-            return "running"
-        return "succeeded" if self.outcome()[1] is None else "failed"
+        if (outcome := self.outcome()) is not None:
+            return "succeeded" if outcome[1] is None else "failed"
+        return "cancelled" if self.cancelled() else "running"
 
     def running(self) -> bool:
         """Return whether the call is in progress. It can still be cancelled."""

@@ -31,7 +31,6 @@ from runware.errors import (
 from runware.protocol.call import is_acknowledgement
 from runware.protocol.codec import dumps, loads, read_frame
 from runware.protocol.ids import new_uuid
-from runware.protocol.lazy_fields import fill
 from runware.protocol.redaction import Redactor
 from runware.requests.plan import Plan
 from runware.results import Results, Text, TextPiece
@@ -435,7 +434,8 @@ class Exchange:
         delta = event.get("delta")
         if isinstance(delta, dict) and isinstance(text := delta.get("text"), str):
             values["text"] = text  # read by every caller; a field that is read lazily takes longer
-        piece = fill(TextPiece.__new__(TextPiece), values)
+        piece = TextPiece.__new__(TextPiece)
+        object.__setattr__(piece, "__dict__", values)
         self.parts.add(piece)
         return piece
 

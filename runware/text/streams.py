@@ -216,7 +216,7 @@ class StreamJob(Job[Text]):
     def __init__(self, owner: StreamOwner, task: StreamText, plan: Plan, dispatch: Any) -> None:
         self._reader = BlockingReader(owner, task, plan)
         call = plan.start()
-        call.discard_payload()  # it is sent by the reader, and may hold large media
+        call.text = b""  # it is sent by the reader, and may hold large media
         super().__init__(task, call, owner, dispatch, plan.sent)
         self._pieces: list[Any] = []
         self._results = self._pieces

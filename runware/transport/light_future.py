@@ -86,6 +86,10 @@ class LightFuture(Future[R], Generic[R]):
         """Return whether it has a result or an error, or was cancelled."""
         return self._state != _PENDING if self.light else super().done()
 
+    def cancelled(self) -> bool:
+        """Return whether it was cancelled."""
+        return self._state == _CANCELLED if self.light else super().cancelled()
+
     def _enter(self, state: str) -> bool:
         """Change to a final state; return `False` if it already has one."""
         self._state = state if (before := self._state) == _PENDING else before
@@ -131,10 +135,12 @@ class LightFuture(Future[R], Generic[R]):
         self._run_callbacks()
         return True
 
-    def outcome(self) -> tuple[R | None, BaseException | None]:
-        """Return the result and the error. It must be done, and not cancelled."""
+    def outcome(self) -> tuple[R | None, BaseException | None] | None:
+        """Return the result and the error; `None` if it is not done, or was cancelled."""
         if self.light:
-            return self._result, self._exception
+            return (self._result, self._exception) if self._state == _FINISHED else None
+        if not super().done() or super().cancelled():
+            return None
         error = super().exception(0)
         return (None, error) if error is not None else (super().result(0), None)
 
@@ -174,7 +180,8 @@ class LightFuture(Future[R], Generic[R]):
         if timeout is None:
             while not self.done():
                 self._sleep(POLL)
-        elif not self.done():
+            return True
+        if not self.done():
             self._sleep(timeout)
         return self.done()
 
