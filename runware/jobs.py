@@ -135,7 +135,7 @@ class ClientFuture(LightFuture[R], Generic[R]):
                 raise error
             finally:
                 del error  # its traceback refers to this frame: a reference cycle that would keep the callers' objects
-        return cast("R", answer)  # without an error, it has a result
+        return answer  # type: ignore[return-value]  # without an error, it has a result
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""

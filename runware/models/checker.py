@@ -114,8 +114,12 @@ class Checker:
             return None
         key = _key(task)
         good = self._good.get(key) if key is not None else None
-        if good is not None and all(limit.accepts(task[limit.name]) for limit in good[0]):
-            return good[1]
+        if good is not None:
+            for limit in good[0]:
+                if not limit.accepts(task[limit.name]):
+                    break
+            else:
+                return good[1]
         model = self.catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
             return None
@@ -202,10 +206,18 @@ class Checker:
 
 def _key(task: Mapping[str, Any]) -> Any:
     """Return a value that is equal for tasks that differ only in what varies; `None` if it would be large."""
+    key: list[Any] = []
     try:
-        return tuple([name if name in _VARYING else (name, _frozen(value)) for name, value in task.items()])
+        for name, value in task.items():
+            key.append(name)
+            if name not in _VARYING:
+                # Without a call of `_frozen` for numbers and short texts, which most values are.
+                kind = type(value)
+                plain = kind is int or (kind is str and len(value) <= _LONGEST_TEXT)
+                key.append(value if plain else _frozen(value))
     except ValueError:
         return None
+    return tuple(key)
 
 
 def _frozen(value: Any) -> Any:

@@ -157,15 +157,20 @@ class Planner:
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
 
 
-def _has_python_names(value: Any, depth: int = 0) -> bool:
+def _has_python_names(task: Mapping[str, Any]) -> bool:
     """Return whether a dict inside a task has a name with an underscore, which the API has nowhere."""
+    for value in task.values():
+        kind = type(value)
+        if (kind is dict or kind is list) and _names_inside(value):
+            return True
+    return False
+
+
+def _names_inside(value: Any) -> bool:
     kind = type(value)
     if kind is dict:
-        return any(
-            (depth > 0 and isinstance(name, str) and "_" in name) or _has_python_names(one, depth + 1)
-            for name, one in value.items()
-        )
-    return kind is list and any(_has_python_names(one, depth + 1) for one in value)
+        return any((isinstance(name, str) and "_" in name) or _names_inside(one) for name, one in value.items())
+    return kind is list and any(map(_names_inside, value))
 
 
 def completion_of(task: Task[Any], wire: Mapping[str, Any]) -> Completion:
