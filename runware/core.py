@@ -13,6 +13,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+import attrs
+
 from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module, load_module
 from runware._support.locks import make_rlock
@@ -170,6 +172,7 @@ class Core:
         self._planner = Planner(options, self.knowledge)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
+        self._sibling: Core | None = None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -296,6 +299,19 @@ class Core:
                 weakref.finalize(self, part.drop)
             return part
 
+    def _other(self) -> Core:
+        """Return the core for calls whose `dry_run` is not the client's; the first such call creates it.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise _closed_error()
+            if self._sibling is None:
+                self._sibling = Core(attrs.evolve(self.options, dry_run=not self.options.dry_run))
+            return self._sibling
+
     @property
     def state(self) -> str:
         """The state of the connection, in words."""
@@ -321,11 +337,13 @@ class Core:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closed = True
-            io_loop, streams = self._io_loop, self._streams
+            io_loop, streams, sibling = self._io_loop, self._streams, self._sibling
         if streams is not None:
             streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
+        if sibling is not None:
+            sibling.close(max(0.0, deadline - time.monotonic()))
         for part in list(self._parts.values()):
             part.close(max(0.0, deadline - time.monotonic()))
         # After what posts the callbacks of the calls that it fails.
@@ -371,6 +389,8 @@ class Core:
         """
         if task.streamed:
             return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
+        if task.dry_run is not None and task.dry_run is not self.options.dry_run:
+            return self._other().submit(task, dispatch, held)
         io_loop = self.io_loop()
         plan = self._planner.request(task)
         if len(plan.text) > io_loop.max_message:

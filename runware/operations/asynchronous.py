@@ -108,6 +108,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
         """Generate images from text, other images, or both.
@@ -188,6 +189,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -246,6 +250,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Video]:
         """Generate videos.
@@ -310,6 +315,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -357,6 +365,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Audio]:
         """Generate speech, music or sound effects.
@@ -412,6 +421,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -451,6 +463,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Model3D]:
         """Generate 3D models.
@@ -495,6 +508,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -540,6 +556,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
         """Generate text with a chat model.
@@ -588,6 +605,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -706,6 +726,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
         """Upscale an image or a video.
@@ -755,6 +776,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -794,6 +818,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
         """Remove the background of an image or a video.
@@ -835,6 +860,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -868,6 +896,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Text:
         """Describe an image or a video in words.
@@ -901,6 +930,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -932,6 +964,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
         """Expand a short prompt into more detailed ones.
@@ -963,6 +996,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1021,6 +1057,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> GuideImage:
         """Turn an image into a guide image for a ControlNet model.
@@ -1069,6 +1106,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1112,6 +1152,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> MaskImage:
         """Detect objects in an image, such as faces, and return a mask of them.
@@ -1157,6 +1198,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1216,6 +1260,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
         """Generate images of a person from photographs.
@@ -1267,6 +1312,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1305,6 +1353,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image:
         """Convert an image to a vector graphic, or generate one from a prompt.
@@ -1346,6 +1395,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1390,6 +1442,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ToolOutput:
         """Convert, cut or join media files, with ffmpeg.
@@ -1426,6 +1479,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1457,6 +1513,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TrainedModel:
         """Train a model.
@@ -1493,6 +1550,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1539,6 +1599,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> UploadedModel:
         """Upload a model.
@@ -1592,6 +1653,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1626,6 +1690,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ModelPage:
         """Search for models.
@@ -1663,6 +1728,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1686,6 +1754,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
         """Store an image on the server.
@@ -1710,6 +1779,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1734,6 +1806,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
         """Store media on the server, to be referred to by UUID; or delete stored media.
@@ -1757,6 +1830,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1779,6 +1855,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Result]:
         """Fetch the current state of an asynchronous task once, without waiting for it.
@@ -1804,6 +1881,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1826,6 +1906,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TaskDetails:
         """Fetch the request and the response of any task of the account.
@@ -1847,6 +1928,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1882,6 +1966,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Account:
         """Fetch details of the account: balance, team, keys and usage.
@@ -1910,6 +1995,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:

@@ -108,6 +108,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
         """Generate images from text, other images, or both.
@@ -188,6 +189,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -246,6 +250,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Video]:
         """Generate videos.
@@ -310,6 +315,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -357,6 +365,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Audio]:
         """Generate speech, music or sound effects.
@@ -412,6 +421,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -451,6 +463,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Model3D]:
         """Generate 3D models.
@@ -495,6 +508,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -540,6 +556,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
         """Generate text with a chat model.
@@ -588,6 +605,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -705,6 +725,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
         """Upscale an image or a video.
@@ -754,6 +775,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -793,6 +817,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
         """Remove the background of an image or a video.
@@ -834,6 +859,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -867,6 +895,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Text:
         """Describe an image or a video in words.
@@ -900,6 +929,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -931,6 +963,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
         """Expand a short prompt into more detailed ones.
@@ -962,6 +995,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1020,6 +1056,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> GuideImage:
         """Turn an image into a guide image for a ControlNet model.
@@ -1068,6 +1105,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1111,6 +1151,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> MaskImage:
         """Detect objects in an image, such as faces, and return a mask of them.
@@ -1156,6 +1197,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1215,6 +1259,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
         """Generate images of a person from photographs.
@@ -1266,6 +1311,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1304,6 +1352,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image:
         """Convert an image to a vector graphic, or generate one from a prompt.
@@ -1345,6 +1394,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1389,6 +1441,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ToolOutput:
         """Convert, cut or join media files, with ffmpeg.
@@ -1425,6 +1478,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1456,6 +1512,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TrainedModel:
         """Train a model.
@@ -1492,6 +1549,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1538,6 +1598,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> UploadedModel:
         """Upload a model.
@@ -1591,6 +1652,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1625,6 +1689,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ModelPage:
         """Search for models.
@@ -1662,6 +1727,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1685,6 +1753,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
         """Store an image on the server.
@@ -1709,6 +1778,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1733,6 +1805,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
         """Store media on the server, to be referred to by UUID; or delete stored media.
@@ -1756,6 +1829,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1778,6 +1854,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Result]:
         """Fetch the current state of an asynchronous task once, without waiting for it.
@@ -1803,6 +1880,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1825,6 +1905,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TaskDetails:
         """Fetch the request and the response of any task of the account.
@@ -1846,6 +1927,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -1881,6 +1965,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Account:
         """Fetch details of the account: balance, team, keys and usage.
@@ -1909,6 +1994,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
+                the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
+                setting for a whole connection. `None` uses the client's `dry_run`.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:

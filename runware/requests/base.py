@@ -45,6 +45,9 @@ class Task(RequestModel, Generic[R_co]):
         progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,
             on a separate thread.
         extra: Additional parameters, keyed by API name and sent unchanged.
+        dry_run: Only validate the task at the server, without running or billing it: the results have no media, but the
+            cost, with *include_cost*. Such calls have a connection of their own, since the API takes this setting for a
+            whole connection. `None` uses the client's `dry_run`.
         include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
     """
 
@@ -85,6 +88,7 @@ class Task(RequestModel, Generic[R_co]):
     return_partial: bool = False
     progress: bool | ProgressCallback = attrs.field(default=False, repr=False)
     extra: Mapping[str, Any] | None = None
+    dry_run: bool | None = None
     include_cost: bool | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -95,6 +99,8 @@ class Task(RequestModel, Generic[R_co]):
             seconds(self.timeout, "timeout")
         if self.on_partial is not None and (wrong := callback_problem(self.on_partial)):
             self._reject("on_partial", wrong)
+        if self.dry_run is not None and not isinstance(self.dry_run, bool):
+            self._reject("dry_run", f"must be True or False; got {brief(self.dry_run)}")
         if self.skip_response and getattr(self, "delivery_method", None) == "sync":
             self._reject("skip_response", "needs delivery_method='async'; a task with 'sync' is not acknowledged")
         retry = self.retry

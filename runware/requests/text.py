@@ -168,7 +168,7 @@ class StreamText(Chat[Text]):
     result_class = TextPiece
     streamed: ClassVar[bool] = True
     hidden: ClassVar[frozenset[str]] = frozenset(
-        ("delivery_method", "webhook_url", "skip_response", "return_partial", "progress", "number_results")
+        ("delivery_method", "webhook_url", "skip_response", "return_partial", "progress", "number_results", "dry_run")
     )
 
     number_results: int | None = None
@@ -209,6 +209,7 @@ _NOT_FOR_STREAMS = {
     "return_partial": "does not apply: the pieces so far are there when a stream fails, also in error.results",
     "number_results": "must be 1: a stream has one answer. For several, start as many streams, or use text_inference",
     "progress": "does not apply: a stream shows its progress by its pieces",
+    "dry_run": "does not apply to streams. To validate a request, use text_inference(..., dry_run=True)",
 }
 
 

@@ -36,7 +36,7 @@ __all__ = [
 SETTINGS = frozenset(
     (
         *("retry", "timeout", "silence_timeout", "task_uuid", "on_partial", "extra"),
-        *("skip_response", "return_partial", "progress", "task_type"),
+        *("skip_response", "return_partial", "progress", "task_type", "dry_run"),
     )
 )
 """Call settings: fields that are not sent."""
