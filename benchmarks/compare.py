@@ -28,7 +28,7 @@ READING = """\
   its own; the official Python clients have asyncio only.
 - **bare**, **bare+orjson** and **bare-default** are limits, not clients: a loop on websocket-client that encodes and
   parses the same JSON and does nothing else, in its fastest and in its default configuration; **tcp** echoes 300
-  bytes.
+  bytes. In **http**, they are loops of httpx2 POSTs, with 100 threads for 100 at once.
 - **failed** says how a client failed; a time is the limit that it exceeded. Each client is used as its documentation
   describes, in the fastest way; `benchmarks/peers/` explains each choice.
 - **growth** is the exponent of the time for all calls over their number, fitted to all numbers that a client

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +34,7 @@ class Client:
         program: The program, in `peers/`.
         how: The arguments of the program.
         kind: Its origin.
+        scheme: The scheme of the URL that it connects to: `ws`, or `http` for calls over HTTP.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Client:
     program: str
     how: tuple[str, ...]
     kind: Kind
+    scheme: str = "ws"
 
 
 CLIENTS = (
@@ -83,7 +85,7 @@ class Stage:
     quick: bool
     board: Board
     cores: set[int]
-    _peers: dict[str, Peer] = field(default_factory=dict)
+    _peers: dict[Client, Peer] = field(default_factory=dict)
 
     @property
     def limit(self) -> float:
@@ -115,14 +117,14 @@ class Stage:
 
     def url(self, client: Client) -> str:
         """Return the URL that a client connects to; `tcp` only echoes bytes."""
-        return f"ws://127.0.0.1:{self.ports['echo' if client.name == 'tcp' else 'port']}/v1"
+        return f"{client.scheme}://127.0.0.1:{self.ports['echo' if client.name == 'tcp' else 'port']}/v1"
 
     def peer(self, client: Client) -> Peer:
         """Return the process that a client used before, or a new one."""
-        peer = self._peers.get(client.name)
+        peer = self._peers.get(client)
         if peer is None or not peer.alive:
             line = command(self.directory, client.environment, client.program, *client.how)
-            peer = self._peers[client.name] = Peer(line, surroundings(client.environment), self.cores)
+            peer = self._peers[client] = Peer(line, surroundings(client.environment), self.cores)
             peer.ask(self.limit, "open", url=self.url(client))
         return peer
 
@@ -142,7 +144,7 @@ class Stage:
             for line in lines:
                 self.board.cell(line, client.name).note = str(error)
         except PeerError as error:
-            if peer := self._peers.pop(client.name, None):
+            if peer := self._peers.pop(client, None):
                 peer.close()
             for line in lines:
                 self.board.cell(line, client.name).failed = str(error)
@@ -210,17 +212,27 @@ class Stage:
 
 def serial(stage: Stage) -> None:
     """One call after another, in slices that alternate."""
+    lines = ("serial.wall", "serial.cpu")
+    stage.turns(stage.clients, lines, lambda client: _one_by_one(stage, client), slices=5 if stage.quick else 8)
+
+
+def _one_by_one(stage: Stage, client: Client) -> list[float]:
+    """Return the microseconds and the CPU of a call, one after another."""
     count, warm = 200, 20
+    peer = stage.peer(client)
+    peer.ask(stage.limit, "serial", count=warm, seconds=0.05)  # it slept during the others' turns
+    before = peer.cpu()
+    found = peer.ask(stage.limit, "serial", count=count, seconds=0.3)
+    each = MICRO / found["count"]
+    return [found["wall"] * each, (peer.cpu() - before) * each]
 
-    def measure(client: Client) -> list[float]:
-        peer = stage.peer(client)
-        peer.ask(stage.limit, "serial", count=warm, seconds=0.05)  # it slept during the others' turns
-        before = peer.cpu()
-        found = peer.ask(stage.limit, "serial", count=count, seconds=0.3)
-        each = MICRO / found["count"]
-        return [found["wall"] * each, (peer.cpu() - before) * each]
 
-    stage.turns(stage.clients, ("serial.wall", "serial.cpu"), measure, slices=5 if stage.quick else 8)
+def _at_once(stage: Stage, client: Client, count: int) -> list[float]:
+    """Return the microseconds and the CPU of a call, with this number in flight."""
+    peer = stage.peer(client)
+    before = peer.cpu()
+    wall = _flown(stage, peer, count)
+    return [wall / count * MICRO, (peer.cpu() - before) / count * MICRO]
 
 
 def _flown(stage: Stage, peer: Peer, count: int) -> float:
@@ -241,10 +253,7 @@ def flight(stage: Stage) -> None:
     for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
 
         def measure(client: Client, count: int = count) -> list[float]:
-            peer = stage.peer(client)
-            before = peer.cpu()
-            wall = _flown(stage, peer, count)
-            return [wall / count * MICRO, (peer.cpu() - before) / count * MICRO]
+            return _at_once(stage, client, count)
 
         lines = (f"flight.{count}", f"flight.{count}.cpu")
         stage.turns(left, lines, measure, slices=slices.get(count, 1))
@@ -266,6 +275,22 @@ def growth(stage: Stage) -> None:
     if not stage.quick:
         ours = [client for client in stage.clients if client.name in ("ours-futures", "ours-futures+fast")]
         stage.turns(ours, ("growth.ratio",), measure, patience=120.0)
+
+
+def http(stage: Stage) -> None:
+    """Calls over HTTP: one after another, and 100 at once, of which none is answered before the last has arrived."""
+    count, slices = 100, 5 if stage.quick else 8
+    one, all_at_once = ("http.wall", "http.cpu"), (f"http.{count}", f"http.{count}.cpu")
+    able = []
+    for client in stage.among("ours", "official", "limit", without=("tcp", "bare-default")):
+        over_http = replace(client, scheme="http")
+        stage.board.cell(one[0], client.name)  # so that the rows have the order of the clients
+        with stage.judging(over_http, (*one, *all_at_once)):
+            stage.peer(over_http)
+            able.append(over_http)
+    stage.turns(able, one, lambda client: _one_by_one(stage, client), slices=slices)
+    able = [client for client in able if stage.board.good(one[0], client.name)]
+    stage.turns(able, all_at_once, lambda client: _at_once(stage, client, count), slices=slices)
 
 
 def large(stage: Stage) -> None:
@@ -486,6 +511,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "serial": serial,
     "flight": flight,
     "growth": growth,
+    "http": http,
     "partial": partial,
     "tokens": tokens,
     "polled": polled,

@@ -27,7 +27,17 @@ ENVIRONMENTS = {
     "sdk-js": "@runware/sdk-js",
 }
 """What is installed in each; for this client, the source tree itself, so that its current state is measured."""
-SHOWN = ("runware-client", "runware-sdk", "runware", "websocket-client", "websockets", "aiohttp", "orjson", "attrs")
+SHOWN = (
+    "runware-client",
+    "runware-sdk",
+    "runware",
+    "websocket-client",
+    "websockets",
+    "aiohttp",
+    "httpx2",
+    "orjson",
+    "attrs",
+)
 LIST = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 
 

@@ -15,12 +15,14 @@ __all__ = [
     "PROMPT",
     "SMALL",
     "SMALL_HEADER",
+    "SMALL_RESPONSE",
     "UUID",
     "WHOLE",
     "edges",
     "frame",
     "head",
     "lone",
+    "response",
     "stamped",
     "upgrade",
 ]
@@ -59,11 +61,23 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
     return head(len(payload), opcode) + payload
 
 
+def response(payload: bytes) -> bytes:
+    """Return an HTTP response with JSON."""
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(payload),
+        payload,
+    )
+
+
 _SMALL_HEAD = head(len(b'{"data":[' + ITEM % (b"0" * 36, 0, 0) + b"]}"))
 SMALL_HEADER = len(_SMALL_HEAD)
 """Bytes of `SMALL` before its payload."""
 SMALL = _SMALL_HEAD.replace(b"%", b"%%") + b'{"data":[' + ITEM + b"]}"
 """The whole frame that answers a small task: fill in its UUID, and a number twice."""
+SMALL_RESPONSE = (
+    response(b'{"data":[' + ITEM % (b"0" * 36, 0, 0) + b"]}").partition(b"{")[0] + b'{"data":[' + ITEM + b"]}"
+)
+"""The same as an HTTP response."""
 
 
 def lone(text: bytes) -> bytes:

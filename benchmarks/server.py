@@ -1,8 +1,9 @@
 """A fast server for measurements, in a process of its own: `python -m benchmarks.server`.
 
 It implements the part of the protocol that the measurements need, with one selector and its own WebSocket frames, so
-that its work per task is a fraction of a client's. Marks in a task's prompt control the response; a prompt without `#`
-is answered at once, on the fast path:
+that its work per task is a fraction of a client's. A POST over HTTP may hold one task, which is answered as over the
+WebSocket, always with status 200; `#size` and `#every` need a WebSocket. Marks in a task's prompt control the response;
+a prompt without `#` is answered at once, on the fast path:
 
     #hold         kept until the number of the control command `hold` has arrived, then all are answered together; at
                   once without such a command
@@ -44,12 +45,14 @@ from benchmarks.frames import (
     PONG,
     PROMPT,
     SMALL,
+    SMALL_RESPONSE,
     UUID,
     WHOLE,
     edges,
     frame,
     head,
     lone,
+    response,
     stamped,
     upgrade,
 )
@@ -105,6 +108,8 @@ class Connection:
         self.server = server
         self.sock = sock
         self.upgraded = False
+        self.wrap: Callable[[bytes], bytes] = frame
+        self.small = SMALL
         self.chunks: list[bytes] = []
         self.have = 0
         self.need = 2
@@ -147,7 +152,12 @@ class Connection:
             length = int(request.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             if len(rest) < length:
                 return buffer
-            self.server.stream(self, json.loads(rest[:length])[0])
+            self.wrap, self.small = response, SMALL_RESPONSE
+            body = rest[:length]
+            if b'"textInference"' in body:
+                self.server.stream(self, json.loads(body)[0])
+            else:
+                self.server.message(self, body, length)
             return rest[length:]
         self.upgraded = True
         self.answers.append(upgrade(request))
@@ -413,7 +423,7 @@ class Server:
         ledger.received += 1
         if self._is_new(connection, uuid):
             number = len(ledger.executed)
-            connection.answers.append(SMALL % (uuid, number, number))
+            connection.answers.append(connection.small % (uuid, number, number))
         if self.drop_after:
             self._count_down()
 
@@ -427,20 +437,20 @@ class Server:
 
     def _error(self, connection: Connection, uuid: bytes, code: str) -> None:
         error = {"code": code, "message": code, "taskUUID": uuid.decode()}
-        connection.answers.append(frame(json.dumps({"errors": [error]}).encode()))
+        connection.answers.append(connection.wrap(json.dumps({"errors": [error]}).encode()))
 
     def _task(self, connection: Connection, task: dict[str, Any]) -> None:
         kind = task.get("taskType")
         if kind == "ping":
             self.ledger.pings += 1
-            connection.answers.append(frame(PONG))
+            connection.answers.append(connection.wrap(PONG))
         elif kind == "authentication":
             if self.ledger.dropped_ns and not self.ledger.resumed_ns:
                 self.ledger.resumed_ns = time.monotonic_ns()
             self.session += 1
             session = task.get("connectionSessionUUID") or f"5b1f0c5e-6a0f-4d0e-9a5c-{self.session:012x}"
             answer = {"data": [{"taskType": kind, "connectionSessionUUID": session}]}
-            connection.answers.append(frame(json.dumps(answer).encode()))
+            connection.answers.append(connection.wrap(json.dumps(answer).encode()))
         elif kind in ("getResponse", "getTaskDetails"):
             self._asked(connection, task)
         else:
@@ -460,7 +470,7 @@ class Server:
             elif wire.get("deliveryMethod") == "async":
                 task.done_at = time.monotonic_ns() + _number(prompt, "#ms=") * 1_000_000
                 ack = {"data": [{"taskType": wire["taskType"], "taskUUID": uuid.decode()}]}
-                connection.answers.append(frame(json.dumps(ack).encode()))
+                connection.answers.append(connection.wrap(json.dumps(ack).encode()))
             else:
                 self.answer(connection, task)
         if self.drop_after:
@@ -489,9 +499,9 @@ class Server:
             connection.send_heavy(HEAVY_HEAD % (task.uuid, len(self.tasks)), self.bodies[task.size], HEAVY_TAIL)
         elif task.number == 1:
             number = len(self.ledger.executed)
-            connection.answers.append(SMALL % (task.uuid, number, number))
+            connection.answers.append(connection.small % (task.uuid, number, number))
         else:
-            connection.answers.append(frame(b'{"data":[' + b",".join(self._items(task)) + b"]}"))
+            connection.answers.append(connection.wrap(b'{"data":[' + b",".join(self._items(task)) + b"]}"))
 
     def _push(self, connection: Connection, task: Task, every: float) -> None:
         left = iter(range(task.number))
@@ -562,7 +572,7 @@ class Server:
             data = [json.loads(item) | {"status": "success"} for item in items]
         if question["taskType"] == "getTaskDetails":
             data = [{"taskType": "getTaskDetails", "taskUUID": uuid, "response": {"data": data}}]
-        connection.answers.append(frame(json.dumps({"data": data}).encode()))
+        connection.answers.append(connection.wrap(json.dumps({"data": data}).encode()))
 
     # ------------------------------------------------------------------ commands
 

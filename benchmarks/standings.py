@@ -65,6 +65,10 @@ LINES = (
     Line("flight.100000", "100,000 in flight, a task", "us", "ours-futures"),
     Line("flight.10000.cpu", "10,000 in flight, CPU a task", "us", "ours-futures"),
     Line("growth.ratio", "100,000 at once, by as many a thousand at a time", "x", "ours-futures", means=True),
+    Line("http.wall", "one call over HTTP after another", "us"),
+    Line("http.cpu", "the same, CPU", "us"),
+    Line("http.100", "100 over HTTP at once, a task", "us", "ours-futures"),
+    Line("http.100.cpu", "100 over HTTP at once, CPU a task", "us", "ours-futures"),
     Line("partial.median", "partial result, sent to callback, median", "ms"),
     Line("partial.p99", "the same, 99th percentile", "ms"),
     Line("tokens.median", "piece of a streamed text, sent to caller, median", "ms"),
@@ -218,6 +222,7 @@ BUDGETS = (
     Budget("the same / the fastest bare pipelined loop", "flight.speed", 1.0, "at least"),
     Budget("10,000 in flight: CPU a task", "flight.cpu", 45.0),
     Budget("100,000 / 1,000 in flight: time a task", "flight.growth", 1.3),
+    Budget("one call over HTTP / bare httpx2 POST", "http.ratio", 1.2),
     Budget("memory of a call in flight (growth of the process)", "memory.call", 4096),
     Budget("2 MB results: MB/s, ours / bare loop", "large.speed", 1.0, "at least"),
     Budget("polled tasks of 0.15 to 0.45 s: worst lag / duration", "polled.0.3s", 20.0),
@@ -249,6 +254,7 @@ def figures(board: Board) -> list[Figure]:
         add(f"flight{mark}.speed", "x", board.ratio("flight.10000", bare, f"ours-futures{fast}"))
         add_line(f"flight{mark}.cpu", "flight.10000.cpu", f"ours-futures{fast}")
         add_line(f"flight{mark}.growth", "growth.ratio", f"ours-futures{fast}")
+        add(f"http{mark}.ratio", "x", board.ratio("http.wall", f"ours-blocking{fast}", bare))
         add(f"large{mark}.speed", "x", board.ratio("large.results", f"ours-blocking{fast}", bare))
     add("serial.default", "x", board.ratio("serial.wall", "ours-blocking", "bare-default"))
     add("flight.default", "x", board.ratio("flight.10000", "bare-default", "ours-futures"))

@@ -178,6 +178,25 @@ def test_our_program_runs_every_case(program: tuple[str, ...]) -> None:
         control.close()
 
 
+@pytest.mark.parametrize(
+    "program",
+    [("ours.py", "blocking"), ("ours.py", "futures"), ("ours_asyncio.py",), ("bare.py", "lean")],
+    ids=str,
+)
+def test_calls_over_http_are_one_post_each(program: tuple[str, ...]) -> None:
+    with ServerProcess() as ports, start(*program) as peer:
+        control = Control(ports["control"])
+        peer.ask(20, "open", url=f"http://127.0.0.1:{ports['port']}/v1")
+        assert peer.ask(20, "serial", count=3, seconds=20)["count"] == 3
+        control("reset")
+        control("hold", count=5)
+        assert peer.ask(20, "flight", count=5)["right"] == 5
+        ledger = control("ledger")
+        assert (ledger["received"], ledger["executed"]) == (5, 5)
+        assert (ledger["frames"], ledger["polls"]) == (0, 0)
+        control.close()
+
+
 def test_unsupported_and_failed_work_is_reported() -> None:
     with start("bare.py", "tcp") as peer:
         with pytest.raises(CannotError, match="bytes only"):

@@ -159,8 +159,10 @@ def test_call_returns_the_finished_task(app: LocalServer, call: Callable[..., Ap
 
 
 def test_call_uses_no_thread_and_no_websocket(app: LocalServer, rw: Runware) -> None:
+    before = set(threading.enumerate())
     rw.app(NAME).call("run", scale=2)
-    assert not [thread for thread in threading.enumerate() if thread.name in ("runware-io", "runware-app-call")]
+    started = set(threading.enumerate()) - before
+    assert not [thread for thread in started if thread.name in ("runware-io", "runware-app-call")]
     assert app.ledger.connections == 0
 
 

@@ -1,14 +1,51 @@
-"""The limits: `lean` and `default` are loops on websocket-client with JSON (see `baseline.py`), `tcp` is bytes only."""
+"""The limits: `lean` and `default` are loops on websocket-client with JSON (see `baseline.py`), `tcp` is bytes only.
+
+For the URL of HTTP, both are loops of httpx2 POSTs.
+"""
 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 from serving import HOLD, Cannot, Peer, medium, serve
 
-from benchmarks.baseline import Bare, tcp_ping_pong
+from benchmarks.baseline import PROMPT, Bare, dumps, loads, request, tcp_ping_pong, uuids
+from benchmarks.harness import Stopwatch
+
+
+class Posts:
+    """What a program does without a client: encode a task, post it, and parse the answer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        headers = {"Authorization": "Bearer bench", "Content-Type": "application/json"}
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        self.http = httpx2.Client(headers=headers, limits=limits, timeout=60.0, trust_env=False)
+        self.pool = ThreadPoolExecutor(100)
+
+    def post(self, prompt: str) -> None:
+        """Run a task."""
+        uuid = uuids(1)[0]
+        answer = loads(self.http.post(self.url, content=dumps([request(uuid, prompt)])).content)
+        assert answer["data"][0]["taskUUID"] == uuid
+
+    def serial_json(self, count: int) -> Stopwatch:
+        """Run one task after another."""
+        with Stopwatch() as watch:
+            for _ in range(count):
+                self.post(PROMPT)
+        return watch
+
+    def pipelined(self, count: int, prompt: str) -> Stopwatch:
+        """Run all at once, each in a thread."""
+        with Stopwatch() as watch:
+            for done in [self.pool.submit(self.post, prompt) for _ in range(count)]:
+                done.result()
+        return watch
 
 
 class Loop(Peer):
@@ -18,7 +55,8 @@ class Loop(Peer):
         self.lean = lean
 
     def open(self, url: str) -> None:
-        self.bare = Bare(urlsplit(url).port or 0, lean=self.lean)
+        over_http = url.startswith("http:")
+        self.bare: Any = Posts(url) if over_http else Bare(urlsplit(url).port or 0, lean=self.lean)
 
     def do_serial(self, count: int, seconds: float) -> dict[str, Any]:
         return {"count": count, "wall": self.bare.serial_json(count).wall}

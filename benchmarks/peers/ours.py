@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, Literal
 
 from serving import EVERY, HOLD, NUMBER, Peer, serve
 
@@ -43,13 +43,19 @@ def read(found: Iterable[Any]) -> list[Any]:
     return answers
 
 
+def make(url: str) -> Runware:
+    """Return a client, which uses HTTP for the URL of that scheme."""
+    transport: Literal["http", "websocket"] = "http" if url.startswith("http:") else "websocket"
+    return Runware("bench", url=url, transport=transport, timeout=TIMEOUT, long_timeout=TIMEOUT)
+
+
 class Blocking(Peer):
     """Blocking calls; many at once go through `map`, and polled ones through threads."""
 
     rw: Runware
 
     def open(self, url: str) -> None:
-        self.rw = Runware("bench", url=url, timeout=TIMEOUT, long_timeout=TIMEOUT)
+        self.rw = make(url)
         self.rw.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Any:

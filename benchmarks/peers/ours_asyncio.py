@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from awaiting import AsyncPeer, serve_async
-from ours import TIMEOUT, asked, read, small, telling
+from ours import asked, make, read, small, telling
 from serving import EVERY, NUMBER
 
 from runware import Runware
@@ -18,7 +18,7 @@ class Async(AsyncPeer):
     rw: Runware
 
     async def open(self, url: str) -> None:
-        self.rw = Runware("bench", url=url, timeout=TIMEOUT, long_timeout=TIMEOUT)
+        self.rw = make(url)
         await self.rw.aio.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:

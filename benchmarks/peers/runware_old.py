@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from awaiting import AsyncPeer, serve_async
-from serving import EVERY, NUMBER
+from serving import EVERY, NUMBER, Cannot
 
 sdk: Any = importlib.import_module("runware")  # theirs, not ours
 types: Any = importlib.import_module("runware.types")
@@ -29,6 +29,8 @@ class Old(AsyncPeer):
     """The client."""
 
     async def open(self, url: str) -> None:
+        if url.startswith("http:"):
+            raise Cannot("HTTP for streams of text only")
         self.client = sdk.Runware(api_key="bench", url=url)
         await self.client.connect()
 

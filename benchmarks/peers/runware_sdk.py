@@ -1,8 +1,10 @@
-"""`runware-sdk` from PyPI, used as in its README: one client, WebSocket transport, `run()`, `gather` for many.
+"""`runware-sdk` from PyPI, used as in its README: one client, `run()`, and `gather` for many.
 
 Its settings:
+- The transport is WebSocket, or REST for a URL of HTTP.
 - `taskType` is set, so that nothing is looked up, and `deliveryMethod: "sync"`, its "single-roundtrip delivery"; its
-  default polls, after a second at the earliest.
+  default polls, after a second at the earliest. That is so over REST too, where its default is a POST for the
+  acknowledgement and more POSTs to poll: with `sync`, a call is one POST, as for the others.
 - Polled tasks, and calls that should survive a lost connection, use its default, `async`: only those are documented to
   be sent again.
 - 2 MB results need a custom `ws_connect`, without the limit of `websockets` of 1 MiB per message.
@@ -37,8 +39,11 @@ class Sdk(AsyncPeer):
 
     async def open(self, url: str) -> None:
         self.url = url
-        self.client = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=url, http_base_url=http(url))
         self.wide: Any = None
+        if url.startswith("http:"):
+            self.client = sdk.Runware(api_key="bench", transport="rest", http_base_url=url)
+        else:
+            self.client = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=url, http_base_url=http(url))
         await self.client.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:

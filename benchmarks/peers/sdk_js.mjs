@@ -39,6 +39,7 @@ async function timed(work) {
 
 const commands = {
   async open({ url }) {
+    if (url.startsWith("http:")) return { cannot: "no HTTP" };
     client = await Runware.initialize({ apiKey: "bench", url });
     return {};
   },
