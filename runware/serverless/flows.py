@@ -1,4 +1,4 @@
-"""What to send to an app, when to repeat it, and what the answers mean. No I/O: whoever runs a flow performs its steps.
+"""Decide what to send to an app, when to repeat a request, and what an answer means. The caller performs the I/O.
 
 A flow is a generator. It yields an `Exchange`, and is sent the `Answer` or the `Failure`; or a `Pause`, and is sent
 `None`. It returns what its caller asked for, or raises a typed error.

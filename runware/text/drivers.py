@@ -125,7 +125,7 @@ class _Driver(Requester, Generic[R]):
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Give up the connection after a fork, in the child, without a word to the server."""
+        """After a fork, in the child: close the connection's descriptors without writing to it."""
         raise NotImplementedError
 
     def result(self) -> R:

@@ -92,7 +92,7 @@ class OpenStream(Protocol):
         """End the connection; safe in any thread."""
 
     def abandon(self) -> None:
-        """Give up the connection after a fork, in the child, without a word to the server."""
+        """After a fork, in the child: close the connection's descriptors without writing to it."""
 
 
 class OpenStreams:
@@ -128,7 +128,7 @@ class OpenStreams:
             reader.abort(client=True)
 
     def abandon(self) -> None:
-        """Give up the streams after a fork, in the child: they go on in the parent."""
+        """After a fork, in the child: fail the parent's streams, which continue there."""
         self._lock = make_rlock()
         readers, self._open = list(self._open), weakref.WeakSet()
         for reader in readers:
@@ -198,7 +198,7 @@ class Reader(Requester):
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Give up the connection after a fork, in the child, without a word to the server."""
+        """After a fork, in the child: close the connection's descriptors without writing to it."""
         raise NotImplementedError
 
     def advance(self, outcome: Any, error: Exception | None) -> Step | None:

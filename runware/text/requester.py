@@ -184,9 +184,9 @@ def reply_of(response: httpx2.Response) -> Reply:
 
 
 def limit_network(network: Any, requester: Requester) -> None:
-    """Let every read and write of a connection end with the current step.
+    """Bound each read and write of a connection by the deadline of the current step.
 
-    The HTTP library gives each of them the same number of seconds, so that many could take any time together.
+    The HTTP library applies the same timeout to each of them, so that many of them could exceed the deadline.
     """
     read, write = network.read, network.write
 

@@ -147,7 +147,7 @@ class _NetworkStream(httpcore2.NetworkStream):
         raise NotImplementedError
 
     def get_extra_info(self, info: str) -> Any:
-        """Tell whether there is something to read, which between requests means that the server closes."""
+        """Return whether input is pending, which between two requests means that the server has closed."""
         return (self.stream.pending or bool(self._poller.poll(0))) if info == "is_readable" else None
 
 

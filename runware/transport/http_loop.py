@@ -183,7 +183,7 @@ class HttpLoop(Driver):
                 line.abort()
 
     def _assign(self, exchanges: list[Exchange]) -> None:
-        """Give each request to a worker, an idle or a new one. If no more can be started, those that work take it."""
+        """Assign each request to an idle worker, or start one. Without a thread to start, busy workers take it."""
         for exchange in exchanges:
             try:
                 worker = self._idle.pop()

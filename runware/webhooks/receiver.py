@@ -69,7 +69,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Answer(NamedTuple):
-    """The answer to a request: a status, and a text for whoever looks for the reason."""
+    """The response to a webhook request: a status, and a text that gives the reason."""
 
     status: int
     text: str = ""
