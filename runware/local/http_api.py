@@ -153,7 +153,9 @@ class HttpApi:
                 return await self._answer_tasks(request)
             return _not_a_post(request)
         if request.method in ("GET", "HEAD"):
-            return await self._answer_service(request) or await self._answer_file(request)
+            answer = await self._answer_service(request)
+            # Not `or`: a response of older aiohttp versions is an empty mapping, and so false.
+            return answer if answer is not None else await self._answer_file(request)
         return web.Response(status=404, text="Not found. POST an array of tasks to /v1.\n")
 
     async def _answer_service(self, request: web.BaseRequest) -> web.StreamResponse | None:
