@@ -31,7 +31,6 @@ from runware.text.completions import (
     added,
     max_output_tokens,
     reply_error,
-    retry_after,
     wants_max_tokens,
 )
 from runware.text.schemas import IndescribableTypeError, MisfitError, dump_json, parse_docstring, shape_of
@@ -558,15 +557,6 @@ def test_errors_name_parameters_as_the_client_does() -> None:
     assert other is not None
     assert wants_max_tokens(other)
     assert not wants_max_tokens(RateLimitError("max_tokens per minute"))
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("", 0.0), ("3", 3.0), ("-1", 0.0), ("nan", 0.0), ("inf", 60.0), ("9999", 60.0), ("soon", 0.0),
-     ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 60.0)],
-)  # fmt: skip
-def test_retry_after(value: str, seconds: float) -> None:
-    assert retry_after(value) == seconds
 
 
 def test_longest_answer_of_a_model() -> None:

@@ -158,10 +158,10 @@ def test_failed_connections_are_tried_again_until_the_deadline() -> None:
 
 def test_retry_after_is_the_least_pause_and_may_exceed_the_deadline() -> None:
     driver, _ = ask(Clock())
-    assert driver.answer(b"{}", Reply(429, "application/json", "7")) == Sleep(7.0)
+    assert driver.answer(b"{}", Reply(429, "application/json", 7.0)) == Sleep(7.0)
     assert isinstance(driver.send(), Open)
     with pytest.raises(RateLimitError):
-        ask(Clock(), timeout=5.0)[0].answer(b"{}", Reply(429, "application/json", "7"))
+        ask(Clock(), timeout=5.0)[0].answer(b"{}", Reply(429, "application/json", 7.0))
 
 
 @pytest.mark.parametrize(

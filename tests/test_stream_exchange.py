@@ -416,27 +416,16 @@ class TestAttempts:
         assert first == A != second == desk.exchange.uuid
         assert desk.exchange.attempts == (f"{A}: rateLimitExceeded",)
 
-    @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("1000000", 120.0), ("nonsense", 0.0)])
+    @pytest.mark.parametrize(("asked", "seconds"), [(7.0, 7.0), (0.5, 0.5), (1_000_000.0, 60.0), (0.0, 0.0)])
     @pytest.mark.parametrize("status", [429, 503])
-    def test_retry_after_is_honoured(self, status: int, header: str, seconds: float) -> None:
-        desk = Desk([Reply(status, "text/plain", header), STREAM], [b"", event("x"), DONE], timeout=1000.0).run()
+    def test_retry_after_is_honoured_up_to_a_minute(self, status: int, asked: float, seconds: float) -> None:
+        desk = Desk([Reply(status, "text/plain", asked), STREAM], [b"", event("x"), DONE], timeout=1000.0).run()
         assert desk.error is None
         assert seconds <= desk.slept[0] <= max(seconds, 0.1)
         assert desk.uuids == [A, A], "without the server's word, the task keeps its UUID"
 
-    def test_retry_after_may_be_a_date(self) -> None:
-        desk = Desk([Reply(429, "text/plain", "Wed, 21 Oct 2015 07:28:00 GMT"), STREAM], [b"", event("x"), DONE]).run()
-        assert desk.error is None
-        assert desk.slept[0] <= 0.1
-
-    @pytest.mark.parametrize("header", ["nan", "Fri, 01 Jan 99999999999999999999 00:00:00 GMT", "soon", "-5"])
-    def test_retry_after_that_makes_no_sense_is_ignored(self, header: str) -> None:
-        desk = Desk([Reply(429, "text/plain", header), STREAM], [b"", event("x"), DONE]).run()
-        assert desk.error is None
-        assert desk.slept[0] <= 0.1
-
     def test_retry_after_beyond_the_deadline_is_not_waited_for(self) -> None:
-        desk = Desk([Reply(429, "application/json", "60")], [refused("rateLimitExceeded")], timeout=30.0).run()
+        desk = Desk([Reply(429, "application/json", 60.0)], [refused("rateLimitExceeded")], timeout=30.0).run()
         assert isinstance(desk.error, RateLimitError)
         assert not desk.slept
 

@@ -24,6 +24,7 @@ import random
 import re
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,6 +36,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken
 from runware.options import Options, proxy_environment
+from runware.protocol.retry_after import parse_retry_after
 
 if TYPE_CHECKING:
     import ssl
@@ -479,7 +481,8 @@ def _status_error(status: int, retry_after: str) -> DownloadError | _TransientEr
     if status not in _TRANSIENT_STATUSES:
         hint = " It may have expired: results are stored for a limited time." if status in _EXPIRED_STATUSES else ""
         return DownloadError(f"The result's URL returned HTTP {status}.{hint}")
-    pause = min(float(retry_after), _LONGEST_PAUSE) if retry_after.isdecimal() else None
+    asked = parse_retry_after(retry_after, time.time())
+    pause = None if asked is None else min(asked, _LONGEST_PAUSE)
     return _TransientError(f"The result's URL returned HTTP {status}.", pause)
 
 

@@ -38,6 +38,7 @@ from runware.protocol.output import Output
 from runware.protocol.poll_schedule import next_delay
 from runware.protocol.registry import CallRegistry
 from runware.protocol.retry import backoff
+from runware.protocol.retry_after import LONGEST_RETRY_AFTER
 from runware.protocol.task_poller import TaskPoller
 from runware.protocol.timers import Timers
 
@@ -54,8 +55,6 @@ PATIENCE = 30.0
 taken for its final answer."""
 _SLOWEST = 5.0
 """The most seconds between two polls that failed."""
-_LONGEST_WISH = 60.0
-"""The most seconds that the server may ask to wait before a retry."""
 _SENT = CallState.SENT
 _QUESTIONS = [question.value for question in Question]
 _UNKNOWN_TO_BOTH = 5
@@ -143,15 +142,15 @@ class TaskTracker:
         ]
         self._poller.poll(sorted(due, key=lambda call: call.sequence), now)
 
-    def outcome_lost(self, call: Call, now: float, wish: float | None) -> None:
+    def outcome_lost(self, call: Call, now: float, retry_after: float | None) -> None:
         """Handle the loss of the answer to a task: ask for it before the same message is sent again.
 
         Args:
             call: The call.
             now: The session's time.
-            wish: The seconds that the server asks to wait, if it did.
+            retry_after: The seconds that the server asks to wait, if it did.
         """
-        wait = self._pause_before_sending(call, wish)
+        wait = self._pause_before_sending(call, retry_after)
         if call.repeatable or call.completion is Completion.CONNECTION:
             self._queue.release_slot(call)
             call.enter(CallState.RETRYING)
@@ -166,19 +165,19 @@ class TaskTracker:
         self._accept(call, now)
         self._poller.poll([call], now)
 
-    def poll_lost(self, call: Call, now: float, wish: float | None) -> None:
+    def poll_lost(self, call: Call, now: float, retry_after: float | None) -> None:
         """Handle the loss of an answer to a poll."""
         polling = call.polling
         polling.outstanding = False
         polling.failed(now)
         if call.state is CallState.RECOVERING:
             polling.question = polling.question.other
-        self._poll_again(call, now, 0.5, wish)
+        self._poll_again(call, now, 0.5, retry_after)
 
-    def _pause_before_sending(self, call: Call, wish: float | None) -> float:
+    def _pause_before_sending(self, call: Call, retry_after: float | None) -> float:
         """Return how many seconds to wait: none after the first loss, and then longer each time."""
         pause = 0.0 if call.sends <= 1 else backoff(call.sends, 0.5, self._rng)
-        return max(min(pause, _SLOWEST), min(wish or 0.0, _LONGEST_WISH))
+        return max(min(pause, _SLOWEST), min(retry_after or 0.0, LONGEST_RETRY_AFTER))
 
     def _ask_after(self, call: Call, now: float, wait: float) -> None:
         if wait:
@@ -423,10 +422,10 @@ class TaskTracker:
         self._poll_again(call, now, 0.5, error.retry_after)
         return True
 
-    def _poll_again(self, call: Call, now: float, pause: float, wish: float | None = None) -> None:
-        """Poll again after a failed poll, *pause* seconds later for each of them, and not before the server wishes."""
+    def _poll_again(self, call: Call, now: float, pause: float, retry_after: float | None = None) -> None:
+        """Poll again after a failed poll, *pause* seconds later for each of them, and not before the server asked."""
         wait = max(pause * call.polling.failed_polls, self._next_delay(call, now))
-        self._timers.set(call, now + max(min(wait, _SLOWEST), min(wish or 0.0, _LONGEST_WISH)))
+        self._timers.set(call, now + max(min(wait, _SLOWEST), min(retry_after or 0.0, LONGEST_RETRY_AFTER)))
 
     def _task_unknown(self, call: Call, error: TaskError, now: float) -> None:
         """Handle the answer that the server does not know a task."""
@@ -560,7 +559,7 @@ class TaskTracker:
             except Exception:  # one caller's policy must not affect other calls
                 log.exception("the retry policy of %s raised; it is not tried again", call.task_type)
         if wait is not None and error.retry_after is not None:
-            wait = max(wait, min(error.retry_after, _LONGEST_WISH))
+            wait = max(wait, min(error.retry_after, LONGEST_RETRY_AFTER))
         if wait is not None and now + wait < call.deadline:
             self._retry_later(call, error, now, wait)
             return

@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import attrs
@@ -31,6 +30,7 @@ from runware.protocol.codec import loads, structure
 from runware.protocol.poll_schedule import next_delay
 from runware.protocol.redaction import Redactor
 from runware.protocol.retry import Retries, backoff
+from runware.protocol.retry_after import LONGEST_RETRY_AFTER, parse_retry_after
 from runware.serverless.inputs import AppAddress
 from runware.serverless.problems import TASK_TYPE, failed_task_error, problem_error
 from runware.serverless.results import AppTask
@@ -45,8 +45,6 @@ SHORTEST_POLL, LONGEST_POLL = 0.1, 2.0
 """The limits of the interval between two polls in seconds. Each poll is a request of its own."""
 FRESH = 30.0
 """Seconds for which the server may not know a task yet that it has just accepted."""
-LONGEST_ASKED_WAIT = 60.0
-"""The most seconds of a `Retry-After` that are waited."""
 
 
 @attrs.frozen
@@ -362,16 +360,9 @@ class AppFlows:
         return error
 
     def _asked_wait(self, reply: Answer) -> float:
-        """Return the seconds that the server asks to wait with `Retry-After`, seconds or a date; 0 for none."""
-        text = reply.headers.get("retry-after", "").strip()
-        try:
-            seconds = float(text)
-        except ValueError:
-            try:
-                seconds = parsedate_to_datetime(text).timestamp() - self._wall_clock()
-            except (TypeError, ValueError, OverflowError):
-                return 0.0
-        return min(max(0.0, seconds), LONGEST_ASKED_WAIT)  # 0.0 for NaN
+        """Return the seconds that the server asks to wait; 0 for none."""
+        wait = parse_retry_after(reply.headers.get("retry-after", ""), self._wall_clock())
+        return min(wait or 0.0, LONGEST_RETRY_AFTER)
 
     # ------------------------------------------------------------------ ends without an answer
 

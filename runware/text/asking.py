@@ -17,6 +17,7 @@ from runware.errors import (
 from runware.protocol.codec import dumps, loads
 from runware.protocol.redaction import Redactor
 from runware.protocol.retry import Retries
+from runware.protocol.retry_after import LONGEST_RETRY_AFTER
 from runware.text.completions import (
     TASK_TYPE,
     ChatPiece,
@@ -25,7 +26,6 @@ from runware.text.completions import (
     error_object,
     max_output_tokens,
     reply_error,
-    retry_after,
     wants_max_tokens,
 )
 from runware.text.sse import EventParser, EventTooLargeError
@@ -167,7 +167,7 @@ class Asking:
             body = None
         error = self._error(reply.status, body, data)
         if error is not None:
-            return error, retry_after(reply.retry_after) if reply.status in REPEATED else None
+            return error, min(reply.retry_after, LONGEST_RETRY_AFTER) if reply.status in REPEATED else None
         if not isinstance(body, dict) or not body.get("choices"):
             raise self._lost("The server answered without an error and without a text")
         yield Hand(self.parts.add(body))

@@ -6,9 +6,7 @@ import itertools
 import json
 import math
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
@@ -40,14 +38,12 @@ __all__ = [
     "added",
     "max_output_tokens",
     "reply_error",
-    "retry_after",
     "wants_max_tokens",
 ]
 
 TASK_TYPE = "chat"
 """How errors name what failed. The endpoint has no task types."""
 
-_LONGEST_RETRY_AFTER = 60.0
 _STATUSES: dict[int, type[TaskError]] = {
     401: AuthenticationError,
     402: InsufficientCreditsError,
@@ -363,20 +359,6 @@ def wants_max_tokens(error: RunwareError) -> bool:
         isinstance(error, ValidationError)
         and re.search(r"max_?(completion_?|output_?)?tokens", named, re.IGNORECASE) is not None
     )
-
-
-def retry_after(value: str) -> float:
-    """Return the seconds that a `Retry-After` header asks for, at most a minute; 0 if there is none."""
-    if not value.strip():
-        return 0.0
-    try:
-        wait = float(value)
-    except ValueError:
-        try:
-            wait = parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
-    return 0.0 if math.isnan(wait) else min(max(0.0, wait), _LONGEST_RETRY_AFTER)
 
 
 def max_output_tokens(models: Any, model: str) -> int | None:

@@ -7,10 +7,8 @@ So the blocking, the asyncio and the job form share every decision.
 from __future__ import annotations
 
 import logging
-import math
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from runware.errors import (
@@ -32,6 +30,7 @@ from runware.protocol.call import is_acknowledgement
 from runware.protocol.codec import dumps, loads, read_frame
 from runware.protocol.ids import new_uuid
 from runware.protocol.redaction import Redactor
+from runware.protocol.retry_after import LONGEST_RETRY_AFTER
 from runware.requests.plan import Plan
 from runware.results import Results, Text, TextPiece
 from runware.results.pieces import TextParts
@@ -63,8 +62,6 @@ MAX_REFUSAL = 16 * 1024 * 1024
 """The most bytes of a response that is no stream."""
 RECOVERY_TIMEOUT = 30.0
 """The most seconds for which the server is asked for a text whose stream broke off."""
-LONGEST_RETRY_AFTER = 120.0
-"""The most seconds of a server's `Retry-After` that are honoured."""
 
 
 class BrokenConnectionError(Exception):
@@ -81,12 +78,12 @@ class Reply(NamedTuple):
     Attributes:
         status: The HTTP status.
         content_type: The content type, without parameters.
-        retry_after: The header `Retry-After`; `""` if there is none.
+        retry_after: The seconds that the header `Retry-After` asks for; 0.0 without one.
     """
 
     status: int
     content_type: str
-    retry_after: str = ""
+    retry_after: float = 0.0
 
 
 class Open(NamedTuple):
@@ -302,11 +299,11 @@ class Exchange:
             named = errors[0].get("taskUUID") == self.uuid
             if reply.status == 503 and not named:
                 self._unclear = True
-                return _Refusal(error, self._retry_after(reply))
+                return _Refusal(error, min(reply.retry_after, LONGEST_RETRY_AFTER))
             if not conflict and reply.status not in _UNDECIDED and (named or reply.status < 500):
                 # After an unclear answer, some refusals do not say what became of the earlier request.
                 final = not (self._unclear and isinstance(error, _SAYS_NOTHING))
-                return _Refusal(error, self._retry_after(reply), final=final)
+                return _Refusal(error, min(reply.retry_after, LONGEST_RETRY_AFTER), final=final)
             reason, unknown = "The server has the task, but no stream of it", error
         elif reply.status == 200 and texts:
             yield Pieces([self._piece(item) for item in texts])  # a model without streams, or a dry run
@@ -317,7 +314,7 @@ class Exchange:
             # The task was refused. If that should be wrong, it does not run twice, because it keeps its UUID.
             error = self._error({}, reply.status)
             self._unclear |= reply.status == 503  # a gateway may say so after it has passed the task on
-            return _Refusal(error, self._retry_after(reply))
+            return _Refusal(error, min(reply.retry_after, LONGEST_RETRY_AFTER))
         else:
             reason = f"The server answered HTTP {reply.status}, without saying what became of the task"
         yield from self._recover(reason, unknown)
@@ -351,20 +348,6 @@ class Exchange:
         before, self.uuid = self.uuid, new_uuid()
         self._body = self._body.replace(before.encode(), self.uuid.encode(), 1)
         self.sent = self._unclear = False
-
-    def _retry_after(self, reply: Reply) -> float:
-        value = reply.retry_after.strip()
-        if not value:
-            return 0.0
-        try:
-            seconds = float(value)
-        except ValueError:
-            try:
-                at = parsedate_to_datetime(value)
-                seconds = (at - at.now(at.tzinfo)).total_seconds()
-            except (ValueError, TypeError, OverflowError):
-                return 0.0
-        return 0.0 if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
     # ------------------------------------------------------------------ the stream
 

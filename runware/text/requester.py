@@ -12,6 +12,7 @@ from runware._support.lazy_modules import lazy_module, load_module
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.redaction import Redactor, secrets_of
+from runware.protocol.retry_after import parse_retry_after
 from runware.text.exchange import BrokenConnectionError, DeadlineError, Reply
 from runware.transport.http_client import authorization, http_client
 
@@ -180,7 +181,9 @@ def reply_of(response: httpx2.Response) -> Reply:
     """Return the head of a response."""
     headers = response.headers
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Reply(response.status_code, content_type, headers.get("Retry-After", ""))
+    return Reply(
+        response.status_code, content_type, parse_retry_after(headers.get("Retry-After", ""), time.time()) or 0.0
+    )
 
 
 def limit_network(network: Any, requester: Requester) -> None:

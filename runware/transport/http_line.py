@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import httpcore2
 from runware.errors import ConnectionFailedError, ConnectionLostError, RunwareError
 from runware.options import Options
 from runware.protocol.codec import dumps
+from runware.protocol.retry_after import parse_http_date, parse_retry_after
 from runware.transport.dialer import Attempt, PermanentError, open_stream, read_key, user_agent
 from runware.transport.poller import READ, WRITE, make_poller
 from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
@@ -356,22 +356,7 @@ def _holds_more(connection: httpcore2.HTTP11Connection) -> bool:
 
 
 def _retry_after(headers: list[tuple[bytes, bytes]]) -> float | None:
-    """Return the seconds in a Retry-After header, which may also be a date."""
-    named: Mapping[bytes, bytes] = {name.lower(): value for name, value in headers}
-    value = named.get(b"retry-after", b"").decode("latin-1").strip()
-    if not value:
-        return None
-    if value.isdecimal() and len(value) < 10:
-        return float(value)
-    then = _date(value)
-    if then is None:
-        return None
-    now = _date(named.get(b"date", b"").decode("latin-1"))  # of the server, whose clock may differ
-    return max(0.0, then - (time.time() if now is None else now))
-
-
-def _date(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
+    """Return the seconds that a response asks to wait."""
+    named = {name.lower(): value.decode("latin-1") for name, value in headers}
+    now = parse_http_date(named.get(b"date", ""))  # of the server, whose clock may differ
+    return parse_retry_after(named.get(b"retry-after", ""), time.time() if now is None else now)
