@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC
-from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from runware._support.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    import email.utils as email_utils
+else:
+    email_utils = lazy_module("email.utils")
 
 __all__ = ["LONGEST_RETRY_AFTER", "parse_http_date", "parse_retry_after"]
 
@@ -33,7 +40,7 @@ def parse_retry_after(value: str, now: float) -> float | None:
 def parse_http_date(value: str) -> float | None:
     """Return a date of HTTP in seconds since 1970, UTC unless it names another zone; `None` if it is not one."""
     try:
-        date = parsedate_to_datetime(value)
+        date = email_utils.parsedate_to_datetime(value)
         return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
