@@ -20,6 +20,7 @@ from runware.errors import ConnectionFailedError
 from runware.local import LocalServer
 from runware.models.access import AsyncModels, Catalogue, Models
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot
+from runware.models.checker import Route
 from runware.models.services import cache_folder
 from runware.options import DEFAULT_URL, Options
 from runware.requests.plan import Planner
@@ -669,3 +670,14 @@ def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
     assert checker._good == {}
     checker.check({**task, "lora": [{"model": "civitai:1@1", "weight": 1.0}]})
     assert len(checker._good) == 1
+
+
+def test_remembered_request_is_checked_again_after_a_refresh() -> None:
+    client = made_up(["async", "sync"], 1.0)
+    checker, catalogue = client._core.knowledge.checker, client._core.knowledge.catalogue
+    task = {"taskType": "imageInference", "model": "acme:1@1", "deliveryMethod": "sync"}
+    assert checker.check(dict(task)) == Route(False, 1.0)
+    schema = {"type": "object", "properties": {"deliveryMethod": {"type": "string", "enum": ["async"]}}}
+    catalogue._keep({"schemas": {"acme:1@1": schema}})
+    assert checker.check(dict(task)) == Route(True, 1.0)
+    assert checker._warned == {("Acme", "delivery_method")}

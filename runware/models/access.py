@@ -50,6 +50,11 @@ class Catalogue:
         """The models in the package."""
         return self._snapshot or bundled_snapshot()
 
+    @property
+    def version(self) -> object:
+        """An object that is another one after each refresh; `None` before the first look at a model."""
+        return self._known
+
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""
         return self._load()[1].get(name.lower()) or self.snapshot.get(name)

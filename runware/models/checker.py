@@ -89,7 +89,8 @@ class Checker:
         self.catalogue = catalogue
         self._mode = mode
         self._good: dict[Any, tuple[list[_Limit], Route]] = {}
-        self._routes: dict[str, tuple[Model, Route]] = {}
+        self._routes: dict[str, Route] = {}
+        self._version: object = None
         self._warned: set[tuple[str, str]] = set()
 
     def prepare(self) -> None:
@@ -112,6 +113,10 @@ class Checker:
             task["model"] = name = known.air
         if self._mode == "off":
             return None
+        if self._version is not self.catalogue.version:  # a refresh has brought other models
+            self._version = self.catalogue.version
+            self._good.clear()
+            self._routes.clear()
         key = _key(task)
         good = self._good.get(key) if key is not None else None
         if good is not None:
@@ -140,10 +145,10 @@ class Checker:
         return route
 
     def _route(self, name: str, model: Model) -> Route:
-        known = self._routes.get(name)
-        if known is None or known[0] is not model:  # a refresh brings new models
-            known = self._routes[name] = model, Route(model.delivery_methods == ("async",), model.seconds)
-        return known[1]
+        route = self._routes.get(name)
+        if route is None:
+            route = self._routes[name] = Route(model.delivery_methods == ("async",), model.seconds)
+        return route
 
     def named(self, task: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
         """Return a task with API names, also inside its dicts.
