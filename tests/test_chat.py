@@ -804,9 +804,18 @@ def test_gateway_errors_may_have_run_and_are_not_repeated(
 
 
 def test_unavailable_server_is_tried_again(form: Form, rw: Runware, server: LocalServer) -> None:
-    with server.play("X20", status=503, run=False) as fault:
+    with server.play("X20", status=503, run=False, body="error") as fault:
         assert form.send(form.chat(rw), "Hello").text
     assert fault.played == 1
+    assert server.ledger.executed == 1
+
+
+def test_503_of_a_gateway_is_not_repeated_since_the_model_may_have_run(
+    form: Form, rw: Runware, server: LocalServer
+) -> None:
+    with server.play("X20", status=503, body="text"), pytest.raises(TaskError) as failure:
+        form.send(form.chat(rw), "Hello")
+    assert failure.value.may_have_run
     assert server.ledger.executed == 1
 
 
@@ -824,7 +833,7 @@ def test_retry_after_as_a_date(form: Form, rw: Runware, server: LocalServer, bod
     with server.play("X20", status=429, run=False, retry_after=0, date=True, body=body) as fault:
         assert form.send(form.chat(rw), "Hello").text
     assert fault.played == 1
-    with server.play("X20", status=503, run=False, retry_after=30), pytest.raises(TaskError):
+    with server.play("X20", status=503, run=False, retry_after=30, body="error"), pytest.raises(TaskError):
         form.send(form.chat(rw), "Hello", timeout=5.0)
     assert server.ledger.executed == 1
 

@@ -167,7 +167,8 @@ class Asking:
             body = None
         error = self._error(reply.status, body, data)
         if error is not None:
-            return error, min(reply.retry_after, LONGEST_RETRY_AFTER) if reply.status in REPEATED else None
+            again = reply.status in REPEATED and not error.may_have_run
+            return error, min(reply.retry_after, LONGEST_RETRY_AFTER) if again else None
         if not isinstance(body, dict) or not body.get("choices"):
             raise self._lost("The server answered without an error and without a text")
         yield Hand(self.parts.add(body))

@@ -311,6 +311,7 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
         text: The body as text, if it is no JSON.
     """
     raw = error_object(body)
+    named = raw is not None
     if raw is None:
         if status < 400:
             return None
@@ -331,8 +332,9 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
         documentation=read.documentation,
     )
     error.raw = raw
-    # A gateway answers so although the model has run; and a failed generation may be billed as far as it got.
-    error.may_have_run = (status >= 500 and status != 503) or status < 400 or status == 408
+    # A gateway answers so although the model has run, unless the API itself says that it is too busy; and a failed
+    # generation may be billed as far as it got.
+    error.may_have_run = (status >= 500 and not (status == 503 and named)) or status < 400 or status == 408
     return error
 
 
