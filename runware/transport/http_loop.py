@@ -318,7 +318,9 @@ class HttpLoop(Driver):
             return True
         if self._leave_idle(worker):
             return bool(self._inbox or self._waiting)
-        worker.bell.wait(LINGER)  # it was taken at the last moment, and is about to be rung
+        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given.
+        while not worker.bell.wait(LINGER) and not (self.stopped or self._orphaned):
+            pass
         return True
 
     def _next_waiting(self) -> Exchange | None:
