@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runware.models import access as models
     from runware.models.access import AsyncModels, Models
     from runware.models.estimates import Estimate
-    from runware.models.schema import Problem
+    from runware.models.problems import Problem
     from runware.options import ApiKey, RetryPolicy
     from runware.requests.base import Task
     from runware.requests.text import StreamText

@@ -198,9 +198,12 @@ class Core:
         Raises:
             NotFoundError: The model is not known.
         """
-        whole = self.task_of(task)
-        wire = {"taskType": whole.task_type, **self._planner.wire(whole)}
+        wire = self._wire_of(task)
         return self.knowledge.checker.model_of(wire), wire
+
+    def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
+        whole = self.task_of(task)
+        return {"taskType": whole.task_type, **self._planner.wire(whole)}
 
     def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool) -> Estimate:
         """Return what a request will cost, from the catalogue or, if *exact*, from the server. The latter blocks.
@@ -209,8 +212,7 @@ class Core:
             NotFoundError: The model is not known, and *exact* is not set.
             RunwareError: The server refuses the request, or cannot be reached.
         """
-        whole = self.task_of(task)
-        wire = {"taskType": whole.task_type, **self._planner.wire(whole)}
+        wire = self._wire_of(task)
         try:
             known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
         except NotFoundError:

@@ -12,7 +12,8 @@ from runware import models
 from runware.errors import ValidationError
 from runware.models.catalogue import Model, bundled_snapshot, unknown_model
 from runware.models.estimates import estimate
-from runware.models.schema import Problem, find_problems, matches, prepare
+from runware.models.problems import Problem, find_problems
+from runware.models.schema import matches, prepare
 from runware.protocol.codec import python_name, wire_name
 from tools import build_models
 

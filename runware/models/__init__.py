@@ -15,7 +15,7 @@ from typing import Any
 from runware.models.access import AsyncModels, Catalogue, Models
 from runware.models.catalogue import Model, ModelExample, Parameter, Price, Rate
 from runware.models.estimates import Estimate
-from runware.models.schema import Problem
+from runware.models.problems import Problem
 from runware.options import read_options
 
 __all__ = [

@@ -21,7 +21,9 @@ from runware.errors import NotFoundError
 from runware.models.descriptions import described, described_as_html, price_lines
 from runware.models.estimates import Estimate, estimate
 from runware.models.names import to_api_names
-from runware.models.schema import Problem, find_problems, prepare, takes
+from runware.models.problems import Problem, find_problems
+from runware.models.schema import prepare
+from runware.models.wording import takes
 from runware.protocol.codec import python_name
 
 if TYPE_CHECKING:

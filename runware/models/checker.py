@@ -13,7 +13,8 @@ from runware.errors import NotFoundError, ValidationError
 from runware.models.access import Catalogue
 from runware.models.catalogue import Model
 from runware.models.names import to_api_names
-from runware.models.schema import Problem, matches
+from runware.models.problems import Problem
+from runware.models.schema import matches
 
 __all__ = ["Check", "Checker", "Route", "validation_error"]
 

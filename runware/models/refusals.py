@@ -8,7 +8,8 @@ from typing import Any
 
 from runware.errors import ValidationError
 from runware.models.catalogue import Model
-from runware.models.schema import find_schema, takes
+from runware.models.schema import find_schema
+from runware.models.wording import takes
 from runware.protocol.codec import python_name
 
 __all__ = ["completed"]

@@ -116,18 +116,6 @@ class _Driver(Requester, Generic[R]):
         waits = not (self._result or self._error is not None or self.ended_by)
         return "(a chat)" if waits and self._turn.sent and self._sent else None
 
-    def abort(self, *, client: bool = False) -> None:
-        """End the turn and its connection; safe in any thread.
-
-        Args:
-            client: Whether the client is closed, and not only this turn.
-        """
-        raise NotImplementedError
-
-    def abandon(self) -> None:
-        """After a fork, in the child: close the connection's descriptors without writing to it."""
-        raise NotImplementedError
-
     def result(self) -> R:
         """Return what the turn returned.
 

@@ -189,18 +189,6 @@ class Reader(Requester):
         self.exchange = Exchange(plan, self._silence, time.monotonic, self.redact_secrets(), self._owner.downloads)
         self._steps = self.exchange.steps()
 
-    def abort(self, *, client: bool = False) -> None:
-        """End the connection; safe in any thread.
-
-        Args:
-            client: Whether the client is closed, and not only this stream.
-        """
-        raise NotImplementedError
-
-    def abandon(self) -> None:
-        """After a fork, in the child: close the connection's descriptors without writing to it."""
-        raise NotImplementedError
-
     def advance(self, outcome: Any, error: Exception | None) -> Step | None:
         """Return the next step; `None` at the end.
 

@@ -54,6 +54,18 @@ class Requester:
         self._network: Any = None
         self.ended_by = ""
 
+    def abort(self, *, client: bool = False) -> None:
+        """End what it does, and its connection; safe in any thread.
+
+        Args:
+            client: Whether the client is closed, and not only this stream or turn.
+        """
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """After a fork, in the child: close the connection's descriptors without writing to it."""
+        raise NotImplementedError
+
     def redact_secrets(self) -> Redactor:
         """Return the redactor of errors, once it knows the secrets of the client."""
         self._redactor.add(*secrets_of(self._options), lasting=True)
