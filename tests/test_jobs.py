@@ -15,6 +15,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import InvalidStateError, as_completed, wait
+from queue import Empty
 from types import FrameType
 from typing import Any, Self
 
@@ -589,3 +590,18 @@ class TestWarning:
             assert job.exception() is None
 
         asyncio.run(main())
+
+
+def test_wait_for_partial_results_lasts_a_second_at_most_so_that_an_early_signal_is_seen() -> None:
+    waits: list[float | None] = []
+
+    class Watched:
+        def get(self, timeout: float | None = None) -> str:
+            waits.append(timeout)
+            if len(waits) == 1:
+                raise Empty
+            return "item"
+
+    assert jobs.get_interruptibly(Watched()) == "item"  # type: ignore[arg-type]
+    assert len(waits) == 2
+    assert all(wait is not None and 0 < wait <= 1 for wait in waits)
