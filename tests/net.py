@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -84,6 +85,13 @@ def refusing_port() -> int:
 
 
 def free_port() -> int:
-    """Return a port that is free now, for a server that starts at once."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+    """Return a port that is free now, for a server that starts at once.
+
+    It is none of those that the system hands out, such as to the local servers of other tests: one of these could take
+    it before the server does.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

@@ -24,7 +24,7 @@ from runware import (
 )
 from runware.local import LocalServer
 
-from .net import free_port, listening, read_head
+from .net import listening, read_head, refusing_port
 from .test_chat import Form, get_weather
 from .test_stream_networks import HEAD, authority, chunk, proxy, read_request, tls_server, trusting  # noqa: F401
 
@@ -277,7 +277,7 @@ def test_chat_through_a_proxy(
 
 
 def test_proxy_that_is_not_there_is_a_typed_error(form: Form) -> None:
-    rw = Runware("rw-test-key", url="wss://192.0.2.1/v1", proxy=f"http://127.0.0.1:{free_port()}", retry_delay=0.01)
+    rw = Runware("rw-test-key", url="wss://192.0.2.1/v1", proxy=f"http://127.0.0.1:{refusing_port()}", retry_delay=0.01)
     error = error_of(form, rw)
     rw.close()
     assert isinstance(error, ConnectionFailedError)

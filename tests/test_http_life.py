@@ -38,7 +38,7 @@ from runware.local import LocalServer
 from runware.transport import http_loop
 
 from .conftest import INTERFACES, until
-from .net import free_port, listening, pump, read_head
+from .net import listening, pump, read_head, refusing_port
 from .test_faces import PICTURE
 from .test_processes import environment, needs_fork, run, start
 
@@ -315,7 +315,7 @@ def test_dry_run_executes_nothing(server: LocalServer, make: Make, delivery: str
 
 
 def test_errors_hold_no_key(make: Make) -> None:
-    rw = make("rw-test-key", url=f"http://127.0.0.1:{free_port()}/v1", max_retries=0)
+    rw = make("rw-test-key", url=f"http://127.0.0.1:{refusing_port()}/v1", max_retries=0)
     with pytest.raises(ConnectionFailedError) as caught:
         rw.image_inference(**PICTURE)
     one: BaseException | None = caught.value
@@ -342,7 +342,7 @@ def test_logs_hold_neither_key_nor_prompt(server: LocalServer, make: Make, caplo
 
 
 def test_server_that_is_not_there_is_a_connection_failure(make: Make) -> None:
-    rw = make(url=f"http://127.0.0.1:{free_port()}/v1", max_retries=1)
+    rw = make(url=f"http://127.0.0.1:{refusing_port()}/v1", max_retries=1)
     with pytest.raises(ConnectionFailedError, match="refused") as caught:
         rw.image_inference(**PICTURE)
     assert (caught.value.stage, caught.value.retryable) == ("TCP", True)

@@ -17,7 +17,7 @@ from runware import Runware
 from runware.errors import ConnectionFailedError, ConnectionLostError, RateLimitError, TaskTimeoutError
 from runware.local import LocalServer
 
-from .net import free_port, listening, pump, read_head
+from .net import listening, pump, read_head, refusing_port
 from .test_streams import ANSWER, FORMS, Form, asked
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -234,7 +234,7 @@ def test_proxy_that_refuses_is_a_typed_error(
 
 
 def test_proxy_that_is_not_there_is_a_typed_error(server: LocalServer, read: Form) -> None:
-    rw = Runware("rw-test-key", url="wss://192.0.2.1/v1", proxy=f"http://127.0.0.1:{free_port()}", retry_delay=0.01)
+    rw = Runware("rw-test-key", url="wss://192.0.2.1/v1", proxy=f"http://127.0.0.1:{refusing_port()}", retry_delay=0.01)
     error = read(rw, **asked()).error
     rw.close()
     assert isinstance(error, ConnectionFailedError)
@@ -243,7 +243,7 @@ def test_proxy_that_is_not_there_is_a_typed_error(server: LocalServer, read: For
 
 def test_no_frame_of_an_error_holds_the_key(read: Form) -> None:
     """Error reporters show the variables of every frame."""
-    rw = client(free_port(), max_retries=0)
+    rw = client(refusing_port(), max_retries=0)
     error: BaseException | None = read(rw, **asked()).error
     rw.close()
     assert isinstance(error, ConnectionFailedError)

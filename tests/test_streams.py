@@ -34,6 +34,7 @@ from runware.errors import (
 from runware.local import LocalServer
 from runware.text import AsyncTextStream, StreamJob, TextStream
 from tests.conftest import until
+from tests.net import refusing_port
 
 MODEL = "google:gemma@4-31b"
 ANSWER = "You said: {} — and that is all there is to say, ☃."
@@ -440,24 +441,14 @@ def test_unavailable_server_is_tried_again_with_the_same_uuid(server: LocalServe
     assert server.ledger.executed == 1
 
 
-def test_no_server_is_a_typed_error_after_the_retries(read: Form, free_port: int) -> None:
-    rw = Runware("rw-test-key", url=f"ws://127.0.0.1:{free_port}/v1", retry_delay=0.01)
+def test_no_server_is_a_typed_error_after_the_retries(read: Form) -> None:
+    rw = Runware("rw-test-key", url=f"ws://127.0.0.1:{refusing_port()}/v1", retry_delay=0.01)
     outcome = read(rw, **asked())
     rw.close()
     assert isinstance(outcome.error, ConnectionFailedError)
     assert outcome.error.stage == "TCP"
     assert not outcome.error.may_have_run
     assert "rw-test-key" not in str(outcome.error)
-
-
-@pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 # ---------------------------------------------------------------------- bad input
