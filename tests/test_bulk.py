@@ -25,6 +25,7 @@ from runware import (
     ValidationError,
 )
 from runware._support.lazy_modules import lazy_module
+from runware.display import progress
 from runware.local import LocalServer
 from runware.map import requests_from
 from runware.requests.base import Task
@@ -433,7 +434,7 @@ rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, h
 
     def test_progress_without_tqdm_names_what_to_install(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-        monkeypatch.setattr(runware.display.progress, "auto", lazy_module("tqdm.auto"))
+        monkeypatch.setattr(progress, "auto", lazy_module("tqdm.auto"))
         with pytest.raises(ConfigurationError, match=r"runware-client\[progress\]"):
             rw.image_inference(**PICTURE, progress=True)
         assert isinstance(rw.image_inference(**PICTURE)[0], Image)
