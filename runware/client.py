@@ -159,6 +159,7 @@ class _Client(_Handle):
         max_queued: int | None = None,
         include_cost: bool | None = None,
         check: Literal["off", "warn", "error"] | None = None,
+        models_max_age: float | None = None,
         dry_run: bool | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -200,6 +201,10 @@ class _Client(_Handle):
                 default) logs each problem and sends it all the same, since the catalogue may be older than the model;
                 `"error"` raises one `ValidationError` with all problems; `"off"` does not look. Parameters are never
                 changed or filled in.
+            models_max_age: Seconds after which the catalogue of models counts as too old. The next call or look at it
+                then starts one refresh in the background, of 5 seconds at most. No call waits for it, and a failure is
+                only logged, by `runware.models` at level `info`. `None`, the default, means that only
+                `rw.models.refresh()` asks the network.
             dry_run: Only validate tasks at the server, without running or billing them; `False` by default.
             proxy: Proxy URL: `http://` or, with the extra `socks`, `socks5h://`. `None` reads `HTTPS_PROXY`,
                 `ALL_PROXY` and `NO_PROXY`; `""` disables proxies.

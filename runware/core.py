@@ -140,6 +140,11 @@ class Knowledge:
         """Load it, so that a call from an event loop need not."""
         self.checker.prepare()
 
+    def close(self) -> None:
+        """End a refresh of the catalogue in the background."""
+        if self._catalogue is not None:
+            self._catalogue.close()
+
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
         """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
 
@@ -340,6 +345,7 @@ class Core:
         with self._lock:
             self._closed = True
             io_loop, streams, sibling = self._io_loop, self._streams, self._sibling
+        self.knowledge.close()
         if streams is not None:
             streams.close()
         if io_loop is not None:

@@ -63,6 +63,7 @@ _LONGEST = 86_400.0
 # values there: 60000 for the whole call, 45000 and 2000 for the others.
 _LONGEST_CALL = 10_000.0
 _LONGEST_STEP = 1000.0
+_LONGEST_AGE = 31_536_000.0
 _LONG_TASKS = " For tasks that take long, set long_timeout, or the timeout of the call."
 
 
@@ -312,6 +313,9 @@ class Options:
     max_queued: int = attrs.field(default=100_000, validator=_whole(1))
     include_cost: bool | None = attrs.field(default=None, validator=_flag)
     check: Literal["off", "warn", "error"] = attrs.field(default="warn", validator=_one_of("off", "warn", "error"))
+    models_max_age: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_duration(_LONGEST_AGE))
+    )
     dry_run: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy)
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)

@@ -10,24 +10,27 @@ import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import runware
 from runware import NotFoundError, Runware, RunwareError, ValidationError, models
-from runware.errors import ConnectionFailedError
+from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.local import LocalServer
+from runware.models import access
 from runware.models.access import AsyncModels, Catalogue, Models
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot
 from runware.models.checker import Route
-from runware.models.services import cache_folder
+from runware.models.services import Services, cache_folder
 from runware.options import DEFAULT_URL, Options
 from runware.requests.plan import Planner
 from runware.requests.raw import as_task
 
-from .conftest import Interface
-from .net import listening, read_head
+from .conftest import Interface, until
+from .net import listening, read_head, refusing_port
 
 KLEIN = "runware:400@2"
 DEV = "runware:101@1"
@@ -271,6 +274,198 @@ def test_schema_that_cannot_be_read_does_not_stop_a_call(
     task = {"taskType": "imageInference", "model": KLEIN, "positivePrompt": "x y", "width": 512, "height": 512}
     assert rw.run(task)[0].url
     assert "cannot check requests to FLUX.2 [klein] 9B" in caplog.text
+
+
+# ---------------------------------------------------------------------- a refresh in the background
+
+
+DAY = 86_400.0
+
+
+def wait_for_renewals() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "runware-models":
+            thread.join(30.0)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock for the age of the catalogue, a year after the snapshot was made."""
+    made = datetime.fromisoformat(bundled_snapshot().date).replace(tzinfo=UTC).timestamp()
+    clock = SimpleNamespace(now=made + 365 * DAY)
+    monkeypatch.setattr(access, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def aged(server: LocalServer, clock: SimpleNamespace) -> Iterator[Runware]:
+    """A client for which the snapshot in the package is too old."""
+    client = Runware(server.api_key, url=server.url, models_max_age=DAY, timeout=20.0)
+    yield client
+    client.close()
+    wait_for_renewals()
+
+
+def test_old_catalogue_is_refreshed_once_in_the_background(
+    aged: Runware, clock: SimpleNamespace, server: LocalServer, interface: Interface, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "runware.models"):
+        for _ in range(3):
+            assert interface(aged, "image_inference", **image())[0].url
+        wait_for_renewals()
+        asked = server.ledger.service_requests
+        assert asked
+        assert interface(aged, "image_inference", **image())[0].url
+        clock.now += DAY - 1
+        assert aged.models.get(KLEIN).air == KLEIN
+        wait_for_renewals()
+        assert server.ledger.service_requests == asked
+        clock.now += 2
+        assert aged.models.list(q="klein")
+        wait_for_renewals()
+        assert server.ledger.service_requests > asked
+    assert caplog.records == []
+
+
+def test_catalogue_that_another_process_refreshed_is_read_and_not_fetched(
+    aged: Runware, clock: SimpleNamespace, server: LocalServer
+) -> None:
+    aged.models.get(KLEIN)
+    wait_for_renewals()
+    asked = server.ledger.service_requests
+    (saved,) = cache_folder().glob("models-*.json")
+    clock.now += 2 * DAY
+    content = json.loads(saved.read_text())
+    content["registry"]["models"]["acme:new@1"] = {"taskType": "imageInference", "id": "acme-new-1"}
+    saved.write_text(json.dumps({**content, "at": content["at"] + 2 * DAY - 1}))
+    aged.models.list()
+    wait_for_renewals()
+    assert aged.models.get("acme-new-1").air == "acme:new@1"
+    assert server.ledger.service_requests == asked
+
+
+def test_catalogue_is_not_refreshed_without_the_option(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "time", SimpleNamespace(time=lambda: 1e12))
+    with Runware(server.api_key, url=server.url) as client:
+        assert client.run(image())[0].url
+        assert client.models.list()
+    assert server.ledger.service_requests == 0
+
+
+@pytest.mark.parametrize("form", ["stall", "drip", "html", "nonsense", "cut", "error", "refused"])
+def test_failed_refresh_in_the_background_costs_a_log_line_and_no_call(
+    aged: Runware, server: LocalServer, form: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "REFRESH_TIMEOUT", LIMIT if form in ("stall", "drip") else 20.0)
+    if form == "refused":
+        monkeypatch.setattr(Options, "service_url", lambda *_: f"http://127.0.0.1:{refusing_port()}")
+    else:
+        server.play(f"X25:form={form}")
+    with caplog.at_level(logging.DEBUG, "runware.models"):
+        for _ in range(3):
+            assert aged.run(image())[0].url
+        wait_for_renewals()
+        assert aged.run(image())[0].url
+        wait_for_renewals()
+    (record,) = [record for record in caplog.records if record.name == "runware.models"]
+    assert record.levelno == logging.INFO
+    assert record.getMessage().startswith("the catalogue of models was not refreshed, and stays as it is: ")
+    assert aged.models.get(KLEIN).air == KLEIN
+
+
+def test_stalling_refresh_ends_when_the_client_is_closed(
+    aged: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "REFRESH_TIMEOUT", 600.0)
+    server.play("X25:form=stall")
+    with caplog.at_level(logging.DEBUG, "runware.models"):
+        aged.models.get(KLEIN)
+        until(lambda: server.ledger.service_requests)
+        aged.close()
+        wait_for_renewals()
+    assert caplog.records == []
+
+
+def test_refresh_in_the_background_starts_once_for_many_threads(aged: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    catalogue = aged._core.knowledge.catalogue
+    monkeypatch.setattr(catalogue, "_renew", lambda: started.append(1))
+    barrier = threading.Barrier(8)
+
+    def look() -> None:
+        barrier.wait(20.0)
+        catalogue.get(KLEIN)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
+    wait_for_renewals()
+    assert started == [1]
+
+
+def test_catalogue_works_where_no_thread_can_start(
+    aged: Runware, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with caplog.at_level(logging.INFO, "runware.models"):
+        assert aged.models.get(KLEIN).air == KLEIN
+    assert "can't start new thread" in caplog.text
+
+
+def test_time_in_the_future_does_not_stop_refreshes(aged: Runware, clock: SimpleNamespace, server: LocalServer) -> None:
+    catalogue = aged._core.knowledge.catalogue
+    catalogue._cache.write({"at": clock.now + 1000 * DAY})
+    catalogue.get(KLEIN)
+    wait_for_renewals()
+    assert server.ledger.service_requests
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "1 d", 86_400_000.0])
+def test_models_max_age_is_a_number_of_seconds(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="models_max_age") as failure:
+        Runware("rw-test-key", models_max_age=wrong)
+    assert failure.value.parameter == "models_max_age"
+
+
+# ---------------------------------------------------------------------- what is kept
+
+
+def test_refresh_keeps_a_schema_that_was_fetched_meanwhile(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = rw._core.knowledge.catalogue
+    models_of = Services.models
+
+    def slow(self: Services, **filters: Any) -> Iterator[dict[str, Any]]:
+        catalogue.fetch_schema(catalogue.get(KLEIN), 20.0)  # type: ignore[arg-type]
+        return models_of(self, **filters)
+
+    monkeypatch.setattr(Services, "models", slow)
+    rw.models.refresh(20.0)
+    assert list(json.loads(catalogue._cache._path().read_text())["schemas"]) == [KLEIN]
+
+
+def test_refresh_fetches_kept_schemas_again_when_the_registry_has_changed(rw: Runware, server: LocalServer) -> None:
+    catalogue = rw._core.knowledge.catalogue
+    catalogue._keep({"etag": "old", "schemas": {KLEIN: {"properties": {"width": {"maximum": 1}}}}})
+    assert rw.check(image())
+    rw.models.refresh(20.0)
+    assert rw.check(image()) == []
+
+
+def test_cache_beside_an_older_snapshot_is_not_used(server: LocalServer) -> None:
+    wrong = {KLEIN: {"properties": {"width": {"maximum": 1}}}}
+    for date, count in (("2020-01-01", 0), (bundled_snapshot().date, 1)):
+        Catalogue(options(server.url))._cache.write({"schemas": wrong, "snapshot": date})
+        found = Catalogue(options(server.url)).get(KLEIN)
+        assert found is not None
+        assert len(found.check(positive_prompt="x y", width=512, height=512)) == count
 
 
 # ---------------------------------------------------------------------- checks
@@ -657,7 +852,7 @@ def test_remembered_request_is_checked_where_it_differs(strict: Runware) -> None
     checker = strict._core.knowledge.checker
     task = {"taskType": "imageInference", "model": plain, "positivePrompt": "x y", "width": 1024, "height": 1024}
     checker.check(dict(task))
-    assert checker._good
+    assert checker._memory.good
     with pytest.raises(ValidationError, match="negative_prompt is not a parameter"):
         checker.check({**task, "negativePrompt": "fog"})
 
@@ -667,9 +862,9 @@ def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
     task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512}
     checker.check({**task, "seedImage": "data:image/png;base64," + "A" * 1000, "strength": 0.5})
     checker.check({**task, "inputs": {"seedImage": "data:image/png;base64," + "A" * 1000}})
-    assert checker._good == {}
+    assert checker._memory.good == {}
     checker.check({**task, "lora": [{"model": "civitai:1@1", "weight": 1.0}]})
-    assert len(checker._good) == 1
+    assert len(checker._memory.good) == 1
 
 
 def test_remembered_request_is_checked_again_after_a_refresh() -> None:

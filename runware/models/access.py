@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
-from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
 from runware.models.schema import prepare
 from runware.models.services import Cache, Services
@@ -19,9 +24,9 @@ from runware.options import Options
 
 __all__ = ["AsyncModels", "Catalogue", "Models"]
 
-T = TypeVar("T")
+log = logging.getLogger("runware.models")
 
-_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
+_NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading an answer of another form than expected raises."""
 REFRESH_TIMEOUT = 5.0
 """Seconds that the services have to answer, for everything that is asked for at once."""
@@ -30,7 +35,7 @@ REFRESH_TIMEOUT = 5.0
 class Catalogue:
     """The models that a process knows: the snapshot, and what the services said since. Thread-safe.
 
-    Nothing here waits for the network but `refresh` and what has `fetch` in its name.
+    Nothing here waits for the network but `refresh`, `listing` and what has `fetch` in its name.
 
     Args:
         options: The client's options, for the services.
@@ -44,6 +49,12 @@ class Catalogue:
         # What was saved, and the models it describes. It is replaced as a whole and under no lock: a child that was
         # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
         self._known: tuple[dict[str, Any], dict[str, Model]] | None = None
+        self._max_age = options.models_max_age
+        self._due = math.inf if self._max_age is None else 0.0
+        """When what is known is too old, as a time of `time.time`; 0 before that was computed."""
+        self._renewing = threading.Lock()  # taken without waiting, so that a fork cannot leave anyone waiting for it
+        self._renewal: Services | None = None
+        self._closed = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -57,10 +68,12 @@ class Catalogue:
 
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""
+        self.renew()
         return self._load()[1].get(name.lower()) or self.snapshot.get(name)
 
     def all(self) -> Iterator[Model]:
         """Yield every model once, those of the services instead of those of the snapshot."""
+        self.renew()
         newer = self._load()[1]
         seen: set[int] = set()
         for model in self.snapshot:
@@ -84,14 +97,75 @@ class Catalogue:
         Raises:
             ConnectionFailedError: They did not answer in time. What was known stays.
         """
-        saved = dict(self._load()[0])
         with Services(self._options, timeout) as services:
-            registry, etag = services.registry(saved.get("etag"))
-            if registry is not None:
-                saved |= {"etag": etag, "registry": registry}
-            saved["records"] = list(services.models()) or saved.get("records", [])
-        saved["at"] = time.time()
-        self._keep(saved)
+            self._refresh(services)
+
+    def _refresh(self, services: Services) -> None:
+        known = self._load()[0]
+        fetched: dict[str, Any] = {}
+        registry, etag = services.registry(known.get("etag"))
+        records = list(services.models())
+        if registry is not None:
+            fetched = {"etag": etag, "registry": registry}
+            with suppress(ConnectionFailedError):  # the schemas that there was no time for stay as they were
+                for name in known.get("schemas", {}):
+                    if (schema := services.schema(name)) is not None:
+                        fetched.setdefault("schemas", {})[name] = schema
+        if records:
+            fetched["records"] = records
+        self._keep({**fetched, "at": time.time()})
+
+    def renew(self) -> None:
+        """Refresh what is known in the background, if it is older than the client's `models_max_age`. Never waits."""
+        if self._max_age is None or time.time() < self._due or not self._renewing.acquire(blocking=False):
+            return
+        try:
+            now, first = time.time(), self._due == 0.0
+            if now < self._due:  # another thread was here
+                return
+            self._due = now + self._max_age  # before the attempt: if it fails, the next one is not due earlier
+            age = self._age(self._load()[0]) if first else math.inf
+            if age < self._max_age:
+                self._due -= age
+            elif not self._closed:
+                threading.Thread(target=self._renew, name="runware-models", daemon=True).start()
+        except RuntimeError as error:  # no thread can be started
+            self._log_renewal(error)
+        finally:
+            self._renewing.release()
+
+    def _renew(self) -> None:
+        """Take what another process has fetched meanwhile, or else ask the services. Failures are only logged."""
+        try:
+            saved = self._read()
+            if self._age(saved) < (self._max_age or 0.0):
+                self._known = saved, self._merged(saved)
+                return
+            with Services(self._options, REFRESH_TIMEOUT) as services:
+                self._renewal = services
+                if not self._closed:
+                    self._refresh(services)
+        except Exception as error:  # whatever it is, calls must not notice it
+            if not self._closed:
+                self._log_renewal(error)
+        finally:
+            self._renewal = None
+
+    def _log_renewal(self, error: Exception) -> None:
+        log.info("the catalogue of models was not refreshed, and stays as it is: %s", one_line(error))
+
+    def _age(self, saved: Mapping[str, Any]) -> float:
+        """Return how many seconds ago the services were asked, or the snapshot was made, whatever was later."""
+        made = datetime.fromisoformat(self.snapshot.date).replace(tzinfo=UTC).timestamp()
+        asked = saved.get("at")
+        age = time.time() - max(made, asked if isinstance(asked, (int, float)) else 0.0)
+        return age if age >= 0.0 else math.inf  # a time in the future: the clock was wrong once
+
+    def close(self) -> None:
+        """End a refresh in the background."""
+        self._closed = True
+        if (renewal := self._renewal) is not None:
+            renewal.end()
 
     def fetch_schema(self, model: Model, timeout: float) -> Model:
         """Return a model with its full request schema, from the service or the cache.
@@ -104,9 +178,7 @@ class Catalogue:
             schema = services.schema(name)
         if schema is None:
             return model
-        saved = dict(self._load()[0])
-        saved["schemas"] = {**saved.get("schemas", {}), name: schema}
-        self._keep(saved)
+        self._keep({"schemas": {name: schema}})
         return self.get(name) or model
 
     def fetch_examples(self, model: Model, timeout: float) -> Model:
@@ -138,7 +210,7 @@ class Catalogue:
     def _load(self) -> tuple[dict[str, Any], dict[str, Model]]:
         """Return what the services said, and the models it describes. The first call reads the cache."""
         if self._known is None:
-            saved = self._cache.read()
+            saved = self._read()
             try:
                 newer = self._merged(saved)
             except _NONSENSE as error:
@@ -148,12 +220,20 @@ class Catalogue:
                 self._known = saved, newer
         return self._known
 
-    def _keep(self, saved: dict[str, Any]) -> None:
-        """Use what the services said, and save it.
+    def _read(self) -> dict[str, Any]:
+        """Return what was saved; empty if that was beside an older snapshot, which knew less than the present one."""
+        saved = self._cache.read()
+        return saved if str(saved.get("snapshot", self.snapshot.date)) >= self.snapshot.date else {}
+
+    def _keep(self, fetched: dict[str, Any]) -> None:
+        """Use what the services said besides what is known, and save it.
 
         Raises:
             ConnectionFailedError: It has not the form that it should have. What was known stays.
         """
+        known = self._load()[0]
+        schemas = {**known.get("schemas", {}), **fetched.get("schemas", {})}
+        saved = {**known, **fetched, "schemas": schemas, "snapshot": self.snapshot.date}
         try:
             newer = self._merged(saved)
         except _NONSENSE as error:
@@ -356,7 +436,7 @@ class AsyncModels:
         self, name: str, *, schema: bool = False, examples: bool = False, timeout: float = REFRESH_TIMEOUT
     ) -> Model:
         """Return a model; see `Models.get`."""
-        return await _elsewhere(lambda: self._models.get(name, schema=schema, examples=examples, timeout=timeout))
+        return await run_elsewhere(lambda: self._models.get(name, schema=schema, examples=examples, timeout=timeout))
 
     async def list(
         self,
@@ -368,7 +448,7 @@ class AsyncModels:
         status: str | None = None,
     ) -> Sequence[Model]:
         """Return the known models that fit all filters; see `Models.list`."""
-        return await _elsewhere(
+        return await run_elsewhere(
             lambda: self._models.list(capability=capability, category=category, creator=creator, q=q, status=status)
         )
 
@@ -387,24 +467,20 @@ class AsyncModels:
 
     async def refresh(self, timeout: float = REFRESH_TIMEOUT) -> None:
         """Fetch what is new; see `Models.refresh`."""
-        await _elsewhere(lambda: self._models.refresh(timeout))
+        await run_elsewhere(lambda: self._models.refresh(timeout))
 
     async def creators(self, timeout: float = REFRESH_TIMEOUT) -> Sequence[Mapping[str, Any]]:
         """Fetch the creators; see `Models.creators`."""
-        return await _elsewhere(lambda: self._models.creators(timeout))
+        return await run_elsewhere(lambda: self._models.creators(timeout))
 
     async def collections(self, timeout: float = REFRESH_TIMEOUT) -> Sequence[Mapping[str, Any]]:
         """Fetch the collections; see `Models.collections`."""
-        return await _elsewhere(lambda: self._models.collections(timeout))
+        return await run_elsewhere(lambda: self._models.collections(timeout))
 
     async def capabilities(self) -> Sequence[str]:
         """Return everything that known models can do; see `Models.capabilities`."""
-        return await _elsewhere(self._models.capabilities)
+        return await run_elsewhere(self._models.capabilities)
 
 
 def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name)).lower()
-
-
-async def _elsewhere(work: Callable[[], T]) -> T:
-    return await in_thread(lambda _: work())
