@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -55,6 +56,109 @@ def test_unknown_model_is_answered_with_the_nearest() -> None:
     error = unknown_model("klingai:kling-video@2.6", bundled_snapshot())
     assert KLING in error.message
     assert "community" in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "airs"),
+    [
+        ("runware:101@2", [DEV]),
+        ("runware:101", [DEV]),
+        ("rnware:101@1", [DEV]),
+        ("FLUX.1 [dev]", [DEV, "runware:111@1", "runware:102@1"]),
+        ("bfl-flux-1-devv", [DEV]),
+        ("klngai:kling-video@2.6-pro", [KLING]),
+        ("kling 2.6 pro", [KLING]),
+        ("google:gemma", ["google:gemma@4-31b"]),
+        ("nano banana", ["google:4@1", "google:4@2", "google:4@3"]),
+        # Nothing is near: another number is another model, and `flux` fits too many.
+        ("klingai:5@9", []),
+        ("civitai:1@1", []),
+        ("gpt-4o", []),
+        ("flux", []),
+        ("", []),
+        ("x" * 1_000_000, []),
+    ],
+)
+def test_only_near_models_are_suggested(name: str, airs: list[str]) -> None:
+    assert [one.air for one in bundled_snapshot().nearest(name)] == airs
+    message = unknown_model(name, bundled_snapshot()).message
+    assert ("Did you mean" in message) == bool(airs)
+    assert ("rw.models.search(...)" in message) != bool(airs)
+    assert len(message) < 500
+
+
+def test_parameters_inside_others_follow_them() -> None:
+    names = [one.name for one in model(KLING).parameters]
+    at = names.index("provider_settings")
+    assert names[at + 1] == "provider_settings.klingai"
+    assert set(names[at + 2 : at + 5]) == {
+        f"provider_settings.klingai.{name}" for name in ("sound", "character_orientation", "keep_original_sound")
+    }
+    by_name = {one.name: one for one in model(KLEIN).parameters}
+    assert by_name["lora[].model"].required
+    assert by_name["lora[].weight"].takes == "a number between -4 and 4"
+    assert by_name["lora[].weight"].api_name == "lora[].weight"
+    schema = {"required": ["b"], "properties": {"a": {}, "b": {"properties": {"c": {}}}, "d": {}}}
+    made_up = Model(air="acme:1@1", slug="", name="Acme", schema=schema)
+    assert [one.name for one in made_up.parameters] == ["b", "b.c", "a", "d"]
+
+
+def test_descriptions_fit_into_a_terminal() -> None:
+    for one in bundled_snapshot():
+        title, *lines = str(one).splitlines()
+        assert one.name in title
+        assert max(map(len, lines)) <= 80, one.slug
+    shown = str(model("bfl:flux@3-video"))
+    assert "  width x height: 1440x608 (720p)," in shown
+    assert "  Note: With three or more frame_images, an integer duration is required." in shown
+
+
+def test_prices_are_shown_in_words() -> None:
+    made_up = Model(
+        air="acme:1@1",
+        slug="",
+        name="Acme",
+        raw={
+            "pricingRates": [
+                {"amount": 0.0000015, "unit": "inputToken", "label": "short"},
+                {"amount": 0.07, "unit": "durationSecond", "after": 10},
+                {"amount": 0.0013, "unit": "blink"},
+            ]
+        },
+    )
+    assert made_up.price_lines == [
+        "$1.50 per million input tokens (short)",
+        "$0.07 per second from unit 11 on",
+        "$0.0013 per blink",
+    ]
+
+
+def test_record_of_nonsense_makes_a_model_that_works() -> None:
+    nonsense: list[Any] = [None, 0, 1.5, True, "x", [], [0], {}, {"x": 0}]
+    for value in nonsense:
+        names = ["name", "creator", "status", "replacedBy", "contextWindow", "outputModality", "pricingRates"]
+        record = dict.fromkeys([*names, "pricingMeasured", "pricingExamples", "dimensions", "schema"], value)
+        inside = {
+            "pricingRates": [{"amount": 1, "unit": value, "label": value, "after": value}],
+            "pricingMeasured": [{"price": 1.0, "latencyMs": value, "configuration": value}],
+            "dimensions": [value, {"width": value, "height": value, "label": value}],
+        }
+        for one in (record, inside):
+            made = Model.of({"air": "acme:1@1", "slug": "acme-1", "taskType": "imageInference", **one})
+            assert str(made)
+            assert made._repr_html_()
+            assert made.check(width=1) == []
+            assert made.estimate(width=1024, height=1024)
+
+
+def test_model_can_be_pickled() -> None:
+    for one in (model(KLEIN), model(KLING), model("bfl:flux@3-video")):
+        again = pickle.loads(pickle.dumps(one))
+        assert again == one
+        assert again.check(width=1000) == one.check(width=1000)
+        assert again.estimate(duration=5) == one.estimate(duration=5)
+    problem = model(KLEIN).check(width=1000)[0]
+    assert pickle.loads(pickle.dumps(problem)) == problem
 
 
 def test_model_knows_its_parameters() -> None:

@@ -808,7 +808,7 @@ def test_asynchronous_model_is_polled(server: LocalServer, rw: Runware) -> None:
 def test_model_describes_itself_in_a_terminal() -> None:
     shown = str(models.get(KLING))
     assert "Kling VIDEO 2.6 Pro  (klingai:kling-video@2.6-pro)" in shown
-    assert "$0.07 per durationSecond (without audio)" in shown
+    assert "$0.07 per second (without audio)" in shown
     assert "https://runware.ai/docs/models/klingai-video-2-6-pro" in shown
     assert all(line == line.rstrip() for line in shown.splitlines())
 
