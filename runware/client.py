@@ -24,6 +24,7 @@ from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 from runware.operations.chats import AsyncChats, BlockingChats
 from runware.options import read_options, restore_options
+from runware.requests.base import Task
 from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from runware.models.estimates import Estimate
     from runware.models.problems import Problem
     from runware.options import ApiKey, RetryPolicy
-    from runware.requests.base import Task
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
     from runware.text import streams as text_streams
@@ -235,11 +235,12 @@ class _Client(_Handle):
         """The same operations, each returning a `Job` immediately."""
         return Submitter(self._core)
 
-    def check(self, task: Task[Any] | Mapping[str, Any]) -> list[Problem]:
+    def check(self, task: Task[Any] | Mapping[str, Any] | None = None, /, **parameters: Any) -> list[Problem]:
         """Return every problem of a request, as far as the catalogue knows its model. Nothing is sent.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
 
         Returns:
             The problems, each with the parameter, what is allowed and the nearest good value; empty if there are none.
@@ -247,7 +248,7 @@ class _Client(_Handle):
         Raises:
             NotFoundError: The model is not in the catalogue, so that nothing can be checked.
         """
-        model, wire = self._core.model_of(task)
+        model, wire = self._core.model_of(_with(task, parameters))
         return model.check_task(wire)
 
     def job(
@@ -274,6 +275,17 @@ class _Client(_Handle):
             ValidationError: *ref* is none of these.
         """
         return self._core.follow(ref, timeout, on_partial)
+
+
+def _with(task: Task[Any] | Mapping[str, Any] | None, parameters: dict[str, Any]) -> Task[Any] | Mapping[str, Any]:
+    """Return a request that is given as an object, by parameters, or as an API object with further parameters.
+
+    Raises:
+        TypeError: There are parameters besides a request object.
+    """
+    if isinstance(task, Task) and parameters:
+        raise TypeError(f"Parameters cannot be added to a request object; put {next(iter(parameters))!r} into it.")
+    return task if isinstance(task, Task) or (task and not parameters) else {**(task or {}), **parameters}
 
 
 def _parameters_of(
@@ -314,11 +326,14 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
 
-    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+    def estimate(
+        self, task: Task[Any] | Mapping[str, Any] | None = None, /, *, exact: bool = False, **parameters: Any
+    ) -> Estimate:
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -330,7 +345,7 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         if exact:
             self._core.check_thread()
             warn_in_event_loop("await rw.aio.estimate(...)")
-        return self._core.estimate(task, exact=exact)
+        return self._core.estimate(_with(task, parameters), exact=exact)
 
     @overload
     def run(self, task: Task[R]) -> R: ...
@@ -454,11 +469,14 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)
 
-    async def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+    async def estimate(
+        self, task: Task[Any] | Mapping[str, Any] | None = None, /, *, exact: bool = False, **parameters: Any
+    ) -> Estimate:
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -467,7 +485,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ValidationError: The server does not accept the request.
             ConnectionFailedError: The server cannot be reached over HTTP.
         """
-        return await run_elsewhere(lambda: self._core.estimate(task, exact=exact))
+        return await run_elsewhere(lambda: self._core.estimate(_with(task, parameters), exact=exact))
 
     @overload
     async def run(self, task: Task[R]) -> R: ...

@@ -146,15 +146,20 @@ class Knowledge:
             self._catalogue.close()
 
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
-        """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
+        """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.
 
         Args:
             error: The error.
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
-        model = self.catalogue.get(name) if isinstance(name := task.get("model"), str) else None
-        return error if model is None else refusals.completed(error, task, model)
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        if model is not None:
+            return refusals.completed(error, task, model)
+        if isinstance(name, str) and error.parameter == "model":
+            return refusals.with_models(error, self.catalogue.nearest(name))
+        return error
 
 
 class Core:

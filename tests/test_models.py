@@ -171,12 +171,34 @@ def test_model_knows_its_parameters() -> None:
     assert by_name["inputs.reference_images"].takes == "a list"
 
 
-def test_list_refuses_a_category_that_no_model_has() -> None:
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"category": "vidoe"}, r"category must be one of .*'video'; got 'vidoe'\. Did you mean 'video'\?"),
+        ({"status": "dead"}, r"status must be one of .*'live'; got 'dead'\."),
+        ({"capability": "text-to-vidoe"}, r"capability is .*; got 'text-to-vidoe'\. Did you mean 'text-to-video'\?"),
+        ({"creator": "Kling IA"}, r"creator is .*; got 'Kling IA'\. Did you mean 'Kling AI'\?"),
+        ({"creator": 5}, r"creator is that of no known model; got 5\."),
+    ],
+)
+def test_list_refuses_filters_that_no_model_fits(filters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as failure:
+        models.list(**filters)
+    assert failure.value.parameter == next(iter(filters))
+
+
+def test_list_compares_without_case() -> None:
     assert {one.modality for one in models.list(category="Video")} == {"video"}
-    with pytest.raises(
-        ValidationError, match=r"category must be one of .*'video'; got 'vidoe'\. Did you mean 'video'\?"
-    ):
-        models.list(category="vidoe")
+    assert models.list(capability="io:Text-To-Video") == models.list(capability="text-to-video") != []
+    assert models.list(creator="kling ai") == models.list(creator="Kling AI") != []
+    assert models.list(status="LIVE") == models.list(status="live") != []
+
+
+def test_check_of_a_model_takes_its_own_slug() -> None:
+    one = model(KLEIN)
+    good = {"positive_prompt": "a lighthouse", "width": 1024, "height": 1024}
+    assert one.check(model=one.slug, **good) == one.check(model=one.air, **good) == []
+    assert [problem.parameter for problem in one.check(model=DEV, **good)] == ["model"]
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,22 @@ def test_catalogue_is_known_without_the_network(form: Form, rw: Runware, server:
     assert server.ledger.service_requests == server.ledger.connections == 0
 
 
+def test_catalogue_is_a_collection(rw: Runware) -> None:
+    assert len(rw.models) == len(list(rw.models)) == len(rw.models.list())
+    assert next(iter(rw.models)) in rw.models.list()
+    assert KLEIN in rw.models
+    assert "bfl-flux-2-klein-9b" in rw.models
+    assert "acme:1@1" not in rw.models
+    assert 5 not in rw.models
+
+
+@pytest.mark.parametrize("name", [None, 5, b"runware:400@2"])
+def test_name_of_a_model_must_be_a_str(form: Form, rw: Runware, name: Any) -> None:
+    with pytest.raises(ValidationError, match=r"get\(\): name must be a str, an AIR or a slug; got ") as failure:
+        form(rw, "get", name)
+    assert failure.value.parameter == "name"
+
+
 def test_unknown_model_names_the_nearest(form: Form, rw: Runware) -> None:
     with pytest.raises(NotFoundError, match=KLING.replace(".", r"\.")) as failure:
         form(rw, "get", "klingai:kling-video@2.6")
@@ -536,6 +552,26 @@ def test_check_and_estimate_send_nothing(rw: Runware, server: LocalServer) -> No
     assert rw.estimate(image()).basis == "measured"
     assert asyncio.run(rw.aio.estimate(image())) == rw.estimate(image())
     assert server.ledger.connections == server.ledger.http_requests == 0
+
+
+def test_check_and_estimate_take_parameters_by_name(rw: Runware) -> None:
+    request = image(width=1000)
+    assert rw.check(**request) == rw.check({"model": KLEIN}, **{**request, "width": 1000}) == rw.check(request)
+    assert rw.check(runware.ImageInference(**request)) == rw.check(request) == rw.aio.check(**request)
+    assert rw.estimate(**image()) == rw.estimate(image()) == asyncio.run(rw.aio.estimate(**image()))
+    assert rw.estimate(exact=True, **image()).basis == "dry run"
+    with pytest.raises(TypeError, match="put 'steps' into it"):
+        rw.check(runware.ImageInference(**request), steps=4)
+
+
+def test_refused_model_is_answered_with_those_that_may_have_been_meant(rw: Runware, interface: Interface) -> None:
+    with pytest.raises(ValidationError, match=r"Did you mean runware:101@1 \(FLUX\.1 \[dev\]\)\?") as failure:
+        interface(rw, "image_inference", **image(model="bfl-flux-1-devv"))
+    assert failure.value.parameter == "model"
+    assert "Did you mean" not in str(failure.value.raw)
+    with pytest.raises(ValidationError, match="There is no model") as failure:
+        interface(rw, "image_inference", **image(model="no-such-model"))
+    assert "Did you mean" not in failure.value.message
 
 
 def test_exact_estimate_is_the_dry_run_of_the_server(rw: Runware, server: LocalServer) -> None:

@@ -9,8 +9,11 @@ from runware._support.lazy_modules import lazy_module
 
 if TYPE_CHECKING:
     import difflib
+
+    from runware._support import synonyms
 else:
     difflib = lazy_module("difflib")
+    synonyms = lazy_module("runware._support.synonyms")
 
 __all__ = ["fold_name", "unknown_name_error"]
 
@@ -44,9 +47,12 @@ def unknown_name_error(
 def _suggestion(name: str, names: Collection[str]) -> str:
     form = fold_name(name)
     by_form = {fold_name(known): known for known in names}
-    near = difflib.get_close_matches(form, by_form, 1) or [
-        known for known in by_form if len(form) > 3 and form in known
-    ]
+    meant = map(fold_name, synonyms.SYNONYMS.get(form, ()))
+    near = (
+        [known for known in (form, *meant) if known in by_form]
+        or difflib.get_close_matches(form, by_form, 1)
+        or [known for known in by_form if len(form) > 3 and form in known]
+    )
     if near:
         return f"; did you mean {by_form[near[0]]!r}?"
     return ". Pass API parameters without a Python name in extra={...}." if "extra" in names else "."

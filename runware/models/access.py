@@ -20,6 +20,7 @@ from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
 from runware.models.schema import prepare
 from runware.models.services import Cache, Services
+from runware.models.wording import LISTED
 from runware.options import Options
 
 __all__ = ["AsyncModels", "Catalogue", "Models"]
@@ -84,6 +85,10 @@ class Catalogue:
             if id(model) not in seen:
                 seen.add(id(model))
                 yield model
+
+    def nearest(self, name: str) -> list[Model]:
+        """Return the models of the snapshot that a name may have meant; empty if none is near."""
+        return self.snapshot.nearest(name)
 
     def unknown(self, name: str) -> RunwareError:
         """Return the error for a model that is not known."""
@@ -300,6 +305,15 @@ class Models:
     def __repr__(self) -> str:
         return f"<Models of {self.catalogue.snapshot.date}>"
 
+    def __iter__(self) -> Iterator[Model]:
+        return self.catalogue.all()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.catalogue.all())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.catalogue.get(name) is not None
+
     def get(
         self, name: str, *, schema: bool = False, examples: bool = False, timeout: float = REFRESH_TIMEOUT
     ) -> Model:
@@ -312,9 +326,15 @@ class Models:
             timeout: Seconds for what is fetched, 5 by default. Without *schema* and *examples*, nothing is.
 
         Raises:
-            NotFoundError: It is not known; the message names the nearest.
+            NotFoundError: It is not known; the message names those that may have been meant.
             ConnectionFailedError: The service did not answer in time.
         """
+        if not isinstance(name, str):
+            raise ValidationError(
+                f"get(): name must be a str, an AIR or a slug; got {type(name).__name__}.",
+                code="invalidParameter",
+                parameter="name",
+            )
         catalogue = self.catalogue
         model = catalogue.get(name)
         if model is None:
@@ -342,26 +362,22 @@ class Models:
             status: Their status, such as `"live"`.
 
         Raises:
-            ValidationError: No model has such a *category*.
+            ValidationError: No model at all has such a *capability*, *category*, *creator* or *status*.
         """
-        if category is not None and category.lower() not in (known := {one.modality for one in self.catalogue.all()}):
-            names = sorted(filter(None, known))
-            near = get_close_matches(category.lower(), names, 1)
-            raise ValidationError(
-                f"list(): category must be one of {', '.join(map(repr, names))}; got {one_line(repr(category), 60)}."
-                + (f" Did you mean {near[0]!r}?" if near else ""),
-                code="invalidParameter",
-                parameter="category",
-            )
-        wanted = (capability or "").rpartition(":")[2].lower()
+        every = list(self.catalogue.all())
+        capability = capability and capability.rpartition(":")[2]
+        _check_filter("category", category, {one.modality for one in every})
+        _check_filter("capability", capability, {name for one in every for name in one.capabilities})
+        _check_filter("creator", creator, {one.creator for one in every}, alike=_plain)
+        _check_filter("status", status, {one.status for one in every})
         words = (q or "").lower().split()
         return [
             model
-            for model in self.catalogue.all()
-            if (not wanted or wanted in (one.lower() for one in model.capabilities))
+            for model in every
+            if (capability is None or capability.lower() in (one.lower() for one in model.capabilities))
             and (category is None or model.modality == category.lower())
             and (creator is None or _plain(creator) == _plain(model.creator or ""))
-            and (status is None or model.status == status)
+            and (status is None or model.status.lower() == status.lower())
             and all(word in f"{model.name} {model.air} {model.slug}".lower() for word in words)
         ]
 
@@ -480,6 +496,24 @@ class AsyncModels:
     async def capabilities(self) -> Sequence[str]:
         """Return everything that known models can do; see `Models.capabilities`."""
         return await run_elsewhere(self._models.capabilities)
+
+
+def _check_filter(
+    name: str, value: str | None, known: set[str | None], alike: Callable[[str], str] = str.lower
+) -> None:
+    """Raise `ValidationError` unless a filter is one of the known values, as compared by *alike*."""
+    by_form = {alike(one): one for one in known if one}
+    if value is None or (isinstance(value, str) and alike(value) in by_form):
+        return
+    near = get_close_matches(alike(value), by_form, 1) if isinstance(value, str) else []
+    names = sorted(by_form.values())
+    words = f"must be one of {', '.join(map(repr, names))}" if len(names) <= LISTED else "is that of no known model"
+    raise ValidationError(
+        f"list(): {name} {words}; got {one_line(repr(value), 60)}."
+        + (f" Did you mean {by_form[near[0]]!r}?" if near else ""),
+        code="invalidParameter",
+        parameter=name,
+    )
 
 
 def _plain(name: str) -> str:

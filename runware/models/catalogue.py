@@ -303,8 +303,9 @@ class Model:
         Args:
             parameters: The parameters of the request, with Python or API names.
         """
-        task = to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema)
-        return self.check_task(task)
+        if parameters.get("model") == self.slug:
+            del parameters["model"]
+        return self.check_task(to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema))
 
     def estimate(self, **parameters: Any) -> Estimate:
         """Return what a request to this model will cost, from its rates or from earlier runs.
@@ -424,9 +425,14 @@ def bundled_snapshot() -> Snapshot:
     return Snapshot(zlib.decompress(_FILE.read_bytes(), _GZIP).decode().splitlines())
 
 
+def in_words(model: Model) -> str:
+    """Return the name that requests use, with the one for people."""
+    return f"{model.air or model.slug} ({model.name})"
+
+
 def unknown_model(name: str, snapshot: Snapshot) -> NotFoundError:
     """Return the error for a model that is not known, with the known ones that may have been meant."""
-    near = [f"{one.air or one.slug} ({one.name})" for one in snapshot.nearest(name)]
+    near = [in_words(one) for one in snapshot.nearest(name)]
     if near:
         hint = f"Did you mean {either_of(near)}?"
     else:

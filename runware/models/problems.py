@@ -32,7 +32,7 @@ _QUICK = frozenset(("string", "boolean"))
 _TEXT_LIMITS = frozenset(("minLength", "maxLength", "format", "pattern", "anyOf", "oneOf", "const", "enum"))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Problem:
     """One thing that the model does not accept.
 
@@ -48,11 +48,14 @@ class Problem:
 
     parameter: str
     message: str
-    value: Any = attrs.field(default=None, repr=False)
+    value: Any = None
     allowed: tuple[Any, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     suggestion: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Problem: {self.message}>"
 
     def __str__(self) -> str:
         return self.message

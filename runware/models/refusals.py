@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runware.errors import ValidationError
-from runware.models.catalogue import Model
+from runware.models.catalogue import Model, in_words
 from runware.models.schema import find_schema
-from runware.models.wording import takes
+from runware.models.wording import either_of, takes
 from runware.protocol.codec import python_name
 
-__all__ = ["completed"]
+__all__ = ["completed", "with_models"]
 
 _STEP = re.compile(r"[^.\[\]]+")
 
@@ -42,6 +42,14 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
         made.allowed = error.allowed or tuple(choices)
         made.minimum, made.maximum = facts.get("minimum"), facts.get("maximum")
     return made
+
+
+def with_models(error: ValidationError, near: Sequence[Model]) -> ValidationError:
+    """Return the server's refusal of a model that is not known, with those that may have been meant."""
+    named = [model for model in near if (model.air or model.slug) not in error.message]
+    if not named:
+        return error
+    return error.restated(_sentence(error.message, iter((f"Did you mean {either_of(list(map(in_words, named)))}?",))))
 
 
 def _advice(message: str, names: list[str], task: Mapping[str, Any], model: Model) -> Iterator[str]:
