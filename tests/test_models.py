@@ -137,7 +137,8 @@ def test_record_of_nonsense_makes_a_model_that_works() -> None:
     nonsense: list[Any] = [None, 0, 1.5, True, "x", [], [0], {}, {"x": 0}]
     for value in nonsense:
         names = ["name", "creator", "status", "replacedBy", "contextWindow", "outputModality", "pricingRates"]
-        record = dict.fromkeys([*names, "pricingMeasured", "pricingExamples", "dimensions", "schema"], value)
+        record = dict.fromkeys([*names, "pricingMeasured", "pricingExamples", "dimensions", "schema", "notes"], value)
+        record["capabilities"] = value
         inside = {
             "pricingRates": [{"amount": 1, "unit": value, "label": value, "after": value}],
             "pricingMeasured": [{"price": 1.0, "latencyMs": value, "configuration": value}],

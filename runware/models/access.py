@@ -18,7 +18,7 @@ from runware._support.elsewhere import run_elsewhere
 from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
-from runware.models.schema import prepare
+from runware.models.newer import NONSENSE, NewerModels
 from runware.models.services import Cache, Services
 from runware.models.wording import LISTED
 from runware.options import Options
@@ -27,8 +27,6 @@ __all__ = ["AsyncModels", "Catalogue", "Models"]
 
 log = logging.getLogger("runware.models")
 
-_NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading an answer of another form than expected raises."""
 REFRESH_TIMEOUT = 5.0
 """Seconds that the services have to answer, for everything that is asked for at once."""
 
@@ -49,7 +47,7 @@ class Catalogue:
         self._cache = Cache(options)
         # What was saved, and the models it describes. It is replaced as a whole and under no lock: a child that was
         # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
-        self._known: tuple[dict[str, Any], dict[str, Model]] | None = None
+        self._known: tuple[dict[str, Any], NewerModels] | None = None
         self._max_age = options.models_max_age
         self._due = math.inf if self._max_age is None else 0.0
         """When what is known is too old, as a time of `time.time`; 0 before that was computed."""
@@ -70,21 +68,20 @@ class Catalogue:
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""
         self.renew()
-        return self._load()[1].get(name.lower()) or self.snapshot.get(name)
+        newer = self._load()[1]
+        key = newer.key(name)
+        return self.snapshot.get(name) if key is None else newer.model(key)
 
     def all(self) -> Iterator[Model]:
         """Yield every model once, those of the services instead of those of the snapshot."""
         self.renew()
         newer = self._load()[1]
-        seen: set[int] = set()
+        seen: set[str | None] = set()
         for model in self.snapshot:
-            known = newer.get((model.air or "").lower()) or newer.get(model.slug.lower()) or model
-            seen.add(id(known))
-            yield known
-        for model in newer.values():
-            if id(model) not in seen:
-                seen.add(id(model))
-                yield model
+            key = newer.key(model.air, model.slug)
+            seen.add(key)
+            yield model if key is None else newer.model(key)
+        yield from (newer.model(key) for key in newer if key not in seen)
 
     def nearest(self, name: str) -> list[Model]:
         """Return the models of the snapshot that a name may have meant; empty if none is near."""
@@ -144,7 +141,7 @@ class Catalogue:
         try:
             saved = self._read()
             if self._age(saved) < (self._max_age or 0.0):
-                self._known = saved, self._merged(saved)
+                self._known = saved, NewerModels(saved, self.snapshot)
                 return
             with Services(self._options, REFRESH_TIMEOUT) as services:
                 self._renewal = services
@@ -212,15 +209,15 @@ class Catalogue:
         with Services(self._options, timeout) as services:
             return services.listing(what)
 
-    def _load(self) -> tuple[dict[str, Any], dict[str, Model]]:
+    def _load(self) -> tuple[dict[str, Any], NewerModels]:
         """Return what the services said, and the models it describes. The first call reads the cache."""
         if self._known is None:
             saved = self._read()
             try:
-                newer = self._merged(saved)
-            except _NONSENSE as error:
+                newer = NewerModels(saved, self.snapshot)
+            except NONSENSE as error:
                 self._cache.discard(error)
-                saved, newer = {}, {}
+                saved, newer = {}, NewerModels({}, self.snapshot)
             if self._known is None:  # nothing was fetched meanwhile
                 self._known = saved, newer
         return self._known
@@ -240,51 +237,14 @@ class Catalogue:
         schemas = {**known.get("schemas", {}), **fetched.get("schemas", {})}
         saved = {**known, **fetched, "schemas": schemas, "snapshot": self.snapshot.date}
         try:
-            newer = self._merged(saved)
-        except _NONSENSE as error:
+            newer = NewerModels(saved, self.snapshot)
+        except NONSENSE as error:
             host = self._options.service_url("content").partition("://")[2]
             raise ConnectionFailedError(
                 f"The catalogue of models at {host} did not answer in the expected form.", stage="HTTP", host=host
             ) from error
         self._known = saved, newer
         self._cache.write(saved)
-
-    def _merged(self, saved: Mapping[str, Any]) -> dict[str, Model]:
-        """Return the models that the services described, by AIR and by slug.
-
-        What has another form raises one of `_NONSENSE`.
-        """
-        made: dict[str, Model] = {}
-        for air, facts in saved.get("registry", {}).get("models", {}).items():
-            if self.snapshot.get(air) is None:
-                self._add(made, {"air": air, "slug": facts.get("id"), "taskType": facts.get("taskType")})
-        for record in saved.get("records", []):
-            self._add(made, {**record, "slug": record.get("slug") or record.get("model")})
-        for name, schema in saved.get("schemas", {}).items():
-            known = made.get(name.lower()) or self.snapshot.get(name)
-            if known is not None:
-                model = attrs.evolve(known, schema=prepare(schema), limits=True)
-                tuple(model.parameters)  # fails if it is no schema
-                model.check()
-                _store(made, model)
-        return made
-
-    def _add(self, made: dict[str, Model], record: Mapping[str, Any]) -> None:
-        known = made.get(str(record.get("air") or "").lower()) or self.snapshot.get(
-            str(record.get("air") or record.get("slug") or "")
-        )
-        if known is None:
-            _store(made, Model.of(record))
-            return
-        newer = Model.of({**known.raw, **{name: value for name, value in record.items() if value is not None}})
-        notes = newer.notes or known.notes
-        _store(made, attrs.evolve(newer, schema=known.schema, limits=known.limits, notes=notes))
-
-
-def _store(made: dict[str, Model], model: Model) -> None:
-    for name in (model.air, model.slug):
-        if name:
-            made[name.lower()] = model
 
 
 # ---------------------------------------------------------------------- for programs

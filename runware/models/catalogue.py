@@ -192,16 +192,17 @@ class Model:
         text: dict[str, Any] = {
             field: value for field, api in _TEXTS.items() if isinstance(value := record.get(api), str) and value
         }
-        capabilities = record.get("capabilities")
-        notes = record.get("notes")
+        capabilities, notes = (
+            found if isinstance(found := record.get(name), list) else [] for name in ("capabilities", "notes")
+        )
         window = record.get("contextWindow")
         return cls(
             air=text.pop("air", None),
             slug=text.pop("slug", ""),
             name=text.pop("name", "") or str(record.get("air") or ""),
             status=text.pop("status", "live"),
-            capabilities=tuple(str(one).partition(":")[2] or str(one) for one in capabilities or ()),
-            notes=tuple(map(str, notes or ())),
+            capabilities=tuple(str(one).partition(":")[2] or str(one) for one in capabilities),
+            notes=tuple(map(str, notes)),
             context_window=window if isinstance(window, int) else None,
             limits=bool(record.get("limits")),
             schema=prepare(schema if isinstance(schema := record.get("schema"), dict) else {}, enums),
@@ -399,6 +400,9 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._names
 
     def __iter__(self) -> Iterator[Model]:
         return map(self._model, range(len(self._lines)))
