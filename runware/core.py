@@ -208,8 +208,14 @@ class Core:
         Raises:
             NotFoundError: The model is not known.
         """
+        self._check_known(task)
         wire = self._wire_of(task)
         return self.knowledge.checker.model_of(wire), wire
+
+    def _check_known(self, task: Task[Any] | Mapping[str, Any]) -> None:
+        """Raise `NotFoundError` for a dict whose model is not known, even if it has no task type."""
+        if isinstance(task, Mapping) and "model" in task:
+            self.knowledge.checker.model_of(dict(task))
 
     def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
         whole = self.task_of(task)
@@ -222,6 +228,8 @@ class Core:
             NotFoundError: The model is not known, and *exact* is not set.
             RunwareError: The server refuses the request, or cannot be reached.
         """
+        if not exact:
+            self._check_known(task)
         wire = self._wire_of(task)
         try:
             known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)

@@ -523,7 +523,7 @@ def test_model_and_its_prices_are_shown_without_a_key(nothing: pathlib.Path) -> 
     shown = run("models", "show", KLEIN, "--json").json
     assert (shown["air"], shown["parameters"][0]["name"]) == (KLEIN, "positive_prompt")
     assert run("models", "price", KLING).out.startswith("$0.07 per second (without audio)\n")
-    assert run("models", "price", KLING, "duration=10").out.startswith("$0.7 to $1.4, about ")
+    assert run("models", "price", KLING, "duration=10").out.startswith("$0.70 to $1.40, about ")
     priced = run("models", "price", KLING, "duration=10", "provider_settings.klingai.sound=true", "--json").json
     assert (priced["minimum"], priced["basis"], priced["exact"]) == (1.4, "rates", True)
     assert KLING in run("models", "show", "klingai:kling-video@2.6").error()
@@ -550,7 +550,7 @@ def test_model_runs_with_parameters_typed_by_its_schema(here: pathlib.Path, serv
 
 
 def test_community_model_runs_with_its_task_type(here: pathlib.Path, server: LocalServer) -> None:
-    assert "taskType" in run("run", "civitai:1@1", "positive_prompt=x y").error()
+    assert "task_type" in run("run", "civitai:1@1", "positive_prompt=x y").error()
     arguments = ("task_type=imageInference", "positive_prompt=x y", "width=512", "height=512", "settings.a_b=low")
     assert run("run", "civitai:1@1", *arguments, "-o", "out").code == 0
     assert server.ledger.tasks("imageInference")[0]["settings"] == {"aB": "low"}

@@ -546,6 +546,25 @@ def test_community_model_is_not_checked(strict: Runware) -> None:
         strict.check({"taskType": "caption"})
 
 
+def test_unknown_model_without_a_task_type_is_not_found(rw: Runware) -> None:
+    with pytest.raises(NotFoundError, match="Did you mean runware:101@1"):
+        rw.check(model="bfl-flux-1-devv", positive_prompt="a red kite")
+    with pytest.raises(NotFoundError, match=r"rw\.models\.search"):
+        rw.estimate(model="civitai:1@1")
+    with pytest.raises(ValidationError, match=r"needs a task_type, .* since its model is not known") as failure:
+        rw.estimate(model="civitai:1@1", exact=True)
+    assert failure.value.parameter == "task_type"
+    for empty in ({}, {"positive_prompt": "a red kite"}):
+        for run in (rw.run, rw.submit.run, rw.check, rw.estimate):
+            with pytest.raises(ValidationError, match=r"needs a task_type, .*, or a model"):
+                run(empty)
+
+
+def test_flat_media_are_answered_with_inputs(rw: Runware) -> None:
+    (problem, _) = rw.check(runware.Caption(input_image="https://example.com/a.png", model="runware:150@2"))
+    assert str(problem) == ("input_image is not a parameter of Meta Llava 1 6 Mistral 7B; media go into inputs={...}.")
+
+
 def test_check_and_estimate_send_nothing(rw: Runware, server: LocalServer) -> None:
     assert [problem.suggestion for problem in rw.check(image(width=1000))] == [1008]
     assert rw.aio.check(image()) == []
@@ -620,9 +639,9 @@ def test_model_tells_the_task_type_and_python_names_are_taken(rw: Runware, serve
 
 
 def test_task_without_type_of_an_unknown_model_is_explained(rw: Runware, server: LocalServer) -> None:
-    with pytest.raises(ValidationError, match=r"no taskType.*runware:101@1") as failure:
+    with pytest.raises(ValidationError, match=r"needs a task_type.*runware:101@1") as failure:
         rw.run({"model": "runware:101@", "positive_prompt": "x y"})
-    assert failure.value.parameter == "taskType"
+    assert failure.value.parameter == "task_type"
     assert server.ledger.received == []
 
 
@@ -731,6 +750,13 @@ def test_refused_parameters_have_python_names(
     assert failure.value.parameter == python
     assert failure.value.message.startswith("No.")
     assert message is None or failure.value.message == message
+
+
+def test_refusal_is_not_said_twice(rw: Runware, server: LocalServer) -> None:
+    server.switch(models="strict")
+    with pytest.raises(ValidationError) as failure:
+        rw.run(image(num_inference_steps=4))
+    assert failure.value.message == "num_inference_steps is not a parameter of FLUX.2 [klein] 9B; did you mean steps?"
 
 
 def test_refusal_is_completed_once_and_not_on_the_io_thread(

@@ -174,22 +174,26 @@ class Checker:
         """Return a task given as a plain dict with API names, and with the task type of its model if it has none.
 
         Raises:
-            ValidationError: It has no task type, and its model is not known.
+            ValidationError: It has no task type, and no model that tells it.
         """
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
         made = to_api_names(task, model.schema if model is not None else {})
-        if "taskType" in made or name is None:
+        if "taskType" in made:
             return made
-        if model is None or model.task_type is None:
-            nearest = self.catalogue.unknown(str(name)).message
-            raise ValidationError(
-                "run(): the task has no taskType, and its model does not tell it. Add one, such as 'taskType': "
-                f"'imageInference'. {nearest}",
-                code="invalidParameter",
-                parameter="taskType",
-            )
-        return {"taskType": model.task_type, **made}
+        if model is not None and model.task_type is not None:
+            return {"taskType": model.task_type, **made}
+        if not isinstance(name, str):
+            why = ", or a model that tells it."
+        elif model is None:
+            why = f", since its model is not known. {self.catalogue.unknown(name).message}"
+        else:
+            why = f", since {model.name} has none."
+        raise ValidationError(
+            f"The request needs a task_type, such as 'imageInference'{why}",
+            code="invalidParameter",
+            parameter="task_type",
+        )
 
     def model_of(self, task: dict[str, Any]) -> Model:
         """Return the model of a task with API names.

@@ -28,6 +28,8 @@ from runware.protocol.codec import python_name
 __all__ = ["Problem", "find_problems"]
 
 _OF_ITEMS = frozenset(("items", "minItems", "maxItems", "contains"))
+_MEDIA = ("Image", "Images", "Video", "Videos", "Audio", "Audios")
+"""Endings of the parameters that newer models take inside `inputs`."""
 _QUICK = frozenset(("string", "boolean"))
 _TEXT_LIMITS = frozenset(("minLength", "maxLength", "format", "pattern", "anyOf", "oneOf", "const", "enum"))
 
@@ -148,6 +150,8 @@ class _Check:
             return
         known = ", ".join(sorted(python_name(one) for one in properties)) if inside else ""
         hint = f"; {inside} takes {known}" if known else ""
+        if name.endswith(_MEDIA) and "inputs" in properties:
+            hint = "; media go into inputs={...}"
         yield self._problem(parameter, f"is not a parameter of {self._model}{hint}", value)
 
     def _missing(self, schema: Any, path: str, why: str) -> Problem:

@@ -73,6 +73,8 @@ def _sentence(message: str, advice: Iterator[str]) -> str:
     if words and words[-1] not in ".!?":
         words += "."
     found = " ".join(advice)
+    if found.startswith(words.rstrip(".!?")):  # the same, and more
+        return found
     return f"{words} {found}" if found else message
 
 
