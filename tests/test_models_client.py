@@ -7,6 +7,7 @@ import html
 import json
 import logging
 import pathlib
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -440,6 +441,53 @@ def test_time_in_the_future_does_not_stop_refreshes(aged: Runware, clock: Simple
     catalogue.get(KLEIN)
     wait_for_renewals()
     assert server.ledger.service_requests
+
+
+def test_catalogue_works_where_a_fork_left_the_lock_of_renewals_taken(aged: Runware, server: LocalServer) -> None:
+    catalogue = aged._core.knowledge.catalogue
+    with catalogue._renewing:
+        assert catalogue.get(KLEIN) is not None
+        assert aged.run(image())[0].url
+    assert server.ledger.service_requests == 0
+
+
+def test_option_travels_with_a_pickled_client(aged: Runware, server: LocalServer, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+    again = pickle.loads(pickle.dumps(aged))
+    assert again._core.options.models_max_age == DAY
+
+
+def test_checks_beside_refreshes_are_right_with_each_catalogue() -> None:
+    client = made_up(["async", "sync"], 1.0)
+    checker, catalogue = client._core.knowledge.checker, client._core.knowledge.catalogue
+    task = {"taskType": "imageInference", "model": "acme:1@1", "deliveryMethod": "sync"}
+    schemas = [
+        {"type": "object", "properties": {"deliveryMethod": {"type": "string", "enum": methods}}}
+        for methods in (["async"], ["async", "sync"])
+    ]
+    stop, failed = threading.Event(), []
+
+    def check() -> None:
+        try:
+            while not stop.is_set():
+                checker.check(dict(task))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=check) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(200):
+            catalogue._keep({"schemas": {"acme:1@1": schemas[number % 2]}})
+            expected = number % 2 == 0
+            assert checker.check(dict(task)) == Route(expected, 1.0)
+            assert checker.check(dict(task)) == Route(expected, 1.0)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20.0)
+    assert failed == []
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "1 d", 86_400_000.0])
