@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -428,7 +428,7 @@ class AsyncModels:
             lambda: self._models.list(capability=capability, category=category, creator=creator, q=q, status=status)
         )
 
-    async def search(self, text: str, **filters: Any) -> Any:
+    async def search(self, text: str, **filters: Any) -> AsyncIterator[Any]:
         """Search all models at the API; yield them page after page. See `Models.search`."""
         if self._search is None:
             raise RunwareError("A search needs a client: use rw.models.search(...).")
