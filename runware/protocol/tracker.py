@@ -30,9 +30,9 @@ from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, loads
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
-from runware.protocol.effects import Send, State
+from runware.protocol.effects import Record, Send, State, Step
 from runware.protocol.exchanges import Exchanges
-from runware.protocol.ids import new_uuid
+from runware.protocol.ids import derived_uuid, new_uuid
 from runware.protocol.outcomes import incomplete
 from runware.protocol.output import Output
 from runware.protocol.poll_schedule import next_delay
@@ -187,6 +187,10 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ polling
 
+    def works_on(self, call: Call) -> None:
+        """Apply the long timeout to a call: another client has sent its task."""
+        _extend_deadline(call)
+
     def ask_for(self, calls: Iterable[Call], now: float) -> None:
         """Ask for tasks of which a message came that could not be read."""
         running = [call for call in calls if call.may_run]
@@ -199,7 +203,10 @@ class TaskTracker:
         to_poll: list[Call] = []
         for call in due:
             if call.state is CallState.RETRYING:
-                self._dispatcher.requeue(call)
+                if call.durable is None or call.durable.recorded:
+                    self._dispatcher.requeue(call)
+                else:
+                    self._dispatcher.hold(call)
             elif call.state is CallState.SENT:
                 # Nothing more came after the error of one result. Only the server knows about the others.
                 self._accept(call, now)
@@ -224,6 +231,8 @@ class TaskTracker:
             call.enter(CallState.ACCEPTED)
         if call.accepted_at is None:
             call.accepted_at = now
+            if call.durable is not None and call.durable.line is not None:
+                self._output.effects.append(Record(call, Step.ACCEPTED, call.uuid))
             if self._output.watched:
                 self._output.task_event(Accepted, call, now)
         return call.accepted_at
@@ -364,8 +373,8 @@ class TaskTracker:
         # An error of a poll says nothing about the task, and is no reason for a new attempt. Not every error says what
         # it is about: while a poll is outstanding, it may be the poll.
         again = lookup or (about not in _QUESTIONS and not (polled and about is None and raw.get("status") != "error"))
-        if isinstance(error, ConflictError) and call.sends > 1:
-            # The first of this client's own messages has arrived: the server has the task.
+        if isinstance(error, ConflictError) and (call.sends > 1 or (call.durable is not None and call.durable.stable)):
+            # An earlier message with the same task has arrived, of this client or another: the server has the task.
             polling.confirmed = True
             polling.question = Question.RESPONSE
             if call.state is not CallState.RECOVERING:
@@ -578,18 +587,27 @@ class TaskTracker:
         self._queue.release_slot(call)
         if call.completion is not Completion.ANSWER:  # a lookup stays the same, and is about the same task
             self._renew(call)
+            if (durable := call.durable) is not None and durable.line is not None:
+                durable.recorded = False
+                output.effects.append(Record(call, Step.TASK, call.uuid))
         call.enter(CallState.RETRYING)
         call.begin_attempt()
         self._timers.set(call, now + wait)
 
     def _renew(self, call: Call) -> None:
         """Make the message of the next attempt: a new task for the server, for the results that are missing."""
-        task = loads(call.text)[0]
-        task["taskUUID"] = uuid = new_uuid(self._rng)
-        for count in COUNTS:
-            if count in task:
-                task[count] = call.missing
-        call.text = dumps([task])
+        stable = call.durable is not None and call.durable.stable
+        self.become(call, derived_uuid(call.uuid) if stable else new_uuid(self._rng))
+
+    def become(self, call: Call, uuid: str) -> None:
+        """Make a call that of another attempt, with this UUID."""
+        if call.text:
+            task = loads(call.text)[0]
+            task["taskUUID"] = uuid
+            for count in COUNTS:
+                if count in task:
+                    task[count] = call.missing
+            call.text = dumps([task])
         self._registry.rename(call, uuid)
 
 

@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` in this package: the checks read the annotations as types.
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runware.errors import ValidationError
@@ -11,6 +11,7 @@ from runware.protocol.call import Call, Completion
 from runware.protocol.codec import dumps
 from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
+from runware.requests import request_class
 from runware.requests.base import Task, no_stream
 from runware.results.base import shortened
 
@@ -87,7 +88,8 @@ class Planner:
         self._long_timeout = options.longest_timeout
         # A timeout that the user has chosen holds for slow models too.
         self._slow_after = options.timeout / 2 if options.timeout == DEFAULT_TIMEOUT else None
-        self._include_cost = options.include_cost
+        counts = options.store is not None or options.budget is not None
+        self._include_cost = True if options.include_cost is None and counts else options.include_cost
 
     def wire(self, task: Task[Any]) -> dict[str, Any]:
         """Return the API object of a request, without its UUID; Python names in its dicts become the API's.
@@ -98,12 +100,13 @@ class Planner:
         wire = task.wire()
         return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
 
-    def request(self, task: Task[Any], uuid: str | None = None) -> Plan:
+    def request(self, task: Task[Any], uuid: str | Callable[[Mapping[str, Any]], str] | None = None) -> Plan:
         """Encode a request.
 
         Args:
             task: The request.
-            uuid: The UUID of its task, unless it has one; `None` generates one.
+            uuid: The UUID of its task, unless it has one, or a function that derives it from the API object; `None`
+                generates one.
 
         Raises:
             ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
@@ -126,6 +129,8 @@ class Planner:
                 if route.asynchronous:
                     wire.setdefault("deliveryMethod", "async")
                 slow = self._slow_after is not None and (route.seconds or 0.0) > self._slow_after
+        if callable(uuid):
+            uuid = uuid({"taskType": task.task_type, **wire})
         uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}
@@ -146,6 +151,21 @@ class Planner:
     def existing(self, task_uuid: str, task_type: str, timeout: float | None) -> Plan:
         """Plan to wait for a task that was submitted before."""
         return Plan(task_uuid, b"", task_type, timeout or self._long_timeout, completion=Completion.EXISTING)
+
+    def again(self, wire: Mapping[str, Any], uuid: str, expected: int, timeout: float | None) -> Plan:
+        """Plan to go on with a task whose API object was kept.
+
+        Args:
+            wire: The API object.
+            uuid: The UUID of its last attempt.
+            expected: How many results complete it.
+            timeout: Seconds for the whole call; `None` uses the client's `long_timeout`.
+        """
+        task_type = str(wire.get("taskType"))
+        text = dumps([{**wire, "taskUUID": uuid}])
+        completion = Completion.STATUSES if request_class(task_type).statuses else Completion.RESULTS
+        limit = timeout or self._long_timeout
+        return Plan(uuid, text, task_type, limit, limit, expected, completion, policy=self._retries, sent=text)
 
     def connection(self, timeout: float | None) -> Plan:
         """Plan to wait until the connection is ready.
