@@ -167,6 +167,7 @@ class _Client(_Handle):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         insecure_ws: bool | None = None,
+        upload_inputs: Literal["inline", "once"] | None = None,
         store: str | Path | None = None,
         budget: float | Budget | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -212,6 +213,9 @@ class _Client(_Handle):
             ssl_context: TLS settings. `None` uses the trust store of the operating system, or `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
             insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
+            upload_inputs: `"inline"` (the default) sends media with each task. `"once"` stores what has more than some
+                75 kB on the platform first, once for equal content, and names it by its UUID; with a store, later
+                processes know it too. If the platform has forgotten it, it is stored again.
             store: Database in which tasks are written before they are sent, so that none is lost or bought twice when
                 the program dies (docs/guides/durable.md): a `Path`, `"sqlite:///jobs.db"`, or another URL that
                 SQLAlchemy takes, such as `"postgresql+psycopg://..."`. Several processes may share it. Costs are asked

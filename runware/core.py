@@ -52,9 +52,11 @@ if TYPE_CHECKING:
     from runware.models.estimates import Estimate
     from runware.requests import platform
     from runware.requests.text import StreamText
-    from runware.store import keeper
+    from runware.store import keeper, uploads
+    from runware.store.database import Database
     from runware.store.keeper import Keeper, Place
     from runware.store.lines import StoredTask
+    from runware.store.uploads import Uploads
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
     from runware.text.readers import OpenStreams
@@ -71,6 +73,7 @@ else:
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
     keeper = lazy_module("runware.store.keeper")
+    uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
@@ -176,7 +179,8 @@ class Core:
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self.knowledge = Knowledge(options)
-        self._planner = Planner(options, self.knowledge)
+        self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
+        self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._sibling: Core | None = None
@@ -188,6 +192,20 @@ class Core:
         weakref.finalize(self, self._callbacks.stop)
         if self._feed is not None:
             weakref.finalize(self, self._feed.stop)
+
+    def _make_uploads(self) -> Uploads:
+        core = weakref.ref(self)  # the planner must not keep the client alive
+
+        def submit(task: Task[Any]) -> Job[Any]:
+            if (alive := core()) is None:
+                raise _closed_error()
+            return alive.submit(task)
+
+        def database() -> Database | None:
+            alive = core()
+            return None if alive is None or alive.options.store is None else alive.keeper.database
+
+        return uploads.Uploads(submit, database)
 
     # ------------------------------------------------------------------ models
 
@@ -287,6 +305,8 @@ class Core:
             self._feed.abandon()
         if self._keeper is not None:
             self._keeper.abandon()
+        if self._uploads is not None:
+            self._uploads.abandon()
         for part in list(self._parts.values()):
             part.abandon()
         if self._streams is not None:
@@ -416,9 +436,7 @@ class Core:
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
             return self._other().submit(task, dispatch, held)
         io_loop = self.io_loop()
-        plan = self._planner.request(
-            task, None if place is None else lambda wire: place.uuid_for(keeper.fingerprint(wire))
-        )
+        plan = self._planner.request(task, None if place is None else place.uuid_for)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -428,8 +446,8 @@ class Core:
         call = plan.start()
         if self._keeper is not None:
             call.durable = self._keeper.of(task, plan, place)
-        elif type(plan.uuid) is StableUUID:
-            call.durable = Durable(stable=True)
+        elif plan.inputs is not None or type(plan.uuid) is StableUUID:
+            call.durable = Durable(stable=type(plan.uuid) is StableUUID, inputs=plan.inputs)
         job = Job(task, call, self, dispatch, plan.sent)
         if held is not None:
             held.append(job)

@@ -392,6 +392,7 @@ class Options:
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
     store: str | None = attrs.field(default=None, repr=False, converter=_as_store, validator=_check_store)
+    upload_inputs: Literal["inline", "once"] = attrs.field(default="inline", validator=_one_of("inline", "once"))
     budget: Budget | None = attrs.field(default=None, converter=_as_budget, validator=_check_budget)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)
     """The proxy variables at construction."""

@@ -20,6 +20,7 @@ from runware.store.tables import tasks
 
 if TYPE_CHECKING:
     from runware.core import Core
+    from runware.webhooks import Delivery
 
 __all__ = ["AsyncStoredJobs", "State", "StoredJobs"]
 
@@ -142,6 +143,25 @@ class StoredJobs:
         """
         return [self._core.go_on(task, timeout) for task in self.unfinished(run=run)]
 
+    def deliver(self, delivery: Delivery) -> bool:
+        """Write what a webhook has brought to the store, where every process finds it: a handler for `WebhookReceiver`.
+
+        Jobs that wait for the task end, in this process and in others. A task is done when all its results came or
+        failed. What is delivered twice counts once, as far as results have names.
+
+        Args:
+            delivery: A result or an error; one that only says that the task runs changes nothing.
+
+        Returns:
+            Whether the store has the task.
+
+        Raises:
+            StoreError: The store cannot be written: with `confirm=True`, the receiver asks Runware to come again.
+        """
+        if delivery.result is None and delivery.error is None:
+            return True
+        return self._recorder.deliver({"taskUUID": delivery.task_uuid, **delivery.raw}, delivery.error)
+
 
 class AsyncStoredJobs:
     """The same as `StoredJobs`, for asyncio."""
@@ -169,3 +189,7 @@ class AsyncStoredJobs:
     ) -> builtins.list[Job[Results[Any]]]:
         """Go on with the tasks that dead clients have left; see `StoredJobs.recover`. Its jobs can be awaited."""
         return await run_elsewhere(lambda: self._jobs.recover(run=run, timeout=timeout))
+
+    async def deliver(self, delivery: Delivery) -> bool:
+        """Write what a webhook has brought to the store; see `StoredJobs.deliver`."""
+        return await run_elsewhere(lambda: self._jobs.deliver(delivery))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from runware.models.checker import Checker
     from runware.store import recorder as store_recorder
     from runware.store import spending
+    from runware.store.database import Database
     from runware.store.recorder import StoreRecorder
     from runware.store.spending import SpendingRecorder
 else:
@@ -30,12 +29,10 @@ else:
     spending = lazy_module("runware.store.spending")
     store_recorder = lazy_module("runware.store.recorder")
 
-__all__ = ["Keeper", "Place", "fingerprint"]
+__all__ = ["Keeper", "Place"]
 
 _MAX_REQUEST = 65_536
 """The size in bytes up to which a request is kept. A larger one holds media, and is not sent again from the store."""
-_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL")
-"""Parameters that change nothing about what a task makes. The URL of a webhook may hold a token that changes."""
 _DURABLE = (Completion.RESULTS, Completion.ACKNOWLEDGEMENT, Completion.STATUSES)
 
 
@@ -89,6 +86,13 @@ class Keeper:
                 self._recorder = spending.SpendingRecorder() if url is None else store_recorder.StoreRecorder(url)
             return self._recorder
 
+    @property
+    def database(self) -> Database:
+        """The database of the store; the first access opens it. Raises as `recorder` does."""
+        recorder = self.recorder
+        assert not isinstance(recorder, spending.SpendingRecorder)
+        return recorder.database
+
     def close(self, timeout: float) -> None:
         """Close the store, after the driver."""
         if self._recorder is not None:
@@ -105,8 +109,8 @@ class Keeper:
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if task.repeatable or task.inspects or plan.completion not in _DURABLE:
-            return Durable(stable=True) if stable else None
+        if task.repeatable or not task.priced or plan.completion not in _DURABLE:
+            return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
         wire = loads(plan.text)[0]
         budgets = [self._options.budget, None if place is None else place.budget]
         line = Line(
@@ -115,7 +119,7 @@ class Keeper:
             kind=type(task).__name__,
             request=plan.text[1:-1].decode() if len(plan.text) <= _MAX_REQUEST else None,
             expected=plan.expected,
-            fingerprint=fingerprint(wire),
+            fingerprint=plan.fingerprint,
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
             limits=dict(self._limit(budget, place) for budget in budgets if budget is not None),
@@ -124,7 +128,7 @@ class Keeper:
         )
         if line.limits:
             line.reserve = self._estimate(wire)
-        return Durable(line, stable=stable)
+        return Durable(line, stable=stable, inputs=plan.inputs)
 
     def resuming(self, stored: StoredTask) -> Durable:
         """Return what makes a call go on with a task of the store."""
@@ -157,13 +161,3 @@ class Keeper:
         except NotFoundError:
             return 0
         return nano_dollars(cost or 0.0)
-
-
-def fingerprint(wire: Mapping[str, Any]) -> str:
-    """Return a hash of what an API object asks for: equal for equal tasks, whatever their UUIDs.
-
-    Args:
-        wire: The API object, with media as it is sent.
-    """
-    asked = {name: value for name, value in wire.items() if name not in _NOT_ASKED_FOR}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
