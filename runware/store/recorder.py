@@ -69,7 +69,7 @@ class _Ended:
         self.call = call
         self.line = line_of(call)
         self.uuid = call.uuid
-        self.items = list(call.items)
+        self.items = [item for item in call.items if not call.is_acknowledged_by(item)]
         self.error = error
 
     @property
@@ -601,7 +601,8 @@ def _state_after(one: _Ended) -> tuple[str, str | None]:
     if one.line.follows and isinstance(error, NotFoundError):
         return "open", None  # the request may be there to be sent again
     if error is None:
-        return ("open", "accepted") if one.line.acknowledged else ("succeeded", None)
+        begun = one.line.acknowledged and len(one.items) < one.line.expected
+        return ("open", "accepted") if begun else ("succeeded", None)
     if isinstance(error, IncompleteResultsError):
         return "failed", None
     if isinstance(error, TaskError) and not error.may_have_run and one.call.sends:
