@@ -1,6 +1,6 @@
-"""Generate many images on a cluster with Ray and a store: a worker dies, the whole program dies, each image is billed once.
+"""Generate many images on a cluster with Ray and a store: workers and programs may die, each image is billed once.
 
-python examples/ray_bulk.py --local                  # local server: 100 images; a worker and then the program are killed
+python examples/ray_bulk.py --local                  # local server: 100 images; a worker and then all of it is killed
 RUNWARE_API_KEY=... RUNWARE_STORE=postgresql+psycopg://... python examples/ray_bulk.py  # against the API: 20 images
 
 Each image has a UUID made from the name of the run and the number of the image. Ray runs the tasks of a lost worker

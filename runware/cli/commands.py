@@ -11,7 +11,7 @@ import typer
 
 from runware import ValidationError, __version__
 from runware._support.lazy_modules import lazy_module
-from runware.cli import models, requests
+from runware.cli import jobs, models, requests
 from runware.cli.output import Output, client, echo, media, reporting, without_secrets
 
 if TYPE_CHECKING:
@@ -230,6 +230,7 @@ def upscale(
             output.finish(job)
 
 
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 
 
