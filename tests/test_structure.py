@@ -39,7 +39,12 @@ ROWS = [
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options", "runware.task_types"},
-    {"runware._support.logs", "runware._support.event_loops", "runware._support.elsewhere"},
+    {
+        "runware._support.logs",
+        "runware._support.event_loops",
+        "runware._support.elsewhere",
+        "runware._support.unknown_names",
+    },
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},
 ]
