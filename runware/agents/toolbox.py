@@ -49,6 +49,7 @@ _IMAGE = "runware:400@2"
 _VIDEO = "minimax:h3@fast"
 _SPEECH = "inworld:tts@1.5-mini"
 _SIZE = 1024
+_MAKES = {"imageInference": "image", "videoInference": "video", "audioInference": "audio"}
 
 
 def _tool(method: Callable[Concatenate[Toolbox, P], str]) -> Callable[Concatenate[Toolbox, P], str]:
@@ -311,46 +312,45 @@ class Toolbox:
         """Return whether a model has a parameter, by its API names; `None` if its parameters are not known."""
         model = self._model(name)
         inside: Any = {} if model is None else model.schema
-        if not inside.get("properties"):
-            return None
         for part in path:
-            inside = inside.get("properties", {}).get(part)
-            if inside is None:
+            if not inside.get("properties"):
+                return None
+            if part not in inside["properties"]:
                 return False
+            inside = inside["properties"][part]
         return True
 
     def _size(self, model: str, width: int, height: int) -> dict[str, int]:
         return {} if self._takes(model, "width") is False else {"width": width, "height": height}
 
     def _reference(self, model: str, media: Any) -> dict[str, Any]:
-        """Return an image to edit where the model takes it."""
-        if self._takes(model, "inputs", "referenceImages"):
-            return {"inputs": {"referenceImages": [media]}}
-        if self._takes(model, "inputs", "image"):
-            return {"inputs": {"image": media}}
-        if self._takes(model, "referenceImages"):
-            return {"referenceImages": [media]}
-        if self._takes(model, "seedImage"):
-            return {"seedImage": media}
-        if self._takes(model, "inputs") is False:
-            raise ValidationError(
-                f"{model} does not edit images. Leave out model, or find one with search_models(query='edit').",
-                code="unsupportedParameter",
-                parameter="model",
-            )
-        return {"inputs": {"referenceImages": [media]}}
+        """Return an image to edit, where the model takes it."""
+        places: dict[tuple[str, ...], dict[str, Any]] = {
+            ("inputs", "referenceImages"): {"inputs": {"referenceImages": [media]}},
+            ("inputs", "image"): {"inputs": {"image": media}},
+            ("inputs", "seedImage"): {"inputs": {"seedImage": media}},
+            ("referenceImages",): {"referenceImages": [media]},
+            ("seedImage",): {"seedImage": media},
+        }
+        return self._placed(model, places, "does not edit images", "query='edit'")
 
     def _first_frame(self, model: str, media: Any) -> dict[str, Any]:
-        if self._takes(model, "frameImages"):
-            return {"frameImages": [{"inputImage": media, "frame": "first"}]}
-        if self._takes(model, "inputs") is False:
-            raise ValidationError(
-                f"{model} does not start from an image. Leave out model, or find one with "
-                "search_models(query='image-to-video').",
-                code="unsupportedParameter",
-                parameter="model",
-            )
-        return {"inputs": {"frameImages": [{"image": media, "frame": "first"}]}}
+        """Return the first frame of a video, where the model takes it."""
+        places: dict[tuple[str, ...], dict[str, Any]] = {
+            ("inputs", "frameImages"): {"inputs": {"frameImages": [{"image": media, "frame": "first"}]}},
+            ("frameImages",): {"frameImages": [{"inputImage": media, "frame": "first"}]},
+        }
+        return self._placed(model, places, "does not start from an image", "query='image-to-video'")
+
+    def _placed(
+        self, model: str, places: Mapping[tuple[str, ...], dict[str, Any]], problem: str, search: str
+    ) -> dict[str, Any]:
+        """Return the first of several forms that a model takes, or that it may take as far as is known."""
+        for wanted in (True, None):
+            for path, form in places.items():
+                if self._takes(model, *path) is wanted:
+                    return form
+        raise _unfit(f"{model} {problem}", search)
 
     def _matching(self, query: str, makes: str | None) -> list[Model]:
         """Return the live models with most of the words, best first."""
@@ -408,6 +408,8 @@ class Toolbox:
 
     def _run(self, what: str, model: str | None, body: Mapping[str, Any]) -> ToolResult:
         known = self._model(model)
+        if known is not None and known.task_type not in (None, body["taskType"]):
+            raise _unfit(f"{model} is for another task, {known.task_type}", f"makes={_MAKES[body['taskType']]!r}")
         air = model if known is None or known.air is None else known.air  # it may be given by its slug
         task = attrs.evolve(self._task({**body, "model": air}), include_cost=True)
         reservation = self._reserve(task)
@@ -484,6 +486,14 @@ class Toolbox:
         problem = [] if error is None else [f"Error: {_words(error)}"]
         text = "\n".join([*texts, f"({summary})" if texts else summary, *lines, *problem])
         return ToolResult(text, results=results, paths=paths, error=error)
+
+
+def _unfit(problem: str, search: str) -> ValidationError:
+    return ValidationError(
+        f"{problem}. Leave out model, or find one with search_models({search}).",
+        code="unsupportedParameter",
+        parameter="model",
+    )
 
 
 def _settle(reservation: Reservation, job: Any) -> None:

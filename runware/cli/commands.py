@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
@@ -392,5 +393,7 @@ def mcp(
             http(toolbox, port)
         else:
             if sys.stdin.isatty():
-                echo("MCP server on standard input; an MCP host starts it. End it with Ctrl-D.", err=True)
+                echo("MCP server on standard input; an MCP host starts it. End it with Ctrl-C.", err=True)
+                # Python's own handler would wait for the thread that reads a line from the terminal.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             stdio(toolbox)

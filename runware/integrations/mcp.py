@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +25,7 @@ from mcp.shared.exceptions import MCPError
 from PIL import Image
 
 from runware import __version__
+from runware._support.logs import log_or_stderr
 from runware.agents import Toolbox, ToolResult
 from runware.agents.toolbox import watcher
 from runware.jobs import Progress
@@ -127,19 +130,22 @@ class _Tools:
             arguments = tool.arguments(params.arguments or {})
         except ValueError as error:
             return _failed(f"{tool.name}: {error}. It takes {json.dumps(tool.parameters['properties'])}")
-        watching = watcher.set(_reporter(context))
+        left = threading.Event()
+        watching = watcher.set(_reporter(context, left))
         try:
-            result = await anyio.to_thread.run_sync(lambda: self._answer(tool, arguments), abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(lambda: self._answer(tool, arguments), abandon_on_cancel=True)
         finally:
+            left.set()
             watcher.reset(watching)
-        return result
 
     def _answer(self, tool: Tool, arguments: dict[str, Any]) -> types.CallToolResult:
         try:
             result = tool(**arguments)
+        except CancelledError:  # from `_reporter`: nothing waits for the answer
+            return _failed("cancelled")
         except Exception as error:  # the host needs an answer; the traceback is for its user
-            log.exception("the tool %s failed", tool.name)
-            return _failed(f"{tool.name} failed ({type(error).__name__}); the log of the server has more.")
+            log_or_stderr(log, "the tool %s failed", tool.name, trace=True)
+            return _failed(f"{tool.name} failed ({type(error).__name__}); the log of the MCP server has more.")
         content: list[types.ContentBlock] = [types.TextContent(text=str(result))]
         failed = False
         if isinstance(result, ToolResult):
@@ -180,11 +186,17 @@ def _definition(tool: Tool) -> types.Tool:
     )
 
 
-def _reporter(context: Context) -> Callable[[Progress], object]:
-    """Return a function that sends the progress of a job to the host, and ends the wait when the host cancels."""
+def _reporter(context: Context, left: threading.Event) -> Callable[[Progress], object]:
+    """Return a function that sends the progress of a job to the host.
+
+    Args:
+        context: The request.
+        left: Set when nothing waits for the tool any more. The function then ends the tool's wait.
+    """
 
     def report(now: Progress) -> None:
-        anyio.from_thread.check_cancelled()
+        if left.is_set():
+            raise CancelledError
         percent = "" if now.percent is None else f", {now.percent:.0f} %"
         # Seconds, since progress may only grow, and not every server tells a percentage.
         anyio.from_thread.run(context.session.report_progress, now.elapsed, None, f"{now.status}{percent}")
