@@ -222,8 +222,8 @@ def test_files_outside_the_folders_are_never_opened(
         ("a\0b", "is not a path"),
         ("loop/a.png", "is not a path|there is no file"),
         ("~nobody-of-that-name/a.png", "is not a path"),
-        ("ftp://example.com/a.png", "a ftp URL is not accepted"),
-        ("data:image/png;base64,AAAA", "a data URL is not accepted"),
+        ("ftp://example.com/a.png", "ftp: URLs are not accepted"),
+        ("data:image/png;base64,AAAA", "data: URLs are not accepted"),
         ("", "outside the folders"),
     ],
 )

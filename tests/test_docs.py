@@ -48,12 +48,13 @@ PYTHON = [block for block in EVERY if block.language == "python" and block.mark 
 NOT_RUN = {"docs/from-official-sdks.md": 2}
 """How many blocks of each page are not run: programs for other packages."""
 NEEDS = {
+    "docs/guides/agents.md": "pydantic_ai",
     "docs/guides/celery.md": "celery",
     "docs/guides/django.md": "django",
     "docs/guides/fastapi.md": "fastapi",
     "docs/guides/webhooks.md": "django",
 }
-"""What blocks need that the extra `test` does not install; the extra `examples` does."""
+"""What blocks need that the extra `test` does not install; the extra `examples` does. Of several, the last one."""
 
 
 def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> str:

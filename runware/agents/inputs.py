@@ -49,7 +49,7 @@ class InputFiles:
         if kind in ("http", "https"):
             return text
         if kind not in ("", "file"):
-            raise self._refused(f"a {one_line(kind, 20)} URL is not accepted", parameter)
+            raise self._refused(f"{one_line(kind, 20)}: URLs are not accepted", parameter)
         path = self._allowed(url2pathname(urlsplit(text).path) if kind == "file" else text, parameter)
         try:
             with path.open("rb") as file:
