@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import os
 import pathlib
@@ -13,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from runware import AsyncRunware, ConfigurationError, ConnectionLostError, Runware, TaskCancelledError
+from runware import (
+    AsyncRunware,
+    ConfigurationError,
+    ConnectionLostError,
+    Image,
+    Results,
+    Runware,
+    TaskCancelledError,
+    TaskTimeoutError,
+)
 from runware.agents import Budget, BudgetError, ToolResult, tools
 from runware.agents.toolbox import Toolbox, _settle
 from runware.local import LocalServer
@@ -144,6 +154,17 @@ def test_file_that_cannot_be_saved_leaves_its_url(rw: Runware, tmp_path: pathlib
     assert answer.error is not None
 
 
+def test_name_chosen_by_the_server_replaces_no_file_of_the_user(use: Tools, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    (folder / "holiday.png").write_text("mine")
+    data = base64.b64encode(encode(scene("kite", 1, 64, 64), "png", 90)).decode()
+    for uuid in ("holiday", "26a972d8-4213-4ee9-9724-8fc1dfcd8baf"):
+        result = Image(uuid=uuid, base64_data=data)
+        answers = [use.box._report(Results([result]), None, "image") for _ in range(2)]
+    assert (folder / "holiday.png").read_text() == "mine"
+    assert [answer.error for answer in answers] == [None, None]
+
+
 def test_tool_result_is_a_text_that_travels(use: Tools) -> None:
     answer = use.make_image("a red kite")
     assert isinstance(answer, str)
@@ -184,14 +205,17 @@ def without(use: Tools, capability: str, makes: str) -> str:
     raise AssertionError(f"every model that makes {makes} takes images")
 
 
-def test_error_of_a_task_that_may_have_run_names_its_job(rw: Runware, server: LocalServer, held_videos: None) -> None:
-    with Runware(server.api_key, url=server.url, long_timeout=0.2, timeout=0.2) as hasty:
-        answer = Tools(hasty).make_video("waves")
-    uuid = sent(server, "videoInference")["taskUUID"]
-    assert answer.startswith("Error: ")
-    assert f"call job_status with job_id {uuid}" in answer
-    server.release()
-    assert Tools(rw).job_status(uuid).startswith("1 result for $")
+def test_error_of_a_task_that_may_have_run_names_its_job(use: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Toolbox, job: Any, *__: Any) -> None:
+        raise TaskTimeoutError("The deadline passed.", may_be_running=True, task_uuid=job.task_uuid)
+
+    finish = Toolbox._finish
+    monkeypatch.setattr(Toolbox, "_finish", fail)
+    answer = use.make_video("waves")
+    assert answer.startswith("Error: The deadline passed.")
+    assert f"call job_status with job_id {id_in(answer)} before you try again" in answer
+    monkeypatch.setattr(Toolbox, "_finish", finish)
+    assert use.job_status(id_in(answer)).startswith("1 result for $")
 
 
 # ---------------------------------------------------------------------- what may be read
@@ -406,6 +430,12 @@ def test_price_of_what_the_server_refuses(use: Tools) -> None:
     assert "The server does not accept such a request: " in answer
     assert "Prices of FLUX.2 [klein] 9B" in answer
     assert use.get_price("nobody:1@1").startswith("Error: ")
+
+
+def test_price_of_other_models_is_that_of_the_catalogue(use: Tools, server: LocalServer) -> None:
+    assert use.get_price("anthropic:claude@fable-5").startswith("Prices of Claude Fable 5: $1e-05 per inputToken")
+    assert use.get_price("runware:152@2") == "The prices of runware:152@2 are not known."
+    assert server.ledger.dry_runs == 0
 
 
 def test_search_finds_models_by_name_ability_and_output(use: Tools) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import io
 import json
 import os
@@ -388,12 +389,24 @@ def test_command_serves_over_http(folder: pathlib.Path) -> None:
             async with Client(f"http://127.0.0.1:{port}/mcp") as client:
                 return await call(client, "make_image", prompt="a red kite", width=512, height=512)
 
+    def status(**headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        body = '{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
+        accepted = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        connection.request("POST", "/mcp", body, {**accepted, **headers})
+        code = connection.getresponse().status
+        connection.close()
+        return code
+
     try:
         made = asyncio.run(main())
+        # A page in the user's browser reaches it, too.
+        refused = [status(Host="evil.example"), status(Origin="https://evil.example")]
     finally:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert not made.is_error
+    assert refused == [421, 403]
     assert len(list(folder.iterdir())) == 1
     assert out == ""
     assert f"MCP server at http://127.0.0.1:{port}/mcp" in err

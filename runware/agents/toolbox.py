@@ -254,30 +254,27 @@ class Toolbox:
             duration: Length in seconds, for videos and music.
             number: How many results.
         """
-        known = self._rw.models.catalogue.get(model)
+        known = self._model(model)
         kind = (known.task_type if known is not None else None) or "imageInference"
-        given: dict[str, Any] = {"width": width, "height": height, "duration": _whole(duration)}
-        given["numberResults"] = number
-        if kind == "imageInference":
-            given |= self._size(model, width or _SIZE, height or _SIZE)
-        if kind == "audioInference" and known is not None and "speech" in known.schema.get("properties", {}):
-            given["speech"] = {"text": text or "..."}
-        else:
-            given["positivePrompt"] = text or "a lighthouse"
-        task = self._task({"taskType": kind, "model": model, **{k: v for k, v in given.items() if v is not None}})
         lines = []
-        try:
-            found = self._estimate(task)
-            word = {"dry run": ", says the server", "measured": ", as earlier runs did"}.get(found.basis, "")
-            verb = "is" if found.cost is None else "costs"
-            lines.append(f"Such a request to {model} {verb} {found}{word}.")
-        except TaskError as error:
-            if known is None:
-                raise
-            lines.append(f"The server does not accept such a request: {error}")
+        if kind in _MAKES:
+            given: dict[str, Any] = {"width": width, "height": height, "duration": _whole(duration)}
+            if kind == "imageInference":
+                given |= self._size(model, width or _SIZE, height or _SIZE)
+            if self._takes(model, "speech"):
+                given["speech"] = {"text": text or "..."}
+            else:
+                given["positivePrompt"] = text or "a lighthouse"
+            task = self._task({"taskType": kind, "model": _air(model, known), "numberResults": number, **given})
+            try:
+                lines.append(_priced(model, self._estimate(task)))
+            except TaskError as error:
+                if known is None:
+                    raise
+                lines.append(f"The server does not accept such a request: {error}")
         if known is not None and known.price_lines:
             lines.append(f"Prices of {known.name}: {'; '.join(known.price_lines)}.")
-        return ToolResult("\n".join([*lines, *self._left()]))
+        return ToolResult("\n".join([*(lines or [f"The prices of {model} are not known."]), *self._left()]))
 
     @_tool
     def job_status(self, job_id: str) -> str:
@@ -410,8 +407,7 @@ class Toolbox:
         known = self._model(model)
         if known is not None and known.task_type not in (None, body["taskType"]):
             raise _unfit(f"{model} is for another task, {known.task_type}", f"makes={_MAKES[body['taskType']]!r}")
-        air = model if known is None or known.air is None else known.air  # it may be given by its slug
-        task = attrs.evolve(self._task({**body, "model": air}), include_cost=True)
+        task = attrs.evolve(self._task({**body, "model": _air(model, known)}), include_cost=True)
         reservation = self._reserve(task)
         try:
             job = self._rw.submit.run(task)
@@ -476,7 +472,8 @@ class Toolbox:
         paths: list[Path] = []
         if self.folder is not None and files:
             try:
-                paths = files.save_all(self.folder, overwrite=True)
+                # A job may be looked at twice. A name that is no UUID could be that of a file of the user.
+                paths = files.save_all(self.folder, overwrite=all(is_uuid(one.uuid) for one in files))
             except (DownloadError, OSError) as failed:  # their URLs still work
                 error = error or failed
         lines = [_described(one, paths[at] if paths else None) for at, one in enumerate(files)]
@@ -506,6 +503,16 @@ def _settle(reservation: Reservation, job: Any) -> None:
     # What may have been billed stays counted: a bill that was not seen, and a task that may have run.
     unknown = error is None or getattr(error, "may_have_run", False) or isinstance(error, CancelledError)
     reservation.settle(cost if cost is not None or unknown else 0.0)
+
+
+def _air(name: str | None, known: Model | None) -> str | None:
+    """Return the AIR of a model, which may be named by its slug."""
+    return name if known is None or known.air is None else known.air
+
+
+def _priced(model: str, found: Estimate) -> str:
+    words = {"dry run": ", says the server", "measured": ", as earlier runs did"}.get(found.basis, "")
+    return f"Such a request to {model} {'is' if found.cost is None else 'costs'} {found}{words}."
 
 
 def _described(one: MediaResult, path: Path | None) -> str:

@@ -379,7 +379,7 @@ def mcp(
     ] = None,
     local: Local = False,
 ) -> None:
-    """Run an MCP server, with which assistants such as Claude make images, videos and speech."""
+    """Serve tools to assistants such as Claude, over MCP."""
     with reporting(local=local), client(local) as rw:
         where = platformdirs.user_pictures_path() / "runware" if folder is None else folder
         toolbox = agents.Toolbox(rw, folder=where, read=read or (), budget=budget, wait=wait)
