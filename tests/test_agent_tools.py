@@ -24,10 +24,12 @@ from runware import (
     TaskCancelledError,
     TaskTimeoutError,
 )
-from runware.agents import Budget, BudgetError, ToolResult, tools
+from runware.agents import Budget, BudgetError, ToolResult, toolbox, tools
 from runware.agents.toolbox import Toolbox, _settle
 from runware.local import LocalServer
 from runware.local.images import encode, scene
+
+from .conftest import until
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -207,6 +209,7 @@ def without(use: Tools, capability: str, makes: str) -> str:
 
 def test_error_of_a_task_that_may_have_run_names_its_job(use: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Toolbox, job: Any, *__: Any) -> None:
+        job.result(20)
         raise TaskTimeoutError("The deadline passed.", may_be_running=True, task_uuid=job.task_uuid)
 
     finish = Toolbox._finish
@@ -395,6 +398,36 @@ def test_job_that_takes_long_is_picked_up_by_its_id(rw: Runware, server: LocalSe
     # Another process knows nothing but the id.
     assert Tools(rw).job_status(job).startswith("1 result for $0.23.")
     assert len(server.ledger.tasks("videoInference")) == 1
+
+
+def test_job_is_known_while_another_call_waits_for_it(rw: Runware, server: LocalServer, held_videos: None) -> None:
+    first = Tools(rw, wait=20)
+    other = copy.copy(first.box)
+    other._wait_limit = 0.0
+    maker = threading.Thread(target=first.make_video, args=("waves",))
+    maker.start()
+    server.ledger.wait_for(lambda ledger: ledger.held == 1)
+    job = sent(server, "videoInference")["taskUUID"]
+    assert other.job_status(job).startswith("Not finished yet")
+    server.release()
+    maker.join(20)
+    assert first.job_status(job).startswith("1 result for $0.23.")
+
+
+def test_jobs_that_are_done_are_not_kept_for_ever(
+    use: Tools, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolbox, "_MOST_JOBS", 3)
+    use.box._wait_limit = 0.0
+    with server.hold("imageInference"):
+        started = [id_in(use.make_image("a kite")) for _ in range(12)]
+        assert len(use.box._running) == 12  # a running job is not given up
+    until(lambda: all(job.done() for job, _ in list(use.box._running.values())))
+    with server.hold("imageInference"):
+        use.make_image("a kite")
+        assert len(use.box._running) == 1
+    use.box._wait_limit = 20.0
+    assert all(use.job_status(one).error is None for one in started)
 
 
 def test_job_that_does_not_exist(use: Tools) -> None:

@@ -421,8 +421,8 @@ class Toolbox:
 
     def _finish(self, job: Job[Any], reservation: Reservation | None, job_id: str, what: str) -> ToolResult:
         """Return the results of a job, or its id if it is not done in time."""
+        self._keep(job, reservation, job_id)
         if not self._wait(job):
-            self._keep(job, reservation, job_id)
             now = job.progress
             percent = "" if now.percent is None else f", {now.percent:.0f} %"
             return ToolResult(
@@ -459,12 +459,12 @@ class Toolbox:
         return True
 
     def _keep(self, job: Job[Any], reservation: Reservation | None, job_id: str) -> None:
-        self._running[job_id] = job, reservation
-        if len(self._running) > _MOST_JOBS:
+        """Keep a job, also while a tool waits for it: a client follows a task with one job only."""
+        if len(self._running) >= _MOST_JOBS:
             # `rw.job` finds their results too, as long as the server has them.
-            done = [name for name, (one, _) in list(self._running.items()) if one.done()]
-            for name in done or list(self._running)[:1]:
+            for name in [name for name, (one, _) in list(self._running.items()) if one.done()]:
                 self._running.pop(name, None)
+        self._running[job_id] = job, reservation
 
     def _report(self, results: Results[Result], error: Exception | None, what: str) -> ToolResult:
         files = Results(one for one in results if isinstance(one, MediaResult))
