@@ -16,6 +16,7 @@ import pytest
 
 from runware import (
     AsyncRunware,
+    ClientClosedError,
     ConfigurationError,
     ConnectionLostError,
     Image,
@@ -342,6 +343,20 @@ def test_tools_of_several_threads_do_not_exceed_the_budget(rw: Runware, server: 
     assert server.ledger.executed == 3
 
 
+def test_failure_gives_back_what_was_reserved_although_no_tool_looks(rw: Runware, server: LocalServer) -> None:
+    server.configure(delay={"videoInference": 0.2})
+    use = Tools(rw, budget=1.0, wait=0)
+    use.make_video("waves [unsafe]")
+    until(lambda: use.box.budget.left == pytest.approx(1.0))
+
+
+def test_task_that_could_not_be_submitted_gives_back_what_was_reserved(rw: Runware) -> None:
+    use = Tools(rw, budget=1.0)
+    rw.close()
+    assert isinstance(use.make_video("waves").error, ClientClosedError)
+    assert use.box.budget.left == pytest.approx(1.0)
+
+
 class Done:
     """A job that is done."""
 
@@ -411,6 +426,7 @@ def test_job_is_known_while_another_call_waits_for_it(rw: Runware, server: Local
     assert other.job_status(job).startswith("Not finished yet")
     server.release()
     maker.join(20)
+    assert not first.box._running
     assert first.job_status(job).startswith("1 result for $0.23.")
 
 
