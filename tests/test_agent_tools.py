@@ -149,11 +149,24 @@ def test_results_of_a_task_that_failed_in_part_are_kept(use: Tools) -> None:
     assert answer.error is not None
 
 
-def test_file_that_cannot_be_saved_leaves_its_url(rw: Runware, tmp_path: pathlib.Path) -> None:
+def test_folder_that_cannot_be_used_is_found_before_it_costs(
+    rw: Runware, tmp_path: pathlib.Path, server: LocalServer
+) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
     answer = Tools(rw, folder=tmp_path / "taken").make_image("a red kite")
+    assert answer.startswith("Error: Files cannot be saved: ")
+    assert str(tmp_path / "taken") in answer
+    assert server.ledger.executed == 0
+
+
+def test_file_that_cannot_be_saved_leaves_its_url(use: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", "kite.png")
+
+    monkeypatch.setattr(Results, "save_all", fail)
+    answer = use.make_image("a red kite")
     assert answer.results[0].url in answer
-    assert "could not be saved" in answer
+    assert "Error: Files cannot be saved: No space left on device (kite.png)." in answer
     assert answer.error is not None
 
 

@@ -73,7 +73,7 @@ def _words(error: Exception) -> str:
     elif isinstance(error, NotFoundError) and error.code != _UNKNOWN_JOB:
         words += " search_models finds models."
     elif isinstance(error, OSError) and not isinstance(error, RunwareError):
-        words = f"The result could not be saved: {error.strerror or words}."
+        words = f"Files cannot be saved: {error.strerror or words}{f' ({error.filename})' if error.filename else ''}."
     return words
 
 
@@ -408,6 +408,8 @@ class Toolbox:
         if known is not None and known.task_type not in (None, body["taskType"]):
             raise _unfit(f"{model} is for another task, {known.task_type}", f"makes={_MAKES[body['taskType']]!r}")
         task = attrs.evolve(self._task({**body, "model": _air(model, known)}), include_cost=True)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be used is found before it costs
         reservation = self._reserve(task)
         try:
             job = self._rw.submit.run(task)
