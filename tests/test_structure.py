@@ -22,6 +22,8 @@ PROJECT = ROOT.parent
 ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
+    {"runware.integrations"},
+    {"runware.agents"},
     {"runware"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
