@@ -188,6 +188,7 @@ class _Client(_Handle):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         insecure_ws: bool | None = None,
+        app: str | None = None,
         upload_inputs: Literal["inline", "once"] | None = None,
         store: str | Path | None = None,
         budget: float | Budget | None = None,
@@ -234,6 +235,7 @@ class _Client(_Handle):
             ssl_context: TLS settings. `None` uses the trust store of the operating system, or `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
             insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
+            app: Your own product, and perhaps its version, such as `"shop/1.2"`: it comes first in the User-Agent.
             upload_inputs: `"inline"` (the default) sends media with each task. `"once"` stores what has more than some
                 75 kB on the platform first, once for equal content, and names it by its UUID; with a store, later
                 processes know it too. If the platform has forgotten it, it is stored again.
