@@ -33,7 +33,7 @@ ROWS = [
     ["connection", "result_details", "task_queries", "webhooks"],
     ["prompt_marks", "state"],
     ["apps", "task_run", "task_types"],
-    ["model_check", "request_body", "task_schema"],
+    ["model_check", "planned_answers", "request_body", "task_schema"],
     ["chat_model", "client_session", "media", "model_services", "stream_plan", "validation"],
     [
         "access_control", "audio", "encoding", "images", "ledger", "meshes", "model_catalogue", "model_prices",

@@ -7,6 +7,7 @@ import gc
 import signal
 import ssl
 import sys
+import textwrap
 import threading
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serve the Runware API on this machine: no account, no network, no cost.",
+        epilog=_describe_names(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8080, help="TCP port; 0: any free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
@@ -39,11 +42,18 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
         "--cert", metavar="FILE", help="serve over TLS: file with the certificate chain and the private key"
     )
     parser.add_argument("--fault", action="extend", nargs="+", default=[], metavar="NAME[:PARAMETER=VALUE,...]",
-                        help="play a fault, such as X6:replay=rest; may be repeated")  # fmt: skip
+                        help="play a fault, such as half_open or X6:replay=rest; may be repeated")  # fmt: skip
     parser.add_argument("--switch", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
                         help="answer an open question of the protocol, such as q1=new; may be repeated")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list the faults and switches, and exit")
     return parser
+
+
+def _describe_names() -> str:
+    """Return the names of all faults."""
+    names = ", ".join(f"{fault.alias} ({fault.name})" for fault in FAULTS.values())
+    lines = textwrap.wrap(names, 98, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(["faults (--list says what each does):", *lines])
 
 
 def describe_all() -> str:
@@ -51,7 +61,7 @@ def describe_all() -> str:
     lines = ["Faults (each also takes times=N or none, and task_type=NAME):"]
     for fault in FAULTS.values():
         times = "always" if fault.default_times is None else f"times={fault.default_times}"
-        lines.append(f"  {fault.name:4} {fault.summary} [{times}]")
+        lines.append(f"  {fault.name:4} {fault.alias}: {fault.summary} [{times}]")
         for name, default in fault.defaults.items():
             allowed = fault.choices.get(name)
             values = f" of {', '.join(map(str, allowed))}" if allowed else ""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -124,6 +125,7 @@ class Fault:
 
     Attributes:
         name: `X1` to `X25`, `W1` to `W6` for webhooks, or `A1` to `A5` for serverless apps.
+        alias: Its readable name, such as `drop_between_results`: that of its class.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -134,10 +136,15 @@ class Fault:
     """
 
     name: ClassVar[str] = ""
+    alias: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     defaults: ClassVar[dict[str, Any]] = {}
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {}
     default_times: ClassVar[int | None] = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.alias = re.sub("(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, host: FaultHost, parameters: dict[str, Any]) -> None:
         unknown = sorted(set(parameters) - {*self.defaults, "times", "task_type"})
@@ -155,7 +162,7 @@ class Fault:
         self._host = host
 
     def __repr__(self) -> str:
-        return f"<Fault {self.name} {self.parameters} played={self.played} times={self.times}>"
+        return f"<Fault {self.alias} ({self.name}) {self.parameters} played={self.played} times={self.times}>"
 
     def __enter__(self) -> Self:
         return self

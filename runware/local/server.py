@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from runware.local.access_control import is_loopback
-from runware.local.active_faults import ActiveFaults
+from runware.local.active_faults import ActiveFaults, FaultNames
 from runware.local.apps import AppFunction, DeployedApp
 from runware.local.connection import WebSocketConnection
 from runware.local.faults import Fault
@@ -20,11 +21,13 @@ from runware.local.media import MediaStore
 from runware.local.model_catalogue import create_catalogue
 from runware.local.options import RESULT_ORDERS, Delay, ServerOptions
 from runware.local.output import Frame
+from runware.local.planned_answers import GivenResults, PlannedAnswer
 from runware.local.running_server import RunningServer
 from runware.local.state import ServerState
 from runware.local.switches import Switches, SwitchValue
 from runware.local.task_processor import Script
 from runware.local.task_runner import ResultHold
+from runware.local.task_types import find_task_type
 
 __all__ = ["Holding", "LocalServer"]
 
@@ -357,13 +360,58 @@ class LocalServer:
         """
         self._state.apps[name] = DeployedApp(name, endpoints, default, environments)
 
+    # Answers of a test.
+
+    def respond(
+        self,
+        task_type: str,
+        results: GivenResults | None = None,
+        *,
+        error: str | Mapping[str, Any] | None = None,
+        message: str | None = None,
+        file: bytes | os.PathLike[str] | None = None,
+        delay: float | None = None,
+        times: int | None = 1,
+    ) -> PlannedAnswer:
+        """Choose the answer to the next tasks of one type.
+
+        What is not given is made up as usual: `respond("imageInference", {"seed": 7})` changes the seeds only.
+        Answers for a number of tasks are used in the order given, and then the newest one with `times=None`.
+
+        Args:
+            task_type: The API's name of the task type, such as `imageInference`.
+            results: Fields of every result, under the API's names; or a list with the fields of each result; or a
+                function of the task that returns either. A `cost` is also what is billed.
+            error: The task fails with this error code; or with this error, a dict with `code`, `message`,
+                `parameter`.
+            message: The message of the error.
+            file: The content of the files of the results, or the path of a file with it.
+            delay: Seconds until the first result. `None`: the delay of the server.
+            times: The number of tasks that are answered so. `None`: all.
+
+        Returns:
+            The answer: its `requests` are the tasks that it answered; `stop()`, or the end of a `with` block, ends it.
+
+        Raises:
+            ValueError: There is no such task type, a result has a name that the API does not use, or the parameters
+                exclude each other.
+            TypeError: `results` is neither a dict, a list of dicts, nor a function.
+        """
+        spec = find_task_type(task_type)
+        answer = PlannedAnswer(spec.name, results, error=error, message=message, file=file, delay=delay, times=times)
+        if file is not None and not spec.media_kind:
+            raise ValueError(f"file: results of {task_type} have no file")
+        self._state.planned.add(answer)
+        return answer
+
     # Faults.
 
     def play(self, name: str, **parameters: Any) -> Fault:
         """Play a fault.
 
         Args:
-            name: `X1` to `X25`, `W1` to `W6`, `A1` to `A5`, or a name with parameters as on the command line:
+            name: A readable name such as `drop_between_results`, which `print(server.faults)` lists; the short name
+                `X1` to `X25`, `W1` to `W6`, `A1` to `A5`; or either with parameters as on the command line:
                 `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
@@ -380,6 +428,11 @@ class LocalServer:
         else:
             self._call(lambda _: self._faults.add(fault))
         return fault
+
+    @property
+    def faults(self) -> FaultNames:
+        """Every fault by its readable name. Printed, it says what each does; `playing` has those being played."""
+        return FaultNames(self._faults.playing)
 
     def stop_faults(self) -> None:
         """Stop playing all faults."""

@@ -10,6 +10,7 @@ from runware.local.ledger import Ledger
 from runware.local.media import Media, MediaStore
 from runware.local.model_records import ModelRecords
 from runware.local.options import ServerOptions
+from runware.local.planned_answers import PlannedAnswers
 from runware.local.switches import Switches
 from runware.local.task_run import TaskRun
 
@@ -27,6 +28,7 @@ class ServerState:
         media: The files it can serve.
         models: The models that a search finds.
         records: The models of the snapshot.
+        planned: The answers that a test gave.
         own_airs: The AIRs of the models that were uploaded to this server or trained by it, in lower case.
         runs: Every executed task by its taskUUID.
         apps: The serverless apps by name.
@@ -41,6 +43,7 @@ class ServerState:
     media: MediaStore
     models: list[dict[str, Any]]
     records: ModelRecords = field(default_factory=ModelRecords)
+    planned: PlannedAnswers = field(default_factory=PlannedAnswers)
     own_airs: set[str] = field(default_factory=set)
     runs: dict[str, TaskRun] = field(default_factory=dict)
     apps: dict[str, DeployedApp] = field(default_factory=dict)

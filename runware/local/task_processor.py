@@ -18,7 +18,7 @@ from runware.local.task_queries import answer_details, answer_poll, finished_ite
 from runware.local.task_run import TaskRun
 from runware.local.task_runner import TaskRunner
 from runware.local.task_schema import TaskSpec, check_uuid
-from runware.local.task_types import TASK_TYPES
+from runware.local.task_types import TASK_TYPES, current_name
 from runware.local.validation import ApiError
 
 __all__ = ["Script", "TaskProcessor", "TaskSource"]
@@ -162,9 +162,12 @@ class TaskProcessor:
             self._attempts[prompt] += 1
             run.attempt = self._attempts[prompt]
             self._reject_by_prompt(prompt, run.attempt)
+        planned = state.planned.take(current_name(spec.name), task) if state.planned.active else None
+        run.delay = state.options.delay_for(task, is_query=spec.is_query)
+        if planned is not None:
+            run.plan(planned)
         self._charge(run)
         run.acknowledgement = state.switches.q8
-        run.delay = state.options.delay_for(task, is_query=spec.is_query)
         if self._faults.active:
             self._faults.on_accepted(run)
         source.attach(run)
