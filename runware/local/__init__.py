@@ -40,7 +40,7 @@ except ImportError as error:
 
 from runware.local.fault_registry import FAULTS
 from runware.local.faults import Fault
-from runware.local.ledger import Ledger, TaskRecord
+from runware.local.ledger import Ledger, ReceivedRequest, TaskRecord
 from runware.local.planned_answers import PlannedAnswer
 from runware.local.server import Holding, LocalServer
 from runware.local.switches import SWITCHES, Switch, Switches
@@ -55,6 +55,7 @@ __all__ = [
     "Ledger",
     "LocalServer",
     "PlannedAnswer",
+    "ReceivedRequest",
     "Switch",
     "Switches",
     "TaskRecord",

@@ -93,8 +93,9 @@ class TaskProcessor:
             else:
                 self._accept(task, spec, uuid, source)
         except ApiError as error:
-            self._state.ledger.count("rejected")
-            source.deliver([{"errors": [error.to_object(task)]}])
+            refusal = error.to_object(task)
+            self._state.ledger.reject(task, refusal)
+            source.deliver([{"errors": [refusal]}])
         except Exception as error:
             # Neither a bug of this server nor an exception of a test's function may leave a client waiting.
             self._state.ledger.errors.append(error)

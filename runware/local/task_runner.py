@@ -213,6 +213,7 @@ class TaskRunner:
                 failure = failure_of_result(run, index)
                 if failure is not None:
                     run.errors[index] = run.error(failure)
+                    run.record.error = failure.code
                     outcomes.append(_Outcome(error=run.errors[index]))
                     continue
                 item = run.items[index] = make_item(state, run, index, media, payload)
@@ -243,6 +244,7 @@ class TaskRunner:
             unbilled = (index for index in range(run.requested) if index not in run.items)
             self._state.options.balance += sum(map(run.cost, unbilled))
         error = run.failure = run.error(failure)
+        run.record.error = failure.code
         self._deliver(run, [_Outcome(error=error)])
 
     # Delivering.
