@@ -133,6 +133,6 @@ def test_wheel_contains_the_plugin(tmp_path: pathlib.Path) -> None:
         names = set(wheel.namelist())
         (entries,) = (name for name in names if name.endswith("entry_points.txt"))
         assert "runware = pytest_runware" in wheel.read(entries).decode()
-    assert {"pytest_runware.py", "runware/__init__.py", "runware/py.typed"} <= names
+    assert {"pytest_runware.py", "runware/__init__.py", "runware/py.typed", "runware/local/page/inspector.js"} <= names
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"pytest_runware.py", "runware"}

@@ -9,9 +9,11 @@ import ssl
 import sys
 import textwrap
 import threading
+import webbrowser
 from collections.abc import Sequence
 
 from runware.local import FAULTS, SWITCHES, LocalServer, Switches
+from runware.local.options import DEFAULT_KEY
 
 
 def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
@@ -27,7 +29,7 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME[:PORT]",
                         help="also accept this name in the headers Host and Origin: localhost:3000 for a web page of "
                         "your own there; may be repeated")  # fmt: skip
-    parser.add_argument("--key", default="rw-local-key", help="the accepted API key (default: %(default)s)")
+    parser.add_argument("--key", default=DEFAULT_KEY, help="the accepted API key (default: %(default)s)")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="time until a task's first result")
     parser.add_argument(
         "--spread", type=float, default=0.0, metavar="SECONDS", help="time between the results of one task"
@@ -45,6 +47,8 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
                         help="play a fault, such as half_open or X6:replay=rest; may be repeated")  # fmt: skip
     parser.add_argument("--switch", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
                         help="answer an open question of the protocol, such as q1=new; may be repeated")  # fmt: skip
+    parser.add_argument("--open", action="store_true", help="open the inspector in a browser: a page that shows live "
+                        "what the server does, and switches faults on")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list the faults and switches, and exit")
     return parser
 
@@ -74,8 +78,16 @@ def describe_all() -> str:
     return "\n".join(lines)
 
 
+def _describe_way(server: LocalServer) -> str:
+    """Return how to reach a server; the first line is its URL."""
+    # A key that somebody chose may be one of the real service.
+    key = server.api_key if server.api_key == DEFAULT_KEY else "'the key given with --key'"
+    exports = f"export RUNWARE_API_KEY={key}\nexport RUNWARE_URL={server.url}"
+    return f"{server.url}\n\nLead a program here:\n{exports}\n\nWatch it: {server.inspector_url}\n"
+
+
 def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local") -> int:
-    """Run the server until SIGINT or SIGTERM; print its URL when it accepts connections."""
+    """Run the server until SIGINT or SIGTERM; print how to reach it when it accepts connections."""
     parser = create_parser(prog)
     options = parser.parse_args(argv)
     if options.list:
@@ -115,8 +127,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return 1
-    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.write(_describe_way(server))
     sys.stdout.flush()
+    if options.open:
+        webbrowser.open(server.inspector_url)
     stop.wait()
     server.stop()
     return 0

@@ -156,7 +156,13 @@ class Fault:
             if self.parameters[name] not in allowed:
                 wanted = ", ".join(map(str, allowed))
                 raise ValueError(f"{name} of fault {self.name} must be one of {wanted}; got {self.parameters[name]!r}")
+        for name, default in {**self.defaults, "times": self.default_times}.items():
+            given = parameters.get(name, default)
+            if type(default) in (int, float) and type(given) not in (int, float, type(None)):
+                raise ValueError(f"{name} of fault {self.name} must be a number; got {given!r}")
         self.times: int | None = parameters.get("times", self.default_times)
+        if self.times is not None and (not isinstance(self.times, int) or self.times < 1):
+            raise ValueError(f"times of fault {self.name} must be 1 or more, or none for always; got {self.times!r}")
         self.task_type: str | None = parameters.get("task_type")
         self.played = 0
         self._host = host

@@ -14,6 +14,7 @@ from runware.local.chat_api import CHAT_PATH, MODELS_PATH, ChatApi
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
 from runware.local.http_failures import STATUS_OF_CODE, fail_request
+from runware.local.inspector import FILE_HEADERS, INSPECTOR_PREFIX, Inspector
 from runware.local.ledger import UNIT
 from runware.local.model_services import ModelServices
 from runware.local.output import ConnectionCut, Outgoing
@@ -117,6 +118,7 @@ class HttpApi:
         processor: Processes the tasks.
         executor: The threads that render files.
         serverless: Answers the requests to serverless apps.
+        inspector: Answers the requests of the page that shows what the server does.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class HttpApi:
         processor: TaskProcessor,
         executor: Executor,
         serverless: ServerlessApi,
+        inspector: Inspector,
     ) -> None:
         self._state = state
         self._faults = faults
@@ -135,6 +138,7 @@ class HttpApi:
         self._executor = executor
         self._chats = ChatApi(state, faults, sessions)
         self._serverless = serverless
+        self._inspector = inspector
         self._services = ModelServices(state.records, state.models)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
@@ -148,6 +152,8 @@ class HttpApi:
             return await self._chats.handle(request)
         if request.path.startswith(PREFIX):
             return await self._serverless.handle(request)
+        if request.path.startswith(INSPECTOR_PREFIX) or _is_browser_at_root(request):
+            return await self._inspector.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
                 return await self._answer_tasks(request)
@@ -181,7 +187,7 @@ class HttpApi:
             return web.Response(status=404, text="File not found.\n")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._executor, self._state.media.content, media)
-        return web.Response(body=body, content_type=media.content_type)
+        return web.Response(body=body, content_type=media.content_type, headers=FILE_HEADERS)
 
     async def _answer_tasks(self, request: web.BaseRequest) -> web.StreamResponse:
         ledger = self._state.ledger
@@ -298,9 +304,15 @@ class HttpApi:
         return [*events, encode_json(last)]
 
 
+def _is_browser_at_root(request: web.BaseRequest) -> bool:
+    return request.path == "/" and request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+
+
 def _not_a_post(request: web.BaseRequest) -> web.Response:
     if request.method in ("GET", "HEAD") and request.path == "/":
-        return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
+        return web.Response(
+            text="A Runware API server for development. POST tasks to /v1; open /inspector in a browser.\n"
+        )
     return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
 
 

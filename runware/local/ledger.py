@@ -56,17 +56,19 @@ class ReceivedRequest:
     """One task that was sent to be executed. `request["width"]` is a parameter under its API name.
 
     Attributes:
+        number: Its number: the requests of a server are counted.
         task: The task as received.
         task_uuid: The taskUUID; empty without one.
         received_at: The time of its arrival, in seconds since 1970 (`time.time()`).
         rejection: The API's error object with which it was rejected. `None`: it was accepted.
     """
 
-    __slots__ = ("_records", "received_at", "rejection", "task", "task_uuid")
+    __slots__ = ("_records", "number", "received_at", "rejection", "task", "task_uuid")
 
     def __init__(
-        self, task: dict[str, Any], task_uuid: str, records: Mapping[str, TaskRecord], received_at: float
+        self, number: int, task: dict[str, Any], task_uuid: str, records: Mapping[str, TaskRecord], received_at: float
     ) -> None:
+        self.number = number
         self.task = task
         self.task_uuid = task_uuid or str(task.get("taskUUID", ""))
         self.received_at = received_at
@@ -179,6 +181,7 @@ class Ledger:
         self._changed = threading.Condition()
         self._version = 0
         self._waiters = 0
+        self._numbered = 0
         self.reset()
 
     def reset(self) -> None:
@@ -209,11 +212,16 @@ class Ledger:
         self._units = 0
         self._records: dict[str, TaskRecord] = {}
         self._requests: list[ReceivedRequest] = []
+        self.changed()
 
     @property
     def requests(self) -> tuple[ReceivedRequest, ...]:
         """What was sent to be executed, in order: every received task but authentications, pings and polls."""
         return tuple(self._requests)
+
+    def latest(self, count: int) -> list[ReceivedRequest]:
+        """Return the last of `requests`, at most *count*."""
+        return self._requests[-count:]
 
     @property
     def last(self) -> ReceivedRequest:
@@ -226,6 +234,11 @@ class Ledger:
         if not requests:
             raise LookupError(f"nothing was sent yet; {self!r}")
         return requests[-1]
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change."""
+        return self._version
 
     @property
     def billed(self) -> float:
@@ -328,7 +341,8 @@ class Ledger:
         if self._keep is not None and len(self.received) > 2 * self._keep:
             del self.received[: -self._keep or None]
         if task.get("taskType") not in _NOT_REQUESTS:
-            self._requests.append(ReceivedRequest(task, task_uuid, self._records, time.time()))
+            self._numbered += 1
+            self._requests.append(ReceivedRequest(self._numbered, task, task_uuid, self._records, time.time()))
             if self._keep is not None and len(self._requests) > 2 * self._keep:
                 del self._requests[: -self._keep or None]
         self.changed()

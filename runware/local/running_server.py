@@ -11,7 +11,8 @@ The way of a task:
 5. The source of the task delivers them: a `client_session`, which keeps them while it has no connection, or the HTTP
    request. `webhooks` delivers them for a task with a webhookURL.
 
-`http_api` also answers for the services that describe models, with `model_services`.
+`http_api` also answers for the services that describe models, with `model_services`, and for the page of the
+`inspector`.
 
 `active_faults` can interfere in each step. Everything is recorded in the `ledger`.
 """
@@ -30,6 +31,7 @@ from aiohttp import web
 from runware.local.active_faults import ActiveFaults
 from runware.local.connection import reset_transport
 from runware.local.http_api import HttpApi
+from runware.local.inspector import Inspector
 from runware.local.request_router import OpenTransports, RequestRouter
 from runware.local.serverless_api import ServerlessApi
 from runware.local.session_manager import SessionManager
@@ -72,7 +74,8 @@ class RunningServer:
         self.processor = TaskProcessor(state, faults, self.runner, loop)
         self.websocket = WebSocketApi(state, faults, self.sessions, self.processor)
         serverless = ServerlessApi(state, faults, self.sessions, loop)
-        http = HttpApi(state, faults, self.sessions, self.processor, executor, serverless)
+        inspector = Inspector(state, faults, self.runner, self.websocket.connections, executor)
+        http = HttpApi(state, faults, self.sessions, self.processor, executor, serverless, inspector)
         self._http = web.Server(http.handle, access_log=None, loop=loop)
         self._transports = OpenTransports()
         self._listener: asyncio.Server | None = None

@@ -19,7 +19,7 @@ from runware.local.faults import Fault
 from runware.local.ledger import UNIT, Ledger
 from runware.local.media import MediaStore
 from runware.local.model_catalogue import create_catalogue
-from runware.local.options import RESULT_ORDERS, Delay, ServerOptions
+from runware.local.options import DEFAULT_KEY, RESULT_ORDERS, Delay, ServerOptions
 from runware.local.output import Frame
 from runware.local.planned_answers import GivenResults, PlannedAnswer
 from runware.local.running_server import RunningServer
@@ -87,7 +87,7 @@ class LocalServer:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
-        api_key: str = "rw-local-key",
+        api_key: str = DEFAULT_KEY,
         delay: Delay = 0.0,
         spread: float = 0.0,
         result_order: str = "as-is",
@@ -252,6 +252,11 @@ class LocalServer:
     def http_url(self) -> str:
         """The base URL for HTTP, without a path. It serves files, and accepts tasks under `/v1`."""
         return f"{'https' if self._ssl else 'http'}://{self._authority}"
+
+    @property
+    def inspector_url(self) -> str:
+        """The URL of a page for browsers that shows live what the server does, and switches faults on."""
+        return f"{self.http_url}/inspector"
 
     @property
     def _authority(self) -> str:
