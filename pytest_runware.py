@@ -1,4 +1,4 @@
-"""pytest fixtures for code that uses `runware`: `runware_server` and `runware_client`.
+"""pytest fixtures for code that uses `runware`: `runware_server`, `runware_client` and `fake_runware`.
 
 pytest loads this module by itself in every project of an environment that has runware-client installed. It is a
 top-level module that imports nothing of `runware` before a test requests a fixture, so that it costs other projects
@@ -16,8 +16,9 @@ import pytest
 if TYPE_CHECKING:
     from runware import Runware
     from runware.local import LocalServer
+    from runware.testing import FakeRunware
 
-__all__ = ["runware_client", "runware_server"]
+__all__ = ["fake_runware", "runware_client", "runware_server"]
 
 
 @pytest.fixture
@@ -49,6 +50,20 @@ def runware_client(runware_server: LocalServer) -> Iterator[Runware]:
     assert runware_server.url
     client = get_client()
     yield client
+    client.close()
+
+
+@pytest.fixture
+def fake_runware() -> Iterator[FakeRunware]:
+    """A client that answers its calls itself, for unit tests without a server. `runware.get_client()` returns it."""
+    try:
+        from runware.testing import FakeRunware  # other projects load nothing of `runware`
+    except ImportError as error:
+        _fail("fake_runware", error)
+
+    client = FakeRunware()
+    with client.installed():
+        yield client
     client.close()
 
 

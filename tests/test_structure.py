@@ -23,6 +23,7 @@ ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
     {"runware"},
+    {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
     {"runware.core", "runware.webhooks"},
@@ -134,6 +135,10 @@ def test_imports_have_no_circle() -> None:
 
 FUNCTION_LEVEL_IMPORTS = {
     ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    (
+        "pytest_runware.py",
+        "runware.testing",
+    ): "every project with the plugin loads it, and must load nothing of runware",
     ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
 }
 """Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or
