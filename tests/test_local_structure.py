@@ -30,9 +30,10 @@ ROWS = [
     ["app_faults", "connection_faults", "result_faults", "service_failures", "webhook_faults"],
     ["http_failures"],
     ["faults", "request_router", "result_items", "stream_writer"],
+    ["recording_relay"],
     ["connection", "result_details", "task_queries", "webhooks"],
     ["prompt_marks", "state"],
-    ["apps", "task_run", "task_types"],
+    ["apps", "recording", "task_run", "task_types"],
     ["model_check", "planned_answers", "request_body", "task_schema"],
     ["chat_model", "client_session", "media", "model_services", "stream_plan", "validation"],
     [

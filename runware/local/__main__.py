@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from runware.local import FAULTS, SWITCHES, LocalServer, Switches
 from runware.local.options import DEFAULT_KEY
+from runware.local.recording_relay import DEFAULT_UPSTREAM
 
 
 def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
@@ -47,6 +48,11 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
                         help="play a fault, such as half_open or X6:replay=rest; may be repeated")  # fmt: skip
     parser.add_argument("--switch", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
                         help="answer an open question of the protocol, such as q1=new; may be repeated")  # fmt: skip
+    parser.add_argument("--record", metavar="FILE", help="pass all tasks on to the real service, with the keys of the "
+                        "programs, and record them in a file, without keys and media")  # fmt: skip
+    parser.add_argument("--upstream", metavar="URL", default=DEFAULT_UPSTREAM,
+                        help="the real service, for --record (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--replay", metavar="FILE", help="answer tasks from a file that --record wrote")
     parser.add_argument("--open", action="store_true", help="open the inspector in a browser: a page that shows live "
                         "what the server does, and switches faults on")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list the faults and switches, and exit")
@@ -78,11 +84,13 @@ def describe_all() -> str:
     return "\n".join(lines)
 
 
-def _describe_way(server: LocalServer) -> str:
+def _describe_way(server: LocalServer, *, recording: bool) -> str:
     """Return how to reach a server; the first line is its URL."""
     # A key that somebody chose may be one of the real service.
     key = server.api_key if server.api_key == DEFAULT_KEY else "'the key given with --key'"
-    exports = f"export RUNWARE_API_KEY={key}\nexport RUNWARE_URL={server.url}"
+    exports = f"export RUNWARE_URL={server.url}"
+    if not recording:  # the real service wants the key that the program has
+        exports = f"export RUNWARE_API_KEY={key}\n{exports}"
     return f"{server.url}\n\nLead a program here:\n{exports}\n\nWatch it: {server.inspector_url}\n"
 
 
@@ -113,8 +121,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
             faults=options.fault,
             keep=options.keep,
             allowed_hosts=options.allow_host,
+            replay=options.replay,
+            record=options.record,
+            upstream=options.upstream,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     # The server keeps most of its objects; collecting garbage with the default thresholds costs a third of its time.
     gc.freeze()
@@ -127,7 +138,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return 1
-    sys.stdout.write(_describe_way(server))
+    sys.stdout.write(_describe_way(server, recording=options.record is not None))
     sys.stdout.flush()
     if options.open:
         webbrowser.open(server.inspector_url)

@@ -18,6 +18,7 @@ from runware.local.inspector import FILE_HEADERS, INSPECTOR_PREFIX, Inspector
 from runware.local.ledger import UNIT
 from runware.local.model_services import ModelServices
 from runware.local.output import ConnectionCut, Outgoing
+from runware.local.recording_relay import RecordingRelay
 from runware.local.request_body import bad_request, parse_tasks
 from runware.local.result_details import answer_text, called_tools, token_usage
 from runware.local.serverless_api import PREFIX, ServerlessApi
@@ -34,6 +35,7 @@ from runware.local.validation import ApiError
 __all__ = ["HttpApi"]
 
 _API_PATHS = ("/", "/v1", "/v1/")
+_NOT_RECORDED = {"code": "unsupportedRecording", "message": "Chats and apps are neither recorded nor replayed."}
 
 
 def _status_of(code: str) -> int:
@@ -119,6 +121,7 @@ class HttpApi:
         executor: The threads that render files.
         serverless: Answers the requests to serverless apps.
         inspector: Answers the requests of the page that shows what the server does.
+        relay: Passes tasks on to the real service. `None`: this server answers them.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class HttpApi:
         executor: Executor,
         serverless: ServerlessApi,
         inspector: Inspector,
+        relay: RecordingRelay | None,
     ) -> None:
         self._state = state
         self._faults = faults
@@ -139,6 +143,7 @@ class HttpApi:
         self._chats = ChatApi(state, faults, sessions)
         self._serverless = serverless
         self._inspector = inspector
+        self._relay = relay
         self._services = ModelServices(state.records, state.models)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
@@ -148,6 +153,8 @@ class HttpApi:
             reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
             if reason is not None:
                 return web.Response(status=403, text=reason)
+        if request.path.startswith((CHAT_PATH, PREFIX)) and (self._relay or self._state.recording):
+            return _json_response(400, {"errors": [_NOT_RECORDED]})
         if request.path in (CHAT_PATH, MODELS_PATH):
             return await self._chats.handle(request)
         if request.path.startswith(PREFIX):
@@ -156,7 +163,7 @@ class HttpApi:
             return await self._inspector.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
-                return await self._answer_tasks(request)
+                return await (self._answer_tasks if self._relay is None else self._relay.forward)(request)
             return _not_a_post(request)
         if request.method in ("GET", "HEAD"):
             answer = await self._answer_service(request)

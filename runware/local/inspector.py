@@ -64,7 +64,7 @@ class Inspector:
         state: The state of the server.
         faults: The faults being played.
         runner: Runs the tasks.
-        connections: The open WebSocket connections.
+        connections: Returns the open WebSocket connections.
         executor: The threads that render files.
     """
 
@@ -73,7 +73,7 @@ class Inspector:
         state: ServerState,
         faults: ActiveFaults,
         runner: TaskRunner,
-        connections: list[WebSocketConnection],
+        connections: Callable[[], list[WebSocketConnection]],
         executor: Executor,
     ) -> None:
         self._state = state
@@ -137,7 +137,7 @@ class Inspector:
                 version = ledger.version
                 text += self._changed_tasks(sent)
             described = encode_json(
-                describe_server(self._state, self._faults, self._connections, holding=self._hold is not None)
+                describe_server(self._state, self._faults, self._connections(), holding=self._hold is not None)
             )
             if described != server:
                 server = described
@@ -194,7 +194,7 @@ class Inspector:
                 fault.stop()
 
     def _drop(self, what: str) -> None:
-        for connection in list(self._connections):
+        for connection in self._connections():
             connection.end(what or "rst")
 
     def _hold_results(self, _: str) -> None:

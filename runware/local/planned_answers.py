@@ -35,6 +35,7 @@ class PlannedAnswer:
         file: The content of the files of the results. `None`: the server draws them.
         delay: Seconds until the first result. `None`: the delay of the server.
         times: How many further tasks it answers. `None`: all.
+        result_errors: The errors of results that fail, by the index of the result.
         requests: The tasks that it answered, in order.
     """
 
@@ -65,6 +66,7 @@ class PlannedAnswer:
         self.file = None if file is None else _content(file)
         self.delay = delay
         self.times = times
+        self.result_errors: Mapping[int, ApiError] = {}
         self.requests: list[dict[str, Any]] = []
         self._owner: PlannedAnswers | None = None
 

@@ -25,6 +25,9 @@ def make_media(state: ServerState, run: TaskRun, index: int) -> Media | None:
         extension = extension_of(run.file) or extension
     media = Media(kind, extension, run.task, run.prompt, run.seed + index)
     media.data = run.file
+    if run.given is not None and index < len(run.given):
+        key = "media" if spec.is_video(run.task) else spec.media_key
+        media.uuid = run.given[index].get(f"{key}UUID", media.uuid)
     if spec.needs_input or spec.media_kind == "media":
         value = input_of(run.task)
         if run.source is None:
@@ -71,5 +74,8 @@ def make_item(state: ServerState, run: TaskRun, index: int, media: Media | None,
     if task.get("includeCost") or run.dry:
         item["cost"] = run.cost(index) / UNIT
     if run.given is not None and index < len(run.given):
-        item |= run.given[index]
+        given = run.given[index]
+        if "outputs" in item and isinstance(given.get("outputs"), dict):
+            given = {**given, "outputs": item["outputs"] | given["outputs"]}
+        item |= given
     return item

@@ -22,6 +22,8 @@ from runware.local.model_catalogue import create_catalogue
 from runware.local.options import DEFAULT_KEY, RESULT_ORDERS, Delay, ServerOptions
 from runware.local.output import Frame
 from runware.local.planned_answers import GivenResults, PlannedAnswer
+from runware.local.recording import Recorder, Recording
+from runware.local.recording_relay import DEFAULT_UPSTREAM, RecordingRelay, check_upstream
 from runware.local.running_server import RunningServer
 from runware.local.state import ServerState
 from runware.local.switches import Switches, SwitchValue
@@ -78,6 +80,11 @@ class LocalServer:
         allowed_hosts: Names, each with or without a port, that requests may have in `Host` and `Origin` besides those
             of this machine. Other requests are denied, so that no web page can use the server through a browser: add
             `"localhost:3000"` for a page of your own there, and `"host.docker.internal"` for a container.
+        replay: Answer tasks from a recorded session. A task that was not recorded gets the error `missingRecording`,
+            which says what differs. Files are drawn anew.
+        record: Pass all tasks on to the real service, and record them and their results in this file, without keys
+            and media. The client's own key is used, and tasks are billed. Chats and apps are not passed on.
+        upstream: The URL of the real service, for `record`.
 
     Use it as a context manager, or call `start` and `stop`. Every method may be called from any thread.
     """
@@ -101,6 +108,9 @@ class LocalServer:
         resume_window: float = 120.0,
         keep: int | None = None,
         allowed_hosts: Sequence[str] = (),
+        replay: str | os.PathLike[str] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        upstream: str = DEFAULT_UPSTREAM,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"host must be a loopback address, such as 127.0.0.1 or ::1; got {host!r}")
@@ -108,11 +118,16 @@ class LocalServer:
             raise TypeError(
                 f"allowed_hosts takes a list of names: allowed_hosts=[{allowed_hosts!r}]; got a single name"
             )
+        if replay is not None and record is not None:
+            raise ValueError("replay and record exclude each other")
         options = ServerOptions(
             api_key, inactivity=inactivity, resume_window=resume_window, allowed_hosts=tuple(allowed_hosts)
         )
         self.ledger = Ledger(keep)
         self._state = ServerState(options, Switches(), self.ledger, MediaStore(keep), create_catalogue(), keep=keep)
+        self._state.recording = None if replay is None else Recording(replay)
+        self._upstream = check_upstream(upstream)
+        self._recorder = None if record is None else Recorder(record)
         self._host = host
         self._port = port
         self._key = api_key
@@ -185,7 +200,9 @@ class LocalServer:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._record_error)
         with ThreadPoolExecutor(2, thread_name_prefix="runware-local-draw") as executor:
-            running = RunningServer(self._state, self._faults, loop, executor)
+            recorder, state = self._recorder, self._state
+            relay = None if recorder is None else RecordingRelay(state, recorder, self._upstream)
+            running = RunningServer(state, self._faults, loop, executor, relay)
             running.processor.script = self._script
             self._loop, self._running, self._stop = loop, running, asyncio.Event()
             try:
@@ -231,7 +248,7 @@ class LocalServer:
 
     def _call_each(self, action: Callable[[WebSocketConnection], object]) -> None:
         def run(running: RunningServer) -> None:
-            for connection in list(running.websocket.connections):
+            for connection in running.open_connections:
                 action(connection)
 
         self._call(run)
@@ -477,7 +494,7 @@ class LocalServer:
     def connections(self) -> int:
         """The number of open WebSocket connections."""
         running = self._running
-        return len(running.websocket.connections) if running is not None else 0
+        return len(running.open_connections) if running is not None else 0
 
     def drop(self, how: str = "rst") -> int:
         """End every TCP connection now, plain HTTP included, without a close frame.

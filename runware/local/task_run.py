@@ -46,13 +46,14 @@ class TaskRun:
         failing_results: Indexes of the results that a fault makes fail.
         source: Its input file, if the server has it.
         given: The fields of each result that a test gave. `None`: none.
+        given_errors: The errors of results that are to fail, by their indexes.
         file: The content of its files that a test gave. `None`: the server draws them.
     """
 
     __slots__ = (
         "acknowledgement", "attempt", "costs", "count", "delay", "delivery", "dry", "errors", "failing_results",
-        "failure", "file", "forced_failure", "given", "input_uuid", "input_uuids", "items", "on_done", "prompt",
-        "record", "requested", "seed", "sink", "source", "spec", "started", "task", "uuid",
+        "failure", "file", "forced_failure", "given", "given_errors", "input_uuid", "input_uuids", "items", "on_done",
+        "prompt", "record", "requested", "seed", "sink", "source", "spec", "started", "task", "uuid",
     )  # fmt: skip
 
     def __init__(self, task: dict[str, Any], spec: TaskSpec, prompt: str, record: TaskRecord, sink: OutputSink) -> None:
@@ -83,6 +84,7 @@ class TaskRun:
         self.source: Media | None = None
         self.given: Sequence[Mapping[str, Any]] | None = None
         self.file: bytes | None = None
+        self.given_errors: Mapping[int, ApiError] = {}
 
     def plan(self, answer: PlannedAnswer) -> None:
         """Answer as a test wants it.
@@ -96,6 +98,7 @@ class TaskRun:
             known = [self.cost(index) if cost is None else round(cost * UNIT) for index, cost in enumerate(costs)]
             self.costs = known or self.costs
         self.forced_failure = answer.error
+        self.given_errors = answer.result_errors
         self.file = answer.file
         if answer.delay is not None:
             self.delay = answer.delay
