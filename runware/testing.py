@@ -104,18 +104,17 @@ class FakeResponse:
             RunwareError: The response is this error.
         """
         response: Any = self._response
-        is_error = isinstance(response, type) and issubclass(response, RunwareError)
-        if callable(response) and not is_error:
+        if callable(response) and not isinstance(response, type):
             response = response(request)
-            is_error = isinstance(response, type) and issubclass(response, RunwareError)
-        if is_error:
-            response = response("The test asked for this error.")
+        if isinstance(response, type) and issubclass(response, RunwareError):
+            raise response("The test asked for this error.")
         if isinstance(response, RunwareError):
             raise copy(response)
         if not _are_results(response):
+            kind = response.__name__ if isinstance(response, type) else type(response).__name__
             raise TypeError(
                 f"respond({self.operation!r}, ...) takes a result, a dict, a list of them, an error, or a function "
-                f"that returns one of these; got {type(response).__name__}"
+                f"that returns one of these; got {kind}"
             )
         return cast("Sequence[Given] | Given | None", response)
 
@@ -266,7 +265,7 @@ class _FakeCore(Core):
         """Refuse a stream."""
         raise _not_faked("streams of text")
 
-    def part(self, *_: Any) -> NoReturn:
+    def part(self, kind: Any) -> NoReturn:  # noqa: ARG002 - as the base class has it
         """Refuse calls of apps."""
         raise _not_faked("serverless apps")
 

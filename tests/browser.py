@@ -19,7 +19,7 @@ _OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
     "--disable-extensions", "--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--remote-debugging-port=0",
+    "--remote-debugging-port=0", "--log-level=3",
 ]  # fmt: skip
 _TIMEOUT = 30.0
 
@@ -121,6 +121,8 @@ def open_browser(folder: pathlib.Path, width: int = 1360, height: int = 900) -> 
                 lines.append(line)
                 if "DevTools listening on " in line:
                     break
+            assert lines, "Chromium did not start"
+            assert "DevTools" in lines[-1], lines
             address = lines[-1].rpartition(" ")[2].strip()
             browser = websocket.create_connection(address, timeout=_TIMEOUT, suppress_origin=True)
             browser.send(json.dumps({"id": 1, "method": "Target.getTargets"}))

@@ -211,6 +211,16 @@ def test_events_tell_of_errors_and_chats(server: LocalServer, rw: Runware) -> No
         assert events.task("done")["type"] == "chat"
 
 
+def test_events_tell_of_webhooks(server: LocalServer, rw: Runware) -> None:
+    server.configure(webhook_tries=1)
+    with Events(server) as events:
+        rw.image_inference(positive_prompt="a kite", webhook_url="http://127.0.0.1:9/hook", **MODEL)
+        while not (found := events.task("done")["deliveries"]) or not found[0]["statuses"]:
+            pass
+    assert found[0]["url"] == "http://127.0.0.1:9/hook"
+    assert not found[0]["ok"]
+
+
 def test_long_values_are_cut_and_the_key_is_absent(server: LocalServer, rw: Runware) -> None:
     with Events(server) as events:
         assert events.next("server")["key"] is None, "somebody chose this key"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -253,6 +254,20 @@ def test_wrong_options_are_refused(path: pathlib.Path) -> None:
         [sys.executable, "-m", "runware.local", "--replay", str(path)], capture_output=True, text=True, check=False
     )
     assert (wrong.returncode, "No such file" in wrong.stderr) == (2, True)
+
+
+def test_command_line_records(path: pathlib.Path, service: LocalServer) -> None:
+    command = [sys.executable, "-m", "runware.local", "--port", "0", "--record", str(path), "--upstream", service.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with Runware(KEY, url=process.stdout.readline().strip()) as rw:
+            seed = make(rw)[0].seed
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        way = process.stdout.read()
+    assert "export RUNWARE_URL=" in way
+    assert "RUNWARE_API_KEY" not in way, "the key is that of the program"
+    assert lines(path)[1]["results"][0]["seed"] == seed
 
 
 TESTS = """

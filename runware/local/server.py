@@ -73,7 +73,8 @@ class LocalServer:
         balance: Credits in dollars; a task that costs more than the balance gets `insufficientCredits`. `None`:
             unlimited.
         switches: Answers to the open questions of the protocol: names and values as in `switch`.
-        faults: Faults to play from the start, each as on the command line: `"X6:replay=rest,times=2"`.
+        faults: Faults to play from the start, each as on the command line: `"X6:replay=rest,times=2"`, or
+            with its readable name.
         inactivity: Seconds without a message after which a connection is closed. 0: never.
         resume_window: Seconds for which a lost connection's session can be resumed.
         keep: The number of tasks that the server and its ledger keep at least. `None`: all.
