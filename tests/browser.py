@@ -132,6 +132,8 @@ def open_browser(folder: pathlib.Path, width: int = 1360, height: int = 900) -> 
             connection = websocket.create_connection(url, timeout=_TIMEOUT, suppress_origin=True)
             yield Page(connection)
             connection.close()
+            browser.send(json.dumps({"id": 2, "method": "Browser.close"}))  # so that its other processes end too
+            process.wait(_TIMEOUT)
             browser.close()
         finally:
             process.kill()

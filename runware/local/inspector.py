@@ -137,7 +137,7 @@ class Inspector:
                 version = ledger.version
                 text += self._changed_tasks(sent)
             described = encode_json(
-                describe_server(self._state, self._faults, self._connections(), holding=self._hold is not None)
+                describe_server(self._state, self._faults, self._connections(), holding=self._holding)
             )
             if described != server:
                 server = described
@@ -197,8 +197,13 @@ class Inspector:
         for connection in self._connections():
             connection.end(what or "rst")
 
+    @property
+    def _holding(self) -> bool:
+        # A release of all results by the program ends every hold.
+        return self._hold is not None and self._runner.has_hold(self._hold)
+
     def _hold_results(self, _: str) -> None:
-        if self._hold is None:
+        if not self._holding:
             self._hold = ResultHold(None)
             self._runner.add_hold(self._hold)
 

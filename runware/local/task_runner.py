@@ -123,6 +123,10 @@ class TaskRunner:
         """Start keeping results back."""
         self._holds.append(hold)
 
+    def has_hold(self, hold: ResultHold) -> bool:
+        """Return whether a hold still keeps results back."""
+        return hold in self._holds
+
     def remove_hold(self, hold: ResultHold) -> None:
         """End one hold, and finish the results that no other one keeps back."""
         if hold not in self._holds:

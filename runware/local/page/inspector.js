@@ -63,8 +63,14 @@ const tasks = new Map(); // by number: the task as sent, and its elements
 let cleared = 0;
 
 function mediaTile(file) {
-  if (file.kind === "image") return make("img", { src: file.path, alt: "", loading: "lazy" });
-  return make("span", { className: "tile" }, file.format);
+  const tile = make("span", { className: "tile" }, file.format);
+  if (file.kind !== "image") return tile;
+  const image = make("img", { src: file.path, alt: "", loading: "lazy" });
+  image.addEventListener("error", () => {
+    tile.dataset.path = file.path;
+    image.replaceWith(tile);
+  });
+  return image;
 }
 
 /** Bring the children of an element up to date with a list of files, without loading any again. */
