@@ -169,7 +169,7 @@ def test_wrong_actions_are_refused_with_a_reason(server: LocalServer, do: str, w
         assert ask(server, "POST", "/inspector/action", body, Content_Type="application/json")[0] == 400
 
 
-def test_events_tell_of_every_state_of_a_task(server: LocalServer, rw: Runware) -> None:
+def test_events_have_every_state_of_a_task(server: LocalServer, rw: Runware) -> None:
     server.configure(frame_size=1)
     with Events(server) as events, server.hold():
         assert [fault["alias"] for fault in events.next("faults")] == [fault.alias for fault in FAULTS.values()]
@@ -199,7 +199,7 @@ def ask_bytes(server: LocalServer, path: str) -> tuple[int, bytes, http.client.H
     return reply.status, body, reply.headers
 
 
-def test_events_tell_of_errors_and_chats(server: LocalServer, rw: Runware) -> None:
+def test_events_have_errors_and_chats(server: LocalServer, rw: Runware) -> None:
     with Events(server) as events:
         with pytest.raises(RunwareError):
             rw.image_inference(positive_prompt="[error:invalidModel]", **MODEL)
@@ -211,7 +211,7 @@ def test_events_tell_of_errors_and_chats(server: LocalServer, rw: Runware) -> No
         assert events.task("done")["type"] == "chat"
 
 
-def test_events_tell_of_webhooks(server: LocalServer, rw: Runware) -> None:
+def test_events_have_webhooks(server: LocalServer, rw: Runware) -> None:
     server.configure(webhook_tries=1)
     with Events(server) as events:
         rw.image_inference(positive_prompt="a kite", webhook_url="http://127.0.0.1:9/hook", **MODEL)

@@ -62,7 +62,8 @@ def test_session_is_replayed_as_it_was_recorded(path: pathlib.Path, service: Loc
 
     with recorder(path, service) as server, Runware(KEY, url=server.url, transport=transport) as rw:
         recorded = session(rw)
-        assert server.ledger.executed == 0
+        assert server.ledger.requests[0].results == 3
+        assert server.ledger.requests[0].cost == service.ledger.requests[0].cost > 0
     executed = service.ledger.executed
     assert executed > 0
     with LocalServer(replay=path) as server, Runware(server.api_key, url=server.url, transport=transport) as rw:
@@ -126,8 +127,11 @@ def test_errors_are_replayed(path: pathlib.Path, service: LocalServer) -> None:
 
     with recorder(path, service) as server, Runware(KEY, url=server.url) as rw:
         recorded = session(rw)
+        errors = [request.error for request in server.ledger.requests]
+    assert set(errors) == {"invalidProviderContent", "gpuOutOfMemory", recorded[-1][0]}
     with LocalServer(replay=path) as server, Runware(server.api_key, url=server.url) as rw:
         assert session(rw) == recorded
+        assert [request.error for request in server.ledger.requests] == errors
 
 
 def test_same_request_is_answered_in_the_recorded_order(path: pathlib.Path, service: LocalServer) -> None:

@@ -91,7 +91,7 @@ def _describe_way(server: LocalServer, *, recording: bool) -> str:
     exports = f"export RUNWARE_URL={server.url}"
     if not recording:  # the real service wants the key that the program has
         exports = f"export RUNWARE_API_KEY={key}\n{exports}"
-    return f"{server.url}\n\nLead a program here:\n{exports}\n\nWatch it: {server.inspector_url}\n"
+    return f"{server.url}\n\nPoint a program at it:\n{exports}\n\nWatch it: {server.inspector_url}\n"
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local") -> int:

@@ -139,6 +139,8 @@ def _status(state: ServerState, request: ReceivedRequest, run: TaskRun | None) -
     app_run = state.app_runs.get(request.task_uuid)
     if app_run is not None:
         return "done" if app_run.finished.is_set() else "running"
+    if request.error:
+        return "failed"
     return "done" if request.results else "received"
 
 

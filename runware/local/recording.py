@@ -122,31 +122,32 @@ class Recorder:
         if kind not in _PROTOCOL and kind not in _PERSONAL and isinstance(uuid, str) and uuid not in self._entries:
             self._entries[uuid] = _Entry(_comparable(task, self._secrets), _count(task))
 
-    def received(self, frame: Any) -> None:
-        """Record the results and errors of a message."""
+    def received(self, frame: Any) -> list[dict[str, Any]]:
+        """Record the results and errors of a message; return those that are new, as they came."""
+        new = []
         for part in frame if isinstance(frame, list) else [frame]:
             if not isinstance(part, dict):
                 continue
-            for item in _objects(part.get("data")):
-                self._item_received(item)
-            for error in [*_objects(part.get("errors")), *_objects(part.get("error"))]:
-                self._error_received(error)
+            new += [item for item in _objects(part.get("data")) if self._item_received(item)]
+            errors = [*_objects(part.get("errors")), *_objects(part.get("error"))]
+            new += [error for error in errors if self._error_received(error)]
+        return new
 
     def _entry(self, item: Mapping[str, Any]) -> _Entry | None:
         uuid = item.get("taskUUID")
         return self._entries.get(uuid) if isinstance(uuid, str) else None
 
-    def _item_received(self, item: dict[str, Any]) -> None:
+    def _item_received(self, item: dict[str, Any]) -> bool:
         entry = self._entry(item)
         if entry is None or item.get("status") in _RUNNING or item.keys() <= _NO_RESULT - {"status"}:
-            return
+            return False
         if item.get("status") in ("error", "failed") or "error" in item:
             error = item.get("error")
-            self._error_received({**(error if isinstance(error, dict) else item), "taskUUID": item["taskUUID"]})
-            return
+            return self._error_received({**(error if isinstance(error, dict) else item), "taskUUID": item["taskUUID"]})
         files = {name: value for name, value in item.items() if name.endswith(_FILE_FIELDS)}
         kept = {name: value for name, value in item.items() if name not in files and name not in _NO_RESULT}
-        self._keep(entry, entry.results, {name: self._field(value) for name, value in kept.items()}, kept or files)
+        fields = {name: self._field(value) for name, value in kept.items()}
+        return self._keep(entry, entry.results, fields, kept or files)
 
     def _field(self, value: Any) -> Any:
         # A UUID of a result stays as it is: it is the name of a file in later requests.
@@ -154,20 +155,22 @@ class Recorder:
             value = {name: one for name, one in value.items() if name != "files"}
         return value if isinstance(value, str) and match_uuid(value) else _clean(value, self._secrets)
 
-    def _error_received(self, error: dict[str, Any]) -> None:
+    def _error_received(self, error: dict[str, Any]) -> bool:
         entry = self._entry(error)
-        if entry is not None:
-            kept = {name: value for name, value in error.items() if name not in _NO_RESULT}
-            self._keep(entry, entry.errors, _clean(kept, self._secrets), kept)
+        if entry is None:
+            return False
+        kept = {name: value for name, value in error.items() if name not in _NO_RESULT}
+        return self._keep(entry, entry.errors, _clean(kept, self._secrets), kept)
 
-    def _keep(self, entry: _Entry, where: list[dict[str, Any]], kept: dict[str, Any], whole: dict[str, Any]) -> None:
+    def _keep(self, entry: _Entry, where: list[dict[str, Any]], kept: dict[str, Any], whole: dict[str, Any]) -> bool:
         known = json.dumps(whole, sort_keys=True)
         if known in entry.seen or entry.complete:  # a poll repeats what came before
-            return
+            return False
         entry.seen.add(known)
         where.append(kept)
         if entry.complete:
             self._write(entry)
+        return True
 
     def _write(self, entry: _Entry) -> None:
         line = {"task": entry.task, "results": entry.results, "errors": entry.errors, "complete": entry.complete}

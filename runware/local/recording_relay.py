@@ -1,4 +1,4 @@
-"""Lead the messages of clients to the real service, and record them."""
+"""Relay the messages of clients to the real service, and record them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from aiohttp import web
 
 from runware.local.access_control import is_loopback
 from runware.local.connection import WebSocketConnection
+from runware.local.ledger import UNIT
 from runware.local.recording import Recorder
 from runware.local.state import ServerState
+from runware.local.task_inputs import prompt_of
 
 __all__ = ["DEFAULT_UPSTREAM", "RecordingRelay", "check_upstream"]
 
@@ -83,14 +85,36 @@ class RecordingRelay:
         for task in tasks if isinstance(tasks, list) else ():
             if isinstance(task, dict):
                 self._recorder.sent(task)
-                self._state.ledger.receive(task)
+                ledger = self._state.ledger
+                ledger.receive(task)
+                uuid, kind = task.get("taskUUID"), task.get("taskType")
+                if kind == "getResponse":
+                    ledger.poll(str(uuid))
+                elif isinstance(uuid, str):
+                    ledger.submit(uuid, str(kind), prompt_of(task))
 
     def _received(self, text: str | bytes) -> None:
         try:
             frame = json.loads(text)
         except ValueError:
             return
-        self._recorder.received(frame)
+        self._note(frame)
+
+    def _note(self, frame: Any) -> None:
+        """Record a message, and put its results into the ledger, so that tests can look there while they record."""
+        ledger = self._state.ledger
+        for item in self._recorder.received(frame):
+            record = ledger.record(str(item["taskUUID"]))
+            if record is None:
+                continue
+            if isinstance(item.get("code"), str) or item.get("status") == "error":
+                record.error = str(item.get("code") or (item.get("error") or {}).get("code", "unknownError"))
+                ledger.changed()
+                continue
+            if not record.executions:
+                ledger.execute(record)
+            cost = item.get("cost")
+            ledger.bill(record, 1, round(cost * UNIT) if isinstance(cost, (int, float)) else 0)
 
     # WebSocket: the handler of connections.
 
@@ -179,7 +203,7 @@ class RecordingRelay:
         async for chunk in response.content.iter_any():
             received += chunk
             await answer.write(chunk)
-        self._recorder.received({"data": [_streamed_result(json.loads(payload)[0], received.decode())]})
+        self._note({"data": [_streamed_result(json.loads(payload)[0], received.decode())]})
         return answer
 
 
