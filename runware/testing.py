@@ -104,18 +104,13 @@ class FakeResponse:
             RunwareError: The response is this error.
         """
         response: Any = self._response
-        if callable(response) and not isinstance(response, type):
+        if _is_function(response):
             response = response(request)
         if isinstance(response, type) and issubclass(response, RunwareError):
             raise response("The test asked for this error.")
         if isinstance(response, RunwareError):
             raise copy(response)
-        if not _are_results(response):
-            kind = response.__name__ if isinstance(response, type) else type(response).__name__
-            raise TypeError(
-                f"respond({self.operation!r}, ...) takes a result, a dict, a list of them, an error, or a function "
-                f"that returns one of these; got {kind}"
-            )
+        _check_response(self.operation, response)
         return cast("Sequence[Given] | Given | None", response)
 
 
@@ -174,12 +169,14 @@ class FakeRunware(Runware):
 
         Raises:
             ConfigurationError: There is no such operation, or *times* is not allowed.
-            TypeError: A result has no such field.
+            TypeError: A result has no such field, or *response* is none of these.
         """
         if times is not None and times < 1:
             raise ConfigurationError(f"times must be 1 or more, or None for always; got {times!r}", parameter="times")
         kind = _request_class(operation)
         name = _operation(operation)
+        if not _is_function(response):
+            _check_response(name, response)
         if _are_results(response):
             given = cast("Sequence[Given] | Given | None", response)
             for one in given if isinstance(given, Sequence) else [given]:
@@ -401,6 +398,20 @@ def _request_class(operation: str | type[Task[Any]]) -> type[Task[Any]]:
 
 
 # Results.
+
+
+def _is_function(response: object) -> bool:
+    return callable(response) and not isinstance(response, type)
+
+
+def _check_response(operation: str, response: object) -> None:
+    """Raise an error unless a response has results or is an error."""
+    kind = response if isinstance(response, type) else type(response)
+    if not _are_results(response) and not issubclass(kind, RunwareError):
+        raise TypeError(
+            f"respond({operation!r}, ...) takes a result, a dict, a list of them, an error, or a function that returns "
+            f"one of these; got {kind.__name__}"
+        )
 
 
 def _are_results(response: object) -> bool:

@@ -199,6 +199,9 @@ def test_wrong_calls_are_refused_as_by_the_client(rw: FakeRunware) -> None:
         (("image_inferense",), ConfigurationError, "did you mean 'image_inference'"),
         (("image_inference", {"sed": 5}), TypeError, "Image has no field 'sed'; did you mean 'seed'"),
         (("image_inference", [{"seed": 5}, {"ur": "x"}]), TypeError, "Image has no field 'ur'"),
+        (("image_inference", "https://cdn.test/a.jpg"), TypeError, "takes a result, a dict, .*; got str"),
+        (("image_inference", Image), TypeError, "got Image"),
+        (("image_inference", ValueError("x")), TypeError, "got ValueError"),
     ],
 )
 def test_wrong_responses_are_refused(rw: FakeRunware, arguments: Any, error: type[Exception], message: str) -> None:
