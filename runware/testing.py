@@ -43,6 +43,8 @@ from runware.transport.driver import MAX_MESSAGE
 if TYPE_CHECKING:
     from runware.jobs import Dispatch, Job
     from runware.models.estimates import Estimate
+    from runware.requests.plan import Planner
+    from runware.store.keeper import Place
     from runware.transport.driver import Driver
 
 __all__ = ["FakeCall", "FakeResponse", "FakeRunware"]
@@ -251,12 +253,19 @@ class _FakeCore(Core):
     def _other(self) -> Core:
         return _FakeCore(attrs.evolve(self.options, dry_run=not self.options.dry_run), self._script)
 
-    def submit(self, task: Task[Any], dispatch: Dispatch | None = None, held: list[Job[Any]] | None = None) -> Job[Any]:
+    def submit(
+        self,
+        task: Task[Any],
+        dispatch: Dispatch | None = None,
+        held: list[Job[Any]] | None = None,
+        place: Place | None = None,
+        planner: Planner | None = None,
+    ) -> Job[Any]:
         """Answer a request."""
         if task.streamed:
             raise _not_faked("streams of text")
         with self._driver.request(task):
-            return super().submit(task, dispatch, held)
+            return super().submit(task, dispatch, held, place, planner)
 
     def plan(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse a stream."""

@@ -25,7 +25,7 @@ from runware.local.planned_answers import PlannedAnswer
 from runware.local.uuids import match_uuid
 from runware.local.validation import ApiError
 
-__all__ = ["Recorder", "Recording"]
+__all__ = ["Recording", "SessionRecorder"]
 
 _FORMAT = {"format": "runware session", "version": 1}
 _PROTOCOL = frozenset(("authentication", "ping", "getResponse", "getTaskDetails"))
@@ -97,7 +97,7 @@ class _Entry:
         return len(self.results) + len(self.errors) >= self.expected or bool(self.errors and not self.results)
 
 
-class Recorder:
+class SessionRecorder:
     """Writes a recording while a session goes on.
 
     Args:

@@ -13,7 +13,7 @@ from aiohttp import web
 from runware.local.access_control import is_loopback
 from runware.local.connection import WebSocketConnection
 from runware.local.ledger import UNIT
-from runware.local.recording import Recorder
+from runware.local.recording import SessionRecorder
 from runware.local.state import ServerState
 from runware.local.task_inputs import prompt_of
 
@@ -48,7 +48,7 @@ class RecordingRelay:
         upstream: The WebSocket URL of the service.
     """
 
-    def __init__(self, state: ServerState, recorder: Recorder, upstream: str) -> None:
+    def __init__(self, state: ServerState, recorder: SessionRecorder, upstream: str) -> None:
         self._state = state
         self._recorder = recorder
         self._upstream = upstream

@@ -22,7 +22,7 @@ from runware.local.model_catalogue import create_catalogue
 from runware.local.options import DEFAULT_KEY, RESULT_ORDERS, Delay, ServerOptions
 from runware.local.output import Frame
 from runware.local.planned_answers import GivenResults, PlannedAnswer
-from runware.local.recording import Recorder, Recording
+from runware.local.recording import Recording, SessionRecorder
 from runware.local.recording_relay import DEFAULT_UPSTREAM, RecordingRelay, check_upstream
 from runware.local.running_server import RunningServer
 from runware.local.state import ServerState
@@ -128,7 +128,7 @@ class LocalServer:
         self._state = ServerState(options, Switches(), self.ledger, MediaStore(keep), create_catalogue(), keep=keep)
         self._state.recording = None if replay is None else Recording(replay)
         self._upstream = check_upstream(upstream)
-        self._recorder = None if record is None else Recorder(record)
+        self._recorder = None if record is None else SessionRecorder(record)
         self._host = host
         self._port = port
         self._key = api_key
