@@ -47,6 +47,7 @@ class Plan(NamedTuple):
         repeatable: Whether the task only reads, so that sending it twice does no harm.
         policy: The retry policy; `None` means no retries.
         sent: The message as `Result.meta` shows it: with large inputs, an object without them.
+        model: The model that is asked for; `None` if there is none.
     """
 
     uuid: str
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
     repeatable: bool = False
     policy: Retries | None = None
     sent: bytes | Mapping[str, Any] = b""
+    model: str | None = None
 
     def __repr__(self) -> str:
         # Error reporters show variables, and the text contains the prompt.
@@ -66,7 +68,7 @@ class Plan(NamedTuple):
 
     def start(self) -> Call:
         """Return a new call in its initial state."""
-        return Call(*self[:-1])  # all but `sent`, in the order of its parameters
+        return Call(*self[:-2])  # all but `sent` and `model`, in the order of its parameters
 
 
 class Planner:
@@ -141,6 +143,7 @@ class Planner:
             task.repeatable,
             self._retries if retry is None else Retries.of(retry, self._max_retries, self._retry_delay),
             text if len(text) <= _MAX_KEPT_TEXT else shortened(wire),
+            model if isinstance(model, str) else None,
         )
 
     def existing(self, task_uuid: str, task_type: str, timeout: float | None) -> Plan:

@@ -91,7 +91,7 @@ class IOLoop(Driver):
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
     """
 
     def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
