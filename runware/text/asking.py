@@ -103,7 +103,8 @@ class Asking:
         except BaseException as error:
             call.ended(error)
             raise
-        call.ended(results=(completion.raw,), spent=_spending(completion))
+        text = {"text": completion.text, "finishReason": completion.finish_reason}
+        call.ended(results=(text,), spent=_spending(completion))
         return completion
 
     def _attempts(self, body: dict[str, Any], call: ActiveCall) -> Generator[Step, Any, Completion]:
