@@ -26,6 +26,9 @@ _COUNTED: tuple[str, ...] = (
 )
 
 
+_CONNECTION = Completion.CONNECTION
+
+
 class Output:
     """Collects effects and counts.
 
@@ -69,7 +72,8 @@ class Output:
     def call_ended(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
         """Emit the end of a call. A cancelled call gets no `Ended`: its caller has stopped waiting."""
         status = status or ("succeeded" if error is None else "failed")
-        if call.completion is not Completion.CONNECTION and not (call.origin is not None and call.origin.hidden):
+        origin = call.origin
+        if call.completion is not _CONNECTION and (origin is None or not origin.hidden):
             self.counts[status] += 1
             if self._spends(call):
                 self.spent.add(call.items)
@@ -89,8 +93,11 @@ class Output:
         self.task_event(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
 
     def _spends(self, call: Call) -> bool:
-        """Return whether the costs of a call's results are its own: those of a lookup are of another call."""
-        return call.completion is not Completion.ANSWER and not self._dry_run
+        """Return whether a call's results state costs that are its own: those of a lookup are of another call."""
+        for item in call.items:
+            if "cost" in item or "usage" in item:
+                return call.completion is not Completion.ANSWER and not self._dry_run
+        return False
 
     def take_back_sends(self) -> list[Call]:
         """Remove the `Send` effects that were not performed yet, and return their calls."""

@@ -21,7 +21,7 @@ else:
 
 __all__ = ["ActiveCall", "Activity"]
 
-_COUNTED = ("succeeded", "failed", "cancelled", "sent", "retries", "questions", "results")
+_COUNTED: tuple[str, ...] = ("succeeded", "failed", "cancelled", "sent", "retries", "questions", "results")
 
 
 class Activity:

@@ -167,6 +167,7 @@ class EventFeed:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self._listeners: tuple[_Listening, ...] = ()
+        self._wants_content = False
         self._thread = CallbackThread("runware-events")
         self.dropped = 0
         if listener is not None:
@@ -185,8 +186,7 @@ class EventFeed:
             request: The request.
             context: The caller's context; `None` copies the current one.
         """
-        wants_content = any(one.content for one in self._listeners)
-        return Origin(model, context or copy_context(), request if wants_content else None)
+        return Origin(model, context or copy_context(), request if self._wants_content else None)
 
     def add(self, listener: Listener, kinds: tuple[type[Event], ...] | None = None, *, content: bool = False) -> None:
         """Add a listener.
@@ -196,11 +196,15 @@ class EventFeed:
             kinds: The classes of the events that it wants; `None` means all. Others are not queued for it.
             content: Whether it wants the requests and responses of calls, with their prompts.
         """
-        self._listeners = (*self._listeners, _Listening(listener, kinds, content))
+        self._set((*self._listeners, _Listening(listener, kinds, content)))
 
     def remove(self, listener: Listener) -> None:
         """Remove a listener."""
-        self._listeners = tuple(one for one in self._listeners if one.call is not listener)
+        self._set(tuple(one for one in self._listeners if one.call is not listener))
+
+    def _set(self, listeners: tuple[_Listening, ...]) -> None:
+        self._listeners = listeners
+        self._wants_content = any(one.content for one in listeners)
 
     def report(self, kind: type[Event], facts: dict[str, Any], origin: Origin | None = None) -> None:
         """Make an event, and pass it to the listeners, and to the log at level DEBUG; never blocks.
