@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runware._support.lazy_modules import lazy_module
@@ -77,9 +78,9 @@ async def in_thread(work: Callable[[CancelToken], T]) -> T:
         work: Called with a token, which is set when the awaiting task is cancelled. The work should then end soon.
     """
     cancel = CancelToken()
-    context = copy_context()  # for events and logs
+    run = partial(copy_context().run, work, cancel)  # with the context, for events and logs
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, context.run, work, cancel)
+        return await asyncio.get_running_loop().run_in_executor(None, run)
     except asyncio.CancelledError:
         cancel.set()
         raise
