@@ -48,12 +48,16 @@ PYTHON = [block for block in EVERY if block.language == "python" and block.mark 
 NOT_RUN = {"docs/from-official-sdks.md": 2}
 """How many blocks of each page are not run: programs for other packages."""
 NEEDS = {
-    "docs/guides/celery.md": "celery",
-    "docs/guides/django.md": "django",
-    "docs/guides/fastapi.md": "fastapi",
-    "docs/guides/webhooks.md": "django",
+    ("docs/guides/celery.md", "celery"),
+    ("docs/guides/django.md", "django"),
+    ("docs/guides/fastapi.md", "fastapi"),
+    ("docs/guides/observability.md", "opentelemetry"),
+    ("docs/guides/observability.md", "prometheus_client"),
+    ("docs/guides/observability.md", "sentry_sdk"),
+    ("docs/guides/observability.md", "structlog"),
+    ("docs/guides/webhooks.md", "django"),
 }
-"""What blocks need that the extra `test` does not install; the extra `examples` does."""
+"""The packages that blocks need and not every environment has. The extra `examples` installs them."""
 
 
 def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> str:
@@ -90,7 +94,7 @@ def test_skipped_blocks_are_the_known_ones() -> None:
     skipped = [block for block in EVERY if block.mark == "not run"]
     assert all(block.language == "python" and block.reason for block in skipped)
     assert {page: sum(block.page == page for block in skipped) for page in {block.page for block in skipped}} == NOT_RUN
-    assert {block.page: block.reason for block in EVERY if block.mark == "needs"} == NEEDS
+    assert {(block.page, block.reason) for block in EVERY if block.mark == "needs"} == NEEDS
 
 
 def test_every_fenced_block_was_found() -> None:

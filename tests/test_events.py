@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import io
 import json
 import logging
 import pathlib
@@ -645,6 +646,61 @@ class TestAllWork:
         assert shown["model"] == PICTURE["model"]
         assert not {"context", "history", "request", "response"} & shown.keys()
         assert json.loads(json.dumps(shown)) == shown
+
+
+class TestStructlog:
+    """structlog takes the client's log records and its events as they are."""
+
+    def test_formatter_of_structlog_renders_the_log_of_the_client(self, make: Make) -> None:
+        structlog = pytest.importorskip("structlog", reason="structlog is an optional part of the test environment")
+        stdlib = structlog.stdlib
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(
+            stdlib.ProcessorFormatter(
+                processors=[stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+                foreign_pre_chain=[stdlib.add_logger_name, stdlib.add_log_level, stdlib.ExtraAdder()],
+            )
+        )
+        logger = logging.getLogger("runware")
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            client = make()
+            client.image_inference(**PICTURE)
+            client.close()
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        (sent,) = [line for line in lines if line["event"].startswith("Sent task_uuid=")]
+        assert (sent["logger"], sent["level"]) == ("runware.engine", "debug")
+        assert "model=" + PICTURE["model"] in sent["event"]
+        assert PICTURE["positive_prompt"] not in stream.getvalue()
+
+    def test_events_are_logged_with_what_is_bound_where_the_call_was_made(self, make: Make) -> None:
+        structlog = pytest.importorskip("structlog", reason="structlog is an optional part of the test environment")
+        written: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+        def keep(_logger: object, _method: str, fields: Any) -> Any:
+            written.put(dict(fields))
+            raise structlog.DropEvent
+
+        log = structlog.wrap_logger(None, processors=[structlog.contextvars.merge_contextvars, keep])
+
+        def write(event: events.Event) -> None:
+            if isinstance(event, events.TaskEvent):
+                assert event.context is not None
+                event.context.run(log.info, type(event).__name__, **event.to_dict())
+
+        client = make(on_event=write)
+        with structlog.contextvars.bound_contextvars(request_id="r-17"):
+            client.image_inference(**PICTURE)
+        sent, resolved = written.get(timeout=10), written.get(timeout=10)
+        assert (sent["event"], resolved["event"]) == ("Sent", "Resolved")
+        assert sent["request_id"] == resolved["request_id"] == "r-17"
+        assert resolved["model"] == PICTURE["model"]
 
 
 def test_event_in_the_log_is_one_line() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextvars import copy_context
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runware._support.lazy_modules import lazy_module
@@ -78,9 +77,9 @@ async def in_thread(work: Callable[[CancelToken], T]) -> T:
         work: Called with a token, which is set when the awaiting task is cancelled. The work should then end soon.
     """
     cancel = CancelToken()
-    run = partial(copy_context().run, work, cancel)  # with the context, for events and logs
+    context = copy_context()  # for events and logs
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, run)
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: context.run(work, cancel))
     except asyncio.CancelledError:
         cancel.set()
         raise
