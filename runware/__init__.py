@@ -26,6 +26,7 @@ try:
     from runware.errors import (
         AnswerFormatError,
         AuthenticationError,
+        BudgetExceededError,
         ClientClosedError,
         ConfigurationError,
         ConflictError,
@@ -41,6 +42,7 @@ try:
         RateLimitError,
         RunwareError,
         ServerError,
+        StoreError,
         TaskCancelledError,
         TaskError,
         TaskTimeoutError,
@@ -75,6 +77,8 @@ __all__ = [
     "AsyncTextStream",
     "Audio",
     "AuthenticationError",
+    "Budget",
+    "BudgetExceededError",
     "Chat",
     "ChatPiece",
     "ChatStream",
@@ -114,7 +118,9 @@ __all__ = [
     "ServerError",
     "Source",
     "Spending",
+    "StoreError",
     "StoredMedia",
+    "StoredTask",
     "StreamJob",
     "Task",
     "TaskCancelledError",
@@ -144,6 +150,7 @@ __all__ = [
     "WrongThreadError",
     "__version__",
     "get_client",
+    "task_uuid_for",
     "tool",
 ]
 __all__ += requests.__all__
@@ -156,8 +163,10 @@ _WHERE = {
         "client": "AsyncRunware Runware get_client",
         "jobs": "Job Progress",
         "media": "Media",
-        "options": "RetryPolicy",
+        "options": "Budget RetryPolicy",
+        "protocol.ids": "task_uuid_for",
         "requests.base": "Task",
+        "store.lines": "StoredTask",
         "task_types": "TaskType",
         "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
@@ -176,7 +185,8 @@ if TYPE_CHECKING:
     from runware.client import AsyncRunware, Runware, get_client
     from runware.jobs import Job, Progress
     from runware.media import Media
-    from runware.options import RetryPolicy
+    from runware.options import Budget, RetryPolicy
+    from runware.protocol.ids import task_uuid_for
     from runware.requests import *  # noqa: F403
     from runware.requests.base import Task
     from runware.results import (
@@ -218,6 +228,7 @@ if TYPE_CHECKING:
         UsageTotals,
     )
     from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.store.lines import StoredTask
     from runware.task_types import TaskType
     from runware.text import (
         Answer,

@@ -29,6 +29,7 @@ from runware.transport.callbacks import run_guarded
 if TYPE_CHECKING:
     import asyncio
     import ssl
+    from pathlib import Path
 
     from runware import serverless
     from runware.events import Event, Stats
@@ -37,16 +38,19 @@ if TYPE_CHECKING:
     from runware.models.access import AsyncModels, Models
     from runware.models.estimates import Estimate
     from runware.models.problems import Problem
-    from runware.options import ApiKey, RetryPolicy
+    from runware.options import ApiKey, Budget, RetryPolicy
     from runware.requests.base import Task
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
+    from runware.store import access as store_access
+    from runware.store.access import AsyncStoredJobs, StoredJobs
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
     models = lazy_module("runware.models.access")
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
+    store_access = lazy_module("runware.store.access")
     text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -163,6 +167,9 @@ class _Client(_Handle):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         insecure_ws: bool | None = None,
+        upload_inputs: Literal["inline", "once"] | None = None,
+        store: str | Path | None = None,
+        budget: float | Budget | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         """Set the options. Nothing is sent and no thread starts before the first call.
@@ -206,6 +213,17 @@ class _Client(_Handle):
             ssl_context: TLS settings. `None` uses the trust store of the operating system, or `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
             insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
+            upload_inputs: `"inline"` (the default) sends media with each task. `"once"` stores what has more than some
+                75 kB on the platform first, once for equal content, and names it by its UUID; with a store, later
+                processes know it too. If the platform has forgotten it, it is stored again.
+            store: Database in which tasks are written before they are sent, so that none is lost or bought twice when
+                the program dies (docs/guides/durable.md): a `Path`, `"sqlite:///jobs.db"`, or another URL that
+                SQLAlchemy takes, such as `"postgresql+psycopg://..."`. Several processes may share it. Costs are asked
+                for. `None` reads `RUNWARE_STORE`; without that, nothing is kept. Needs the extra `store`.
+            budget: Limit on spending in US dollars, or a `Budget`. A task that might exceed it fails with
+                `BudgetExceededError` before it is sent; what runs goes on. Costs are asked for. With a store, the limit
+                is for everything that is spent with it, by all processes. `None` means no limit; with 0, only tasks
+                that are known to cost nothing are sent.
             on_event: Callback for the events of `runware.events`, on a separate thread. Exceptions it raises are
                 logged. If 10,000 events are pending, further ones are dropped and counted. If it refers to the client,
                 the client is kept alive until it is closed.
@@ -255,6 +273,8 @@ class _Client(_Handle):
         """Resume a task submitted earlier, by this process or another, and wait for its results.
 
         The client polls until nothing of the task runs any more. It never sends anything that could run the task again.
+        With a store, a task that the store has is not polled if its outcome is there, or if another client, or another
+        call of this one, follows it.
 
         Args:
             ref: A job's or an error's `ref`, the UUID of the task, or the `Acknowledgement` that a call returned.
@@ -305,6 +325,16 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     def models(self) -> Models:
         """The catalogue of models: what they are, take and cost. It works without the network."""
         return models.Models(self._core.knowledge.catalogue, self._search_models)
+
+    @property
+    def jobs(self) -> StoredJobs:
+        """The tasks of the client's store: what is unfinished, and how to go on with it.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_access.StoredJobs(self._core)
 
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
@@ -445,6 +475,16 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     def models(self) -> AsyncModels:
         """The catalogue of models: what they are, take and cost. It works without the network."""
         return models.AsyncModels(models.Models(self._core.knowledge.catalogue), self._search_models)
+
+    @property
+    def jobs(self) -> AsyncStoredJobs:
+        """The tasks of the client's store: what is unfinished, and how to go on with it.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_access.AsyncStoredJobs(self._core)
 
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)

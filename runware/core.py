@@ -31,9 +31,9 @@ from runware.errors import (
 from runware.jobs import Dispatch, Job, wrong_thread_error
 from runware.media.downloads import Downloads
 from runware.options import Options
-from runware.protocol.call import Call, Origin
+from runware.protocol.call import Call, Durable, Origin
 from runware.protocol.codec import loads, rules
-from runware.protocol.ids import is_uuid
+from runware.protocol.ids import StableUUID, is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
@@ -54,6 +54,11 @@ if TYPE_CHECKING:
     from runware.models.estimates import Estimate
     from runware.requests import platform
     from runware.requests.text import StreamText
+    from runware.store import keeper, uploads
+    from runware.store.database import Database
+    from runware.store.keeper import Keeper, Place
+    from runware.store.lines import StoredTask
+    from runware.store.uploads import Uploads
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
     from runware.text.readers import OpenStreams
@@ -69,6 +74,8 @@ else:
     refusals = lazy_module("runware.models.refusals")
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
+    keeper = lazy_module("runware.store.keeper")
+    uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
@@ -98,6 +105,9 @@ class Part(Protocol):
     def abandon(self) -> None:
         """Reset after a fork, in the child."""
 
+
+_FLUSH = 0.5
+"""Seconds in which what happened to durable calls is written when the client is closed."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -192,11 +202,14 @@ class Core:
         self.activity = Activity(self._feed)
         self.downloads = Downloads.of(options, self._feed)
         self.knowledge = Knowledge(options)
-        self._planner = Planner(options, self.knowledge)
+        self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
+        self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._sibling: Core | None = None
         self.owns_feed = feed is None
+        durable = options.store is not None or options.budget is not None
+        self._keeper: Keeper | None = keeper.Keeper(options, self.knowledge) if durable else None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -205,6 +218,20 @@ class Core:
             weakref.finalize(self, self._feed.stop)
             for attach in tuple(_attached):
                 attach(self)
+
+    def _make_uploads(self) -> Uploads:
+        core = weakref.ref(self)  # the planner must not keep the client alive
+
+        def submit(task: Task[Any]) -> Job[Any]:
+            if (alive := core()) is None:
+                raise _closed_error()
+            return alive.submit(task)
+
+        def database() -> Database | None:
+            alive = core()
+            return None if alive is None or alive.options.store is None else alive.keeper.database
+
+        return uploads.Uploads(submit, database)
 
     # ------------------------------------------------------------------ models
 
@@ -273,6 +300,7 @@ class Core:
             # The requests too, so that a later call from an event loop finds them loaded.
             load_module("runware.requests.image")
             driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
+            recorder = None if self._keeper is None else self._keeper.recorder
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
 
@@ -282,11 +310,11 @@ class Core:
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = driver(self.options, self._feed)
+                io_loop = driver(self.options, self._feed, recorder)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
-                self._finalizer = weakref.finalize(self, _close_at_exit, io_loop)
+                self._finalizer = weakref.finalize(self, _close_at_exit, io_loop, self._keeper)
                 self._io_loop = io_loop
             return self._io_loop
 
@@ -301,6 +329,10 @@ class Core:
         self._callbacks.abandon()
         self._feed.abandon()
         self.activity.abandon()
+        if self._keeper is not None:
+            self._keeper.abandon()
+        if self._uploads is not None:
+            self._uploads.abandon()
         for part in list(self._parts.values()):
             part.abandon()
         if self._streams is not None:
@@ -337,7 +369,9 @@ class Core:
             if self._closed:
                 raise _closed_error()
             if self._sibling is None:
-                self._sibling = Core(attrs.evolve(self.options, dry_run=not self.options.dry_run), self._feed)
+                unbilled: dict[str, Any] = {} if self.options.dry_run else {"store": None, "budget": None}
+                options = attrs.evolve(self.options, dry_run=not self.options.dry_run, **unbilled)
+                self._sibling = Core(options, self._feed)
             return self._sibling
 
     @property
@@ -400,6 +434,8 @@ class Core:
             streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
+        if self._keeper is not None:
+            self._keeper.close(max(_FLUSH, deadline - time.monotonic()))
         if sibling is not None:
             sibling.close(max(0.0, deadline - time.monotonic()))
         for part in list(self._parts.values()):
@@ -433,13 +469,20 @@ class Core:
                 job.interrupt()
             raise
 
-    def submit(self, task: Task[R], dispatch: Dispatch | None = None, held: list[Job[R]] | None = None) -> Job[R]:
+    def submit(
+        self,
+        task: Task[R],
+        dispatch: Dispatch | None = None,
+        held: list[Job[R]] | None = None,
+        place: Place | None = None,
+    ) -> Job[R]:
         """Encode a request and queue it.
 
         Args:
             task: The request.
             dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
             held: The job is appended to it before anything is sent, so that an interrupted caller can cancel it.
+            place: The task's place in a run of the client's store.
 
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
@@ -449,7 +492,7 @@ class Core:
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
             return self._other().submit(task, dispatch, held)
         io_loop = self.io_loop()
-        plan = self._planner.request(task)
+        plan = self._planner.request(task, None if place is None else place.uuid_for)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -459,6 +502,10 @@ class Core:
         call = plan.start()
         if io_loop.watched:
             call.origin = self._feed.origin(plan.model, plan.sent)
+        if self._keeper is not None:
+            call.durable = self._keeper.of(task, plan, place)
+        elif plan.inputs is not None or type(plan.uuid) is StableUUID:
+            call.durable = Durable(stable=type(plan.uuid) is StableUUID, inputs=plan.inputs)
         job = Job(task, call, self, dispatch, plan.sent)
         if held is not None:
             held.append(job)
@@ -532,19 +579,49 @@ class Core:
             )
         task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
-        return self._submit_plan(io_loop, task, plan, hidden=hidden)
+        durable = None if self._keeper is None else self._keeper.following(uuid, plan.task_type)
+        return self._submit_plan(io_loop, task, plan, durable, hidden=hidden)
+
+    def go_on(self, stored: StoredTask, timeout: float | None) -> Job[Results[Any]]:
+        """Follow a task of the store, and send it if the server does not know it."""
+        io_loop = self.io_loop()
+        assert self._keeper is not None
+        task = platform.Existing(task_uuid=stored.task_uuid, timeout=timeout)
+        if stored.request is None:
+            plan = self._planner.existing(stored.task_uuid, stored.task_type, task.timeout)
+        else:
+            plan = self._planner.again(stored.request, stored.task_uuid, stored.expected, task.timeout)
+        return self._submit_plan(io_loop, task, plan, self._keeper.resuming(stored))
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps the client's durable calls.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        if self._keeper is None or self.options.store is None:
+            raise ConfigurationError(
+                "The client has no store: create it with store='sqlite:///jobs.db'.", parameter="store"
+            )
+        if self._pid != os.getpid():
+            self.abandon()
+        return self._keeper
 
     def connect(self, timeout: float | None) -> Job[None]:
         """Request a connection; the job is done when it is ready."""
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan, *, hidden: bool = False) -> Job[R]:
+    def _submit_plan(
+        self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
+    ) -> Job[R]:
         call = plan.start()
+        call.durable = durable
         if hidden:
             call.origin = Origin(hidden=True)
         elif io_loop.watched:
-            call.origin = self._feed.origin(None, b"")
+            call.origin = self._feed.origin(plan.model, plan.sent)
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
         return job
@@ -577,10 +654,12 @@ def _closed_error() -> ClientClosedError:
     return ClientClosedError("The client is closed. Create a new one for further calls.")
 
 
-def _close_at_exit(io_loop: Driver) -> None:
+def _close_at_exit(io_loop: Driver, keeper: Keeper | None) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
+    if keeper is not None:
+        keeper.close(1.0)
     _log_unfinished(running, "call")
 
 

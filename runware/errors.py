@@ -10,6 +10,8 @@ RunwareError
 ├── TaskCancelledError (CancelledError)      the caller cancelled the call
 ├── PayloadTooLargeError (ValueError)        a message exceeds the size limit
 ├── DownloadError                            a result could not be downloaded
+├── StoreError                               the store cannot be opened, read or written
+├── BudgetExceededError                      the task might exceed the budget; it was not sent
 ├── WebhookError (ValueError)                what was posted to a webhook cannot be read
 │   └── WebhookTokenError                    the token in a webhook's URL is missing, changed or expired
 └── TaskError                                the task was rejected or failed
@@ -38,6 +40,7 @@ from runware._support.escaping import escape_controls, one_line
 __all__ = [
     "AnswerFormatError",
     "AuthenticationError",
+    "BudgetExceededError",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
@@ -53,6 +56,7 @@ __all__ = [
     "RateLimitError",
     "RunwareError",
     "ServerError",
+    "StoreError",
     "TaskCancelledError",
     "TaskError",
     "TaskTimeoutError",
@@ -261,6 +265,37 @@ class PayloadTooLargeError(RunwareError, ValueError):
 
 class DownloadError(RunwareError):
     """A result could not be downloaded or saved; its URL may have expired."""
+
+
+class StoreError(RunwareError):
+    """The store of durable tasks cannot be opened, read or written. A task that it could not take was not sent."""
+
+
+class BudgetExceededError(RunwareError):
+    """The task might cost more than the budget has left, so it was not sent. What runs goes on.
+
+    Attributes:
+        limit: The budget in US dollars.
+        spent: What finished tasks have cost.
+        reserved: What running tasks may cost, by estimate.
+        estimate: What this one may cost, by estimate; `None` if that is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: float = 0.0,
+        spent: float = 0.0,
+        reserved: float = 0.0,
+        estimate: float | None = None,
+        **facts: Unpack[_Facts],
+    ) -> None:
+        super().__init__(message, **facts)
+        self.limit = limit
+        self.spent = spent
+        self.reserved = reserved
+        self.estimate = estimate
 
 
 class WebhookError(RunwareError, ValueError):

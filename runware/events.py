@@ -282,7 +282,8 @@ class Stats:
         retries: Attempts made after an earlier attempt failed at the server.
         questions: Status requests (`getResponse`) sent to the server.
         results: Results received.
-        cost: Cost of the results in US dollars, as far as the server reported it (`include_cost`).
+        cost: Cost of the results in US dollars, as far as the server reported it (`include_cost`). With a store, this
+            includes results that were paid for before.
         input_tokens: Input tokens of texts, as far as the server reported them (`include_usage`).
         output_tokens: Output tokens of texts, in the same way.
         connections: Connections established and authenticated.

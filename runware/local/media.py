@@ -196,11 +196,15 @@ class MediaStore:
 
     Args:
         keep: The number of files that are kept at least. `None`: all.
+
+    Attributes:
+        forgotten: The UUIDs of files that were removed: a task that names one is refused.
     """
 
     def __init__(self, keep: int | None = None) -> None:
         self._keep = keep
         self._files: dict[str, Media] = {}
+        self.forgotten: set[str] = set()
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._lock = Lock()
@@ -224,7 +228,14 @@ class MediaStore:
 
     def remove(self, uuid: str) -> bool:
         """Remove a file; return whether it was there."""
-        return self._files.pop(uuid, None) is not None
+        if self._files.pop(uuid, None) is None:
+            return False
+        self.forgotten.add(uuid)
+        return True
+
+    def stored(self) -> list[str]:
+        """Return the UUIDs of the files that clients have stored, the oldest first."""
+        return [uuid for uuid, media in self._files.items() if media.data is not None]
 
     def clear(self) -> None:
         """Remove all files."""

@@ -464,6 +464,17 @@ class LocalServer:
             return
         asyncio.run_coroutine_threadsafe(self._listen(running), loop).result(_CALL_TIMEOUT)
 
+    def forget_media(self) -> list[str]:
+        """Forget the files that clients have stored; a task that names one is refused with `mediaNotFound`.
+
+        Returns:
+            Their UUIDs.
+        """
+        media = self._state.media
+        forgotten = media.stored()
+        self._call(lambda _: [media.remove(uuid) for uuid in forgotten])
+        return forgotten
+
     def forget(self) -> None:
         """Forget every task, file and session, and reset the ledger."""
 

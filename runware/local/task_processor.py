@@ -13,7 +13,7 @@ from runware.local.output import Outgoing, OutputSink
 from runware.local.prompt_marks import has_mark
 from runware.local.result_items import make_item
 from runware.local.state import ServerState
-from runware.local.task_inputs import prompt_of
+from runware.local.task_inputs import named_in, prompt_of
 from runware.local.task_queries import answer_details, answer_poll, finished_items
 from runware.local.task_run import TaskRun
 from runware.local.task_runner import TaskRunner
@@ -111,6 +111,9 @@ class TaskProcessor:
             raise ApiError("unsupportedTaskType", f"There is no task type {name!r}.", "taskType", type="string")
         uuid = check_uuid(task, switches.q14)
         self._models.check(task, spec)
+        lost = self._state.media.forgotten
+        if lost and (name := named_in(task, lost)) is not None:
+            raise ApiError("mediaNotFound", f"The media of '{name}' is not stored here.", name, type="string")
         if task.get("deliveryMethod") == "stream" and not source.http and switches.q10 == "error":
             message = "Tokens are streamed over HTTP only."
             raise ApiError("unsupportedParameter", message, "deliveryMethod", type="string")

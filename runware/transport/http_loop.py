@@ -23,7 +23,7 @@ from runware.options import Options
 from runware.protocol.call import Wakeable
 from runware.protocol.effects import DropExchange, Effect, Exchange, Happened, SessionConfig, State
 from runware.transport.callbacks import EventFeed
-from runware.transport.driver import Driver, clock, log, log_unexpected
+from runware.transport.driver import Driver, Recorder, clock, log, log_unexpected
 from runware.transport.http_line import HttpLine, RequestError, TooLargeError
 from runware.transport.wakeup import wake
 
@@ -98,10 +98,11 @@ class HttpLoop(Driver):
     Args:
         options: The client's options.
         feed: Receives the events.
+        recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
-    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
-        super().__init__(options, feed)
+    def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
+        super().__init__(options, feed, recorder)
         self._driving = threading.Lock()
         self._bell = _Bell()
         self._sleeps_until = float("inf")  # when the I/O thread looks at the time by itself

@@ -21,7 +21,7 @@ from runware.protocol.effects import Abort, Close, Effect, Open, State
 from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware.transport.callbacks import EventFeed
 from runware.transport.dialer import Attempt, Dialled, PermanentError, dial
-from runware.transport.driver import Driver, clock, log_unexpected
+from runware.transport.driver import Driver, Recorder, clock, log_unexpected
 from runware.transport.poller import READ, WRITE, Poller, make_poller
 from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
 from runware.transport.wakeup import wake
@@ -92,10 +92,11 @@ class IOLoop(Driver):
     Args:
         options: The client's options.
         feed: Receives the events.
+        recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
-    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
-        super().__init__(options, feed)
+    def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
+        super().__init__(options, feed, recorder)
         self._wake_byte_unread = False  # the self-pipe has to be drained
         self._connection: _Connection | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # including those still connecting
