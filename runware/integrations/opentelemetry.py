@@ -14,7 +14,6 @@ made when a call ends, from its events, on the thread of the events: no call wai
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -121,7 +120,6 @@ class RunwareInstrumentor:
     """
 
     _recorder: ClassVar[_Recorder | None] = None
-    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @property
     def is_instrumented_by_opentelemetry(self) -> bool:
@@ -143,20 +141,17 @@ class RunwareInstrumentor:
             meter_provider: Where measurements go. `None` uses the global one.
             capture_content: Record prompts and texts in spans, as for the function `instrument`.
         """
-        with RunwareInstrumentor._lock:
-            if RunwareInstrumentor._recorder is None:
-                recorder = _Recorder(tracer_provider, meter_provider, capture_content)
-                RunwareInstrumentor._recorder = recorder
-                attach_to_every_core(recorder.attach)
+        if RunwareInstrumentor._recorder is None:
+            recorder = RunwareInstrumentor._recorder = _Recorder(tracer_provider, meter_provider, capture_content)
+            attach_to_every_core(recorder.attach)
 
     def uninstrument(self, **_: Any) -> None:
         """Record nothing more, of any client."""
-        with RunwareInstrumentor._lock:
-            recorder, RunwareInstrumentor._recorder = RunwareInstrumentor._recorder, None
-            if recorder is not None:
-                detach_from_new_cores(recorder.attach)
-                for core in list(_listeners):
-                    _detach(core)
+        recorder, RunwareInstrumentor._recorder = RunwareInstrumentor._recorder, None
+        if recorder is not None:
+            detach_from_new_cores(recorder.attach)
+            for core in list(_listeners):
+                _detach(core)
 
 
 _listeners: weakref.WeakKeyDictionary[Core, _Listener] = weakref.WeakKeyDictionary()
@@ -343,7 +338,8 @@ class _Listener:
 
 def _parent(event: events.TaskEvent | events.Downloaded) -> Context:
     """Return the OpenTelemetry context of the caller; an empty one makes a trace of its own."""
-    return Context() if event.context is None else event.context.run(get_current)
+    # A copy, as another listener may be running code in the context itself.
+    return Context() if event.context is None else event.context.copy().run(get_current)
 
 
 def _error_type(end: events.Resolved) -> Attributes:
