@@ -60,9 +60,9 @@ def show() -> None:
 
     def show_children(parent: int | None, indent: str) -> None:
         for span in spans:
-            if (None if span.parent is None else span.parent.span_id) == parent:
+            if getattr(span.parent, "span_id", None) == parent:
                 print(f"{indent}{span.name}  {milliseconds(span)} ms{details(span)}")
-                show_children(span.get_span_context().span_id, indent + "    ")
+                show_children(getattr(span.context, "span_id", 0), indent + "    ")
 
     show_children(None, "")
     data = reader.get_metrics_data()
@@ -70,7 +70,8 @@ def show() -> None:
         for metric in resource.scope_metrics[0].metrics:
             if metric.name == "runware.client.cost":
                 for point in metric.data.data_points:
-                    print(f"{point.attributes['gen_ai.request.model']}: {point.value:.4f} dollars")
+                    model, cost = (point.attributes or {})["gen_ai.request.model"], getattr(point, "value", 0.0)
+                    print(f"{model}: {cost:.4f} dollars")
 
 
 def milliseconds(span: ReadableSpan) -> int:

@@ -514,6 +514,16 @@ class TestAllWork:
         assert (client.stats.calls, client.stats.succeeded) == (1, 1)
         assert client.stats.cost == pytest.approx(text.cost)
 
+    def test_lost_answer_over_http_interrupts_its_call(self, make: Make, server: LocalServer) -> None:
+        server.play("X20")
+        watcher = Watcher()
+        client = make(on_event=watcher, transport="http")
+        client.image_inference(**PICTURE)
+        seen = [event for event in watcher.until(events.Resolved) if isinstance(event, events.TaskEvent)]
+        kinds = [type(event).__name__ for event in seen]
+        assert (kinds[:3], kinds[-1]) == (["Sent", "Interrupted", "Polled"], "Resolved")
+        assert {event.model for event in seen} == {PICTURE["model"]}
+
     def test_each_request_of_a_chat_is_a_call(self, make: Make) -> None:
         watcher = Watcher()
         client = make(on_event=watcher)
