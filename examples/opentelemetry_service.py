@@ -71,7 +71,7 @@ def show() -> None:
             if metric.name == "runware.client.cost":
                 for point in metric.data.data_points:
                     model, cost = (point.attributes or {})["gen_ai.request.model"], getattr(point, "value", 0.0)
-                    print(f"{model}: {cost:.4f} dollars")
+                    print(model, f"{cost:.4f} dollars", sep=": ")
 
 
 def milliseconds(span: ReadableSpan) -> int:
