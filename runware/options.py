@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
@@ -326,6 +327,17 @@ def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> No
         )
 
 
+_PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
+"""A product and its version, as RFC 9110 writes them in a User-Agent."""
+
+
+def _check_app(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not (isinstance(value, str) and len(value) <= 100 and _PRODUCT.fullmatch(value)):
+        raise ConfigurationError(
+            f"app must be a product and perhaps its version, such as 'shop/1.2'; got {value!r}.", parameter="app"
+        )
+
+
 def _check_store(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
@@ -392,6 +404,7 @@ class Options:
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
     store: str | None = attrs.field(default=None, repr=False, converter=_as_store, validator=_check_store)
+    app: str | None = attrs.field(default=None, validator=_check_app)
     upload_inputs: Literal["inline", "once"] = attrs.field(default="inline", validator=_one_of("inline", "once"))
     budget: Budget | None = attrs.field(default=None, converter=_as_budget, validator=_check_budget)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)

@@ -421,7 +421,8 @@ def test_client_can_be_instrumented_while_it_is_connected(rw: Runware, telemetry
     rw.image_inference(**PICTURE)
     assert not rw._core.io_loop().watched
     telemetry.instrument(rw)
-    rw.aio.stats
+    for same in (rw.aio, rw.with_options(timeout=5.0)):
+        telemetry.instrument(same)  # type: ignore[arg-type]
     rw.image_inference(**PICTURE)
     telemetry.wait_for(2)
 

@@ -1,1 +1,1 @@
-"""Connections to other tools. Each module is loaded only when it is imported, and needs the extra of its name."""
+"""Servers and adapters for other programs, each with an extra of its own."""

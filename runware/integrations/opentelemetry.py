@@ -105,12 +105,12 @@ def instrument(
         capture_content: Record prompts and texts in spans. `None` reads the environment variable
             `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`, and defaults to `False`.
     """
-    _Recorder(tracer_provider, meter_provider, capture_content).attach(client._core)  # noqa: SLF001 - of this package
+    _Recorder(tracer_provider, meter_provider, capture_content).attach(client._core.whole)  # noqa: SLF001 - of this package
 
 
 def uninstrument(client: Runware | AsyncRunware) -> None:
     """Record nothing more of a client."""
-    _detach(client._core)  # noqa: SLF001 - of this package
+    _detach(client._core.whole)  # noqa: SLF001 - of this package
 
 
 class RunwareInstrumentor:

@@ -98,6 +98,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.session: ClientSession | None = None
         self.query = request.query
         self.headers = request.headers
+        state.ledger.user_agents.add(request.headers.get("user-agent", ""))
         self.dry = request.query.get("dryRun") == "1"
         self.stalled = False
         self.uuid = new_uuid()

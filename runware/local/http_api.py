@@ -140,6 +140,7 @@ class HttpApi:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
         """Answer one request."""
         headers = request.headers
+        self._state.ledger.user_agents.add(headers.get("User-Agent", ""))
         for host in headers.getall("Host", [None]):
             reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
             if reason is not None:

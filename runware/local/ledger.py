@@ -68,6 +68,7 @@ class Ledger:
         media_requests: HTTP requests for files.
         service_requests: HTTP requests to the services that describe models.
         frames_sent: Frames sent to WebSocket connections.
+        user_agents: The User-Agents of upgrades and HTTP requests.
         webhooks: One entry per webhook: `url`, `body`, `statuses` (one per attempt; a string if there was no
             response) and `delivered`.
         uploads: The same for `uploadEndpoint`, with `size` instead of `body`.
@@ -103,6 +104,7 @@ class Ledger:
         self.media_requests = 0
         self.service_requests = 0
         self.frames_sent = 0
+        self.user_agents: set[str] = set()
         self.webhooks: list[dict[str, Any]] = []
         self.uploads: list[dict[str, Any]] = []
         self.faults: list[str] = []

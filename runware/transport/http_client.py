@@ -112,7 +112,7 @@ def _settings(options: Options, url: str) -> dict[str, Any]:
         "verify": options.ssl_context or dialer.default_context(),
         # Without the environment, which would add passwords from .netrc and other proxies.
         "trust_env": False,
-        "headers": {"User-Agent": dialer.user_agent()},
+        "headers": {"User-Agent": dialer.user_agent(options.app)},
         # The API has no redirects, and following one could send the key elsewhere.
         "follow_redirects": False,
     }
