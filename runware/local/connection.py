@@ -84,6 +84,7 @@ class WebSocketConnection(asyncio.Protocol):
         headers: The headers of its upgrade request, with names in lower case.
         dry: Whether tasks are only validated.
         stalled: Whether nothing is read or written while TCP stays up.
+        opened_at: The event loop's time when it was opened.
         uuid: The UUID of its session if a resumed session gets another one.
     """
 
@@ -112,7 +113,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._reading = False
         self._lost = False
         self._close_sent = False
-        self._last_message = loop.time()
+        self._last_message = self.opened_at = loop.time()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     @property
