@@ -97,7 +97,7 @@ class HttpLoop(Driver):
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
         recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
@@ -390,7 +390,7 @@ class HttpLoop(Driver):
         self._bytes_in += len(answer.body)
         if opened:
             session.counts["connections"] += opened
-            if session.config.events:
+            if session.watched:
                 self._report(self._connection_event(Connected, line.connect_time, host=line.host))
             if callable(self.options.api_key) and line.key is not None:
                 session.redactor.add(line.key)
@@ -404,7 +404,7 @@ class HttpLoop(Driver):
         if key is not None:
             session.redactor.add(key)  # the error may quote what the server said
         session.redactor.clean_error(error)
-        if session.config.events and exchange.open:
+        if session.watched and exchange.open:
             stage = getattr(error, "stage", None)
             elapsed = getattr(error, "elapsed", 0.0)
             facts = {"reason": one_line(error), "stage": stage, "in_flight": session.in_flight}

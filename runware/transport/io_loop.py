@@ -91,7 +91,7 @@ class IOLoop(Driver):
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
         recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
