@@ -74,7 +74,7 @@ class Dispatcher:
         if call.completion is Completion.ANSWER:
             call.key = f"{call.uuid}:{call.sequence}"
         error: RunwareError
-        waiting = len(queue)
+        waiting = len(queue.new) + len(queue.returned)
         if waiting >= self._max_queued:
             queue.drop_ended()
             waiting = len(queue)
