@@ -255,7 +255,7 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return as_task(task, self._completed)
+        return task if isinstance(task, Task) else as_task(task, self._completed)
 
     def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an API object with its task type and the API's names, for which models are needed only sometimes."""

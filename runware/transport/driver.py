@@ -130,8 +130,8 @@ class Driver:
         """Make the thread look into the inbox."""
         raise NotImplementedError
 
-    def _run_once(self) -> None:
-        """Wait for something to happen, and process it."""
+    def _run_once(self) -> bool:
+        """Wait for something to happen, and process it; return `False` once the session is closed."""
         raise NotImplementedError
 
     def _act(self, effect: Effect) -> None:
@@ -311,8 +311,8 @@ class Driver:
         if not self._claim():
             return
         try:
-            while self._session.state is not State.CLOSED and not self._orphaned:
-                self._run_once()
+            while not self._orphaned and self._run_once():
+                pass
         except BaseException:
             if not self._orphaned:
                 log.exception("the I/O thread failed; all calls fail")

@@ -202,8 +202,7 @@ class HttpLoop(Driver):
                 return  # Ctrl-C during the start of a thread made the next call start another one
             self._thread = threading.current_thread()
         try:
-            while self._session.state is not State.CLOSED and not self._orphaned:
-                self._run_once()
+            while not self._orphaned and self._run_once():
                 if self._thread is not threading.current_thread():
                     return  # there was nothing to do for long
         except BaseException:
@@ -221,8 +220,12 @@ class HttpLoop(Driver):
         for worker in list(self._workers):
             worker.bell.ring()
 
-    def _run_once(self) -> None:
-        """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long."""
+    def _run_once(self) -> bool:
+        """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long.
+
+        Returns:
+            Whether to go on: `False` once the session is closed.
+        """
         done = _Round()
         driving = self._driving
         with driving:
@@ -245,11 +248,12 @@ class HttpLoop(Driver):
         wake(done.to_wake)
         self._assign(done.fresh)
         if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
-            return
-        if due is not None:
+            pass
+        elif due is not None:
             self._bell.wait(min(max(0.0, due - clock()), threading.TIMEOUT_MAX))
         elif not self._workers or not self._bell.wait(LINGER):
             self._rest()
+        return self._session.state is not State.CLOSED
 
     def _rest(self) -> None:
         """End the I/O thread if there is no work."""
