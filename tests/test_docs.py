@@ -48,7 +48,7 @@ PYTHON = [block for block in EVERY if block.language == "python" and block.mark 
 NOT_RUN = {"docs/from-official-sdks.md": 2, "docs/guides/testing.md": 1}
 """How many blocks of each page are not run: programs for other packages, and one that needs the real service."""
 NEEDS = {
-    "docs/guides/agents.md": {"pydantic_ai"},
+    "docs/guides/agents.md": {"agents", "langchain_core", "pydantic_ai"},
     "docs/guides/celery.md": {"celery"},
     "docs/guides/django.md": {"django"},
     "docs/guides/durable.md": {"dbos", "prefect"},
