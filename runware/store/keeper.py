@@ -102,10 +102,14 @@ class Keeper:
 
     # ------------------------------------------------------------------ calls
 
+    def keeps(self, task: Task[Any]) -> bool:
+        """Return whether a request is one to be kept: it makes something, and is not only checked."""
+        return not (task.repeatable or task.inspects or self._options.dry_run)
+
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if task.repeatable or task.inspects or plan.completion not in _DURABLE:
+        if not self.keeps(task) or plan.completion not in _DURABLE:
             return Durable(stable=True) if stable else None
         wire = loads(plan.text)[0]
         budgets = [self._options.budget, None if place is None else place.budget]
