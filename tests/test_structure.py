@@ -25,6 +25,7 @@ ROWS = [
     {"runware"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
+    {"runware.store.runs"},
     {"runware.store.access"},
     {"runware.core", "runware.webhooks"},
     {"runware.serverless"},

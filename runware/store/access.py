@@ -48,9 +48,10 @@ class StoredJobs:
         return recorder
 
     @property
-    def _database(self) -> Database:
+    def database(self) -> Database:
+        """The store's database, in which everything is written by now that this client has done."""
         recorder = self._recorder
-        recorder.flush(_FLUSH)  # what this client has done shows
+        recorder.flush(_FLUSH)
         return recorder.database
 
     def get(self, uuid: str) -> StoredTask:
@@ -60,8 +61,8 @@ class StoredJobs:
             NotFoundError: It is not in the store.
             StoreError: The store cannot be read.
         """
-        with self._database.reading() as connection:
-            row = self._database.row_of(connection, uuid)
+        with self.database.reading() as connection:
+            row = self.database.row_of(connection, uuid)
         if row is None:
             raise NotFoundError(f"The store has no task {uuid!r}.", task_uuid=uuid)
         return stored_task(row)
@@ -98,7 +99,7 @@ class StoredJobs:
                 created, key = after
                 later = (tasks.c.created == created) & (tasks.c.key > key)
                 page = query.where(or_(tasks.c.created > created, later))
-            with self._database.reading() as connection:
+            with self.database.reading() as connection:
                 rows = connection.execute(page).mappings().all()
             yield from map(stored_task, rows)
             if len(rows) < _PAGE:
@@ -122,7 +123,7 @@ class StoredJobs:
         recorder = self._recorder
         owners: Owners = recorder.owners
         found = list(self.list(state="open", run=run))
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             names = {task.owner for task in found if task.owner is not None}
             alive = {name for name in names if owners.alive(connection, name)}
         return [(task, task.owner in alive) for task in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.lazy_modules import lazy_module
@@ -34,8 +34,9 @@ __all__ = ["Keeper", "Place", "fingerprint"]
 
 _MAX_REQUEST = 65_536
 """The size in bytes up to which a request is kept. A larger one holds media, and is not sent again from the store."""
-_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL")
-"""Parameters that change nothing about what a task makes. The URL of a webhook may hold a token that changes."""
+_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL", "uploadEndpoint", "deliveryMethod")
+"""Parameters that change nothing about what a task makes. The URLs may be signed anew for each start, and the delivery
+method is chosen from the catalogue, which may be newer at the second one."""
 _DURABLE = (Completion.RESULTS, Completion.ACKNOWLEDGEMENT, Completion.STATUSES)
 
 
@@ -49,12 +50,21 @@ class Knowledge(Protocol):
 
 
 class Place(Protocol):
-    """The place of a task in a run."""
+    """The place of a task in a run, or only in a call of `map` with a budget.
 
-    run: str
+    Attributes:
+        run: The run's name, or `None`.
+        number: Which of several equal tasks of the run it is, from 0.
+        retries_failed: Whether a task that has failed before is run again.
+        budget: A limit of its own.
+        scope: What that limit is for, as the store calls it.
+    """
+
+    run: str | None
     number: int
     retries_failed: bool
     budget: Budget | None
+    scope: str
 
     def uuid_for(self, fingerprint: str) -> StableUUID:
         """Return the UUID of the task with this fingerprint, and set `number`."""
@@ -89,6 +99,11 @@ class Keeper:
                 self._recorder = spending.SpendingRecorder() if url is None else store_recorder.StoreRecorder(url)
             return self._recorder
 
+    def forget(self, scope: str) -> None:
+        """Forget a budget that is over. A store keeps what was spent of it: a task may end later."""
+        if self._options.store is None and self._recorder is not None:
+            self._recorder.forget(scope)  # type: ignore[union-attr]
+
     def close(self, timeout: float) -> None:
         """Close the store, after the driver."""
         if self._recorder is not None:
@@ -102,6 +117,12 @@ class Keeper:
 
     # ------------------------------------------------------------------ calls
 
+    def uuid_in(self, task: Task[Any], place: Place | None) -> Callable[[Mapping[str, Any]], str] | None:
+        """Return the function that derives the UUID of a task of a run from its API object; `None` for others."""
+        if place is None or place.run is None or not self.keeps(task):
+            return None
+        return lambda wire: place.uuid_for(fingerprint(wire))
+
     def keeps(self, task: Task[Any]) -> bool:
         """Return whether a request is one to be kept: it makes something, and is not only checked."""
         return not (task.repeatable or task.inspects or self._options.dry_run)
@@ -112,7 +133,6 @@ class Keeper:
         if not self.keeps(task) or plan.completion not in _DURABLE:
             return Durable(stable=True) if stable else None
         wire = loads(plan.text)[0]
-        budgets = [self._options.budget, None if place is None else place.budget]
         line = Line(
             key=plan.uuid,
             task_type=plan.task_type,
@@ -122,7 +142,7 @@ class Keeper:
             fingerprint=fingerprint(wire),
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
-            limits=dict(self._limit(budget, place) for budget in budgets if budget is not None),
+            limits=self._limits(place),
             retries_failed=place is not None and place.retries_failed,
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
@@ -148,11 +168,20 @@ class Keeper:
         """Return what makes a call follow a task through the store, if there is one."""
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
-    def _limit(self, budget: Budget, place: Place | None) -> tuple[str, int]:
-        per: str = budget.per or ("client" if self._options.store is None else "store")
-        if per == "run":
-            per = "client" if place is None else f"run {place.run}"
-        return per, nano_dollars(budget.limit)
+    def _limits(self, place: Place | None) -> dict[str, int]:
+        """Return the budgets of a task: their scopes, with billionths of a dollar. The smaller one of two counts."""
+        limits: dict[str, int] = {}
+        run = None if place is None else place.run
+        for budget in (self._options.budget, None if place is None else place.budget):
+            if budget is None:
+                continue
+            per: str = budget.per or ("client" if self._options.store is None else "store")
+            if place is not None and budget is place.budget and budget.per in ("run", None):
+                per = place.scope
+            elif per == "run":
+                per = "client" if run is None else f"run {run}"
+            limits[per] = min(nano_dollars(budget.limit), limits.get(per, nano_dollars(budget.limit)))
+        return limits
 
     def _estimate(self, wire: Mapping[str, Any]) -> int:
         """Return what a task may cost, in billionths of a dollar; 0 if nothing is known."""
