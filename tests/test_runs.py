@@ -9,6 +9,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,12 +30,14 @@ from runware import (
     RunwareError,
     StoreError,
     ValidationError,
+    task_uuid_for,
 )
 from runware.local import LocalServer
 from runware.media.saving import Template
 from runware.store.places import MapPlace
 
 from .conftest import until
+from .wire_objects import IMAGE
 
 COMMON = {"model": "runware:101@1", "width": 256, "height": 256}
 PROMPTS = [f"a kite above dune {number}" for number in range(12)]
@@ -179,9 +182,11 @@ class TestSecondStart:
         assert Counter(answer[0].uuid for answer in first) == Counter(answer[0].uuid for answer in second)
         assert billed(server) == dict.fromkeys(PROMPTS, 1)
 
-    def test_two_clients_work_on_one_run_together(self, start: Start, server: LocalServer) -> None:
+    @pytest.mark.parametrize("shared", [False, True], ids=["two clients", "two threads of one client"])
+    def test_two_work_on_one_run_together(self, start: Start, server: LocalServer, shared: bool) -> None:
         server.configure(delay=0.01)
-        clients = [start(), start()]
+        first = start()
+        clients = [first, first if shared else start()]
         found: list[list[Any]] = [[], []]
         threads = [
             threading.Thread(target=lambda number=number: found[number].extend(kites(clients[number], concurrency=4)))
@@ -194,6 +199,56 @@ class TestSecondStart:
         assert [answer[0].uuid for answer in found[0]] == [answer[0].uuid for answer in found[1]]
         assert len(found[0]) == len(PROMPTS)
         assert billed(server) == dict.fromkeys(PROMPTS, 1)
+
+    def test_call_takes_the_task_over_from_a_cancelled_one_of_the_same_client(
+        self, start: Start, server: LocalServer
+    ) -> None:
+        rw = start()
+        uuid = task_uuid_for("order 17")
+        with server.hold():
+            jobs = [rw.submit.image_inference(positive_prompt="a kite", task_uuid=uuid, **COMMON) for _ in range(3)]
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            jobs[0].cancel()
+        assert jobs[1].result(20) == jobs[2].result(20)
+        assert billed(server) == {"a kite": 1}
+
+    @pytest.mark.parametrize(
+        ("operation", "inputs", "common"),
+        [
+            ("video_inference", ["waves", "a storm"], {"model": "klingai:5@3", "duration": 5}),
+            ("text_inference", ["hello"], {"model": "google:gemma@4-31b"}),
+            ("caption", [Image(uuid=IMAGE)], {}),
+            ("image_inference", ["a kite", "a heron"], {**COMMON, "number_results": 3}),
+        ],
+    )
+    def test_results_of_every_kind_come_from_the_store(
+        self, start: Start, server: LocalServer, operation: str, inputs: list[Any], common: Any
+    ) -> None:
+        server.configure(delay=0.01)
+        answers = []
+        for _ in range(2):
+            rw = start()
+            answers.append(list(rw.map(getattr(rw, operation), inputs, common=common, run="kinds")))
+        assert answers[0] == answers[1]
+        assert [type(answer) for answer in answers[0]] == [type(answer) for answer in answers[1]]
+        assert sent(server) == len(inputs) + sum(task["taskType"] == "getResponse" for task in server.ledger.received)
+
+    def test_run_over_http_goes_on_too(self, form: Any, start: Start, server: LocalServer) -> None:
+        for answers in itertools.islice(
+            start(transport="http").map(ImageInference, PROMPTS, common=COMMON, run="nightly", concurrency=3), 4
+        ):
+            assert isinstance(answers, Results)
+        gc.collect()
+        assert len(form(start(transport="http"), PROMPTS)) == len(PROMPTS)
+        assert billed(server) == dict.fromkeys(PROMPTS, 1)
+
+    def test_acknowledged_task_is_not_sent_again(self, start: Start, server: LocalServer) -> None:
+        common = {"model": "klingai:5@3", "duration": 5, "skip_response": True, "delivery_method": "async"}
+        for _ in range(2):
+            rw = start()
+            assert len(list(rw.map(rw.video_inference, ["waves"], common=common, run="later"))) == 1
+            rw.close()
+        assert billed(server) == {"waves": 1}
 
     def test_request_objects_make_a_run_too(self, start: Start, server: LocalServer) -> None:
         tasks = [ImageInference(positive_prompt=prompt, **COMMON) for prompt in PROMPTS[:3]]
@@ -601,6 +656,15 @@ class TestSaving:
         assert (tmp_path / "0.jpg").read_text() == "mine"
         assert [path.name for path in tmp_path.glob(".runware*")] == []
 
+    def test_what_dead_downloads_left_behind_is_removed(self, rw: Runware, tmp_path: Path) -> None:
+        old, young = tmp_path / ".runware-00.part", tmp_path / ".runware-11.part"
+        for path in (old, young):
+            path.write_text("x")
+        os.utime(old, (0, time.time() - 90_000))
+        list(rw.map(rw.image_inference, ["a kite"], common=COMMON, save_to=tmp_path))
+        assert not old.exists()
+        assert young.exists()
+
     def test_results_beside_an_error_are_saved_too(
         self, form: Any, start: Start, server: LocalServer, tmp_path: Path
     ) -> None:
@@ -610,6 +674,25 @@ class TestSaving:
         assert not isinstance(error, DownloadError)
         assert error.results
         assert all(image.path.exists() for image in error.results)
+
+    def test_files_of_a_failed_attempt_are_replaced_by_those_of_the_next(
+        self, start: Start, server: LocalServer, tmp_path: Path
+    ) -> None:
+        inputs = [{"positive_prompt": "[fail:2] a kite", "number_results": 3}]
+        options: Any = {
+            "save_to": f"{tmp_path}/out/{{n}}.{{ext}}".replace("{n}", "{index}-{n}"),
+            "return_exceptions": True,
+        }
+        found = []
+        for _ in range(2):
+            rw = start(max_retries=0)
+            (error,) = kites(rw, inputs, retry_failed=True, **options)
+            rw.close()
+            assert len(error.results) == 2
+            assert [image.path.read_bytes() for image in error.results] == [image.read() for image in error.results]
+            found.append([image.uuid for image in error.results])
+        assert not set(found[0]) & set(found[1])
+        assert len(list((tmp_path / "out").iterdir())) == 2
 
     def test_slow_download_does_not_hold_up_other_tasks(
         self, start: Start, server: LocalServer, tmp_path: Path, slow: threading.Event

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 else:
     filecmp = lazy_module("filecmp")
 
-__all__ = ["MAX_BYTES", "decode_base64", "keep_file", "safe_name", "target_path", "write_file"]
+__all__ = ["MAX_BYTES", "PARTS", "decode_base64", "keep_file", "safe_name", "target_path", "write_file"]
 
 MAX_BYTES = 2 << 30
 """Default maximum size of a downloaded file: 2 GiB."""
+
+PARTS = ".runware-*.part"
+"""A pattern for the names of files that are being written."""
 
 
 def decode_base64(text: str) -> bytes:
@@ -133,7 +136,7 @@ def _part_of(path: Path) -> Iterator[Path]:
     """Make the directory of a file, and return the path under which it is written; nothing is left there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not derived from the file name, which may have the maximum length already.
-    part = path.with_name(f".runware-{os.urandom(8).hex()}.part")
+    part = path.with_name(PARTS.replace("*", os.urandom(8).hex()))
     try:
         yield part
     finally:

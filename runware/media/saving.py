@@ -6,7 +6,9 @@ import os
 import queue
 import string
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +18,7 @@ from runware.errors import DownloadError, RunwareError, StoreError, ValidationEr
 from runware.media.cancelling import CancelToken
 from runware.media.downloadable import Downloadable, Saving
 from runware.media.downloads import Downloads, Session
-from runware.media.files import MAX_BYTES, safe_name
+from runware.media.files import MAX_BYTES, PARTS, safe_name
 
 __all__ = ["Memory", "Order", "Saver", "Template"]
 
@@ -24,6 +26,8 @@ _THREADS = 8
 """How many results are downloaded at a time."""
 _TIMEOUT = 60.0
 """Seconds allowed for connecting, and for each wait for more data."""
+_LEFT_BEHIND = 86_400.0
+"""Seconds without a change after which an incomplete file is one that nobody writes any more."""
 
 _SAMPLE = {"run": "nightly", "index": 0, "n": 0, "uuid": "uuid", "task_uuid": "uuid", "kind": "image", "ext": "png"}
 """The fields of a template, with values of their types."""
@@ -151,14 +155,23 @@ class Saver:
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = self._running = 0
+        self._tidied = False
 
     def grow(self) -> None:
         """Start a thread, unless there are enough. Called for each task, before it can be done."""
-        if self._threads < _THREADS:
-            with self._lock:
-                self._threads += 1
-                self._running += 1
+        if self._threads >= _THREADS:
+            return
+        with self._lock:
+            self._running += 1
+        try:
             threading.Thread(target=self._work, name="runware-save", daemon=True).start()
+        except RuntimeError:  # the system allows no more threads
+            with self._lock:
+                self._running -= 1
+            if not self._threads:
+                raise
+        else:
+            self._threads += 1
 
     def put(self, order: Order) -> None:
         """Save results. It does not wait."""
@@ -228,11 +241,24 @@ class Saver:
         if problems:
             raise _failed(order, problems) from problems[0]
 
+    def _tidy(self, where: Path) -> None:
+        """Remove what downloads of programs that died have left in a directory. A running one has a young file."""
+        if self._tidied:
+            return
+        self._tidied = True
+        with suppress(OSError):
+            for part in where.glob(PARTS):
+                with suppress(OSError):
+                    if time.time() - part.stat().st_mtime > _LEFT_BEHIND:
+                        part.unlink()
+
     def _save_file(self, order: Order, part: Downloadable, n: int, before: str | None) -> tuple[Path, int]:
         def name(extension: str) -> Path:
-            return self._template.path(
+            path = self._template.path(
                 part, index=order.index, n=n, task_uuid=part.task_uuid or order.task_uuid, extension=extension
             )
+            self._tidy(path.parent)
+            return path
 
         saving = Saving("", overwrite=False, timeout=_TIMEOUT, max_bytes=MAX_BYTES, cancel=self._cancel)
         return part.save_named(self._session, saving, name, before)

@@ -178,15 +178,17 @@ class Durable:
         asks: Whether the server is asked for the task before it is sent: another process may have sent it.
         stable: Whether its UUID is derived from what the task is. The server's answer that it has the UUID already
             then means that it has this very task, and the next attempt's UUID is derived too.
+        shared: Whether several calls of this client may be for its task: the store reports the end to all of them.
     """
 
-    __slots__ = ("asks", "line", "recorded", "stable")
+    __slots__ = ("asks", "line", "recorded", "shared", "stable")
 
-    def __init__(self, line: object | None = None, *, stable: bool = False) -> None:
+    def __init__(self, line: object | None = None, *, stable: bool = False, shared: bool = False) -> None:
         self.line = line
         self.recorded = line is None
         self.asks = False
         self.stable = stable
+        self.shared = shared
 
 
 class Polling:

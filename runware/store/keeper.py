@@ -148,7 +148,7 @@ class Keeper:
         )
         if line.limits:
             line.reserve = self._estimate(wire)
-        return Durable(line, stable=stable)
+        return Durable(line, stable=stable, shared=stable and self._options.store is not None)
 
     def resuming(self, stored: StoredTask) -> Durable:
         """Return what makes a call go on with a task of the store."""
