@@ -212,6 +212,23 @@ class TestSecondStart:
         assert jobs[1].result(20) == jobs[2].result(20)
         assert billed(server) == {"a kite": 1}
 
+    def test_end_is_written_although_calls_for_the_same_task_end_at_the_same_moment(
+        self, start: Start, server: LocalServer
+    ) -> None:
+        rw = start()
+        with server.hold():
+            jobs = [
+                rw.submit.image_inference(positive_prompt="a kite", task_uuid=task_uuid_for("order 18"), **COMMON)
+                for _ in range(3)
+            ]
+            server.ledger.wait_for(lambda ledger: ledger.held == 1)
+            with rw.jobs.database.writing():  # the recorder waits, so that it gets all three ends at once
+                for job in jobs:
+                    job.cancel()
+        until(lambda: rw.jobs.get(task_uuid_for("order 18")).owner is None)
+        assert rw.image_inference(positive_prompt="a kite", task_uuid=task_uuid_for("order 18"), **COMMON)
+        assert billed(server) == {"a kite": 1}
+
     @pytest.mark.parametrize(
         ("operation", "inputs", "common"),
         [
@@ -655,6 +672,20 @@ class TestSaving:
         assert "save_to" in str(answer)
         assert (tmp_path / "0.jpg").read_text() == "mine"
         assert [path.name for path in tmp_path.glob(".runware*")] == []
+
+    def test_every_file_of_a_result_is_saved(self, server: LocalServer, rw: Runware, tmp_path: Path) -> None:
+        files = [{"uuid": f"part-{number}", "base64Data": "iVBORw0KGgo="} for number in range(3)]
+        server.script(
+            lambda task: (
+                [{"data": [{"taskType": "tools", "taskUUID": task["taskUUID"], "outputs": {"files": files}}]}]
+                if task["taskType"] == "tools"
+                else None
+            )
+        )
+        template = f"{tmp_path}/{{index}}-{{n}}-{{uuid}}.{{ext}}"
+        (output,) = rw.map(rw.tools, [{"inputs": {"video": IMAGE}}], save_to=template)
+        assert [path.name for path in output.paths] == ["0-0-part-0.png", "0-1-part-1.png", "0-2-part-2.png"]
+        assert output.path == output.paths[0]
 
     def test_what_dead_downloads_left_behind_is_removed(self, rw: Runware, tmp_path: Path) -> None:
         old, young = tmp_path / ".runware-00.part", tmp_path / ".runware-11.part"

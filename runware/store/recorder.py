@@ -330,9 +330,12 @@ class StoreRecorder:
         What was begun before and has ended comes first of all: its reservation is replaced by its bill, which leaves
         more of a budget for what is new.
         """
-        over = [entry for entry in batch if isinstance(entry, _Ended) and self._open.get(entry.key) is entry.call]
-        self._end(connection, over, reports)
         begun = [entry for entry in batch if isinstance(entry, Record) and entry.step is Step.TASK]
+        new = {entry.call for entry in begun}
+        ends = [entry for entry in batch if isinstance(entry, _Ended)]
+        # Several calls may be for one task; only the end of the one that was sent is the task's.
+        ended = {entry.key for entry in ends if entry.call in new or self._open.get(entry.key) is entry.call}
+        self._end(connection, [entry for entry in ends if entry.call not in new], reports)
         first = [entry for entry in begun if entry.call.attempt == 1]
         self._begin(connection, first, reports)
         now = time.time()
@@ -353,11 +356,10 @@ class StoreRecorder:
         reports += [("task_recorded", (entry.call, entry.uuid)) for entry in again]
         steps: dict[str, str] = {}
         arrived: dict[str, list[dict[str, Any]]] = {}
-        ended: dict[str, _Ended] = {}
         for entry in batch:
             if isinstance(entry, _Ended):
-                ended[entry.key] = entry
-            elif isinstance(entry, _Saved):
+                continue
+            if isinstance(entry, _Saved):
                 self.database.put_files(connection, entry.key, entry.files)
             elif isinstance(entry, tuple) and not isinstance(entry, Record):
                 arrived[entry[0]] = entry[1]
@@ -375,7 +377,7 @@ class StoreRecorder:
                 if key not in ended
             ],
         )
-        self._end(connection, list(ended.values()), reports)
+        self._end(connection, [entry for entry in ends if entry.call in new], reports)
 
     def _begin(
         self, connection: Connection, entries: Sequence[Record], reports: list[tuple[str, tuple[Any, ...]]]
