@@ -10,7 +10,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
@@ -52,10 +53,12 @@ if TYPE_CHECKING:
     from runware.models.estimates import Estimate
     from runware.requests import platform
     from runware.requests.text import StreamText
-    from runware.store import keeper
+    from runware.store import keeper, uploads
+    from runware.store.database import Database
     from runware.store.keeper import Keeper, Place
     from runware.store.lines import StoredTask
     from runware.store.recorder import StoreRecorder
+    from runware.store.uploads import Uploads
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
     from runware.text.readers import OpenStreams
@@ -72,6 +75,7 @@ else:
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
     keeper = lazy_module("runware.store.keeper")
+    uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
@@ -80,7 +84,7 @@ else:
 
 log = logging.getLogger("runware.client")
 
-__all__ = ["Core", "Dispatch", "shared_core"]
+__all__ = ["Core", "Dispatch", "shared_core", "shared_core_replaced"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -148,16 +152,26 @@ class Knowledge:
         """Load it, so that a call from an event loop need not."""
         self.checker.prepare()
 
+    def close(self) -> None:
+        """End a refresh of the catalogue in the background."""
+        if self._catalogue is not None:
+            self._catalogue.close()
+
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
-        """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
+        """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.
 
         Args:
             error: The error.
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
-        model = self.catalogue.get(name) if isinstance(name := task.get("model"), str) else None
-        return error if model is None else refusals.completed(error, task, model)
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        if model is not None:
+            return refusals.completed(error, task, model)
+        if isinstance(name, str) and error.parameter == "model":
+            return refusals.with_models(error, self.catalogue.nearest(name))
+        return error
 
 
 class Core:
@@ -177,7 +191,8 @@ class Core:
         self._callbacks = CallbackThread()
         self._feed = None if options.on_event is None else EventFeed(options.on_event)
         self.knowledge = Knowledge(options)
-        self._planner = Planner(options, self.knowledge)
+        self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
+        self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._sibling: Core | None = None
@@ -189,6 +204,20 @@ class Core:
         weakref.finalize(self, self._callbacks.stop)
         if self._feed is not None:
             weakref.finalize(self, self._feed.stop)
+
+    def _make_uploads(self) -> Uploads:
+        core = weakref.ref(self)  # the planner must not keep the client alive
+
+        def submit(task: Task[Any]) -> Job[Any]:
+            if (alive := core()) is None:
+                raise _closed_error()
+            return alive.submit(task)
+
+        def database() -> Database | None:
+            alive = core()
+            return None if alive is None or alive.options.store is None else alive.keeper.database
+
+        return uploads.Uploads(submit, database)
 
     # ------------------------------------------------------------------ models
 
@@ -208,8 +237,14 @@ class Core:
         Raises:
             NotFoundError: The model is not known.
         """
+        self._check_known(task)
         wire = self._wire_of(task)
         return self.knowledge.checker.model_of(wire), wire
+
+    def _check_known(self, task: Task[Any] | Mapping[str, Any]) -> None:
+        """Raise `NotFoundError` for a dict whose model is not known, even if it has no task type."""
+        if isinstance(task, Mapping) and "model" in task:
+            self.knowledge.checker.model_of(dict(task))
 
     def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
         whole = self.task_of(task)
@@ -222,6 +257,8 @@ class Core:
             NotFoundError: The model is not known, and *exact* is not set.
             RunwareError: The server refuses the request, or cannot be reached.
         """
+        if not exact:
+            self._check_known(task)
         wire = self._wire_of(task)
         try:
             known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
@@ -288,6 +325,8 @@ class Core:
             self._feed.abandon()
         if self._keeper is not None:
             self._keeper.abandon()
+        if self._uploads is not None:
+            self._uploads.abandon()
         for part in list(self._parts.values()):
             part.abandon()
         if self._streams is not None:
@@ -354,12 +393,13 @@ class Core:
         with self._lock:
             self._closed = True
             io_loop, streams, sibling = self._io_loop, self._streams, self._sibling
+        self.knowledge.close()
         if streams is not None:
             streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
         if self._keeper is not None:
-            self._keeper.close(max(_FLUSH, deadline - time.monotonic()))
+            self._keeper.close(max(_FLUSH, deadline - time.monotonic()) if timeout else 0.0)
         if sibling is not None:
             sibling.close(max(0.0, deadline - time.monotonic()))
         for part in list(self._parts.values()):
@@ -400,6 +440,7 @@ class Core:
         dispatch: Dispatch | None = None,
         held: list[Job[R]] | None = None,
         place: Place | None = None,
+        planner: Planner | None = None,
     ) -> Job[R]:
         """Encode a request and queue it.
 
@@ -408,17 +449,19 @@ class Core:
             dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
             held: The job is appended to it before anything is sent, so that an interrupted caller can cancel it.
             place: The task's place in a run of the client's store, or in a call of `map` with a budget.
+            planner: Plans the call in place of the client's own, for other options.
 
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
         """
+        planner = planner or self._planner
         if task.streamed:
-            return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
+            return self._submit_stream(task, dispatch, held, planner)  # type: ignore[return-value, arg-type]
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
-            return self._other().submit(task, dispatch, held)
+            return self._other().submit(task, dispatch, held, planner=planner)
         io_loop = self.io_loop()
         uuid = None if self._keeper is None else self._keeper.uuid_in(task, place)
-        plan = self._planner.request(task, uuid, counts=place is not None and place.budget is not None)
+        plan = planner.request(task, uuid, counts=place is not None and place.budget is not None)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -428,8 +471,8 @@ class Core:
         call = plan.start()
         if self._keeper is not None:
             call.durable = self._keeper.of(task, plan, place)
-        elif type(plan.uuid) is StableUUID:
-            call.durable = Durable(stable=True)
+        elif plan.inputs is not None or type(plan.uuid) is StableUUID:
+            call.durable = Durable(stable=type(plan.uuid) is StableUUID, inputs=plan.inputs)
         job = Job(task, call, self, dispatch, plan.sent)
         if held is not None:
             held.append(job)
@@ -440,21 +483,35 @@ class Core:
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
-    def _submit_stream(self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None) -> StreamJob:
+    def _submit_stream(
+        self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None, planner: Planner
+    ) -> StreamJob:
         """Start a stream as a job."""
-        job = text_streams.StreamJob(self, task, self.plan(task), dispatch)
+        job = text_streams.StreamJob(self, task, self.plan(task, planner=planner), dispatch)
         if held is not None:
             held.append(job)
         job.start()
         return job
 
-    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+    def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
         """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
         if self._pid != os.getpid():
             self.abandon()
         if self._closed:
             raise ClientClosedError("The client is closed. Create a new one for further calls.")
-        return self._planner.request(task, uuid)
+        return (planner or self._planner).request(task, uuid)
+
+    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
+        """Return a view of this core whose calls have other options.
+
+        Raises:
+            ConfigurationError: An option is invalid.
+        """
+        return self.view(attrs.evolve(self.options, **changes))
+
+    def view(self, options: Options) -> CoreView:
+        """Return a view of this core whose calls have these options."""
+        return CoreView(self, options, Planner(options, self.knowledge, self._uploads))
 
     @property
     def streams(self) -> OpenStreams:
@@ -580,6 +637,46 @@ class Core:
             raise wrong_thread_error()
 
 
+class CoreView:
+    """A core with other options for its calls: it shares everything else with the core of the client.
+
+    Args:
+        core: The core of the client.
+        options: The options of the calls.
+        planner: Plans the calls.
+    """
+
+    def __init__(self, core: Core, options: Options, planner: Planner) -> None:
+        self._whole = core
+        self._planner = planner
+        self.options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def start(self, task: Task[R], dispatch: Dispatch | None, then: Callable[[Job[R]], T]) -> T:
+        """Submit a request and pass its job to *then*, as a core does."""
+        return Core.start(self, task, dispatch, then)  # type: ignore[arg-type]  # all it needs is `submit`
+
+    def submit(
+        self,
+        task: Task[R],
+        dispatch: Dispatch | None = None,
+        held: list[Job[R]] | None = None,
+        place: Place | None = None,
+    ) -> Job[R]:
+        """Encode a request and queue it, as a core does."""
+        return self._whole.submit(task, dispatch, held, place, self._planner)
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode the request of a stream, as a core does."""
+        return self._whole.plan(task, uuid, self._planner)
+
+    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
+        """Return a view with these options in addition."""
+        return self._whole.view(attrs.evolve(self.options, **changes))
+
+
 def _closed_error() -> ClientClosedError:
     return ClientClosedError("The client is closed. Create a new one for further calls.")
 
@@ -626,6 +723,17 @@ class _Connect(Task[None]):
 # ---------------------------------------------------------------------- one client a process
 
 _shared: dict[tuple[object, ...], Core] = {}
+_replacements: list[Core] = []
+
+
+@contextmanager
+def shared_core_replaced(core: Core) -> Iterator[None]:
+    """Make `shared_core` return one core for all options, in tests."""
+    _replacements.append(core)
+    try:
+        yield
+    finally:
+        _replacements.remove(core)
 
 
 def shared_core(options: Options) -> Core:
@@ -633,6 +741,8 @@ def shared_core(options: Options) -> Core:
 
     Options that cannot be compared get a separate core, which is closed when it is garbage collected.
     """
+    if _replacements:
+        return _replacements[-1]
     key = options.identity()
     if key is None:
         return Core(options)

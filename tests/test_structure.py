@@ -22,7 +22,10 @@ PROJECT = ROOT.parent
 ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
+    {"runware.integrations"},
+    {"runware.agents"},
     {"runware"},
+    {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
     {"runware.store.runs"},
@@ -40,7 +43,12 @@ ROWS = [
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options", "runware.task_types"},
-    {"runware._support.logs", "runware._support.event_loops", "runware._support.elsewhere"},
+    {
+        "runware._support.logs",
+        "runware._support.event_loops",
+        "runware._support.elsewhere",
+        "runware._support.unknown_names",
+    },
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},
 ]
@@ -137,6 +145,10 @@ def test_imports_have_no_circle() -> None:
 
 FUNCTION_LEVEL_IMPORTS = {
     ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    (
+        "pytest_runware.py",
+        "runware.testing",
+    ): "every project with the plugin loads it, and must load nothing of runware",
     ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
 }
 """Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from runware._support.lazy_modules import lazy_module
-from runware.errors import DownloadError
+from runware.errors import DownloadError, OverwriteError
 
 if TYPE_CHECKING:
     import filecmp
@@ -117,8 +116,8 @@ def keep_file(path: Path, chunks: Iterator[bytes], *, replace: bool) -> int:
                 _move_into_place(part, path)
             except FileExistsError:
                 if not _same(part, path):  # else another process has saved the same result at this moment
-                    raise FileExistsError(
-                        errno.EEXIST, "Another file is there; let save_to name each result differently", str(path)
+                    raise OverwriteError(
+                        f"Another file is at {path}; let save_to name each result differently.", filename=str(path)
                     ) from None
     return size
 
@@ -159,5 +158,5 @@ def _move_into_place(part: Path, path: Path) -> None:
             raise
 
 
-def _exists(path: Path) -> FileExistsError:
-    return FileExistsError(errno.EEXIST, "The file exists; pass overwrite=True to replace it", str(path))
+def _exists(path: Path) -> OverwriteError:
+    return OverwriteError(f"The file {path} exists; pass overwrite=True to replace it.", filename=str(path))

@@ -7,7 +7,7 @@ of the server's messages.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ __all__ = [
     "Meaning",
     "Polling",
     "Question",
+    "StoredInputs",
     "Waiter",
     "Wakeable",
     "identity",
@@ -169,6 +170,18 @@ def identity(item: Item) -> str | None:
     return None
 
 
+class StoredInputs(Protocol):
+    """The media stored on the platform that a task names."""
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """The UUIDs that the task names."""
+        ...
+
+    def renew(self, done: Callable[[Mapping[str, str]], object], failed: Callable[[RunwareError], object]) -> None:
+        """Store the media again, without blocking; call *done* with the new UUIDs by the old ones, or *failed*."""
+
+
 class Durable:
     """What a call needs whose task outlives the process: most calls have none.
 
@@ -178,17 +191,26 @@ class Durable:
         asks: Whether the server is asked for the task before it is sent: another process may have sent it.
         stable: Whether its UUID is derived from what the task is. The server's answer that it has the UUID already
             then means that it has this very task, and the next attempt's UUID is derived too.
+        inputs: The media that the task names and that can be stored again, once; `None` if there is none.
         shared: Whether several calls of this client may be for its task: the store reports the end to all of them.
     """
 
-    __slots__ = ("asks", "line", "recorded", "shared", "stable")
+    __slots__ = ("asks", "inputs", "line", "recorded", "shared", "stable")
 
-    def __init__(self, line: object | None = None, *, stable: bool = False, shared: bool = False) -> None:
+    def __init__(
+        self,
+        line: object | None = None,
+        *,
+        stable: bool = False,
+        shared: bool = False,
+        inputs: StoredInputs | None = None,
+    ) -> None:
         self.line = line
         self.recorded = line is None
         self.asks = False
         self.stable = stable
         self.shared = shared
+        self.inputs = inputs
 
 
 class Polling:

@@ -9,7 +9,7 @@ import attrs
 
 from runware.errors import RunwareError
 from runware.events import Event
-from runware.protocol.call import Call
+from runware.protocol.call import Call, StoredInputs
 from runware.protocol.codec import dumps
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Happened",
     "Open",
     "Record",
+    "Renew",
     "Send",
     "SessionConfig",
     "State",
@@ -173,6 +174,16 @@ class Record(NamedTuple):
     uuid: str
 
 
+class Renew(NamedTuple):
+    """Store the media of a call again, which the platform has forgotten.
+
+    Report `inputs_renewed` or `renewal_failed`.
+    """
+
+    call: Call
+    inputs: StoredInputs
+
+
 class Happened(NamedTuple):
     """An event for those who watch, without the time of day."""
 
@@ -180,5 +191,5 @@ class Happened(NamedTuple):
     facts: dict[str, Any]
 
 
-Effect = Open | Send | Abort | Close | Exchange | DropExchange | Call | Ended | Record | Happened
+Effect = Open | Send | Abort | Close | Exchange | DropExchange | Call | Ended | Record | Renew | Happened
 """A bare call is one that goes on, and has new results."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from runware._support.escaping import one_line, plain_word
 from runware._support.logs import RepeatLimit
@@ -243,6 +243,15 @@ class Session:
         """The store could not take this attempt of a call, or refused it: it is not sent."""
         if call.state in (CallState.UNRECORDED, CallState.RETRYING) and call.uuid == uuid:
             self._dispatcher.end(call, now, error)
+
+    def inputs_renewed(self, call: Call, uuids: Mapping[str, str], now: float) -> None:
+        """The media that a call names is stored again, under these new UUIDs by the old ones."""
+        self._tracker.inputs_renewed(call, uuids)
+        self._dispatcher.send_queued(now)
+
+    def renewal_failed(self, call: Call, error: RunwareError, now: float) -> None:
+        """The media that a call names could not be stored again."""
+        self._dispatcher.end(call, now, error)
 
     # ------------------------------------------------------------------ requests of callers, continued
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from runware.errors import (
     AuthenticationError,
@@ -30,7 +30,7 @@ from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, loads
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
-from runware.protocol.effects import Record, Send, State, Step
+from runware.protocol.effects import Record, Renew, Send, State, Step
 from runware.protocol.exchanges import Exchanges
 from runware.protocol.ids import derived_uuid, new_uuid
 from runware.protocol.outcomes import incomplete
@@ -68,6 +68,7 @@ _REFUSALS = (
     ValidationError,
 )
 """Errors of a whole task, which the server sends before it runs it. A single result fails with any other."""
+_LOST_MEDIA = frozenset(("mediaNotFound", "mediaExpired"))
 _REFUSED_PROMPTS = frozenset(("promptBlocked", "contentPolicyViolation"))
 
 
@@ -203,10 +204,7 @@ class TaskTracker:
         to_poll: list[Call] = []
         for call in due:
             if call.state is CallState.RETRYING:
-                if call.durable is None or call.durable.recorded:
-                    self._dispatcher.requeue(call)
-                else:
-                    self._dispatcher.hold(call)
+                self._next_attempt(call)
             elif call.state is CallState.SENT:
                 # Nothing more came after the error of one result. Only the server knows about the others.
                 self._accept(call, now)
@@ -217,6 +215,13 @@ class TaskTracker:
                 to_poll.append(call)
         self._poller.poll(to_poll, now)
         self._dispatcher.send_queued(now)
+
+    def _next_attempt(self, call: Call) -> None:
+        """Let the next attempt of a call be sent, as soon as the store has it."""
+        if call.durable is None or call.durable.recorded:
+            self._dispatcher.requeue(call)
+        else:
+            self._dispatcher.hold(call)
 
     def _poll_later(self, call: Call, now: float) -> None:
         """Poll a task that the server works on after a while."""
@@ -558,6 +563,9 @@ class TaskTracker:
 
     def _fail(self, call: Call, error: RunwareError, now: float, *, again: bool = True) -> None:
         """Retry a call whose attempt has failed by the server's own word, unless *again* forbids it, or end it."""
+        if call.durable is not None and _has_lost_inputs(call, error):
+            self._renew_inputs(call, error)
+            return
         wait = None
         retries = call.policy
         if again and retries is not None and isinstance(error, TaskError) and call.can_try_again:
@@ -583,16 +591,38 @@ class TaskTracker:
         output.counts["retries"] += 1
         if output.watched:
             output.task_event(Retrying, call, now, error=type(error).__name__, code=error.code, delay=wait)
+        self._fail_attempt(call, error)
+        self._timers.set(call, now + wait)
+
+    def _fail_attempt(self, call: Call, error: RunwareError) -> None:
+        """End an attempt that has failed, and prepare the next one."""
         call.attempts = [*(call.attempts or ()), f"{call.uuid}: {error.code or type(error).__name__}"]
         self._queue.release_slot(call)
         if call.completion is not Completion.ANSWER:  # a lookup stays the same, and is about the same task
             self._renew(call)
             if (durable := call.durable) is not None and durable.line is not None:
                 durable.recorded = False
-                output.effects.append(Record(call, Step.TASK, call.uuid))
+                self._output.effects.append(Record(call, Step.TASK, call.uuid))
         call.enter(CallState.RETRYING)
         call.begin_attempt()
-        self._timers.set(call, now + wait)
+
+    def _renew_inputs(self, call: Call, error: RunwareError) -> None:
+        """Have the media of a task stored again that was refused because the platform has forgotten it."""
+        durable = call.durable
+        assert durable is not None
+        assert durable.inputs is not None
+        log.info("an input of %s is not stored any more; it is stored again", call.uuid)
+        self._output.effects.append(Renew(call, durable.inputs))
+        durable.inputs = None  # once
+        self._fail_attempt(call, error)
+
+    def inputs_renewed(self, call: Call, uuids: Mapping[str, str]) -> None:
+        """Send a task with the media that was stored again."""
+        if call.state is not CallState.RETRYING or call.timer:
+            return
+        for old, new in uuids.items():
+            call.text = call.text.replace(old.encode(), new.encode())
+        self._next_attempt(call)
 
     def _renew(self, call: Call) -> None:
         """Make the message of the next attempt: a new task for the server, for the results that are missing."""
@@ -639,6 +669,20 @@ def _objects(value: object) -> list[Item]:
 def _is_listing(items: list[Item]) -> bool:
     """Return whether items are an answer that lists results by their status, rather than an acknowledgement."""
     return all(item.get("status") for item in items)
+
+
+def _has_lost_inputs(call: Call, error: RunwareError) -> bool:
+    """Return whether a task was refused because the platform does not have media any more that it names.
+
+    Which code it uses then is not documented, so a refusal that repeats the UUID of such an input counts too.
+    """
+    inputs = None if call.durable is None else call.durable.inputs
+    if inputs is None or call.items or not isinstance(error, (NotFoundError, ValidationError)):
+        return False
+    if error.code in _LOST_MEDIA:
+        return True
+    said = f"{error.message} {error.raw}"
+    return any(uuid in said for uuid in inputs.uuids)
 
 
 def _is_refusal(error: TaskError) -> bool:

@@ -20,8 +20,9 @@ from runware.store.tables import tasks
 
 if TYPE_CHECKING:
     from runware.core import Core
+    from runware.webhooks import Delivery
 
-__all__ = ["AsyncStoredJobs", "State", "StoredJobs"]
+__all__ = ["AsyncStoredJobs", "State", "StoreView", "StoredJobs"]
 
 State = Literal["open", "succeeded", "failed"]
 _PAGE = 500
@@ -29,30 +30,28 @@ _FLUSH = 2.0
 """Seconds to wait for what is being written before the store is read."""
 
 
-class StoredJobs:
-    """The tasks of a client's store. Iterating over it yields all of them, oldest first, a page at a time."""
+class StoreView:
+    """The tasks of a store, to look at. Iterating over it yields all of them, oldest first, a page at a time.
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    Args:
+        database: The store, open.
+        owners: Tells which clients live.
+    """
+
+    def __init__(self, database: Database, owners: Owners) -> None:
+        self._store = database
+        self._owners = owners
 
     def __repr__(self) -> str:
-        return f"<StoredJobs of {self._recorder.database.engine.url.render_as_string(hide_password=True)}>"
+        return f"<{type(self).__name__} {self._store.engine.url.render_as_string(hide_password=True)}>"
 
     def __iter__(self) -> Iterator[StoredTask]:
         return self.list()
 
     @property
-    def _recorder(self) -> StoreRecorder:
-        recorder = self._core.keeper.recorder
-        assert isinstance(recorder, StoreRecorder)
-        return recorder
-
-    @property
     def database(self) -> Database:
         """The store's database, in which everything is written by now that this client has done."""
-        recorder = self._recorder
-        recorder.flush(_FLUSH)
-        return recorder.database
+        return self._store
 
     def get(self, uuid: str) -> StoredTask:
         """Return a task by the UUID of its first attempt or of its last.
@@ -120,13 +119,28 @@ class StoredJobs:
         return [task for task, alive in self._open(run) if not alive]
 
     def _open(self, run: str | None) -> builtins.list[tuple[StoredTask, bool]]:
-        recorder = self._recorder
-        owners: Owners = recorder.owners
         found = list(self.list(state="open", run=run))
         with self.database.reading() as connection:
             names = {task.owner for task in found if task.owner is not None}
-            alive = {name for name in names if owners.alive(connection, name)}
+            alive = {name for name in names if self._owners.alive(connection, name)}
         return [(task, task.owner in alive) for task in found]
+
+
+class StoredJobs(StoreView):
+    """The tasks of a client's store, and how to go on with them."""
+
+    def __init__(self, core: Core) -> None:
+        recorder = core.keeper.recorder
+        assert isinstance(recorder, StoreRecorder)
+        super().__init__(recorder.database, recorder.owners)
+        self._core = core
+        self._recorder = recorder
+
+    @property
+    def database(self) -> Database:
+        """The store's database, in which everything is written by now that this client has done."""
+        self._recorder.flush(_FLUSH)
+        return self._store
 
     def recover(self, *, run: str | None = None, timeout: float | None = None) -> builtins.list[Job[Results[Any]]]:
         """Go on with the tasks that dead clients have left, and return their jobs, oldest first.
@@ -142,6 +156,25 @@ class StoredJobs:
             StoreError: The store cannot be read.
         """
         return [self._core.go_on(task, timeout) for task in self.unfinished(run=run)]
+
+    def deliver(self, delivery: Delivery) -> bool:
+        """Write what a webhook has brought to the store, where every process finds it: a handler for `WebhookReceiver`.
+
+        Jobs that wait for the task end, in this process and in others. A task is done when all its results came or
+        failed. What is delivered twice counts once, as far as results have names.
+
+        Args:
+            delivery: A result or an error; one that only says that the task runs changes nothing.
+
+        Returns:
+            Whether the store has the task.
+
+        Raises:
+            StoreError: The store cannot be written: with `confirm=True`, the receiver asks Runware to come again.
+        """
+        if delivery.result is None and delivery.error is None:
+            return True
+        return self._recorder.deliver({"taskUUID": delivery.task_uuid, **delivery.raw}, delivery.error)
 
 
 class AsyncStoredJobs:
@@ -170,3 +203,7 @@ class AsyncStoredJobs:
     ) -> builtins.list[Job[Results[Any]]]:
         """Go on with the tasks that dead clients have left; see `StoredJobs.recover`. Its jobs can be awaited."""
         return await run_elsewhere(lambda: self._jobs.recover(run=run, timeout=timeout))
+
+    async def deliver(self, delivery: Delivery) -> bool:
+        """Write what a webhook has brought to the store; see `StoredJobs.deliver`."""
+        return await run_elsewhere(lambda: self._jobs.deliver(delivery))

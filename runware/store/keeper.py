@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from runware.models.checker import Checker
     from runware.store import recorder as store_recorder
     from runware.store import spending
+    from runware.store.database import Database
     from runware.store.recorder import StoreRecorder
     from runware.store.spending import SpendingRecorder
 else:
@@ -30,13 +29,10 @@ else:
     spending = lazy_module("runware.store.spending")
     store_recorder = lazy_module("runware.store.recorder")
 
-__all__ = ["Keeper", "Place", "fingerprint"]
+__all__ = ["Keeper", "Place"]
 
 _MAX_REQUEST = 65_536
 """The size in bytes up to which a request is kept. A larger one holds media, and is not sent again from the store."""
-_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL", "uploadEndpoint", "deliveryMethod")
-"""Parameters that change nothing about what a task makes. The URLs may be signed anew for each start, and the delivery
-method is chosen from the catalogue, which may be newer at the second one."""
 _DURABLE = (Completion.RESULTS, Completion.ACKNOWLEDGEMENT, Completion.STATUSES)
 
 
@@ -99,6 +95,13 @@ class Keeper:
                 self._recorder = spending.SpendingRecorder() if url is None else store_recorder.StoreRecorder(url)
             return self._recorder
 
+    @property
+    def database(self) -> Database:
+        """The database of the store; the first access opens it. Raises as `recorder` does."""
+        recorder = self.recorder
+        assert not isinstance(recorder, spending.SpendingRecorder)
+        return recorder.database
+
     def forget(self, scope: str) -> None:
         """Forget a budget that is over. A store keeps what was spent of it: a task may end later."""
         if self._options.store is None and self._recorder is not None:
@@ -117,21 +120,19 @@ class Keeper:
 
     # ------------------------------------------------------------------ calls
 
-    def uuid_in(self, task: Task[Any], place: Place | None) -> Callable[[Mapping[str, Any]], str] | None:
-        """Return the function that derives the UUID of a task of a run from its API object; `None` for others."""
-        if place is None or place.run is None or not self.keeps(task):
-            return None
-        return lambda wire: place.uuid_for(fingerprint(wire))
+    def uuid_in(self, task: Task[Any], place: Place | None) -> Callable[[str], str] | None:
+        """Return the function that derives the UUID of a task of a run from its fingerprint; `None` for others."""
+        return None if place is None or place.run is None or not self._keeps(task) else place.uuid_for
 
-    def keeps(self, task: Task[Any]) -> bool:
-        """Return whether a request is one to be kept: it makes something, and is not only checked."""
+    def _keeps(self, task: Task[Any]) -> bool:
+        """Return whether a request makes something, and is not only checked."""
         return not (task.repeatable or task.inspects or self._options.dry_run)
 
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if not self.keeps(task) or plan.completion not in _DURABLE:
-            return Durable(stable=True) if stable else None
+        if not (self._keeps(task) and task.priced) or plan.completion not in _DURABLE:
+            return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
         wire = loads(plan.text)[0]
         line = Line(
             key=plan.uuid,
@@ -139,7 +140,7 @@ class Keeper:
             kind=type(task).__name__,
             request=plan.text[1:-1].decode() if len(plan.text) <= _MAX_REQUEST else None,
             expected=plan.expected,
-            fingerprint=fingerprint(wire),
+            fingerprint=plan.fingerprint,
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
             limits=self._limits(place),
@@ -148,7 +149,8 @@ class Keeper:
         )
         if line.limits:
             line.reserve = self._estimate(wire)
-        return Durable(line, stable=stable, shared=stable and self._options.store is not None)
+        shared = stable and self._options.store is not None
+        return Durable(line, stable=stable, shared=shared, inputs=plan.inputs)
 
     def resuming(self, stored: StoredTask) -> Durable:
         """Return what makes a call go on with a task of the store."""
@@ -190,13 +192,3 @@ class Keeper:
         except NotFoundError:
             return 0
         return nano_dollars(cost or 0.0)
-
-
-def fingerprint(wire: Mapping[str, Any]) -> str:
-    """Return a hash of what an API object asks for: equal for equal tasks, whatever their UUIDs.
-
-    Args:
-        wire: The API object, with media as it is sent.
-    """
-    asked = {name: value for name, value in wire.items() if name not in _NOT_ASKED_FOR}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -33,7 +33,7 @@ from runware.errors import (
     TaskCancelledError,
     TaskError,
 )
-from runware.protocol.call import Call
+from runware.protocol.call import Call, identity
 from runware.protocol.effects import Record, Step
 from runware.protocol.ids import derived_uuid
 from runware.store.database import Database, store_error
@@ -69,7 +69,7 @@ class _Ended:
         self.call = call
         self.line = line_of(call)
         self.uuid = call.uuid
-        self.items = list(call.items)
+        self.items = [item for item in call.items if not call.is_acknowledged_by(item)]
         self.error = error
 
     @property
@@ -169,6 +169,56 @@ class StoreRecorder:
         """
         with self.database.reading() as connection:
             return self.database.saved_files(connection, key)
+
+    def deliver(self, item: Mapping[str, Any], error: RunwareError | None) -> bool:
+        """Write a result or an error that came by a webhook; return whether the store has its task.
+
+        Args:
+            item: The API object of the result.
+            error: The error, if it is one.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with self.database.writing() as connection:
+            row = self.database.row_of(connection, str(item.get("taskUUID")))
+            if row is None:
+                return False
+            row = self.database.rows(connection, [row["key"]], lock=True)[row["key"]]
+            if row["state"] == "open":
+                self._add_delivery(connection, row, item, error)
+        return True
+
+    def _add_delivery(
+        self, connection: Connection, row: RowMapping, item: Mapping[str, Any], error: RunwareError | None
+    ) -> None:
+        items = json.loads(row["items"]) if row["items"] else []
+        kept = json.loads(row["error"]) if row["error"] else {}
+        failures = kept.get("errors", [])
+        if error is not None:
+            failures.append(stored_error(error))
+        elif not any(_same(one, item) for one in items):
+            items.append(dict(item))
+        values: dict[str, Any] = {
+            "key": row["key"],
+            "items": json.dumps(items) if items else None,
+            "updated": time.time(),
+        }
+        cost = billed(items)
+        scopes = _scopes_of(row["scope"] or "", row["run"])
+        if len(items) + len(failures) >= row["expected"]:
+            values |= {"state": "failed" if failures else "succeeded", "owner": None, "cost": cost, "reserved": 0}
+            if failures:
+                last = failures[-1]
+                if items:
+                    last = {**last, "class": "IncompleteResultsError", "errors": failures}
+                values["error"] = json.dumps(last, default=str)
+            self.database.settle(
+                connection, dict.fromkeys(scopes, ((cost or 0) - (row["cost"] or 0), -row["reserved"]))
+            )
+        elif failures:
+            values["error"] = json.dumps({"class": "TaskError", "errors": failures}, default=str)
+        self.database.set_values(connection, [values])
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was handed over so far is written; return whether it is."""
@@ -463,6 +513,8 @@ class StoreRecorder:
             self._send_again(connection, entry, row, reports)
             return
         self._take_over(call, line.key)
+        if line.follows:  # a webhook may bring the outcome
+            self._watched[call] = line.key
         line.attempt, line.run = row["attempt"], row["run"]
         reports.append(("task_known", (call, uuid, row["uuid"], False)))
 
@@ -560,6 +612,8 @@ class StoreRecorder:
                 reports.append(("task_settled", (call, *_outcome(row))))
                 continue
             owner = None if row is None else row["owner"]
+            if owner == self.owner.id and self._open.get(key) is call:
+                continue  # it polls the server itself, and waits for a webhook
             if owner is not None and (owner != self.owner.id or key in self._open):
                 if owner not in alive:
                     alive[owner] = self.owners.alive(connection, owner)
@@ -574,7 +628,17 @@ class StoreRecorder:
 
 def _scopes(line: Line) -> Iterable[str]:
     """Return what a task's bill counts for, whatever budget there is."""
-    return ["store", *([f"day {line.day}"] if line.day else ()), *([f"run {line.run}"] if line.run else ())]
+    return _scopes_of(line.day, line.run)
+
+
+def _scopes_of(day: str, run: str | None) -> list[str]:
+    return ["store", *([f"day {day}"] if day else ()), *([f"run {run}"] if run else ())]
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two items are the same result, delivered twice."""
+    name = identity(dict(one))
+    return name == identity(dict(other)) if name is not None else one == other
 
 
 def _outcome(row: Any) -> tuple[list[dict[str, Any]], RunwareError | None]:
@@ -594,7 +658,8 @@ def _state_after(one: _Ended) -> tuple[str, str | None]:
     if one.line.follows and isinstance(error, NotFoundError):
         return "open", None  # the request may be there to be sent again
     if error is None:
-        return ("open", "accepted") if one.line.acknowledged else ("succeeded", None)
+        begun = one.line.acknowledged and len(one.items) < one.line.expected
+        return ("open", "accepted") if begun else ("succeeded", None)
     if isinstance(error, IncompleteResultsError):
         return "failed", None
     if isinstance(error, TaskError) and not error.may_have_run and one.call.sends:

@@ -21,7 +21,7 @@ from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 from runware.protocol.call import Call, CallState, Completion, Wakeable
 from runware.protocol.effects import PING as PING_TASK
-from runware.protocol.effects import Effect, Ended, Happened, Record, Send, SessionConfig, State
+from runware.protocol.effects import Effect, Ended, Happened, Record, Renew, Send, SessionConfig, State
 from runware.protocol.redaction import secrets_of
 from runware.protocol.session import Session
 from runware.transport.callbacks import EventFeed
@@ -369,6 +369,12 @@ class Driver:
                 elif isinstance(effect, Record):
                     assert self._recorder is not None
                     self._recorder.record(effect)
+                elif isinstance(effect, Renew):
+                    session, call = self._session, effect.call
+                    effect.inputs.renew(
+                        partial(self._post, session.inputs_renewed, call),
+                        partial(self._post, session.renewal_failed, call),
+                    )
                 else:
                     self._act(effect)
                 continue
