@@ -53,9 +53,10 @@ NEEDS = {
     "docs/guides/django.md": {"django"},
     "docs/guides/durable.md": {"dbos", "prefect"},
     "docs/guides/fastapi.md": {"fastapi"},
+    "docs/guides/observability.md": {"opentelemetry", "prometheus_client", "sentry_sdk", "structlog"},
     "docs/guides/webhooks.md": {"django"},
 }
-"""What blocks need that the extra `test` does not install; the extra `examples` does."""
+"""The packages that blocks need and not every environment has. The extra `examples` installs them."""
 
 
 def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> str:
