@@ -26,7 +26,7 @@ from runware.cli import app
 PROJECT = pathlib.Path(__file__).parent.parent
 KEY = "rw-cli-9sK2vQ7xT4"
 EVIL = "nice\x1b]0;owned\x07\x1b[31m\x9b2J\u202etxt\r\nerror: forged\x00\ud800\u2028"
-FORBIDDEN = ("\x1b]", "\x1b[3", "\x9b", "\x07", "\x00", "\u202e", "\u2028")
+FORBIDDEN = ("\x1b]", "\x1b[31m", "\x9b", "\x07", "\x00", "\u202e", "\u2028")
 
 
 def terminal(*arguments: str, **environment: str) -> str:
@@ -112,9 +112,9 @@ COMMANDS = {
 def harmless(said: str) -> list[str]:
     assert said.strip()
     assert KEY not in said
-    # The command line's own sequences clear the progress line.
-    assert not [mark for mark in FORBIDDEN if mark in said.replace("\x1b[K", "")], said
-    lines = said.replace("\r\n", "\n").replace("\r\x1b[K", "").split("\n")
+    # The command line's own sequences: colours, but none in the form that the server sends, and the progress line.
+    assert not [mark for mark in FORBIDDEN if mark in said], said
+    lines = said.replace("\r\n", "\n").replace("\r\x1b[2K", "").split("\n")
     assert not [line for line in lines if "\r" in line], lines
     return lines
 
