@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from runware import ValidationError, __version__
-from runware._support.escaping import one_line
+from runware._support.escaping import escape_controls, one_line
 from runware._support.lazy_modules import lazy_module
 from runware.cli import completion, generate, key, media, models, requests, text
 from runware.cli.common import (
@@ -182,7 +182,7 @@ def run(
             raise typer.Exit(requests.examine(tasks, check_only, estimate, as_json))
         output = Output(as_json, out, overwrite, local, open_files)
         output.check(sum(requests.expected_results(task) for task in tasks))
-        with client(local) as rw:
+        with client(local, include_cost=True) as rw:
             output.finish(*map(rw.submit.run, tasks))
 
 
@@ -192,7 +192,7 @@ def run(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def serve(context: typer.Context) -> None:
-    """Run a local server with the Runware API, for development. Takes the options of `python -m runware.local`."""
+    """Run a local server with the Runware API, for development. Takes the options of python -m runware.local."""
     with reporting():
         main = local_command.main
     arguments = [argument for argument in context.args if argument != "--local"]
@@ -201,6 +201,15 @@ def serve(context: typer.Context) -> None:
 
 app.add_typer(key.app, name="key", rich_help_panel=SETUP)
 app.command("completion", rich_help_panel=SETUP)(completion.completion)
+
+
+def _show_finding(finding: checks.Finding) -> None:
+    text = finding.as_text()
+    if is_terminal():
+        style = {"FAIL": "bold red", "note": "bold yellow"}.get(text[:4], "bold green")
+        print_styled((text[:4], style), (escape_controls(text[4:]), ""))
+    else:
+        echo(text, lines=True)
 
 
 @app.command(rich_help_panel=SETUP)
@@ -213,5 +222,5 @@ def doctor(as_json: Json = False, local: Local = False) -> None:
         Output.json([finding.as_json() for finding in findings])
     else:
         for finding in findings:
-            echo(finding.as_text(), lines=True)
+            _show_finding(finding)
     raise typer.Exit(max((finding.exit_code for finding in findings), default=0))

@@ -338,14 +338,13 @@ class Output:
     def _print(
         self, results: Sequence[Result], paths: Mapping[int, Path], reports: Sequence[Mapping[str, Any]]
     ) -> None:
-        if self._target.is_stream:
-            results = [one for one in results if not isinstance(one, MediaResult)]
         if self._json:
             items = [{**without_secrets(one.raw), **_path(paths.get(id(one)))} for one in results]
             self.json([*items, *({"error": facts} for facts in reports)])
             return
         for one in results:
-            self._show(one, paths.get(id(one)))
+            if not (self._target.is_stream and isinstance(one, MediaResult)):
+                self._show(one, paths.get(id(one)))
         if (cost := Results(results).cost) is not None:
             note(f"{plural(len(results), 'result')}, {dollars(cost)}")
         if self._here and self._local and paths:
@@ -379,8 +378,15 @@ class Output:
     @staticmethod
     def json(value: Any, indent: int | None = 2) -> None:
         """Print a value as JSON, with the names that `--names` asks for."""
-        named = renamed(value, python_name if SETTINGS.get().names == "python" else _api_name)
+        named = renamed(value, _python_name if SETTINGS.get().names == "python" else _api_name)
         typer.echo(escape_json(json.dumps(named, ensure_ascii=False, indent=indent)))
+
+
+_DAYS = {"last7Days": "last_7_days", "last30Days": "last_30_days"}
+
+
+def _python_name(name: str) -> str:
+    return _DAYS.get(name) or python_name(name)
 
 
 def _api_name(name: str) -> str:

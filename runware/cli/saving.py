@@ -89,14 +89,14 @@ class Target:
                 raise _invalid("Media on a terminal is unreadable; redirect standard output, or name a file.")
 
     def _check_template(self, results: int) -> None:
+        fields = ", ".join(f"{{{name}}}" for name in FIELDS)
         try:
             names = [name for _, name, _, _ in string.Formatter().parse(self.text or "") if name is not None]
-            self._fill(dict.fromkeys(FIELDS, 1))
-        except (KeyError, IndexError, ValueError, AttributeError):
-            names = [""]
-        if unknown := [name for name in names if name not in FIELDS]:
-            fields = ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise _invalid(f"{self.text} may hold {fields} in braces; got {{{unknown[0]}}}.")
+            if unknown := [name for name in names if name not in FIELDS]:
+                raise _invalid(f"{self.text} may hold {fields} in braces; got {{{unknown[0]}}}.")
+            self._fill({"number": 1, "seed": 1, "uuid": "uuid", "ext": "ext"})
+        except (KeyError, IndexError, ValueError) as error:
+            raise _invalid(f"{self.text} may hold {fields} in braces: {error}.") from None
         if results > 1 and not _UNIQUE.intersection(names):
             raise _invalid(
                 f"{self.text} would be the same for {results} results; add {{number}}, {{seed}} or {{uuid}}."
