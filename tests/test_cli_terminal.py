@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runware import Runware
 from runware.local import LocalServer
 from runware.local.images import encode, scene
 
@@ -139,11 +140,51 @@ def test_chat_answers_and_obeys_commands_on_a_terminal(environment: dict[str, st
     assert "hello there" in shown.text.replace("hello there\r\n", "", 1)
 
 
-def test_chat_leaves_at_the_second_ctrl_c(environment: dict[str, str]) -> None:
-    typed: list[tuple[str, str | signal.Signals]] = [("> ", signal.SIGINT), ("once more", ""), ("> ", signal.SIGINT)]
+def test_chat_leaves_at_the_second_ctrl_c_in_a_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from runware.cli import text
+
+    class Keyboard:
+        def isatty(self) -> bool:
+            return True
+
+    typed = iter((KeyboardInterrupt, "/model", KeyboardInterrupt, KeyboardInterrupt))
+
+    def ask(_: str) -> str:
+        key = next(typed)
+        if key is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return str(key)
+
+    monkeypatch.setattr(text.sys, "stdin", Keyboard())
+    monkeypatch.setattr(text, "_ask", ask)
+    chat = Runware("rw-x").chat("google:gemma@4-31b")
+    with pytest.raises(KeyboardInterrupt):
+        text._Conversation(chat, None, as_json=False).run()
+    assert capsys.readouterr().err.count("Ctrl-C once more") == 2
+
+
+def test_ctrl_c_stops_an_answer_and_not_the_chat(environment: dict[str, str], server: LocalServer) -> None:
+    server.configure(spread=0.3)
+    typed = [("> ", "hello there\n"), ("You", signal.SIGINT), ("stopped", ""), ("> ", "/exit\n")]
     shown = on_terminal("chat", typed=typed, **environment)
-    assert shown.code == 130
+    assert shown.code == 0
     assert "Traceback" not in shown.text
+
+
+def test_serve_ends_with_ctrl_c_on_a_terminal() -> None:
+    shown = on_terminal("serve", "--port", "0", typed=[("ws://127.0.0.1:", signal.SIGINT)])
+    assert shown.code in (0, 130)
+    assert "Traceback" not in shown.text
+
+
+@pytest.mark.parametrize("run", [on_terminal, in_pipe])
+def test_task_of_another_process_is_collected(run: Any, environment: dict[str, str]) -> None:
+    (item,) = json.loads(in_pipe("video", "waves", "--json", **environment).stdout)
+    ran = run("job", item["taskUUID"], "-o", "waves.mp4", **environment)
+    assert "waves.mp4" in (ran.text if run is on_terminal else ran.stdout)
+    assert pathlib.Path("waves.mp4").stat().st_size > 100
 
 
 def test_chat_takes_each_line_of_a_pipe_as_a_message(environment: dict[str, str], tmp_path: pathlib.Path) -> None:

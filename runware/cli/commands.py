@@ -30,9 +30,11 @@ from runware.cli.screen import dollars, is_terminal, print_styled
 
 if TYPE_CHECKING:
     from runware.cli import doctor as checks
+    from runware.cli import probing
     from runware.local import __main__ as local_command
 else:
     checks = lazy_module("runware.cli.doctor")
+    probing = lazy_module("runware.cli.probing")
     local_command = lazy_module("runware.local.__main__")
 
 __all__ = ["app"]
@@ -214,8 +216,25 @@ def _show_finding(finding: checks.Finding) -> None:
 
 @app.command(rich_help_panel=SETUP)
 @command
-def doctor(as_json: Json = False, local: Local = False) -> None:
-    """Check everything a connection needs, and report problems."""
+def doctor(
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Ask the service what its documentation leaves open. Costs a few cents; asks first."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Check everything a connection needs, and report problems.
+
+    With --probe, also ask the service what its documentation leaves open, and print a report without secrets.
+    """
+    if probe:
+        with reporting(as_json):
+            probing.report(as_json, local, yes)
+        return
     with reporting(as_json):
         findings = checks.examine(local)
     if as_json:
