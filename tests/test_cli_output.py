@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
 
 pytest.importorskip("typer")
@@ -226,7 +227,6 @@ def ring(monkeypatch: pytest.MonkeyPatch) -> Ring:
     found = Ring()
     monkeypatch.setattr(key_sources, "keyring", found)
     monkeypatch.setattr(key_sources, "keyring_errors", found)
-    monkeypatch.setattr(key_sources.importlib.util, "find_spec", lambda name: object())
     return found
 
 
@@ -248,8 +248,8 @@ def test_key_is_kept_in_the_keyring(
 
 
 def test_missing_keyring_package_is_named(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_sources.importlib.util, "find_spec", lambda name: None)
-    assert "pip install keyring" in run("key", "set", stdin="x\n").error()
+    monkeypatch.setattr(key_sources, "keyring", lazy_module("keyring_that_is_not_there"))
+    assert "pip install 'runware-client[keyring]'" in run("key", "set", stdin="x\n").error()
     monkeypatch.delenv("RUNWARE_API_KEY")
     assert "runware key set" in run("key", "show").error()
 

@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Keep the API key in the keyring of the operating system (package keyring).",
+    help="Keep the API key in the keyring of the operating system (extra keyring).",
 )
 
 

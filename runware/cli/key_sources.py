@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,10 +85,10 @@ def read_key_file(path: Path) -> str:
 
 
 def _stored() -> str | None:
-    if importlib.util.find_spec("keyring") is None:
-        return None
     try:
         found = keyring.get_password(_SERVICE, _USER)
+    except ImportError:
+        return None
     except keyring_errors.KeyringError:  # no keyring on this machine, or it stays locked
         return None
     return found if isinstance(found, str) else None
@@ -99,12 +100,9 @@ def store_key(value: str) -> str:
     Raises:
         ConfigurationError: There is no keyring.
     """
-    _require()
-    try:
+    with _keyring_errors():
         keyring.set_password(_SERVICE, _USER, value)
-    except keyring_errors.KeyringError as error:
-        raise _refused(error) from None
-    return str(keyring.get_keyring().name)
+        return str(keyring.get_keyring().name)
 
 
 def delete_key() -> bool:
@@ -113,23 +111,23 @@ def delete_key() -> bool:
     Raises:
         ConfigurationError: There is no keyring.
     """
-    _require()
-    try:
+    with _keyring_errors():
         if keyring.get_password(_SERVICE, _USER) is None:
             return False
         keyring.delete_password(_SERVICE, _USER)
+        return True
+
+
+@contextmanager
+def _keyring_errors() -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise ConfigurationError(
+            "Keeping the key in the keyring needs an extra: pip install 'runware-client[keyring]'"
+        ) from None
     except keyring_errors.KeyringError as error:
-        raise _refused(error) from None
-    return True
-
-
-def _require() -> None:
-    if importlib.util.find_spec("keyring") is None:
-        raise ConfigurationError("Keeping the key in the keyring needs a package: pip install keyring")
-
-
-def _refused(error: Exception) -> ConfigurationError:
-    why = str(error) or type(error).__name__
-    return ConfigurationError(
-        f"The keyring of this machine cannot be used: {why} Use a file instead: --key-file or {FILE_VARIABLE}."
-    )
+        why = str(error) or type(error).__name__
+        raise ConfigurationError(
+            f"The keyring of this machine cannot be used: {why} Use a file instead: --key-file or {FILE_VARIABLE}."
+        ) from None

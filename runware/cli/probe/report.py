@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 
 import attrs
@@ -166,10 +167,10 @@ def run_probe(probe: Probe, began: Callable[[str], object] = lambda _: None) -> 
         probe: The connections to use.
         began: Called with the questions that are asked next.
     """
-    watched: WebSocketLine | None = None
+    watched: tuple[WebSocketLine, Thread] | None = None
     try:
-        watched = probe.connect()
-        watching = watched.watch(probe.listening)
+        idle = probe.connect()
+        watched = idle, idle.watch(probe.listening)
     except UndecidedError as error:
         probe.notes["q16"] = str(error)
     for ask, keys in _ASKED:
@@ -182,16 +183,22 @@ def run_probe(probe: Probe, began: Callable[[str], object] = lambda _: None) -> 
             _note(probe, keys, f"the answer could not be read ({type(error).__name__})")
     if watched is not None:
         began("q16")
-        watching.join(max(0.0, probe.limit(probe.listening + 1.0)))
-        if watched.pings:
-            probe.found["q16"] = "yes"
-        else:
-            probe.found["q16"] = "no"
-            probe.notes["q16"] = f"none within {probe.listening:g} s"
+        _count_pings(probe, *watched)
     for one in QUESTIONS:
         found = probe.found.get(one.key, "")
         note = probe.notes.get(one.key) or ("" if found else one.reason or "not asked")
         yield Answer(one.key, one.asks, probe.hide(found), one.assumed, probe.hide(note))
+
+
+def _count_pings(probe: Probe, idle: WebSocketLine, watching: Thread) -> None:
+    try:
+        watching.join(probe.limit(probe.listening + 1.0))
+    except UndecidedError as error:
+        probe.notes["q16"] = str(error)
+        return
+    probe.found["q16"] = "yes" if idle.pings else "no"
+    if not idle.pings:
+        probe.notes["q16"] = f"none within {probe.listening:g} s"
 
 
 def _note(probe: Probe, keys: tuple[str, ...], reason: str) -> None:

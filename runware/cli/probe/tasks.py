@@ -201,7 +201,7 @@ def _receiver() -> Iterator[tuple[str, queue.Queue[Item]]]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002 - the name in http.server
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
