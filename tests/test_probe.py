@@ -14,10 +14,12 @@ from runware.options import read_options
 
 pytest.importorskip("typer")
 
+from runware.cli import probing
 from runware.cli.probe import Probe, report, run_probe
 from runware.cli.probe.lines import UndecidedError
 
 from .net import refusing_port
+from .terminals import on_terminal
 from .test_cli import here, run
 
 __all__ = ["here"]
@@ -94,6 +96,26 @@ def test_command_asks_for_consent(here: object, server: LocalServer) -> None:
     assert ran.code == 2
     assert "costs money: give your consent with --yes" in ran.err
     assert server.ledger.connections == 0
+
+
+def test_command_takes_no_for_an_answer(server: LocalServer) -> None:
+    shown = on_terminal(
+        "doctor", "--probe", typed=[("Go on?", "n\n")], RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url
+    )
+    assert shown.code == 1
+    assert "may cost up to $0.05" in " ".join(shown.text.split())
+    assert server.ledger.connections == 0
+
+
+def test_command_probes_with_consent(here: object, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "LISTENING", 0.1)
+    server.configure(delay={"imageInference": 0.4})
+    server.switch(q1="new", q18="object")
+    ran = run("doctor", "--probe", "--yes", "--json")
+    assert ran.code == 0
+    outcomes = {one["question"]: one["outcome"] for one in ran.json}
+    assert (outcomes["q1"], outcomes["q18"], outcomes["q2"], outcomes["P26"]) == ("differs", "differs", "holds", "open")
+    assert server.api_key not in ran.out + ran.err
 
 
 def test_command_prints_a_report_to_paste(here: object) -> None:

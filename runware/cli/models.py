@@ -9,12 +9,13 @@ import attrs
 import typer
 from typer.core import TyperGroup
 
+from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
 from runware.cli.common import Json, Local, command
 from runware.cli.completion import complete_model, complete_parameter
 from runware.cli.output import Output, client, echo, note, reporting
 from runware.cli.parameters import read_parameters
-from runware.cli.screen import is_terminal, print_table
+from runware.cli.screen import is_terminal, print_styled, print_table
 
 if TYPE_CHECKING:
     from runware import models as knowledge
@@ -121,8 +122,29 @@ def show(model: Model_, as_json: Json = False) -> None:
         if as_json:
             parts = {name: [attrs.asdict(one) for one in getattr(found, name)] for name in _PARTS}
             Output.json({**_facts(found), "documentation": found.documentation, **parts})
+        elif is_terminal():
+            _draw(found)
         else:
             echo(str(found), lines=True)
+
+
+def _draw(model: Model) -> None:
+    """Print a model on a terminal, in columns that fit it."""
+    print_styled((one_line(model.name), "bold"), ("  ", ""), (one_line(model.air or model.slug), "bold cyan"))
+    for facts in ((model.creator, model.task_type, model.status), model.capabilities):
+        if any(facts):
+            echo(", ".join(filter(None, facts)))
+    if model.parameters:
+        rows = [
+            (f"{one.name}{' *' if one.required else ''}", one.takes, "" if one.default is None else one.default)
+            for one in model.parameters
+        ]
+        typer.echo()
+        print_table(("Parameter", "Takes", "Default"), rows, wrap=True)
+        print_styled(("* required", "dim"))
+    typer.echo()
+    for line in (*(model.price_lines or ["Its prices are not known."]), *filter(None, [model.documentation])):
+        echo(line)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.cli.key_sources import NO_KEY, find_key
 from runware.cli.output import Output, echo, note
 from runware.cli.probe import COST, Answer, Probe, run_probe
-from runware.cli.screen import dollars, is_terminal, print_styled
+from runware.cli.screen import dollars, is_terminal, print_styled, waiting
 from runware.options import read_options
 
 if TYPE_CHECKING:
@@ -61,16 +61,12 @@ def report(as_json: bool, local: bool, yes: bool) -> None:
             _ask_permission(options.url, yes)
         seconds, listening = (60.0, 2.0) if local else (SECONDS, LISTENING)
         probe = stack.enter_context(Probe(options, seconds=seconds, listening=listening))
-        began = note if is_terminal(err=True) and not as_json else _say_nothing
-        answers = list(run_probe(probe, lambda keys: began(f"asking about {keys}")))
+        with waiting("connecting", shown=not as_json) as show:
+            answers = list(run_probe(probe, lambda keys: show(f"asking about {keys}")))
         if as_json:
             Output.json([one.as_json() for one in answers])
             return
         _print(probe, answers)
-
-
-def _say_nothing(_: str) -> None:
-    pass
 
 
 def _ask_permission(url: str, yes: bool) -> None:

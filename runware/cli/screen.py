@@ -57,21 +57,20 @@ def print_styled(*parts: tuple[str, str], err: bool = False) -> None:
     _console(err=err).print(rich_text.Text.assemble(*parts), soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wrap: bool = False) -> None:
     """Print a table on a terminal, as wide as the terminal at most. Cells are escaped.
 
     Args:
         columns: The headings. The first column is never shortened, since it is what users copy.
         rows: The cells of each row.
-        right: The columns that are aligned to the right.
+        wrap: Wrap cells that are too long, instead of shortening them.
     """
     table = rich_table.Table(box=None, header_style="bold", pad_edge=False)
     for position, name in enumerate(columns):
         table.add_column(
             name,
-            no_wrap=bool(position),
-            overflow="fold" if not position else "ellipsis",
-            justify="right" if name in right else "left",
+            no_wrap=bool(position) and not wrap,
+            overflow="fold" if wrap or not position else "ellipsis",
             style="bold cyan" if not position else "",
         )
     for row in rows:
@@ -80,13 +79,29 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, rig
 
 
 @contextmanager
-def waiting(words: str) -> Iterator[Callable[[], None]]:
-    """Show that something is waited for, on a terminal. Yields a function that ends it."""
-    if not is_terminal(err=True):
-        yield lambda: None
+def waiting(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that something is waited for.
+
+    Args:
+        words: What is waited for.
+        shown: Whether to show it at all.
+
+    Yields:
+        A function that shows other words; `""` ends it.
+    """
+    if not (shown and is_terminal(err=True)):
+        yield lambda _: None
         return
+
     with _console(err=True).status(rich_text.Text(one_line(words)), spinner="dots") as status:
-        yield status.stop
+
+        def show(words: str) -> None:
+            if words:
+                status.update(rich_text.Text(one_line(words)))
+            else:
+                status.stop()
+
+        yield show
 
 
 class JobProgress:

@@ -113,17 +113,17 @@ def text(
                 try:
                     for piece in stream:
                         if reasoning and piece.reasoning and not as_json:
-                            arrived()
+                            arrived("")
                             thought = True
                             _think(piece.reasoning)
                         if piece.text and not as_json:
-                            arrived()
+                            arrived("")
                             if thought:
                                 sys.stderr.write("\n\n")
                                 thought = False
                             screen.write(piece.text)
                 finally:
-                    arrived()
+                    arrived("")
                     screen.end()
                 answer = stream.received
             if as_json:
@@ -253,11 +253,11 @@ class _Conversation:
             with self._chat.stream(message) as stream, waiting(f"waiting for {self._chat.model}") as arrived:
                 try:
                     for words in stream.text():
-                        arrived()
+                        arrived("")
                         if not self._json:
                             screen.write(words)
                 finally:
-                    arrived()
+                    arrived("")
                     screen.end()
                 answer = stream.result()
         except KeyboardInterrupt:
