@@ -304,3 +304,31 @@ def test_completion_script_is_valid_for_its_shell(shell: str, tmp_path: pathlib.
         (tmp_path / "script").write_text(script)
         subprocess.run([program, "-n", str(tmp_path / "script")], check=True, timeout=20)
     assert run("completion", "tcsh").code == 2
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        (("runware", "remo"), "remove-background"),
+        (("runware", "video", '"a b"', "--model", "klingai-video-2-6-p"), "klingai-video-2-6-pro"),
+        (("runware", "video", "x", "-m", "klingai", ":", "kling-video@2.6-p"), "kling-video@2.6-pro"),
+        (("runware", "run", "runware", ":", "400@2", "wid"), "width="),
+    ],
+)
+def test_bash_completes_also_words_with_colons(line: tuple[str, ...], offered: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "script").write_text(run("completion", "bash").out)
+    program = tmp_path / "runware"
+    program.write_text(f"#!{sys.executable}\nfrom runware.__main__ import main\nmain()\n")
+    program.chmod(0o755)
+    words = " ".join(f"'{word}'" for word in line)
+    commands = (
+        f"source script; COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; _runware_completion runware; "
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    shown = subprocess.run(
+        ["bash", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=True
+    )
+    assert shown.stderr == ""
+    assert shown.stdout == f"{offered}\n"

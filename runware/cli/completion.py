@@ -34,6 +34,35 @@ _TASK_TYPES = {
 """What the models of a command do."""
 
 
+_BASH = r"""_runware_completion() {
+    local words=() word glue="" last=-1 current
+    # bash splits words at colons, which AIRs have.
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        if [[ $word == : && $last -ge 0 ]]; then
+            words[last]+=:; glue=1
+        elif [[ $glue ]]; then
+            words[last]+=$word; glue=""
+        else
+            words+=("$word"); last=$((last + 1))
+        fi
+    done
+    current=${words[last]}
+    local IFS=$'\n'
+    COMPREPLY=($(IFS=' '; COMP_WORDS="${words[*]}" COMP_CWORD=$last _RUNWARE_COMPLETE=complete_bash "$1"))
+    if [[ $current == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*:}"}"}")
+    fi
+    if [[ ${COMPREPLY[0]} == *= ]] && type compopt &>/dev/null; then
+        compopt -o nospace 2>/dev/null
+    fi
+    return 0
+}
+
+complete -o default -F _runware_completion runware
+"""
+"""The script for bash. typer's own cannot complete words with colons."""
+
+
 def complete_model(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield the AIRs and slugs that begin with a text, of the models that fit the command."""
     wanted = _TASK_TYPES.get(ctx.info_name or "")
@@ -78,6 +107,9 @@ def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell. It completes commands, options, models and their parameters."""
+    if shell == "bash":
+        typer.echo(_BASH, nl=False)
+        return
     # The protocol by which typer's own scripts call the program.
     os.environ[f"_{_PROGRAM.upper()}_COMPLETE"] = f"source_{shell}"
     root = context.find_root().command
