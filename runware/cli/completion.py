@@ -111,6 +111,9 @@ def completion(
         typer.echo(_BASH, nl=False)
         return
     # The protocol by which typer's own scripts call the program.
-    os.environ[f"_{_PROGRAM.upper()}_COMPLETE"] = f"source_{shell}"
-    root = context.find_root().command
-    root.main(args=[], prog_name=_PROGRAM)
+    variable = f"_{_PROGRAM.upper()}_COMPLETE"
+    os.environ[variable] = f"source_{shell}"
+    try:
+        context.find_root().command.main(args=[], prog_name=_PROGRAM)
+    finally:
+        del os.environ[variable]
