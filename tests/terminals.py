@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pathlib
-import pty
 import signal
 import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,6 +34,7 @@ def on_terminal(
         columns: The width of the terminal.
         environment: Further environment variables.
     """
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
     try:
         ours, theirs = pty.openpty()
     except OSError as error:

@@ -21,7 +21,7 @@ from runware.local import LocalServer
 
 pytest.importorskip("typer")
 
-from runware.cli import key_sources, screen
+from runware.cli import key_sources, screen, text
 
 from .test_cli import PROJECT, here, run
 
@@ -79,6 +79,7 @@ def test_several_results_fill_a_template(here: pathlib.Path) -> None:
         (("-o", "{number"), "may hold {number}"),
         (("-o", "x.{ext}", "-n", "2"), "would be the same for 2 results; add {number}, {seed} or {uuid}."),
         (("-o", "taken.png"), "taken.png exists; --overwrite replaces it."),
+        (("-o", "taken-{number}.png", "-n", "2"), "taken-2.png exists; --overwrite replaces it."),
         (("-o", "-", "--json"), "cannot both use standard output"),
     ],
 )
@@ -86,6 +87,7 @@ def test_wrong_name_is_refused_before_anything_is_sent(
     here: pathlib.Path, server: LocalServer, arguments: tuple[str, ...], message: str
 ) -> None:
     (here / "taken.png").write_bytes(b"mine")
+    (here / "taken-2.png").write_bytes(b"mine")
     ran = run("image", "x y", *arguments)
     assert ran.code == 2
     assert message in (json.loads(ran.out)["error"]["message"] if "--json" in arguments else ran.error())
@@ -166,6 +168,14 @@ def test_upload_prints_a_uuid_that_other_commands_take(here: pathlib.Path, serve
     assert len(run("upload", "a.png", "a.png", "--json").json) == 2
 
 
+def test_pieces_of_a_text_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = text.Screen()
+    for piece in ("one\r", "\ntwo\x1b[31m", "\x1b]0;owned\x07\ud800", "\r", "three\r"):
+        shown.write(piece)
+    shown.end()
+    assert capsys.readouterr().out == "one\ntwo\\x1b[31m\\x1b]0;owned\\x07\\ud800\\rthree\n"
+
+
 def test_standard_input_is_part_of_a_text_prompt(here: pathlib.Path) -> None:
     (answer,) = run("text", "Repeat this:", "-", "--json", stdin="a red kite\n").json
     assert "a red kite" in answer["text"]
@@ -237,6 +247,8 @@ def test_key_is_kept_in_the_keyring(
     assert run("key", "set", stdin=f"{server.api_key}\n").err == "stored in a keyring in memory\n"
     assert run("key", "show", "--json").json == {"source": "the keyring"}
     assert run("account").code == 0
+    (here / "key").write_text(server.api_key)
+    assert run("key", "set", "--key-file", "key").code == 0
     monkeypatch.setenv("RUNWARE_API_KEY", "rw-wrong")  # comes first
     assert run("account").code == 3
     assert [run("key", "delete").err, run("key", "delete").err] == ["deleted\n", "there was none\n"]

@@ -8,8 +8,8 @@ import sys
 import typer
 
 from runware import ConfigurationError
-from runware.cli.common import Json, command
-from runware.cli.key_sources import NO_KEY, delete_key, find_key, store_key
+from runware.cli.common import SETTINGS, Json, command
+from runware.cli.key_sources import NO_KEY, delete_key, find_key, read_key_file, store_key
 from runware.cli.output import Output, echo, reporting
 
 __all__ = ["app"]
@@ -39,10 +39,13 @@ def show(as_json: Json = False) -> None:
 @app.command("set")
 @command
 def set_key() -> None:
-    """Store the API key in the keyring. It is asked for, or read from standard input."""
+    """Store the API key in the keyring. It is asked for, or read from standard input or --key-file."""
     with reporting():
-        terminal = sys.stdin.isatty()
-        value = (getpass.getpass("API key (not shown): ") if terminal else sys.stdin.readline()).strip()
+        if (file := SETTINGS.get().key_file) is not None:
+            value = read_key_file(file)
+        else:
+            terminal = sys.stdin.isatty()
+            value = (getpass.getpass("API key (not shown): ") if terminal else sys.stdin.readline()).strip()
         if not value or not value.isprintable() or " " in value:
             raise ConfigurationError("That is no API key: it is empty, or has white space in it.", parameter="api_key")
         typer.echo(f"stored in {store_key(value)}", err=True)

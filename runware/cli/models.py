@@ -32,7 +32,7 @@ class _SearchByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the name of the command, if it is missing."""
-        if not args or (args[0] not in self.commands and args[0] != "--help"):
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
             args = ["search", *args]
         return super().parse_args(ctx, args)
 

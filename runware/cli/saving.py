@@ -97,6 +97,10 @@ class Target:
             self._fill({"number": 1, "seed": 1, "uuid": "uuid", "ext": "ext"})
         except (KeyError, IndexError, ValueError) as error:
             raise _invalid(f"{self.text} may hold {fields} in braces: {error}.") from None
+        if "seed" not in names and "uuid" not in names and "ext" not in names and not self.overwrite:
+            paths = (self._fill({"number": number, "ext": ""}) for number in range(1, results + 1))
+            if (taken := next((path for path in paths if path.suffix and path.exists()), None)) is not None:
+                raise _invalid(f"{taken} exists; --overwrite replaces it.")
         if results > 1 and not _UNIQUE.intersection(names):
             raise _invalid(
                 f"{self.text} would be the same for {results} results; add {{number}}, {{seed}} or {{uuid}}."
