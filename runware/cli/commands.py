@@ -220,7 +220,7 @@ def doctor(
     probe: Annotated[
         bool,
         typer.Option(
-            "--probe", help="Ask the service what its documentation leaves open. Costs a few cents; asks first."
+            "--probe", help="Ask the service what its documentation leaves open. Says what it may cost, and asks first."
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
@@ -229,7 +229,7 @@ def doctor(
 ) -> None:
     """Check everything a connection needs, and report problems.
 
-    With --probe, also ask the service what its documentation leaves open, and print a report without secrets.
+    With --probe, ask the service what its documentation leaves open instead, and print a report without secrets.
     """
     if probe:
         with reporting(as_json):

@@ -147,7 +147,7 @@ def vectorize(
 
 @command
 def upload(
-    files: Annotated[list[str], typer.Argument(metavar="MEDIA...", help="Files or URLs.")],
+    files: Annotated[list[str], typer.Argument(metavar="MEDIA", help="Files or URLs.")],
     timeout: Timeout = None,
     as_json: Json = False,
     local: Local = False,

@@ -67,7 +67,7 @@ class Screen:
 def text(
     prompt: Annotated[
         list[str],
-        typer.Argument(metavar="PROMPT...", help="What to ask. - reads stdin; several parts become paragraphs."),
+        typer.Argument(metavar="PROMPT", help="What to ask. - reads stdin; several parts become paragraphs."),
     ],
     model: Model = _MODEL,
     system: System = None,
