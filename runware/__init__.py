@@ -26,6 +26,7 @@ try:
     from runware.errors import (
         AnswerFormatError,
         AuthenticationError,
+        BudgetExceededError,
         ClientClosedError,
         ConfigurationError,
         ConflictError,
@@ -36,15 +37,18 @@ try:
         IncompleteResultsError,
         InsufficientCreditsError,
         NotFoundError,
+        OverwriteError,
         PayloadTooLargeError,
         ProviderError,
         RateLimitError,
         RunwareError,
         ServerError,
+        StoreError,
         TaskCancelledError,
         TaskError,
         TaskTimeoutError,
         ToolRoundsError,
+        UsageError,
         ValidationError,
         WebhookError,
         WebhookTokenError,
@@ -75,6 +79,8 @@ __all__ = [
     "AsyncTextStream",
     "Audio",
     "AuthenticationError",
+    "Budget",
+    "BudgetExceededError",
     "Chat",
     "ChatPiece",
     "ChatStream",
@@ -100,6 +106,7 @@ __all__ = [
     "Model3D",
     "ModelPage",
     "NotFoundError",
+    "OverwriteError",
     "Partial",
     "PayloadTooLargeError",
     "Progress",
@@ -114,7 +121,9 @@ __all__ = [
     "ServerError",
     "Source",
     "Spending",
+    "StoreError",
     "StoredMedia",
+    "StoredTask",
     "StreamJob",
     "Task",
     "TaskCancelledError",
@@ -134,6 +143,7 @@ __all__ = [
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageError",
     "UsageReport",
     "UsageRow",
     "UsageTotals",
@@ -144,20 +154,25 @@ __all__ = [
     "WrongThreadError",
     "__version__",
     "get_client",
+    "task_uuid_for",
     "tool",
 ]
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
+_MODULES = frozenset(
+    ("agents", "events", "jobs", "local", "media", "options", "results", "testing", "text", "webhooks")
+)
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
         "client": "AsyncRunware Runware get_client",
         "jobs": "Job Progress",
         "media": "Media",
-        "options": "RetryPolicy",
+        "options": "Budget RetryPolicy",
+        "protocol.ids": "task_uuid_for",
         "requests.base": "Task",
+        "store.lines": "StoredTask",
         "task_types": "TaskType",
         "serverless": "App AppJob AppSubmitter AppTask AsyncApp",
         "results": (
@@ -176,7 +191,8 @@ if TYPE_CHECKING:
     from runware.client import AsyncRunware, Runware, get_client
     from runware.jobs import Job, Progress
     from runware.media import Media
-    from runware.options import RetryPolicy
+    from runware.options import Budget, RetryPolicy
+    from runware.protocol.ids import task_uuid_for
     from runware.requests import *  # noqa: F403
     from runware.requests.base import Task
     from runware.results import (
@@ -218,6 +234,7 @@ if TYPE_CHECKING:
         UsageTotals,
     )
     from runware.serverless import App, AppJob, AppSubmitter, AppTask, AsyncApp
+    from runware.store.lines import StoredTask
     from runware.task_types import TaskType
     from runware.text import (
         Answer,
@@ -235,11 +252,25 @@ if TYPE_CHECKING:
     )
 else:
 
+    def _official(name: str) -> str | None:
+        """Return what to use in place of a name of the official packages; `None` for any other name."""
+        if name[:1] == "I" and name[1:2].isupper() and not name.isupper():
+            if (ours := name[1:]) in __all__:
+                return f"use {ours}, or the method's parameters themselves."
+            return "parameters and results have no classes with an I; pass parameters to the methods of Runware."
+        return "use Runware(transport=...)." if name in ("RunwareBase", "RunwareServer", "RunwareClient") else None
+
     def __getattr__(name: str) -> object:
         # Loaded when it is first used, and not by every import.
         if name in _MODULES:
             return _load_module(f"runware.{name}")
         if name not in __all__:
+            if (ours := _official(name)) is not None:
+                # No AttributeError: `from runware import ...` would replace its text.
+                raise ImportError(
+                    f"runware-client has no {name}, which is of the package `runware`: {ours} "
+                    "(docs/from-official-sdks.md)"
+                )
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = "runware.requests" if name in requests.__all__ else _WHERE.get(name, "runware.results.platform")
         try:

@@ -11,24 +11,28 @@ from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar, cast, overload
+
+import attrs
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
 from runware.core import Core, Dispatch, shared_core
-from runware.errors import ConfigurationError, RunwareError
+from runware.errors import ConfigurationError, RunwareError, UsageError
 from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 from runware.operations.chats import AsyncChats, BlockingChats
-from runware.options import read_options, restore_options
+from runware.options import Options, read_options, restore_options
+from runware.requests.base import Task
 from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
+    from pathlib import Path
 
     from runware import serverless
     from runware.events import Event, Stats
@@ -37,16 +41,18 @@ if TYPE_CHECKING:
     from runware.models.access import AsyncModels, Models
     from runware.models.estimates import Estimate
     from runware.models.problems import Problem
-    from runware.options import ApiKey, RetryPolicy
-    from runware.requests.base import Task
+    from runware.options import ApiKey, Budget, RetryPolicy
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
+    from runware.store import access as store_access
+    from runware.store.access import AsyncStoredJobs, StoredJobs
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
     models = lazy_module("runware.models.access")
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
+    store_access = lazy_module("runware.store.access")
     text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -61,9 +67,19 @@ class _Handle:
     """Common base of the client classes: a handle on a core. Pickles as its options, without the key."""
 
     _core: Core
+    _shared = False
+    """Whether others in the process have the client too, as that of `get_client`."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self._core.options.portable())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _OPTIONS:
+            raise AttributeError(
+                f"{type(self).__name__} has fixed options, so {name} cannot be assigned. Pass it when you create the "
+                f"client, or use rw.with_options({name}=...) for some calls."
+            )
+        object.__setattr__(self, name, value)
 
     def __copy__(self) -> Self:
         return self  # it is a handle on the client's one connection
@@ -121,6 +137,15 @@ class Submitter(_Handle, JobOperations):
         return serverless.AppSubmitter(self._core, name, environment)
 
 
+_OPTIONS = frozenset(field.name for field in attrs.fields(Options)) - {
+    "check",
+    "environment",
+    "key_from_environment",
+    "store_from_environment",
+}
+"""Names of options, which are no attributes of a client: assigning one would do nothing."""
+
+
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
     """Wrap a constructor so that errors name the user's class and suggest the right option."""
     names = ["api_key", *(init.__kwdefaults__ or ())]
@@ -129,7 +154,7 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
             cls = type(self).__name__
-            raise unknown_name_error(cls, names, options) or TypeError(
+            raise unknown_name_error(cls, names, options) or UsageError(
                 f"{cls} takes its options by name, except for the key."
             )
         init(self, *args, **options)
@@ -159,10 +184,15 @@ class _Client(_Handle):
         max_queued: int | None = None,
         include_cost: bool | None = None,
         check: Literal["off", "warn", "error"] | None = None,
+        models_max_age: float | None = None,
         dry_run: bool | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         insecure_ws: bool | None = None,
+        app: str | None = None,
+        upload_inputs: Literal["inline", "once"] | None = None,
+        store: str | Path | None = None,
+        budget: float | Budget | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         """Set the options. Nothing is sent and no thread starts before the first call.
@@ -200,12 +230,28 @@ class _Client(_Handle):
                 default) logs each problem and sends it all the same, since the catalogue may be older than the model;
                 `"error"` raises one `ValidationError` with all problems; `"off"` does not look. Parameters are never
                 changed or filled in.
+            models_max_age: Seconds after which the catalogue of models counts as too old. The next call or look at it
+                then starts one refresh in the background, of 5 seconds at most. No call waits for it, and a failure is
+                only logged, by `runware.models` at level `info`. `None`, the default, means that only
+                `rw.models.refresh()` asks the network.
             dry_run: Only validate tasks at the server, without running or billing them; `False` by default.
             proxy: Proxy URL: `http://` or, with the extra `socks`, `socks5h://`. `None` reads `HTTPS_PROXY`,
                 `ALL_PROXY` and `NO_PROXY`; `""` disables proxies.
             ssl_context: TLS settings. `None` uses the trust store of the operating system, or `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
             insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
+            app: Your own product, and perhaps its version, such as `"shop/1.2"`: it comes first in the User-Agent.
+            upload_inputs: `"inline"` (the default) sends media with each task. `"once"` stores what has more than some
+                75 kB on the platform first, once for equal content, and names it by its UUID; with a store, later
+                processes know it too. If the platform has forgotten it, it is stored again.
+            store: Database in which tasks are written before they are sent, so that none is lost or bought twice when
+                the program dies (docs/guides/durable.md): a `Path`, `"sqlite:///jobs.db"`, or another URL that
+                SQLAlchemy takes, such as `"postgresql+psycopg://..."`. Several processes may share it. Costs are asked
+                for. `None` reads `RUNWARE_STORE`; without that, nothing is kept. Needs the extra `store`.
+            budget: Limit on spending in US dollars, or a `Budget`. A task that might exceed it fails with
+                `BudgetExceededError` before it is sent; what runs goes on. Costs are asked for. With a store, the limit
+                is for everything that is spent with it, by all processes. `None` means no limit; with 0, only tasks
+                that are known to cost nothing are sent.
             on_event: Callback for the events of `runware.events`, on a separate thread. Exceptions it raises are
                 logged. If 10,000 events are pending, further ones are dropped and counted. If it refers to the client,
                 the client is kept alive until it is closed.
@@ -230,11 +276,42 @@ class _Client(_Handle):
         """The same operations, each returning a `Job` immediately."""
         return Submitter(self._core)
 
-    def check(self, task: Task[Any] | Mapping[str, Any]) -> list[Problem]:
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        long_timeout: float | None = None,
+        max_retries: int | RetryPolicy | None = None,
+        retry_delay: float | None = None,
+        include_cost: bool | None = None,
+        check: Literal["off", "warn", "error"] | None = None,
+    ) -> Self:
+        """Return a client on the same connection whose calls have other options.
+
+        It is a view: closing either closes both, and counters, store and budget are common. What is not given stays.
+
+        Args:
+            timeout: Deadline of a call in seconds.
+            long_timeout: Deadline in seconds of tasks that the server runs asynchronously.
+            max_retries: Extra attempts for a failed call, or a `RetryPolicy`; 0 makes a single attempt.
+            retry_delay: Base of the backoff between attempts, in seconds.
+            include_cost: Whether the server reports costs.
+            check: What a request that its model does not accept does.
+
+        Raises:
+            ConfigurationError: An option is invalid; `parameter` names it.
+        """
+        given = {name: value for name, value in locals().items() if value is not None and name != "self"}
+        made = type(self).__new__(type(self))
+        made._core = cast("Core", self._core.with_options(given))
+        return made
+
+    def check(self, task: Task[Any] | Mapping[str, Any] | None = None, /, **parameters: Any) -> list[Problem]:
         """Return every problem of a request, as far as the catalogue knows its model. Nothing is sent.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
 
         Returns:
             The problems, each with the parameter, what is allowed and the nearest good value; empty if there are none.
@@ -242,7 +319,7 @@ class _Client(_Handle):
         Raises:
             NotFoundError: The model is not in the catalogue, so that nothing can be checked.
         """
-        model, wire = self._core.model_of(task)
+        model, wire = self._core.model_of(_with(task, parameters))
         return model.check_task(wire)
 
     def job(
@@ -255,6 +332,8 @@ class _Client(_Handle):
         """Resume a task submitted earlier, by this process or another, and wait for its results.
 
         The client polls until nothing of the task runs any more. It never sends anything that could run the task again.
+        With a store, a task that the store has is not polled if its outcome is there, or if another client, or another
+        call of this one, follows it.
 
         Args:
             ref: A job's or an error's `ref`, the UUID of the task, or the `Acknowledgement` that a call returned.
@@ -269,6 +348,17 @@ class _Client(_Handle):
             ValidationError: *ref* is none of these.
         """
         return self._core.follow(ref, timeout, on_partial)
+
+
+def _with(task: Task[Any] | Mapping[str, Any] | None, parameters: dict[str, Any]) -> Task[Any] | Mapping[str, Any]:
+    """Return a request that is given as an object, by parameters, or as an API object with further parameters.
+
+    Raises:
+        UsageError: There are parameters besides a request object.
+    """
+    if isinstance(task, Task) and parameters:
+        raise UsageError(f"Parameters cannot be added to a request object; put {next(iter(parameters))!r} into it.")
+    return task if isinstance(task, Task) or (task and not parameters) else {**(task or {}), **parameters}
 
 
 def _parameters_of(
@@ -299,21 +389,36 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     @cached_property
     def aio(self) -> AsyncRunware:
         """The same operations for asyncio, on the same connection, in any event loop."""
-        return AsyncRunware._on(self._core)
+        client = AsyncRunware._on(self._core)
+        client._shared = self._shared
+        return client
 
     @property
     def models(self) -> Models:
         """The catalogue of models: what they are, take and cost. It works without the network."""
         return models.Models(self._core.knowledge.catalogue, self._search_models)
 
+    @property
+    def jobs(self) -> StoredJobs:
+        """The tasks of the client's store: what is unfinished, and how to go on with it.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_access.StoredJobs(self._core)
+
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
 
-    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+    def estimate(
+        self, task: Task[Any] | Mapping[str, Any] | None = None, /, *, exact: bool = False, **parameters: Any
+    ) -> Estimate:
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -325,7 +430,7 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         if exact:
             self._core.check_thread()
             warn_in_event_loop("await rw.aio.estimate(...)")
-        return self._core.estimate(task, exact=exact)
+        return self._core.estimate(_with(task, parameters), exact=exact)
 
     @overload
     def run(self, task: Task[R]) -> R: ...
@@ -412,14 +517,24 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         try:
             self.connect()
         except BaseException:
-            self.close()
+            self._leave()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._shared:
+            self.close()
+
+    def __aenter__(self) -> NoReturn:
+        raise UsageError("Runware blocks: use `with Runware()`, or `async with AsyncRunware()` in asyncio.")
+
+    def __aexit__(self, *_: object) -> NoReturn:
+        raise UsageError("Runware blocks: use `with Runware()`, or `async with AsyncRunware()` in asyncio.")
 
 
 class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
@@ -446,14 +561,27 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         """The catalogue of models: what they are, take and cost. It works without the network."""
         return models.AsyncModels(models.Models(self._core.knowledge.catalogue), self._search_models)
 
+    @property
+    def jobs(self) -> AsyncStoredJobs:
+        """The tasks of the client's store: what is unfinished, and how to go on with it.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_access.AsyncStoredJobs(self._core)
+
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)
 
-    async def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+    async def estimate(
+        self, task: Task[Any] | Mapping[str, Any] | None = None, /, *, exact: bool = False, **parameters: Any
+    ) -> Estimate:
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -462,7 +590,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ValidationError: The server does not accept the request.
             ConnectionFailedError: The server cannot be reached over HTTP.
         """
-        return await run_elsewhere(lambda: self._core.estimate(task, exact=exact))
+        return await run_elsewhere(lambda: self._core.estimate(_with(task, parameters), exact=exact))
 
     @overload
     async def run(self, task: Task[R]) -> R: ...
@@ -561,18 +689,28 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
 
     disconnect = aclose = close
 
+    def __enter__(self) -> NoReturn:
+        raise UsageError("AsyncRunware is for asyncio: use `async with AsyncRunware()`, or `with Runware()`.")
+
+    def __exit__(self, *_: object) -> NoReturn:
+        raise UsageError("AsyncRunware is for asyncio: use `async with AsyncRunware()`, or `with Runware()`.")
+
     async def __aenter__(self) -> Self:
         try:
             await self.connect()
         except BaseException:
-            await self.close()
+            await self._leave()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        if not self._shared:
+            await self.close()
 
 
 # ---------------------------------------------------------------------- one client a process
@@ -598,17 +736,25 @@ def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
     return client
 
 
-def get_client() -> Runware:
-    """Return the client of this process, created on first use with options from the environment.
+def get_client(**options: Any) -> Runware:
+    """Return the client of this process with these options, created on first use; the environment has the rest.
 
-    Every caller gets the same client. It is thread-safe, connects on the first operation, and works in forked workers.
-    After it is closed, the next call returns a new one.
+    Every caller with equal options gets the same client. It is thread-safe, connects on the first operation, and works
+    in forked workers. `with get_client() as rw:` does not close it at the end, since others use it too. After `close`,
+    the next call returns a new one.
+
+    Args:
+        **options: The options of `Runware`.
 
     Raises:
-        ConfigurationError: `RUNWARE_API_KEY` is not set.
+        ConfigurationError: `RUNWARE_API_KEY` is not set, or an option is invalid.
+        UsageError: There is no such option.
     """
+    if error := unknown_name_error("get_client", sorted(_OPTIONS | {"check"}), options):
+        raise error
     client = Runware.__new__(Runware)
-    client._core = shared_core(read_options({}))
+    client._core = shared_core(read_options(options))
+    client._shared = True
     return client
 
 

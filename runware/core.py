@@ -10,7 +10,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
@@ -30,14 +32,15 @@ from runware.errors import (
 from runware.jobs import Dispatch, Job, wrong_thread_error
 from runware.media.downloads import Downloads
 from runware.options import Options
-from runware.protocol.call import Call
+from runware.protocol.call import Call, Durable, Origin
 from runware.protocol.codec import loads, rules
-from runware.protocol.ids import is_uuid
+from runware.protocol.ids import StableUUID, is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
 from runware.results import Acknowledgement, Results
-from runware.transport.callbacks import CallbackThread, EventFeed
+from runware.transport.activity import Activity
+from runware.transport.callbacks import CallbackThread, EventFeed, Listener
 from runware.transport.patching import check_patches, patch_fingerprint
 from runware.transport.wakeup import wakeup_pool
 
@@ -52,6 +55,11 @@ if TYPE_CHECKING:
     from runware.models.estimates import Estimate
     from runware.requests import platform
     from runware.requests.text import StreamText
+    from runware.store import keeper, uploads
+    from runware.store.database import Database
+    from runware.store.keeper import Keeper, Place
+    from runware.store.lines import StoredTask
+    from runware.store.uploads import Uploads
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
     from runware.text.readers import OpenStreams
@@ -67,6 +75,8 @@ else:
     refusals = lazy_module("runware.models.refusals")
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
+    keeper = lazy_module("runware.store.keeper")
+    uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
@@ -75,7 +85,14 @@ else:
 
 log = logging.getLogger("runware.client")
 
-__all__ = ["Core", "Dispatch", "shared_core"]
+__all__ = [
+    "Core",
+    "Dispatch",
+    "attach_to_every_core",
+    "detach_from_new_cores",
+    "shared_core",
+    "shared_core_replaced",
+]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -97,7 +114,26 @@ class Part(Protocol):
         """Reset after a fork, in the child."""
 
 
+_FLUSH = 0.5
+"""Seconds in which what happened to durable calls is written when the client is closed."""
+
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+_attached: list[Callable[[Core], object]] = []
+
+
+def attach_to_every_core(attach: Callable[[Core], object]) -> None:
+    """Call a function with every core of this process, and with each new one as it is created."""
+    _attached.append(attach)
+    for core in list(_cores):
+        if core.owns_feed:
+            attach(core)
+
+
+def detach_from_new_cores(attach: Callable[[Core], object]) -> None:
+    """Call a function no more with new cores."""
+    _attached.remove(attach)
 
 
 def _reset_after_fork() -> None:
@@ -140,16 +176,26 @@ class Knowledge:
         """Load it, so that a call from an event loop need not."""
         self.checker.prepare()
 
+    def close(self) -> None:
+        """End a refresh of the catalogue in the background."""
+        if self._catalogue is not None:
+            self._catalogue.close()
+
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
-        """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
+        """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.
 
         Args:
             error: The error.
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
-        model = self.catalogue.get(name) if isinstance(name := task.get("model"), str) else None
-        return error if model is None else refusals.completed(error, task, model)
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        if model is not None:
+            return refusals.completed(error, task, model)
+        if isinstance(name, str) and error.parameter == "model":
+            return refusals.with_models(error, self.catalogue.nearest(name))
+        return error
 
 
 class Core:
@@ -157,34 +203,59 @@ class Core:
 
     Args:
         options: The client's options.
+        feed: Receives the events; `None` makes one for `on_event`.
+
+    Attributes:
+        activity: Counts and reports calls outside the session.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
         self.options = options
         self._lock = make_rlock()
         self._io_loop: Driver | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
-        self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
-        self._feed = None if options.on_event is None else EventFeed(options.on_event)
+        self._feed = feed or EventFeed(options.on_event)
+        self.activity = Activity(self._feed)
+        self.downloads = Downloads.of(options, self._feed)
         self.knowledge = Knowledge(options)
-        self._planner = Planner(options, self.knowledge)
+        self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
+        self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._sibling: Core | None = None
+        self.owns_feed = feed is None
+        durable = options.store is not None or options.budget is not None
+        self._keeper: Keeper | None = keeper.Keeper(options, self.knowledge) if durable else None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
-        if self._feed is not None:
+        if feed is None:
             weakref.finalize(self, self._feed.stop)
+            for attach in tuple(_attached):
+                attach(self)
+
+    def _make_uploads(self) -> Uploads:
+        core = weakref.ref(self)  # the planner must not keep the client alive
+
+        def submit(task: Task[Any]) -> Job[Any]:
+            if (alive := core()) is None:
+                raise _closed_error()
+            return alive.submit(task)
+
+        def database() -> Database | None:
+            alive = core()
+            return None if alive is None or alive.options.store is None else alive.keeper.database
+
+        return uploads.Uploads(submit, database)
 
     # ------------------------------------------------------------------ models
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return as_task(task, self._completed)
+        return task if isinstance(task, Task) else as_task(task, self._completed)
 
     def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
@@ -198,8 +269,14 @@ class Core:
         Raises:
             NotFoundError: The model is not known.
         """
+        self._check_known(task)
         wire = self._wire_of(task)
         return self.knowledge.checker.model_of(wire), wire
+
+    def _check_known(self, task: Task[Any] | Mapping[str, Any]) -> None:
+        """Raise `NotFoundError` for a dict whose model is not known, even if it has no task type."""
+        if isinstance(task, Mapping) and "model" in task:
+            self.knowledge.checker.model_of(dict(task))
 
     def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
         whole = self.task_of(task)
@@ -212,6 +289,8 @@ class Core:
             NotFoundError: The model is not known, and *exact* is not set.
             RunwareError: The server refuses the request, or cannot be reached.
         """
+        if not exact:
+            self._check_known(task)
         wire = self._wire_of(task)
         try:
             known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
@@ -247,6 +326,7 @@ class Core:
             # The requests too, so that a later call from an event loop finds them loaded.
             load_module("runware.requests.image")
             driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
+            recorder = None if self._keeper is None else self._keeper.recorder
         except OSError as error:
             raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
 
@@ -256,11 +336,11 @@ class Core:
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = driver(self.options, self._feed)
+                io_loop = driver(self.options, self._feed, recorder)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
-                self._finalizer = weakref.finalize(self, _close_at_exit, io_loop)
+                self._finalizer = weakref.finalize(self, _close_at_exit, io_loop, self._keeper)
                 self._io_loop = io_loop
             return self._io_loop
 
@@ -273,8 +353,12 @@ class Core:
         self._pid = os.getpid()
         wakeup_pool.clear()
         self._callbacks.abandon()
-        if self._feed is not None:
-            self._feed.abandon()
+        self._feed.abandon()
+        self.activity.abandon()
+        if self._keeper is not None:
+            self._keeper.abandon()
+        if self._uploads is not None:
+            self._uploads.abandon()
         for part in list(self._parts.values()):
             part.abandon()
         if self._streams is not None:
@@ -311,8 +395,15 @@ class Core:
             if self._closed:
                 raise _closed_error()
             if self._sibling is None:
-                self._sibling = Core(attrs.evolve(self.options, dry_run=not self.options.dry_run))
+                unbilled: dict[str, Any] = {} if self.options.dry_run else {"store": None, "budget": None}
+                options = attrs.evolve(self.options, dry_run=not self.options.dry_run, **unbilled)
+                self._sibling = Core(options, self._feed)
             return self._sibling
+
+    @property
+    def whole(self) -> Core:
+        """This core; for a view, the core behind it."""
+        return self
 
     @property
     def state(self) -> str:
@@ -322,8 +413,38 @@ class Core:
 
     def stats(self) -> events.Stats:
         """Return the counters."""
-        io_loop = self._io_loop
-        return events.Stats() if io_loop is None else events.Stats(**io_loop.stats())
+        return events.Stats(**{**self.counts(), "events_dropped": self._feed.dropped})
+
+    def counts(self) -> Counter[str]:
+        """Return the counters, with those of calls whose `dry_run` is not the client's."""
+        io_loop, sibling = self._io_loop, self._sibling
+        counts = Counter(self.activity.counts())
+        if io_loop is not None:
+            counts.update(io_loop.stats())
+        if sibling is not None:
+            counts.update(sibling.counts())
+        return counts
+
+    def listen(
+        self, listener: Listener, kinds: tuple[type[events.Event], ...] | None = None, *, content: bool = False
+    ) -> None:
+        """Add a listener for events, at any time. `EventFeed.add` describes the arguments."""
+        self._feed.add(listener, kinds, content=content)
+        self.feed_changed()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Remove a listener."""
+        self._feed.remove(listener)
+        self.feed_changed()
+
+    def feed_changed(self) -> None:
+        """Take notice of a change of the feed's listeners."""
+        with self._lock:
+            io_loop, sibling = self._io_loop, self._sibling
+            if io_loop is not None:
+                io_loop.watch()
+        if sibling is not None:
+            sibling.feed_changed()
 
     @property
     def started(self) -> bool:
@@ -340,18 +461,20 @@ class Core:
         with self._lock:
             self._closed = True
             io_loop, streams, sibling = self._io_loop, self._streams, self._sibling
+        self.knowledge.close()
         if streams is not None:
             streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
+        if self._keeper is not None:
+            self._keeper.close(max(_FLUSH, deadline - time.monotonic()) if timeout else 0.0)
         if sibling is not None:
             sibling.close(max(0.0, deadline - time.monotonic()))
         for part in list(self._parts.values()):
             part.close(max(0.0, deadline - time.monotonic()))
         # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
-            if thread is not None:
-                thread.stop(max(0.0, deadline - time.monotonic()))
+            thread.stop(max(0.0, deadline - time.monotonic()))
 
     @property
     def closed(self) -> bool:
@@ -378,23 +501,33 @@ class Core:
                 job.interrupt()
             raise
 
-    def submit(self, task: Task[R], dispatch: Dispatch | None = None, held: list[Job[R]] | None = None) -> Job[R]:
+    def submit(
+        self,
+        task: Task[R],
+        dispatch: Dispatch | None = None,
+        held: list[Job[R]] | None = None,
+        place: Place | None = None,
+        planner: Planner | None = None,
+    ) -> Job[R]:
         """Encode a request and queue it.
 
         Args:
             task: The request.
             dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
             held: The job is appended to it before anything is sent, so that an interrupted caller can cancel it.
+            place: The task's place in a run of the client's store.
+            planner: Plans the call in place of the client's own, for other options.
 
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
         """
+        planner = planner or self._planner
         if task.streamed:
-            return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
+            return self._submit_stream(task, dispatch, held, planner)  # type: ignore[return-value, arg-type]
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
-            return self._other().submit(task, dispatch, held)
+            return self._other().submit(task, dispatch, held, planner=planner)
         io_loop = self.io_loop()
-        plan = self._planner.request(task)
+        plan = planner.request(task, None if place is None else place.uuid_for)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -402,6 +535,12 @@ class Core:
                 task_type=task.task_type,
             )
         call = plan.start()
+        if io_loop.watched:
+            call.origin = self._feed.origin(plan.model, plan.sent)
+        if self._keeper is not None:
+            call.durable = self._keeper.of(task, plan, place)
+        elif plan.inputs is not None or type(plan.uuid) is StableUUID:
+            call.durable = Durable(stable=type(plan.uuid) is StableUUID, inputs=plan.inputs)
         job = Job(task, call, self, dispatch, plan.sent)
         if held is not None:
             held.append(job)
@@ -412,21 +551,35 @@ class Core:
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
-    def _submit_stream(self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None) -> StreamJob:
+    def _submit_stream(
+        self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None, planner: Planner
+    ) -> StreamJob:
         """Start a stream as a job."""
-        job = text_streams.StreamJob(self, task, self.plan(task), dispatch)
+        job = text_streams.StreamJob(self, task, self.plan(task, planner=planner), dispatch)
         if held is not None:
             held.append(job)
         job.start()
         return job
 
-    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+    def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
         """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
         if self._pid != os.getpid():
             self.abandon()
         if self._closed:
             raise ClientClosedError("The client is closed. Create a new one for further calls.")
-        return self._planner.request(task, uuid)
+        return (planner or self._planner).request(task, uuid)
+
+    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
+        """Return a view of this core whose calls have other options.
+
+        Raises:
+            ConfigurationError: An option is invalid.
+        """
+        return self.view(attrs.evolve(self.options, **changes))
+
+    def view(self, options: Options) -> CoreView:
+        """Return a view of this core whose calls have these options."""
+        return CoreView(self, options, Planner(options, self.knowledge, self._uploads))
 
     @property
     def streams(self) -> OpenStreams:
@@ -442,8 +595,16 @@ class Core:
         ref: str | Mapping[str, Any] | Acknowledgement,
         timeout: float | None,
         on_partial: PartialCallback | None,
+        *,
+        hidden: bool = False,
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
+
+        Args:
+            ref: What names it.
+            timeout: Deadline in seconds; `None` uses the client's.
+            on_partial: Callback for new results.
+            hidden: Whether this is a part of another call, so that it is neither counted nor reported.
 
         Raises:
             ValidationError: *ref* is neither a job's ref nor a UUID nor an acknowledgement.
@@ -467,15 +628,49 @@ class Core:
             )
         task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
-        return self._submit_plan(io_loop, task, plan)
+        durable = None if self._keeper is None else self._keeper.following(uuid, plan.task_type)
+        return self._submit_plan(io_loop, task, plan, durable, hidden=hidden)
+
+    def go_on(self, stored: StoredTask, timeout: float | None) -> Job[Results[Any]]:
+        """Follow a task of the store, and send it if the server does not know it."""
+        io_loop = self.io_loop()
+        assert self._keeper is not None
+        task = platform.Existing(task_uuid=stored.task_uuid, timeout=timeout)
+        if stored.request is None:
+            plan = self._planner.existing(stored.task_uuid, stored.task_type, task.timeout)
+        else:
+            plan = self._planner.again(stored.request, stored.task_uuid, stored.expected, task.timeout)
+        return self._submit_plan(io_loop, task, plan, self._keeper.resuming(stored))
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps the client's durable calls.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        if self._keeper is None or self.options.store is None:
+            raise ConfigurationError(
+                "The client has no store: create it with store='sqlite:///jobs.db'.", parameter="store"
+            )
+        if self._pid != os.getpid():
+            self.abandon()
+        return self._keeper
 
     def connect(self, timeout: float | None) -> Job[None]:
         """Request a connection; the job is done when it is ready."""
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan) -> Job[R]:
+    def _submit_plan(
+        self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
+    ) -> Job[R]:
         call = plan.start()
+        call.durable = durable
+        if hidden:
+            call.origin = Origin(hidden=True)
+        elif io_loop.watched:
+            call.origin = self._feed.origin(plan.model, plan.sent)
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
         return job
@@ -504,14 +699,56 @@ class Core:
             raise wrong_thread_error()
 
 
+class CoreView:
+    """A core with other options for its calls: it shares everything else with the core of the client.
+
+    Args:
+        core: The core of the client.
+        options: The options of the calls.
+        planner: Plans the calls.
+    """
+
+    def __init__(self, core: Core, options: Options, planner: Planner) -> None:
+        self._whole = core
+        self._planner = planner
+        self.options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def start(self, task: Task[R], dispatch: Dispatch | None, then: Callable[[Job[R]], T]) -> T:
+        """Submit a request and pass its job to *then*, as a core does."""
+        return Core.start(self, task, dispatch, then)  # type: ignore[arg-type]  # all it needs is `submit`
+
+    def submit(
+        self,
+        task: Task[R],
+        dispatch: Dispatch | None = None,
+        held: list[Job[R]] | None = None,
+        place: Place | None = None,
+    ) -> Job[R]:
+        """Encode a request and queue it, as a core does."""
+        return self._whole.submit(task, dispatch, held, place, self._planner)
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode the request of a stream, as a core does."""
+        return self._whole.plan(task, uuid, self._planner)
+
+    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
+        """Return a view with these options in addition."""
+        return self._whole.view(attrs.evolve(self.options, **changes))
+
+
 def _closed_error() -> ClientClosedError:
     return ClientClosedError("The client is closed. Create a new one for further calls.")
 
 
-def _close_at_exit(io_loop: Driver) -> None:
+def _close_at_exit(io_loop: Driver, keeper: Keeper | None) -> None:
     """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
+    if keeper is not None:
+        keeper.close(1.0)
     _log_unfinished(running, "call")
 
 
@@ -548,6 +785,17 @@ class _Connect(Task[None]):
 # ---------------------------------------------------------------------- one client a process
 
 _shared: dict[tuple[object, ...], Core] = {}
+_replacements: list[Core] = []
+
+
+@contextmanager
+def shared_core_replaced(core: Core) -> Iterator[None]:
+    """Make `shared_core` return one core for all options, in tests."""
+    _replacements.append(core)
+    try:
+        yield
+    finally:
+        _replacements.remove(core)
 
 
 def shared_core(options: Options) -> Core:
@@ -555,6 +803,8 @@ def shared_core(options: Options) -> Core:
 
     Options that cannot be compared get a separate core, which is closed when it is garbage collected.
     """
+    if _replacements:
+        return _replacements[-1]
     key = options.identity()
     if key is None:
         return Core(options)

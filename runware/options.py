@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
 from urllib.parse import SplitResult, urlsplit
 
@@ -33,8 +35,10 @@ __all__ = [
     "DEFAULT_TIMEOUT",
     "DEFAULT_URL",
     "KEY_VARIABLE",
+    "STORE_VARIABLE",
     "TRANSPORT_VARIABLE",
     "URL_VARIABLE",
+    "Budget",
     "Options",
     "RetryPolicy",
 ]
@@ -43,6 +47,7 @@ DEFAULT_URL = "wss://ws-api.runware.ai/v1"
 KEY_VARIABLE = "RUNWARE_API_KEY"
 URL_VARIABLE = "RUNWARE_URL"
 TRANSPORT_VARIABLE = "RUNWARE_TRANSPORT"
+STORE_VARIABLE = "RUNWARE_STORE"
 DEFAULT_TIMEOUT = 60.0
 """Deadline of a call in seconds, unless the user sets another."""
 
@@ -63,6 +68,7 @@ _LONGEST = 86_400.0
 # values there: 60000 for the whole call, 45000 and 2000 for the others.
 _LONGEST_CALL = 10_000.0
 _LONGEST_STEP = 1000.0
+_LONGEST_AGE = 31_536_000.0
 _LONG_TASKS = " For tasks that take long, set long_timeout, or the timeout of the call."
 
 
@@ -85,6 +91,45 @@ class RetryPolicy(ValidatedAsInstance):
     stop: Callable[[RetryCallState], bool] | None = None
     wait: Callable[[RetryCallState], float] | None = None
     retry: Callable[[RetryCallState], bool] | None = None
+
+
+@attrs.frozen
+class Budget:
+    """A limit on spending. A task that might exceed it fails with `BudgetExceededError` before it is sent.
+
+    What tasks have cost is taken from their bills; what running ones may cost is reserved by the catalogue's estimates.
+
+    Attributes:
+        limit: US dollars, zero or more. With 0.0, only tasks that cost nothing are sent.
+        per: What the limit is for. `"client"`: everything this client spends. `"store"`: everything that is spent with
+            the client's store, by all processes, for ever. `"day"`: the same, for each day (UTC). `"run"`: each run of
+            `map(run=...)`. `None` means `"store"` for a client that has one, and otherwise `"client"`.
+    """
+
+    limit: float = attrs.field()
+    per: Literal["client", "store", "day", "run"] | None = attrs.field(default=None)
+
+    @limit.validator
+    def _check_limit(self, _field: object, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+            raise ConfigurationError(
+                f"budget must be a number of US dollars, zero or more; got {value!r}.", parameter="budget"
+            )
+
+    @per.validator
+    def _check_per(self, _field: object, value: object) -> None:
+        if value not in ("client", "store", "day", "run", None):
+            raise ConfigurationError(
+                f"Budget.per must be 'client', 'store', 'day' or 'run'; got {value!r}.", parameter="budget"
+            )
+
+
+def _as_budget(value: object) -> object:
+    return value if value is None or isinstance(value, Budget) else Budget(value)  # type: ignore[arg-type]
+
+
+def _as_store(value: object) -> object:
+    return f"sqlite:///{value}" if isinstance(value, Path) else value
 
 
 def _seconds(name: str, value: object, *, zero: bool = False, longest: float = _LONGEST, advice: str = "") -> float:
@@ -283,6 +328,48 @@ def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> No
         )
 
 
+_PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
+"""A product and its version, as RFC 9110 writes them in a User-Agent."""
+
+
+def _check_app(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not (isinstance(value, str) and len(value) <= 100 and _PRODUCT.fullmatch(value)):
+        raise ConfigurationError(
+            f"app must be a product and perhaps its version, such as 'shop/1.2'; got {value!r}.", parameter="app"
+        )
+
+
+def _check_store(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is None:
+        return
+    advice = "use a Path, 'sqlite:///jobs.db', or another URL that SQLAlchemy takes, such as 'postgresql+psycopg://...'"
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"store must be a str or a Path; got {type(value).__name__}: {advice}.", parameter="store"
+        )
+    scheme, separator, rest = value.partition("://")
+    if not separator or not scheme:
+        raise ConfigurationError(f"store must be the URL of a database: {advice}.", parameter="store")
+    if scheme.startswith("sqlite") and (rest.strip("/") == "" or ":memory:" in rest or "mode=memory" in rest):
+        raise ConfigurationError(
+            f"store must outlive the process, and a database in memory does not: {advice}.", parameter="store"
+        )
+
+
+def _check_budget(self: Any, _field: attrs.Attribute[Any], value: Budget | None) -> None:
+    if value is None:
+        return
+    if self.include_cost is False:
+        raise ConfigurationError(
+            "budget needs the bills of tasks, which include_cost=False leaves out.", parameter="include_cost"
+        )
+    if value.per in ("store", "day", "run") and self.store is None:
+        raise ConfigurationError(
+            f"A budget per {value.per} needs a store, which keeps what was spent: pass store='sqlite:///jobs.db'.",
+            parameter="budget",
+        )
+
+
 def _check_context(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not isinstance(value, ssl.SSLContext):
         raise ConfigurationError(
@@ -312,15 +399,24 @@ class Options:
     max_queued: int = attrs.field(default=100_000, validator=_whole(1))
     include_cost: bool | None = attrs.field(default=None, validator=_flag)
     check: Literal["off", "warn", "error"] = attrs.field(default="warn", validator=_one_of("off", "warn", "error"))
+    models_max_age: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_duration(_LONGEST_AGE))
+    )
     dry_run: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy)
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
+    store: str | None = attrs.field(default=None, repr=False, converter=_as_store, validator=_check_store)
+    app: str | None = attrs.field(default=None, validator=_check_app)
+    upload_inputs: Literal["inline", "once"] = attrs.field(default="inline", validator=_one_of("inline", "once"))
+    budget: Budget | None = attrs.field(default=None, converter=_as_budget, validator=_check_budget)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)
     """The proxy variables at construction."""
     key_from_environment: bool = attrs.field(default=False, repr=False)
     """Whether `api_key` was read from the environment. Another process then reads its own environment."""
+    store_from_environment: bool = attrs.field(default=False, repr=False, eq=False)
+    """Whether `store` was read from the environment."""
 
     @property
     def longest_timeout(self) -> float:
@@ -351,17 +447,23 @@ class Options:
         """Return the options that another process needs to create an equal client: all but the key.
 
         Raises:
-            TypeError: There is an `ssl_context`, which cannot be pickled.
+            TypeError: There is an `ssl_context`, which cannot be pickled, or a password in `store`.
         """
         if self.ssl_context is not None:
             raise TypeError(
                 "A client with an ssl_context cannot be pickled. Set SSL_CERT_FILE in the other process instead."
+            )
+        if self.store is not None and not self.store_from_environment and "@" in self.store:
+            raise TypeError(
+                f"A client whose store= may contain a password cannot be pickled. Set {STORE_VARIABLE} instead."
             )
         given = {
             field.name: value
             for field in attrs.fields(Options)
             if (value := getattr(self, field.name)) != field.default and field.name not in _OF_PROCESS
         }
+        if self.store_from_environment:
+            del given["store"]
         if self.key_from_environment:
             return given
         if isinstance(self.api_key, str):
@@ -381,7 +483,7 @@ class Options:
             return None
 
 
-_OF_PROCESS = frozenset(("api_key", "environment", "key_from_environment"))
+_OF_PROCESS = frozenset(("api_key", "environment", "key_from_environment", "store_from_environment"))
 
 
 def _content(value: object) -> object:
@@ -440,6 +542,8 @@ def read_options(given: Mapping[str, Any]) -> Options:
     if variable := os.environ.get(TRANSPORT_VARIABLE):
         chosen.setdefault("transport", variable)
     chosen.setdefault("url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+    if "store" not in chosen and (variable := os.environ.get(STORE_VARIABLE)):
+        chosen["store"], chosen["store_from_environment"] = variable, True
     chosen["environment"] = proxy_environment()
     return Options(**chosen)
 

@@ -276,7 +276,7 @@ def completed(shell: str, words: str) -> list[str]:
         "zsh": {"_TYPER_COMPLETE_ARGS": words},
         "fish": {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
     }[shell]
-    program = "import sys; sys.argv = ['runware']; from runware.cli import app; app(prog_name='runware')"
+    program = "import sys; sys.argv = ['runware']; from runware.__main__ import main; main()"
     environment = {
         **os.environ,
         **asked,
@@ -324,11 +324,11 @@ def test_completion_script_is_valid_for_its_shell(shell: str, tmp_path: pathlib.
     [
         (("runware", "remo"), "remove-background"),
         (("runware", "video", '"a b"', "--model", "klingai-video-2-6-p"), "klingai-video-2-6-pro"),
-        (("runware", "video", "x", "-m", "klingai", ":", "kling-video@2.6-p"), "kling-video@2.6-pro"),
-        (("runware", "run", "runware", ":", "400@2", "wid"), "width="),
+        (("runware", "video", "x", "-m", "klingai", ":", "kling-video", "@", "2.6-p"), "2.6-pro"),
+        (("runware", "run", "runware", ":", "400", "@", "2", "wid"), "width="),
     ],
 )
-def test_bash_completes_also_words_with_colons(line: tuple[str, ...], offered: str, tmp_path: pathlib.Path) -> None:
+def test_script_that_is_printed_completes_in_bash(line: tuple[str, ...], offered: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "script").write_text(run("completion", "bash").out)
     program = tmp_path / "runware"
     program.write_text(f"#!{sys.executable}\nfrom runware.__main__ import main\nmain()\n")

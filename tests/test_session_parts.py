@@ -39,6 +39,7 @@ def way_to(state: CallState) -> list[CallState]:
         CallState.ACCEPTED: [CallState.SENT, CallState.ACCEPTED],
         CallState.RECOVERING: [CallState.SENT, CallState.RECOVERING],
         CallState.RETRYING: [CallState.SENT, CallState.RETRYING],
+        CallState.UNRECORDED: [CallState.UNRECORDED],
         CallState.DONE: [CallState.DONE],
     }[state]
 

@@ -22,13 +22,18 @@ PROJECT = ROOT.parent
 ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
+    {"runware.integrations"},
+    {"runware.agents"},
     {"runware"},
+    {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
+    {"runware.store.access"},
     {"runware.core", "runware.webhooks"},
     {"runware.serverless"},
     {"runware.display.progress", "runware.text"},
     {"runware.jobs"},
+    {"runware.store"},
     {"runware.requests"},
     {"runware.results"},
     {"runware.display.notebook"},
@@ -37,7 +42,12 @@ ROWS = [
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options", "runware.task_types"},
-    {"runware._support.logs", "runware._support.event_loops", "runware._support.elsewhere"},
+    {
+        "runware._support.logs",
+        "runware._support.event_loops",
+        "runware._support.elsewhere",
+        "runware._support.unknown_names",
+    },
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},
 ]
@@ -134,6 +144,10 @@ def test_imports_have_no_circle() -> None:
 
 FUNCTION_LEVEL_IMPORTS = {
     ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    (
+        "pytest_runware.py",
+        "runware.testing",
+    ): "every project with the plugin loads it, and must load nothing of runware",
     ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
 }
 """Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or
@@ -217,7 +231,7 @@ def test_few_modules_import_websocket_client() -> None:
 
 # Modules of other distributions, which are only used where the program or the interpreter brings them.
 BROUGHT_ALONG = {"IPython", "anyio", "django", "pydantic_core", "pytest"}
-DISTRIBUTIONS = {"PIL": "pillow", "websocket": "websocket-client"}
+DISTRIBUTIONS = {"PIL": "pillow", "opentelemetry": "opentelemetry-api", "websocket": "websocket-client"}
 
 
 def test_every_distribution_that_is_imported_is_a_dependency() -> None:

@@ -1,9 +1,14 @@
-"""Completion in the shell: what to offer, and the command that prints the script of a shell."""
+"""Completion by the shell: what to offer, and the command that prints the script of a shell."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,11 +17,17 @@ from runware._support.lazy_modules import lazy_module
 
 if TYPE_CHECKING:
     from runware import models as knowledge
-    from runware.models.catalogue import Parameter
 else:
     knowledge = lazy_module("runware.models")
 
-__all__ = ["complete_file_format", "complete_model", "complete_parameter", "complete_setting", "completion"]
+__all__ = [
+    "complete_file_format",
+    "complete_model",
+    "complete_parameter",
+    "complete_setting",
+    "completing_in_bash",
+    "completion",
+]
 
 _PROGRAM = "runware"
 _TASK_TYPES = {
@@ -33,34 +44,7 @@ _TASK_TYPES = {
 }
 """What the models of a command do."""
 
-
-_BASH = r"""_runware_completion() {
-    local words=() word glue="" last=-1 current
-    # bash splits words at colons, which AIRs have.
-    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
-        if [[ $word == : && $last -ge 0 ]]; then
-            words[last]+=:; glue=1
-        elif [[ $glue ]]; then
-            words[last]+=$word; glue=""
-        else
-            words+=("$word"); last=$((last + 1))
-        fi
-    done
-    current=${words[last]}
-    local IFS=$'\n'
-    COMPREPLY=($(IFS=' '; COMP_WORDS="${words[*]}" COMP_CWORD=$last _RUNWARE_COMPLETE=complete_bash "$1"))
-    if [[ $current == *:* ]]; then
-        COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*:}"}"}")
-    fi
-    if [[ ${COMPREPLY[0]} == *= ]] && type compopt &>/dev/null; then
-        compopt -o nospace 2>/dev/null
-    fi
-    return 0
-}
-
-complete -o default -F _runware_completion runware
-"""
-"""The script for bash. typer's own cannot complete words with colons."""
+_BREAKS = re.compile(r"[:=@]+")
 
 
 def complete_model(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
@@ -70,27 +54,32 @@ def complete_model(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, s
         if wanted is None or model.task_type == wanted:
             for name in (model.air, model.slug):
                 if name and name.startswith(incomplete):
-                    yield name, model.name
+                    yield name, _plain(model.name)
 
 
 def complete_parameter(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    """Yield the parameters of the model on the command line that begin with a text, by their Python names."""
-    for one in _parameters(ctx):
+    """Yield the parameters of the model on the command line that begin with a text, or the values after its `=`."""
+    name = ctx.params.get("target") or ctx.params.get("model")
+    model = knowledge.catalogue().catalogue.get(name) if name else None
+    parameters = [one for one in model.parameters if "[]" not in one.name] if model is not None else []
+    wanted, equals, _ = incomplete.partition("=")
+    if equals:
+        for one in parameters:
+            if wanted in (one.name, one.api_name):
+                allowed = one.allowed or (("true", "false") if one.takes == "True or False" else ())
+                yield from ((f"{wanted}={value}", "") for value in allowed if isinstance(value, (str, int, float)))
+        return
+    for one in parameters:
         if one.name.startswith(incomplete):
-            yield f"{one.name}=", one.takes
+            yield f"{one.name}=", _plain(one.takes)
 
 
 def complete_setting(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield the parameters of the model on the command line that begin with a text, by their API names."""
-    for one in _parameters(ctx):
-        if "." not in one.api_name and one.api_name.startswith(incomplete):
-            yield f"{one.api_name}=", one.takes
-
-
-def _parameters(ctx: typer.Context) -> Sequence[Parameter]:
-    name = ctx.params.get("target") or ctx.params.get("model")
-    model = knowledge.catalogue().catalogue.get(name) if name else None
-    return model.parameters if model is not None else ()
+    model = knowledge.catalogue().catalogue.get(ctx.params.get("model") or "")
+    for one in model.parameters if model is not None else ():
+        if "." not in one.api_name and "[" not in one.api_name and one.api_name.startswith(incomplete):
+            yield f"{one.api_name}=", _plain(one.takes)
 
 
 def complete_file_format(formats: Sequence[str]) -> Callable[[str], Iterator[str]]:
@@ -107,9 +96,6 @@ def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell. It completes commands, options, models and their parameters."""
-    if shell == "bash":
-        typer.echo(_BASH, nl=False)
-        return
     # The protocol by which typer's own scripts call the program.
     variable = f"_{_PROGRAM.upper()}_COMPLETE"
     os.environ[variable] = f"source_{shell}"
@@ -117,3 +103,48 @@ def completion(
         context.find_root().command.main(args=[], prog_name=_PROGRAM)
     finally:
         del os.environ[variable]
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "(").replace("]", ")")  # typer takes brackets for markup
+
+
+def completing_in_bash(app: Callable[[], object]) -> None:
+    """Run the command line for a completion in bash, which splits words at `:`, `=` and `@`.
+
+    The words are joined again, and what bash keeps of the last one is left out of the answers.
+    """
+    typed = os.environ["COMP_WORDS"]
+    try:
+        split = shlex.split(typed)
+    except ValueError:  # a quote that is still open
+        split = typed.split()
+    words, kept = _joined(split, int(os.environ["COMP_CWORD"]))
+    os.environ["COMP_WORDS"] = shlex.join(words)
+    os.environ["COMP_CWORD"] = str(len(words) - 1)
+    found = io.StringIO()
+    try:
+        with redirect_stdout(found):
+            app()
+    finally:
+        sys.stdout.write("".join(line.removeprefix(kept) for line in found.getvalue().splitlines(keepends=True)))
+
+
+def _joined(words: list[str], current: int) -> tuple[list[str], str]:
+    """Return the words up to the current one as they were typed, and the part of that one which bash keeps.
+
+    Args:
+        words: The words as bash splits them, without an empty one at the end.
+        current: The position of the current word.
+    """
+    made: list[str] = []
+    broken = False
+    for word in [*words, ""][: current + 1]:
+        is_break = _BREAKS.fullmatch(word) is not None
+        if made and (is_break or broken) and not (broken and not word):
+            made[-1] += word
+        else:
+            made.append(word)
+        broken = is_break
+    breaks = list(_BREAKS.finditer(made[-1]))
+    return made, made[-1][: breaks[-1].end()] if breaks else ""

@@ -33,6 +33,7 @@ from runware import (
     Text,
     ValidationError,
 )
+from runware._support.api_names import python_name, wire_name
 from runware._support.escaping import escape_controls, escape_json, one_line
 from runware._support.lazy_modules import lazy_module
 from runware.cli.common import SETTINGS
@@ -41,7 +42,6 @@ from runware.cli.saving import Target, actual_format
 from runware.cli.screen import JobProgress, dollars, is_terminal, print_styled
 from runware.media import Media
 from runware.media.kinds import SNIFFED_BYTES, sniff
-from runware.protocol.codec import python_name, wire_name
 from runware.protocol.ids import is_uuid
 
 if TYPE_CHECKING:

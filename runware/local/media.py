@@ -15,7 +15,7 @@ from PIL import Image
 from runware.local import audio, images, meshes, video
 from runware.local.uuids import new_uuid
 
-__all__ = ["CONTENT_TYPES", "Media", "MediaStore", "decode_input"]
+__all__ = ["CONTENT_TYPES", "Media", "MediaStore", "decode_input", "extension_of"]
 
 CONTENT_TYPES = {
     "jpg": "image/jpeg",
@@ -177,6 +177,11 @@ def _image_size(media: Media) -> tuple[int, int]:
     return _DEFAULT_SIZE
 
 
+def extension_of(data: bytes) -> str:
+    """Return the format of an image; empty if the first bytes are not those of one."""
+    return next((name for start, name in _SIGNATURES if data.startswith(start)), "")
+
+
 def decode_input(value: str) -> tuple[bytes, str] | None:
     """Decode a data URI or base64; return the bytes and the extension, or `None` if it is neither."""
     found = _DATA_URI.match(value)
@@ -187,7 +192,7 @@ def decode_input(value: str) -> tuple[bytes, str] | None:
     except (binascii.Error, ValueError):
         return None
     if not extension:
-        extension = next((name for start, name in _SIGNATURES if data.startswith(start)), "bin")
+        extension = extension_of(data) or "bin"
     return data, extension
 
 
@@ -196,11 +201,15 @@ class MediaStore:
 
     Args:
         keep: The number of files that are kept at least. `None`: all.
+
+    Attributes:
+        forgotten: The UUIDs of files that were removed: a task that names one is refused.
     """
 
     def __init__(self, keep: int | None = None) -> None:
         self._keep = keep
         self._files: dict[str, Media] = {}
+        self.forgotten: set[str] = set()
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._lock = Lock()
@@ -224,7 +233,14 @@ class MediaStore:
 
     def remove(self, uuid: str) -> bool:
         """Remove a file; return whether it was there."""
-        return self._files.pop(uuid, None) is not None
+        if self._files.pop(uuid, None) is None:
+            return False
+        self.forgotten.add(uuid)
+        return True
+
+    def stored(self) -> list[str]:
+        """Return the UUIDs of the files that clients have stored, the oldest first."""
+        return [uuid for uuid, media in self._files.items() if media.data is not None]
 
     def clear(self) -> None:
         """Remove all files."""

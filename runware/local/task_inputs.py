@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-__all__ = ["input_of", "prompt_of"]
+__all__ = ["input_of", "named_in", "prompt_of"]
 
 
 def prompt_of(task: dict[str, Any]) -> str:
@@ -21,6 +22,15 @@ def prompt_of(task: dict[str, Any]) -> str:
     if isinstance(speech, dict) and isinstance(speech.get("text"), str):
         return str(speech["text"])
     return ""
+
+
+def named_in(value: Any, uuids: Collection[str], path: str = "") -> str | None:
+    """Return the path of the first parameter that names one of some files; `None` if there is none."""
+    if isinstance(value, str):
+        return path if value in uuids else None
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = (named_in(one, uuids, f"{path}.{name}" if path else str(name)) for name, one in children)
+    return next((one for one in found if one is not None), None)
 
 
 def input_of(task: dict[str, Any]) -> Any:

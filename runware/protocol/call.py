@@ -7,22 +7,29 @@ of the server's messages.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runware.errors import RunwareError, TaskError, error_from_wire
 from runware.protocol.codec import loads
 from runware.protocol.retry import Retries
+
+if TYPE_CHECKING:
+    from runware.events import TaskEvent
 
 __all__ = [
     "COUNTS",
     "Call",
     "CallState",
     "Completion",
+    "Durable",
     "Meaning",
+    "Origin",
     "Polling",
     "Question",
+    "StoredInputs",
     "Waiter",
     "Wakeable",
     "identity",
@@ -49,19 +56,22 @@ class CallState(Enum):
     """Written before the connection was lost; the client asks the server for its outcome."""
     RETRYING = "retrying"
     """The server failed it; it waits for its next attempt."""
+    UNRECORDED = "unrecorded"
+    """The store does not have the UUID of its attempt yet, so it must not be sent."""
     DONE = "done"
     """It has ended. No state follows."""
 
 
-_QUEUED, _SENT, _ACCEPTED, _RECOVERING, _RETRYING, _DONE = CallState
+_QUEUED, _SENT, _ACCEPTED, _RECOVERING, _RETRYING, _UNRECORDED, _DONE = CallState
 _FOLLOWING: dict[CallState, tuple[CallState, ...]] = {
     # A task that was submitted before enters RECOVERING: it is looked up, and never sent. A call that waits to be sent
     # again enters ACCEPTED if an item shows that the server has its task.
-    _QUEUED: (_SENT, _DONE, _RECOVERING, _ACCEPTED),
+    _QUEUED: (_SENT, _DONE, _RECOVERING, _ACCEPTED, _UNRECORDED),
     _SENT: (_DONE, _ACCEPTED, _RECOVERING, _RETRYING, _QUEUED),
     _ACCEPTED: (_DONE, _RETRYING, _RECOVERING),
     _RECOVERING: (_ACCEPTED, _DONE, _QUEUED, _RETRYING),
-    _RETRYING: (_QUEUED, _DONE, _ACCEPTED),
+    _RETRYING: (_QUEUED, _DONE, _ACCEPTED, _UNRECORDED),
+    _UNRECORDED: (_QUEUED, _DONE, _ACCEPTED),
     _DONE: (),
 }
 for _state, _states in _FOLLOWING.items():
@@ -165,6 +175,40 @@ def identity(item: Item) -> str | None:
     return None
 
 
+class StoredInputs(Protocol):
+    """The media stored on the platform that a task names."""
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """The UUIDs that the task names."""
+        ...
+
+    def renew(self, done: Callable[[Mapping[str, str]], object], failed: Callable[[RunwareError], object]) -> None:
+        """Store the media again, without blocking; call *done* with the new UUIDs by the old ones, or *failed*."""
+
+
+class Durable:
+    """What a call needs whose task outlives the process: most calls have none.
+
+    Attributes:
+        line: What the store keeps of it, for the recorder; `None` if only its UUID is stable.
+        recorded: Whether the store has the UUID of the current attempt, so that it may be sent.
+        asks: Whether the server is asked for the task before it is sent: another process may have sent it.
+        stable: Whether its UUID is derived from what the task is. The server's answer that it has the UUID already
+            then means that it has this very task, and the next attempt's UUID is derived too.
+        inputs: The media that the task names and that can be stored again, once; `None` if there is none.
+    """
+
+    __slots__ = ("asks", "inputs", "line", "recorded", "stable")
+
+    def __init__(self, line: object | None = None, *, stable: bool = False, inputs: StoredInputs | None = None) -> None:
+        self.line = line
+        self.recorded = line is None
+        self.asks = False
+        self.stable = stable
+        self.inputs = inputs
+
+
 class Polling:
     """What a call needs to know once the server is asked for its task. Most calls never need one.
 
@@ -219,6 +263,34 @@ class Wakeable(Protocol):
         """Wake the thread."""
 
 
+class Origin:
+    """What the events of a call say about where it comes from. Calls have one only while something listens.
+
+    Attributes:
+        model: The model that was asked for; `None` if there is none.
+        context: A copy of the caller's context.
+        request: The request, if a listener wants it; it holds the prompt.
+        history: The events of the call so far. The driver fills it.
+        hidden: Whether the call is a part of another one, and neither counted nor reported.
+    """
+
+    __slots__ = ("context", "hidden", "history", "model", "request")
+
+    def __init__(
+        self,
+        model: str | None = None,
+        context: Context | None = None,
+        request: bytes | Mapping[str, Any] | None = None,
+        *,
+        hidden: bool = False,
+    ) -> None:
+        self.model = model
+        self.context = context
+        self.request = request
+        self.history: list[TaskEvent] = []
+        self.hidden = hidden
+
+
 class Waiter(Protocol):
     """The handle of a call, as the I/O loop sees it. The methods must not block or raise.
 
@@ -253,6 +325,7 @@ class Call:
         repeatable: Whether the task only reads, so that sending it twice does no harm.
         policy: The rule for further attempts; `None` for none.
         job: The handle of the caller, which the transport notifies; the session never uses it.
+        durable: What the call needs because its task outlives the process; `None` for most.
         timeout: Seconds until the server must have acknowledged the task.
         long_timeout: Seconds for the whole call, from the moment at which the server says that it works on the task.
         state: The state, which only `enter` changes.
@@ -273,6 +346,7 @@ class Call:
         unreported_statuses: Statuses that were not reported to the caller yet.
         attempts: UUID and outcome of the attempts that ended.
         prior_results: How many of `items` are results of earlier attempts, whose ids mean nothing for this one.
+        origin: Where it comes from, for events; `None` if nothing listened when it was submitted.
     """
 
     __slots__ = (
@@ -281,6 +355,7 @@ class Call:
         "attempts",
         "completion",
         "deadline",
+        "durable",
         "epoch",
         "errors",
         "expected",
@@ -288,6 +363,7 @@ class Call:
         "job",
         "key",
         "long_timeout",
+        "origin",
         "policy",
         "prior_results",
         "progress",
@@ -332,6 +408,7 @@ class Call:
         self.repeatable = repeatable
         self.policy = policy
         self.job = job
+        self.durable: Durable | None = None
         self.state = _QUEUED
         self.started = self.deadline = self.scheduled_deadline = 0.0
         self.sequence = 0
@@ -349,6 +426,7 @@ class Call:
         self.unreported_statuses: list[Item] | None = None
         self.attempts: list[str] | None = None
         self.prior_results = 0
+        self.origin: Origin | None = None
         self._polling: Polling | None = None
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from runware.events import Sent
 from runware.protocol.call import Call, CallState, Completion
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.connection import Connection
-from runware.protocol.effects import Send, State
+from runware.protocol.effects import Record, Send, State, Step
 from runware.protocol.exchanges import Exchanges
 from runware.protocol.outcomes import at_the_server, before_it_was_sent
 from runware.protocol.output import Output
@@ -53,6 +53,7 @@ class Dispatcher:
         exchanges: Exchanges | None = None,
     ) -> None:
         self.more_to_send = False
+        self._unrecorded: set[Call] = set()
         self._numbers = itertools.count(1)
         self._max_queued = max_queued
         self._connection = connection
@@ -71,13 +72,15 @@ class Dispatcher:
         call.started = now
         call.deadline = call.scheduled_deadline = now + call.timeout
         call.sequence = next(self._numbers)
-        if call.completion is Completion.ANSWER:
-            call.key = f"{call.uuid}:{call.sequence}"
+        durable = call.durable
+        held = durable is not None and not durable.recorded
+        if call.completion is Completion.ANSWER or (held and call.completion is Completion.EXISTING):
+            call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
         error: RunwareError
-        waiting = len(queue)
+        waiting = len(queue.new) + len(queue.returned) + len(self._unrecorded)
         if waiting >= self._max_queued:
             queue.drop_ended()
-            waiting = len(queue)
+            waiting = len(queue) + len(self._unrecorded)
         if self._connection.state is State.CLOSED:
             error = ClientClosedError("The client is closed.")
         elif call.key in self._registry.calls:
@@ -94,7 +97,11 @@ class Dispatcher:
         else:
             self._registry.add(call)
             self._timers.add_deadline(call)
-            queue.new.append(call)
+            if held:
+                self._output.effects.append(Record(call, Step.TASK, call.uuid))
+                self.hold(call)
+            else:
+                queue.new.append(call)
             return True
         call.enter(_DONE)
         self._output.call_ended(call, now, _attributed(error, call))
@@ -105,6 +112,28 @@ class Dispatcher:
         self._timers.cancel(call)  # the time limit of the poll whose answer led here
         call.enter(CallState.QUEUED)
         self._queue.put_back(call)
+
+    # ------------------------------------------------------------------ durable calls
+
+    def hold(self, call: Call) -> None:
+        """Keep a call from being sent until the store has its attempt."""
+        call.enter(CallState.UNRECORDED)
+        self._unrecorded.add(call)
+
+    def recorded(self, call: Call, uuid: str) -> bool:
+        """Let a call be sent whose attempt the store has; return whether it is still about that attempt."""
+        durable = call.durable
+        if durable is None or call.state is _DONE or call.uuid != uuid:
+            return False
+        durable.recorded = True
+        if call.state is CallState.UNRECORDED:
+            if call.key != call.uuid:
+                if call.uuid in self._registry.calls:
+                    return True  # a call of this client follows the task: the store reports its end
+                self._registry.rename(call, call.uuid)
+            self._unrecorded.discard(call)
+            self.requeue(call)
+        return True
 
     # ------------------------------------------------------------------ sending
 
@@ -130,7 +159,10 @@ class Dispatcher:
                 continue
             call.epoch = self._connection.epoch
             queue.in_flight += 1
-            if call.completion is Completion.EXISTING:
+            durable = call.durable
+            if call.completion is Completion.EXISTING or (durable is not None and durable.asks):
+                if durable is not None:
+                    durable.asks = False  # once: a task that the server does not know is sent
                 call.enter(CallState.RECOVERING)
                 self._poller.poll([call], now)
                 continue
@@ -144,6 +176,8 @@ class Dispatcher:
             else:
                 output.effects.append(Send(call.text, call))
             output.counts["sent"] += 1
+            if durable is not None and durable.line is not None:
+                output.effects.append(Record(call, Step.SENT, call.uuid))
             if output.watched:
                 output.task_event(Sent, call, now, size=len(call.text))
 
@@ -181,6 +215,8 @@ class Dispatcher:
         """Cancel the call: remove it from the queue, or discard its results if it was already sent."""
         if self._registry.calls.get(call.key) is call:
             self._release(call)
+            if (durable := call.durable) is not None and durable.line is not None:
+                self._output.effects.append(Record(call, Step.CANCELLED, call.uuid))
             self._output.call_ended(call, now, status="cancelled")
             call.job = None
             self.send_queued(now)
@@ -188,6 +224,7 @@ class Dispatcher:
     def _release(self, call: Call) -> None:
         """Take a call out of everything, so that nothing more is sent or expected for it."""
         self._registry.remove(call)
+        self._unrecorded.discard(call)
         self._queue.release_slot(call)
         if self._exchanges is not None:
             self._exchanges.leave(call)

@@ -9,7 +9,7 @@ import attrs
 
 from runware.errors import RunwareError
 from runware.events import Event
-from runware.protocol.call import Call
+from runware.protocol.call import Call, Origin, StoredInputs
 from runware.protocol.codec import dumps
 
 __all__ = [
@@ -23,9 +23,12 @@ __all__ = [
     "Exchange",
     "Happened",
     "Open",
+    "Record",
+    "Renew",
     "Send",
     "SessionConfig",
     "State",
+    "Step",
 ]
 
 FOREVER = float("inf")
@@ -41,6 +44,19 @@ class State(Enum):
     READY = "ready"
     BACKING_OFF = "backing off"
     CLOSED = "closed"
+
+
+class Step(Enum):
+    """What the store is told of a durable call, besides its results and its end."""
+
+    TASK = "task"
+    """An attempt is about to be sent."""
+    SENT = "sent"
+    """It was handed to the transport."""
+    ACCEPTED = "accepted"
+    """The server has said that it works on it."""
+    CANCELLED = "cancelled"
+    """The caller does not wait any more."""
 
 
 @attrs.frozen(kw_only=True)
@@ -146,12 +162,41 @@ class Ended(NamedTuple):
     error: RunwareError | None = None
 
 
+class Record(NamedTuple):
+    """Write a step of a durable call to the store.
+
+    After `TASK`, report `task_recorded`, `task_known`, `task_settled` or `recording_failed`: the attempt with this UUID
+    is not sent before. The other steps need no answer.
+    """
+
+    call: Call
+    step: Step
+    uuid: str
+
+
+class Renew(NamedTuple):
+    """Store the media of a call again, which the platform has forgotten.
+
+    Report `inputs_renewed` or `renewal_failed`.
+    """
+
+    call: Call
+    inputs: StoredInputs
+
+
 class Happened(NamedTuple):
-    """An event for those who watch, without the time of day."""
+    """An event for those who watch, without the time of day.
+
+    Attributes:
+        kind: Its class.
+        facts: Its attributes.
+        origin: The origin of the call that it is about, if there is one.
+    """
 
     kind: type[Event]
     facts: dict[str, Any]
+    origin: Origin | None = None
 
 
-Effect = Open | Send | Abort | Close | Exchange | DropExchange | Call | Ended | Happened
+Effect = Open | Send | Abort | Close | Exchange | DropExchange | Call | Ended | Record | Renew | Happened
 """A bare call is one that goes on, and has new results."""

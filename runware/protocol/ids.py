@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import random
 import re
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
-__all__ = ["is_uuid", "new_uuid"]
+from runware._support.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    import hashlib
+else:
+    hashlib = lazy_module("hashlib")
+
+__all__ = ["StableUUID", "derived_uuid", "is_uuid", "new_uuid", "task_uuid_for"]
 
 _RANDOM = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
 _VERSION_4 = 0x00000000_0000_4000_8000_000000000000
@@ -22,7 +29,47 @@ if hasattr(os, "register_at_fork"):
 
 def new_uuid(rng: random.Random = _random) -> str:
     """Return a new UUID, unique across processes."""
-    digits = f"{rng.getrandbits(128) & _RANDOM | _VERSION_4:032x}"
+    return _text(rng.getrandbits(128))
+
+
+def derived_uuid(text: str) -> str:
+    """Return the UUID that belongs to a text: always the same, with the bits of version 4."""
+    return _text(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
+
+
+class StableUUID(str):
+    """The UUID of a task that is the same whoever makes it, and however often: see `task_uuid_for`."""
+
+    __slots__ = ()
+
+
+def task_uuid_for(key: str) -> StableUUID:
+    """Return the UUID for the task that a key of your own stands for, such as `"order-17/cover"`.
+
+    A call with this `task_uuid` never buys the task twice, in whichever process and however often it is repeated: if
+    the server has the UUID already, the call waits for that task's results instead of failing with `ConflictError`, for
+    as long as the server remembers the task. So the key must name what is asked for, and a key with another prompt is
+    another task.
+
+    Args:
+        key: Any text that identifies the task among all of the account.
+
+    Returns:
+        A UUID with the bits of version 4, which the API needs; a `str`.
+
+    Raises:
+        TypeError: *key* is not a `str`.
+        ValueError: *key* is empty.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"task_uuid_for() takes a str; got {type(key).__name__}.")
+    if not key:
+        raise ValueError("task_uuid_for() takes a key that identifies the task; got an empty one.")
+    return StableUUID(derived_uuid(f"runware task {key}"))
+
+
+def _text(bits: int) -> str:
+    digits = f"{bits & _RANDOM | _VERSION_4:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

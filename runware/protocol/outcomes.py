@@ -94,9 +94,26 @@ def before_it_was_sent(call: Call, where: str, unreached: ConnectionFailedError 
         )
     if unreached is not None:
         return copy.copy(unreached)
+    if call.state is CallState.UNRECORDED:
+        return _not_recorded(call)
     if call.completion is Completion.CONNECTION:
         return TaskTimeoutError(f"The connection was not ready within {limit}{where}.", retryable=True)
     return TaskTimeoutError(f"The task could not be sent within {limit}{where}. Nothing was billed.", retryable=True)
+
+
+def _not_recorded(call: Call) -> TaskTimeoutError:
+    """Make the error of a call that waited for the store when its deadline came."""
+    limit = _limit(call)
+    if call.may_have_run:
+        return TaskTimeoutError(
+            f"No result within {limit}. Another client works on the task, which is in the store; rw.job(task_uuid) "
+            "waits for its results.",
+            may_be_running=True,
+        )
+    return TaskTimeoutError(
+        f"The task could not be written to the store within {limit}, so it was not sent. Nothing was billed.",
+        retryable=True,
+    )
 
 
 def incomplete(call: Call, error: RunwareError) -> IncompleteResultsError:

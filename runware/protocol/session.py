@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from runware._support.escaping import one_line, plain_word
 from runware._support.logs import RepeatLimit
@@ -102,7 +102,7 @@ class Session:
         self.config = config or SessionConfig()
         rng = rng or random.Random()
         self.redactor = Redactor()
-        self._output = Output(watched=self.config.events)
+        self._output = Output(watched=self.config.events, dry_run=self.config.dry_run)
         self._connection = Connection(self.config, self._output, rng)
         self._registry = CallRegistry()
         self._queue = CallQueue(self.config.max_in_flight)
@@ -152,6 +152,7 @@ class Session:
         self._lookups = self._registry.lookups
         self.effects = self._output.effects
         self.counts = self._output.counts
+        self.spent = self._output.spent
         self.bytes_received = self._connection.keepalive.received  # the fact that something came in
 
     def __repr__(self) -> str:
@@ -177,12 +178,24 @@ class Session:
         """How many calls are at the server."""
         return self._queue.in_flight
 
+    @property
+    def watched(self) -> bool:
+        """Whether to emit `Happened` effects. It may be set at any time, in any thread."""
+        return self._output.watched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        self._output.watched = watched
+
     # ------------------------------------------------------------------ requests of callers
 
     def submit(self, call: Call, now: float) -> None:
         """Take a call. It ends by its deadline, whatever happens."""
-        if not self._dispatcher.admit(call, now):
-            return
+        if self._dispatcher.admit(call, now):
+            self._serve(call, now)
+
+    def _serve(self, call: Call, now: float) -> None:
+        """Send the calls that wait, of which this is one, if there is a connection; else ask for one."""
         connection = self._connection
         if self._exchanges is not None:
             if connection.state is State.IDLE:
@@ -200,6 +213,57 @@ class Session:
         elif connection.state is State.READY and call.completion is Completion.CONNECTION:
             self._dispatcher.end(call, now)  # before all others that wait
         self._dispatcher.send_queued(now)
+
+    # ------------------------------------------------------------------ facts about the store
+
+    def task_recorded(self, call: Call, uuid: str, now: float) -> None:
+        """The store has this attempt of a call, so that it may be sent."""
+        if self._dispatcher.recorded(call, uuid):
+            self._serve(call, now)
+
+    def task_known(self, call: Call, uuid: str, current: str, elsewhere: bool, now: float) -> None:
+        """The store has the task of a call already, from an earlier one that did not end.
+
+        Args:
+            call: The call.
+            uuid: Its UUID when the store was told.
+            current: The UUID of the task's last attempt.
+            elsewhere: Whether another client follows it, so that the call waits for the store's next report; if not,
+                the server is asked for the task before it is sent.
+            now: The session's time.
+        """
+        if call.state is not CallState.UNRECORDED or call.uuid != uuid or (durable := call.durable) is None:
+            return
+        call.sends = max(1, call.sends)  # that client may have sent it
+        self._tracker.works_on(call)
+        if elsewhere:
+            return
+        if current != uuid:
+            self._tracker.become(call, current)
+        durable.asks = True
+        self.task_recorded(call, current, now)
+
+    def task_settled(self, call: Call, items: list[Item], error: RunwareError | None, now: float) -> None:
+        """The store has the outcome of a call's task, which another call, client or webhook has written."""
+        if call.state is not CallState.DONE:
+            call.items = items
+            self._dispatcher.end(call, now, error)
+
+    def recording_failed(self, call: Call, uuid: str, error: RunwareError, now: float) -> None:
+        """The store could not take this attempt of a call, or refused it: it is not sent."""
+        if call.state in (CallState.UNRECORDED, CallState.RETRYING) and call.uuid == uuid:
+            self._dispatcher.end(call, now, error)
+
+    def inputs_renewed(self, call: Call, uuids: Mapping[str, str], now: float) -> None:
+        """The media that a call names is stored again, under these new UUIDs by the old ones."""
+        self._tracker.inputs_renewed(call, uuids)
+        self._dispatcher.send_queued(now)
+
+    def renewal_failed(self, call: Call, error: RunwareError, now: float) -> None:
+        """The media that a call names could not be stored again."""
+        self._dispatcher.end(call, now, error)
+
+    # ------------------------------------------------------------------ requests of callers, continued
 
     def cancel(self, call: Call, now: float) -> None:
         """Cancel the call: remove it from the queue, or discard its results if it was already sent.
@@ -292,7 +356,7 @@ class Session:
         self.counts["drops"] += 1
         self._left(reason, now)
         connection.lost(now)
-        self._tracker.suspend([*unsent, *self._output.take_back_sends()])
+        self._tracker.suspend([*unsent, *self._output.take_back_sends()], reason, now)
         if self.config.reconnect:
             connection.back_off(now, wanted=bool(self.calls))
             return

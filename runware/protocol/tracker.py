@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from runware.errors import (
     AuthenticationError,
@@ -24,15 +24,15 @@ from runware.errors import (
     ValidationError,
     error_from_wire,
 )
-from runware.events import Accepted, PartialResults, Retrying
+from runware.events import Accepted, Interrupted, PartialResults, Retrying
 from runware.protocol.call import COUNTS, Call, CallState, Completion, Item, Question, is_acknowledgement
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, loads
 from runware.protocol.connection import Connection
 from runware.protocol.dispatcher import Dispatcher
-from runware.protocol.effects import Send, State
+from runware.protocol.effects import Record, Renew, Send, State, Step
 from runware.protocol.exchanges import Exchanges
-from runware.protocol.ids import new_uuid
+from runware.protocol.ids import derived_uuid, new_uuid
 from runware.protocol.outcomes import incomplete
 from runware.protocol.output import Output
 from runware.protocol.poll_schedule import next_delay
@@ -68,6 +68,7 @@ _REFUSALS = (
     ValidationError,
 )
 """Errors of a whole task, which the server sends before it runs it. A single result fails with any other."""
+_LOST_MEDIA = frozenset(("mediaNotFound", "mediaExpired"))
 _REFUSED_PROMPTS = frozenset(("promptBlocked", "contentPolicyViolation"))
 
 
@@ -100,15 +101,19 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ after a loss, and after the next connection
 
-    def suspend(self, unsent: Iterable[Call]) -> list[Call]:
+    def suspend(self, unsent: Iterable[Call], reason: str, now: float) -> list[Call]:
         """Prepare every call for the next connection, and return those whose message can simply be sent again.
 
         Args:
             unsent: The calls whose message was not written to its last byte.
+            reason: Why the connection was lost, in a few words.
+            now: The session's time.
         """
         never_written = set(unsent)
         again: list[Call] = []
         for call in self._registry.calls.values():
+            if self._output.watched and call.may_run:
+                self._output.task_event(Interrupted, call, now, reason=reason)
             if call.poll_outstanding:
                 call.polling.outstanding = False
             if call.state is not CallState.RETRYING:
@@ -150,6 +155,8 @@ class TaskTracker:
             now: The session's time.
             retry_after: The seconds that the server asks to wait, if it did.
         """
+        if self._output.watched:
+            self._output.task_event(Interrupted, call, now, reason="the answer was lost")
         wait = self._pause_before_sending(call, retry_after)
         if call.repeatable or call.completion is Completion.CONNECTION:
             self._queue.release_slot(call)
@@ -187,6 +194,10 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ polling
 
+    def works_on(self, call: Call) -> None:
+        """Apply the long timeout to a call: another client has sent its task."""
+        _extend_deadline(call)
+
     def ask_for(self, calls: Iterable[Call], now: float) -> None:
         """Ask for tasks of which a message came that could not be read."""
         running = [call for call in calls if call.may_run]
@@ -199,7 +210,7 @@ class TaskTracker:
         to_poll: list[Call] = []
         for call in due:
             if call.state is CallState.RETRYING:
-                self._dispatcher.requeue(call)
+                self._next_attempt(call)
             elif call.state is CallState.SENT:
                 # Nothing more came after the error of one result. Only the server knows about the others.
                 self._accept(call, now)
@@ -210,6 +221,13 @@ class TaskTracker:
                 to_poll.append(call)
         self._poller.poll(to_poll, now)
         self._dispatcher.send_queued(now)
+
+    def _next_attempt(self, call: Call) -> None:
+        """Let the next attempt of a call be sent, as soon as the store has it."""
+        if call.durable is None or call.durable.recorded:
+            self._dispatcher.requeue(call)
+        else:
+            self._dispatcher.hold(call)
 
     def _poll_later(self, call: Call, now: float) -> None:
         """Poll a task that the server works on after a while."""
@@ -224,6 +242,8 @@ class TaskTracker:
             call.enter(CallState.ACCEPTED)
         if call.accepted_at is None:
             call.accepted_at = now
+            if call.durable is not None and call.durable.line is not None:
+                self._output.effects.append(Record(call, Step.ACCEPTED, call.uuid))
             if self._output.watched:
                 self._output.task_event(Accepted, call, now)
         return call.accepted_at
@@ -364,8 +384,8 @@ class TaskTracker:
         # An error of a poll says nothing about the task, and is no reason for a new attempt. Not every error says what
         # it is about: while a poll is outstanding, it may be the poll.
         again = lookup or (about not in _QUESTIONS and not (polled and about is None and raw.get("status") != "error"))
-        if isinstance(error, ConflictError) and call.sends > 1:
-            # The first of this client's own messages has arrived: the server has the task.
+        if isinstance(error, ConflictError) and (call.sends > 1 or (call.durable is not None and call.durable.stable)):
+            # An earlier message with the same task has arrived, of this client or another: the server has the task.
             polling.confirmed = True
             polling.question = Question.RESPONSE
             if call.state is not CallState.RECOVERING:
@@ -549,6 +569,9 @@ class TaskTracker:
 
     def _fail(self, call: Call, error: RunwareError, now: float, *, again: bool = True) -> None:
         """Retry a call whose attempt has failed by the server's own word, unless *again* forbids it, or end it."""
+        if call.durable is not None and _has_lost_inputs(call, error):
+            self._renew_inputs(call, error)
+            return
         wait = None
         retries = call.policy
         if again and retries is not None and isinstance(error, TaskError) and call.can_try_again:
@@ -574,22 +597,53 @@ class TaskTracker:
         output.counts["retries"] += 1
         if output.watched:
             output.task_event(Retrying, call, now, error=type(error).__name__, code=error.code, delay=wait)
+        self._fail_attempt(call, error)
+        self._timers.set(call, now + wait)
+
+    def _fail_attempt(self, call: Call, error: RunwareError) -> None:
+        """End an attempt that has failed, and prepare the next one."""
         call.attempts = [*(call.attempts or ()), f"{call.uuid}: {error.code or type(error).__name__}"]
         self._queue.release_slot(call)
         if call.completion is not Completion.ANSWER:  # a lookup stays the same, and is about the same task
             self._renew(call)
+            if (durable := call.durable) is not None and durable.line is not None:
+                durable.recorded = False
+                self._output.effects.append(Record(call, Step.TASK, call.uuid))
         call.enter(CallState.RETRYING)
         call.begin_attempt()
-        self._timers.set(call, now + wait)
+
+    def _renew_inputs(self, call: Call, error: RunwareError) -> None:
+        """Have the media of a task stored again that was refused because the platform has forgotten it."""
+        durable = call.durable
+        assert durable is not None
+        assert durable.inputs is not None
+        log.info("an input of %s is not stored any more; it is stored again", call.uuid)
+        self._output.effects.append(Renew(call, durable.inputs))
+        durable.inputs = None  # once
+        self._fail_attempt(call, error)
+
+    def inputs_renewed(self, call: Call, uuids: Mapping[str, str]) -> None:
+        """Send a task with the media that was stored again."""
+        if call.state is not CallState.RETRYING or call.timer:
+            return
+        for old, new in uuids.items():
+            call.text = call.text.replace(old.encode(), new.encode())
+        self._next_attempt(call)
 
     def _renew(self, call: Call) -> None:
         """Make the message of the next attempt: a new task for the server, for the results that are missing."""
-        task = loads(call.text)[0]
-        task["taskUUID"] = uuid = new_uuid(self._rng)
-        for count in COUNTS:
-            if count in task:
-                task[count] = call.missing
-        call.text = dumps([task])
+        stable = call.durable is not None and call.durable.stable
+        self.become(call, derived_uuid(call.uuid) if stable else new_uuid(self._rng))
+
+    def become(self, call: Call, uuid: str) -> None:
+        """Make a call that of another attempt, with this UUID."""
+        if call.text:
+            task = loads(call.text)[0]
+            task["taskUUID"] = uuid
+            for count in COUNTS:
+                if count in task:
+                    task[count] = call.missing
+            call.text = dumps([task])
         self._registry.rename(call, uuid)
 
 
@@ -621,6 +675,20 @@ def _objects(value: object) -> list[Item]:
 def _is_listing(items: list[Item]) -> bool:
     """Return whether items are an answer that lists results by their status, rather than an acknowledgement."""
     return all(item.get("status") for item in items)
+
+
+def _has_lost_inputs(call: Call, error: RunwareError) -> bool:
+    """Return whether a task was refused because the platform does not have media any more that it names.
+
+    Which code it uses then is not documented, so a refusal that repeats the UUID of such an input counts too.
+    """
+    inputs = None if call.durable is None else call.durable.inputs
+    if inputs is None or call.items or not isinstance(error, (NotFoundError, ValidationError)):
+        return False
+    if error.code in _LOST_MEDIA:
+        return True
+    said = f"{error.message} {error.raw}"
+    return any(uuid in said for uuid in inputs.uuids)
 
 
 def _is_refusal(error: TaskError) -> bool:

@@ -2,20 +2,36 @@
 
 # No `from __future__ import annotations` in this package: the checks read the annotations as types.
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.options import DEFAULT_TIMEOUT, Options, seconds
-from runware.protocol.call import Call, Completion
+from runware.protocol.call import Call, Completion, StoredInputs
 from runware.protocol.codec import dumps
 from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
+from runware.requests import request_class
 from runware.requests.base import Task, no_stream
 from runware.results.base import shortened
 
 if TYPE_CHECKING:
+    import hashlib
+    import json
+
     from runware.models.checker import Checker
+else:
+    hashlib = lazy_module("hashlib")
+    json = lazy_module("json")
+
+
+class Uploads(Protocol):
+    """Stores large media once, as planning needs it."""
+
+    def replaced(self, task_type: str, wire: Mapping[str, Any]) -> tuple[dict[str, Any], StoredInputs | None]:
+        """Return an API object with its large media stored and named by UUIDs, and what was replaced."""
+        ...
 
 
 class Knowledge(Protocol):
@@ -27,7 +43,7 @@ class Knowledge(Protocol):
         ...
 
 
-__all__ = ["Plan", "Planner", "completion_of"]
+__all__ = ["Plan", "Planner", "Uploads", "completion_of", "fingerprint"]
 
 _MAX_KEPT_TEXT = 16_384
 """Size in bytes up to which a message is kept unchanged for `Result.meta`."""
@@ -47,6 +63,9 @@ class Plan(NamedTuple):
         repeatable: Whether the task only reads, so that sending it twice does no harm.
         policy: The retry policy; `None` means no retries.
         sent: The message as `Result.meta` shows it: with large inputs, an object without them.
+        model: The model that is asked for; `None` if there is none.
+        inputs: The media that was stored on the platform for it; `None` if there is none.
+        fingerprint: A hash of what is asked for, if the client has a store.
     """
 
     uuid: str
@@ -59,6 +78,9 @@ class Plan(NamedTuple):
     repeatable: bool = False
     policy: Retries | None = None
     sent: bytes | Mapping[str, Any] = b""
+    model: str | None = None
+    inputs: StoredInputs | None = None
+    fingerprint: str = ""
 
     def __repr__(self) -> str:
         # Error reporters show variables, and the text contains the prompt.
@@ -66,7 +88,7 @@ class Plan(NamedTuple):
 
     def start(self) -> Call:
         """Return a new call in its initial state."""
-        return Call(*self[:-1])  # all but `sent`, in the order of its parameters
+        return Call(*self[:9])  # up to `policy`, in the order of its parameters
 
 
 class Planner:
@@ -75,9 +97,12 @@ class Planner:
     Args:
         options: The client's options.
         knowledge: What the client knows about models.
+        uploads: Stores large media once, if the client does that.
     """
 
-    def __init__(self, options: Options, knowledge: Knowledge) -> None:
+    def __init__(self, options: Options, knowledge: Knowledge, uploads: Uploads | None = None) -> None:
+        self._uploads = uploads
+        self._fingerprints = options.store is not None
         self._knowledge = knowledge
         self._checks = options.check != "off"
         self._max_retries = options.max_retries
@@ -87,7 +112,8 @@ class Planner:
         self._long_timeout = options.longest_timeout
         # A timeout that the user has chosen holds for slow models too.
         self._slow_after = options.timeout / 2 if options.timeout == DEFAULT_TIMEOUT else None
-        self._include_cost = options.include_cost
+        counts = options.store is not None or options.budget is not None
+        self._include_cost = True if options.include_cost is None and counts else options.include_cost
 
     def wire(self, task: Task[Any]) -> dict[str, Any]:
         """Return the API object of a request, without its UUID; Python names in its dicts become the API's.
@@ -98,12 +124,13 @@ class Planner:
         wire = task.wire()
         return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
 
-    def request(self, task: Task[Any], uuid: str | None = None) -> Plan:
+    def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None) -> Plan:
         """Encode a request.
 
         Args:
             task: The request.
-            uuid: The UUID of its task, unless it has one; `None` generates one.
+            uuid: The UUID of its task, unless it has one, or a function that derives it from the task's
+                fingerprint, for a client with a store; `None` generates one.
 
         Raises:
             ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
@@ -126,6 +153,12 @@ class Planner:
                 if route.asynchronous:
                     wire.setdefault("deliveryMethod", "async")
                 slow = self._slow_after is not None and (route.seconds or 0.0) > self._slow_after
+        mark = fingerprint({"taskType": task.task_type, **wire}) if self._fingerprints else ""
+        if callable(uuid):
+            uuid = uuid(mark)
+        inputs: StoredInputs | None = None
+        if self._uploads is not None:
+            wire, inputs = self._uploads.replaced(task.task_type, wire)
         uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}
@@ -141,11 +174,41 @@ class Planner:
             task.repeatable,
             self._retries if retry is None else Retries.of(retry, self._max_retries, self._retry_delay),
             text if len(text) <= _MAX_KEPT_TEXT else shortened(wire),
+            model if isinstance(model, str) else None,
+            inputs,
+            mark,
         )
 
     def existing(self, task_uuid: str, task_type: str, timeout: float | None) -> Plan:
         """Plan to wait for a task that was submitted before."""
         return Plan(task_uuid, b"", task_type, timeout or self._long_timeout, completion=Completion.EXISTING)
+
+    def again(self, wire: Mapping[str, Any], uuid: str, expected: int, timeout: float | None) -> Plan:
+        """Plan to go on with a task whose API object was kept.
+
+        Args:
+            wire: The API object.
+            uuid: The UUID of its last attempt.
+            expected: How many results complete it.
+            timeout: Seconds for the whole call; `None` uses the client's `long_timeout`.
+        """
+        task_type = str(wire.get("taskType"))
+        text = dumps([{**wire, "taskUUID": uuid}])
+        completion = Completion.STATUSES if request_class(task_type).statuses else Completion.RESULTS
+        limit = timeout or self._long_timeout
+        model = wire.get("model")
+        return Plan(
+            uuid,
+            text,
+            task_type,
+            limit,
+            limit,
+            expected,
+            completion,
+            policy=self._retries,
+            sent=text,
+            model=model if isinstance(model, str) else None,
+        )
 
     def connection(self, timeout: float | None) -> Plan:
         """Plan to wait until the connection is ready.
@@ -155,6 +218,20 @@ class Planner:
         """
         limit = self._timeout if timeout is None else seconds(timeout, "timeout")
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
+
+
+_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL")
+"""Parameters that change nothing about what a task makes. The URL of a webhook may hold a token that changes."""
+
+
+def fingerprint(wire: Mapping[str, Any]) -> str:
+    """Return a hash of what an API object asks for: equal for equal tasks, whatever their UUIDs.
+
+    Args:
+        wire: The API object, with media as text.
+    """
+    asked = {name: value for name, value in wire.items() if name not in _NOT_ASKED_FOR}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _has_python_names(task: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from runware._support.locks import make_rlock, release_thread_lock, thread_lock_count
 from runware._support.logs import RepeatLimit, warn_interrupted
@@ -21,13 +21,13 @@ from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 from runware.protocol.call import Call, CallState, Completion, Wakeable
 from runware.protocol.effects import PING as PING_TASK
-from runware.protocol.effects import Effect, Ended, Happened, Send, SessionConfig, State
+from runware.protocol.effects import Effect, Ended, Happened, Record, Renew, Send, SessionConfig, State
 from runware.protocol.redaction import secrets_of
 from runware.protocol.session import Session
 from runware.transport.callbacks import EventFeed
 from runware.transport.wakeup import wake, wakeup_pool
 
-__all__ = ["MAX_MESSAGE", "Driver", "clock", "log_unexpected"]
+__all__ = ["MAX_MESSAGE", "Driver", "Recorder", "clock", "log_unexpected"]
 
 # The name is older than the drivers, and users' logging configurations may refer to it.
 log = logging.getLogger("runware.engine")
@@ -51,6 +51,22 @@ def log_unexpected(what: str, failure: Exception) -> None:
     log.error("%s with an unexpected %s\n%s", what, type(failure).__name__, where)
 
 
+class Recorder(Protocol):
+    """Keeps durable calls in a store. Its methods are called on the I/O thread, and do not block."""
+
+    def attach(self, driver: Driver) -> None:
+        """Report to this driver, with its methods `task_recorded` to `recording_failed`."""
+
+    def record(self, effect: Record) -> None:
+        """Write a step of a call."""
+
+    def arrived(self, call: Call) -> None:
+        """Write the results of a call that goes on."""
+
+    def ended(self, call: Call, error: RunwareError | None) -> None:
+        """Write the end of a call."""
+
+
 class Driver:
     """Drive one session on a background thread.
 
@@ -58,14 +74,22 @@ class Driver:
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
+        recorder: Keeps durable calls, if the client has a store or a budget.
+
+    Attributes:
+        watched: Whether events are wanted. Set it with `watch`.
     """
 
     max_message = MAX_MESSAGE
 
-    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
+    def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
         self.options = options
-        self._feed = feed
+        self._feed = feed or EventFeed()
+        self.watched = self._feed.wanted
+        self._recorder = recorder
+        if recorder is not None:
+            recorder.attach(self)
         self._bytes_in = self._bytes_out = 0
         self._session = Session(self._session_config(options))
         self._session.redactor.add(*secrets_of(options), lasting=True)
@@ -94,7 +118,7 @@ class Driver:
             max_in_flight=options.max_in_flight,
             max_queued=options.max_queued,
             dry_run=options.dry_run,
-            events=self._feed is not None or log.isEnabledFor(logging.DEBUG),
+            events=self.watched,
         )
 
     # ------------------------------------------------------------------ for subclasses
@@ -106,8 +130,8 @@ class Driver:
         """Make the thread look into the inbox."""
         raise NotImplementedError
 
-    def _run_once(self) -> None:
-        """Wait for something to happen, and process it."""
+    def _run_once(self) -> bool:
+        """Wait for something to happen, and process it; return `False` once the session is closed."""
         raise NotImplementedError
 
     def _act(self, effect: Effect) -> None:
@@ -135,21 +159,29 @@ class Driver:
         """The state of the connection; a snapshot."""
         return self._session.state
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, Any]:
         """Return the counters of `Stats`, a snapshot taken while the I/O thread runs."""
         session = self._session
         in_flight = session.in_flight
         # `list` copies in one step, so the I/O thread cannot change the dict meanwhile. `connect` is not a task.
-        tasks = sum(call.completion is not Completion.CONNECTION for call in list(session.calls.values()))
+        tasks = sum(
+            call.completion is not Completion.CONNECTION and not (call.origin is not None and call.origin.hidden)
+            for call in list(session.calls.values())
+        )
         return {
             **session.counts,
+            **{name: total or 0 for name, total in session.spent.facts().items()},
             "calls": sum(session.counts[how] for how in ("succeeded", "failed", "cancelled")) + tasks,
             "in_flight": in_flight,
             "queued": max(0, tasks - in_flight),
             "bytes_sent": self._bytes_out,
             "bytes_received": self._bytes_in,
-            "events_dropped": self._feed.dropped if self._feed is not None else 0,
+            "events_dropped": self._feed.dropped,
         }
+
+    def watch(self) -> None:
+        """Take notice of a change of the feed's listeners."""
+        self.watched = self._session.watched = self._feed.wanted
 
     def unfinished_tasks(self) -> list[str]:
         """Return the UUIDs of unfinished tasks, except accepted ones, which another process can still pick up."""
@@ -189,6 +221,22 @@ class Driver:
         """Cancel a call whose caller was interrupted, and log the task UUID if it was sent."""
         self._asleep = True  # the interrupted post may have cleared the flag without writing the byte
         self._post(self._cancel_interrupted, call)
+
+    def task_recorded(self, call: Call, uuid: str) -> None:
+        """Report that the store has this attempt."""
+        self._post(self._session.task_recorded, call, uuid)
+
+    def task_known(self, call: Call, uuid: str, current: str, *, elsewhere: bool) -> None:
+        """Report that the store has the call's task already; see `Session.task_known`."""
+        self._post(self._session.task_known, call, uuid, current, elsewhere)
+
+    def task_settled(self, call: Call, items: list[dict[str, Any]], error: RunwareError | None) -> None:
+        """Report the outcome that the store has for a call's task."""
+        self._post(self._session.task_settled, call, items, error)
+
+    def recording_failed(self, call: Call, uuid: str, error: RunwareError) -> None:
+        """Report that this attempt is not to be sent."""
+        self._post(self._session.recording_failed, call, uuid, error)
 
     def close(self, timeout: float = 0.5) -> None:
         """End every call with `ClientClosedError` and close the connection.
@@ -263,8 +311,8 @@ class Driver:
         if not self._claim():
             return
         try:
-            while self._session.state is not State.CLOSED and not self._orphaned:
-                self._run_once()
+            while not self._orphaned and self._run_once():
+                pass
         except BaseException:
             if not self._orphaned:
                 log.exception("the I/O thread failed; all calls fail")
@@ -325,12 +373,24 @@ class Driver:
                 effects.popleft()
                 if isinstance(effect, Happened):
                     self._report(effect)
+                elif isinstance(effect, Record):
+                    assert self._recorder is not None
+                    self._recorder.record(effect)
+                elif isinstance(effect, Renew):
+                    session, call = self._session, effect.call
+                    effect.inputs.renew(
+                        partial(self._post, session.inputs_renewed, call),
+                        partial(self._post, session.renewal_failed, call),
+                    )
                 else:
                     self._act(effect)
                 continue
             try:
                 waiter = call.job
                 assert waiter is not None
+                if (durable := call.durable) is not None and durable.line is not None:
+                    assert self._recorder is not None
+                    self._recorder.ended(call, error) if ended else self._recorder.arrived(call)
                 if ended:
                     self._to_wake += waiter.call_ended(call, error)
                     # A timer may keep the call until its deadline. Free the job and its results now.
@@ -346,8 +406,5 @@ class Driver:
             self._yield_gil()
 
     def _report(self, effect: Happened) -> None:
-        """Pass an event to `on_event`, and to the log at level DEBUG."""
-        event = effect.kind(at=time.time(), **effect.facts)
-        log.debug("%s", event)
-        if self._feed is not None:
-            self._feed.post(event)
+        """Pass an event to the listeners, and to the log at level DEBUG."""
+        self._feed.report(effect.kind, effect.facts, effect.origin)

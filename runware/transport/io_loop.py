@@ -21,7 +21,7 @@ from runware.protocol.effects import Abort, Close, Effect, Open, State
 from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, Payload
 from runware.transport.callbacks import EventFeed
 from runware.transport.dialer import Attempt, Dialled, PermanentError, dial
-from runware.transport.driver import Driver, clock, log_unexpected
+from runware.transport.driver import Driver, Recorder, clock, log_unexpected
 from runware.transport.poller import READ, WRITE, Poller, make_poller
 from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
 from runware.transport.wakeup import wake
@@ -91,11 +91,12 @@ class IOLoop(Driver):
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
+        recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
-    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
-        super().__init__(options, feed)
+    def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
+        super().__init__(options, feed, recorder)
         self._wake_byte_unread = False  # the self-pipe has to be drained
         self._connection: _Connection | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # including those still connecting
@@ -120,8 +121,12 @@ class IOLoop(Driver):
                 self._asleep = True
                 raise
 
-    def _run_once(self) -> None:
-        """Drain the inbox, wake waiting threads, write, poll, read, and run what is due."""
+    def _run_once(self) -> bool:
+        """Drain the inbox, wake waiting threads, write, poll, read, and run what is due.
+
+        Returns:
+            Whether to go on: `False` once the session is closed.
+        """
         assert self._self_pipe is not None
         if self._inbox:
             self._drain_inbox()
@@ -136,7 +141,7 @@ class IOLoop(Driver):
             self._flush()
             connection = self._connection
         if session.state is State.CLOSED:
-            return
+            return False
         if self._wake_byte_unread:
             self._wake_byte_unread = False
             self._self_pipe.drain()  # after the write, which is what the caller waits for
@@ -161,6 +166,7 @@ class IOLoop(Driver):
         if deadline is not None and (now := clock()) >= deadline and self._self_pipe is not None:
             session.tick(now)
             self._perform()
+        return True
 
     def _free(self) -> None:
         assert self._self_pipe is not None

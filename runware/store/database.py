@@ -1,0 +1,417 @@
+"""The database of a store: opening it, and what is read and written in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, event, func, insert, select, update
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from runware.errors import ConfigurationError, RunwareError, StoreError
+from runware.store.lines import Line, StoredTask, budget_exceeded, dollars, error_from_stored
+from runware.store.tables import (
+    MIGRATIONS,
+    VERSION,
+    files,
+    inputs,
+    metadata,
+    owners,
+    runs,
+    settings,
+    spending,
+    tasks,
+)
+
+__all__ = ["Database", "store_error", "stored_task"]
+
+_BUSY_TIMEOUT = 30.0
+"""Seconds for which SQLite waits for another process that writes."""
+_CHUNK = 500
+"""How many keys one statement may name: some databases limit them."""
+
+
+def store_error(error: BaseException, doing: str) -> StoreError:
+    """Return the error for a failure of the database. It names neither the statement nor what was to be written.
+
+    Args:
+        error: The failure.
+        doing: What was being done, as in "could not be opened".
+    """
+    reason: object = getattr(error, "orig", None) or error
+    words = " ".join(str(reason).split()) if isinstance(error, (SQLAlchemyError, OSError)) else ""
+    return StoreError(f"The store {doing}: {words[:300] or type(reason).__name__}.", retryable=True)
+
+
+class Database:
+    """Reads and writes a store.
+
+    Args:
+        url: The URL of the database. Nothing is opened before `open`.
+
+    Raises:
+        ConfigurationError: The URL is not valid, or its driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sqlalchemy.make_url(url)
+            self.is_sqlite = parsed.get_backend_name() == "sqlite"
+            connect: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False} if self.is_sqlite else {}
+            self.engine: Engine = sqlalchemy.create_engine(
+                parsed,
+                connect_args=connect,
+                poolclass=QueuePool,
+                max_overflow=20,
+                pool_pre_ping=not self.is_sqlite,
+                hide_parameters=True,
+            )
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise ConfigurationError(
+                f"store cannot be used: {' '.join(str(error).split())}. Use a Path, 'sqlite:///jobs.db', or another "
+                "URL that SQLAlchemy takes and whose driver is installed, such as 'postgresql+psycopg://...'.",
+                parameter="store",
+            ) from None
+        self._path = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _set_up_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    def open(self) -> None:
+        """Create the tables, or bring them up to date.
+
+        Raises:
+            StoreError: The database cannot be opened or written, or a later version has made it.
+        """
+        try:
+            if self._path is not None and str(self._path.parent) not in ("", "."):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self.engine.begin() as connection:
+                metadata.create_all(connection, tables=[settings])
+                self._bring_up_to_date(connection)
+        except IntegrityError:  # another process is creating it at this moment
+            self.open()
+        except (SQLAlchemyError, OSError) as error:
+            raise store_error(error, "cannot be opened") from error
+
+    def _bring_up_to_date(self, connection: Connection) -> None:
+        found = connection.scalar(select(settings.c.value).where(settings.c.name == "version").with_for_update())
+        if found is None:
+            connection.execute(insert(settings).values(name="version", value=str(VERSION)))
+            metadata.create_all(connection)
+            return
+        version = int(found)
+        if version > VERSION:
+            raise StoreError(
+                f"The store was made by a later version of this package (its tables are of version {version}, and this "
+                f"one knows {VERSION}): update runware-client."
+            )
+        while version < VERSION:
+            MIGRATIONS[version](connection)
+            version += 1
+        connection.execute(update(settings).where(settings.c.name == "version").values(value=str(VERSION)))
+
+    def close(self, *, forked: bool = False) -> None:
+        """Close the connections; in a forked child, forget the parent's."""
+        self.engine.dispose(close=not forked)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction, which is on disk at its end. Errors of the database are raised as they are."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a connection that only reads.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            raise store_error(error, "cannot be read") from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            raise store_error(error, "cannot be written") from error
+
+    # ------------------------------------------------------------------ tasks
+
+    @staticmethod
+    def rows(connection: Connection, keys: Iterable[str], *, lock: bool = False) -> dict[str, RowMapping]:
+        """Return the rows of tasks by their keys; optionally locked until the transaction ends."""
+        found: dict[str, RowMapping] = {}
+        wanted = list(keys)
+        for start in range(0, len(wanted), _CHUNK):
+            query = select(tasks).where(tasks.c.key.in_(wanted[start : start + _CHUNK])).order_by(tasks.c.key)
+            found |= {
+                row["key"]: row for row in connection.execute(query.with_for_update() if lock else query).mappings()
+            }
+        return found
+
+    @staticmethod
+    def row_of(connection: Connection, uuid: str) -> RowMapping | None:
+        """Return the row of a task, by the UUID of its first attempt or of its last."""
+        for column in (tasks.c.key, tasks.c.uuid):
+            if (row := connection.execute(select(tasks).where(column == uuid)).mappings().first()) is not None:
+                return row
+        return None
+
+    @staticmethod
+    def add(connection: Connection, lines: Sequence[Line], owner: str) -> list[Line]:
+        """Write the lines of new tasks; return those whose key is there already, which are not written."""
+        now = time.time()
+        values = [
+            {
+                "key": line.key,
+                "uuid": line.key,
+                "attempt": 1,
+                "task_type": line.task_type,
+                "kind": line.kind,
+                "request": line.request,
+                "expected": line.expected,
+                "fingerprint": line.fingerprint,
+                "run": line.run,
+                "number": line.number,
+                "owner": owner,
+                "state": "open",
+                "step": "recorded",
+                "reserved": line.reserve,
+                "scope": line.day,
+                "created": now,
+                "updated": now,
+            }
+            for line in lines
+        ]
+        if not values:
+            return []
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(tasks), values)
+        except IntegrityError:  # another process has written one of them at the same moment
+            there = []
+            for line, value in zip(lines, values, strict=True):
+                try:
+                    with connection.begin_nested():
+                        connection.execute(insert(tasks), [value])
+                except IntegrityError:
+                    there.append(line)
+            return there
+        return []
+
+    @staticmethod
+    def claim(connection: Connection, key: str, before: str | None, owner: str) -> bool:
+        """Make a client the owner of an open task, if it still has the owner it had; return whether it is."""
+        column = tasks.c.owner
+        query = update(tasks).where(
+            tasks.c.key == key, tasks.c.state == "open", column.is_(None) if before is None else column == before
+        )
+        return connection.execute(query.values(owner=owner)).rowcount == 1
+
+    @staticmethod
+    def release(connection: Connection, owner: str) -> None:
+        """Leave the open tasks of a client to others, and forget the client."""
+        connection.execute(update(tasks).where(tasks.c.owner == owner, tasks.c.state == "open").values(owner=None))
+        connection.execute(delete(owners).where(owners.c.id == owner))
+
+    @staticmethod
+    def set_values(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Change columns of open tasks: dicts with `key` and the columns, all with the same names."""
+        if not changes:
+            return
+        named = [{("b_key" if name == "key" else name): value for name, value in one.items()} for one in changes]
+        columns: dict[str, Any] = {name: bindparam(name) for name in changes[0] if name != "key"}
+        query = update(tasks).where(tasks.c.key == bindparam("b_key"), tasks.c.state == "open")
+        connection.execute(query.values(columns), named)
+
+    @staticmethod
+    def reopen(connection: Connection, key: str, uuid: str, attempt: int, owner: str, reserve: int, day: str) -> None:
+        """Make a task open again, for its next attempt."""
+        values = {"uuid": uuid, "attempt": attempt, "owner": owner, "reserved": reserve, "scope": day}
+        connection.execute(
+            update(tasks)
+            .where(tasks.c.key == key)
+            .values(state="open", step="recorded", items=None, error=None, updated=time.time(), **values)
+        )
+
+    # ------------------------------------------------------------------ money
+
+    @staticmethod
+    def reserve(connection: Connection, line: Line, scopes: Iterable[str]) -> None:
+        """Reserve what a task may cost.
+
+        Raises:
+            BudgetExceededError: A budget has not enough left. Nothing is reserved.
+        """
+        wanted = list(dict.fromkeys([*line.limits, *(scopes if line.reserve else ())]))
+        for scope in wanted:
+            _ensure_scope(connection, scope)
+        for scope, limit in line.limits.items():
+            row = connection.execute(select(spending).where(spending.c.scope == scope).with_for_update()).one()
+            left = limit - row.billed - row.reserved
+            if line.reserve > left or (left <= 0 and not line.reserve):
+                raise budget_exceeded(line, scope, limit, row.billed, row.reserved)
+        for scope in wanted:
+            _change_spending(connection, scope, 0, line.reserve)
+
+    @staticmethod
+    def settle(connection: Connection, changes: Mapping[str, tuple[int, int]]) -> None:
+        """Change what was billed and what is reserved, by scope."""
+        for scope, (billed, reserved) in sorted(changes.items()):  # always in the same order, so that no two deadlock
+            if billed or reserved:
+                _ensure_scope(connection, scope)
+                _change_spending(connection, scope, billed, reserved)
+
+    @staticmethod
+    def spent(connection: Connection, scope: str) -> tuple[float, float]:
+        """Return what was billed, and what running tasks may cost, in dollars."""
+        row = connection.execute(select(spending).where(spending.c.scope == scope)).first()
+        return (0.0, 0.0) if row is None else (dollars(row.billed), dollars(row.reserved))
+
+    # ------------------------------------------------------------------ runs
+
+    @staticmethod
+    def start_run(connection: Connection, name: str, signature: str, description: str) -> tuple[str, str]:
+        """Write a run, unless there is one with its name; return its signature and description."""
+        row = connection.execute(select(runs).where(runs.c.name == name)).first()
+        if row is not None:
+            return row.signature, row.description
+        try:
+            with connection.begin_nested():
+                connection.execute(
+                    insert(runs).values(name=name, signature=signature, description=description, created=time.time())
+                )
+        except IntegrityError:
+            return Database.start_run(connection, name, signature, description)
+        return signature, description
+
+    @staticmethod
+    def run_rows(connection: Connection, name: str | None = None) -> list[RowMapping]:
+        """Return one row for each run and state of its tasks, with their number and cost."""
+        query = (
+            select(
+                runs.c.name,
+                runs.c.description,
+                runs.c.created,
+                tasks.c.state,
+                func.count(tasks.c.key).label("tasks"),
+                func.sum(tasks.c.cost).label("cost"),
+            )
+            .select_from(runs.outerjoin(tasks, tasks.c.run == runs.c.name))
+            .group_by(runs.c.name, runs.c.description, runs.c.created, tasks.c.state)
+            .order_by(runs.c.created, runs.c.name)
+        )
+        return list(connection.execute(query if name is None else query.where(runs.c.name == name)).mappings())
+
+    # ------------------------------------------------------------------ media and files
+
+    @staticmethod
+    def stored_input(connection: Connection, digest: str) -> RowMapping | None:
+        """Return where the platform keeps media with this hash."""
+        return connection.execute(select(inputs).where(inputs.c.digest == digest)).mappings().first()
+
+    @staticmethod
+    def put_input(connection: Connection, digest: str, media_uuid: str, size: int) -> None:
+        """Note where the platform keeps media with this hash."""
+        connection.execute(delete(inputs).where(inputs.c.digest == digest))
+        connection.execute(insert(inputs).values(digest=digest, media_uuid=media_uuid, size=size, stored=time.time()))
+
+    @staticmethod
+    def forget_input(connection: Connection, digest: str) -> None:
+        """Forget media that the platform does not keep any more."""
+        connection.execute(delete(inputs).where(inputs.c.digest == digest))
+
+    @staticmethod
+    def saved_files(connection: Connection, key: str) -> list[RowMapping]:
+        """Return where the results of a task were saved, in their order."""
+        query = select(files).where(files.c.key == key).order_by(files.c.position)
+        return list(connection.execute(query).mappings())
+
+    @staticmethod
+    def put_files(connection: Connection, key: str, saved: Sequence[tuple[str, int]]) -> None:
+        """Note where the results of a task were saved: paths and sizes, in their order."""
+        connection.execute(delete(files).where(files.c.key == key))
+        if saved:
+            connection.execute(
+                insert(files),
+                [
+                    {"key": key, "position": position, "path": path, "size": size}
+                    for position, (path, size) in enumerate(saved)
+                ],
+            )
+
+
+def stored_task(row: RowMapping) -> StoredTask:
+    """Return a row as people see it."""
+    error: RunwareError | None = error_from_stored(json.loads(row["error"])) if row["error"] else None
+    return StoredTask(
+        key=row["key"],
+        task_uuid=row["uuid"],
+        attempts=row["attempt"],
+        task_type=row["task_type"],
+        kind=row["kind"],
+        request=json.loads(row["request"]) if row["request"] else None,
+        expected=row["expected"],
+        run=row["run"],
+        number=row["number"],
+        fingerprint=row["fingerprint"],
+        state=row["state"],
+        step=row["step"],
+        owner=row["owner"],
+        items=json.loads(row["items"]) if row["items"] else [],
+        error=error,
+        cost=None if row["cost"] is None else dollars(row["cost"]),
+        created=row["created"],
+        updated=row["updated"],
+    )
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin below, and not when the module thinks so
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # With less, the last transactions are lost when the power fails, and a task that was sent with them.
+        cursor.execute("PRAGMA synchronous=FULL")
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return  # it only reads
+    # Of two that read first and write later, one would fail at once instead of waiting.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _ensure_scope(connection: Connection, scope: str) -> None:
+    if connection.scalar(select(func.count()).select_from(spending).where(spending.c.scope == scope)):
+        return
+    with contextlib.suppress(IntegrityError), connection.begin_nested():
+        connection.execute(insert(spending).values(scope=scope, billed=0, reserved=0))
+
+
+def _change_spending(connection: Connection, scope: str, billed: int, reserved: int) -> None:
+    connection.execute(
+        update(spending)
+        .where(spending.c.scope == scope)
+        .values(billed=spending.c.billed + billed, reserved=spending.c.reserved + reserved)
+    )

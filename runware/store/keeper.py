@@ -1,0 +1,163 @@
+"""What a client with a store or a budget does with each call: which are durable, and what is written of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runware._support.lazy_modules import lazy_module
+from runware._support.locks import make_rlock
+from runware.errors import NotFoundError
+from runware.options import Budget, Options
+from runware.protocol.call import Completion, Durable
+from runware.protocol.codec import loads
+from runware.protocol.ids import StableUUID
+from runware.requests.base import Task
+from runware.requests.plan import Plan
+from runware.store.lines import Line, StoredTask, nano_dollars
+
+if TYPE_CHECKING:
+    from runware.models import estimates
+    from runware.models.checker import Checker
+    from runware.store import recorder as store_recorder
+    from runware.store import spending
+    from runware.store.database import Database
+    from runware.store.recorder import StoreRecorder
+    from runware.store.spending import SpendingRecorder
+else:
+    estimates = lazy_module("runware.models.estimates")
+    spending = lazy_module("runware.store.spending")
+    store_recorder = lazy_module("runware.store.recorder")
+
+__all__ = ["Keeper", "Place"]
+
+_MAX_REQUEST = 65_536
+"""The size in bytes up to which a request is kept. A larger one holds media, and is not sent again from the store."""
+_DURABLE = (Completion.RESULTS, Completion.ACKNOWLEDGEMENT, Completion.STATUSES)
+
+
+class Knowledge(Protocol):
+    """What a client knows about models, as estimates need it."""
+
+    @property
+    def checker(self) -> Checker:
+        """Finds the model of a request."""
+        ...
+
+
+class Place(Protocol):
+    """The place of a task in a run."""
+
+    run: str
+    number: int
+    retries_failed: bool
+    budget: Budget | None
+
+    def uuid_for(self, fingerprint: str) -> StableUUID:
+        """Return the UUID of the task with this fingerprint, and set `number`."""
+        ...
+
+
+class Keeper:
+    """Decides which calls are durable, and makes what is written of them.
+
+    Args:
+        options: The client's options.
+        knowledge: What the client knows about models.
+    """
+
+    def __init__(self, options: Options, knowledge: Knowledge) -> None:
+        self._options = options
+        self._knowledge = knowledge
+        self._lock = make_rlock()
+        self._recorder: StoreRecorder | SpendingRecorder | None = None
+
+    @property
+    def recorder(self) -> StoreRecorder | SpendingRecorder:
+        """The recorder; the first access opens the store.
+
+        Raises:
+            ConfigurationError: The URL of the store is not valid, or the extra `store` is not installed.
+            StoreError: The store cannot be opened.
+        """
+        with self._lock:
+            if self._recorder is None:
+                url = self._options.store
+                self._recorder = spending.SpendingRecorder() if url is None else store_recorder.StoreRecorder(url)
+            return self._recorder
+
+    @property
+    def database(self) -> Database:
+        """The database of the store; the first access opens it. Raises as `recorder` does."""
+        recorder = self.recorder
+        assert not isinstance(recorder, spending.SpendingRecorder)
+        return recorder.database
+
+    def close(self, timeout: float) -> None:
+        """Close the store, after the driver."""
+        if self._recorder is not None:
+            self._recorder.close(timeout)
+
+    def abandon(self) -> None:
+        """Reset after a fork, in the child."""
+        self._lock = make_rlock()
+        if self._recorder is not None:
+            self._recorder.abandon()
+
+    # ------------------------------------------------------------------ calls
+
+    def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
+        """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
+        stable = isinstance(plan.uuid, StableUUID)
+        if task.repeatable or not task.priced or plan.completion not in _DURABLE:
+            return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
+        wire = loads(plan.text)[0]
+        budgets = [self._options.budget, None if place is None else place.budget]
+        line = Line(
+            key=plan.uuid,
+            task_type=plan.task_type,
+            kind=type(task).__name__,
+            request=plan.text[1:-1].decode() if len(plan.text) <= _MAX_REQUEST else None,
+            expected=plan.expected,
+            fingerprint=plan.fingerprint,
+            run=None if place is None else place.run,
+            number=0 if place is None else place.number,
+            limits=dict(self._limit(budget, place) for budget in budgets if budget is not None),
+            retries_failed=place is not None and place.retries_failed,
+            acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
+        )
+        if line.limits:
+            line.reserve = self._estimate(wire)
+        return Durable(line, stable=stable, inputs=plan.inputs)
+
+    def resuming(self, stored: StoredTask) -> Durable:
+        """Return what makes a call go on with a task of the store."""
+        line = Line(
+            key=stored.key,
+            task_type=stored.task_type,
+            kind=stored.kind,
+            expected=stored.expected,
+            fingerprint=stored.fingerprint,
+            run=stored.run,
+            number=stored.number,
+            follows=stored.request is None,
+        )
+        return Durable(line, stable=True)
+
+    def following(self, uuid: str, task_type: str) -> Durable | None:
+        """Return what makes a call follow a task through the store, if there is one."""
+        return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
+
+    def _limit(self, budget: Budget, place: Place | None) -> tuple[str, int]:
+        per: str = budget.per or ("client" if self._options.store is None else "store")
+        if per == "run":
+            per = "client" if place is None else f"run {place.run}"
+        return per, nano_dollars(budget.limit)
+
+    def _estimate(self, wire: Mapping[str, Any]) -> int:
+        """Return what a task may cost, in billionths of a dollar; 0 if nothing is known."""
+        try:
+            cost = estimates.estimate(self._knowledge.checker.model_of(dict(wire)), wire).cost
+        except NotFoundError:
+            return 0
+        return nano_dollars(cost or 0.0)

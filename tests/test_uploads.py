@@ -1,0 +1,120 @@
+"""`upload_inputs="once"`: large media is stored on the platform by its content, and named by its UUID."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runware import ConfigurationError, NotFoundError, Runware, RunwareError
+from runware.local import LocalServer
+
+PICTURE: dict[str, Any] = {"positive_prompt": "a harbor", "model": "runware:101@1", "width": 512, "height": 512}
+LARGE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
+
+
+@pytest.fixture
+def rw(server: LocalServer) -> Iterator[Runware]:
+    with Runware(api_key=server.api_key, url=server.url, upload_inputs="once", check="off") as client:
+        yield client
+
+
+def uploads(server: LocalServer) -> int:
+    return sum(task.get("taskType") == "mediaStorage" for task in server.ledger.received)
+
+
+def test_equal_media_is_stored_once_whatever_form_it_has(
+    rw: Runware, server: LocalServer, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(LARGE)
+    for media in (LARGE, path, "data:image/png;base64," + base64.b64encode(LARGE).decode()):
+        image = rw.image_inference(**PICTURE, seed_image=media)[0]
+        assert len(image.meta.request["seedImage"]) == 36
+    assert uploads(server) == 1
+
+
+def test_bytes_of_the_media_are_sent_once(rw: Runware, server: LocalServer) -> None:
+    jobs = [rw.submit.image_inference(**PICTURE, seed_image=LARGE) for _ in range(50)]
+    assert all(job.result() for job in jobs)
+    assert rw.stats.bytes_sent < 1.4 * len(LARGE) + 50 * 1000
+
+
+def test_calls_at_the_same_time_share_one_upload(rw: Runware, server: LocalServer) -> None:
+    async def run() -> None:
+        await asyncio.gather(*(rw.aio.image_inference(**PICTURE, seed_image=LARGE) for _ in range(20)))
+
+    asyncio.run(run())
+    assert uploads(server) == 1
+
+
+def test_small_media_is_sent_with_the_task(rw: Runware, server: LocalServer) -> None:
+    rw.image_inference(**PICTURE, seed_image=LARGE[:1000])
+    assert uploads(server) == 0
+
+
+def test_media_that_the_server_has_forgotten_is_stored_again_and_nothing_is_bought_twice(
+    rw: Runware, server: LocalServer
+) -> None:
+    rw.image_inference(**PICTURE, seed_image=LARGE)
+    server.forget_media()
+    jobs = [rw.submit.image_inference(**PICTURE, seed_image=LARGE) for _ in range(10)]
+    for job in jobs:
+        assert len(job.result()) == 1
+    assert len(jobs[0].attempts) == 1  # later ones may know the new UUID
+    assert uploads(server) == 2
+    assert server.ledger.executed == 11 + uploads(server)
+    assert server.ledger.results == 11 + uploads(server)
+
+
+def test_media_that_stays_unknown_ends_the_call(rw: Runware, server: LocalServer) -> None:
+    rw.image_inference(**PICTURE, seed_image=LARGE)
+    server.forget_media()
+    server.script(
+        lambda task: (
+            [{"errors": [{"code": "mediaNotFound", "message": "gone", "taskUUID": task["taskUUID"]}]}]
+            if task["taskType"] == "imageInference"
+            else None
+        )
+    )
+    with pytest.raises(NotFoundError):
+        rw.image_inference(**PICTURE, seed_image=LARGE)
+    assert uploads(server) == 2
+
+
+def test_failed_upload_is_the_error_of_the_call_and_the_next_call_tries_again(rw: Runware, server: LocalServer) -> None:
+    server.script(
+        lambda task: (
+            [{"errors": [{"code": "invalidMedia", "message": "no", "taskUUID": task["taskUUID"]}]}]
+            if task["taskType"] == "mediaStorage"
+            else None
+        )
+    )
+    with pytest.raises(RunwareError, match="no"):
+        rw.image_inference(**PICTURE, seed_image=LARGE)
+    server.script(None)
+    assert rw.image_inference(**PICTURE, seed_image=LARGE)[0].url
+
+
+def test_store_remembers_media_for_later_processes(server: LocalServer, tmp_path: pathlib.Path) -> None:
+    for _ in range(2):
+        with Runware(
+            api_key=server.api_key, url=server.url, upload_inputs="once", check="off", store=tmp_path / "jobs.db"
+        ) as client:
+            client.image_inference(**PICTURE, seed_image=LARGE)
+    assert uploads(server) == 1
+
+
+def test_nested_media_is_stored_too(rw: Runware, server: LocalServer) -> None:
+    rw.image_inference(**PICTURE, reference_images=[LARGE, LARGE[:-1]])
+    assert uploads(server) == 2
+
+
+def test_option_is_checked() -> None:
+    with pytest.raises(ConfigurationError, match="'inline' or 'once'") as caught:
+        Runware(api_key="k", upload_inputs="twice")  # type: ignore[arg-type]
+    assert caught.value.parameter == "upload_inputs"
