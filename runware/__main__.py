@@ -9,14 +9,18 @@ from runware._support.lazy_modules import load_module
 def main() -> None:
     """Run the command line, or report that its extra is missing."""
     try:
-        load_module("typer")
-    except ImportError:
-        sys.exit("error: the command line needs an extra: pip install 'runware-client[cli]'")
-    app = load_module("runware.cli").app
-    if os.environ.get("_RUNWARE_COMPLETE") == "complete_bash":
-        load_module("runware.cli.completion").completing_in_bash(app)
-    else:
-        app()
+        try:
+            load_module("typer")
+            load_module("rich")
+        except ImportError:
+            sys.exit("error: the command line needs an extra: pip install 'runware-client[cli]'")
+        app = load_module("runware.cli").app
+        if os.environ.get("_RUNWARE_COMPLETE") == "complete_bash":
+            load_module("runware.cli.completion").completing_in_bash(app)
+        else:
+            app()
+    except KeyboardInterrupt:  # while it starts
+        sys.exit(130)
 
 
 if __name__ == "__main__":

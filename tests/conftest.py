@@ -25,8 +25,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Remove the variables of this machine, so that no test depends on them; each test has an empty cache."""
     monkeypatch.setenv("RUNWARE_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{uuid.uuid4()}"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     for name in (
         "RUNWARE_API_KEY",
+        "RUNWARE_API_KEY_FILE",
         "RUNWARE_URL",
         "RUNWARE_TRANSPORT",
         "RUNWARE_LOG",

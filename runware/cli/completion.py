@@ -1,4 +1,4 @@
-"""Completion of models and parameters by the shell."""
+"""Completion by the shell: what to offer, and the command that prints the script of a shell."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,17 +20,41 @@ if TYPE_CHECKING:
 else:
     knowledge = lazy_module("runware.models")
 
-__all__ = ["complete_model", "complete_parameter", "completing_in_bash"]
+__all__ = [
+    "complete_file_format",
+    "complete_model",
+    "complete_parameter",
+    "complete_setting",
+    "completing_in_bash",
+    "completion",
+]
+
+_PROGRAM = "runware"
+_TASK_TYPES = {
+    "image": "imageInference",
+    "video": "videoInference",
+    "audio": "audioInference",
+    "3d": "3dInference",
+    "text": "textInference",
+    "chat": "textInference",
+    "upscale": "upscale",
+    "caption": "caption",
+    "remove-background": "removeBackground",
+    "vectorize": "vectorize",
+}
+"""What the models of a command do."""
 
 _BREAKS = re.compile(r"[:=@]+")
 
 
-def complete_model(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Yield the AIRs and slugs that begin with a text."""
+def complete_model(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """Yield the AIRs and slugs that begin with a text, of the models that fit the command."""
+    wanted = _TASK_TYPES.get(ctx.info_name or "")
     for model in knowledge.list():
-        for name in (model.air, model.slug):
-            if name and name.startswith(incomplete):
-                yield name, _plain(model.name)
+        if wanted is None or model.task_type == wanted:
+            for name in (model.air, model.slug):
+                if name and name.startswith(incomplete):
+                    yield name, _plain(model.name)
 
 
 def complete_parameter(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
@@ -48,6 +72,37 @@ def complete_parameter(ctx: typer.Context, incomplete: str) -> Iterator[tuple[st
     for one in parameters:
         if one.name.startswith(incomplete):
             yield f"{one.name}=", _plain(one.takes)
+
+
+def complete_setting(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of the model on the command line that begin with a text, by their API names."""
+    model = knowledge.catalogue().catalogue.get(ctx.params.get("model") or "")
+    for one in model.parameters if model is not None else ():
+        if "." not in one.api_name and "[" not in one.api_name and one.api_name.startswith(incomplete):
+            yield f"{one.api_name}=", _plain(one.takes)
+
+
+def complete_file_format(formats: Sequence[str]) -> Callable[[str], Iterator[str]]:
+    """Return a function that yields the file formats that begin with a text."""
+
+    def complete(incomplete: str) -> Iterator[str]:
+        return (one for one in formats if one.startswith(incomplete.upper()))
+
+    return complete
+
+
+def completion(
+    context: typer.Context,
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print the completion script of a shell. It completes commands, options, models and their parameters."""
+    # The protocol by which typer's own scripts call the program.
+    variable = f"_{_PROGRAM.upper()}_COMPLETE"
+    os.environ[variable] = f"source_{shell}"
+    try:
+        context.find_root().command.main(args=[], prog_name=_PROGRAM)
+    finally:
+        del os.environ[variable]
 
 
 def _plain(text: str) -> str:

@@ -20,6 +20,7 @@ import httpx2
 from runware import AuthenticationError, ConfigurationError, ConnectionFailedError, Runware, RunwareError, __version__
 from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
+from runware.cli.key_sources import find_key
 from runware.media.downloads import Downloads
 from runware.options import KEY_VARIABLE, URL_VARIABLE, Options, read_options
 from runware.protocol.redaction import Redactor, secrets_of
@@ -33,7 +34,7 @@ else:
 __all__ = ["Finding", "examine"]
 
 _REQUIRED = ("attrs", "cattrs", "httpx2", "tenacity", "websocket-client")
-_EXTRAS = ("aiohttp", "orjson", "Pillow", "python-socks", "tqdm", "typer")
+_EXTRAS = ("aiohttp", "keyring", "orjson", "Pillow", "python-socks", "rich", "tqdm", "typer")
 _CONFLICTING = {
     "runware": "It has the same import name. Run: pip uninstall runware runware-client && pip install runware-client",
     "runware-sdk": "It has the same import name. Run: pip uninstall runware-sdk runware-client && "
@@ -96,7 +97,8 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
     yield key
     # All steps before authentication work without a key.
     try:
-        options = read_options({"api_key": "none", **given} if key.exit_code else given)
+        found = given if given or key.exit_code else {"api_key": find_key().value}
+        options = read_options({"api_key": "none", **found})
     except ConfigurationError as error:
         yield Finding("options", error.message, "Correct it and try again.", 2)
         return
@@ -113,7 +115,7 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
     if reached:
         yield _clock(options)
     if reached and not key.exit_code:
-        yield _sign_in(given)
+        yield _sign_in(found)
 
 
 def _packages() -> Iterator[Finding]:
@@ -140,12 +142,15 @@ def _installed(name: str) -> str | None:
 def _key(given: dict[str, Any]) -> Finding:
     if given:
         return Finding("key", "key of the temporary server on this machine")
-    value = os.environ.get(KEY_VARIABLE, "")
+    try:
+        value, source = find_key()
+    except ConfigurationError as error:
+        return Finding("key", error.message, "Name a file that holds the API key and nothing else.", 3)
     if not value:
         return Finding("key", f"{KEY_VARIABLE} is not set", "Create a key at https://my.runware.ai and set it.", 3)
     if value != value.strip() or not value.isprintable():
-        return Finding("key", f"{KEY_VARIABLE} contains white space", "Copy the key again without it.", 3)
-    return Finding("key", f"from {KEY_VARIABLE}")
+        return Finding("key", f"{source} contains white space", "Copy the key again without it.", 3)
+    return Finding("key", f"from {source}")
 
 
 def _proxy(options: Options) -> Finding:

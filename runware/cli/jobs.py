@@ -28,7 +28,7 @@ __all__ = ["app"]
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     help="Look at the tasks of a store, and go on with those that were broken off.",
 )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import attrs
 import typer
 from typer.core import TyperGroup
 
+from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
+from runware.cli.common import Json, Local, command
 from runware.cli.completion import complete_model, complete_parameter
-from runware.cli.output import Output, client, echo, reporting
+from runware.cli.output import Output, client, echo, note, reporting
 from runware.cli.parameters import read_parameters
+from runware.cli.screen import is_terminal, print_styled, print_table
 
 if TYPE_CHECKING:
     from runware import models as knowledge
@@ -28,7 +32,7 @@ class _SearchByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the name of the command, if it is missing."""
-        if not args or (args[0] not in self.commands and args[0] != "--help"):
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
             args = ["search", *args]
         return super().parse_args(ctx, args)
 
@@ -36,12 +40,9 @@ class _SearchByDefault(TyperGroup):
 app = typer.Typer(
     cls=_SearchByDefault,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     help="List models, and show what they take and cost. Without a command, search.",
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 Model_ = Annotated[str, typer.Argument(metavar="MODEL", help="The model's AIR or slug.", autocompletion=complete_model)]
 Pairs = Annotated[
@@ -54,6 +55,7 @@ Pairs = Annotated[
 
 
 @app.command("list")
+@command
 def _list(
     category: Annotated[
         Optional[str], typer.Option("--category", help="What they make: image, video, audio, text or 3d.")
@@ -71,22 +73,22 @@ def _list(
         if as_json:
             Output.json([_facts(model) for model in found])
             return
-        wide = max((len(model.air or model.slug) for model in found), default=0)
-        for model in found:
-            about = "  ".join(filter(None, (model.name, model.creator, model.task_type)))
-            echo(f"{model.air or model.slug:{wide}}  {about}")
-        typer.echo(f"{len(found)} models of {knowledge.catalogue().catalogue.snapshot.date}", err=True)
+        rows = [(model.air or model.slug, model.name, model.creator, model.task_type) for model in found]
+        if is_terminal() and rows:
+            print_table(("AIR", "Name", "Creator", "Task"), rows)
+        else:
+            _print_aligned(rows)
+        note(f"{len(found)} models of {knowledge.catalogue().catalogue.snapshot.date}")
 
 
 @app.command()
+@command
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Search text.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Maximum number of models.")] = 20,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Number of models to skip.")] = 0,
     as_json: Json = False,
-    local: Annotated[
-        bool, typer.Option("--local", help="Use a temporary server on this machine: no key, no network, no cost.")
-    ] = False,
+    local: Local = False,
 ) -> None:
     """Search all models of the platform, those of the community too."""
     with reporting(as_json, local), client(local) as rw:
@@ -95,15 +97,24 @@ def search(
         if as_json:
             output.json([one.raw for one in page])
             return
-        wide = max((len(one.air or "") for one in page), default=0)
-        for one in page:
-            kind = " ".join(filter(None, (one.category, one.architecture)))
-            echo(f"{one.air or '':{wide}}  {one.name or ''} {one.version or ''}".rstrip() + f"  {kind}".rstrip())
+        rows = [
+            (
+                one.air or "",
+                f"{one.name or ''} {one.version or ''}".strip(),
+                " ".join(filter(None, (one.category, one.architecture))),
+            )
+            for one in page
+        ]
+        if is_terminal() and rows:
+            print_table(("AIR", "Name", "Kind"), rows)
+        else:
+            _print_aligned(rows)
         left_out = f" after the first {offset}" if offset else ""
-        typer.echo(f"{len(page)} of {page.total_results}{left_out}", err=True)
+        note(f"{len(page)} of {page.total_results}{left_out}")
 
 
 @app.command()
+@command
 def show(model: Model_, as_json: Json = False) -> None:
     """Show what a model makes, takes and costs. Needs no key and no network."""
     with reporting(as_json):
@@ -111,11 +122,33 @@ def show(model: Model_, as_json: Json = False) -> None:
         if as_json:
             parts = {name: [attrs.asdict(one) for one in getattr(found, name)] for name in _PARTS}
             Output.json({**_facts(found), "documentation": found.documentation, **parts})
+        elif is_terminal():
+            _draw(found)
         else:
             echo(str(found), lines=True)
 
 
+def _draw(model: Model) -> None:
+    """Print a model on a terminal, in columns that fit it."""
+    print_styled((one_line(model.name), "bold"), ("  ", ""), (one_line(model.air or model.slug), "bold cyan"))
+    for facts in ((model.creator, model.task_type, model.status), model.capabilities):
+        if any(facts):
+            echo(", ".join(filter(None, facts)))
+    if model.parameters:
+        rows = [
+            (f"{one.name}{' *' if one.required else ''}", one.takes, "" if one.default is None else one.default)
+            for one in model.parameters
+        ]
+        typer.echo()
+        print_table(("Parameter", "Takes", "Default"), rows, wrap=True)
+        print_styled(("* required", "dim"))
+    typer.echo()
+    for line in (*(model.price_lines or ["Its prices are not known."]), *filter(None, [model.documentation])):
+        echo(line)
+
+
 @app.command()
+@command
 def price(model: Model_, pairs: Pairs = None, as_json: Json = False) -> None:
     """Estimate what a request will cost, or show a model's prices. Needs no key and no network."""
     with reporting(as_json):
@@ -129,6 +162,7 @@ def price(model: Model_, pairs: Pairs = None, as_json: Json = False) -> None:
 
 
 @app.command()
+@command
 def refresh(
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds for all of it.")] = 5.0, as_json: Json = False
 ) -> None:
@@ -139,7 +173,13 @@ def refresh(
         if as_json:
             Output.json({"models": count})
         else:
-            typer.echo(f"{count} models", err=True)
+            note(f"{count} models")
+
+
+def _print_aligned(rows: Sequence[Sequence[str | None]]) -> None:
+    wide = max((len(row[0] or "") for row in rows), default=0)
+    for first, *others in rows:
+        echo(f"{first or '':{wide}}  {'  '.join(filter(None, others))}".rstrip())
 
 
 _PARTS = ("parameters", "rates", "prices")

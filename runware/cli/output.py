@@ -1,10 +1,14 @@
-"""Shared parts of the commands: the client, progress on a terminal, results as text or JSON, and one-line errors."""
+"""Shared parts of the commands: the client, results as files, text or JSON, and one-line errors.
+
+Results go to standard output; progress, costs, notes and errors go to standard error.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,15 +27,21 @@ from runware import (
     Results,
     Runware,
     RunwareError,
+    StoredMedia,
     TaskCancelledError,
     TaskTimeoutError,
     Text,
     ValidationError,
 )
+from runware._support.api_names import python_name, wire_name
 from runware._support.escaping import escape_controls, escape_json, one_line
 from runware._support.lazy_modules import lazy_module
+from runware.cli.common import SETTINGS
+from runware.cli.key_sources import NO_KEY, find_key
+from runware.cli.saving import Target, actual_format
+from runware.cli.screen import JobProgress, dollars, is_terminal, print_styled
 from runware.media import Media
-from runware.options import KEY_VARIABLE
+from runware.media.kinds import SNIFFED_BYTES, sniff
 from runware.protocol.ids import is_uuid
 
 if TYPE_CHECKING:
@@ -39,7 +49,19 @@ if TYPE_CHECKING:
 else:
     local_package = lazy_module("runware.local")
 
-__all__ = ["CODES", "Output", "client", "echo", "media", "plural", "reporting", "without_secrets"]
+__all__ = [
+    "CODES",
+    "Output",
+    "client",
+    "drop_standard_output",
+    "echo",
+    "media",
+    "note",
+    "plural",
+    "report",
+    "reporting",
+    "without_secrets",
+]
 
 R = TypeVar("R")
 
@@ -58,7 +80,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 """Exit codes by exception class; the first match applies."""
 
-_REDRAW = 0.2
+_REDRAW = 0.1
 _SECRET = frozenset(("apiKey", "key", "token"))
 
 
@@ -70,7 +92,10 @@ def client(local: bool, **options: Any) -> Iterator[Runware]:
             server = stack.enter_context(local_package.LocalServer(delay=0.3, spread=0.2))
             rw = Runware(server.api_key, url=server.url, **options)
         else:
-            rw = Runware(**options)
+            key = find_key()
+            if not key.value:
+                raise ConfigurationError(NO_KEY, parameter="api_key")
+            rw = Runware(key.value, **options)
         stack.callback(rw.close)
         yield rw
 
@@ -84,11 +109,21 @@ def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
         _report({"message": "interrupted"}, as_json)
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        sys.stderr.close()
+        drop_standard_output()
         raise typer.Exit(0) from None
     except (RunwareError, OSError, json.JSONDecodeError, UnicodeDecodeError, ImportError) as error:
         _report(_facts(error, local), as_json)
         raise typer.Exit(_exit_code(error)) from None
+
+
+def drop_standard_output() -> None:
+    """Stop writing to standard output, whose reader has gone: nothing is said when the interpreter flushes it."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # it is no file of the system
+        pass
 
 
 def _exit_code(error: BaseException) -> int:
@@ -106,7 +141,7 @@ def _facts(error: BaseException, local: bool) -> dict[str, Any]:
 def _message(error: BaseException, local: bool) -> str:
     message = str(error)
     if isinstance(error, AuthenticationError):
-        message = f"{error.message} The key was read from {KEY_VARIABLE}."
+        message = f"{error.message} The key was read from {find_key().source}."
     elif isinstance(error, TaskTimeoutError) and error.may_be_running and error.task_uuid:
         ended = "Timeout. The server of --local ends with the command; allow more time with --timeout."
         message = ended if local else f"{error.message} {_advice(error)}"
@@ -120,7 +155,8 @@ def _message(error: BaseException, local: bool) -> str:
     elif isinstance(error, UnicodeDecodeError):
         message = f"The text is not UTF-8: {error}."
     elif isinstance(error, OSError) and error.filename and not isinstance(error, RunwareError):
-        message = f"{error.filename}: {error.strerror}."
+        why = str(error.strerror).replace("pass overwrite=True to replace it", "--overwrite replaces it")
+        message = f"{error.filename}: {why}."
     return message
 
 
@@ -141,9 +177,24 @@ def echo(text: str, *, err: bool = False, lines: bool = False) -> None:
 
 def _report(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(escape_json(json.dumps({"error": facts}, ensure_ascii=False)))
+        Output.json({"error": facts}, indent=None)
+    elif is_terminal(err=True):
+        print_styled(("error: ", "bold red"), (one_line(facts["message"], limit=None), ""), err=True)
     else:
         echo(f"error: {facts['message']}", err=True)
+
+
+def report(error: BaseException, as_json: bool = False, local: bool = False) -> None:
+    """Print an error as one line, or as one JSON object."""
+    _report(_facts(error, local), as_json)
+
+
+def note(text: str) -> None:
+    """Print a remark to standard error, dimmed on a terminal."""
+    if is_terminal(err=True):
+        print_styled((one_line(text, limit=None), "dim"), err=True)
+    else:
+        echo(text, err=True)
 
 
 def media(text: str) -> Media:
@@ -169,25 +220,70 @@ class Output:
 
     Args:
         as_json: Print results as JSON.
-        directory: Directory to save results to. `None` prints their URLs instead; with *local*, whose URLs die with the
-            command, it saves to the current directory.
+        out: The value of `-o`. `None` prints URLs instead; with *local*, whose URLs die with the command, and with
+            *open_files*, it saves to the current directory.
         overwrite: Replace existing files.
         local: Whether the server ends with the command.
+        open_files: Open the saved files.
     """
 
     def __init__(
-        self, as_json: bool, directory: Path | None = None, overwrite: bool = False, local: bool = False
+        self,
+        as_json: bool,
+        out: str | None = None,
+        overwrite: bool = False,
+        local: bool = False,
+        open_files: bool = False,
     ) -> None:
         self._json = as_json
         self._local = local
-        self._here = local and directory is None
-        self._where = Path() if self._here else directory
-        self._overwrite = overwrite
-        self._live = not as_json and sys.stderr.isatty()
+        self._open = open_files
+        self._here = (local or open_files) and out is None
+        self._target = Target("." if self._here else out, overwrite)
+        self._live = not as_json and is_terminal(err=True)
+        if self._target.is_stream and as_json:
+            raise ValidationError("-o - and --json cannot both use standard output.", parameter="-o")
+        if self._target.is_stream and open_files:
+            raise ValidationError("-o - saves no file that --open could open.", parameter="-o")
+
+    def check(self, results: int) -> None:
+        """Check `-o` before anything is sent.
+
+        Args:
+            results: How many results the command may get.
+
+        Raises:
+            ValidationError: Nothing can be saved so.
+        """
+        self._target.check(results)
+
+    def file_format(self, given: str | None, formats: Mapping[str, str]) -> str | None:
+        """Return the file format to ask for: the one that was given, or else the one that the file's name says.
+
+        Args:
+            given: The value of `--format`.
+            formats: The formats of the command, and their extensions.
+
+        Raises:
+            ValidationError: The name says another format, or one that the command does not make.
+        """
+        wanted = self._target.extension
+        if not wanted:
+            return given
+        if wanted not in formats.values():
+            raise ValidationError(
+                f"{self._target.text} is no file of this command, whose formats are {', '.join(formats)}.",
+                parameter="-o",
+            )
+        if given is not None and formats[given] != wanted:
+            raise ValidationError(
+                f"{self._target.text} is not a name for {given}, which --format wants.", parameter="-o"
+            )
+        return next(name for name, extension in formats.items() if extension == wanted)
 
     def wait(self, job: Job[R]) -> R:
         """Wait for a job, showing its progress on a terminal."""
-        self._watch(job)
+        self._watch([job])
         return job.result()
 
     def finish(self, *jobs: Job[Any]) -> None:
@@ -199,8 +295,7 @@ class Output:
         """
         interrupted = False
         try:
-            for job in jobs:
-                self._watch(job)
+            self._watch(jobs)
         except KeyboardInterrupt:
             interrupted = True
             for job in jobs:
@@ -211,10 +306,12 @@ class Output:
         if failed and not results and len({facts["message"] for facts in reported.values()}) == 1:
             raise next(iter(failed.values()))
         reports = [{"task": number, **facts} if len(jobs) > 1 else facts for number, facts in reported.items()]
+        paths: dict[int, Path] = {}
         try:
-            paths = self._save(results)
+            self._save(results, paths)
+        except BrokenPipeError:
+            raise
         except (RunwareError, OSError) as error:  # their URLs still work
-            paths = {}
             reports.append(_facts(error, self._local))
         self._print(results, paths, reports)
         if interrupted:
@@ -223,32 +320,20 @@ class Output:
             codes = {_exit_code(error) for error in failed.values()}
             raise typer.Exit(codes.pop() if len(failed) == len(jobs) and len(codes) == 1 else 1)
 
-    def _watch(self, job: Job[Any]) -> None:
-        try:
-            while not job.done():
-                try:
-                    job.exception(_REDRAW if self._live else None)
-                except TimeoutError:
-                    self._draw(job)
-        finally:
-            if self._live:
-                sys.stderr.write("\r\x1b[K")
-                sys.stderr.flush()
+    def _watch(self, jobs: Sequence[Job[Any]]) -> None:
+        with JobProgress(self._live, len(jobs)) as progress:
+            for job in jobs:
+                while not job.done():
+                    try:
+                        job.exception(_REDRAW if self._live else None)
+                    except TimeoutError:
+                        progress.draw(job)
+                progress.next_job()
 
-    def _draw(self, job: Job[Any]) -> None:
-        now = job.progress
-        percent = f" {now.percent:.0f} %" if now.percent is not None else ""
-        count = f" {now.completed} of {now.total}" if now.total > 1 else ""
-        sys.stderr.write(f"\r\x1b[K{one_line(job.task_type)} {now.status}{count}{percent} {now.elapsed:.0f} s")
-        sys.stderr.flush()
-
-    def _save(self, results: Sequence[Result]) -> dict[int, Path]:
+    def _save(self, results: Sequence[Result], paths: dict[int, Path]) -> None:
         files = Results(one for one in results if isinstance(one, MediaResult))
-        if self._where is None or not files:
-            return {}
-        self._where.mkdir(parents=True, exist_ok=True)
-        saved = files.save_all(self._where, overwrite=self._overwrite)
-        return {id(one): path for one, path in zip(files, saved, strict=True)}
+        if self._target.text is not None and files:
+            self._target.save(files, paths)
 
     def _print(
         self, results: Sequence[Result], paths: Mapping[int, Path], reports: Sequence[Mapping[str, Any]]
@@ -258,13 +343,13 @@ class Output:
             self.json([*items, *({"error": facts} for facts in reports)])
             return
         for one in results:
-            self._show(one, paths.get(id(one)))
+            if not (self._target.is_stream and isinstance(one, MediaResult)):
+                self._show(one, paths.get(id(one)))
         if (cost := Results(results).cost) is not None:
-            typer.echo(f"{plural(len(results), 'result')}, ${cost:.6f}".rstrip("0"), err=True)
-        if self._here and paths:
-            typer.echo(
-                "saved to the current directory, since the server of --local ends now; choose another with -o", err=True
-            )
+            note(f"{plural(len(results), 'result')}, {dollars(cost)}")
+        if self._here and self._local and paths:
+            note("saved to the current directory, since the server of --local ends now; choose another with -o")
+        self._describe_files(paths.values())
         for facts in reports:
             task = f"task {facts['task']}: " if "task" in facts else ""
             _report({"message": f"{task}{facts['message']}"}, as_json=False)
@@ -276,15 +361,63 @@ class Output:
             typer.echo(one_line(path, limit=None) if sys.stdout.isatty() else str(path))
         elif isinstance(one, Text):
             echo(str(one), lines=True)
+        elif isinstance(one, StoredMedia) and one.uuid:
+            echo(one.uuid)
         elif isinstance(one, MediaResult) and one.url:
             echo(one.url)
         else:
             typer.echo(escape_json(json.dumps(without_secrets(one.raw), ensure_ascii=False)))
 
+    def _describe_files(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if (found := actual_format(path)) is not None:
+                note(f"{path} is a {found} file, not what its name says: the server delivered {found}.")
+            if self._open and not open_file(path):
+                note(f"{path} is not opened: it is no image, video, sound or 3D model.")
+
     @staticmethod
-    def json(value: Any) -> None:
-        """Print a value as JSON."""
-        typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
+    def json(value: Any, indent: int | None = 2) -> None:
+        """Print a value as JSON, with the names that `--names` asks for."""
+        named = renamed(value, _python_name if SETTINGS.get().names == "python" else _api_name)
+        typer.echo(escape_json(json.dumps(named, ensure_ascii=False, indent=indent)))
+
+
+_DAYS = {"last7Days": "last_7_days", "last30Days": "last_30_days"}
+
+
+def _python_name(name: str) -> str:
+    return _DAYS.get(name) or python_name(name)
+
+
+def _api_name(name: str) -> str:
+    return wire_name(name) if "_" in name and name.islower() and name.replace("_", "").isalnum() else name
+
+
+def renamed(value: Any, name: Callable[[str], str]) -> Any:
+    """Return a JSON value with other names in its objects."""
+    if isinstance(value, Mapping):
+        return {name(key): renamed(one, name) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [renamed(one, name) for one in value]
+    return value
+
+
+_MODELS_3D = frozenset((".glb", ".gltf", ".obj", ".fbx", ".stl", ".ply", ".usdz", ".3mf"))
+
+
+def open_file(path: Path) -> bool:
+    """Open a saved file in its viewer; return whether it is media, since anything else might be a program."""
+    if path.is_dir():  # a 3D model of several files
+        return typer.launch(str(path)) == 0
+    with path.open("rb") as file:
+        found = sniff(file.read(SNIFFED_BYTES))[1]
+    if not found and path.suffix.lower() not in _MODELS_3D:
+        return False
+    if found and actual_format(path) is not None:
+        return False
+    if typer.launch(str(path)) != 0:
+        note(f"{path} could not be opened: no viewer was found.")
+    return True
 
 
 def _failure(job: Job[Any]) -> BaseException | None:

@@ -27,7 +27,7 @@ else:
     checking = lazy_module("runware.models.checker")
     estimates = lazy_module("runware.models.estimates")
 
-__all__ = ["examine", "tasks_of"]
+__all__ = ["examine", "expected_results", "tasks_of"]
 
 
 def tasks_of(target: str, pairs: Sequence[str], timeout: float | None) -> list[Task[Any]]:
@@ -79,6 +79,12 @@ def examine(tasks: Sequence[Task[Any]], check_only: bool, estimate: bool, as_jso
         if not problems:
             typer.echo("no problems known", err=True)
     return 2 if problems else 0
+
+
+def expected_results(task: Task[Any]) -> int:
+    """Return how many results a task asks for."""
+    number = getattr(task, "number_results", None) or (task.extra or {}).get("numberResults")
+    return number if isinstance(number, int) else 1
 
 
 def _is_model(target: str) -> bool:

@@ -1,0 +1,160 @@
+"""The commands that work with media that are there: describe, edit and store them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from runware.cli.common import (
+    Extra,
+    Given,
+    Json,
+    Local,
+    Model,
+    OpenFiles,
+    OptionalModel,
+    Out,
+    Overwrite,
+    Timeout,
+    command,
+    read_settings,
+)
+from runware.cli.output import Output, client, media, reporting
+
+__all__ = ["caption", "remove_background", "upload", "upscale", "vectorize"]
+
+_FORMATS = {"JPG": ".jpg", "PNG": ".png", "WEBP": ".webp", "MP4": ".mp4", "WEBM": ".webm", "MOV": ".mov"}
+
+
+@command
+def caption(
+    given: Given,
+    prompt: Annotated[
+        Optional[str], typer.Option("--prompt", metavar="TEXT", help="Instruction for the description.")
+    ] = None,
+    model: OptionalModel = None,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Describe an image in words."""
+    with reporting(as_json, local):
+        source = media(given)
+        with client(local) as rw:
+            output = Output(as_json, local=local)
+            job = rw.submit.caption(input_image=source, prompt=prompt, model=model, timeout=timeout, include_cost=True)
+            output.finish(job)
+
+
+@command
+def upscale(
+    given: Given,
+    factor: Annotated[
+        float, typer.Option("--factor", "-f", help="Scale factor: 2 or 4, and others with some models.")
+    ] = 2,
+    model: OptionalModel = None,
+    extra: Extra = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    open_files: OpenFiles = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Upscale an image or a video."""
+    further = read_settings(extra)
+    with reporting(as_json, local):
+        output = Output(as_json, out, overwrite, local, open_files)
+        output.check(1)
+        form = output.file_format(None, _FORMATS)
+        source = media(given)
+        with client(local) as rw:
+            job = rw.submit.upscale(
+                input_image=source,
+                model=model,
+                upscale_factor=int(factor) if factor == int(factor) else factor,
+                output_format=form,
+                extra=further,
+                timeout=timeout,
+                include_cost=True,
+            )
+            output.finish(job)
+
+
+@command
+def remove_background(
+    given: Given,
+    model: Model = "runware:109@1",
+    extra: Extra = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    open_files: OpenFiles = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Remove the background of an image or a video.
+
+    runware remove-background photo.jpg -o cut.png
+    """
+    further = read_settings(extra)
+    with reporting(as_json, local):
+        output = Output(as_json, out, overwrite, local, open_files)
+        output.check(1)
+        form = output.file_format(None, _FORMATS)
+        source = media(given)
+        with client(local) as rw:
+            job = rw.submit.remove_background(
+                inputs={"image": source},
+                model=model,
+                output_format=form,
+                extra=further,
+                timeout=timeout,
+                include_cost=True,
+            )
+            output.finish(job)
+
+
+@command
+def vectorize(
+    given: Given,
+    model: Model = "recraft:1@1",
+    extra: Extra = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    open_files: OpenFiles = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Make a vector graphic (SVG) of an image.
+
+    runware vectorize logo.png -o logo.svg
+    """
+    further = read_settings(extra)
+    with reporting(as_json, local):
+        output = Output(as_json, out, overwrite, local, open_files)
+        output.check(1)
+        output.file_format(None, {"SVG": ".svg"})
+        source = media(given)
+        with client(local) as rw:
+            job = rw.submit.vectorize(
+                inputs={"image": source}, model=model, extra=further, timeout=timeout, include_cost=True
+            )
+            output.finish(job)
+
+
+@command
+def upload(
+    files: Annotated[list[str], typer.Argument(metavar="MEDIA", help="Files or URLs.")],
+    timeout: Timeout = None,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Store media on the platform, and print the UUID of each, for use in place of a file."""
+    with reporting(as_json, local):
+        sources = [media(one) for one in files]
+        with client(local) as rw:
+            output = Output(as_json)
+            output.finish(*(rw.submit.media_storage(media=one, timeout=timeout) for one in sources))
