@@ -109,10 +109,9 @@ class Keeper:
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if task.repeatable or not task.priced or plan.completion not in _DURABLE:
+        if task.repeatable or not task.priced or plan.completion not in _DURABLE or self._options.dry_run:
             return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
         wire = loads(plan.text)[0]
-        budgets = [self._options.budget, None if place is None else place.budget]
         line = Line(
             key=plan.uuid,
             task_type=plan.task_type,
@@ -122,12 +121,11 @@ class Keeper:
             fingerprint=plan.fingerprint,
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
-            limits=dict(self._limit(budget, place) for budget in budgets if budget is not None),
+            limits=self._limits(None if place is None else place.run, None if place is None else place.budget),
             retries_failed=place is not None and place.retries_failed,
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
-        if line.limits:
-            line.reserve = self._estimate(wire)
+        self._estimate(line, wire)
         return Durable(line, stable=stable, inputs=plan.inputs)
 
     def resuming(self, stored: StoredTask) -> Durable:
@@ -140,24 +138,37 @@ class Keeper:
             fingerprint=stored.fingerprint,
             run=stored.run,
             number=stored.number,
+            limits=self._limits(stored.run, None),
             follows=stored.request is None,
         )
+        if stored.request is not None:
+            self._estimate(line, stored.request)
         return Durable(line, stable=True)
 
     def following(self, uuid: str, task_type: str) -> Durable | None:
         """Return what makes a call follow a task through the store, if there is one."""
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
-    def _limit(self, budget: Budget, place: Place | None) -> tuple[str, int]:
-        per: str = budget.per or ("client" if self._options.store is None else "store")
-        if per == "run":
-            per = "client" if place is None else f"run {place.run}"
-        return per, nano_dollars(budget.limit)
+    def _limits(self, run: str | None, budget: Budget | None) -> dict[str, int]:
+        """Return the budgets of a task by their scopes: the client's, and that of its run."""
+        limits: dict[str, int] = {}
+        for one in (self._options.budget, budget):
+            if one is None:
+                continue
+            per: str = one.per or ("client" if self._options.store is None else "store")
+            if per == "run":
+                per = "client" if run is None else f"run {run}"
+            limit = nano_dollars(one.limit)
+            limits[per] = min(limit, limits.get(per, limit))
+        return limits
 
-    def _estimate(self, wire: Mapping[str, Any]) -> int:
-        """Return what a task may cost, in billionths of a dollar; 0 if nothing is known."""
+    def _estimate(self, line: Line, wire: Mapping[str, Any]) -> None:
+        """Note what a task may cost, if there is a budget for it."""
+        if not line.limits:
+            return
         try:
             cost = estimates.estimate(self._knowledge.checker.model_of(dict(wire)), wire).cost
         except NotFoundError:
-            return 0
-        return nano_dollars(cost or 0.0)
+            return
+        if cost is not None:
+            line.reserve, line.priced = nano_dollars(cost), True
