@@ -84,7 +84,7 @@ class Database:
                 pool_pre_ping=not self.is_sqlite,
                 hide_parameters=True,
             )
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             raise ConfigurationError(
                 f"store cannot be used: {' '.join(str(error).split())}. Use a Path, 'sqlite:///jobs.db', or another "
                 "URL that SQLAlchemy takes and whose driver is installed, such as 'postgresql+psycopg://...'.",

@@ -67,7 +67,7 @@ _BACKLOG = 10_000
 class _Ended:
     """The end of a call, as it is to be written. The call itself drops its results."""
 
-    __slots__ = ("call", "error", "items", "line", "uuid")
+    __slots__ = ("call", "error", "items", "line", "step", "uuid")
 
     def __init__(self, call: Call, error: RunwareError | None) -> None:
         self.call = call
@@ -75,6 +75,8 @@ class _Ended:
         self.uuid = call.uuid
         self.items = [item for item in call.items if not call.is_acknowledged_by(item)]
         self.error = error
+        self.step: str | None = None
+        """How far the task was, if that is written together with its end."""
 
     @property
     def key(self) -> str:
@@ -117,7 +119,7 @@ class StoreRecorder:
         self._next_beat = self._next_watch = self._next_retry = 0.0
         self._failing = False
         self._written = threading.Condition()
-        self._taken = self._done = 0
+        self._taken = self._read = self._done = 0
 
     # ------------------------------------------------------------------ from the I/O thread
 
@@ -271,7 +273,7 @@ class StoreRecorder:
             except queue.Empty:
                 break
             if entry is None:
-                urgent = True  # `flush` or `close` waits
+                urgent, self._next_retry = True, 0.0  # `flush` or `close` waits
             else:
                 until = until or time.monotonic() + _LINGER
                 batch.append(entry)
@@ -288,7 +290,7 @@ class StoreRecorder:
 
     def _work(self, batch: list[_Entry]) -> None:
         now = time.monotonic()
-        taken = len(batch)
+        self._read += len(batch)
         if self._backlog:
             batch = self._with_backlog(batch, due=now >= self._next_retry or self._stopping)
         watches = bool(self._watched) and now >= self._next_watch
@@ -300,7 +302,7 @@ class StoreRecorder:
         if beats:
             self._next_beat = now + BEAT
         with self._written:
-            self._done += taken
+            self._done = self._read - len(self._backlog)
             self._written.notify_all()
 
     def _with_backlog(self, batch: list[_Entry], *, due: bool) -> list[_Entry]:
@@ -414,37 +416,32 @@ class StoreRecorder:
         batch: Sequence[_Entry],
         reports: list[tuple[str, tuple[Any, ...]]],
     ) -> None:
-        """Write a batch of steps, each kind at once: all that is new, then how it went on, then how it ended."""
-        begun = [entry for entry in batch if isinstance(entry, Record) and entry.step is Step.TASK]
-        first = [entry for entry in begun if entry.call.attempt == 1]
-        self._begin(connection, accounts, first, reports)
-        now = time.time()
-        again = [entry for entry in begun if entry.call.attempt > 1]
-        self.database.set_values(
-            connection,
-            [
-                {
-                    "key": line_of(entry.call).key,
-                    "uuid": entry.uuid,
-                    "attempt": line_of(entry.call).attempt + entry.call.attempt - 1,
-                    "step": "recorded",
-                    "updated": now,
-                }
-                for entry in again
-            ],
-        )
-        reports += [("task_recorded", (entry.call, entry.uuid)) for entry in again]
+        """Write a batch of steps, each kind at once: what has ended, what is new, how it went on, and how that ended.
+
+        What ends first makes room in the budgets for what is new.
+        """
         steps: dict[str, str] = {}
         arrived: dict[str, list[dict[str, Any]]] = {}
+        begun: list[Record] = []
         ended: list[_Ended] = []
         for entry in batch:
             if isinstance(entry, _Ended):
                 ended.append(entry)
             elif not isinstance(entry, Record):
                 arrived[entry[0]] = entry[1]
-            elif entry.step is not Step.TASK and not line_of(entry.call).follows:
+            elif entry.step is Step.TASK:
+                begun.append(entry)
+            elif not line_of(entry.call).follows:
                 steps[line_of(entry.call).key] = entry.step.value
-        over = {one.key for one in ended if self._open.get(one.key) is one.call}
+        for one in ended:
+            one.step = steps.get(one.key)
+        new = {entry.call for entry in begun}
+        self._end(connection, accounts, [one for one in ended if one.call not in new], reports)
+        self._begin(connection, accounts, [entry for entry in begun if entry.call.attempt == 1], reports)
+        self._begin_again(connection, [entry for entry in begun if entry.call.attempt > 1], reports)
+        late = [one for one in ended if one.call in new]
+        over = {one.key for one in ended if not one.line.follows}
+        now = time.time()
         self.database.set_values(
             connection,
             [{"key": key, "step": step, "updated": now} for key, step in steps.items() if key not in over],
@@ -457,7 +454,25 @@ class StoreRecorder:
                 if key not in over
             ],
         )
-        self._end(connection, accounts, ended, reports)
+        self._end(connection, accounts, late, reports)
+
+    def _begin_again(
+        self, connection: Connection, entries: Sequence[Record], reports: list[tuple[str, tuple[Any, ...]]]
+    ) -> None:
+        """Write the next attempts of calls."""
+        now = time.time()
+        changes = [
+            {
+                "key": line_of(entry.call).key,
+                "uuid": entry.uuid,
+                "attempt": line_of(entry.call).attempt + entry.call.attempt - 1,
+                "step": "recorded",
+                "updated": now,
+            }
+            for entry in entries
+        ]
+        self.database.set_values(connection, changes)
+        reports += [("task_recorded", (entry.call, entry.uuid)) for entry in entries]
 
     def _begin(
         self,
@@ -642,7 +657,7 @@ class StoreRecorder:
                     "key": one.key,
                     "uuid": one.uuid,
                     "state": state,
-                    "step": step or row["step"],
+                    "step": step or one.step or row["step"],
                     "owner": None,
                     "items": json.dumps(one.items) if one.items else row["items"],
                     "error": None if one.error is None else json.dumps(stored_error(one.error), default=str),
