@@ -4,22 +4,21 @@ python examples/celery_jobs.py --local                      # local server, two 
 RUNWARE_API_KEY=... celery -A celery_jobs worker            # against the API, in this directory, with CELERY_BROKER
 
 No worker waits in between: the reference is small, and can be sent as JSON. If a worker is lost and Celery runs a task
-again, nothing is executed or billed again: `start` sends the same UUID, which the server accepts once, and `collect`
-only polls. Tasks that the server rejects, or that may have run, are not retried.
+again, nothing is executed or billed again: `start` uses the same UUID, which the server accepts once, and `collect`
+only polls. Tasks that the server rejects, or that may have run, are not retried. With RUNWARE_STORE, such as
+postgresql+psycopg://..., the workers of all machines know what was started, also after the server has forgotten it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-import uuid
 from typing import Any
 
-from runware import ConflictError, RunwareError, get_client
+from runware import RunwareError, get_client, task_uuid_for
 
 try:
     from celery import Celery, chain
@@ -41,12 +40,6 @@ if "CELERY_FOLDER" in os.environ:
     keep_in_files(os.environ["CELERY_FOLDER"])
 
 
-def uuid_of(run: Any) -> str:
-    """Return the task UUID for a run of a Celery task, the same in every worker."""
-    digits = hashlib.sha256(f"{run.id} {run.retries}".encode()).digest()[:16]
-    return str(uuid.UUID(bytes=digits, version=4))  # the API accepts version 4 only
-
-
 @app.task(bind=True, name="celery_jobs.start", max_retries=3)
 def start(self: Any, prompt: str) -> dict[str, str]:
     # Without retries of the client, which have new UUIDs, so that the task can be collected by this UUID.
@@ -54,14 +47,12 @@ def start(self: Any, prompt: str) -> dict[str, str]:
         positive_prompt=prompt,
         model="klingai:5@3",
         duration=5,
-        task_uuid=uuid_of(self.request),
+        task_uuid=task_uuid_for(f"{self.request.id} {self.request.retries}"),  # the same in every worker
         retry=0,
         skip_response=True,
     )
     try:
         job.result()  # returns when the server acknowledges the task
-    except ConflictError:
-        pass  # a lost worker has sent it
     except RunwareError as error:
         if not error.retryable:  # it was rejected, or may run and be billed
             raise

@@ -1,11 +1,12 @@
-"""Generate many images on many machines with Dask, each billed once, even if a worker dies.
+"""Generate many images on many machines with Dask and a store, each billed once, even if a worker dies.
 
-python examples/dask_bulk.py --local                   # local server: 500 images, 2 workers, one is killed
-RUNWARE_API_KEY=... python examples/dask_bulk.py       # against the API: 20 images
+python examples/dask_bulk.py --local                   # local server: 500 images; a worker is killed; all started again
+RUNWARE_API_KEY=... RUNWARE_STORE=postgresql+psycopg://... python examples/dask_bulk.py  # against the API: 20 images
 
-The client is pickled with the function: with its options, but without its key, which each worker reads from its own
-RUNWARE_API_KEY. All threads of a worker share one connection. Each image has a fixed task UUID, so that a task which
-Dask runs again is collected instead of being executed and billed again.
+The client is pickled with the function: with its options, but without its key and its store, which each worker reads
+from its own RUNWARE_API_KEY and RUNWARE_STORE. All threads of a worker share one connection. Each image has a UUID made
+from the name of the run and its number, so that a task which Dask runs again, or a second start of the program, gets
+what is there instead of buying again. Workers on several machines need a store that they share, such as PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import logging
 import os
 import signal
 import sys
-import uuid
+import tempfile
 from collections.abc import Callable
 
-from runware import ConflictError, Image, Runware
+from runware import Image, Runware, task_uuid_for
 
 try:
     from dask.distributed import Client, LocalCluster, as_completed
@@ -26,19 +27,19 @@ except ImportError as missing:
     sys.exit(0)
 
 
-def generator_of(rw: Runware) -> Callable[[int, str], Image]:
-    def generate_one(number: int, task_uuid: str) -> Image:
-        try:
-            (image,) = rw.image_inference(
-                positive_prompt=f"a kite, number {number}",
-                model="runware:101@1",
-                width=512,
-                height=512,
-                task_uuid=task_uuid,
-                include_cost=True,
-            )
-        except ConflictError:  # a lost worker has sent it
-            (image,) = rw.job(task_uuid).result()
+RUN = "kites-2026"
+
+
+def generator_of(rw: Runware) -> Callable[[int], Image]:
+    def generate_one(number: int) -> Image:
+        (image,) = rw.image_inference(
+            positive_prompt=f"a kite, number {number}",
+            model="runware:101@1",
+            width=512,
+            height=512,
+            task_uuid=task_uuid_for(f"{RUN}/{number}"),
+            include_cost=True,
+        )
         return image
 
     return generate_one
@@ -49,8 +50,7 @@ def generate(rw: Runware, count: int, *, kill_one: bool = False) -> list[Image]:
         n_workers=2, threads_per_worker=8, dashboard_address=None, silence_logs=logging.CRITICAL, protocol="tcp"
     )
     with cluster, Client(cluster) as dask:
-        task_uuids = [str(uuid.uuid4()) for _ in range(count)]
-        futures = dask.map(generator_of(rw), range(count), task_uuids, pure=False)
+        futures = dask.map(generator_of(rw), range(count), pure=False)
         for done, _ in enumerate(as_completed(futures), 1):
             if kill_one and done == count // 4:
                 victim = next(iter(dask.run(os.getpid).values()))
@@ -68,15 +68,20 @@ def main() -> None:
         return
     from runware.local import LocalServer
 
-    with LocalServer(delay=0.02) as server:
+    with LocalServer(delay=0.02) as server, tempfile.TemporaryDirectory() as folder:
         os.environ.update(RUNWARE_API_KEY=server.api_key, RUNWARE_URL=server.url)
+        os.environ.setdefault("RUNWARE_STORE", f"sqlite:///{folder}/jobs.db")
         images = generate(Runware(), 500, kill_one=True)
+        again = generate(Runware(), 500)
+        print(f"started again: the same images: {[image.uuid for image in again] == [image.uuid for image in images]}")
         ledger = server.ledger
         prompts = ledger.executions_by_prompt()
         print(f"{len({image.uuid for image in images})} images from {len(prompts)} prompts")
         print(f"billed more than once: {sum(times > 1 for times in prompts.values())}")
-        print(f"connections: {ledger.connections} (two workers, and the replacement of the killed one)")
-        if len(images) != 500 or set(prompts.values()) != {1} or ledger.connections > 3:
+        print(
+            f"connections: {ledger.connections} (of two workers and the replacement of the killed one, and of two more)"
+        )
+        if len(images) != 500 or set(prompts.values()) != {1} or ledger.connections > 5:
             sys.exit("a task was lost, or billed more than once")
 
 

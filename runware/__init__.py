@@ -37,6 +37,7 @@ try:
         IncompleteResultsError,
         InsufficientCreditsError,
         NotFoundError,
+        OverwriteError,
         PayloadTooLargeError,
         ProviderError,
         RateLimitError,
@@ -47,6 +48,7 @@ try:
         TaskError,
         TaskTimeoutError,
         ToolRoundsError,
+        UsageError,
         ValidationError,
         WebhookError,
         WebhookTokenError,
@@ -104,6 +106,7 @@ __all__ = [
     "Model3D",
     "ModelPage",
     "NotFoundError",
+    "OverwriteError",
     "Partial",
     "PayloadTooLargeError",
     "Progress",
@@ -140,6 +143,7 @@ __all__ = [
     "TrainedModel",
     "UploadedModel",
     "Usage",
+    "UsageError",
     "UsageReport",
     "UsageRow",
     "UsageTotals",
@@ -156,7 +160,7 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
+_MODULES = frozenset(("agents", "events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {
@@ -246,11 +250,25 @@ if TYPE_CHECKING:
     )
 else:
 
+    def _official(name: str) -> str | None:
+        """Return what to use in place of a name of the official packages; `None` for any other name."""
+        if name[:1] == "I" and name[1:2].isupper() and not name.isupper():
+            if (ours := name[1:]) in __all__:
+                return f"use {ours}, or the method's parameters themselves."
+            return "parameters and results have no classes with an I; pass parameters to the methods of Runware."
+        return "use Runware(transport=...)." if name in ("RunwareBase", "RunwareServer", "RunwareClient") else None
+
     def __getattr__(name: str) -> object:
         # Loaded when it is first used, and not by every import.
         if name in _MODULES:
             return _load_module(f"runware.{name}")
         if name not in __all__:
+            if (ours := _official(name)) is not None:
+                # No AttributeError: `from runware import ...` would replace its text.
+                raise ImportError(
+                    f"runware-client has no {name}, which is of the package `runware`: {ours} "
+                    "(docs/from-official-sdks.md)"
+                )
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = "runware.requests" if name in requests.__all__ else _WHERE.get(name, "runware.results.platform")
         try:

@@ -11,19 +11,21 @@ from contextvars import copy_context
 from copy import copy
 from functools import cached_property, partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar, cast, overload
+
+import attrs
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
 from runware.core import Core, Dispatch, shared_core
-from runware.errors import ConfigurationError, RunwareError
+from runware.errors import ConfigurationError, RunwareError, UsageError
 from runware.jobs import call_soon_in, get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 from runware.operations.chats import AsyncChats, BlockingChats
-from runware.options import read_options, restore_options
+from runware.options import Options, read_options, restore_options
 from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
@@ -65,9 +67,19 @@ class _Handle:
     """Common base of the client classes: a handle on a core. Pickles as its options, without the key."""
 
     _core: Core
+    _shared = False
+    """Whether others in the process have the client too, as that of `get_client`."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self._core.options.portable())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _OPTIONS:
+            raise AttributeError(
+                f"{type(self).__name__} has fixed options, so {name} cannot be assigned. Pass it when you create the "
+                f"client, or use rw.with_options({name}=...) for some calls."
+            )
+        object.__setattr__(self, name, value)
 
     def __copy__(self) -> Self:
         return self  # it is a handle on the client's one connection
@@ -125,6 +137,15 @@ class Submitter(_Handle, JobOperations):
         return serverless.AppSubmitter(self._core, name, environment)
 
 
+_OPTIONS = frozenset(field.name for field in attrs.fields(Options)) - {
+    "check",
+    "environment",
+    "key_from_environment",
+    "store_from_environment",
+}
+"""Names of options, which are no attributes of a client: assigning one would do nothing."""
+
+
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
     """Wrap a constructor so that errors name the user's class and suggest the right option."""
     names = ["api_key", *(init.__kwdefaults__ or ())]
@@ -133,7 +154,7 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
             cls = type(self).__name__
-            raise unknown_name_error(cls, names, options) or TypeError(
+            raise unknown_name_error(cls, names, options) or UsageError(
                 f"{cls} takes its options by name, except for the key."
             )
         init(self, *args, **options)
@@ -248,6 +269,36 @@ class _Client(_Handle):
         """The same operations, each returning a `Job` immediately."""
         return Submitter(self._core)
 
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        long_timeout: float | None = None,
+        max_retries: int | RetryPolicy | None = None,
+        retry_delay: float | None = None,
+        include_cost: bool | None = None,
+        check: Literal["off", "warn", "error"] | None = None,
+    ) -> Self:
+        """Return a client on the same connection whose calls have other options.
+
+        It is a view: closing either closes both, and counters, store and budget are common. What is not given stays.
+
+        Args:
+            timeout: Deadline of a call in seconds.
+            long_timeout: Deadline in seconds of tasks that the server runs asynchronously.
+            max_retries: Extra attempts for a failed call, or a `RetryPolicy`; 0 makes a single attempt.
+            retry_delay: Base of the backoff between attempts, in seconds.
+            include_cost: Whether the server reports costs.
+            check: What a request that its model does not accept does.
+
+        Raises:
+            ConfigurationError: An option is invalid; `parameter` names it.
+        """
+        given = {name: value for name, value in locals().items() if value is not None and name != "self"}
+        made = type(self).__new__(type(self))
+        made._core = cast("Core", self._core.with_options(given))
+        return made
+
     def check(self, task: Task[Any] | Mapping[str, Any]) -> list[Problem]:
         """Return every problem of a request, as far as the catalogue knows its model. Nothing is sent.
 
@@ -319,7 +370,9 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     @cached_property
     def aio(self) -> AsyncRunware:
         """The same operations for asyncio, on the same connection, in any event loop."""
-        return AsyncRunware._on(self._core)
+        client = AsyncRunware._on(self._core)
+        client._shared = self._shared
+        return client
 
     @property
     def models(self) -> Models:
@@ -442,14 +495,24 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         try:
             self.connect()
         except BaseException:
-            self.close()
+            self._leave()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._shared:
+            self.close()
+
+    def __aenter__(self) -> NoReturn:
+        raise UsageError("Runware blocks: use `with Runware()`, or `async with AsyncRunware()` in asyncio.")
+
+    def __aexit__(self, *_: object) -> NoReturn:
+        raise UsageError("Runware blocks: use `with Runware()`, or `async with AsyncRunware()` in asyncio.")
 
 
 class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
@@ -601,18 +664,28 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
 
     disconnect = aclose = close
 
+    def __enter__(self) -> NoReturn:
+        raise UsageError("AsyncRunware is for asyncio: use `async with AsyncRunware()`, or `with Runware()`.")
+
+    def __exit__(self, *_: object) -> NoReturn:
+        raise UsageError("AsyncRunware is for asyncio: use `async with AsyncRunware()`, or `with Runware()`.")
+
     async def __aenter__(self) -> Self:
         try:
             await self.connect()
         except BaseException:
-            await self.close()
+            await self._leave()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        if not self._shared:
+            await self.close()
 
 
 # ---------------------------------------------------------------------- one client a process
@@ -638,17 +711,25 @@ def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
     return client
 
 
-def get_client() -> Runware:
-    """Return the client of this process, created on first use with options from the environment.
+def get_client(**options: Any) -> Runware:
+    """Return the client of this process with these options, created on first use; the environment has the rest.
 
-    Every caller gets the same client. It is thread-safe, connects on the first operation, and works in forked workers.
-    After it is closed, the next call returns a new one.
+    Every caller with equal options gets the same client. It is thread-safe, connects on the first operation, and works
+    in forked workers. `with get_client() as rw:` does not close it at the end, since others use it too. After `close`,
+    the next call returns a new one.
+
+    Args:
+        **options: The options of `Runware`.
 
     Raises:
-        ConfigurationError: `RUNWARE_API_KEY` is not set.
+        ConfigurationError: `RUNWARE_API_KEY` is not set, or an option is invalid.
+        UsageError: There is no such option.
     """
+    if error := unknown_name_error("get_client", sorted(_OPTIONS | {"check"}), options):
+        raise error
     client = Runware.__new__(Runware)
-    client._core = shared_core(read_options({}))
+    client._core = shared_core(read_options(options))
+    client._shared = True
     return client
 
 

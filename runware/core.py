@@ -378,7 +378,7 @@ class Core:
         if io_loop is not None:
             io_loop.close(timeout)
         if self._keeper is not None:
-            self._keeper.close(max(_FLUSH, deadline - time.monotonic()))
+            self._keeper.close(max(_FLUSH, deadline - time.monotonic()) if timeout else 0.0)
         if sibling is not None:
             sibling.close(max(0.0, deadline - time.monotonic()))
         for part in list(self._parts.values()):
@@ -419,6 +419,7 @@ class Core:
         dispatch: Dispatch | None = None,
         held: list[Job[R]] | None = None,
         place: Place | None = None,
+        planner: Planner | None = None,
     ) -> Job[R]:
         """Encode a request and queue it.
 
@@ -427,16 +428,18 @@ class Core:
             dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
             held: The job is appended to it before anything is sent, so that an interrupted caller can cancel it.
             place: The task's place in a run of the client's store.
+            planner: Plans the call in place of the client's own, for other options.
 
         Raises:
             PayloadTooLargeError: The message would exceed the size limit.
         """
+        planner = planner or self._planner
         if task.streamed:
-            return self._submit_stream(task, dispatch, held)  # type: ignore[return-value, arg-type]
+            return self._submit_stream(task, dispatch, held, planner)  # type: ignore[return-value, arg-type]
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
-            return self._other().submit(task, dispatch, held)
+            return self._other().submit(task, dispatch, held, planner=planner)
         io_loop = self.io_loop()
-        plan = self._planner.request(task, None if place is None else place.uuid_for)
+        plan = planner.request(task, None if place is None else place.uuid_for)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -458,21 +461,35 @@ class Core:
         rules(task.result_class)  # type: ignore[arg-type]  # every class can be hashed
         return job
 
-    def _submit_stream(self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None) -> StreamJob:
+    def _submit_stream(
+        self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None, planner: Planner
+    ) -> StreamJob:
         """Start a stream as a job."""
-        job = text_streams.StreamJob(self, task, self.plan(task), dispatch)
+        job = text_streams.StreamJob(self, task, self.plan(task, planner=planner), dispatch)
         if held is not None:
             held.append(job)
         job.start()
         return job
 
-    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+    def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
         """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
         if self._pid != os.getpid():
             self.abandon()
         if self._closed:
             raise ClientClosedError("The client is closed. Create a new one for further calls.")
-        return self._planner.request(task, uuid)
+        return (planner or self._planner).request(task, uuid)
+
+    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
+        """Return a view of this core whose calls have other options.
+
+        Raises:
+            ConfigurationError: An option is invalid.
+        """
+        return self.view(attrs.evolve(self.options, **changes))
+
+    def view(self, options: Options) -> CoreView:
+        """Return a view of this core whose calls have these options."""
+        return CoreView(self, options, Planner(options, self.knowledge, self._uploads))
 
     @property
     def streams(self) -> OpenStreams:
@@ -576,6 +593,46 @@ class Core:
         here, io_loop = threading.get_ident(), self._io_loop
         if here == self._callbacks.ident or (io_loop is not None and here == io_loop.ident):
             raise wrong_thread_error()
+
+
+class CoreView:
+    """A core with other options for its calls: it shares everything else with the core of the client.
+
+    Args:
+        core: The core of the client.
+        options: The options of the calls.
+        planner: Plans the calls.
+    """
+
+    def __init__(self, core: Core, options: Options, planner: Planner) -> None:
+        self._whole = core
+        self._planner = planner
+        self.options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def start(self, task: Task[R], dispatch: Dispatch | None, then: Callable[[Job[R]], T]) -> T:
+        """Submit a request and pass its job to *then*, as a core does."""
+        return Core.start(self, task, dispatch, then)  # type: ignore[arg-type]  # all it needs is `submit`
+
+    def submit(
+        self,
+        task: Task[R],
+        dispatch: Dispatch | None = None,
+        held: list[Job[R]] | None = None,
+        place: Place | None = None,
+    ) -> Job[R]:
+        """Encode a request and queue it, as a core does."""
+        return self._whole.submit(task, dispatch, held, place, self._planner)
+
+    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
+        """Encode the request of a stream, as a core does."""
+        return self._whole.plan(task, uuid, self._planner)
+
+    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
+        """Return a view with these options in addition."""
+        return self._whole.view(attrs.evolve(self.options, **changes))
 
 
 def _closed_error() -> ClientClosedError:

@@ -2,6 +2,7 @@
 
 RunwareError
 ├── ConfigurationError (ValueError)          an option is invalid; nothing was sent
+├── UsageError (TypeError)                   a call is written wrongly, such as an unknown parameter
 ├── ClientClosedError                        the client was closed, or belongs to another process
 ├── WrongThreadError (RuntimeError)          a blocking call on one of the client's own threads
 ├── ConnectionFailedError (ConnectionError)  no connection could be made; nothing was sent
@@ -10,6 +11,7 @@ RunwareError
 ├── TaskCancelledError (CancelledError)      the caller cancelled the call
 ├── PayloadTooLargeError (ValueError)        a message exceeds the size limit
 ├── DownloadError                            a result could not be downloaded
+│   └── OverwriteError (FileExistsError)     a file is there already, and overwrite is not set
 ├── StoreError                               the store cannot be opened, read or written
 ├── BudgetExceededError                      the task might exceed the budget; it was not sent
 ├── WebhookError (ValueError)                what was posted to a webhook cannot be read
@@ -31,10 +33,12 @@ RunwareError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from runware._support.api_names import python_path
 from runware._support.escaping import escape_controls, one_line
 
 __all__ = [
@@ -51,6 +55,7 @@ __all__ = [
     "IncompleteResultsError",
     "InsufficientCreditsError",
     "NotFoundError",
+    "OverwriteError",
     "PayloadTooLargeError",
     "ProviderError",
     "RateLimitError",
@@ -61,6 +66,7 @@ __all__ = [
     "TaskError",
     "TaskTimeoutError",
     "ToolRoundsError",
+    "UsageError",
     "ValidationError",
     "WebhookError",
     "WebhookTokenError",
@@ -97,7 +103,8 @@ class RunwareError(Exception):
     Attributes:
         message: Description of the error, in one or two sentences.
         code: The server's error code, such as `"invalidWidth"`; `None` if the error did not come from the server.
-        parameter: Name of the invalid parameter, in API or Python spelling; a list if there are several; or `None`.
+        parameter: Name of the invalid parameter as Python code writes it, whoever found the mistake; a list if there
+            are several; or `None`. The server's own word is in `raw`.
         task_type: The API's task type, such as `"imageInference"`, or `None`.
         task_uuid: UUID of the task at the server, or `None`.
         documentation: URL with more information, or `None`.
@@ -199,6 +206,13 @@ class ConfigurationError(RunwareError, ValueError):
     """An option is invalid; `parameter` names it. Nothing was sent."""
 
 
+class UsageError(RunwareError, TypeError):
+    """A call is written wrongly: an unknown or missing parameter or option, or one by position. Nothing was sent."""
+
+    def __str__(self) -> str:
+        return self.message  # which names the parameter
+
+
 class ClientClosedError(RunwareError):
     """The client was closed, or it belongs to the parent of a forked process."""
 
@@ -265,6 +279,19 @@ class PayloadTooLargeError(RunwareError, ValueError):
 
 class DownloadError(RunwareError):
     """A result could not be downloaded or saved; its URL may have expired."""
+
+
+class OverwriteError(DownloadError, FileExistsError):
+    """A file exists already, and *overwrite* is not set. Nothing was downloaded.
+
+    Attributes:
+        filename: Its path.
+    """
+
+    def __init__(self, message: str, *, filename: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.errno = errno.EEXIST
+        self.filename = filename
 
 
 class StoreError(RunwareError):
@@ -504,8 +531,10 @@ def error_from_wire(raw: Mapping[str, Any], *, task_type: str | None = None, tas
     legacy = raw.get("errorMessage")
     code = "invalidApiKey" if raw.get("errorId") == 19 else str(raw.get("code") or "unknownError")
     parameter = raw.get("parameter")
-    if not (parameter is None or isinstance(parameter, str)):
-        parameter = [str(name) for name in parameter[:100]] if isinstance(parameter, list) else str(parameter)
+    if isinstance(parameter, list):
+        parameter = [python_path(str(name)[:200]) for name in parameter[:100]]
+    elif parameter is not None:
+        parameter = python_path(str(parameter)[:200])
     message = str(raw.get("message") or legacy or "The server reported an error without a message.")
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"

@@ -16,7 +16,7 @@ from runware import requests
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
-from runware.errors import ValidationError
+from runware.errors import UsageError, ValidationError
 from runware.jobs import Job, Progress, call_soon_in, get_interruptibly
 from runware.requests.base import Task
 from runware.requests.raw import as_task
@@ -151,7 +151,7 @@ class BlockingMap:
                 result.
 
         Raises:
-            TypeError: *what*, *inputs* and *common* do not fit together.
+            UsageError: *what*, *inputs* and *common* do not fit together.
             Exception: The first error, unless *return_exceptions*. An exception raised by the iterable *inputs* itself
                 follows the results of the inputs before.
         """
@@ -292,20 +292,20 @@ def requests_from(
         task_of: Makes a request of a request object or API object.
 
     Raises:
-        TypeError: The arguments do not fit together.
+        UsageError: The arguments do not fit together.
     """
     if inputs is None:
         if callable(what) or isinstance(what, _SINGLE) or not isinstance(what, Iterable):
-            raise TypeError("map() takes an operation and inputs for it, or an iterable of request objects.")
+            raise UsageError("map() takes an operation and inputs for it, or an iterable of request objects.")
         if common is not None:
-            raise TypeError("map() takes common= together with an operation and inputs for it.")
+            raise UsageError("map() takes common= together with an operation and inputs for it.")
         return _each(task_of, what)
     request = _request_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
-        raise TypeError("map() takes one of the client's operations or a request class, not any other function.")
+        raise UsageError("map() takes one of the client's operations or a request class, not any other function.")
     if isinstance(inputs, _SINGLE):
         kind = "dict" if isinstance(inputs, Mapping) else type(inputs).__name__
-        raise TypeError(f"map() takes an iterable of inputs; a {kind} is a single one. Put it in a list.")
+        raise UsageError(f"map() takes an iterable of inputs; a {kind} is a single one. Put it in a list.")
     names = [field.name for field in signatures.fields(request)]  # type: ignore[arg-type]  # every class can be hashed
     return _each(_maker(request, names[0], _checked(request.__name__, names, common)), inputs)
 
@@ -313,7 +313,7 @@ def requests_from(
 def _checked(what: str, names: list[str], common: Mapping[str, object] | None) -> Mapping[str, Any]:
     """Check the common parameters before any input is consumed."""
     if not (common is None or isinstance(common, Mapping)):
-        raise TypeError(f"common must be a dict of parameters; got {type(common).__name__}.")
+        raise UsageError(f"common must be a dict of parameters; got {type(common).__name__}.")
     if error := unknown_name_error(what, names, common or ()):
         raise error
     return common or {}
@@ -362,7 +362,11 @@ class _Window(Generic[R]):
 
     def __init__(self, tasks: Iterator[Input[R]], concurrency: int, *, ordered: bool) -> None:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise ValueError(f"concurrency must be an integer of at least 1; got {concurrency!r}.")
+            raise ValidationError(
+                f"concurrency must be an integer of at least 1; got {concurrency!r}.",
+                code="invalidParameter",
+                parameter="concurrency",
+            )
         self._tasks: Iterator[Input[R]] | None = tasks
         self._concurrency = concurrency
         self._ordered = ordered

@@ -22,6 +22,7 @@ from runware import (
     Results,
     Runware,
     RunwareError,
+    UsageError,
     ValidationError,
 )
 from runware._support.lazy_modules import lazy_module
@@ -162,7 +163,7 @@ class TestEveryInterface:
         answers = outcomes("image_inference", inputs, return_exceptions=True, concurrency=2)
         kinds = [type(answer) for answer in answers]
         expected: list[type] = [Results] * 9
-        expected[1:3] = [TypeError, TypeError]
+        expected[1:3] = [UsageError, TypeError]
         expected[4:7] = [ConfigurationError, ValidationError, ValidationError]
         assert kinds == expected
         assert "did you mean 'width'" in str(answers[1])
@@ -291,7 +292,7 @@ class TestLaziness:
     def test_endless_invalid_inputs_are_taken_one_by_one(self, rw: Runware, ordered: bool) -> None:
         wrong = itertools.repeat({"widht": 512})
         answers = rw.map(rw.image_inference, wrong, concurrency=4, ordered=ordered, return_exceptions=True)
-        assert [type(answer) for answer in itertools.islice(answers, 50)] == [TypeError] * 50
+        assert [type(answer) for answer in itertools.islice(answers, 50)] == [UsageError] * 50
 
     def test_leaving_map_early_cancels_what_runs(self, rw: Runware, server: LocalServer) -> None:
         answers = rw.map(rw.image_inference, seeds(100), concurrency=4)

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import runware
+from runware._support.api_names import wire_name
 from runware.protocol import codec
 from runware.protocol import json_blobs as splicing
-from runware.protocol.codec import dumps, loads, read_frame, structure, wire_name
+from runware.protocol.codec import dumps, loads, read_frame, structure
 from runware.requests.raw import as_task
 from runware.results import MediaResult
 

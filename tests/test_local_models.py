@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runware import Runware
+from runware._support.api_names import python_name
 from runware.errors import ConnectionFailedError, NotFoundError, ValidationError
 from runware.local import LocalServer
 from runware.local.model_check import SchemaValidators, create_validator
@@ -28,7 +29,6 @@ from runware.models.estimates import estimate
 from runware.models.schema import matches
 from runware.models.services import Cache
 from runware.options import read_options
-from runware.protocol.codec import python_name
 from tests import model_requests
 from tests.test_local_http import post
 from tests.test_local_server import Peer, errors, new_uuid

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from runware import models
+from runware._support.api_names import python_name, wire_name
 from runware.errors import ValidationError
 from runware.models.catalogue import Model, bundled_snapshot, unknown_model
 from runware.models.estimates import estimate
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import matches, prepare
-from runware.protocol.codec import python_name, wire_name
 from tools import build_models
 
 KLEIN = "runware:400@2"

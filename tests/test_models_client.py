@@ -542,7 +542,7 @@ def test_refusal_of_an_unknown_model_stays_as_it_is(rw: Runware, server: LocalSe
     refuse(server, refused)
     with pytest.raises(ValidationError) as failure:
         rw.image_inference(model="civitai:1@1", positive_prompt="x y", width=512, height=512)
-    assert (failure.value.message, failure.value.parameter) == ("No.", "CFGScale")
+    assert (failure.value.message, failure.value.parameter) == ("No.", "cfg_scale")
 
 
 # ---------------------------------------------------------------------- delivery and deadline

@@ -17,11 +17,11 @@ import pytest
 
 import runware
 from runware import AsyncRunware, Runware, requests
+from runware._support.api_names import wire_name
 from runware.client import Submitter
 from runware.jobs import Job
 from runware.local import LocalServer
 from runware.operations import operation
-from runware.protocol.codec import wire_name
 from runware.requests.base import Task
 from runware.requests.signatures import answer_of, fields, parameters, signature
 from tests.conftest import Interface

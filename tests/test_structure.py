@@ -22,6 +22,8 @@ PROJECT = ROOT.parent
 ROWS = [
     {"runware.__main__"},
     {"runware.cli", "runware.pytest_plugin"},
+    {"runware.integrations"},
+    {"runware.agents"},
     {"runware"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
@@ -39,7 +41,12 @@ ROWS = [
     {"runware.transport"},
     {"runware.protocol"},
     {"runware.options", "runware.task_types"},
-    {"runware._support.logs", "runware._support.event_loops", "runware._support.elsewhere"},
+    {
+        "runware._support.logs",
+        "runware._support.event_loops",
+        "runware._support.elsewhere",
+        "runware._support.unknown_names",
+    },
     {"runware.errors", "runware.events"},
     {"runware._support", "runware._version"},
 ]

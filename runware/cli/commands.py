@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
-from runware import ValidationError, __version__
+from runware import ConfigurationError, ValidationError, __version__
 from runware._support.lazy_modules import lazy_module
-from runware.cli import models, requests
+from runware.cli import jobs, models, requests
 from runware.cli.output import Output, client, echo, media, reporting, without_secrets
 
 if TYPE_CHECKING:
+    import platformdirs
+
+    from runware import agents
     from runware.cli import doctor as checks
+    from runware.integrations import mcp as mcp_server
     from runware.local import __main__ as local_command
 else:
+    platformdirs = lazy_module("platformdirs")
+    agents = lazy_module("runware.agents")
+    mcp_server = lazy_module("runware.integrations.mcp")
     checks = lazy_module("runware.cli.doctor")
     local_command = lazy_module("runware.local.__main__")
 
@@ -230,6 +238,7 @@ def upscale(
             output.finish(job)
 
 
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 
 
@@ -341,3 +350,51 @@ def doctor(as_json: Json = False, local: Local = False) -> None:
         for finding in findings:
             echo(finding.as_text(), lines=True)
     raise typer.Exit(max((finding.exit_code for finding in findings), default=0))
+
+
+@app.command()
+def mcp(
+    folder: Annotated[
+        Optional[Path],
+        typer.Option("--folder", help="Save results here, and read images from here. Default: Pictures/runware."),
+    ] = None,
+    read: Annotated[
+        Optional[list[Path]],
+        typer.Option("--read", metavar="FOLDER", help="Also read images from here; repeatable. No other file is read."),
+    ] = None,
+    budget: Annotated[
+        Optional[float],
+        typer.Option(
+            "--budget", metavar="DOLLARS", help="The most that all calls together may spend. Default: no limit."
+        ),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait", metavar="SECONDS", help="How long a tool waits before it returns a job to look at later."
+        ),
+    ] = 45.0,
+    port: Annotated[
+        Optional[int],
+        typer.Option("--http", metavar="PORT", help="Serve over HTTP on this machine, in place of stdin and stdout."),
+    ] = None,
+    local: Local = False,
+) -> None:
+    """Serve tools to assistants such as Claude, over MCP."""
+    with reporting(local=local), client(local) as rw:
+        where = platformdirs.user_pictures_path() / "runware" if folder is None else folder
+        toolbox = agents.Toolbox(rw, folder=where, read=read or (), budget=budget, wait=wait)
+        try:
+            stdio, http = mcp_server.serve_stdio, mcp_server.serve_http
+        except ImportError as error:
+            raise ConfigurationError("runware mcp needs an extra: pip install 'runware-client[mcp]'.") from error
+        # Standard output belongs to the protocol.
+        if port is not None:
+            echo(f"MCP server at http://127.0.0.1:{port}/mcp, files in {toolbox.folder}", err=True)
+            http(toolbox, port)
+        else:
+            if sys.stdin.isatty():
+                echo("MCP server on standard input; an MCP host starts it. End it with Ctrl-C.", err=True)
+                # Python's own handler would wait for the thread that reads a line from the terminal.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            stdio(toolbox)

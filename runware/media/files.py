@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import errno
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from runware.errors import DownloadError
+from runware.errors import DownloadError, OverwriteError
 
 __all__ = ["MAX_BYTES", "decode_base64", "safe_name", "target_path", "write_file"]
 
@@ -101,5 +100,5 @@ def _move_into_place(part: Path, path: Path) -> None:
             raise
 
 
-def _exists(path: Path) -> FileExistsError:
-    return FileExistsError(errno.EEXIST, "The file exists; pass overwrite=True to replace it", str(path))
+def _exists(path: Path) -> OverwriteError:
+    return OverwriteError(f"The file {path} exists; pass overwrite=True to replace it.", filename=str(path))

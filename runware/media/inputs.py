@@ -96,7 +96,9 @@ def encode_media(value: object) -> str:
         try:
             data = value.read_bytes()
         except (OSError, ValueError) as error:
-            raise _unusable(f"the file {value.name or str(value)!r} cannot be read ({_reason(error)})") from error
+            hint = "; Path('~') is not your home directory: use path.expanduser()" if value.parts[:1] == ("~",) else ""
+            name = value.name or str(value)
+            raise _unusable(f"the file {name!r} cannot be read ({_reason(error)}){hint}") from error
     elif isinstance(value, _BYTES):
         data = bytes(value)
     elif isinstance(value, ImageLike):

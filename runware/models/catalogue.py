@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
+from runware._support.api_names import python_name
 from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
 from runware.errors import NotFoundError
@@ -24,7 +25,6 @@ from runware.models.names import to_api_names
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import prepare
 from runware.models.wording import takes
-from runware.protocol.codec import python_name
 
 if TYPE_CHECKING:
     import difflib

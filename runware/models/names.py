@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from runware.protocol.codec import wire_name
+from runware._support.api_names import wire_name
 
 __all__ = ["to_api_names"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from runware._support.api_names import python_name
 from runware.models.schema import SIZES, TYPES, Schema, choices_of, has_type, is_equal, is_multiple, is_number, matches
 from runware.models.wording import (
     LISTED,
@@ -23,7 +24,6 @@ from runware.models.wording import (
     takes,
     type_words,
 )
-from runware.protocol.codec import python_name
 
 __all__ = ["Problem", "find_problems"]
 

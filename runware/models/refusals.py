@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runware._support.api_names import python_path
 from runware.errors import ValidationError
 from runware.models.catalogue import Model
 from runware.models.schema import find_schema
 from runware.models.wording import takes
-from runware.protocol.codec import python_name
 
 __all__ = ["completed"]
-
-_STEP = re.compile(r"[^.\[\]]+")
 
 _OF_CALL = frozenset(("taskType", "taskUUID", "model"))
 """Parameters of which the schema of a model only knows its own values."""
@@ -28,13 +25,11 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
         task: The task with API names.
         model: The model of the task.
     """
-    given = error.parameter
+    given = error.raw.get("parameter")  # as the API names it
     names = [given] if isinstance(given, str) else [name for name in given or () if isinstance(name, str)]
     if not names or not _OF_CALL.isdisjoint(names):
         return error
     made = error.restated(_sentence(error.message, _advice(error.message, names, task, model)))
-    python = [_python(name) for name in names]
-    made.parameter = python[0] if isinstance(given, str) else python
     made.documentation = error.documentation or model.documentation
     facts = find_schema(model.schema, names[0])
     if facts:
@@ -48,12 +43,12 @@ def _advice(message: str, names: list[str], task: Mapping[str, Any], model: Mode
     """Yield what the server's message does not say yet."""
     problems = {problem.parameter: problem for problem in model.check_task(task)}
     for name in names:
-        problem = problems.get(_python(name))
+        problem = problems.get(python_path(name))
         words = takes(find_schema(model.schema, name) or {})
         if problem is not None and problem.message in message:
             continue
         if words and words not in message:
-            about = "It" if len(names) == 1 else _python(name)
+            about = "It" if len(names) == 1 else python_path(name)
             near = problem.suggestion if problem is not None and problem.value is not None else None
             yield f"{about} takes {words}." + (f" Did you mean {near!r}?" if near is not None else "")
         elif problem is not None and not words:
@@ -66,11 +61,3 @@ def _sentence(message: str, advice: Iterator[str]) -> str:
         words += "."
     found = " ".join(advice)
     return f"{words} {found}" if found else message
-
-
-def _python(name: str) -> str:
-    """Return a parameter as Python code names it: `lora[0].weight` for the server's `lora.0.weight` too."""
-    made = ""
-    for step in _STEP.findall(name):
-        made += f"[{step}]" if step.isdigit() else f".{python_name(step)}" if made else python_name(step)
-    return made or name

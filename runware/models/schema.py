@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runware.protocol.codec import wire_name
+from runware._support.api_names import wire_name
 
 __all__ = [
     "SIZES",

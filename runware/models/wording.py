@@ -7,11 +7,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runware._support.api_names import python_name
 from runware._support.lazy_modules import lazy_module
+from runware._support.synonyms import SYNONYMS
 from runware._support.unknown_names import fold_name
 from runware.models.schema import Schema, choices_of, is_number
-from runware.models.synonyms import SYNONYMS
-from runware.protocol.codec import python_name
 
 if TYPE_CHECKING:
     import difflib

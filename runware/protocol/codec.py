@@ -19,6 +19,7 @@ import attrs
 import cattrs
 from cattrs.fns import identity
 
+from runware._support.api_names import wire_name
 from runware.errors import ValidationError
 from runware.protocol.json_blobs import LONG, dumps_with, loads_with
 
@@ -28,12 +29,10 @@ __all__ = [
     "loads",
     "loads_leniently",
     "new_converter",
-    "python_name",
     "read_frame",
     "read_message",
     "rules",
     "structure",
-    "wire_name",
 ]
 
 log = logging.getLogger("runware.codec")
@@ -49,47 +48,7 @@ try:
 except ImportError:
     orjson = None
 
-IRREGULAR = {
-    "cfg_scale": "CFGScale",
-    "true_cfg_scale": "trueCFGScale",
-    "cfg_start_step": "CFGStartStep",
-    "cfg_start_step_percentage": "CFGStartStepPercentage",
-    "default_cfg": "defaultCFG",
-    "check_nsfw": "checkNSFW",
-    "nsfw_content": "NSFWContent",
-    "instant_id": "instantID",
-    "air_source": "AIRSource",
-    "high_threshold_canny": "highThresholdCanny",
-    # Snake case in the API as well.
-    **{name: name for name in ("x_min", "y_min", "x_max", "y_max")},
-}
-_CAPITALS = {"uuid": "UUID", "url": "URL", "uri": "URI"}
 _BY_KIND = {"uuid": "UUID", "url": "URL", "base64_data": "Base64Data", "data_uri": "DataURI"}
-
-
-@cache
-def wire_name(name: str) -> str:
-    """Return the API's name of a Python field: `task_uuid` is `taskUUID`, `cfg_scale` is `CFGScale`."""
-    if name in IRREGULAR:
-        return IRREGULAR[name]
-    first, *rest = name.split("_")
-    return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
-
-
-_REGULAR = {api: name for name, api in IRREGULAR.items()}
-_WORDS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]")
-
-
-@cache
-def python_name(name: str) -> str:
-    """Return the Python name of an API field: `taskUUID` is `task_uuid`, `CFGScale` is `cfg_scale`."""
-    if name in _REGULAR:
-        return _REGULAR[name]
-    base, bracket, index = name.partition("[")
-    if bracket:
-        return f"{python_name(base)}[{index}"
-    words = _WORDS.findall(name)
-    return "_".join(words).lower() if "".join(words) == name else name
 
 
 def _result_wire_name(cls: type, name: str) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from runware._support.api_names import wire_name
 from runware.errors import ValidationError
 from runware.media.inputs import ReadableFile, encode_media, holds_payload
-from runware.protocol.codec import form_of, new_converter, wire_name
+from runware.protocol.codec import form_of, new_converter
 from runware.requests.validation import SETTINGS, ObjectDict, number_of
 from runware.results import Result
 

@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
+from runware._support.api_names import wire_name
 from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware._support.unknown_names import fold_name, unknown_name_error
 from runware.errors import ValidationError
 from runware.media.inputs import may_be_media
-from runware.protocol.codec import wire_name
 from runware.protocol.lazy_fields import put_defaults
 
 __all__ = [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runware.core import Core
     from runware.webhooks import Delivery
 
-__all__ = ["AsyncStoredJobs", "State", "StoredJobs"]
+__all__ = ["AsyncStoredJobs", "State", "StoreView", "StoredJobs"]
 
 State = Literal["open", "succeeded", "failed"]
 _PAGE = 500
@@ -30,29 +30,27 @@ _FLUSH = 2.0
 """Seconds to wait for what is being written before the store is read."""
 
 
-class StoredJobs:
-    """The tasks of a client's store. Iterating over it yields all of them, oldest first, a page at a time."""
+class StoreView:
+    """The tasks of a store, to look at. Iterating over it yields all of them, oldest first, a page at a time.
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    Args:
+        database: The store, open.
+        owners: Tells which clients live.
+    """
+
+    def __init__(self, database: Database, owners: Owners) -> None:
+        self._store = database
+        self._owners = owners
 
     def __repr__(self) -> str:
-        return f"<StoredJobs of {self._recorder.database.engine.url.render_as_string(hide_password=True)}>"
+        return f"<{type(self).__name__} {self._store.engine.url.render_as_string(hide_password=True)}>"
 
     def __iter__(self) -> Iterator[StoredTask]:
         return self.list()
 
     @property
-    def _recorder(self) -> StoreRecorder:
-        recorder = self._core.keeper.recorder
-        assert isinstance(recorder, StoreRecorder)
-        return recorder
-
-    @property
     def _database(self) -> Database:
-        recorder = self._recorder
-        recorder.flush(_FLUSH)  # what this client has done shows
-        return recorder.database
+        return self._store
 
     def get(self, uuid: str) -> StoredTask:
         """Return a task by the UUID of its first attempt or of its last.
@@ -120,13 +118,27 @@ class StoredJobs:
         return [task for task, alive in self._open(run) if not alive]
 
     def _open(self, run: str | None) -> builtins.list[tuple[StoredTask, bool]]:
-        recorder = self._recorder
-        owners: Owners = recorder.owners
         found = list(self.list(state="open", run=run))
         with self._database.reading() as connection:
             names = {task.owner for task in found if task.owner is not None}
-            alive = {name for name in names if owners.alive(connection, name)}
+            alive = {name for name in names if self._owners.alive(connection, name)}
         return [(task, task.owner in alive) for task in found]
+
+
+class StoredJobs(StoreView):
+    """The tasks of a client's store, and how to go on with them."""
+
+    def __init__(self, core: Core) -> None:
+        recorder = core.keeper.recorder
+        assert isinstance(recorder, StoreRecorder)
+        super().__init__(recorder.database, recorder.owners)
+        self._core = core
+        self._recorder = recorder
+
+    @property
+    def _database(self) -> Database:
+        self._recorder.flush(_FLUSH)  # what this client has done shows
+        return self._store
 
     def recover(self, *, run: str | None = None, timeout: float | None = None) -> builtins.list[Job[Results[Any]]]:
         """Go on with the tasks that dead clients have left, and return their jobs, oldest first.

@@ -71,5 +71,15 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "safetychecker": ("safety",),
     "enablesafetychecker": ("safety",),
     "callbackurl": ("webhookURL",),
+    # Options of other clients.
+    "baseurl": ("url",),
+    "apibase": ("url",),
+    "endpoint": ("url",),
+    "token": ("apiKey",),
+    "apitoken": ("apiKey",),
+    "retries": ("maxRetries",),
+    "verify": ("sslContext",),
+    "maxconcurrency": ("maxInFlight",),
+    "database": ("store",),
     "webhook": ("webhookURL",),
 }

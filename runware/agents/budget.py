@@ -1,0 +1,103 @@
+"""A limit on what tools spend."""
+
+from __future__ import annotations
+
+import threading
+
+from runware.errors import ConfigurationError, RunwareError
+
+__all__ = ["Budget", "BudgetError", "Reservation"]
+
+_ROUNDING = 1e-9
+"""Sums of prices such as 0.1 + 0.2 may be above what they are by less than that."""
+
+
+class BudgetError(RunwareError):
+    """A task does not fit into the budget, or its price cannot be told. Nothing was sent."""
+
+
+class Budget:
+    """A limit on what tools may spend. Thread-safe.
+
+    Args:
+        limit: US dollars. `None` sets no limit; 0 refuses everything that costs.
+
+    Raises:
+        ConfigurationError: *limit* is not a number of dollars.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 0):
+            raise ConfigurationError(
+                f"budget must be a number of US dollars, zero or more; got {limit!r}.", parameter="budget"
+            )
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._counted = 0.0
+
+    @property
+    def left(self) -> float | None:
+        """What is neither billed nor reserved, in US dollars; `None` without a limit."""
+        with self._lock:
+            return None if self.limit is None else max(0.0, self.limit - self._counted)
+
+    def __str__(self) -> str:
+        """Return what is left in words; an empty text without a limit."""
+        return "" if self.left is None else f"{dollars(self.left)} of the budget of {dollars(self.limit)} is left"
+
+    def reserve(self, amount: float) -> Reservation:
+        """Set an amount aside for a task.
+
+        Args:
+            amount: The most that the task costs, in US dollars.
+
+        Raises:
+            BudgetError: Less than that is left.
+        """
+        with self._lock:
+            if self.limit is not None and self._counted + amount > self.limit + _ROUNDING:
+                left = max(0.0, self.limit - self._counted)
+                raise BudgetError(
+                    f"The budget does not allow it: it costs up to {dollars(amount)}, and {dollars(left)} of "
+                    f"{dollars(self.limit)} is left. Nothing was sent. A smaller size, fewer results or a cheaper "
+                    "model may fit (get_price, search_models); only the user can raise the budget.",
+                    code="budgetExceeded",
+                )
+            self._counted += amount
+        return Reservation(self, amount)
+
+    def replace(self, amount: float, cost: float) -> None:
+        """Count a bill instead of what was reserved for it."""
+        with self._lock:
+            self._counted += cost - amount
+
+
+class Reservation:
+    """An amount that is set aside for a task until its bill is known.
+
+    Args:
+        budget: The budget.
+        amount: US dollars.
+    """
+
+    def __init__(self, budget: Budget, amount: float) -> None:
+        self._budget = budget
+        self._amount = amount
+        self._lock = threading.Lock()
+        self._settled = False
+
+    def settle(self, cost: float | None) -> None:
+        """Replace the amount by the bill. Only the first call counts.
+
+        Args:
+            cost: US dollars. `None` if the task ran and its bill is not known: the amount then stays counted.
+        """
+        with self._lock:
+            settled, self._settled = self._settled, True
+        if not settled and cost is not None:
+            self._budget.replace(self._amount, cost)
+
+
+def dollars(amount: float | None) -> str:
+    """Return an amount in words."""
+    return "an unknown amount" if amount is None else f"${round(amount, 6):g}"

@@ -1,0 +1,146 @@
+"""The commands `jobs ...`: the tasks of a store. Only `recover` needs an API key."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+
+import typer
+
+from runware import ConfigurationError, Runware, StoredTask
+from runware._support.lazy_modules import lazy_module
+from runware.cli.output import Output, echo, plural, reporting
+from runware.options import STORE_VARIABLE
+
+if TYPE_CHECKING:
+    from runware.store import access, database, owners
+    from runware.store.access import StoreView
+else:
+    access = lazy_module("runware.store.access")
+    database = lazy_module("runware.store.database")
+    owners = lazy_module("runware.store.owners")
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Look at the tasks of a store, and go on with those that were broken off.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Store = Annotated[
+    Optional[str],
+    typer.Option("--store", metavar="URL", help=f"The store, such as sqlite:///jobs.db. Default: {STORE_VARIABLE}."),
+]
+Run = Annotated[Optional[str], typer.Option("--run", help="Only the tasks of this run.")]
+
+
+def _url(store: str | None) -> str:
+    url = store or os.environ.get(STORE_VARIABLE)
+    if not url:
+        raise ConfigurationError(
+            f"No store: pass --store sqlite:///jobs.db, or set {STORE_VARIABLE}.", parameter="store"
+        )
+    return url
+
+
+def _view(store: str | None) -> StoreView:
+    opened = database.Database(_url(store))
+    opened.open()
+    return access.StoreView(opened, owners.Owners(owners.Owner()))
+
+
+@app.command("list")
+def _list(
+    store: Store = None,
+    state: Annotated[
+        Optional[Literal["open", "succeeded", "failed"]], typer.Option("--state", help="Only those in this state.")
+    ] = None,
+    run: Run = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of tasks.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List tasks, the oldest first."""
+    with reporting(as_json):
+        found = [task for task, _ in zip(_view(store).list(state=state, run=run), range(limit), strict=False)]
+        if as_json:
+            Output.json([_facts(task) for task in found])
+            return
+        for task in found:
+            cost = "" if task.cost is None else f"${task.cost:.4f}"
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(task.created))
+            echo(f"{task.key}  {when}  {_state(task):18}  {task.task_type:20}  {cost:>9}  {task.run or ''}".rstrip())
+        typer.echo(plural(len(found), "task"), err=True)
+
+
+@app.command()
+def show(
+    uuid: Annotated[str, typer.Argument(metavar="UUID", help="UUID of the task.")],
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show a task: its request, results and error."""
+    with reporting(as_json):
+        task = _view(store).get(uuid)
+        facts = {**_facts(task), "request": task.request, "items": task.items}
+        if as_json:
+            Output.json(facts)
+            return
+        for name, value in facts.items():
+            if name == "items":
+                for number, item in enumerate(task.items):
+                    echo(f"result {number}: {_brief(item)}")
+            elif value is not None:
+                echo(f"{name}: {_brief(value)}")
+
+
+@app.command()
+def recover(
+    store: Store = None,
+    run: Run = None,
+    timeout: Annotated[Optional[float], typer.Option("--timeout", help="Deadline of each task in seconds.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with the tasks that a dead program has left, and wait for them. Needs the API key."""
+    with reporting(as_json):
+        rw = Runware(store=_url(store))
+        try:
+            jobs = rw.jobs.recover(run=run, timeout=timeout)
+            failed = 0
+            outcomes = []
+            for job in jobs:
+                error = job.exception()
+                failed += error is not None
+                outcomes.append({"task_uuid": job.task_uuid, "error": None if error is None else str(error)})
+                if not as_json:
+                    echo(f"{job.task_uuid}  {'succeeded' if error is None else error}")
+            if as_json:
+                Output.json(outcomes)
+            else:
+                typer.echo(f"{plural(len(jobs), 'task')}, {failed} failed", err=True)
+        finally:
+            rw.close()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _state(task: StoredTask) -> str:
+    return f"open ({task.step})" if task.state == "open" else task.state
+
+
+def _facts(task: StoredTask) -> dict[str, Any]:
+    names = ("key", "task_uuid", "task_type", "run", "state", "step", "attempts", "owner", "cost", "created", "updated")
+    return {
+        **{name: getattr(task, name) for name in names},
+        "results": len(task.items),
+        "expected": task.expected,
+        "error": None if task.error is None else str(task.error),
+    }
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 500 else f"{text[:500]}... ({len(text)} characters)"

@@ -1,0 +1,1 @@
+"""Servers and adapters for other programs, each with an extra of its own."""

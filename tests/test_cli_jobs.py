@@ -1,0 +1,70 @@
+"""The commands `jobs ...` on a store of a client."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+from typer.testing import CliRunner
+
+from runware import Runware
+from runware.cli.commands import app
+from runware.local import LocalServer
+
+from .test_faces import PICTURE
+
+run = CliRunner().invoke
+
+
+@pytest.fixture
+def store(server: LocalServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store with a picture that is made, one that failed, and one that was left."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with Runware(api_key=server.api_key, url=server.url, store=url, retry_delay=0) as rw:
+        rw.image_inference(**PICTURE)
+        with pytest.raises(Exception, match="asked for"):
+            rw.image_inference(**{**PICTURE, "positive_prompt": "x [error:invalidProviderContent]"})
+        with server.hold("imageInference"):
+            rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: len(ledger.tasks("imageInference")) == 3, 20)
+            rw.close()
+    monkeypatch.setenv("RUNWARE_STORE", url)
+    monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+    monkeypatch.setenv("RUNWARE_URL", server.url)
+    return url
+
+
+@pytest.mark.usefixtures("store")
+def test_list_shows_each_task_with_its_state() -> None:
+    shown = run(app, ["jobs", "list"])
+    lines = shown.stdout.splitlines()
+    assert [line.split()[3] for line in lines] == ["succeeded", "failed", "open"]
+    assert "$0.0013" in lines[0]
+    assert "3 tasks" in shown.stderr
+    assert len(json.loads(run(app, ["jobs", "list", "--state", "failed", "--json"]).stdout)) == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_show_has_the_request_and_the_error() -> None:
+    failed = json.loads(run(app, ["jobs", "list", "--state", "failed", "--json"]).stdout)[0]
+    shown = run(app, ["jobs", "show", failed["key"]]).stdout
+    assert "x [error:invalidProviderContent]" in shown
+    assert "invalidProviderContent" in shown.split("error: ")[1]
+    assert run(app, ["jobs", "show", "none"]).exit_code == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_recover_goes_on_with_what_was_left(server: LocalServer) -> None:
+    shown = run(app, ["jobs", "recover"])
+    assert shown.exit_code == 0, shown.output
+    assert "1 task, 0 failed" in shown.stderr
+    assert server.ledger.executed == 2
+    assert "0 tasks" in run(app, ["jobs", "recover"]).stderr
+
+
+def test_store_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNWARE_STORE", raising=False)
+    shown = run(app, ["jobs", "list"])
+    assert shown.exit_code == 2
+    assert "--store" in shown.stderr
