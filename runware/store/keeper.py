@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.lazy_modules import lazy_module
@@ -46,12 +46,21 @@ class Knowledge(Protocol):
 
 
 class Place(Protocol):
-    """The place of a task in a run."""
+    """The place of a task in a run, or only in a call of `map` with a budget.
 
-    run: str
+    Attributes:
+        run: The run's name, or `None`.
+        number: Which of several equal tasks of the run it is, from 0.
+        retries_failed: Whether a task that has failed before is run again.
+        budget: A limit of its own.
+        scope: What that limit is for, as the store calls it.
+    """
+
+    run: str | None
     number: int
     retries_failed: bool
     budget: Budget | None
+    scope: str
 
     def uuid_for(self, fingerprint: str) -> StableUUID:
         """Return the UUID of the task with this fingerprint, and set `number`."""
@@ -93,6 +102,11 @@ class Keeper:
         assert not isinstance(recorder, spending.SpendingRecorder)
         return recorder.database
 
+    def forget(self, scope: str) -> None:
+        """Forget a budget that is over. A store keeps what was spent of it: a task may end later."""
+        if self._options.store is None and self._recorder is not None:
+            self._recorder.forget(scope)  # type: ignore[union-attr]
+
     def close(self, timeout: float) -> None:
         """Close the store, after the driver."""
         if self._recorder is not None:
@@ -106,10 +120,20 @@ class Keeper:
 
     # ------------------------------------------------------------------ calls
 
+    def keeps(self, task: Task[Any]) -> bool:
+        """Return whether a request is one to be kept: it makes something, and is not only checked."""
+        return task.priced and not (task.repeatable or self._options.dry_run)
+
+    def uuid_in(self, task: Task[Any], place: Place | None) -> Callable[[str], str] | None:
+        """Return the function that derives the UUID of a task of a run from its fingerprint; `None` for others."""
+        if place is None or place.run is None or not self.keeps(task):
+            return None
+        return place.uuid_for
+
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if task.repeatable or not task.priced or plan.completion not in _DURABLE or self._options.dry_run:
+        if not self.keeps(task) or plan.completion not in _DURABLE:
             return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
         wire = loads(plan.text)[0]
         line = Line(
@@ -121,7 +145,7 @@ class Keeper:
             fingerprint=plan.fingerprint,
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
-            limits=self._limits(None if place is None else place.run, None if place is None else place.budget),
+            limits=self._limits(None if place is None else place.run, place),
             retries_failed=place is not None and place.retries_failed,
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
@@ -149,16 +173,18 @@ class Keeper:
         """Return what makes a call follow a task through the store, if there is one."""
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
-    def _limits(self, run: str | None, budget: Budget | None) -> dict[str, int]:
-        """Return the budgets of a task by their scopes: the client's, and that of its run."""
+    def _limits(self, run: str | None, place: Place | None) -> dict[str, int]:
+        """Return the budgets of a task by their scopes. The smaller one of two counts."""
         limits: dict[str, int] = {}
-        for one in (self._options.budget, budget):
-            if one is None:
+        for budget in (self._options.budget, None if place is None else place.budget):
+            if budget is None:
                 continue
-            per: str = one.per or ("client" if self._options.store is None else "store")
-            if per == "run":
+            per: str = budget.per or ("client" if self._options.store is None else "store")
+            if place is not None and budget is place.budget and budget.per in ("run", None):
+                per = place.scope
+            elif per == "run":
                 per = "client" if run is None else f"run {run}"
-            limit = nano_dollars(one.limit)
+            limit = nano_dollars(budget.limit)
             limits[per] = min(limit, limits.get(per, limit))
         return limits
 

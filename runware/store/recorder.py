@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping
 from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
@@ -84,7 +84,14 @@ class _Ended:
         return self.line.key
 
 
-_Entry = Record | _Ended | tuple[str, list[dict[str, Any]]]
+class _Saved(NamedTuple):
+    """Where files of a task's results are: path and size by their position among all files of the task."""
+
+    key: str
+    files: Mapping[int, tuple[str, int]]
+
+
+_Entry = Record | _Ended | _Saved | tuple[str, list[dict[str, Any]]]
 
 
 class StoreRecorder:
@@ -216,6 +223,19 @@ class StoreRecorder:
         elif failures:
             values["error"] = json.dumps({"class": "TaskError", "errors": failures}, default=str)
         self.database.set_values(connection, [values])
+
+    def saved(self, key: str, files: Mapping[int, tuple[str, int]]) -> None:
+        """Write where files of a task's results are: path and size by their position among all files of the task."""
+        self._put(_Saved(key, files))
+
+    def files_of(self, key: str) -> dict[int, tuple[str, int]]:
+        """Return where files of a task's results are, as `saved` was told.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self.database.reading() as connection:
+            return self.database.saved_files(connection, key)
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was handed over so far is written; return whether it is."""
@@ -427,6 +447,8 @@ class StoreRecorder:
         for entry in batch:
             if isinstance(entry, _Ended):
                 ended.append(entry)
+            elif isinstance(entry, _Saved):
+                self.database.put_files(connection, entry.key, entry.files)
             elif not isinstance(entry, Record):
                 arrived[entry[0]] = entry[1]
             elif entry.step is Step.TASK:
@@ -507,6 +529,7 @@ class StoreRecorder:
                 self._meet(connection, accounts, entry, row, reports)
             else:
                 self._open[line.key] = entry.call
+                line.fresh = True
                 reports.append(("task_recorded", (entry.call, entry.uuid)))
 
     def _limits(self, line: Line) -> dict[str, int]:

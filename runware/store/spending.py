@@ -73,6 +73,10 @@ class SpendingRecorder:
                 self._spent[scope] += owed if cost is None else max(cost, owed if may_have_run else 0)
                 self._reserved[scope] -= line.reserve
 
+    def forget(self, scope: str) -> None:
+        """Forget what was spent of a budget that is over."""
+        self._spent.pop(scope, None)
+
     def close(self, timeout: float) -> None:
         """Do nothing: nothing is open."""
 
