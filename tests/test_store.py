@@ -1020,7 +1020,7 @@ class TestProcesses:
                 from gevent import monkey; monkey.patch_all()
                 import gevent
                 from runware import Runware
-                rw = Runware({server.api_key!r}, url={server.url!r}, store="sqlite:///{path}", check="off", timeout=30.0)
+                rw = Runware({server.api_key!r}, url={server.url!r}, store="sqlite:///{path}", timeout=30.0)
                 greenlets = [gevent.spawn(lambda: len(rw.image_inference(**{PICTURE!r}))) for _ in range(20)]
                 gevent.joinall(greenlets, raise_error=True)
                 print(sum(one.value for one in greenlets), len(list(rw.jobs.list(state="succeeded"))))

@@ -1,0 +1,180 @@
+"""Kill programs with a store at random moments, start them again, and count what the server has executed and billed.
+
+    python -m tools.kill_runs --kills 1000 --tasks 500
+    python -m tools.kill_runs --kills 200 --processes 2 --store postgresql+psycopg://...
+
+A run is a number of tasks with UUIDs of their own. Its processes are killed (`SIGKILL`) until one of them ends by itself;
+then every task must have been executed and billed once, and the next run begins. Processes are forked from a server that
+has loaded all modules, so that most kills hit the work and not the start of the interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import multiprocessing
+import pathlib
+import random
+import sys
+import tempfile
+import time
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from runware import Runware, task_uuid_for
+from runware.errors import RunwareError
+from runware.local import LocalServer
+
+__all__ = ["Killings", "main"]
+
+MODULES = [
+    "runware.store.access",
+    "runware.store.recorder",
+    "runware.transport.io_loop",
+    "runware.requests.image",
+    "sqlalchemy.dialects.sqlite",
+]
+_LONGEST = 120.0
+"""Seconds in which a process that is not killed must end."""
+
+
+def work(url: str, key: str, store: str, run: str, tasks: int, folder: str) -> None:
+    """Do the tasks of a run, as far as they are not done."""
+    client = Runware(key, url=url, store=store, timeout=60.0, check="off", max_in_flight=20)
+    prompts = [f"{run} {number}" for number in range(tasks)]
+    parameters = {"model": "runware:101@1", "width": 128, "height": 128}
+    if "run" in inspect.signature(client.map).parameters:
+        inputs = [{"positive_prompt": prompt, **parameters} for prompt in prompts]
+        options: dict[str, Any] = {"run": run, "save_to": pathlib.Path(folder) / run}
+        for _ in client.map(client.image_inference, inputs, **options):
+            pass
+    else:
+        jobs = [
+            client.submit.image_inference(positive_prompt=prompt, task_uuid=task_uuid_for(prompt), **parameters)
+            for prompt in prompts
+        ]
+        for job in jobs:
+            job.result()
+    client.close()
+
+
+class Killings:
+    """Runs whose processes are killed.
+
+    Args:
+        store: The URL of the store; `None` for a file in *folder*.
+        folder: Where files are written.
+        tasks: How many tasks a run has.
+        processes: How many processes work on a run at the same time.
+        longest: The most seconds that a process lives before it is killed.
+        seed: Of the random moments.
+    """
+
+    def __init__(
+        self,
+        store: str | None,
+        folder: pathlib.Path,
+        *,
+        tasks: int = 500,
+        processes: int = 1,
+        longest: float = 0.6,
+        seed: int | None = None,
+    ) -> None:
+        self.store = store or f"sqlite:///{folder / 'jobs.db'}"
+        self.folder = folder
+        self.tasks = tasks
+        self.processes = processes
+        self.longest = longest
+        self.kills = 0
+        self.runs = 0
+        self._random = random.Random(seed)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(MODULES)
+
+    def go(self, kills: int, *, show: bool = False) -> None:
+        """Kill as often as asked, and finish the last run.
+
+        Raises:
+            AssertionError: A task was lost, or executed or billed more than once.
+        """
+        # Some tasks take longer than others, so that there are some in every state.
+        with LocalServer(delay=lambda task: 0.03 * (sum(task["taskUUID"].encode()) % 4)) as server:
+            while self.kills < kills:
+                self.runs += 1
+                self._run(server, f"run-{self.runs}", kills)
+                self._check(server)
+                if show:
+                    print(f"{self.kills} kills, {self.runs} runs, {server.ledger!r}", flush=True)
+
+    def _run(self, server: LocalServer, run: str, kills: int) -> None:
+        alive = [self._start(server, run) for _ in range(self.processes)]
+        while self.kills < kills:
+            victim = self._random.randrange(len(alive))
+            alive[victim].join(self._random.uniform(0.0, self.longest))
+            if alive[victim].exitcode is None:
+                alive[victim].kill()
+                alive[victim].join()
+                self.kills += 1
+                alive[victim] = self._start(server, run)
+            elif alive[victim].exitcode == 0:
+                break
+            else:
+                raise AssertionError(f"a process ended with {alive[victim].exitcode}")
+        for process in alive:
+            process.join(_LONGEST)
+            assert process.exitcode == 0, f"a process ended with {process.exitcode}"
+            process.close()
+
+    def _start(self, server: LocalServer, run: str) -> BaseProcess:
+        arguments = (server.url, server.api_key, self.store, run, self.tasks, str(self.folder))
+        process = self._context.Process(target=work, args=arguments)
+        process.start()
+        return process
+
+    def _check(self, server: LocalServer) -> None:
+        """Compare what the server has executed with what was asked for, and with the store."""
+        ledger = server.ledger
+        executed = ledger.executions_by_prompt()
+        asked = self.tasks * self.runs
+        several = {prompt: count for prompt, count in executed.items() if count != 1}
+        assert not several, f"tasks that were executed more than once: {several}"
+        assert len(executed) == asked, f"{len(executed)} of {asked} tasks were executed"
+        assert set(ledger.results_by_prompt().values()) == {1}
+        with Runware(server.api_key, url=server.url, store=self.store) as client:
+            stored = [(task.state, task.cost) for task in client.jobs]
+        assert [state for state, _ in stored] == ["succeeded"] * asked, f"{len(stored)} tasks are in the store"
+        billed = sum(cost or 0.0 for _, cost in stored)
+        assert abs(billed - ledger.billed) < 1e-6, f"${billed} is in the store, and ${ledger.billed} was billed"
+
+
+def main() -> int:
+    """Kill, and print what happened."""
+    parser = argparse.ArgumentParser(prog="python -m tools.kill_runs", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--tasks", type=int, default=500, help="of each run")
+    parser.add_argument("--processes", type=int, default=1, help="how many work on a run at the same time")
+    parser.add_argument("--longest", type=float, default=0.6, help="seconds that a process lives at most")
+    parser.add_argument("--store", help="URL of the store; a SQLite file by default")
+    parser.add_argument("--seed", type=int)
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        killings = Killings(
+            arguments.store,
+            pathlib.Path(folder),
+            tasks=arguments.tasks,
+            processes=arguments.processes,
+            longest=arguments.longest,
+            seed=arguments.seed,
+        )
+        try:
+            killings.go(arguments.kills, show=True)
+        except (AssertionError, RunwareError) as error:
+            print(f"FAILED after {killings.kills} kills: {error}")
+            return 1
+    print(f"{killings.kills} kills, {killings.runs} runs, {time.monotonic() - started:.0f} s: every task once")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
