@@ -3,10 +3,13 @@
     python -m tools.kill_runs --kills 1000 --tasks 500
     python -m tools.kill_runs --kills 200 --processes 2 --store postgresql+psycopg://...
 
-A run is a number of tasks with UUIDs of their own. Its processes are killed (`SIGKILL`) until one of them ends by itself;
-then every task must have been executed and billed once, and the next run begins. Processes are forked from a server that
-has loaded all modules, so that most kills hit the work and not the start of the interpreter.
+A run is a number of tasks with UUIDs of their own. Its processes are killed (`SIGKILL`) until one of them ends by
+itself; then every task must have been executed and billed once, and the next run begins. Processes are forked from a
+server that has loaded all modules, so that most kills hit the work and not the start of the interpreter.
 """
+
+# A script in a folder of scripts, which prints its report.
+# ruff: noqa: INP001, T201
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def work(url: str, key: str, store: str, run: str, tasks: int, folder: str) -> N
     """Do the tasks of a run, as far as they are not done."""
     client = Runware(key, url=url, store=store, timeout=60.0, check="off", max_in_flight=20)
     prompts = [f"{run} {number}" for number in range(tasks)]
-    parameters = {"model": "runware:101@1", "width": 128, "height": 128}
+    parameters: dict[str, Any] = {"model": "runware:101@1", "width": 128, "height": 128}
     if "run" in inspect.signature(client.map).parameters:
         inputs = [{"positive_prompt": prompt, **parameters} for prompt in prompts]
         options: dict[str, Any] = {"run": run, "save_to": pathlib.Path(folder) / run}
