@@ -21,6 +21,7 @@ import random
 import sys
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -41,8 +42,9 @@ _LONGEST = 120.0
 """Seconds in which a process that is not killed must end."""
 
 
-def work(url: str, key: str, store: str, run: str, tasks: int, folder: str) -> None:
+def work(url: str, key: str, store: str, run: str, tasks: int, folder: str, begun: Connection) -> None:
     """Do the tasks of a run, as far as they are not done."""
+    begun.send_bytes(b"!")
     client = Runware(key, url=url, store=store, timeout=60.0, check="off", max_in_flight=20)
     prompts = [f"{run} {number}" for number in range(tasks)]
     parameters: dict[str, Any] = {"model": "runware:101@1", "width": 128, "height": 128}
@@ -69,7 +71,7 @@ class Killings:
         folder: Where files are written.
         tasks: How many tasks a run has.
         processes: How many processes work on a run at the same time.
-        longest: The most seconds that a process lives before it is killed.
+        longest: The most seconds that a process works before it is killed.
         seed: Of the random moments.
     """
 
@@ -129,9 +131,13 @@ class Killings:
             process.close()
 
     def _start(self, server: LocalServer, run: str) -> BaseProcess:
-        arguments = (server.url, server.api_key, self.store, run, self.tasks, str(self.folder))
+        begun, begins = self._context.Pipe(duplex=False)
+        arguments = (server.url, server.api_key, self.store, run, self.tasks, str(self.folder), begins)
         process = self._context.Process(target=work, args=arguments)
         process.start()
+        begins.close()
+        begun.recv_bytes()  # what happens before is the start of an interpreter
+        begun.close()
         return process
 
     def _check(self, server: LocalServer) -> None:
@@ -156,7 +162,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--tasks", type=int, default=500, help="of each run")
     parser.add_argument("--processes", type=int, default=1, help="how many work on a run at the same time")
-    parser.add_argument("--longest", type=float, default=0.6, help="seconds that a process lives at most")
+    parser.add_argument("--longest", type=float, default=0.6, help="seconds that a process works at most")
     parser.add_argument("--store", help="URL of the store; a SQLite file by default")
     parser.add_argument("--seed", type=int)
     arguments = parser.parse_args()
