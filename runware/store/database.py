@@ -107,8 +107,8 @@ class Database:
             StoreError: The database cannot be opened or written, or a later version has made it.
         """
         try:
-            if self._path is not None and str(self._path.parent) not in ("", "."):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path is not None:
+                _make_folder(self._path.parent)
             for attempt in range(_OPENINGS):
                 try:
                     with self.transaction() as connection:
@@ -411,6 +411,19 @@ def stored_task(row: RowMapping) -> StoredTask:
         created=row["created"],
         updated=row["updated"],
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a file, and wait until the disk has its name. SQLite sees to what is inside."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in made:
+        with contextlib.suppress(OSError):  # not every system can synchronize a folder
+            opened = os.open(one.parent, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
