@@ -432,6 +432,27 @@ class TestJobs:
             assert first.result(20)[0].image_uuid == second.result(20)[0].image_uuid
         assert server.ledger.executions(uuid) == 1
 
+    def test_calls_of_one_client_for_one_task_buy_it_once(self, rw: Runware, server: LocalServer) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        jobs = [rw.submit.image_inference(**PICTURE, task_uuid=uuid) for _ in range(5)]
+        assert len({job.result(20)[0].image_uuid for job in jobs}) == 1
+        assert server.ledger.submissions(uuid) == 1
+
+    def test_call_goes_on_when_the_one_it_waited_for_is_cancelled(
+        self, server: LocalServer, path: pathlib.Path
+    ) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        with client(server, path, max_in_flight=1) as rw, server.hold("imageInference") as held:
+            busy = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held)
+            first = rw.submit.image_inference(**PICTURE, task_uuid=uuid)
+            second = rw.submit.image_inference(**PICTURE, task_uuid=uuid)
+            until(lambda: rw._core.keeper.recorder._watched)  # type: ignore[union-attr]
+            first.cancel()
+            held.release()
+            assert len(second.result(20)) == len(busy.result(20)) == 1
+        assert server.ledger.executions(uuid) == 1
+
     def test_without_its_store_a_stable_uuid_still_buys_once(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
         uuid = task_uuid_for("order-17/cover")
         images = []

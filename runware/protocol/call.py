@@ -192,16 +192,25 @@ class Durable:
         stable: Whether its UUID is derived from what the task is. The server's answer that it has the UUID already
             then means that it has this very task, and the next attempt's UUID is derived too.
         inputs: The media that the task names and that can be stored again, once; `None` if there is none.
+        shared: Whether several calls of this client may be for its task: the store reports the end to all of them.
     """
 
-    __slots__ = ("asks", "inputs", "line", "recorded", "stable")
+    __slots__ = ("asks", "inputs", "line", "recorded", "shared", "stable")
 
-    def __init__(self, line: object | None = None, *, stable: bool = False, inputs: StoredInputs | None = None) -> None:
+    def __init__(
+        self,
+        line: object | None = None,
+        *,
+        stable: bool = False,
+        inputs: StoredInputs | None = None,
+        shared: bool = False,
+    ) -> None:
         self.line = line
         self.recorded = line is None
         self.asks = False
         self.stable = stable
         self.inputs = inputs
+        self.shared = shared
 
 
 class Polling:

@@ -150,7 +150,7 @@ class Keeper:
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
         self._estimate(line, wire)
-        return Durable(line, stable=stable, inputs=plan.inputs)
+        return Durable(line, stable=stable, inputs=plan.inputs, shared=stable and self._options.store is not None)
 
     def resuming(self, stored: StoredTask) -> Durable:
         """Return what makes a call go on with a task of the store."""
