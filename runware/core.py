@@ -10,7 +10,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
@@ -82,7 +83,7 @@ else:
 
 log = logging.getLogger("runware.client")
 
-__all__ = ["Core", "Dispatch", "shared_core"]
+__all__ = ["Core", "Dispatch", "shared_core", "shared_core_replaced"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -150,16 +151,26 @@ class Knowledge:
         """Load it, so that a call from an event loop need not."""
         self.checker.prepare()
 
+    def close(self) -> None:
+        """End a refresh of the catalogue in the background."""
+        if self._catalogue is not None:
+            self._catalogue.close()
+
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
-        """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
+        """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.
 
         Args:
             error: The error.
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
-        model = self.catalogue.get(name) if isinstance(name := task.get("model"), str) else None
-        return error if model is None else refusals.completed(error, task, model)
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        if model is not None:
+            return refusals.completed(error, task, model)
+        if isinstance(name, str) and error.parameter == "model":
+            return refusals.with_models(error, self.catalogue.nearest(name))
+        return error
 
 
 class Core:
@@ -225,8 +236,14 @@ class Core:
         Raises:
             NotFoundError: The model is not known.
         """
+        self._check_known(task)
         wire = self._wire_of(task)
         return self.knowledge.checker.model_of(wire), wire
+
+    def _check_known(self, task: Task[Any] | Mapping[str, Any]) -> None:
+        """Raise `NotFoundError` for a dict whose model is not known, even if it has no task type."""
+        if isinstance(task, Mapping) and "model" in task:
+            self.knowledge.checker.model_of(dict(task))
 
     def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
         whole = self.task_of(task)
@@ -239,6 +256,8 @@ class Core:
             NotFoundError: The model is not known, and *exact* is not set.
             RunwareError: The server refuses the request, or cannot be reached.
         """
+        if not exact:
+            self._check_known(task)
         wire = self._wire_of(task)
         try:
             known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
@@ -373,6 +392,7 @@ class Core:
         with self._lock:
             self._closed = True
             io_loop, streams, sibling = self._io_loop, self._streams, self._sibling
+        self.knowledge.close()
         if streams is not None:
             streams.close()
         if io_loop is not None:
@@ -681,6 +701,17 @@ class _Connect(Task[None]):
 # ---------------------------------------------------------------------- one client a process
 
 _shared: dict[tuple[object, ...], Core] = {}
+_replacements: list[Core] = []
+
+
+@contextmanager
+def shared_core_replaced(core: Core) -> Iterator[None]:
+    """Make `shared_core` return one core for all options, in tests."""
+    _replacements.append(core)
+    try:
+        yield
+    finally:
+        _replacements.remove(core)
 
 
 def shared_core(options: Options) -> Core:
@@ -688,6 +719,8 @@ def shared_core(options: Options) -> Core:
 
     Options that cannot be compared get a separate core, which is closed when it is garbage collected.
     """
+    if _replacements:
+        return _replacements[-1]
     key = options.identity()
     if key is None:
         return Core(options)

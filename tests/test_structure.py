@@ -25,6 +25,7 @@ ROWS = [
     {"runware.integrations"},
     {"runware.agents"},
     {"runware"},
+    {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
     {"runware.store.access"},
@@ -143,6 +144,10 @@ def test_imports_have_no_circle() -> None:
 
 FUNCTION_LEVEL_IMPORTS = {
     ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    (
+        "pytest_runware.py",
+        "runware.testing",
+    ): "every project with the plugin loads it, and must load nothing of runware",
     ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
 }
 """Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or
