@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
     from runware.store import access as store_access
+    from runware.store import runs as store_runs
     from runware.store.access import AsyncStoredJobs, StoredJobs
+    from runware.store.keeper import Place
+    from runware.store.runs import AsyncRuns, Runs
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
@@ -53,6 +56,7 @@ else:
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
     store_access = lazy_module("runware.store.access")
+    store_runs = lazy_module("runware.store.runs")
     text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -408,6 +412,16 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         self._core.keeper  # noqa: B018 - it raises
         return store_access.StoredJobs(self._core)
 
+    @property
+    def runs(self) -> Runs:
+        """The runs of the client's store, which `map(run=...)` has started: their progress, cost and failures.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_runs.Runs(self._core)
+
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
 
@@ -571,6 +585,16 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         self._core.keeper  # noqa: B018 - it raises
         return store_access.AsyncStoredJobs(self._core)
 
+    @property
+    def runs(self) -> AsyncRuns:
+        """The runs of the client's store, which `map(run=...)` has started: their progress, cost and failures.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_runs.AsyncRuns(self._core)
+
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)
 
@@ -617,12 +641,13 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
                 job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
             raise
 
-    async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
+    async def _start(self, task: Task[R], held: list[Job[R]], place: Place | None = None) -> Job[R]:
         """Submit a task without blocking the event loop.
 
         Args:
             task: The task.
             held: Receives the job before anything is sent.
+            place: Its place in a run.
         """
         core = self._core
         loop = running_loop()
@@ -634,8 +659,10 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would block the event loop.
-            return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
-        return core.submit(task, dispatch, held)
+            return await run_elsewhere(
+                lambda: core.submit(task, dispatch, held, place), unwanted=lambda job: job.cancel()
+            )
+        return core.submit(task, dispatch, held, place)
 
     def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
         """Return a handle on a serverless app, whose calls are coroutines. Nothing is sent.

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from runware.store.database import Database
     from runware.store.keeper import Keeper, Place
     from runware.store.lines import StoredTask
+    from runware.store.recorder import StoreRecorder
     from runware.store.uploads import Uploads
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
@@ -447,7 +448,7 @@ class Core:
             task: The request.
             dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
             held: The job is appended to it before anything is sent, so that an interrupted caller can cancel it.
-            place: The task's place in a run of the client's store.
+            place: The task's place in a run of the client's store, or in a call of `map` with a budget.
             planner: Plans the call in place of the client's own, for other options.
 
         Raises:
@@ -459,7 +460,8 @@ class Core:
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
             return self._other().submit(task, dispatch, held, planner=planner)
         io_loop = self.io_loop()
-        plan = planner.request(task, None if place is None else place.uuid_for)
+        uuid = None if self._keeper is None else self._keeper.uuid_in(task, place)
+        plan = planner.request(task, uuid, counts=place is not None and place.budget is not None)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -578,6 +580,26 @@ class Core:
         if self._pid != os.getpid():
             self.abandon()
         return self._keeper
+
+    @property
+    def store_recorder(self) -> StoreRecorder:
+        """What writes into the client's store; the first access opens it.
+
+        Raises:
+            ConfigurationError: The client has no store.
+            StoreError: The store cannot be opened.
+        """
+        return self.keeper.recorder  # type: ignore[return-value]
+
+    def keep_budgets(self) -> Keeper:
+        """Return what keeps the client's budgets, and make it if the client has neither a store nor a budget."""
+        io_loop = self.io_loop()
+        with self._lock:
+            if self._keeper is None:
+                made = keeper.Keeper(self.options, self.knowledge)
+                io_loop.use_recorder(made.recorder)
+                self._keeper = made
+            return self._keeper
 
     def connect(self, timeout: float | None) -> Job[None]:
         """Request a connection; the job is done when it is ready."""

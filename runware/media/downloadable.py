@@ -17,7 +17,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
 from runware.media.downloads import Downloads, Session
-from runware.media.files import MAX_BYTES, decode_base64, safe_name, target_path, write_file
+from runware.media.files import MAX_BYTES, decode_base64, keep_file, safe_name, target_path, write_file
 from runware.media.kinds import SNIFFED_BYTES, extension_of
 
 if TYPE_CHECKING:
@@ -160,13 +160,51 @@ class Downloadable:
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save the result over a shared download session; used by `save` and `save_all`."""
+        extension, chunks = self._sniffed(session, saving)
+        path = target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
+        return write_file(path, chunks, overwrite=saving.overwrite)
+
+    def save_named(
+        self, session: Session, saving: Saving, name: Callable[[str], Path], before: str | None
+    ) -> tuple[Path, int]:
+        """Save the result for `map`, and return its path and size. A file with the same contents is left as it is.
+
+        Args:
+            session: The download session.
+            saving: Limits.
+            name: Returns the path, given the extension.
+            before: The path where it was saved before; that file is replaced.
+        """
+        extension, chunks = self._sniffed(session, saving)
+        path = name(extension)
+        return path, keep_file(path, chunks, replace=str(path) == before)
+
+    def _sniffed(self, session: Session, saving: Saving) -> tuple[str, Iterator[bytes]]:
+        """Return the extension of the file, and its contents."""
         chunks = cancellable(saving.cancel, self._contents(session, saving.timeout, saving.max_bytes))
         first = b""
         while len(first) < SNIFFED_BYTES and (chunk := next(chunks, None)) is not None:
             first += chunk
-        extension = extension_of(first, self.url or "")
-        path = target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
-        return write_file(path, chain([first], chunks), overwrite=saving.overwrite)
+        return extension_of(first, self.url or ""), chain([first], chunks)
+
+    def parts(self) -> Sequence[Downloadable]:
+        """Return the files that it consists of."""
+        return (self,)
+
+    def saved_to(self, paths: Sequence[Path]) -> None:
+        """Note where its files were saved."""
+        # As text: a Path of one system cannot be unpickled on another one.
+        object.__setattr__(self, "_paths", tuple(map(str, paths)))
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Where `map(save_to=...)` has saved its files: usually one; empty if it was not saved so."""
+        return tuple(map(Path, vars(self).get("_paths", ())))
+
+    @property
+    def path(self) -> Path | None:
+        """Where `map(save_to=...)` has saved it, or the first of its files; `None` if it was not saved so."""
+        return next(iter(self.paths), None)
 
 
 class PillowMixin:

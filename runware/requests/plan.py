@@ -122,21 +122,23 @@ class Planner:
         wire = task.wire()
         return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
 
-    def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None) -> Plan:
+    def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None, *, counts: bool = False) -> Plan:
         """Encode a request.
 
         Args:
             task: The request.
             uuid: The UUID of its task, unless it has one, or a function that derives it from the task's
                 fingerprint, for a client with a store; `None` generates one.
+            counts: Whether its cost counts for a budget of its own, so that it is asked for.
 
         Raises:
             ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
                 not accept the request and the client's `check` is `"error"`.
         """
         wire = self.wire(task)
-        if self._include_cost is not None and task.priced:
-            wire.setdefault("includeCost", self._include_cost)
+        include_cost = True if counts and self._include_cost is None else self._include_cost
+        if include_cost is not None and task.priced:
+            wire.setdefault("includeCost", include_cost)
         if not task.streamed and wire.get("deliveryMethod") == "stream":
             raise ValidationError(
                 f"deliveryMethod {no_stream(task.task_type)}.",

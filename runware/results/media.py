@@ -223,6 +223,11 @@ class FilesResult(MediaResult):
             object.__setattr__(file, "_downloads", self._downloads)
         return files
 
+    def parts(self) -> Sequence[Downloadable]:
+        """Return the files; without several, the result itself."""
+        files = self.files
+        return files if len(files) > 1 else (self,)
+
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save all files."""
         files = self.files

@@ -83,9 +83,9 @@ class Driver:
     def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
         self.options = options
         self._feed = feed
-        self._recorder = recorder
+        self._recorder: Recorder | None = None
         if recorder is not None:
-            recorder.attach(self)
+            self.use_recorder(recorder)
         self._bytes_in = self._bytes_out = 0
         self._session = Session(self._session_config(options))
         self._session.redactor.add(*secrets_of(options), lasting=True)
@@ -100,6 +100,11 @@ class Driver:
         self._to_wake: list[Wakeable] = []
         self._put: Callable[[bytes, object], None] | None = None
         """Queues a message for the connection; `None` while there is none."""
+
+    def use_recorder(self, recorder: Recorder) -> None:
+        """Let calls be durable from now on."""
+        self._recorder = recorder
+        recorder.attach(self)
 
     def _session_config(self, options: Options) -> SessionConfig:
         """Return the session's settings."""
