@@ -3,9 +3,10 @@
     python -m tools.kill_runs --kills 1000 --tasks 500
     python -m tools.kill_runs --kills 200 --processes 2 --store postgresql+psycopg://...
 
-A run is a number of tasks with UUIDs of their own. Its processes are killed (`SIGKILL`) until one of them ends by
-itself; then every task must have been executed and billed once, and the next run begins. Processes are forked from a
-server that has loaded all modules, so that most kills hit the work and not the start of the interpreter.
+A run is `map(run=..., save_to=...)` over a number of tasks. Its processes are killed (`SIGKILL`) until one of them ends
+by itself; then every task must have been executed and billed once, every file must be there once, and the next run
+begins. Processes are forked from a server that has loaded all modules, so that most kills hit the work and not the
+start of the interpreter.
 """
 
 # A script in a folder of scripts, which prints its report.
@@ -14,7 +15,6 @@ server that has loaded all modules, so that most kills hit the work and not the 
 from __future__ import annotations
 
 import argparse
-import inspect
 import multiprocessing
 import pathlib
 import random
@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from runware import Runware, task_uuid_for
+from runware import Runware
 from runware.errors import RunwareError
 from runware.local import LocalServer
 
@@ -33,8 +33,13 @@ __all__ = ["Killings", "main"]
 
 MODULES = [
     "runware.store.access",
+    "runware.map",
+    "runware.media.saving",
+    "runware.store.places",
     "runware.store.recorder",
+    "runware.store.runs",
     "runware.transport.io_loop",
+    "httpx2",
     "runware.requests.image",
     "sqlalchemy.dialects.sqlite",
 ]
@@ -46,20 +51,10 @@ def work(url: str, key: str, store: str, run: str, tasks: int, folder: str, begu
     """Do the tasks of a run, as far as they are not done."""
     begun.send_bytes(b"!")
     client = Runware(key, url=url, store=store, timeout=60.0, check="off", max_in_flight=20)
-    prompts = [f"{run} {number}" for number in range(tasks)]
     parameters: dict[str, Any] = {"model": "runware:101@1", "width": 128, "height": 128}
-    if "run" in inspect.signature(client.map).parameters:
-        inputs = [{"positive_prompt": prompt, **parameters} for prompt in prompts]
-        options: dict[str, Any] = {"run": run, "save_to": pathlib.Path(folder) / run}
-        for _ in client.map(client.image_inference, inputs, **options):
-            pass
-    else:
-        jobs = [
-            client.submit.image_inference(positive_prompt=prompt, task_uuid=task_uuid_for(prompt), **parameters)
-            for prompt in prompts
-        ]
-        for job in jobs:
-            job.result()
+    inputs = [{"positive_prompt": f"{run} {number}", **parameters} for number in range(tasks)]
+    for _ in client.map(client.image_inference, inputs, run=run, save_to=pathlib.Path(folder) / "files" / run):
+        pass
     client.close()
 
 
@@ -140,6 +135,14 @@ class Killings:
         begun.close()
         return process
 
+    def _check_files(self) -> None:
+        for run in range(1, self.runs + 1):
+            folder = self.folder / "files" / f"run-{run}"
+            # What a killed download had written stays for a while under a hidden name.
+            sizes = [path.stat().st_size for path in folder.iterdir() if not path.name.startswith(".")]
+            assert len(sizes) == self.tasks, f"{len(sizes)} files of run {run} are there"
+            assert all(sizes)
+
     def _check(self, server: LocalServer) -> None:
         """Compare what the server has executed with what was asked for, and with the store."""
         ledger = server.ledger
@@ -153,6 +156,7 @@ class Killings:
             stored = [(task.state, task.cost) for task in client.jobs]
         assert [state for state, _ in stored] == ["succeeded"] * asked, f"{len(stored)} tasks are in the store"
         billed = sum(cost or 0.0 for _, cost in stored)
+        self._check_files()
         assert abs(billed - ledger.billed) < 1e-6, f"${billed} is in the store, and ${ledger.billed} was billed"
 
 
