@@ -353,8 +353,9 @@ class StoreRecorder:
     def _commit(self, batch: list[_Entry], *, watches: bool, beats: bool) -> None:
         """Write a batch in one transaction, and report what follows from it."""
         before = self._open.copy(), self._watched.copy()
+        reports: list[tuple[str, tuple[Any, ...]]] = []
         for attempt in range(_ATTEMPTS):
-            reports: list[tuple[str, tuple[Any, ...]]] = []
+            reports.clear()
             started = time.monotonic()
             try:
                 with self.database.transaction() as connection:
