@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -31,14 +32,15 @@ from runware.errors import (
 from runware.jobs import Dispatch, Job, wrong_thread_error
 from runware.media.downloads import Downloads
 from runware.options import Options
-from runware.protocol.call import Call, Durable
+from runware.protocol.call import Call, Durable, Origin
 from runware.protocol.codec import loads, rules
 from runware.protocol.ids import StableUUID, is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
 from runware.results import Acknowledgement, Results
-from runware.transport.callbacks import CallbackThread, EventFeed
+from runware.transport.activity import Activity
+from runware.transport.callbacks import CallbackThread, EventFeed, Listener
 from runware.transport.patching import check_patches, patch_fingerprint
 from runware.transport.wakeup import wakeup_pool
 
@@ -84,7 +86,14 @@ else:
 
 log = logging.getLogger("runware.client")
 
-__all__ = ["Core", "Dispatch", "shared_core", "shared_core_replaced"]
+__all__ = [
+    "Core",
+    "Dispatch",
+    "attach_to_every_core",
+    "detach_from_new_cores",
+    "shared_core",
+    "shared_core_replaced",
+]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -110,6 +119,22 @@ _FLUSH = 0.5
 """Seconds in which what happened to durable calls is written when the client is closed."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+_attached: list[Callable[[Core], object]] = []
+
+
+def attach_to_every_core(attach: Callable[[Core], object]) -> None:
+    """Call a function with every core of this process, and with each new one as it is created."""
+    _attached.append(attach)
+    for core in list(_cores):
+        if core.owns_feed:
+            attach(core)
+
+
+def detach_from_new_cores(attach: Callable[[Core], object]) -> None:
+    """Call a function no more with new cores."""
+    _attached.remove(attach)
 
 
 def _reset_after_fork() -> None:
@@ -179,31 +204,39 @@ class Core:
 
     Args:
         options: The client's options.
+        feed: Receives the events; `None` makes one for `on_event`.
+
+    Attributes:
+        activity: Counts and reports calls outside the session.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
         self.options = options
         self._lock = make_rlock()
         self._io_loop: Driver | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
-        self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
-        self._feed = None if options.on_event is None else EventFeed(options.on_event)
+        self._feed = feed or EventFeed(options.on_event)
+        self.activity = Activity(self._feed)
+        self.downloads = Downloads.of(options, self._feed)
         self.knowledge = Knowledge(options)
         self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
         self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._sibling: Core | None = None
+        self.owns_feed = feed is None
         durable = options.store is not None or options.budget is not None
         self._keeper: Keeper | None = keeper.Keeper(options, self.knowledge) if durable else None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
-        if self._feed is not None:
+        if feed is None:
             weakref.finalize(self, self._feed.stop)
+            for attach in tuple(_attached):
+                attach(self)
 
     def _make_uploads(self) -> Uploads:
         core = weakref.ref(self)  # the planner must not keep the client alive
@@ -223,7 +256,7 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return as_task(task, self._completed)
+        return task if isinstance(task, Task) else as_task(task, self._completed)
 
     def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
@@ -321,8 +354,8 @@ class Core:
         self._pid = os.getpid()
         wakeup_pool.clear()
         self._callbacks.abandon()
-        if self._feed is not None:
-            self._feed.abandon()
+        self._feed.abandon()
+        self.activity.abandon()
         if self._keeper is not None:
             self._keeper.abandon()
         if self._uploads is not None:
@@ -364,8 +397,14 @@ class Core:
                 raise _closed_error()
             if self._sibling is None:
                 unbilled: dict[str, Any] = {} if self.options.dry_run else {"store": None, "budget": None}
-                self._sibling = Core(attrs.evolve(self.options, dry_run=not self.options.dry_run, **unbilled))
+                options = attrs.evolve(self.options, dry_run=not self.options.dry_run, **unbilled)
+                self._sibling = Core(options, self._feed)
             return self._sibling
+
+    @property
+    def whole(self) -> Core:
+        """This core; for a view, the core behind it."""
+        return self
 
     @property
     def state(self) -> str:
@@ -375,8 +414,38 @@ class Core:
 
     def stats(self) -> events.Stats:
         """Return the counters."""
-        io_loop = self._io_loop
-        return events.Stats() if io_loop is None else events.Stats(**io_loop.stats())
+        return events.Stats(**{**self.counts(), "events_dropped": self._feed.dropped})
+
+    def counts(self) -> Counter[str]:
+        """Return the counters, with those of calls whose `dry_run` is not the client's."""
+        io_loop, sibling = self._io_loop, self._sibling
+        counts = Counter(self.activity.counts())
+        if io_loop is not None:
+            counts.update(io_loop.stats())
+        if sibling is not None:
+            counts.update(sibling.counts())
+        return counts
+
+    def listen(
+        self, listener: Listener, kinds: tuple[type[events.Event], ...] | None = None, *, content: bool = False
+    ) -> None:
+        """Add a listener for events, at any time. `EventFeed.add` describes the arguments."""
+        self._feed.add(listener, kinds, content=content)
+        self.feed_changed()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Remove a listener."""
+        self._feed.remove(listener)
+        self.feed_changed()
+
+    def feed_changed(self) -> None:
+        """Take notice of a change of the feed's listeners."""
+        with self._lock:
+            io_loop, sibling = self._io_loop, self._sibling
+            if io_loop is not None:
+                io_loop.watch()
+        if sibling is not None:
+            sibling.feed_changed()
 
     @property
     def started(self) -> bool:
@@ -406,8 +475,7 @@ class Core:
             part.close(max(0.0, deadline - time.monotonic()))
         # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
-            if thread is not None:
-                thread.stop(max(0.0, deadline - time.monotonic()))
+            thread.stop(max(0.0, deadline - time.monotonic()))
 
     @property
     def closed(self) -> bool:
@@ -469,6 +537,8 @@ class Core:
                 task_type=task.task_type,
             )
         call = plan.start()
+        if io_loop.watched:
+            call.origin = self._feed.origin(plan.model, plan.sent)
         if self._keeper is not None:
             call.durable = self._keeper.of(task, plan, place)
         elif plan.inputs is not None or type(plan.uuid) is StableUUID:
@@ -527,8 +597,16 @@ class Core:
         ref: str | Mapping[str, Any] | Acknowledgement,
         timeout: float | None,
         on_partial: PartialCallback | None,
+        *,
+        hidden: bool = False,
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
+
+        Args:
+            ref: What names it.
+            timeout: Deadline in seconds; `None` uses the client's.
+            on_partial: Callback for new results.
+            hidden: Whether this is a part of another call, so that it is neither counted nor reported.
 
         Raises:
             ValidationError: *ref* is neither a job's ref nor a UUID nor an acknowledgement.
@@ -553,7 +631,7 @@ class Core:
         task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
         durable = None if self._keeper is None else self._keeper.following(uuid, plan.task_type)
-        return self._submit_plan(io_loop, task, plan, durable)
+        return self._submit_plan(io_loop, task, plan, durable, hidden=hidden)
 
     def go_on(self, stored: StoredTask, timeout: float | None) -> Job[Results[Any]]:
         """Follow a task of the store, and send it if the server does not know it."""
@@ -606,9 +684,15 @@ class Core:
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None) -> Job[R]:
+    def _submit_plan(
+        self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
+    ) -> Job[R]:
         call = plan.start()
         call.durable = durable
+        if hidden:
+            call.origin = Origin(hidden=True)
+        elif io_loop.watched:
+            call.origin = self._feed.origin(plan.model, plan.sent)
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
         return job

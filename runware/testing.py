@@ -298,6 +298,7 @@ class _FakeDriver:
 
     max_message = MAX_MESSAGE
     stopped = False
+    watched = False  # it makes no events
     ident = None
 
     def __init__(self, script: _Script) -> None:

@@ -48,14 +48,15 @@ PYTHON = [block for block in EVERY if block.language == "python" and block.mark 
 NOT_RUN = {"docs/from-official-sdks.md": 2, "docs/guides/testing.md": 1}
 """How many blocks of each page are not run: programs for other packages, and one that needs the real service."""
 NEEDS = {
-    "docs/guides/agents.md": {"pydantic_ai"},
+    "docs/guides/agents.md": {"agents", "langchain_core", "pydantic_ai"},
     "docs/guides/celery.md": {"celery"},
     "docs/guides/django.md": {"django"},
     "docs/guides/durable.md": {"dbos", "prefect"},
     "docs/guides/fastapi.md": {"fastapi"},
+    "docs/guides/observability.md": {"opentelemetry", "prometheus_client", "sentry_sdk", "structlog"},
     "docs/guides/webhooks.md": {"django"},
 }
-"""What blocks need that the extra `test` does not install; the extra `examples` does."""
+"""The packages that blocks need and not every environment has. The extra `examples` installs them."""
 
 
 def run(arguments: list[str], directory: pathlib.Path, **environment: str) -> str:

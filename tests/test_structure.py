@@ -221,7 +221,7 @@ def test_only_one_module_imports_websocket_client() -> None:
 
 # Modules of other distributions, which are only used where the program or the interpreter brings them.
 BROUGHT_ALONG = {"IPython", "anyio", "django", "pydantic_core", "pytest"}
-DISTRIBUTIONS = {"PIL": "pillow", "websocket": "websocket-client"}
+DISTRIBUTIONS = {"PIL": "pillow", "opentelemetry": "opentelemetry-api", "websocket": "websocket-client"}
 
 
 def test_every_distribution_that_is_imported_is_a_dependency() -> None:

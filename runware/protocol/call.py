@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runware.errors import RunwareError, TaskError, error_from_wire
 from runware.protocol.codec import loads
 from runware.protocol.retry import Retries
+
+if TYPE_CHECKING:
+    from runware.events import TaskEvent
 
 __all__ = [
     "COUNTS",
@@ -22,6 +26,7 @@ __all__ = [
     "Completion",
     "Durable",
     "Meaning",
+    "Origin",
     "Polling",
     "Question",
     "StoredInputs",
@@ -267,6 +272,34 @@ class Wakeable(Protocol):
         """Wake the thread."""
 
 
+class Origin:
+    """What the events of a call say about where it comes from. Calls have one only while something listens.
+
+    Attributes:
+        model: The model that was asked for; `None` if there is none.
+        context: A copy of the caller's context.
+        request: The request, if a listener wants it; it holds the prompt.
+        history: The events of the call so far. The driver fills it.
+        hidden: Whether the call is a part of another one, and neither counted nor reported.
+    """
+
+    __slots__ = ("context", "hidden", "history", "model", "request")
+
+    def __init__(
+        self,
+        model: str | None = None,
+        context: Context | None = None,
+        request: bytes | Mapping[str, Any] | None = None,
+        *,
+        hidden: bool = False,
+    ) -> None:
+        self.model = model
+        self.context = context
+        self.request = request
+        self.history: list[TaskEvent] = []
+        self.hidden = hidden
+
+
 class Waiter(Protocol):
     """The handle of a call, as the I/O loop sees it. The methods must not block or raise.
 
@@ -322,6 +355,7 @@ class Call:
         unreported_statuses: Statuses that were not reported to the caller yet.
         attempts: UUID and outcome of the attempts that ended.
         prior_results: How many of `items` are results of earlier attempts, whose ids mean nothing for this one.
+        origin: Where it comes from, for events; `None` if nothing listened when it was submitted.
     """
 
     __slots__ = (
@@ -338,6 +372,7 @@ class Call:
         "job",
         "key",
         "long_timeout",
+        "origin",
         "policy",
         "prior_results",
         "progress",
@@ -400,6 +435,7 @@ class Call:
         self.unreported_statuses: list[Item] | None = None
         self.attempts: list[str] | None = None
         self.prior_results = 0
+        self.origin: Origin | None = None
         self._polling: Polling | None = None
 
     def __repr__(self) -> str:

@@ -81,7 +81,7 @@ class Dispatcher:
         ):
             call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
         error: RunwareError
-        waiting = len(queue) + len(self._unrecorded)
+        waiting = len(queue.new) + len(queue.returned) + len(self._unrecorded)
         if waiting >= self._max_queued:
             queue.drop_ended()
             waiting = len(queue) + len(self._unrecorded)

@@ -22,6 +22,8 @@ R_co = TypeVar("R_co", covariant=True)
 PartialCallback = Annotated[Callable[[Partial[Any], RunwareError | None], object], NotInJson("PartialCallback")]
 ProgressCallback = Annotated[Callable[[Any], object], NotInJson("ProgressCallback")]
 ClassOf = Callable[[Mapping[str, Any]], type[Result]]
+_CHECKED = SETTINGS | {"number_results"}
+"""The parameters whose values have limits besides their types."""
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -95,8 +97,11 @@ class Task(RequestModel, Generic[R_co]):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        if SETTINGS.isdisjoint(vars(self)):
+        if _CHECKED.isdisjoint(vars(self)):
             return  # the common case
+        number = vars(self).get("number_results")
+        if number is not None and number < 1:
+            self._reject("number_results", f"must be 1 or more; got {number}")
         if self.timeout is not None:
             seconds(self.timeout, "timeout")
         if self.on_partial is not None and (wrong := callback_problem(self.on_partial)):

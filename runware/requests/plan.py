@@ -63,6 +63,7 @@ class Plan(NamedTuple):
         repeatable: Whether the task only reads, so that sending it twice does no harm.
         policy: The retry policy; `None` means no retries.
         sent: The message as `Result.meta` shows it: with large inputs, an object without them.
+        model: The model that is asked for; `None` if there is none.
         inputs: The media that was stored on the platform for it; `None` if there is none.
         fingerprint: A hash of what is asked for, if the client has a store.
     """
@@ -77,6 +78,7 @@ class Plan(NamedTuple):
     repeatable: bool = False
     policy: Retries | None = None
     sent: bytes | Mapping[str, Any] = b""
+    model: str | None = None
     inputs: StoredInputs | None = None
     fingerprint: str = ""
 
@@ -174,6 +176,7 @@ class Planner:
             task.repeatable,
             self._retries if retry is None else Retries.of(retry, self._max_retries, self._retry_delay),
             text if len(text) <= _MAX_KEPT_TEXT else shortened(wire),
+            model if isinstance(model, str) else None,
             inputs,
             mark,
         )
@@ -195,7 +198,19 @@ class Planner:
         text = dumps([{**wire, "taskUUID": uuid}])
         completion = Completion.STATUSES if request_class(task_type).statuses else Completion.RESULTS
         limit = timeout or self._long_timeout
-        return Plan(uuid, text, task_type, limit, limit, expected, completion, policy=self._retries, sent=text)
+        model = wire.get("model")
+        return Plan(
+            uuid,
+            text,
+            task_type,
+            limit,
+            limit,
+            expected,
+            completion,
+            policy=self._retries,
+            sent=text,
+            model=model if isinstance(model, str) else None,
+        )
 
     def connection(self, timeout: float | None) -> Plan:
         """Plan to wait until the connection is ready.
