@@ -420,7 +420,7 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
             ConfigurationError: The client has no store.
         """
         self._core.keeper  # noqa: B018 - it raises
-        return store_runs.Runs(self._core)
+        return store_runs.Runs(store_access.StoredJobs(self._core))
 
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)

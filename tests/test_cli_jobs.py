@@ -63,6 +63,17 @@ def test_recover_goes_on_with_what_was_left(server: LocalServer) -> None:
     assert "0 tasks" in run(app, ["jobs", "recover"]).stderr
 
 
+def test_runs_are_listed_and_their_failed_tasks_tried_again(store: str) -> None:
+    with Runware(store=store, retry_delay=0) as rw:
+        inputs = [{**PICTURE, "positive_prompt": text} for text in ("a kite", "x [error:invalidProviderContent]")]
+        assert len(list(rw.map(rw.image_inference, inputs, run="nightly", return_exceptions=True))) == 2
+    (shown,) = json.loads(run(app, ["jobs", "runs", "--json"]).stdout)
+    assert (shown["name"], shown["succeeded"], shown["failed"]) == ("nightly", 1, 1)
+    assert "nightly" in run(app, ["jobs", "runs"]).stdout
+    assert "1 task" in run(app, ["jobs", "retry-failed", "nightly"]).stderr
+    assert run(app, ["jobs", "retry-failed", "other"]).exit_code == 1
+
+
 def test_store_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNWARE_STORE", raising=False)
     shown = run(app, ["jobs", "list"])

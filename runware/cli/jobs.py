@@ -15,11 +15,13 @@ from runware.options import STORE_VARIABLE
 
 if TYPE_CHECKING:
     from runware.store import access, database, owners
+    from runware.store import runs as store_runs
     from runware.store.access import StoreView
 else:
     access = lazy_module("runware.store.access")
     database = lazy_module("runware.store.database")
     owners = lazy_module("runware.store.owners")
+    store_runs = lazy_module("runware.store.runs")
 
 __all__ = ["app"]
 
@@ -95,6 +97,33 @@ def show(
                     echo(f"result {number}: {_brief(item)}")
             elif value is not None:
                 echo(f"{name}: {_brief(value)}")
+
+
+@app.command()
+def runs(store: Store = None, as_json: Json = False) -> None:
+    """List the runs of map(run=...), the oldest first, with their progress and cost."""
+    with reporting(as_json):
+        found = store_runs.Runs(_view(store))
+        if as_json:
+            names = ("name", "operation", "created", "total", "open", "succeeded", "failed", "progress", "cost")
+            Output.json([{name: getattr(run, name) for name in names} for run in found])
+        else:
+            echo(str(found), lines=True)
+
+
+@app.command("retry-failed")
+def retry_failed(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")],
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Let the next start of a run send its failed tasks again."""
+    with reporting(as_json):
+        count = store_runs.Runs(_view(store)).get(name).retry_failed()
+        if as_json:
+            Output.json({"tasks": count})
+        else:
+            typer.echo(plural(count, "task"), err=True)
 
 
 @app.command()

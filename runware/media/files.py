@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -117,8 +116,8 @@ def keep_file(path: Path, chunks: Iterator[bytes], *, replace: bool) -> int:
                 _move_into_place(part, path)
             except FileExistsError:
                 if not _same(part, path):  # else another process has saved the same result at this moment
-                    raise FileExistsError(
-                        errno.EEXIST, "Another file is there; let save_to name each result differently", str(path)
+                    raise OverwriteError(
+                        f"Another file is at {path}; let save_to name each result differently.", filename=str(path)
                     ) from None
     return size
 

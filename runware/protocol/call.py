@@ -207,15 +207,15 @@ class Durable:
         line: object | None = None,
         *,
         stable: bool = False,
-        inputs: StoredInputs | None = None,
         shared: bool = False,
+        inputs: StoredInputs | None = None,
     ) -> None:
         self.line = line
         self.recorded = line is None
         self.asks = False
         self.stable = stable
-        self.inputs = inputs
         self.shared = shared
+        self.inputs = inputs
 
 
 class Polling:

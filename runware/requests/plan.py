@@ -222,8 +222,9 @@ class Planner:
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
 
 
-_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL")
-"""Parameters that change nothing about what a task makes. The URL of a webhook may hold a token that changes."""
+_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL", "uploadEndpoint", "deliveryMethod")
+"""Parameters that change nothing about what a task makes. The URLs may be signed anew for each start of a run, and the
+delivery method is chosen from the catalogue, which may be newer at the second one."""
 
 
 def fingerprint(wire: Mapping[str, Any]) -> str:

@@ -120,20 +120,18 @@ class Keeper:
 
     # ------------------------------------------------------------------ calls
 
-    def keeps(self, task: Task[Any]) -> bool:
-        """Return whether a request is one to be kept: it makes something, and is not only checked."""
-        return task.priced and not (task.repeatable or self._options.dry_run)
-
     def uuid_in(self, task: Task[Any], place: Place | None) -> Callable[[str], str] | None:
         """Return the function that derives the UUID of a task of a run from its fingerprint; `None` for others."""
-        if place is None or place.run is None or not self.keeps(task):
-            return None
-        return place.uuid_for
+        return None if place is None or place.run is None or not self._keeps(task) else place.uuid_for
+
+    def _keeps(self, task: Task[Any]) -> bool:
+        """Return whether a request makes something, and is not only checked."""
+        return not (task.repeatable or task.inspects or self._options.dry_run)
 
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if not self.keeps(task) or plan.completion not in _DURABLE:
+        if not (self._keeps(task) and task.priced) or plan.completion not in _DURABLE:
             return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
         wire = loads(plan.text)[0]
         line = Line(
@@ -150,7 +148,8 @@ class Keeper:
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
         self._estimate(line, wire)
-        return Durable(line, stable=stable, inputs=plan.inputs, shared=stable and self._options.store is not None)
+        shared = stable and self._options.store is not None
+        return Durable(line, stable=stable, shared=shared, inputs=plan.inputs)
 
     def resuming(self, stored: StoredTask) -> Durable:
         """Return what makes a call go on with a task of the store."""

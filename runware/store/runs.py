@@ -13,7 +13,7 @@ import attrs
 
 from runware._support.elsewhere import run_elsewhere
 from runware.errors import NotFoundError, ValidationError
-from runware.store.access import StoredJobs
+from runware.store.access import StoredJobs, StoreView
 from runware.store.lines import StoredTask, dollars
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Counts:
     succeeded: int
     failed: int
     cost: float | None
-    _jobs: StoredJobs = attrs.field(eq=False)
+    _jobs: StoreView = attrs.field(eq=False)
 
     @property
     def total(self) -> int:
@@ -123,13 +123,17 @@ def _blocking(run: AsyncRun) -> Run:
 
 
 class Runs:
-    """The runs of a client's store. Iterating over it yields them, oldest first; `print` shows them as a table."""
+    """The runs of a store. Iterating over it yields them, oldest first; `print` shows them as a table.
 
-    def __init__(self, core: Core) -> None:
-        self._jobs = StoredJobs(core)
+    Args:
+        jobs: The tasks of the store.
+    """
+
+    def __init__(self, jobs: StoreView) -> None:
+        self._jobs = jobs
 
     def __repr__(self) -> str:
-        return repr(self._jobs).replace("StoredJobs", "Runs", 1)
+        return repr(self._jobs).replace(type(self._jobs).__name__, "Runs", 1)
 
     def __str__(self) -> str:
         return _table(self.list())
@@ -199,7 +203,7 @@ class AsyncRuns:
     """The same as `Runs`, for asyncio."""
 
     def __init__(self, core: Core) -> None:
-        self._runs = Runs(core)
+        self._runs = Runs(StoredJobs(core))
 
     def __repr__(self) -> str:
         return repr(self._runs)
