@@ -48,6 +48,7 @@ BUDGETS = (
     Budget("small calls while 20 MB come in: p99", "mixed.in.p99", 100.0),
     Budget("small calls while 20 MB go out: p99", "mixed.out.p99", 100.0),
     Budget("one call over HTTP / bare httpx2 POST", "http.ratio", 1.2),
+    Budget("10,000 in flight: ms more a task with a SQLite store", "durable.more", 0.5),
     Budget("polled task of 0.3 s: worst lag / duration", "polled.0.3s.part", 0.2),
     Budget("polled task of 3 s: worst lag / duration", "polled.3s.part", 0.2),
     Budget("polled task of 3 s: worst lag", "polled.3s.worst", 1.0, always=True),

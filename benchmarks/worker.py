@@ -28,6 +28,7 @@ CASES: dict[str, tuple[str, str]] = {
     "large": ("loopback", "large"),
     "mixed": ("loopback", "mixed"),
     "http": ("over_http", "http"),
+    "durable": ("durable", "durable"),
     "polled": ("timing", "polled"),
     "partial": ("timing", "partial"),
     "tokens": ("tokens", "tokens"),

@@ -9,7 +9,7 @@ from typing import Any
 from runware.errors import RunwareError
 from runware.events import Event
 from runware.options import RetryPolicy
-from runware.protocol.call import Call, Completion
+from runware.protocol.call import Call, Completion, Durable
 from runware.protocol.effects import (
     PING,
     Abort,
@@ -17,9 +17,11 @@ from runware.protocol.effects import (
     Ended,
     Happened,
     Open,
+    Record,
     Send,
     SessionConfig,
     State,
+    Step,
 )
 from runware.protocol.retry import Retries
 from runware.protocol.session import Session
@@ -46,6 +48,7 @@ class Desk:
         self.arrived: list[Call] = []
         self.ended: dict[Call, RunwareError | None] = {}
         self.happened: list[Event] = []
+        self.records: list[Record] = []
         self.hold_writes = False
 
     # -------------------------------------------------------------- performing
@@ -69,6 +72,8 @@ class Desk:
                 case Ended(call, error):
                     assert call not in self.ended, "a call ended twice"
                     self.ended[call] = error
+                case Record():
+                    self.records.append(effect)
                 case Happened(kind, facts):
                     self.happened.append(kind(at=self.now, **facts))
         if not self.hold_writes:
@@ -95,12 +100,60 @@ class Desk:
         policy = Retries.of(retry, 2, 1.0) if isinstance(retry, (int, RetryPolicy)) else retry
         kind = facts.setdefault("task_type", "imageInference")
         body = {"taskType": kind, "taskUUID": uuid, **facts.pop("body", {})}
+        durable: Durable | None = facts.pop("durable", None)
         call = Call(
             uuid=uuid, text=json.dumps([body]).encode(), timeout=facts.pop("timeout", 60.0), policy=policy, **facts
         )
+        call.durable = durable
         self.session.submit(call, self.now)
         self.perform()
         return call
+
+    def follow(self, uuid: str = A, timeout: float = 60.0) -> Call:
+        """Submit what `rw.job(uuid)` does with a store."""
+        kind = Completion.EXISTING
+        call = Call(uuid=uuid, text=b"", task_type="imageInference", timeout=timeout, completion=kind, expected=1)
+        call.durable = Durable(object())
+        self.session.submit(call, self.now)
+        self.perform()
+        return call
+
+    # -------------------------------------------------------------- the store
+
+    def steps(self, call: Call) -> list[Step]:
+        """Return what the store was told of a call."""
+        return [record.step for record in self.records if record.call is call]
+
+    def to_record(self) -> list[Record]:
+        """Take the attempts that the store has not answered."""
+        attempts = [record for record in self.records if record.step is Step.TASK]
+        self.records = [record for record in self.records if record.step is not Step.TASK]
+        return attempts
+
+    def record(self) -> None:
+        """Let the store have all attempts that wait for it."""
+        for record in self.to_record():
+            self.session.task_recorded(record.call, record.uuid, self.now)
+            self.perform()
+
+    def meet(
+        self, call: Call, current: str | None = None, items: list[dict[str, Any]] | None = None, *, elsewhere: bool
+    ) -> None:
+        """Report that the store knows the task of a call."""
+        self.to_record()
+        self.session.task_known(call, call.uuid, current or call.uuid, items or [], elsewhere, self.now)
+        self.perform()
+
+    def settle(self, call: Call, items: list[dict[str, Any]], error: RunwareError | None = None) -> None:
+        """Report the outcome that the store has."""
+        self.session.task_settled(call, items, error, self.now)
+        self.perform()
+
+    def refuse_record(self, call: Call, error: RunwareError) -> None:
+        """Report that the store could not take the attempt of a call."""
+        self.to_record()
+        self.session.recording_failed(call, call.uuid, error, self.now)
+        self.perform()
 
     def connect(self) -> Call:
         call = Call(uuid="connect", text=b"", task_type="", timeout=60.0, completion=Completion.CONNECTION)

@@ -24,7 +24,7 @@ from runware.errors import (
     ValidationError,
 )
 from runware.protocol.call import Call, CallState, Completion
-from runware.protocol.effects import DropExchange, Ended, Exchange, Happened, SessionConfig, State
+from runware.protocol.effects import DropExchange, Ended, Exchange, Happened, Record, SessionConfig, State
 from runware.protocol.ids import new_uuid
 from runware.protocol.responses import read_response
 from runware.protocol.session import Session
@@ -60,6 +60,8 @@ class HttpDesk(Desk):
                 case Ended(call, error):
                     assert call not in self.ended, "a call ended twice"
                     self.ended[call] = error
+                case Record():
+                    self.records.append(effect)
                 case Happened(kind, facts):
                     self.happened.append(kind(at=self.now, **facts))
                 case _:

@@ -21,12 +21,13 @@ from runware.errors import (
     ConnectionFailedError,
     ConnectionLostError,
     RunwareError,
+    StoreError,
     TaskError,
     TaskTimeoutError,
 )
 from runware.events import Resolved
-from runware.protocol.call import Call, CallState, Completion
-from runware.protocol.effects import State
+from runware.protocol.call import Call, CallState, Completion, Durable
+from runware.protocol.effects import Record, State, Step
 from runware.protocol.ids import new_uuid
 
 from .support import Desk, image
@@ -36,6 +37,7 @@ CODES = ["rateLimitExceeded", "inferenceError", "invalidWidth", "internalServerE
 RESULT_CODES = ["inferenceError", "invalidProviderContent", "gpuOutOfMemory", "internalServerError", "timeoutProvider"]
 REFUSALS = ["rateLimitExceeded", "invalidWidth", "insufficientCredits"]
 EMPTY = [b"{}", b"[]", b'{"data":[]}', b'{"data":null}', b'{"data":["x"]}']
+SENT = Step.SENT
 WHICH = st.integers(0, 30)
 REPLAYS = ["before", "after", "twice", "none"]
 OTHER = [
@@ -179,6 +181,8 @@ class Schedules(RuleBasedStateMachine):
         self.cancelled: set[Call] = set()
         self.names: dict[Call, list[str]] = {}  # every UUID a call has had
         self.told: set[Call] = set()  # whose error was looked at, at the time
+        self.recorded: set[str] = set()  # the UUIDs that the store has
+        self.elsewhere: list[Call] = []  # calls whose task another client follows
         if up:
             self.desk.connect()
             self.desk.open()
@@ -195,14 +199,72 @@ class Schedules(RuleBasedStateMachine):
         expected=st.sampled_from([1, 1, 2, 3]),
         timeout=st.sampled_from([1.0, 20.0, 300.0, 300.0, 300.0]),
         retry=st.integers(0, 2),
+        kept=st.sampled_from(["no", "no", "plain", "stable"]),
     )
-    def submit(self, count: int, expected: int, timeout: float, retry: int) -> None:
+    def submit(self, count: int, expected: int, timeout: float, retry: int, kept: str) -> None:
         for _ in range(count):
             uuid = new_uuid(self.rng)
             body = {"numberResults": expected}
-            call = self.desk.submit(uuid, expected=expected, timeout=timeout, retry=retry, body=body)
+            durable = None if kept == "no" else Durable(object(), stable=kept == "stable")
+            call = self.desk.submit(uuid, expected=expected, timeout=timeout, retry=retry, body=body, durable=durable)
             self.known.append(call)
             self.names[call] = [uuid]
+
+    @precondition(lambda self: self.desk.records)
+    @rule(
+        which=WHICH,
+        answer=st.sampled_from([*["recorded"] * 6, "refused", "left", "elsewhere"]),
+        most=st.sampled_from([1, 3, 100]),
+    )
+    def store_answers(self, which: int, answer: str, most: int) -> None:
+        """Answer attempts that wait for the store, in any order; an answer may be late."""
+        waiting = self.desk.to_record()
+        for _ in range(min(most, len(waiting))):
+            self.answer_record(waiting.pop(which % len(waiting)), answer)
+        self.desk.records += waiting
+
+    def answer_record(self, record: Record, answer: str) -> None:
+        call, session, now = record.call, self.session, self.desk.now
+        if answer == "recorded" or (answer != "refused" and call.attempt > 1):  # only a first attempt can be known
+            self.recorded.add(record.uuid)
+            session.task_recorded(call, record.uuid, now)
+        elif answer == "refused":
+            session.recording_failed(call, record.uuid, StoreError("full"), now)
+        else:
+            if answer == "left":
+                self.recorded.add(record.uuid)
+            session.task_known(call, record.uuid, record.uuid, [], answer == "elsewhere", now)
+            if answer == "elsewhere":
+                self.elsewhere.append(call)
+        self.desk.perform()
+
+    @precondition(lambda self: self.elsewhere)
+    @rule(how=st.sampled_from(["succeeds", "fails", "is gone"]), which=WHICH)
+    def other_client(self, how: str, which: int) -> None:
+        """End what another client follows, or leave it to this one."""
+        call = self.elsewhere.pop(which % len(self.elsewhere))
+        if call.state is not CallState.UNRECORDED:
+            return
+        if how == "is gone":
+            self.recorded.add(call.uuid)
+            self.session.task_known(call, call.uuid, call.uuid, [], False, self.desk.now)
+            self.desk.perform()
+        elif how == "succeeds":
+            self.other_client_succeeds(call)
+        else:
+            self.server_has(call)
+            self.server.failed[call.uuid] = "inferenceError"
+            self.desk.settle(call, list(call.items), TaskError("It failed.", code="inferenceError"))
+
+    def server_has(self, call: Call) -> None:
+        body = {"numberResults": call.missing, "taskType": "imageInference"}
+        self.server.tasks.setdefault(call.uuid, body)
+
+    def other_client_succeeds(self, call: Call) -> None:
+        if call.state is CallState.UNRECORDED:
+            self.server_has(call)
+            made = [self.server.make(call.uuid) for _ in range(self.server.left(call.uuid))]
+            self.desk.settle(call, [*call.items, *made])
 
     @precondition(lambda self: self.known)
     @rule(what=st.sampled_from(["cancel", "connect", "hold writes", "write some", "write all"]), which=WHICH)
@@ -447,6 +509,15 @@ class Schedules(RuleBasedStateMachine):
                 assert not call.timer, call
 
     @invariant()
+    def nothing_is_sent_that_the_store_does_not_have(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        for call in self.known:
+            if call.durable is not None:
+                written = {record.uuid for record in self.desk.records if record.call is call and record.step is SENT}
+                assert written <= self.recorded, call
+
+    @invariant()
     def nothing_is_bought_twice(self) -> None:
         if not hasattr(self, "known"):
             return
@@ -509,6 +580,10 @@ class Schedules(RuleBasedStateMachine):
             open_ = [call for call in self.known if call.state is not CallState.DONE]
             if not open_:
                 break
+            for record in self.desk.to_record():
+                self.answer_record(record, "recorded")
+            while self.elsewhere:
+                self.other_client_succeeds(self.elsewhere.pop())
             if self.session.state is State.CONNECTING:
                 self.desk.open()
             if self.session.state is State.AUTHENTICATING:
@@ -523,7 +598,7 @@ class Schedules(RuleBasedStateMachine):
             for call in open_:
                 error = self.desk.ended.get(call)
                 if self.desk.now < call.deadline and error is not None:
-                    assert isinstance(error, TaskError), error
+                    assert isinstance(error, (TaskError, StoreError)), error
                     assert not isinstance(error, AuthenticationError)
 
     def teardown(self) -> None:

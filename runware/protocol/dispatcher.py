@@ -88,11 +88,7 @@ class Dispatcher:
         if self._connection.state is State.CLOSED:
             error = ClientClosedError("The client is closed.")
         elif call.key in self._registry.calls:
-            error = ConflictError(
-                "A task with this task_uuid is already running on this client: wait for its own job.",
-                code="conflictTaskUUID",
-                parameter="task_uuid",
-            )
+            error = _already_running()
         elif waiting >= self._max_queued:
             error = RunwareError(
                 f"{waiting} calls are waiting already. Wait for some of them, or raise max_queued.",
@@ -124,20 +120,34 @@ class Dispatcher:
         call.enter(CallState.UNRECORDED)
         self._unrecorded.add(call)
 
-    def recorded(self, call: Call, uuid: str) -> bool:
+    def recorded(self, call: Call, uuid: str, now: float) -> bool:
         """Let a call be sent whose attempt the store has; return whether it is still about that attempt."""
         durable = call.durable
         if durable is None or call.state is _DONE or call.uuid != uuid:
             return False
-        durable.recorded = True
         if call.state is CallState.UNRECORDED:
             if call.key != call.uuid:
-                if call.uuid in self._registry.calls:
-                    return True  # a call of this client follows the task: the store reports its end
+                other = self._registry.calls.get(call.uuid)
+                if other is not None:
+                    return self._follow(call, other, now)
                 self._registry.rename(call, call.uuid)
-            self._unrecorded.discard(call)
+            self.release_hold(call)
             self.requeue(call)
+        durable.recorded = True
         return True
+
+    def release_hold(self, call: Call) -> None:
+        """Do not count a call any more among those that wait for the store."""
+        self._unrecorded.discard(call)
+
+    def _follow(self, call: Call, other: Call, now: float) -> bool:
+        """Let a call wait for the end of the task of another call of this client, which has begun meanwhile."""
+        if other.durable is not None and other.durable.line is not None:
+            # The store has been told of the other one by now, and reports its end.
+            self._output.effects.append(Record(call, Step.TASK, call.uuid))
+        else:
+            self.end(call, now, _already_running())
+        return False
 
     # ------------------------------------------------------------------ sending
 
@@ -236,6 +246,14 @@ class Dispatcher:
         call.text = b""  # so that it is not written any more
         call.seen_ids = None
         self._timers.call_ended(call)
+
+
+def _already_running() -> ConflictError:
+    return ConflictError(
+        "A task with this task_uuid is already running on this client: wait for its own job.",
+        code="conflictTaskUUID",
+        parameter="task_uuid",
+    )
 
 
 def _attributed(error: RunwareError, call: Call) -> RunwareError:

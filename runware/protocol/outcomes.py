@@ -35,8 +35,8 @@ def at_the_server(call: Call, unattributed_error: str | None) -> RunwareError | 
     Returns:
         The error; `None` for a call that the server cannot have.
     """
-    if call.completion is Completion.CONNECTION:
-        return None
+    if call.completion is Completion.CONNECTION or call.state is CallState.UNRECORDED:
+        return _followed_elsewhere(call)
     limit = _limit(call)
     if call.failures and call.may_run and not call.repeatable:
         last = call.failures[-1]
@@ -92,27 +92,26 @@ def before_it_was_sent(call: Call, where: str, unreached: ConnectionFailedError 
             f"be sent again within {limit}{where}.",
             retryable=True,
         )
+    if call.state is CallState.UNRECORDED:
+        return TaskTimeoutError(
+            f"The task could not be written to the store within {limit}, so it was not sent. Nothing was billed.",
+            retryable=True,
+        )
     if unreached is not None:
         return copy.copy(unreached)
-    if call.state is CallState.UNRECORDED:
-        return _not_recorded(call)
     if call.completion is Completion.CONNECTION:
         return TaskTimeoutError(f"The connection was not ready within {limit}{where}.", retryable=True)
     return TaskTimeoutError(f"The task could not be sent within {limit}{where}. Nothing was billed.", retryable=True)
 
 
-def _not_recorded(call: Call) -> TaskTimeoutError:
-    """Make the error of a call that waited for the store when its deadline came."""
-    limit = _limit(call)
-    if call.may_have_run:
-        return TaskTimeoutError(
-            f"No result within {limit}. Another client works on the task, which is in the store; rw.job(task_uuid) "
-            "waits for its results.",
-            may_be_running=True,
-        )
+def _followed_elsewhere(call: Call) -> TaskTimeoutError | None:
+    """Make the error of a call that waited for a task which another client, or call, has sent; `None` for others."""
+    if not (call.may_have_run or call.completion is Completion.EXISTING):
+        return None
     return TaskTimeoutError(
-        f"The task could not be written to the store within {limit}, so it was not sent. Nothing was billed.",
-        retryable=True,
+        f"No outcome within {_limit(call)} of a task that another client or call has sent. The server may still run "
+        "and bill it; rw.job(task_uuid) waits for its results.",
+        may_be_running=True,
     )
 
 

@@ -218,16 +218,17 @@ class Session:
 
     def task_recorded(self, call: Call, uuid: str, now: float) -> None:
         """The store has this attempt of a call, so that it may be sent."""
-        if self._dispatcher.recorded(call, uuid):
+        if self._dispatcher.recorded(call, uuid, now):
             self._serve(call, now)
 
-    def task_known(self, call: Call, uuid: str, current: str, elsewhere: bool, now: float) -> None:
+    def task_known(self, call: Call, uuid: str, current: str, items: list[Item], elsewhere: bool, now: float) -> None:
         """The store has the task of a call already, from an earlier one that did not end.
 
         Args:
             call: The call.
             uuid: Its UUID when the store was told.
             current: The UUID of the task's last attempt.
+            items: The results of earlier attempts, which are not asked for again.
             elsewhere: Whether another client follows it, so that the call waits for the store's next report; if not,
                 the server is asked for the task before it is sent.
             now: The session's time.
@@ -238,7 +239,9 @@ class Session:
         self._tracker.works_on(call)
         if elsewhere:
             return
-        if current != uuid:
+        call.items = items
+        call.prior_results = len(items)
+        if current != uuid or items:
             self._tracker.become(call, current)
         durable.asks = True
         self.task_recorded(call, current, now)
@@ -513,7 +516,7 @@ class Session:
         error = error_from_wire(raw)
         if calls:
             for call in calls:
-                if call.state not in (CallState.QUEUED, CallState.RETRYING):
+                if call.state not in (CallState.QUEUED, CallState.RETRYING, CallState.UNRECORDED):
                     failed.setdefault(call, []).append(raw)
         elif raw.get("taskUUID") is None and (
             self.state is State.AUTHENTICATING

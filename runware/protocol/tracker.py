@@ -239,6 +239,7 @@ class TaskTracker:
         if call.state is not CallState.ACCEPTED:
             if not call.may_run:
                 self._queue.in_flight += 1  # it was waiting to be sent again
+                self._dispatcher.release_hold(call)
             call.enter(CallState.ACCEPTED)
         if call.accepted_at is None:
             call.accepted_at = now

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, event, func, insert, select, update
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from runware._support.locks import make_rlock
 from runware.errors import ConfigurationError, RunwareError, StoreError
-from runware.store.lines import Line, StoredTask, budget_exceeded, dollars, error_from_stored
+from runware.store.lines import Line, StoredTask, dollars, error_from_stored
 from runware.store.tables import (
     MIGRATIONS,
     VERSION,
@@ -37,6 +40,15 @@ STALE = -1
 """The size of a saved file that is no longer that of a result."""
 _CHUNK = 500
 """How many keys one statement may name: some databases limit them."""
+_WITHOUT_REQUEST = [column for column in tasks.c if column is not tasks.c.request]
+
+
+_OPENINGS = 5
+"""How often opening is tried: of several processes that create the tables at the same moment, all but one fail."""
+_FORK = 5.0
+"""Seconds for which a fork waits for a transaction."""
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 def store_error(error: BaseException, doing: str) -> StoreError:
@@ -74,7 +86,7 @@ class Database:
                 pool_pre_ping=not self.is_sqlite,
                 hide_parameters=True,
             )
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             raise ConfigurationError(
                 f"store cannot be used: {' '.join(str(error).split())}. Use a Path, 'sqlite:///jobs.db', or another "
                 "URL that SQLAlchemy takes and whose driver is installed, such as 'postgresql+psycopg://...'.",
@@ -84,6 +96,9 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self._lock = make_rlock()
+        weakref.finalize(self, self.engine.dispose)
+        _databases.add(self)
 
     def open(self) -> None:
         """Create the tables, or bring them up to date.
@@ -92,13 +107,17 @@ class Database:
             StoreError: The database cannot be opened or written, or a later version has made it.
         """
         try:
-            if self._path is not None and str(self._path.parent) not in ("", "."):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self.engine.begin() as connection:
-                metadata.create_all(connection, tables=[settings])
-                self._bring_up_to_date(connection)
-        except IntegrityError:  # another process is creating it at this moment
-            self.open()
+            if self._path is not None:
+                _make_folder(self._path.parent)
+            for attempt in range(_OPENINGS):
+                try:
+                    with self.transaction() as connection:
+                        metadata.create_all(connection, tables=[settings])
+                        self._bring_up_to_date(connection)
+                    return
+                except DBAPIError:  # another process may be creating it at this moment
+                    if attempt == _OPENINGS - 1:
+                        raise
         except (SQLAlchemyError, OSError) as error:
             raise store_error(error, "cannot be opened") from error
 
@@ -121,12 +140,27 @@ class Database:
 
     def close(self, *, forked: bool = False) -> None:
         """Close the connections; in a forked child, forget the parent's."""
+        if forked:
+            self._lock = make_rlock()
         self.engine.dispose(close=not forked)
+
+    def before_fork(self) -> None:
+        """Close the connections, once no thread uses one.
+
+        SQLite keeps the locks of a process in its memory, where a child would take the parent's for its own.
+        """
+        if self._lock.acquire(timeout=_FORK):
+            self.engine.dispose()
+
+    def after_fork(self) -> None:
+        """Allow connections again."""
+        with contextlib.suppress(RuntimeError):  # it could not be locked
+            self._lock.release()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Open a transaction, which is on disk at its end. Errors of the database are raised as they are."""
-        with self.engine.begin() as connection:
+        with self._lock, self.engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -137,7 +171,7 @@ class Database:
             StoreError: The database cannot be read.
         """
         try:
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with self._lock, self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
             raise store_error(error, "cannot be read") from error
@@ -150,7 +184,7 @@ class Database:
             StoreError: The database cannot be written.
         """
         try:
-            with self.engine.begin() as connection:
+            with self.transaction() as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
             raise store_error(error, "cannot be written") from error
@@ -159,11 +193,13 @@ class Database:
 
     @staticmethod
     def rows(connection: Connection, keys: Iterable[str], *, lock: bool = False) -> dict[str, RowMapping]:
-        """Return the rows of tasks by their keys; optionally locked until the transaction ends."""
+        """Return the rows of tasks by their keys, without requests; optionally locked until the transaction ends."""
         found: dict[str, RowMapping] = {}
         wanted = list(keys)
         for start in range(0, len(wanted), _CHUNK):
-            query = select(tasks).where(tasks.c.key.in_(wanted[start : start + _CHUNK])).order_by(tasks.c.key)
+            query = (
+                select(*_WITHOUT_REQUEST).where(tasks.c.key.in_(wanted[start : start + _CHUNK])).order_by(tasks.c.key)
+            )
             found |= {
                 row["key"]: row for row in connection.execute(query.with_for_update() if lock else query).mappings()
             }
@@ -196,6 +232,7 @@ class Database:
                 "owner": owner,
                 "state": "open",
                 "step": "recorded",
+                "cost_before": 0,
                 "reserved": line.reserve,
                 "scope": line.day,
                 "created": now,
@@ -245,44 +282,30 @@ class Database:
         connection.execute(query.values(columns), named)
 
     @staticmethod
-    def reopen(connection: Connection, key: str, uuid: str, attempt: int, owner: str, reserve: int, day: str) -> None:
-        """Make a task open again, for its next attempt."""
-        values = {"uuid": uuid, "attempt": attempt, "owner": owner, "reserved": reserve, "scope": day}
-        connection.execute(
-            update(tasks)
-            .where(tasks.c.key == key)
-            .values(state="open", step="recorded", items=None, error=None, updated=time.time(), **values)
+    def reopen(connection: Connection, row: RowMapping, owner: str, values: Mapping[str, Any]) -> bool:
+        """Make a task open again, for its next attempt; return whether it was as it is in *row*."""
+        query = update(tasks).where(
+            tasks.c.key == row["key"], tasks.c.state == row["state"], tasks.c.uuid == row["uuid"]
+        )
+        if row["state"] == "open":
+            query = query.where(tasks.c.owner == owner)
+        changed = connection.execute(
+            query.values(
+                state="open",
+                step="recorded",
+                owner=owner,
+                items=None,
+                error=None,
+                cost_before=row["cost"] or 0,
+                updated=time.time(),
+                **values,
+            )
         )
         # What was saved of an attempt that failed may be replaced by what the next one makes.
-        connection.execute(update(files).where(files.c.key == key).values(size=STALE))
+        connection.execute(update(files).where(files.c.key == row["key"]).values(size=STALE))
+        return changed.rowcount == 1
 
     # ------------------------------------------------------------------ money
-
-    @staticmethod
-    def reserve(connection: Connection, line: Line, scopes: Iterable[str]) -> None:
-        """Reserve what a task may cost.
-
-        Raises:
-            BudgetExceededError: A budget has not enough left. Nothing is reserved.
-        """
-        wanted = list(dict.fromkeys([*line.limits, *(scopes if line.reserve else ())]))
-        for scope in wanted:
-            _ensure_scope(connection, scope)
-        for scope, limit in line.limits.items():
-            row = connection.execute(select(spending).where(spending.c.scope == scope).with_for_update()).one()
-            left = limit - row.billed - row.reserved
-            if line.reserve > left or (left <= 0 and not line.reserve):
-                raise budget_exceeded(line, scope, limit, row.billed, row.reserved)
-        for scope in wanted:
-            _change_spending(connection, scope, 0, line.reserve)
-
-    @staticmethod
-    def settle(connection: Connection, changes: Mapping[str, tuple[int, int]]) -> None:
-        """Change what was billed and what is reserved, by scope."""
-        for scope, (billed, reserved) in sorted(changes.items()):  # always in the same order, so that no two deadlock
-            if billed or reserved:
-                _ensure_scope(connection, scope)
-                _change_spending(connection, scope, billed, reserved)
 
     @staticmethod
     def spent(connection: Connection, scope: str) -> tuple[float, float]:
@@ -390,6 +413,19 @@ def stored_task(row: RowMapping) -> StoredTask:
     )
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a file, and wait until the disk has its name. SQLite sees to what is inside."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in made:
+        with contextlib.suppress(OSError):  # not every system can synchronize a folder
+            opened = os.open(one.parent, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
+
+
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin below, and not when the module thinks so
     cursor = connection.cursor()
@@ -397,6 +433,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         # With less, the last transactions are lost when the power fails, and a task that was sent with them.
         cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA fullfsync=ON")  # macOS: also through the cache of the disk
     finally:
         cursor.close()
 
@@ -408,16 +445,20 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _ensure_scope(connection: Connection, scope: str) -> None:
-    if connection.scalar(select(func.count()).select_from(spending).where(spending.c.scope == scope)):
-        return
-    with contextlib.suppress(IntegrityError), connection.begin_nested():
-        connection.execute(insert(spending).values(scope=scope, billed=0, reserved=0))
+def _before_fork() -> None:
+    for database in list(_databases):
+        database.before_fork()
 
 
-def _change_spending(connection: Connection, scope: str, billed: int, reserved: int) -> None:
-    connection.execute(
-        update(spending)
-        .where(spending.c.scope == scope)
-        .values(billed=spending.c.billed + billed, reserved=spending.c.reserved + reserved)
-    )
+def _after_fork() -> None:
+    for database in list(_databases):
+        database.after_fork()
+
+
+def _in_child() -> None:
+    for database in list(_databases):
+        database.close(forked=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

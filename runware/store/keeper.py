@@ -143,12 +143,11 @@ class Keeper:
             fingerprint=plan.fingerprint,
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
-            limits=self._limits(place),
+            limits=self._limits(None if place is None else place.run, place),
             retries_failed=place is not None and place.retries_failed,
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
-        if line.limits:
-            line.reserve = self._estimate(wire)
+        self._estimate(line, wire)
         shared = stable and self._options.store is not None
         return Durable(line, stable=stable, shared=shared, inputs=plan.inputs)
 
@@ -162,18 +161,20 @@ class Keeper:
             fingerprint=stored.fingerprint,
             run=stored.run,
             number=stored.number,
+            limits=self._limits(stored.run, None),
             follows=stored.request is None,
         )
+        if stored.request is not None:
+            self._estimate(line, stored.request)
         return Durable(line, stable=True)
 
     def following(self, uuid: str, task_type: str) -> Durable | None:
         """Return what makes a call follow a task through the store, if there is one."""
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
-    def _limits(self, place: Place | None) -> dict[str, int]:
-        """Return the budgets of a task: their scopes, with billionths of a dollar. The smaller one of two counts."""
+    def _limits(self, run: str | None, place: Place | None) -> dict[str, int]:
+        """Return the budgets of a task by their scopes. The smaller one of two counts."""
         limits: dict[str, int] = {}
-        run = None if place is None else place.run
         for budget in (self._options.budget, None if place is None else place.budget):
             if budget is None:
                 continue
@@ -182,13 +183,17 @@ class Keeper:
                 per = place.scope
             elif per == "run":
                 per = "client" if run is None else f"run {run}"
-            limits[per] = min(nano_dollars(budget.limit), limits.get(per, nano_dollars(budget.limit)))
+            limit = nano_dollars(budget.limit)
+            limits[per] = min(limit, limits.get(per, limit))
         return limits
 
-    def _estimate(self, wire: Mapping[str, Any]) -> int:
-        """Return what a task may cost, in billionths of a dollar; 0 if nothing is known."""
+    def _estimate(self, line: Line, wire: Mapping[str, Any]) -> None:
+        """Note what a task may cost, if there is a budget for it."""
+        if not line.limits:
+            return
         try:
             cost = estimates.estimate(self._knowledge.checker.model_of(dict(wire)), wire).cost
         except NotFoundError:
-            return 0
-        return nano_dollars(cost or 0.0)
+            return
+        if cost is not None:
+            line.reserve, line.priced = nano_dollars(cost), True

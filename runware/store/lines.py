@@ -38,6 +38,7 @@ class Line:
         run: The name of the run, if it is part of one.
         number: Which of several equal tasks of the run it is, from 0.
         reserve: What it may cost, in billionths of a dollar.
+        priced: Whether that is known.
         limits: The budgets that apply: their scopes, with billionths of a dollar.
         follows: Whether it only follows a task: nothing is written for one that the store does not know.
         retries_failed: Whether a task that has failed before is run again.
@@ -56,6 +57,7 @@ class Line:
     run: str | None = None
     number: int = 0
     reserve: int = 0
+    priced: bool = False
     limits: Mapping[str, int] = attrs.field(factory=dict)
     follows: bool = False
     retries_failed: bool = False
@@ -148,7 +150,7 @@ def budget_exceeded(line: Line, scope: str, limit: int, spent: int, reserved: in
     whose = {"store": "of the store", "client": "of this client", "day": f"of {name}", "map": "of this map()"}.get(
         kind, f"of the run {name!r}"
     )
-    cost = f"${dollars(line.reserve):.4f}" if line.reserve else "an unknown sum"
+    cost = f"${dollars(line.reserve):.4f}" if line.priced else "an unknown sum"
     left = max(0.0, dollars(limit - spent - reserved))
     return BudgetExceededError(
         f"The budget of ${dollars(limit):g} ({whose}) has ${left:.4f} left, and the task may cost {cost}. "
@@ -156,7 +158,7 @@ def budget_exceeded(line: Line, scope: str, limit: int, spent: int, reserved: in
         limit=dollars(limit),
         spent=dollars(spent),
         reserved=dollars(reserved),
-        estimate=dollars(line.reserve) if line.reserve else None,
+        estimate=dollars(line.reserve) if line.priced else None,
         task_type=line.task_type,
         task_uuid=line.key,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from runware.errors import BudgetExceededError, RunwareError
@@ -20,8 +21,9 @@ class SpendingRecorder:
 
     def __init__(self) -> None:
         self._driver: Driver | None = None
-        self._spent: dict[str, int] = {}
-        self._reserved: dict[Call, Line] = {}
+        self._spent: defaultdict[str, int] = defaultdict(int)
+        self._reserved: defaultdict[str, int] = defaultdict(int)
+        self._lines: dict[Call, Line] = {}
 
     def attach(self, driver: Driver) -> None:
         """Report to this driver."""
@@ -43,15 +45,16 @@ class SpendingRecorder:
             driver.task_recorded(call, effect.uuid)
 
     def _reserve(self, call: Call, line: Line) -> None:
-        if call in self._reserved:
+        if call in self._lines:
             return  # a further attempt
         for scope, limit in line.limits.items():
-            spent = self._spent.get(scope, 0)
-            reserved = sum(other.reserve for other in self._reserved.values() if scope in other.limits)
+            spent, reserved = self._spent[scope], self._reserved[scope]
             left = limit - spent - reserved
-            if line.reserve > left or (left <= 0 and not line.reserve):
+            if line.reserve > left or (left <= 0 and not line.priced):
                 raise budget_exceeded(line, scope, limit, spent, reserved)
-        self._reserved[call] = line
+        for scope in line.limits:
+            self._reserved[scope] += line.reserve
+        self._lines[call] = line
 
     def arrived(self, call: Call) -> None:
         """Do nothing: results are billed when the call ends."""
@@ -61,13 +64,14 @@ class SpendingRecorder:
         self._settle(call, may_have_run=error is not None and error.may_have_run)
 
     def _settle(self, call: Call, *, may_have_run: bool) -> None:
-        line = self._reserved.pop(call, None)
+        line = self._lines.pop(call, None)
         if line is not None:
             cost = billed(call.items)
             # What may have run may be billed: the estimate stands for a bill that did not come.
-            spent = cost if cost is not None else line.reserve if may_have_run or line.acknowledged else 0
+            owed = line.reserve if may_have_run or line.acknowledged or call.items else 0
             for scope in line.limits:
-                self._spent[scope] = self._spent.get(scope, 0) + spent
+                self._spent[scope] += owed if cost is None else max(cost, owed if may_have_run else 0)
+                self._reserved[scope] -= line.reserve
 
     def forget(self, scope: str) -> None:
         """Forget what was spent of a budget that is over."""

@@ -59,6 +59,7 @@ tasks = Table(
     Column("items", Text),
     Column("error", Text),
     Column("cost", BigInteger),
+    Column("cost_before", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
     Column("scope", String(220)),
     Column("created", Float, nullable=False),
@@ -68,7 +69,8 @@ tasks = Table(
     Index("runware_tasks_state", "state", "owner"),
 )
 """The tasks. `key` is the UUID of the first attempt, `uuid` that of the last. `request` is the API object, or nothing
-if it was too large. `state` is open, succeeded or failed; `step` is how far an open one is: recorded, sent, accepted,
+if it was too large. `cost` is all that it has cost, `cost_before` the part of attempts that had failed when it was
+begun again. `state` is open, succeeded or failed; `step` is how far an open one is: recorded, sent, accepted,
 refused (the next attempt needs a new UUID), waiting (nothing was sent)."""
 
 runs = Table(

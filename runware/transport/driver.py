@@ -231,9 +231,9 @@ class Driver:
         """Report that the store has this attempt."""
         self._post(self._session.task_recorded, call, uuid)
 
-    def task_known(self, call: Call, uuid: str, current: str, *, elsewhere: bool) -> None:
+    def task_known(self, call: Call, uuid: str, current: str, items: list[dict[str, Any]], *, elsewhere: bool) -> None:
         """Report that the store has the call's task already; see `Session.task_known`."""
-        self._post(self._session.task_known, call, uuid, current, elsewhere)
+        self._post(self._session.task_known, call, uuid, current, items, elsewhere)
 
     def task_settled(self, call: Call, items: list[dict[str, Any]], error: RunwareError | None) -> None:
         """Report the outcome that the store has for a call's task."""
@@ -393,9 +393,8 @@ class Driver:
             try:
                 waiter = call.job
                 assert waiter is not None
-                if (durable := call.durable) is not None and durable.line is not None:
-                    assert self._recorder is not None
-                    self._recorder.ended(call, error) if ended else self._recorder.arrived(call)
+                if call.durable is not None and call.durable.line is not None:
+                    self._keep(call, error, ended=ended)
                 if ended:
                     self._to_wake += waiter.call_ended(call, error)
                     # A timer may keep the call until its deadline. Free the job and its results now.
@@ -409,6 +408,14 @@ class Driver:
             several = several or call.expected > 1
         if several:
             self._yield_gil()
+
+    def _keep(self, call: Call, error: RunwareError | None, *, ended: bool) -> None:
+        """Pass results or the end of a durable call to the recorder, whose mistakes must not keep a job from ending."""
+        assert self._recorder is not None
+        try:
+            self._recorder.ended(call, error) if ended else self._recorder.arrived(call)
+        except Exception:
+            log.exception("writing the outcome of %s failed", call)
 
     def _report(self, effect: Happened) -> None:
         """Pass an event to the listeners, and to the log at level DEBUG."""
