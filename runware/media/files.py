@@ -12,10 +12,23 @@ from urllib.parse import unquote_to_bytes
 
 from runware.errors import DownloadError, OverwriteError
 
-__all__ = ["MAX_BYTES", "decode_base64", "safe_name", "target_path", "write_file"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_EMBEDDED",
+    "check_absent",
+    "decode_base64",
+    "decoded_chunks",
+    "safe_name",
+    "target_path",
+    "write_file",
+]
 
 MAX_BYTES = 2 << 30
 """Default maximum size of a downloaded file: 2 GiB."""
+MAX_EMBEDDED = 8 << 20
+"""Default maximum size of a file that is embedded in a notebook: 8 MiB."""
+_CHUNK = 1 << 20
+"""Characters of base64 that are decoded at a time."""
 
 
 def decode_base64(text: str) -> bytes:
@@ -35,6 +48,32 @@ def decode_base64(text: str) -> bytes:
             return base64.b64decode("".join(text.split()), validate=True)  # it may contain line breaks
     except (binascii.Error, ValueError) as error:
         raise DownloadError("The result's base64 data is invalid.") from error
+
+
+def decoded_chunks(text: str) -> Iterator[bytes]:
+    """Decode base64 or a data URI in chunks, so that a large file is not in memory as a whole.
+
+    Raises:
+        DownloadError: The text is neither.
+    """
+    start = 0
+    if text[:5].lower() == "data:":
+        comma = text.find(",")
+        if comma < 0 or not text[:comma].lower().endswith(";base64"):
+            yield decode_base64(text)
+            return
+        start = comma + 1
+    rest, padded = "", False
+    for position in range(start, len(text), _CHUNK):
+        piece = rest + "".join(text[position : position + _CHUNK].split())
+        usable = len(piece) if position + _CHUNK >= len(text) else len(piece) // 4 * 4
+        piece, rest = piece[:usable], piece[usable:]
+        if not piece:
+            continue
+        if padded:  # only the last chunk may be padded, which the decoder cannot see
+            raise DownloadError("The result's base64 data is invalid.")
+        padded = piece.endswith("=")
+        yield decode_base64(piece)
 
 
 _RESERVED = re.compile(r"(?i)con|prn|aux|nul|com\d|lpt\d")
@@ -59,6 +98,16 @@ def target_path(where: str | os.PathLike[str], stem: str, extension: str) -> Pat
     return path
 
 
+def check_absent(path: Path, *, overwrite: bool) -> None:
+    """Check that a file may be written.
+
+    Raises:
+        FileExistsError: The file exists and *overwrite* is false.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+
+
 def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
     """Write a file atomically: it appears complete or not at all.
 
@@ -66,8 +115,7 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
         FileExistsError: The file exists and *overwrite* is false; nothing is downloaded.
         OSError: The file cannot be written.
     """
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
+    check_absent(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not derived from the file name, which may have the maximum length already.
     part = path.with_name(f".runware-{os.urandom(8).hex()}.part")
