@@ -21,7 +21,6 @@ from runware.media.downloads import Downloads, Session
 from runware.media.files import (
     MAX_BYTES,
     check_absent,
-    decode_base64,
     decoded_chunks,
     safe_name,
     target_path,
@@ -98,12 +97,10 @@ class Downloadable:
         return await in_thread(lambda cancel: self._read(timeout, max_bytes, cancel))
 
     def _read(self, timeout: float, max_bytes: int, cancel: CancelToken) -> bytes:
-        if text := self.base64_data or self.data_uri:
-            data = decode_base64(text)  # at once: joining chunks would take the memory twice
-            if not data:
-                raise self._empty()
-            return data
-        return b"".join(self._chunks(timeout, max_bytes, cancel))
+        contents = io.BytesIO()  # takes the memory once, and joining the chunks would take it twice
+        for chunk in self._chunks(timeout, max_bytes, cancel):
+            contents.write(chunk)
+        return contents.getvalue()
 
     def iter_bytes(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> Generator[bytes, None, None]:
         """Yield the contents of the file in chunks, without holding all of it in memory.
@@ -179,7 +176,7 @@ class Downloadable:
         if text := self.base64_data or self.data_uri:
             chunks = decoded_chunks(text)
             if not (first := next(chunks, b"")):
-                raise self._empty()
+                raise DownloadError("The result's data is empty.", task_uuid=self.task_uuid)
             yield first
             yield from chunks
         elif self.url:
@@ -187,9 +184,6 @@ class Downloadable:
             yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
         else:
             raise DownloadError("The result holds no ", task_uuid=self.task_uuid)
-
-    def _empty(self) -> DownloadError:
-        return DownloadError("The result's data is empty.", task_uuid=self.task_uuid)
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save the result over a shared download session; used by `save` and `save_all`."""

@@ -13,6 +13,7 @@ from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
+from runware.models.descriptions import listed_as_html
 from runware.models.schema import prepare
 from runware.models.services import Cache, Services
 from runware.options import Options
@@ -25,6 +26,13 @@ _NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
 """What reading an answer of another form than expected raises."""
 REFRESH_TIMEOUT = 5.0
 """Seconds that the services have to answer, for everything that is asked for at once."""
+
+
+class ModelList(list[Model]):
+    """Models, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return listed_as_html(self)
 
 
 class Catalogue:
@@ -275,7 +283,7 @@ class Models:
             )
         wanted = (capability or "").rpartition(":")[2].lower()
         words = (q or "").lower().split()
-        return [
+        return ModelList(
             model
             for model in self.catalogue.all()
             if (not wanted or wanted in (one.lower() for one in model.capabilities))
@@ -283,7 +291,7 @@ class Models:
             and (creator is None or _plain(creator) == _plain(model.creator or ""))
             and (status is None or model.status == status)
             and all(word in f"{model.name} {model.air} {model.slug}".lower() for word in words)
-        ]
+        )
 
     def search(self, text: str, **filters: Any) -> Iterator[Any]:
         """Search all models at the API, those of the community too; yield them page after page.
