@@ -48,11 +48,12 @@ PYTHON = [block for block in EVERY if block.language == "python" and block.mark 
 NOT_RUN = {"docs/from-official-sdks.md": 2}
 """How many blocks of each page are not run: programs for other packages."""
 NEEDS = {
-    "docs/guides/agents.md": {"pydantic_ai"},
+    "docs/guides/agents.md": {"agents", "langchain_core", "pydantic_ai"},
     "docs/guides/celery.md": {"celery"},
     "docs/guides/django.md": {"django"},
     "docs/guides/durable.md": {"dbos", "prefect"},
     "docs/guides/fastapi.md": {"fastapi"},
+    "docs/guides/frameworks.md": {"celery", "fastapi"},
     "docs/guides/webhooks.md": {"django"},
 }
 """What blocks need that the extra `test` does not install; the extra `examples` does."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import marimo
 
-from runware import get_client
-
 app = marimo.App()
 
 
 @app.cell
 def draw():
+    from runware import get_client
+
     images = get_client().image_inference(
         positive_prompt="a kite", model="runware:101@1", width=512, height=512, number_results=2
     )
