@@ -28,5 +28,5 @@ outputs, names = app.run()
 assert len(names["found"]) == 2
 shown = marimo.as_html(names["images"][0]).text
 assert names["images"][0].url in shown, shown
-assert "<img" in shown
+assert "img loading" in shown, shown
 print("cells, and the view of a result")
