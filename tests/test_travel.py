@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import attrs
@@ -16,6 +18,7 @@ from runware.jobs import JobStatus, Progress
 from runware.local import LocalServer
 from runware.results import from_dict, from_json
 from tests.test_results import FRAMES, class_for, example, read
+from tools import frameworks
 
 from .test_faces import PICTURE
 
@@ -155,3 +158,26 @@ def test_status_is_one_of_the_declared_ones(rw: Runware, server: LocalServer) ->
         assert job.status in known
     job.result(20)
     assert job.progress.status in known
+
+
+def test_every_framework_has_a_script_and_packages() -> None:
+    scripts = {path.stem for path in frameworks.SCRIPTS.glob("*.py")}
+    assert scripts == set(frameworks.PACKAGES)
+    assert set(frameworks.EXTRAS) <= scripts
+
+
+def test_failed_framework_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    monkeypatch.setattr(frameworks, "SCRIPTS", tmp_path)
+    monkeypatch.setattr(frameworks, "PACKAGES", {"bad": ("attrs",), "good": ("attrs",)})
+    monkeypatch.setattr(frameworks, "install", lambda *_: sys.executable)
+    monkeypatch.setattr(sys, "argv", ["frameworks", "--directory", str(tmp_path / "kept")])
+    (tmp_path / "good.py").write_text("import os; print(os.environ['RUNWARE_URL'][:2])")
+    (tmp_path / "bad.py").write_text("raise SystemExit('it broke')")
+    assert frameworks.main() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["bad", "good"]
+    assert "FAILED  it broke" in lines[0]
+    assert "passed  ws" in lines[1]
+    (tmp_path / "bad.py").unlink()
+    monkeypatch.setattr(frameworks, "PACKAGES", {"good": ("attrs",)})
+    assert frameworks.main() == 0
