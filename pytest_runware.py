@@ -1,4 +1,4 @@
-"""pytest fixtures for code that uses `runware`: `runware_server` and `runware_client`.
+"""pytest fixtures for code that uses `runware`: `runware_server`, `runware_client` and `fake_runware`.
 
 pytest loads this module by itself in every project of an environment that has runware-client installed. It is a
 top-level module that imports nothing of `runware` before a test requests a fixture, so that it costs other projects
@@ -8,34 +8,77 @@ nothing, and cannot break their collection if another distribution provides the 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from runware import Runware
     from runware.local import LocalServer
+    from runware.testing import FakeRunware
 
-__all__ = ["runware_client", "runware_server"]
+__all__ = ["fake_runware", "runware_client", "runware_server"]
 
 
 @pytest.fixture
-def runware_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
+def runware_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     """A local Runware server for one test. Use `hold`, `play`, `drop` and `ledger` to control and inspect it.
 
     `RUNWARE_API_KEY` and `RUNWARE_URL` are set to it, so that code that creates its own client, or calls
     `runware.get_client()`, uses it too. Proxy variables have no effect, because the server is on a loopback address.
+
+    A test with the marker `runware_session("session.jsonl")` gets its answers from that file, a recorded session, whose
+    path is relative to the file of the test. `pytest --runware-record` runs such tests against the real service, with
+    the key in `RUNWARE_API_KEY`, and writes the files: their tasks are billed.
     """
     try:
         from runware.local import LocalServer  # other projects load nothing of `runware`
     except ImportError as error:
         _fail("runware_server", error)
 
-    with LocalServer() as server:
-        monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+    options = _session_options(request)
+    with LocalServer(**options) as server:
+        if "record" not in options:
+            monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
         monkeypatch.setenv("RUNWARE_URL", server.url)
         yield server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that records sessions."""
+    group = parser.getgroup("runware")
+    group.addoption(
+        "--runware-record",
+        action="store_true",
+        help="run tests with the marker runware_session against the real service, which bills them, and record them",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests with a recorded session."""
+    config.addinivalue_line(
+        "markers", "runware_session(path): answer the tasks of runware_server from a recorded session"
+    )
+
+
+def _session_options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the options of the server of a test with a recorded session; none for another test."""
+    marker = request.node.get_closest_marker("runware_session")
+    if marker is None:
+        return {}
+    if len(marker.args) != 1 or marker.kwargs:
+        pytest.fail("the marker runware_session takes a path: @pytest.mark.runware_session('session.jsonl')", False)
+    path = request.path.parent / marker.args[0]
+    if not request.config.getoption("--runware-record"):
+        if not path.exists():
+            pytest.fail(f"{path} does not exist. Record it: pytest --runware-record {request.node.nodeid}", False)
+        return {"replay": path}
+    if not os.environ.get("RUNWARE_API_KEY"):
+        pytest.fail("--runware-record needs the key of the real service in RUNWARE_API_KEY", False)
+    upstream = os.environ.get("RUNWARE_URL")
+    return {"record": path, **({"upstream": upstream} if upstream else {})}
 
 
 @pytest.fixture
@@ -49,6 +92,20 @@ def runware_client(runware_server: LocalServer) -> Iterator[Runware]:
     assert runware_server.url
     client = get_client()
     yield client
+    client.close()
+
+
+@pytest.fixture
+def fake_runware() -> Iterator[FakeRunware]:
+    """A client that answers its calls itself, for unit tests without a server. `runware.get_client()` returns it."""
+    try:
+        from runware.testing import FakeRunware  # other projects load nothing of `runware`
+    except ImportError as error:
+        _fail("fake_runware", error)
+
+    client = FakeRunware()
+    with client.installed():
+        yield client
     client.close()
 
 

@@ -160,7 +160,9 @@ __all__ = [
 __all__ += requests.__all__
 list.sort(__all__)  # so, as type checkers follow no method calls on `__all__`
 
-_MODULES = frozenset(("agents", "events", "jobs", "local", "media", "options", "results", "text", "webhooks"))
+_MODULES = frozenset(
+    ("agents", "events", "jobs", "local", "media", "options", "results", "testing", "text", "webhooks")
+)
 _WHERE = {
     name: f"runware.{module}"
     for module, names in {

@@ -1,5 +1,6 @@
 """`python -m runware`, or the console script `runware`: the command line."""
 
+import os
 import sys
 
 from runware._support.lazy_modules import load_module
@@ -11,7 +12,11 @@ def main() -> None:
         load_module("typer")
     except ImportError:
         sys.exit("error: the command line needs an extra: pip install 'runware-client[cli]'")
-    load_module("runware.cli").app()
+    app = load_module("runware.cli").app
+    if os.environ.get("_RUNWARE_COMPLETE") == "complete_bash":
+        load_module("runware.cli.completion").completing_in_bash(app)
+    else:
+        app()
 
 
 if __name__ == "__main__":

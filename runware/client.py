@@ -26,6 +26,7 @@ from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 from runware.operations.chats import AsyncChats, BlockingChats
 from runware.options import Options, read_options, restore_options
+from runware.requests.base import Task
 from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
     from runware.models.estimates import Estimate
     from runware.models.problems import Problem
     from runware.options import ApiKey, Budget, RetryPolicy
-    from runware.requests.base import Task
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
     from runware.store import access as store_access
+    from runware.store import runs as store_runs
     from runware.store.access import AsyncStoredJobs, StoredJobs
+    from runware.store.keeper import Place
+    from runware.store.runs import AsyncRuns, Runs
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
@@ -53,6 +56,7 @@ else:
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
     store_access = lazy_module("runware.store.access")
+    store_runs = lazy_module("runware.store.runs")
     text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "get_client"]
@@ -184,10 +188,12 @@ class _Client(_Handle):
         max_queued: int | None = None,
         include_cost: bool | None = None,
         check: Literal["off", "warn", "error"] | None = None,
+        models_max_age: float | None = None,
         dry_run: bool | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         insecure_ws: bool | None = None,
+        app: str | None = None,
         upload_inputs: Literal["inline", "once"] | None = None,
         store: str | Path | None = None,
         budget: float | Budget | None = None,
@@ -228,12 +234,17 @@ class _Client(_Handle):
                 default) logs each problem and sends it all the same, since the catalogue may be older than the model;
                 `"error"` raises one `ValidationError` with all problems; `"off"` does not look. Parameters are never
                 changed or filled in.
+            models_max_age: Seconds after which the catalogue of models counts as too old. The next call or look at it
+                then starts one refresh in the background, of 5 seconds at most. No call waits for it, and a failure is
+                only logged, by `runware.models` at level `info`. `None`, the default, means that only
+                `rw.models.refresh()` asks the network.
             dry_run: Only validate tasks at the server, without running or billing them; `False` by default.
             proxy: Proxy URL: `http://` or, with the extra `socks`, `socks5h://`. `None` reads `HTTPS_PROXY`,
                 `ALL_PROXY` and `NO_PROXY`; `""` disables proxies.
             ssl_context: TLS settings. `None` uses the trust store of the operating system, or `SSL_CERT_FILE` and
                 `SSL_CERT_DIR`.
             insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
+            app: Your own product, and perhaps its version, such as `"shop/1.2"`: it comes first in the User-Agent.
             upload_inputs: `"inline"` (the default) sends media with each task. `"once"` stores what has more than some
                 75 kB on the platform first, once for equal content, and names it by its UUID; with a store, later
                 processes know it too. If the platform has forgotten it, it is stored again.
@@ -299,11 +310,12 @@ class _Client(_Handle):
         made._core = cast("Core", self._core.with_options(given))
         return made
 
-    def check(self, task: Task[Any] | Mapping[str, Any]) -> list[Problem]:
+    def check(self, task: Task[Any] | Mapping[str, Any] | None = None, /, **parameters: Any) -> list[Problem]:
         """Return every problem of a request, as far as the catalogue knows its model. Nothing is sent.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
 
         Returns:
             The problems, each with the parameter, what is allowed and the nearest good value; empty if there are none.
@@ -311,7 +323,7 @@ class _Client(_Handle):
         Raises:
             NotFoundError: The model is not in the catalogue, so that nothing can be checked.
         """
-        model, wire = self._core.model_of(task)
+        model, wire = self._core.model_of(_with(task, parameters))
         return model.check_task(wire)
 
     def job(
@@ -340,6 +352,17 @@ class _Client(_Handle):
             ValidationError: *ref* is none of these.
         """
         return self._core.follow(ref, timeout, on_partial)
+
+
+def _with(task: Task[Any] | Mapping[str, Any] | None, parameters: dict[str, Any]) -> Task[Any] | Mapping[str, Any]:
+    """Return a request that is given as an object, by parameters, or as an API object with further parameters.
+
+    Raises:
+        UsageError: There are parameters besides a request object.
+    """
+    if isinstance(task, Task) and parameters:
+        raise UsageError(f"Parameters cannot be added to a request object; put {next(iter(parameters))!r} into it.")
+    return task if isinstance(task, Task) or (task and not parameters) else {**(task or {}), **parameters}
 
 
 def _parameters_of(
@@ -389,14 +412,27 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         self._core.keeper  # noqa: B018 - it raises
         return store_access.StoredJobs(self._core)
 
+    @property
+    def runs(self) -> Runs:
+        """The runs of the client's store, which `map(run=...)` has started: their progress, cost and failures.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_runs.Runs(self._core)
+
     def _search_models(self, parameters: dict[str, Any]) -> Any:
         return self.model_search(**parameters)
 
-    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+    def estimate(
+        self, task: Task[Any] | Mapping[str, Any] | None = None, /, *, exact: bool = False, **parameters: Any
+    ) -> Estimate:
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -408,7 +444,7 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         if exact:
             self._core.check_thread()
             warn_in_event_loop("await rw.aio.estimate(...)")
-        return self._core.estimate(task, exact=exact)
+        return self._core.estimate(_with(task, parameters), exact=exact)
 
     @overload
     def run(self, task: Task[R]) -> R: ...
@@ -549,14 +585,27 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         self._core.keeper  # noqa: B018 - it raises
         return store_access.AsyncStoredJobs(self._core)
 
+    @property
+    def runs(self) -> AsyncRuns:
+        """The runs of the client's store, which `map(run=...)` has started: their progress, cost and failures.
+
+        Raises:
+            ConfigurationError: The client has no store.
+        """
+        self._core.keeper  # noqa: B018 - it raises
+        return store_runs.AsyncRuns(self._core)
+
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)
 
-    async def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool = False) -> Estimate:
+    async def estimate(
+        self, task: Task[Any] | Mapping[str, Any] | None = None, /, *, exact: bool = False, **parameters: Any
+    ) -> Estimate:
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
             task: A request object, or an API object, with Python or API names.
+            parameters: Parameters of the request, in place of *task* or besides an API object.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -565,7 +614,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ValidationError: The server does not accept the request.
             ConnectionFailedError: The server cannot be reached over HTTP.
         """
-        return await run_elsewhere(lambda: self._core.estimate(task, exact=exact))
+        return await run_elsewhere(lambda: self._core.estimate(_with(task, parameters), exact=exact))
 
     @overload
     async def run(self, task: Task[R]) -> R: ...
@@ -592,12 +641,13 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
                 job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
             raise
 
-    async def _start(self, task: Task[R], held: list[Job[R]]) -> Job[R]:
+    async def _start(self, task: Task[R], held: list[Job[R]], place: Place | None = None) -> Job[R]:
         """Submit a task without blocking the event loop.
 
         Args:
             task: The task.
             held: Receives the job before anything is sent.
+            place: Its place in a run.
         """
         core = self._core
         loop = running_loop()
@@ -609,8 +659,10 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
 
         if not core.started or task.holds_payload():
             # Reading and encoding media would block the event loop.
-            return await run_elsewhere(lambda: core.submit(task, dispatch, held), unwanted=lambda job: job.cancel())
-        return core.submit(task, dispatch, held)
+            return await run_elsewhere(
+                lambda: core.submit(task, dispatch, held, place), unwanted=lambda job: job.cancel()
+            )
+        return core.submit(task, dispatch, held, place)
 
     def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
         """Return a handle on a serverless app, whose calls are coroutines. Nothing is sent.

@@ -10,7 +10,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
@@ -30,14 +32,15 @@ from runware.errors import (
 from runware.jobs import Dispatch, Job, wrong_thread_error
 from runware.media.downloads import Downloads
 from runware.options import Options
-from runware.protocol.call import Call, Durable
+from runware.protocol.call import Call, Durable, Origin
 from runware.protocol.codec import loads, rules
 from runware.protocol.ids import StableUUID, is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
 from runware.requests.raw import as_task
 from runware.results import Acknowledgement, Results
-from runware.transport.callbacks import CallbackThread, EventFeed
+from runware.transport.activity import Activity
+from runware.transport.callbacks import CallbackThread, EventFeed, Listener
 from runware.transport.patching import check_patches, patch_fingerprint
 from runware.transport.wakeup import wakeup_pool
 
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from runware.store.database import Database
     from runware.store.keeper import Keeper, Place
     from runware.store.lines import StoredTask
+    from runware.store.recorder import StoreRecorder
     from runware.store.uploads import Uploads
     from runware.text import readers as text_readers
     from runware.text import streams as text_streams
@@ -82,7 +86,14 @@ else:
 
 log = logging.getLogger("runware.client")
 
-__all__ = ["Core", "Dispatch", "shared_core"]
+__all__ = [
+    "Core",
+    "Dispatch",
+    "attach_to_every_core",
+    "detach_from_new_cores",
+    "shared_core",
+    "shared_core_replaced",
+]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -108,6 +119,22 @@ _FLUSH = 0.5
 """Seconds in which what happened to durable calls is written when the client is closed."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+_attached: list[Callable[[Core], object]] = []
+
+
+def attach_to_every_core(attach: Callable[[Core], object]) -> None:
+    """Call a function with every core of this process, and with each new one as it is created."""
+    _attached.append(attach)
+    for core in list(_cores):
+        if core.owns_feed:
+            attach(core)
+
+
+def detach_from_new_cores(attach: Callable[[Core], object]) -> None:
+    """Call a function no more with new cores."""
+    _attached.remove(attach)
 
 
 def _reset_after_fork() -> None:
@@ -150,16 +177,26 @@ class Knowledge:
         """Load it, so that a call from an event loop need not."""
         self.checker.prepare()
 
+    def close(self) -> None:
+        """End a refresh of the catalogue in the background."""
+        if self._catalogue is not None:
+            self._catalogue.close()
+
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
-        """Return the server's refusal of a task with what its model accepts; unchanged if the model is not known.
+        """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.
 
         Args:
             error: The error.
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
-        model = self.catalogue.get(name) if isinstance(name := task.get("model"), str) else None
-        return error if model is None else refusals.completed(error, task, model)
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        if model is not None:
+            return refusals.completed(error, task, model)
+        if isinstance(name, str) and error.parameter == "model":
+            return refusals.with_models(error, self.catalogue.nearest(name))
+        return error
 
 
 class Core:
@@ -167,31 +204,39 @@ class Core:
 
     Args:
         options: The client's options.
+        feed: Receives the events; `None` makes one for `on_event`.
+
+    Attributes:
+        activity: Counts and reports calls outside the session.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, feed: EventFeed | None = None) -> None:
         self.options = options
         self._lock = make_rlock()
         self._io_loop: Driver | None = None
         self._patches: tuple[object, object] | None = None
         self._closed = False
-        self.downloads = Downloads.of(options)
         self._callbacks = CallbackThread()
-        self._feed = None if options.on_event is None else EventFeed(options.on_event)
+        self._feed = feed or EventFeed(options.on_event)
+        self.activity = Activity(self._feed)
+        self.downloads = Downloads.of(options, self._feed)
         self.knowledge = Knowledge(options)
         self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
         self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
         self._streams: OpenStreams | None = None
         self._sibling: Core | None = None
+        self.owns_feed = feed is None
         durable = options.store is not None or options.budget is not None
         self._keeper: Keeper | None = keeper.Keeper(options, self.knowledge) if durable else None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
         weakref.finalize(self, self._callbacks.stop)
-        if self._feed is not None:
+        if feed is None:
             weakref.finalize(self, self._feed.stop)
+            for attach in tuple(_attached):
+                attach(self)
 
     def _make_uploads(self) -> Uploads:
         core = weakref.ref(self)  # the planner must not keep the client alive
@@ -211,7 +256,7 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return as_task(task, self._completed)
+        return task if isinstance(task, Task) else as_task(task, self._completed)
 
     def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
@@ -225,8 +270,14 @@ class Core:
         Raises:
             NotFoundError: The model is not known.
         """
+        self._check_known(task)
         wire = self._wire_of(task)
         return self.knowledge.checker.model_of(wire), wire
+
+    def _check_known(self, task: Task[Any] | Mapping[str, Any]) -> None:
+        """Raise `NotFoundError` for a dict whose model is not known, even if it has no task type."""
+        if isinstance(task, Mapping) and "model" in task:
+            self.knowledge.checker.model_of(dict(task))
 
     def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
         whole = self.task_of(task)
@@ -239,6 +290,8 @@ class Core:
             NotFoundError: The model is not known, and *exact* is not set.
             RunwareError: The server refuses the request, or cannot be reached.
         """
+        if not exact:
+            self._check_known(task)
         wire = self._wire_of(task)
         try:
             known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
@@ -301,8 +354,8 @@ class Core:
         self._pid = os.getpid()
         wakeup_pool.clear()
         self._callbacks.abandon()
-        if self._feed is not None:
-            self._feed.abandon()
+        self._feed.abandon()
+        self.activity.abandon()
         if self._keeper is not None:
             self._keeper.abandon()
         if self._uploads is not None:
@@ -344,8 +397,14 @@ class Core:
                 raise _closed_error()
             if self._sibling is None:
                 unbilled: dict[str, Any] = {} if self.options.dry_run else {"store": None, "budget": None}
-                self._sibling = Core(attrs.evolve(self.options, dry_run=not self.options.dry_run, **unbilled))
+                options = attrs.evolve(self.options, dry_run=not self.options.dry_run, **unbilled)
+                self._sibling = Core(options, self._feed)
             return self._sibling
+
+    @property
+    def whole(self) -> Core:
+        """This core; for a view, the core behind it."""
+        return self
 
     @property
     def state(self) -> str:
@@ -355,8 +414,38 @@ class Core:
 
     def stats(self) -> events.Stats:
         """Return the counters."""
-        io_loop = self._io_loop
-        return events.Stats() if io_loop is None else events.Stats(**io_loop.stats())
+        return events.Stats(**{**self.counts(), "events_dropped": self._feed.dropped})
+
+    def counts(self) -> Counter[str]:
+        """Return the counters, with those of calls whose `dry_run` is not the client's."""
+        io_loop, sibling = self._io_loop, self._sibling
+        counts = Counter(self.activity.counts())
+        if io_loop is not None:
+            counts.update(io_loop.stats())
+        if sibling is not None:
+            counts.update(sibling.counts())
+        return counts
+
+    def listen(
+        self, listener: Listener, kinds: tuple[type[events.Event], ...] | None = None, *, content: bool = False
+    ) -> None:
+        """Add a listener for events, at any time. `EventFeed.add` describes the arguments."""
+        self._feed.add(listener, kinds, content=content)
+        self.feed_changed()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Remove a listener."""
+        self._feed.remove(listener)
+        self.feed_changed()
+
+    def feed_changed(self) -> None:
+        """Take notice of a change of the feed's listeners."""
+        with self._lock:
+            io_loop, sibling = self._io_loop, self._sibling
+            if io_loop is not None:
+                io_loop.watch()
+        if sibling is not None:
+            sibling.feed_changed()
 
     @property
     def started(self) -> bool:
@@ -373,6 +462,7 @@ class Core:
         with self._lock:
             self._closed = True
             io_loop, streams, sibling = self._io_loop, self._streams, self._sibling
+        self.knowledge.close()
         if streams is not None:
             streams.close()
         if io_loop is not None:
@@ -385,8 +475,7 @@ class Core:
             part.close(max(0.0, deadline - time.monotonic()))
         # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
-            if thread is not None:
-                thread.stop(max(0.0, deadline - time.monotonic()))
+            thread.stop(max(0.0, deadline - time.monotonic()))
 
     @property
     def closed(self) -> bool:
@@ -427,7 +516,7 @@ class Core:
             task: The request.
             dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
             held: The job is appended to it before anything is sent, so that an interrupted caller can cancel it.
-            place: The task's place in a run of the client's store.
+            place: The task's place in a run of the client's store, or in a call of `map` with a budget.
             planner: Plans the call in place of the client's own, for other options.
 
         Raises:
@@ -439,7 +528,8 @@ class Core:
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
             return self._other().submit(task, dispatch, held, planner=planner)
         io_loop = self.io_loop()
-        plan = planner.request(task, None if place is None else place.uuid_for)
+        uuid = None if self._keeper is None else self._keeper.uuid_in(task, place)
+        plan = planner.request(task, uuid, counts=place is not None and place.budget is not None)
         if len(plan.text) > io_loop.max_message:
             raise PayloadTooLargeError(
                 f"The request has {len(plan.text):,} bytes; the limit for a message is {io_loop.max_message:,}. Store "
@@ -447,6 +537,8 @@ class Core:
                 task_type=task.task_type,
             )
         call = plan.start()
+        if io_loop.watched:
+            call.origin = self._feed.origin(plan.model, plan.sent)
         if self._keeper is not None:
             call.durable = self._keeper.of(task, plan, place)
         elif plan.inputs is not None or type(plan.uuid) is StableUUID:
@@ -505,8 +597,16 @@ class Core:
         ref: str | Mapping[str, Any] | Acknowledgement,
         timeout: float | None,
         on_partial: PartialCallback | None,
+        *,
+        hidden: bool = False,
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
+
+        Args:
+            ref: What names it.
+            timeout: Deadline in seconds; `None` uses the client's.
+            on_partial: Callback for new results.
+            hidden: Whether this is a part of another call, so that it is neither counted nor reported.
 
         Raises:
             ValidationError: *ref* is neither a job's ref nor a UUID nor an acknowledgement.
@@ -531,7 +631,7 @@ class Core:
         task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
         plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
         durable = None if self._keeper is None else self._keeper.following(uuid, plan.task_type)
-        return self._submit_plan(io_loop, task, plan, durable)
+        return self._submit_plan(io_loop, task, plan, durable, hidden=hidden)
 
     def go_on(self, stored: StoredTask, timeout: float | None) -> Job[Results[Any]]:
         """Follow a task of the store, and send it if the server does not know it."""
@@ -559,14 +659,40 @@ class Core:
             self.abandon()
         return self._keeper
 
+    @property
+    def store_recorder(self) -> StoreRecorder:
+        """What writes into the client's store; the first access opens it.
+
+        Raises:
+            ConfigurationError: The client has no store.
+            StoreError: The store cannot be opened.
+        """
+        return self.keeper.recorder  # type: ignore[return-value]
+
+    def keep_budgets(self) -> Keeper:
+        """Return what keeps the client's budgets, and make it if the client has neither a store nor a budget."""
+        io_loop = self.io_loop()
+        with self._lock:
+            if self._keeper is None:
+                made = keeper.Keeper(self.options, self.knowledge)
+                io_loop.use_recorder(made.recorder)
+                self._keeper = made
+            return self._keeper
+
     def connect(self, timeout: float | None) -> Job[None]:
         """Request a connection; the job is done when it is ready."""
         io_loop = self.io_loop()
         return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
 
-    def _submit_plan(self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None) -> Job[R]:
+    def _submit_plan(
+        self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
+    ) -> Job[R]:
         call = plan.start()
         call.durable = durable
+        if hidden:
+            call.origin = Origin(hidden=True)
+        elif io_loop.watched:
+            call.origin = self._feed.origin(plan.model, plan.sent)
         job = Job(task, call, self, None, plan.sent)
         io_loop.submit(call)
         return job
@@ -681,6 +807,17 @@ class _Connect(Task[None]):
 # ---------------------------------------------------------------------- one client a process
 
 _shared: dict[tuple[object, ...], Core] = {}
+_replacements: list[Core] = []
+
+
+@contextmanager
+def shared_core_replaced(core: Core) -> Iterator[None]:
+    """Make `shared_core` return one core for all options, in tests."""
+    _replacements.append(core)
+    try:
+        yield
+    finally:
+        _replacements.remove(core)
 
 
 def shared_core(options: Options) -> Core:
@@ -688,6 +825,8 @@ def shared_core(options: Options) -> Core:
 
     Options that cannot be compared get a separate core, which is closed when it is garbage collected.
     """
+    if _replacements:
+        return _replacements[-1]
     key = options.identity()
     if key is None:
         return Core(options)

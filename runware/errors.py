@@ -116,12 +116,17 @@ class RunwareError(Exception):
             `rw.job(error.ref)` waits for its results.
         retry_after: Seconds for which the server asked to wait before the next attempt; `None` if it did not.
         request_id: The server's name for the request that failed, for its support; only apps have one.
+        index: For an error of `map`, the number of the input, from 0; else `None`.
+        input: For an error of `map`, the input as plain data, with notes in the place of media and long texts; else
+            `None`. It may hold a prompt, which `str` and `repr` do not show.
     """
 
     retryable: bool = False
     request_id: str | None = None
     may_have_run: bool = False
     retry_after: float | None = None
+    index: int | None = None
+    input: object = None
     default_code: ClassVar[str | None] = None
 
     def __init__(
@@ -159,6 +164,7 @@ class RunwareError(Exception):
             "parameter": parameter if parameter is None or isinstance(parameter, str) else ", ".join(parameter),
             "task": " ".join(filter(None, (self.task_type, self.task_uuid))),
             "results": f"{len(self.results)} arrived" if self.results else None,
+            "input": None if self.index is None else f"number {self.index}",
         }
         known = ", ".join(f"{name}: {value}" for name, value in facts.items() if value)
         message = self.message

@@ -299,6 +299,12 @@ class Job(ClientFuture[R], Generic[R]):
         return {"task_uuid": self._call.uuid, "task_type": self._call.task_type}
 
     @property
+    def line(self) -> object | None:
+        """What the client's store or budget keeps of the call; `None` if it keeps nothing."""
+        durable = self._call.durable
+        return None if durable is None else durable.line
+
+    @property
     def attempts(self) -> tuple[str, ...]:
         """The UUID and outcome of each failed attempt, oldest first."""
         return tuple(self._call.attempts or ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
@@ -67,6 +68,7 @@ _LONGEST = 86_400.0
 # values there: 60000 for the whole call, 45000 and 2000 for the others.
 _LONGEST_CALL = 10_000.0
 _LONGEST_STEP = 1000.0
+_LONGEST_AGE = 31_536_000.0
 _LONG_TASKS = " For tasks that take long, set long_timeout, or the timeout of the call."
 
 
@@ -326,6 +328,17 @@ def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> No
         )
 
 
+_PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
+"""A product and its version, as RFC 9110 writes them in a User-Agent."""
+
+
+def _check_app(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not (isinstance(value, str) and len(value) <= 100 and _PRODUCT.fullmatch(value)):
+        raise ConfigurationError(
+            f"app must be a product and perhaps its version, such as 'shop/1.2'; got {value!r}.", parameter="app"
+        )
+
+
 def _check_store(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
@@ -386,12 +399,16 @@ class Options:
     max_queued: int = attrs.field(default=100_000, validator=_whole(1))
     include_cost: bool | None = attrs.field(default=None, validator=_flag)
     check: Literal["off", "warn", "error"] = attrs.field(default="warn", validator=_one_of("off", "warn", "error"))
+    models_max_age: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_duration(_LONGEST_AGE))
+    )
     dry_run: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy)
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, validator=_check_context)
     insecure_ws: bool = attrs.field(default=False, validator=_flag)
     on_event: Callable[[Event], object] | None = attrs.field(default=None, repr=False, validator=_check_callable)
     store: str | None = attrs.field(default=None, repr=False, converter=_as_store, validator=_check_store)
+    app: str | None = attrs.field(default=None, validator=_check_app)
     upload_inputs: Literal["inline", "once"] = attrs.field(default="inline", validator=_one_of("inline", "once"))
     budget: Budget | None = attrs.field(default=None, converter=_as_budget, validator=_check_budget)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)

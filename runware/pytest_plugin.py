@@ -1,5 +1,5 @@
 """The name of the pytest plugin in version 0.2.0; it is `pytest_runware` now."""
 
-from pytest_runware import runware_client, runware_server
+from pytest_runware import fake_runware, runware_client, runware_server
 
-__all__ = ["runware_client", "runware_server"]
+__all__ = ["fake_runware", "runware_client", "runware_server"]

@@ -27,6 +27,8 @@ from runware.text.chat import Conversation
 from runware.text.exchange import BrokenConnectionError, DeadlineError, Read, Reply, Sleep
 from runware.text.steps import AwaitTool, Hand, Open, Prepare, StartTools, Step
 from runware.text.turns import Turn
+from runware.transport.activity import Activity
+from runware.transport.callbacks import EventFeed
 
 OK = Reply(200, "application/json")
 STREAM = Reply(200, "text/event-stream")
@@ -56,6 +58,7 @@ def asking(clock: Clock, *, timeout: float = 1000.0, retries: int = 2) -> Asking
         retries=Retries.of(retries, 2, 1.0),
         redactor=Redactor(["rw-test-key"]),
         clock=clock,
+        activity=Activity(EventFeed()),
     )
 
 

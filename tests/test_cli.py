@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -521,8 +522,8 @@ def test_model_and_its_prices_are_shown_without_a_key(nothing: pathlib.Path) -> 
     assert "a multiple of 16 between 128 and 2048" in run("models", "show", "bfl-flux-2-klein-9b").out
     shown = run("models", "show", KLEIN, "--json").json
     assert (shown["air"], shown["parameters"][0]["name"]) == (KLEIN, "positive_prompt")
-    assert run("models", "price", KLING).out.startswith("$0.07 per durationSecond (without audio)\n")
-    assert run("models", "price", KLING, "duration=10").out.startswith("$0.7 to $1.4, about ")
+    assert run("models", "price", KLING).out.startswith("$0.07 per second (without audio)\n")
+    assert run("models", "price", KLING, "duration=10").out.startswith("$0.70 to $1.40, about ")
     priced = run("models", "price", KLING, "duration=10", "provider_settings.klingai.sound=true", "--json").json
     assert (priced["minimum"], priced["basis"], priced["exact"]) == (1.4, "rates", True)
     assert KLING in run("models", "show", "klingai:kling-video@2.6").error()
@@ -549,7 +550,7 @@ def test_model_runs_with_parameters_typed_by_its_schema(here: pathlib.Path, serv
 
 
 def test_community_model_runs_with_its_task_type(here: pathlib.Path, server: LocalServer) -> None:
-    assert "taskType" in run("run", "civitai:1@1", "positive_prompt=x y").error()
+    assert "task_type" in run("run", "civitai:1@1", "positive_prompt=x y").error()
     arguments = ("task_type=imageInference", "positive_prompt=x y", "width=512", "height=512", "settings.a_b=low")
     assert run("run", "civitai:1@1", *arguments, "-o", "out").code == 0
     assert server.ledger.tasks("imageInference")[0]["settings"] == {"aB": "low"}
@@ -594,19 +595,87 @@ def test_wrong_arguments_of_run_are_explained(
     assert ran.code == code
 
 
-def test_shell_completes_models_and_parameters(nothing: pathlib.Path) -> None:
-    def completed(words: str, position: int) -> list[str]:
-        environment = {
-            **os.environ, "_RUNWARE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(position),
-            "PYTHONPATH": str(PROJECT),
-        }  # fmt: skip
-        program = "import sys; sys.argv = ['runware']; from runware.cli import app; app(prog_name='runware')"
-        shown = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, env=environment, check=False
-        )
-        assert shown.stderr == ""
-        return shown.stdout.splitlines()
+def completed(shell: str, **environment: str) -> str:
+    """Return what the command line prints for a completion."""
+    program = "import sys; sys.argv = ['runware']; from runware.__main__ import main; main()"
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "_RUNWARE_COMPLETE": f"complete_{shell}", "PYTHONPATH": str(PROJECT), **environment},
+        check=False,
+    )
+    assert shown.stderr == ""
+    return shown.stdout
 
-    assert "bfl-flux-2-klein-9b" in completed("runware run bfl-flux-2-kl", 2)
-    assert completed(f"runware models price {KLING} dur", 4) == ["duration="]
-    assert completed(f"runware run {KLEIN} wid", 3) == ["width="]
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("runware run bfl-flux-2-kl", "bfl-flux-2-klein-9b"),
+        # As bash splits them; it replaces what follows the last `:`, `=` or `@`.
+        ("runware run runware : 400 @", "2"),
+        ("runware run runware : 40", "400@2"),
+        ("runware run runware :", "400@2"),
+        ("runware run runware : 400 @ 2 wid", "width="),
+        ("runware run runware : 400 @ 2 width = 512 hei", "height="),
+        ("runware run bfl-flux-2-klein-9b settings.x 'open hei", "height="),
+        ("runware run runware : 400 @ 2 output_format =", "WEBP"),
+        ("runware run runware : 400 @ 2 outputFormat = W", "WEBP"),
+        ("runware run runware : 400 @ 2 safety.check_content = t", "true"),
+        ("runware models price klingai : kling-video @ 2.6-pro dur", "duration="),
+        ("runware models show bfl-flux-1-d", "bfl-flux-1-dev"),
+        ("runware image kite --model bfl-flux-1-d", "bfl-flux-1-dev"),
+    ],
+)
+def test_bash_completes_models_and_parameters(nothing: pathlib.Path, typed: str, expected: str) -> None:
+    shown = completed("bash", COMP_WORDS=typed, COMP_CWORD=str(len(typed.split()) - 1)).splitlines()
+    assert expected in shown
+    assert len(shown) < 100
+
+
+def test_bash_completes_all_parameters_after_a_space(nothing: pathlib.Path) -> None:
+    shown = completed("bash", COMP_WORDS="runware run runware : 400 @ 2 width = 512 ", COMP_CWORD="10").splitlines()
+    assert {"height=", "lora=", "safety.mode="} <= set(shown)
+    assert not any("[" in one for one in shown)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_script_for_bash_completes_as_bash_splits_words(nothing: pathlib.Path) -> None:
+    (nothing / "runware").write_text(
+        f"#!{sys.executable}\nimport sys; sys.path.insert(0, {str(PROJECT)!r})\n"
+        "from runware.__main__ import main\nmain()\n"
+    )
+    (nothing / "runware").chmod(0o755)
+    program = """
+        eval "$(runware --show-completion bash)"
+        COMP_WORDS=(runware run runware : 400 @ 2 wid) COMP_CWORD=7
+        _runware_completion runware
+        echo "${COMPREPLY[@]}"
+    """
+    shown = subprocess.run(
+        ["bash", "--norc", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={
+            **os.environ,
+            "PATH": f"{nothing}{os.pathsep}{os.environ['PATH']}",
+            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+        },
+        check=False,
+    )
+    assert (shown.stdout, shown.stderr) == ("width=\n", "")
+
+
+def test_zsh_and_fish_complete_models_and_parameters(nothing: pathlib.Path) -> None:
+    shown = completed("zsh", _TYPER_COMPLETE_ARGS="runware run runware:400")
+    assert r'"runware\\:400@2":"FLUX.2 (klein) 9B"' in shown
+    assert '"width=":"a multiple of 16' in completed("zsh", _TYPER_COMPLETE_ARGS="runware run runware:400@2 wid")
+    fish = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert "runware:400@2\tFLUX.2 (klein) 9B" in completed(
+        "fish", _TYPER_COMPLETE_ARGS="runware run runware:400", **fish
+    )
+    shown = completed("fish", _TYPER_COMPLETE_ARGS="runware run runware:400@2 wid", **fish)
+    assert shown.startswith("width=\ta multiple of 16")

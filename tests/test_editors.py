@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +76,119 @@ class TestJedi:
         rw = Runware("key")
         found = jedi.Interpreter(f"rw.{alias}(posi", [{"rw": rw}]).complete()
         assert "positive_prompt=" in [one.name for one in found]
+
+
+class LanguageServer:
+    """Pyright's language server, over its standard input and output.
+
+    Args:
+        root: The user's project.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._received: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._last = 0
+        # In a session of its own, so that its id ends the server together with the interpreter it starts.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pyright.langserver", "--stdio"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        output = self.process.stdout
+        assert output is not None
+        length = 0
+        for line in output:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+            elif not line.strip():
+                self._received.put(json.loads(output.read(length)))
+        self._received.put(None)
+
+    def send(self, **message: Any) -> None:
+        """Write a message."""
+        assert self.process.stdin is not None
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        self.process.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        self.process.stdin.flush()
+
+    def ask(self, method: str, params: dict[str, Any]) -> Any:
+        """Send a request and return its result; `None` once the server has ended."""
+        self._last += 1
+        with suppress(BrokenPipeError):
+            self.send(id=self._last, method=method, params=params)
+        while (message := self._received.get(timeout=120)) is not None:
+            if message.get("id") == self._last and "method" not in message:
+                return message["result"]
+            if "id" in message:  # a request of the server, such as one for its settings
+                items = message.get("params", {}).get("items", ())
+                self.send(id=message["id"], result=[None for _ in items] if items else None)
+        return None
+
+    def open(self, text: str) -> str:
+        """Open a file of the user, and return its URI."""
+        file = self.root / "user.py"
+        file.write_text(text)
+        document = {"uri": file.as_uri(), "languageId": "python", "version": 1, "text": text}
+        self.send(method="textDocument/didOpen", params={"textDocument": document})
+        return file.as_uri()
+
+    def close(self) -> None:
+        """End the server."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+        self._reader.join(30)
+        for end in (self.process.stdin, self.process.stdout):
+            assert end is not None
+            with suppress(BrokenPipeError):
+                end.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the server and its interpreter are ended by their session's id")
+class TestLanguageServer:
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Iterator[LanguageServer]:
+        if importlib.util.find_spec("pyright") is None:
+            pytest.skip("pyright is an optional part of the test environment")
+        server = LanguageServer(tmp_path)
+        try:
+            folder = {"uri": tmp_path.as_uri(), "name": "user"}
+            wanted = {"textDocument": {"hover": {"contentFormat": ["plaintext"]}}}
+            params = {"processId": None, "rootUri": tmp_path.as_uri(), "workspaceFolders": [folder]}
+            if server.ask("initialize", {**params, "capabilities": wanted}) is None:
+                pytest.skip("pyright's language server cannot start: it needs Node.js, or the network to fetch it")
+            server.send(method="initialized", params={})
+            yield server
+        finally:
+            server.close()
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_language_server_shows_words_and_the_main_parameters_first(self, server: LanguageServer, form: str) -> None:
+        call = f"{form}.image_inference("
+        uri = server.open(f"from runware import Runware\n\nrw = Runware()\n{call})\n")
+        at = {"textDocument": {"uri": uri}, "position": {"line": 3, "character": len(call) - 2}}
+        hover = server.ask("textDocument/hover", at)["contents"]["value"]
+        _, _, words = hover.partition("Args:")  # after the signature
+        assert words.index("positive_prompt: What to generate") < words.index("seed_image:") < words.index("retry:")
+
+        at["position"] = {"line": 3, "character": len(call)}
+        [shown] = server.ask("textDocument/signatureHelp", at)["signatures"]
+        labels = [one["label"] for one in shown["parameters"]]
+        names = [
+            (one if isinstance(one, str) else shown["label"][one[0] : one[1]]).partition(":")[0].strip()
+            for one in labels
+        ]
+        assert [name for name in names if name not in ("*", "/")][:4] == MAIN
 
 
 def test_griffe_sees_every_method() -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import gc
+import io
+import json
 import logging
+import pathlib
 import pickle
 import queue
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,12 +23,13 @@ import pytest
 
 from runware import AuthenticationError, ClientClosedError, ConfigurationError, Runware, ValidationError, events
 from runware._support.logs import log_to_stderr
-from runware.errors import RunwareError
+from runware.errors import DownloadError, RunwareError
 from runware.local import LocalServer
 from runware.protocol.call import Completion
+from runware.protocol.spending import Spending
 from runware.transport import callbacks
 
-from .conftest import Interface
+from .conftest import Interface, until
 from .net import listening
 from .support import A, Desk, ack, failure, image, video
 from .test_faces import PICTURE
@@ -78,17 +86,26 @@ class TestWithASimulatedClock:
         assert (partial.completed, partial.total) == (1, 3)
         assert kinds_of_events(desk) == ["PartialResults", "PartialResults", "Resolved"]
 
-    def test_polled_task_is_accepted_once(self) -> None:
+    def test_polled_task_is_accepted_once_and_each_poll_makes_an_event(self) -> None:
         desk = Desk(events=True)
         desk.submit(task_type="videoInference")
         desk.ready()
         desk.receive(ack())
         desk.pass_time(1.0)
-        desk.receive({"data": [{"taskType": "videoInference", "taskUUID": A, "status": "processing"}]})
+        processing = {"taskType": "videoInference", "taskUUID": A, "status": "processing", "progress": 30}
+        desk.receive({"data": [processing]})
         desk.pass_time(2.0)
         desk.receive({"data": [video()]})
-        assert kinds_of_events(desk) == ["Connected", "Authenticated", "Sent", "Accepted", "Resolved"]
-        assert desk.session.counts["questions"] >= 2
+        polls = [event for event in desk.happened if isinstance(event, events.Polled)]
+        assert [type(event).__name__ for event in desk.happened if event not in polls] == [
+            "Connected",
+            "Authenticated",
+            "Sent",
+            "Accepted",
+            "Resolved",
+        ]
+        assert len(polls) == desk.session.counts["questions"] >= 2
+        assert (polls[0].progress, polls[-1].progress) == (None, 30.0)
 
     def test_each_retry_makes_an_event(self) -> None:
         desk = Desk(events=True)
@@ -125,10 +142,15 @@ class TestWithASimulatedClock:
         kinds_of_events(desk)
         desk.now += 5.0
         desk.lose("reset")
-        (left,) = desk.happened
+        left, interrupted = desk.happened
         assert left == events.Disconnected(at=105.0, connection=1, elapsed=5.0, reason="reset", stage=None, in_flight=1)
+        assert interrupted == events.Interrupted(
+            at=105.0, task_uuid=A, task_type="imageInference", attempt=1, elapsed=5.0, reason="reset"
+        )
+        kinds_of_events(desk)
         desk.ready()
-        authenticated = desk.happened[-1]
+        _, authenticated, polled = desk.happened
+        assert isinstance(polled, events.Polled)
         assert isinstance(authenticated, events.Authenticated)
         assert (authenticated.connection, authenticated.resumed) == (2, True)
 
@@ -359,13 +381,343 @@ class TestOverASocket:
         client.close()
 
 
+CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
+
+
+def caller_of(event: events.TaskEvent | events.Downloaded) -> str:
+    assert event.context is not None
+    return event.context.run(CALLER.get)
+
+
+QUESTION: dict[str, Any] = {
+    "model": "google:gemma@4-31b",
+    "messages": [{"role": "user", "content": "Why?"}],
+    "include_usage": True,
+    "include_cost": True,
+}
+
+
+async def read_in_loop(client: Runware) -> Any:
+    async with client.aio.stream_text(**QUESTION) as stream:
+        return await stream.result()
+
+
+STREAMS = {
+    "blocking": lambda client: client.stream_text(**QUESTION).result(),
+    "job": lambda client: client.submit.stream_text(**QUESTION).result(20),
+    "asyncio": lambda client: asyncio.run(read_in_loop(client)),
+}
+NAME = "my-upscaler"
+APPS = {
+    "blocking": lambda client: client.app(NAME).call("run", {}),
+    "job": lambda client: client.submit.app(NAME).call("run", {}).result(20),
+    "asyncio": lambda client: asyncio.run(client.aio.app(NAME).call("run", {})),
+}
+
+
+class TestAllWork:
+    """What events and counters say of everything a client does."""
+
+    def test_events_know_model_cost_and_caller(self, make: Make, interface: Interface) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        CALLER.set("me")
+        images = interface(client, "image_inference", **PICTURE, number_results=2, include_cost=True)
+        seen = [event for event in watcher.until(events.Resolved) if isinstance(event, events.TaskEvent)]
+        assert {event.model for event in seen} == {PICTURE["model"]}
+        assert {caller_of(event) for event in seen} == {"me"}
+        resolved = seen[-1]
+        assert isinstance(resolved, events.Resolved)
+        assert resolved.cost == pytest.approx(images.cost)
+        assert client.stats.cost == pytest.approx(images.cost)
+        assert images.cost > 0
+        assert resolved.input_tokens is None
+        assert list(resolved.history) == seen[:-1]
+        assert (resolved.request, resolved.response) == (None, None)
+        assert str(PICTURE["positive_prompt"]) not in repr(seen)
+
+    def test_polls_do_not_make_the_history_long(self) -> None:
+        feed = callbacks.EventFeed()
+        origin = feed.origin("m", b"")
+        facts = {"task_uuid": A, "task_type": "videoInference", "attempt": 1, "elapsed": 1.0}
+        for _ in range(300):
+            feed.report(events.Polled, dict(facts), origin)
+        feed.report(events.Accepted, dict(facts), origin)
+        assert len(origin.history) == 101
+
+    @pytest.mark.parametrize("read", STREAMS.values(), ids=STREAMS)
+    def test_stream_has_events_and_counters(self, make: Make, read: Callable[[Runware], Any]) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        CALLER.set("me")
+        text = read(client)
+        seen = watcher.until(events.Resolved)
+        assert [type(event).__name__ for event in seen] == ["Sent", "FirstPiece", "Resolved"]
+        assert {caller_of(event) for event in seen if isinstance(event, events.TaskEvent)} == {"me"}
+        resolved = seen[-1]
+        assert isinstance(resolved, events.Resolved)
+        assert (resolved.task_uuid, resolved.task_type) == (text.task_uuid, "textInference")
+        assert (resolved.model, resolved.status, resolved.completed) == (QUESTION["model"], "succeeded", 1)
+        assert resolved.cost == text.cost > 0
+        assert (resolved.input_tokens, resolved.output_tokens) == (text.usage.input_tokens, text.usage.output_tokens)
+        stats = client.stats
+        assert (stats.calls, stats.succeeded, stats.sent, stats.results, stats.in_flight) == (1, 1, 1, 1, 0)
+        assert stats.cost == pytest.approx(text.cost)
+        assert (stats.input_tokens, stats.output_tokens) == (text.usage.input_tokens, text.usage.output_tokens)
+
+    def test_retried_stream_counts_its_attempts(self, make: Make) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        client.stream_text(**{**QUESTION, "messages": [{"role": "user", "content": "Why? [rate-limit:1]"}]}).result()
+        seen = watcher.until(events.Resolved)
+        assert [type(event).__name__ for event in seen] == ["Sent", "Retrying", "Sent", "FirstPiece", "Resolved"]
+        retrying, again = seen[1], seen[2]
+        assert isinstance(retrying, events.Retrying)
+        assert isinstance(again, events.Sent)
+        assert (retrying.error, retrying.attempt, again.attempt) == ("RateLimitError", 1, 2)
+        assert retrying.task_uuid != again.task_uuid
+        assert (client.stats.calls, client.stats.retries) == (1, 1)
+
+    def test_stream_that_is_closed_early_is_cancelled(self, make: Make, server: LocalServer) -> None:
+        server.configure(delay=30.0)
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        client.stream_text(**QUESTION).close()  # it was never begun, so there is no call
+        job = client.submit.stream_text(**QUESTION)
+        server.ledger.wait_for(lambda ledger: ledger.tasks("textInference"))
+        assert (client.stats.calls, client.stats.in_flight) == (1, 1)
+        job.cancel()
+        resolved = watcher.until(events.Resolved)[-1]
+        assert isinstance(resolved, events.Resolved)
+        assert (resolved.status, resolved.error, resolved.completed) == ("cancelled", None, 0)
+        stats = client.stats
+        assert (stats.calls, stats.cancelled, stats.in_flight, stats.queued) == (1, 1, 0, 0)
+
+    def test_failed_stream_has_its_error(self, make: Make) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        with pytest.raises(RunwareError):
+            client.stream_text(**{**QUESTION, "messages": [{"role": "user", "content": "[error:lost]"}]}).result()
+        resolved = watcher.until(events.Resolved)[-1]
+        assert isinstance(resolved, events.Resolved)
+        assert (resolved.status, resolved.code) == ("failed", "lost")
+        assert resolved.error is not None
+        assert client.stats.failed == 1
+
+    def test_rest_of_a_broken_stream_is_counted_once(self, make: Make, server: LocalServer) -> None:
+        server.play("X21", form="cut")
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        text = client.stream_text(**QUESTION).result()
+        seen = [type(event).__name__ for event in watcher.until(events.Resolved) if isinstance(event, events.TaskEvent)]
+        assert seen == ["Sent", "FirstPiece", "Interrupted", "Resolved"]
+        assert (client.stats.calls, client.stats.succeeded) == (1, 1)
+        assert client.stats.cost == pytest.approx(text.cost)
+
+    def test_lost_answer_over_http_interrupts_its_call(self, make: Make, server: LocalServer) -> None:
+        server.play("X20")
+        watcher = Watcher()
+        client = make(on_event=watcher, transport="http")
+        client.image_inference(**PICTURE)
+        seen = [event for event in watcher.until(events.Resolved) if isinstance(event, events.TaskEvent)]
+        kinds = [type(event).__name__ for event in seen]
+        assert (kinds[:3], kinds[-1]) == (["Sent", "Interrupted", "Polled"], "Resolved")
+        assert {event.model for event in seen} == {PICTURE["model"]}
+
+    def test_each_request_of_a_chat_is_a_call(self, make: Make) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+
+        def get_weather(city: str) -> str:
+            """Return the weather."""
+            return f"7 degrees in {city}, says {CALLER.get()}"
+
+        CALLER.set("me")
+        chat = client.chat(model="local-model", tools=[get_weather])
+        chat.send('[call:get_weather {"city": "Oslo"}]')
+        seen = watcher.until(events.Resolved) + watcher.until(events.Resolved)
+        assert [type(event).__name__ for event in seen] == ["Sent", "Resolved", "Sent", "Resolved"]
+        ends = [event for event in seen if isinstance(event, events.Resolved)]
+        assert {(event.model, event.task_type, caller_of(event)) for event in ends} == {("local-model", "chat", "me")}
+        assert chat.usage is not None
+        assert sum(event.input_tokens or 0 for event in ends) == chat.usage.input_tokens == client.stats.input_tokens
+        assert sum(event.cost or 0.0 for event in ends) == pytest.approx(chat.cost) == pytest.approx(client.stats.cost)
+        assert (client.stats.calls, client.stats.succeeded) == (2, 2)
+
+    @pytest.mark.parametrize("call", APPS.values(), ids=APPS)
+    def test_call_of_an_app_has_events_and_counters(
+        self, make: Make, server: LocalServer, call: Callable[[Runware], Any]
+    ) -> None:
+        server.app(NAME, {"run": lambda payload: {"done": True}})
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        CALLER.set("me")
+        task = call(client)
+        seen = [event for event in watcher.until(events.Resolved) if not isinstance(event, events.Polled)]
+        assert [type(event).__name__ for event in seen] == ["Sent", "Resolved"]
+        resolved = seen[-1]
+        assert isinstance(resolved, events.Resolved)
+        assert (resolved.task_uuid, resolved.task_type, resolved.model) == (task.id, "serverless", NAME)
+        assert (resolved.status, caller_of(resolved)) == ("succeeded", "me")
+        assert (client.stats.calls, client.stats.succeeded, client.stats.sent) == (1, 1, 1)
+
+    def test_dry_run_of_one_call_is_counted_and_costs_nothing(self, make: Make) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        client.image_inference(**PICTURE, dry_run=True, include_cost=True)
+        watcher.until(events.Resolved)
+        client.image_inference(**PICTURE)
+        watcher.until(events.Resolved)
+        stats = client.stats
+        assert (stats.calls, stats.succeeded, stats.connections, stats.cost) == (2, 2, 2, 0.0)
+        assert watcher.threads == {"runware-events"}
+
+    def test_cost_of_a_lookup_is_that_of_another_call(self, make: Make) -> None:
+        client = make()
+        image = client.image_inference(**PICTURE, include_cost=True)[0]
+        client.get_response(task_uuid=image.task_uuid)
+        assert client.stats.cost == pytest.approx(image.cost)
+
+    def test_costs_of_another_form_are_left_out(self) -> None:
+        spent = Spending()
+        spent.add([{"cost": "free"}, {"cost": True}, {"cost": float("nan")}, {"cost": 10**400}, {"usage": 3}])
+        assert (spent.cost, spent.input_tokens) == (None, None)
+        spent.add([{"cost": 1}, {"cost": 0.5, "usage": {"promptTokens": 3, "completionTokens": None}}])
+        assert (spent.cost, spent.input_tokens, spent.output_tokens) == (1.5, 3, None)
+
+    @pytest.mark.parametrize("how", ["save", "asave", "read", "aiter_bytes", "save_all"])
+    def test_download_makes_an_event(self, make: Make, tmp_path: pathlib.Path, how: str) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        images = client.image_inference(**PICTURE)
+        CALLER.set("me")
+
+        async def iterate() -> None:
+            async for _ in images[0].aiter_bytes():
+                pass
+
+        match how:
+            case "save":
+                images[0].save(tmp_path)
+            case "asave":
+                asyncio.run(images[0].asave(tmp_path))
+            case "read":
+                images[0].read()
+            case "aiter_bytes":
+                asyncio.run(iterate())
+            case "save_all":
+                images.save_all(tmp_path)
+        downloaded = watcher.until(events.Downloaded)[-1]
+        assert isinstance(downloaded, events.Downloaded)
+        assert (downloaded.task_uuid, downloaded.host, downloaded.error) == (images[0].task_uuid, "127.0.0.1", None)
+        assert downloaded.size > 100
+        assert caller_of(downloaded) == "me"
+
+    def test_failed_download_makes_an_event(self, make: Make) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        image = client.image_inference(**PICTURE)[0]
+        with pytest.raises(DownloadError):
+            image.read(max_bytes=10)
+        next(image.iter_bytes())  # and given up
+        first, second = watcher.until(events.Downloaded)[-1], watcher.until(events.Downloaded)[-1]
+        assert isinstance(first, events.Downloaded)
+        assert isinstance(second, events.Downloaded)
+        assert (first.error, second.error) == ("DownloadError", "cancelled")
+
+    def test_results_keep_no_client_alive(self, make: Make, server: LocalServer) -> None:
+        client = Runware(server.api_key, url=server.url, on_event=lambda event: client.stats)  # noqa: F821 - until it is deleted
+        images = client.image_inference(**PICTURE)
+        client.close()
+        gone = weakref.ref(client._core)
+        del client
+        until(lambda: gc.collect() is not None and gone() is None)
+        assert images[0].read()
+
+    def test_listener_can_come_and_go(self, make: Make) -> None:
+        client = make()
+        client.image_inference(**PICTURE)
+        watcher = Watcher()
+        client._core.listen(watcher, (events.Resolved,))
+        client.image_inference(**PICTURE)
+        client.image_inference(**PICTURE)
+        assert isinstance(watcher.queue.get(timeout=10), events.Resolved)
+        assert isinstance(watcher.queue.get(timeout=10), events.Resolved)
+        client._core.unlisten(watcher)
+        client.image_inference(**PICTURE)
+        client.close()
+        assert watcher.queue.empty()
+
+    def test_event_as_a_dict_has_neither_context_nor_content(self, make: Make) -> None:
+        watcher = Watcher()
+        client = make(on_event=watcher)
+        client.image_inference(**PICTURE)
+        shown = watcher.until(events.Resolved)[-1].to_dict()
+        assert shown["model"] == PICTURE["model"]
+        assert not {"context", "history", "request", "response"} & shown.keys()
+        assert json.loads(json.dumps(shown)) == shown
+
+
+class TestStructlog:
+    """structlog takes the client's log records and its events as they are."""
+
+    def test_formatter_of_structlog_renders_the_log_of_the_client(self, make: Make) -> None:
+        structlog = pytest.importorskip("structlog", reason="structlog is an optional part of the test environment")
+        stdlib = structlog.stdlib
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(
+            stdlib.ProcessorFormatter(
+                processors=[stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+                foreign_pre_chain=[stdlib.add_logger_name, stdlib.add_log_level, stdlib.ExtraAdder()],
+            )
+        )
+        logger = logging.getLogger("runware")
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            client = make()
+            client.image_inference(**PICTURE)
+            client.close()
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        (sent,) = [line for line in lines if line["event"].startswith("Sent task_uuid=")]
+        assert (sent["logger"], sent["level"]) == ("runware.engine", "debug")
+        assert "model=" + PICTURE["model"] in sent["event"]
+        assert PICTURE["positive_prompt"] not in stream.getvalue()
+
+    def test_events_are_logged_with_what_is_bound_where_the_call_was_made(self, make: Make) -> None:
+        structlog = pytest.importorskip("structlog", reason="structlog is an optional part of the test environment")
+        written: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+        def keep(_logger: object, _method: str, fields: Any) -> Any:
+            written.put(dict(fields))
+            raise structlog.DropEvent
+
+        log = structlog.wrap_logger(None, processors=[structlog.contextvars.merge_contextvars, keep])
+
+        def write(event: events.Event) -> None:
+            if isinstance(event, events.TaskEvent):
+                assert event.context is not None
+                event.context.run(log.info, type(event).__name__, **event.to_dict())
+
+        client = make(on_event=write)
+        with structlog.contextvars.bound_contextvars(request_id="r-17"):
+            client.image_inference(**PICTURE)
+        sent, resolved = written.get(timeout=10), written.get(timeout=10)
+        assert (sent["event"], resolved["event"]) == ("Sent", "Resolved")
+        assert sent["request_id"] == resolved["request_id"] == "r-17"
+        assert resolved["model"] == PICTURE["model"]
+
+
 def test_event_in_the_log_is_one_line() -> None:
     event = events.Retrying(
         at=1.0, task_uuid=A, task_type="caption", attempt=2, elapsed=0.12345, error="X", code=None, delay=1.0
     )
-    assert (
-        str(event) == f"Retrying task_uuid={A} task_type=caption attempt=2 elapsed=0.123 error=X code=None delay=1.000"
-    )
+    assert str(event) == f"Retrying task_uuid={A} task_type=caption attempt=2 elapsed=0.123 error=X delay=1.000"
 
 
 PROGRAM = """

@@ -569,7 +569,8 @@ def test_server_error_is_raised_with_its_details(name: str, case: Case, interfac
     with pytest.raises(ValidationError) as caught:
         interface(stage.client, name, **case.given, task_uuid=task_uuid)
     error = caught.value
-    assert (error.code, error.parameter, error.message) == ("invalidModel", "model", "It is invalidModel.")
+    assert (error.code, error.parameter) == ("invalidModel", "model")
+    assert error.message.startswith("It is invalidModel.")  # similar models may follow
     assert (error.task_type, error.task_uuid) == (case.task_type, task_uuid)
     assert error.documentation == f"{HOST}/errors"
     assert error.raw == wrong

@@ -168,7 +168,7 @@ class TestEveryInterface:
         assert raw.raw["imageURL"]
 
     def test_run_without_a_task_raises(self, rw: Runware, interface: Interface) -> None:
-        with pytest.raises(ValidationError, match="taskType"):
+        with pytest.raises(ValidationError, match="needs a task_type"):
             interface(rw, "run", task={})
         with pytest.raises(ValidationError, match="request object or a dict"):
             interface(rw, "run", task=7)

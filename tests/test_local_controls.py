@@ -370,7 +370,10 @@ def test_command_line_serves_until_sigterm() -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         sock.shutdown()
-        assert process.stdout.read() == ""
+        way = process.stdout.read()
+        assert f"\nexport RUNWARE_URL={url}\n" in way
+        assert "export RUNWARE_API_KEY='the key given with --key'" in way
+        assert way.endswith(f"Watch it: {url.replace('ws', 'http', 1).replace('/v1', '/inspector')}\n")
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -57,6 +58,110 @@ def test_unknown_model_is_answered_with_the_nearest() -> None:
     assert "community" in error.message
 
 
+@pytest.mark.parametrize(
+    ("name", "airs"),
+    [
+        ("runware:101@2", [DEV]),
+        ("runware:101", [DEV]),
+        ("rnware:101@1", [DEV]),
+        ("FLUX.1 [dev]", [DEV, "runware:111@1", "runware:102@1"]),
+        ("bfl-flux-1-devv", [DEV]),
+        ("klngai:kling-video@2.6-pro", [KLING]),
+        ("kling 2.6 pro", [KLING]),
+        ("google:gemma", ["google:gemma@4-31b"]),
+        ("nano banana", ["google:4@1", "google:4@2", "google:4@3"]),
+        # Nothing is near: another number is another model, and `flux` fits too many.
+        ("klingai:5@9", []),
+        ("civitai:1@1", []),
+        ("gpt-4o", []),
+        ("flux", []),
+        ("", []),
+        ("x" * 1_000_000, []),
+    ],
+)
+def test_only_near_models_are_suggested(name: str, airs: list[str]) -> None:
+    assert [one.air for one in bundled_snapshot().nearest(name)] == airs
+    message = unknown_model(name, bundled_snapshot()).message
+    assert ("Did you mean" in message) == bool(airs)
+    assert ("rw.models.search(...)" in message) != bool(airs)
+    assert len(message) < 500
+
+
+def test_parameters_inside_others_follow_them() -> None:
+    names = [one.name for one in model(KLING).parameters]
+    at = names.index("provider_settings")
+    assert names[at + 1] == "provider_settings.klingai"
+    assert set(names[at + 2 : at + 5]) == {
+        f"provider_settings.klingai.{name}" for name in ("sound", "character_orientation", "keep_original_sound")
+    }
+    by_name = {one.name: one for one in model(KLEIN).parameters}
+    assert by_name["lora[].model"].required
+    assert by_name["lora[].weight"].takes == "a number between -4 and 4"
+    assert by_name["lora[].weight"].api_name == "lora[].weight"
+    schema = {"required": ["b"], "properties": {"a": {}, "b": {"properties": {"c": {}}}, "d": {}}}
+    made_up = Model(air="acme:1@1", slug="", name="Acme", schema=schema)
+    assert [one.name for one in made_up.parameters] == ["b", "b.c", "a", "d"]
+
+
+def test_descriptions_fit_into_a_terminal() -> None:
+    for one in bundled_snapshot():
+        title, *lines = str(one).splitlines()
+        assert one.name in title
+        assert max(map(len, lines)) <= 80, one.slug
+    shown = str(model("bfl:flux@3-video"))
+    assert "  width x height: 1440x608 (720p)," in shown
+    assert "  Note: With three or more frame_images, an integer duration is required." in shown
+
+
+def test_prices_are_shown_in_words() -> None:
+    made_up = Model(
+        air="acme:1@1",
+        slug="",
+        name="Acme",
+        raw={
+            "pricingRates": [
+                {"amount": 0.0000015, "unit": "inputToken", "label": "short"},
+                {"amount": 0.07, "unit": "durationSecond", "after": 10},
+                {"amount": 0.0013, "unit": "blink"},
+            ]
+        },
+    )
+    assert made_up.price_lines == [
+        "$1.50 per million input tokens (short)",
+        "$0.07 per second from unit 11 on",
+        "$0.0013 per blink",
+    ]
+
+
+def test_record_of_nonsense_makes_a_model_that_works() -> None:
+    nonsense: list[Any] = [None, 0, 1.5, True, "x", [], [0], {}, {"x": 0}]
+    for value in nonsense:
+        names = ["name", "creator", "status", "replacedBy", "contextWindow", "outputModality", "pricingRates"]
+        record = dict.fromkeys([*names, "pricingMeasured", "pricingExamples", "dimensions", "schema", "notes"], value)
+        record["capabilities"] = value
+        inside = {
+            "pricingRates": [{"amount": 1, "unit": value, "label": value, "after": value}],
+            "pricingMeasured": [{"price": 1.0, "latencyMs": value, "configuration": value}],
+            "dimensions": [value, {"width": value, "height": value, "label": value}],
+        }
+        for one in (record, inside):
+            made = Model.of({"air": "acme:1@1", "slug": "acme-1", "taskType": "imageInference", **one})
+            assert str(made)
+            assert made._repr_html_()
+            assert made.check(width=1) == []
+            assert made.estimate(width=1024, height=1024)
+
+
+def test_model_can_be_pickled() -> None:
+    for one in (model(KLEIN), model(KLING), model("bfl:flux@3-video")):
+        again = pickle.loads(pickle.dumps(one))
+        assert again == one
+        assert again.check(width=1000) == one.check(width=1000)
+        assert again.estimate(duration=5) == one.estimate(duration=5)
+    problem = model(KLEIN).check(width=1000)[0]
+    assert pickle.loads(pickle.dumps(problem)) == problem
+
+
 def test_model_knows_its_parameters() -> None:
     by_name = {one.name: one for one in model(KLEIN).parameters}
     assert by_name["width"].required
@@ -67,12 +172,34 @@ def test_model_knows_its_parameters() -> None:
     assert by_name["inputs.reference_images"].takes == "a list"
 
 
-def test_list_refuses_a_category_that_no_model_has() -> None:
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"category": "vidoe"}, r"category must be one of .*'video'; got 'vidoe'\. Did you mean 'video'\?"),
+        ({"status": "dead"}, r"status must be one of .*'live'; got 'dead'\."),
+        ({"capability": "text-to-vidoe"}, r"capability is .*; got 'text-to-vidoe'\. Did you mean 'text-to-video'\?"),
+        ({"creator": "Kling IA"}, r"creator is .*; got 'Kling IA'\. Did you mean 'Kling AI'\?"),
+        ({"creator": 5}, r"creator is that of no known model; got 5\."),
+    ],
+)
+def test_list_refuses_filters_that_no_model_fits(filters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as failure:
+        models.list(**filters)
+    assert failure.value.parameter == next(iter(filters))
+
+
+def test_list_compares_without_case() -> None:
     assert {one.modality for one in models.list(category="Video")} == {"video"}
-    with pytest.raises(
-        ValidationError, match=r"category must be one of .*'video'; got 'vidoe'\. Did you mean 'video'\?"
-    ):
-        models.list(category="vidoe")
+    assert models.list(capability="io:Text-To-Video") == models.list(capability="text-to-video") != []
+    assert models.list(creator="kling ai") == models.list(creator="Kling AI") != []
+    assert models.list(status="LIVE") == models.list(status="live") != []
+
+
+def test_check_of_a_model_takes_its_own_slug() -> None:
+    one = model(KLEIN)
+    good = {"positive_prompt": "a lighthouse", "width": 1024, "height": 1024}
+    assert one.check(model=one.slug, **good) == one.check(model=one.air, **good) == []
+    assert [problem.parameter for problem in one.check(model=DEV, **good)] == ["model"]
 
 
 @pytest.mark.parametrize(

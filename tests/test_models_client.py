@@ -7,27 +7,31 @@ import html
 import json
 import logging
 import pathlib
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import runware
 from runware import NotFoundError, Runware, RunwareError, ValidationError, models
-from runware.errors import ConnectionFailedError
+from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.local import LocalServer
+from runware.models import access
 from runware.models.access import AsyncModels, Catalogue, Models
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot
 from runware.models.checker import Route
-from runware.models.services import cache_folder
+from runware.models.services import Services, cache_folder
 from runware.options import DEFAULT_URL, Options
 from runware.requests.plan import Planner
 from runware.requests.raw import as_task
 
-from .conftest import Interface
-from .net import listening, read_head
+from .conftest import Interface, until
+from .net import listening, read_head, refusing_port
 
 KLEIN = "runware:400@2"
 DEV = "runware:101@1"
@@ -90,6 +94,22 @@ def test_catalogue_is_known_without_the_network(form: Form, rw: Runware, server:
     assert KLING in [one.air for one in form(rw, "list", category="video", capability="io:text-to-video", q="kling")]
     assert form(rw, "list", creator="black forest labs", status="live")
     assert server.ledger.service_requests == server.ledger.connections == 0
+
+
+def test_catalogue_is_a_collection(rw: Runware) -> None:
+    assert len(rw.models) == len(list(rw.models)) == len(rw.models.list())
+    assert next(iter(rw.models)) in rw.models.list()
+    assert KLEIN in rw.models
+    assert "bfl-flux-2-klein-9b" in rw.models
+    assert "acme:1@1" not in rw.models
+    assert 5 not in rw.models
+
+
+@pytest.mark.parametrize("name", [None, 5, b"runware:400@2"])
+def test_name_of_a_model_must_be_a_str(form: Form, rw: Runware, name: Any) -> None:
+    with pytest.raises(ValidationError, match=r"get\(\): name must be a str, an AIR or a slug; got ") as failure:
+        form(rw, "get", name)
+    assert failure.value.parameter == "name"
 
 
 def test_unknown_model_names_the_nearest(form: Form, rw: Runware) -> None:
@@ -273,6 +293,245 @@ def test_schema_that_cannot_be_read_does_not_stop_a_call(
     assert "cannot check requests to FLUX.2 [klein] 9B" in caplog.text
 
 
+# ---------------------------------------------------------------------- a refresh in the background
+
+
+DAY = 86_400.0
+
+
+def wait_for_renewals() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "runware-models":
+            thread.join(30.0)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock for the age of the catalogue, a year after the snapshot was made."""
+    made = datetime.fromisoformat(bundled_snapshot().date).replace(tzinfo=UTC).timestamp()
+    clock = SimpleNamespace(now=made + 365 * DAY)
+    monkeypatch.setattr(access, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def aged(server: LocalServer, clock: SimpleNamespace) -> Iterator[Runware]:
+    """A client for which the snapshot in the package is too old."""
+    client = Runware(server.api_key, url=server.url, models_max_age=DAY, timeout=20.0)
+    yield client
+    client.close()
+    wait_for_renewals()
+
+
+def test_old_catalogue_is_refreshed_once_in_the_background(
+    aged: Runware, clock: SimpleNamespace, server: LocalServer, interface: Interface, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "runware.models"):
+        for _ in range(3):
+            assert interface(aged, "image_inference", **image())[0].url
+        wait_for_renewals()
+        asked = server.ledger.service_requests
+        assert asked
+        assert interface(aged, "image_inference", **image())[0].url
+        clock.now += DAY - 1
+        assert aged.models.get(KLEIN).air == KLEIN
+        wait_for_renewals()
+        assert server.ledger.service_requests == asked
+        clock.now += 2
+        assert aged.models.list(q="klein")
+        wait_for_renewals()
+        assert server.ledger.service_requests > asked
+    assert caplog.records == []
+
+
+def test_catalogue_that_another_process_refreshed_is_read_and_not_fetched(
+    aged: Runware, clock: SimpleNamespace, server: LocalServer
+) -> None:
+    aged.models.get(KLEIN)
+    wait_for_renewals()
+    asked = server.ledger.service_requests
+    (saved,) = cache_folder().glob("models-*.json")
+    clock.now += 2 * DAY
+    content = json.loads(saved.read_text())
+    content["registry"]["models"]["acme:new@1"] = {"taskType": "imageInference", "id": "acme-new-1"}
+    saved.write_text(json.dumps({**content, "at": content["at"] + 2 * DAY - 1}))
+    aged.models.list()
+    wait_for_renewals()
+    assert aged.models.get("acme-new-1").air == "acme:new@1"
+    assert server.ledger.service_requests == asked
+
+
+def test_catalogue_is_not_refreshed_without_the_option(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "time", SimpleNamespace(time=lambda: 1e12))
+    with Runware(server.api_key, url=server.url) as client:
+        assert client.run(image())[0].url
+        assert client.models.list()
+    assert server.ledger.service_requests == 0
+
+
+@pytest.mark.parametrize("form", ["stall", "drip", "html", "nonsense", "cut", "error", "refused"])
+def test_failed_refresh_in_the_background_costs_a_log_line_and_no_call(
+    aged: Runware, server: LocalServer, form: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "REFRESH_TIMEOUT", LIMIT if form in ("stall", "drip") else 20.0)
+    if form == "refused":
+        monkeypatch.setattr(Options, "service_url", lambda *_: f"http://127.0.0.1:{refusing_port()}")
+    else:
+        server.play(f"X25:form={form}")
+    with caplog.at_level(logging.DEBUG, "runware.models"):
+        for _ in range(3):
+            assert aged.run(image())[0].url
+        wait_for_renewals()
+        assert aged.run(image())[0].url
+        wait_for_renewals()
+    (record,) = [record for record in caplog.records if record.name == "runware.models"]
+    assert record.levelno == logging.INFO
+    assert record.getMessage().startswith("the catalogue of models was not refreshed, and stays as it is: ")
+    assert aged.models.get(KLEIN).air == KLEIN
+
+
+def test_stalling_refresh_ends_when_the_client_is_closed(
+    aged: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "REFRESH_TIMEOUT", 600.0)
+    server.play("X25:form=stall")
+    with caplog.at_level(logging.DEBUG, "runware.models"):
+        aged.models.get(KLEIN)
+        until(lambda: server.ledger.service_requests)
+        aged.close()
+        wait_for_renewals()
+    assert caplog.records == []
+
+
+def test_refresh_in_the_background_starts_once_for_many_threads(aged: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    catalogue = aged._core.knowledge.catalogue
+    monkeypatch.setattr(catalogue, "_renew", lambda: started.append(1))
+    barrier = threading.Barrier(8)
+
+    def look() -> None:
+        barrier.wait(20.0)
+        catalogue.get(KLEIN)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
+    wait_for_renewals()
+    assert started == [1]
+
+
+def test_catalogue_works_where_no_thread_can_start(
+    aged: Runware, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with caplog.at_level(logging.INFO, "runware.models"):
+        assert aged.models.get(KLEIN).air == KLEIN
+    assert "can't start new thread" in caplog.text
+
+
+def test_time_in_the_future_does_not_stop_refreshes(aged: Runware, clock: SimpleNamespace, server: LocalServer) -> None:
+    catalogue = aged._core.knowledge.catalogue
+    catalogue._cache.write({"at": clock.now + 1000 * DAY})
+    catalogue.get(KLEIN)
+    wait_for_renewals()
+    assert server.ledger.service_requests
+
+
+def test_catalogue_works_where_a_fork_left_the_lock_of_renewals_taken(aged: Runware, server: LocalServer) -> None:
+    catalogue = aged._core.knowledge.catalogue
+    with catalogue._renewing:
+        assert catalogue.get(KLEIN) is not None
+        assert aged.run(image())[0].url
+    assert server.ledger.service_requests == 0
+
+
+def test_option_travels_with_a_pickled_client(aged: Runware, server: LocalServer, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
+    again = pickle.loads(pickle.dumps(aged))
+    assert again._core.options.models_max_age == DAY
+
+
+def test_checks_beside_refreshes_are_right_with_each_catalogue() -> None:
+    client = made_up(["async", "sync"], 1.0)
+    checker, catalogue = client._core.knowledge.checker, client._core.knowledge.catalogue
+    task = {"taskType": "imageInference", "model": "acme:1@1", "deliveryMethod": "sync"}
+    schemas = [
+        {"type": "object", "properties": {"deliveryMethod": {"type": "string", "enum": methods}}}
+        for methods in (["async"], ["async", "sync"])
+    ]
+    stop, failed = threading.Event(), []
+
+    def check() -> None:
+        try:
+            while not stop.is_set():
+                checker.check(dict(task))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=check) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(200):
+            catalogue._keep({"schemas": {"acme:1@1": schemas[number % 2]}})
+            expected = number % 2 == 0
+            assert checker.check(dict(task)) == Route(expected, 1.0)
+            assert checker.check(dict(task)) == Route(expected, 1.0)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20.0)
+    assert failed == []
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "1 d", 86_400_000.0])
+def test_models_max_age_is_a_number_of_seconds(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="models_max_age") as failure:
+        Runware("rw-test-key", models_max_age=wrong)
+    assert failure.value.parameter == "models_max_age"
+
+
+# ---------------------------------------------------------------------- what is kept
+
+
+def test_refresh_keeps_a_schema_that_was_fetched_meanwhile(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = rw._core.knowledge.catalogue
+    models_of = Services.models
+
+    def slow(self: Services, **filters: Any) -> Iterator[dict[str, Any]]:
+        catalogue.fetch_schema(catalogue.get(KLEIN), 20.0)  # type: ignore[arg-type]
+        return models_of(self, **filters)
+
+    monkeypatch.setattr(Services, "models", slow)
+    rw.models.refresh(20.0)
+    assert list(json.loads(catalogue._cache._path().read_text())["schemas"]) == [KLEIN]
+
+
+def test_refresh_fetches_kept_schemas_again_when_the_registry_has_changed(rw: Runware, server: LocalServer) -> None:
+    catalogue = rw._core.knowledge.catalogue
+    catalogue._keep({"etag": "old", "schemas": {KLEIN: {"properties": {"width": {"maximum": 1}}}}})
+    assert rw.check(image())
+    rw.models.refresh(20.0)
+    assert rw.check(image()) == []
+
+
+def test_cache_beside_an_older_snapshot_is_not_used(server: LocalServer) -> None:
+    wrong = {KLEIN: {"properties": {"width": {"maximum": 1}}}}
+    for date, count in (("2020-01-01", 0), (bundled_snapshot().date, 1)):
+        Catalogue(options(server.url))._cache.write({"schemas": wrong, "snapshot": date})
+        found = Catalogue(options(server.url)).get(KLEIN)
+        assert found is not None
+        assert len(found.check(positive_prompt="x y", width=512, height=512)) == count
+
+
 # ---------------------------------------------------------------------- checks
 
 
@@ -335,12 +594,51 @@ def test_community_model_is_not_checked(strict: Runware) -> None:
         strict.check({"taskType": "caption"})
 
 
+def test_unknown_model_without_a_task_type_is_not_found(rw: Runware) -> None:
+    with pytest.raises(NotFoundError, match="Did you mean runware:101@1"):
+        rw.check(model="bfl-flux-1-devv", positive_prompt="a red kite")
+    with pytest.raises(NotFoundError, match=r"rw\.models\.search"):
+        rw.estimate(model="civitai:1@1")
+    with pytest.raises(ValidationError, match=r"needs a task_type, .* since its model is not known") as failure:
+        rw.estimate(model="civitai:1@1", exact=True)
+    assert failure.value.parameter == "task_type"
+    for empty in ({}, {"positive_prompt": "a red kite"}):
+        for run in (rw.run, rw.submit.run, rw.check, rw.estimate):
+            with pytest.raises(ValidationError, match=r"needs a task_type, .*, or a model"):
+                run(empty)
+
+
+def test_flat_media_are_answered_with_inputs(rw: Runware) -> None:
+    (problem, _) = rw.check(runware.Caption(input_image="https://example.com/a.png", model="runware:150@2"))
+    assert str(problem) == ("input_image is not a parameter of Meta Llava 1 6 Mistral 7B; media go into inputs={...}.")
+
+
 def test_check_and_estimate_send_nothing(rw: Runware, server: LocalServer) -> None:
     assert [problem.suggestion for problem in rw.check(image(width=1000))] == [1008]
     assert rw.aio.check(image()) == []
     assert rw.estimate(image()).basis == "measured"
     assert asyncio.run(rw.aio.estimate(image())) == rw.estimate(image())
     assert server.ledger.connections == server.ledger.http_requests == 0
+
+
+def test_check_and_estimate_take_parameters_by_name(rw: Runware) -> None:
+    request = image(width=1000)
+    assert rw.check(**request) == rw.check({"model": KLEIN}, **{**request, "width": 1000}) == rw.check(request)
+    assert rw.check(runware.ImageInference(**request)) == rw.check(request) == rw.aio.check(**request)
+    assert rw.estimate(**image()) == rw.estimate(image()) == asyncio.run(rw.aio.estimate(**image()))
+    assert rw.estimate(exact=True, **image()).basis == "dry run"
+    with pytest.raises(TypeError, match="put 'steps' into it"):
+        rw.check(runware.ImageInference(**request), steps=4)
+
+
+def test_refused_model_is_answered_with_those_that_may_have_been_meant(rw: Runware, interface: Interface) -> None:
+    with pytest.raises(ValidationError, match=r"Did you mean runware:101@1 \(FLUX\.1 \[dev\]\)\?") as failure:
+        interface(rw, "image_inference", **image(model="bfl-flux-1-devv"))
+    assert failure.value.parameter == "model"
+    assert "Did you mean" not in str(failure.value.raw)
+    with pytest.raises(ValidationError, match="There is no model") as failure:
+        interface(rw, "image_inference", **image(model="no-such-model"))
+    assert "Did you mean" not in failure.value.message
 
 
 def test_exact_estimate_is_the_dry_run_of_the_server(rw: Runware, server: LocalServer) -> None:
@@ -389,9 +687,9 @@ def test_model_tells_the_task_type_and_python_names_are_taken(rw: Runware, serve
 
 
 def test_task_without_type_of_an_unknown_model_is_explained(rw: Runware, server: LocalServer) -> None:
-    with pytest.raises(ValidationError, match=r"no taskType.*runware:101@1") as failure:
+    with pytest.raises(ValidationError, match=r"needs a task_type.*runware:101@1") as failure:
         rw.run({"model": "runware:101@", "positive_prompt": "x y"})
-    assert failure.value.parameter == "taskType"
+    assert failure.value.parameter == "task_type"
     assert server.ledger.received == []
 
 
@@ -500,6 +798,13 @@ def test_refused_parameters_have_python_names(
     assert failure.value.parameter == python
     assert failure.value.message.startswith("No.")
     assert message is None or failure.value.message == message
+
+
+def test_refusal_is_not_said_twice(rw: Runware, server: LocalServer) -> None:
+    server.switch(models="strict")
+    with pytest.raises(ValidationError) as failure:
+        rw.run(image(num_inference_steps=4))
+    assert failure.value.message == "num_inference_steps is not a parameter of FLUX.2 [klein] 9B; did you mean steps?"
 
 
 def test_refusal_is_completed_once_and_not_on_the_io_thread(
@@ -613,7 +918,7 @@ def test_asynchronous_model_is_polled(server: LocalServer, rw: Runware) -> None:
 def test_model_describes_itself_in_a_terminal() -> None:
     shown = str(models.get(KLING))
     assert "Kling VIDEO 2.6 Pro  (klingai:kling-video@2.6-pro)" in shown
-    assert "$0.07 per durationSecond (without audio)" in shown
+    assert "$0.07 per second (without audio)" in shown
     assert "https://runware.ai/docs/models/klingai-video-2-6-pro" in shown
     assert all(line == line.rstrip() for line in shown.splitlines())
 
@@ -657,7 +962,7 @@ def test_remembered_request_is_checked_where_it_differs(strict: Runware) -> None
     checker = strict._core.knowledge.checker
     task = {"taskType": "imageInference", "model": plain, "positivePrompt": "x y", "width": 1024, "height": 1024}
     checker.check(dict(task))
-    assert checker._good
+    assert checker._memory.good
     with pytest.raises(ValidationError, match="negative_prompt is not a parameter"):
         checker.check({**task, "negativePrompt": "fog"})
 
@@ -667,9 +972,9 @@ def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
     task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512}
     checker.check({**task, "seedImage": "data:image/png;base64," + "A" * 1000, "strength": 0.5})
     checker.check({**task, "inputs": {"seedImage": "data:image/png;base64," + "A" * 1000}})
-    assert checker._good == {}
+    assert checker._memory.good == {}
     checker.check({**task, "lora": [{"model": "civitai:1@1", "weight": 1.0}]})
-    assert len(checker._good) == 1
+    assert len(checker._memory.good) == 1
 
 
 def test_remembered_request_is_checked_again_after_a_refresh() -> None:

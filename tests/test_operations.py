@@ -373,6 +373,11 @@ def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> Non
     ("given", "message"),
     [
         ({"positivePrompt": "x"}, "ImageInference has no parameter 'positivePrompt'; did you mean 'positive_prompt'?"),
+        ({"num_inference_steps": 4}, "ImageInference has no parameter 'num_inference_steps'; did you mean 'steps'?"),
+        ({"guidance_scale": 4}, "ImageInference has no parameter 'guidance_scale'; did you mean 'cfg_scale'?"),
+        ({"prompt": "x"}, "ImageInference has no parameter 'prompt'; did you mean 'positive_prompt'?"),
+        ({"n": 2}, "ImageInference has no parameter 'n'; did you mean 'number_results'?"),
+        ({"size": "1x1"}, "ImageInference has no parameter 'size'; did you mean 'width'?"),
         ({"heigth": 5}, "ImageInference has no parameter 'heigth'; did you mean 'height'?"),
         (
             {"zzz": 5},

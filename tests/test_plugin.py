@@ -29,6 +29,11 @@ def test_code_that_makes_its_own_client(runware_server):
     assert make("a red kite").url.startswith(runware_server.http_url)
     assert runware_server.ledger.results_by_prompt() == {"a red kite": 1}
 
+def test_the_fake_client_is_that_of_the_process(fake_runware):
+    fake_runware.respond("image_inference", {"url": "https://cdn.test/kite.jpg"})
+    assert make("a red kite").url == "https://cdn.test/kite.jpg"
+    assert fake_runware.calls[0].request.positive_prompt == "a red kite"
+
 def test_the_server_is_new_for_each_test(runware_server, runware_client):
     assert runware_server.ledger.results_by_prompt() == {}
     assert runware_client.image_inference(positive_prompt="a heron", model="runware:101@1", width=512, height=512)
@@ -63,7 +68,7 @@ def test_plugin_works_in_a_project_of_its_own(tmp_path: pathlib.Path) -> None:
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout
 
 
 UNRELATED_TESTS = """
@@ -133,6 +138,6 @@ def test_wheel_contains_the_plugin(tmp_path: pathlib.Path) -> None:
         names = set(wheel.namelist())
         (entries,) = (name for name in names if name.endswith("entry_points.txt"))
         assert "runware = pytest_runware" in wheel.read(entries).decode()
-    assert {"pytest_runware.py", "runware/__init__.py", "runware/py.typed"} <= names
+    assert {"pytest_runware.py", "runware/__init__.py", "runware/py.typed", "runware/local/page/inspector.js"} <= names
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"pytest_runware.py", "runware"}

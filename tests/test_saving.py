@@ -921,14 +921,14 @@ def test_template_names_the_files(rw: Runware, tmp_path: Path) -> None:
     images = rw.image_inference(**PICTURE, number_results=3, seed=7, output_format="PNG")
     template = "{task_type}/{index:03}-{seed}{ext}"
     assert images.save_all(tmp_path, template=template) == [
-        tmp_path / "imageInference" / f"00{number}-{number + 6}.png" for number in (1, 2, 3)
+        tmp_path / "imageInference" / f"00{number}-{number + 7}.png" for number in range(3)
     ]
-    assert images[1].save(tmp_path / "one", template=template) == tmp_path / "one/imageInference/001-8.png"
+    assert images[1].save(tmp_path / "one", template=template) == tmp_path / "one/imageInference/000-8.png"
     assert images[0].save(tmp_path, template="{model}-{uuid}.jpg").name == f"runware-101-1-{images[0].uuid}.jpg"
 
     async def main() -> None:
-        assert await images[0].asave(tmp_path, template="x{ext}") == tmp_path / "x.png"
-        assert await images.asave_all(tmp_path, template="{index}{ext}") == [tmp_path / f"{n}.png" for n in (1, 2, 3)]
+        assert await images[0].asave(tmp_path, template="{kind}.{ext}") == tmp_path / "image.png"
+        assert await images.asave_all(tmp_path, template="{index}{ext}") == [tmp_path / f"{n}.png" for n in range(3)]
 
     asyncio.run(main())
 

@@ -25,8 +25,10 @@ ROWS = [
     {"runware.integrations"},
     {"runware.agents"},
     {"runware"},
+    {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
+    {"runware.store.runs"},
     {"runware.store.access"},
     {"runware.core", "runware.webhooks"},
     {"runware.serverless"},
@@ -143,6 +145,10 @@ def test_imports_have_no_circle() -> None:
 
 FUNCTION_LEVEL_IMPORTS = {
     ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
+    (
+        "pytest_runware.py",
+        "runware.testing",
+    ): "every project with the plugin loads it, and must load nothing of runware",
     ("pytest_runware.py", "runware"): "every project with the plugin loads it, and must load nothing of runware",
 }
 """Every import inside a function of the client, and its reason. All others are at the top of a file: imports, or
@@ -215,7 +221,7 @@ def test_only_one_module_imports_websocket_client() -> None:
 
 # Modules of other distributions, which are only used where the program or the interpreter brings them.
 BROUGHT_ALONG = {"IPython", "anyio", "django", "pydantic_core", "pytest"}
-DISTRIBUTIONS = {"PIL": "pillow", "websocket": "websocket-client"}
+DISTRIBUTIONS = {"PIL": "pillow", "opentelemetry": "opentelemetry-api", "websocket": "websocket-client"}
 
 
 def test_every_distribution_that_is_imported_is_a_dependency() -> None:

@@ -185,3 +185,28 @@ def test_names_of_the_official_package_are_answered() -> None:
     with pytest.raises(ImportError, match="ImageInference"):
         from runware import IImageInference  # type: ignore[attr-defined]  # noqa: F401
     assert not hasattr(runware, "nothing_like_that")
+
+
+def test_calls_take_max_retries_too(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url, retry_delay=0) as rw:
+        with pytest.raises(RunwareError):
+            rw.image_inference(**{**PICTURE, "positive_prompt": "a [rate-limit:1]"}, max_retries=0)
+        assert rw.image_inference(**{**PICTURE, "positive_prompt": "b [rate-limit:1]"}, max_retries=1)
+        with pytest.raises(ValidationError, match="pass one of them") as caught:
+            rw.image_inference(**PICTURE, max_retries=1, retry=1)
+        assert caught.value.parameter == "max_retries"
+        with pytest.raises(ValidationError, match="0 or more"):
+            rw.image_inference(**PICTURE, max_retries=-1)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+def test_app_is_named_in_the_user_agent(server: LocalServer, transport: str) -> None:
+    with Runware(server.api_key, url=server.url, app="shop/1.2", transport=transport) as rw:  # type: ignore[arg-type]
+        rw.image_inference(**PICTURE)
+    assert any(agent.startswith("shop/1.2 runware-client/") for agent in server.ledger.user_agents)
+
+
+@pytest.mark.parametrize("app", ["", "two words", "a/b/c", "line\nfeed", 7])
+def test_app_that_cannot_stand_in_a_header_is_refused(app: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"shop/1\.2"):
+        Runware("key", app=app)  # type: ignore[arg-type]

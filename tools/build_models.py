@@ -147,6 +147,49 @@ _PREFIXES: list[tuple[str, Schema]] = [
         },
     ),
 ]
+# Rules that a schema cannot express, as users read them; those that help nobody are left out.
+_NOTES = {
+    "2 frameImages: providerSettings.klingai.sound forbidden": (
+        "With two frame_images, provider_settings.klingai.sound is not accepted."
+    ),
+    "2K or 4K: duration at most 10": "In 2K and 4K, duration is at most 10.",
+    "3 or more plain frameImages: integer duration required": (
+        "With three or more frame_images, an integer duration is required."
+    ),
+    "frameImages or video: settings.safetyTolerance at most 2": (
+        "With frame_images or a video, settings.safety_tolerance is at most 2."
+    ),
+    "inputs.elements without inputs.frameImages: accepted but ignored (third-party observation)": (
+        "inputs.elements has no effect without inputs.frame_images."
+    ),
+    'inputs.referenceVideos and providerSettings: the page states both "required" and "forbidden" for different '
+    "sub-fields": "",
+    "inputs.referenceVideos needs providerSettings (some sub-fields forbidden)": (
+        "inputs.reference_videos needs provider_settings."
+    ),
+    "inputs.referenceVideos: sound and duration forbidden": (
+        "With inputs.reference_videos, sound and duration are not accepted."
+    ),
+    "keepOriginalSound needs inputs.referenceVideos": "keep_original_sound needs inputs.reference_videos.",
+    "providerSettings needs inputs.referenceVideos and inputs.referenceImages": (
+        "provider_settings needs inputs.reference_videos and inputs.reference_images."
+    ),
+    "referenceImages <-> referenceVideos <-> characterOrientation belong together": (
+        "reference_images, reference_videos and character_orientation belong together."
+    ),
+    "send without model on a validation error": "",
+    "settings.background transparent needs outputFormat PNG or WEBP (must be present)": (
+        "settings.background='transparent' needs output_format 'PNG' or 'WEBP'."
+    ),
+    "the live API (2026-09-20) refused a model field on promptEnhance although the schema requires it": "",
+    "width x height must be one of dimensions": "",
+    "with inputs.video or inputs.referenceVideos: at most 4 inputs.referenceImages": (
+        "With inputs.video or inputs.reference_videos, inputs.reference_images takes at most 4."
+    ),
+    "without inputs.referenceImages a bounding box must have targetBox and no referenceIndex/sourceBox": (
+        "Without inputs.reference_images, a bounding box needs target_box, and neither reference_index nor source_box."
+    ),
+}
 _KEYWORDS = frozenset(
     ("default", "enum", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "multipleOf", "type")
 )
@@ -219,7 +262,11 @@ def record(sheet: dict[str, Any]) -> dict[str, Any]:
         "dimensions": sheet.get("dimensions"),
         "modes": sheet.get("modes"),
         "inputHint": sheet.get("inputHint"),
-        "notes": [words for words, fragment in rules if fragment is None and not words.startswith("required:")],
+        "notes": [
+            note
+            for words, fragment in rules
+            if fragment is None and not words.startswith("required:") and (note := _NOTES[words])
+        ],
         "limits": bool(sheet.get("constraints")),
         "schema": whole,
     }

@@ -13,6 +13,7 @@ import typer
 from runware import ConfigurationError, ValidationError, __version__
 from runware._support.lazy_modules import lazy_module
 from runware.cli import jobs, models, requests
+from runware.cli.completion import complete_model, complete_parameter
 from runware.cli.output import Output, client, echo, media, reporting, without_secrets
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ Extra = Annotated[
     Optional[list[str]],
     typer.Option("--set", metavar="NAME=VALUE", help="Additional parameter by API name; repeatable."),
 ]
-Model = Annotated[str, typer.Option("--model", "-m", help="The model's AIR.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="The model's AIR or slug.", autocompletion=complete_model)]
 Width = Annotated[Optional[int], typer.Option("--width", "-W", help="Width in pixels.")]
 Height = Annotated[Optional[int], typer.Option("--height", "-H", help="Height in pixels.")]
 Number = Annotated[int, typer.Option("--number", "-n", min=1, max=20, help="Number of results.")]
@@ -299,7 +300,7 @@ def run(
         typer.Argument(
             metavar="FILE|MODEL",
             help="JSON file with one API object or a list of them; - reads stdin. Or a model's AIR or slug.",
-            autocompletion=models.complete_model,
+            autocompletion=complete_model,
         ),
     ],
     pairs: Annotated[
@@ -307,7 +308,7 @@ def run(
         typer.Argument(
             metavar="[NAME=VALUE]...",
             help="Parameters of a model: width=1024 settings.quality=high lora.0.model=civitai:1@1 image=@photo.png",
-            autocompletion=models.complete_parameter,
+            autocompletion=complete_parameter,
         ),
     ] = None,
     out: Out = None,

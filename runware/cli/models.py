@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import attrs
@@ -10,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from runware._support.lazy_modules import lazy_module
+from runware.cli.completion import complete_model, complete_parameter
 from runware.cli.output import Output, client, echo, reporting
 from runware.cli.parameters import read_parameters
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     knowledge = lazy_module("runware.models")
 
-__all__ = ["app", "complete_model", "complete_parameter", "show_estimate"]
+__all__ = ["app", "show_estimate"]
 
 
 class _SearchByDefault(TyperGroup):
@@ -41,26 +41,6 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-# ---------------------------------------------------------------------- completion
-
-
-def complete_model(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Yield the AIRs and slugs that begin with a text."""
-    for model in knowledge.list():
-        for name in (model.air, model.slug):
-            if name and name.startswith(incomplete):
-                yield name, model.name
-
-
-def complete_parameter(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    """Yield the parameters of the model on the command line that begin with a text."""
-    name = ctx.params.get("target") or ctx.params.get("model")
-    model = knowledge.catalogue().catalogue.get(name) if name else None
-    for one in model.parameters if model is not None else ():
-        if one.name.startswith(incomplete):
-            yield f"{one.name}=", one.takes
 
 
 Model_ = Annotated[str, typer.Argument(metavar="MODEL", help="The model's AIR or slug.", autocompletion=complete_model)]

@@ -19,9 +19,9 @@ of `[fail]`, `[error]` and `[nsfw]`. There, `[call:NAME {"argument": 1}]` makes 
 called at the same time, and `[then]` begins the next round. `[loop:NAME {}]` calls a tool in every round, and
 `[answer TEXT]` is the answer, word for word.
 
-All other failures are faults (`LocalServer.play`, `FAULTS`). Where the behaviour of the real service is not documented,
-a switch selects it (`LocalServer.switch`, `SWITCHES`). `python -m runware.local --list` describes all faults and
-switches.
+`LocalServer.respond` chooses the answers to tasks, and faults break what carries them (`LocalServer.play`, `FAULTS`).
+Where the behaviour of the real service is not documented, a switch selects it (`LocalServer.switch`, `SWITCHES`).
+`python -m runware.local --list` describes all faults and switches.
 
 It knows the models of the snapshot: it serves the catalogue (`/models`) and the schemas (`/registry.json`,
 `/resolve/{model}`), charges their rates, and refuses models that cannot exist. With the switch `models="strict"` it
@@ -40,7 +40,8 @@ except ImportError as error:
 
 from runware.local.fault_registry import FAULTS
 from runware.local.faults import Fault
-from runware.local.ledger import Ledger, TaskRecord
+from runware.local.ledger import Ledger, ReceivedRequest, TaskRecord
+from runware.local.planned_answers import PlannedAnswer
 from runware.local.server import Holding, LocalServer
 from runware.local.switches import SWITCHES, Switch, Switches
 
@@ -53,6 +54,8 @@ __all__ = [
     "Holding",
     "Ledger",
     "LocalServer",
+    "PlannedAnswer",
+    "ReceivedRequest",
     "Switch",
     "Switches",
     "TaskRecord",

@@ -7,10 +7,14 @@ import gc
 import signal
 import ssl
 import sys
+import textwrap
 import threading
+import webbrowser
 from collections.abc import Sequence
 
 from runware.local import FAULTS, SWITCHES, LocalServer, Switches
+from runware.local.options import DEFAULT_KEY
+from runware.local.recording_relay import DEFAULT_UPSTREAM
 
 
 def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
@@ -18,13 +22,15 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serve the Runware API on this machine: no account, no network, no cost.",
+        epilog=_describe_names(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8080, help="TCP port; 0: any free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME[:PORT]",
                         help="also accept this name in the headers Host and Origin: localhost:3000 for a web page of "
                         "your own there; may be repeated")  # fmt: skip
-    parser.add_argument("--key", default="rw-local-key", help="the accepted API key (default: %(default)s)")
+    parser.add_argument("--key", default=DEFAULT_KEY, help="the accepted API key (default: %(default)s)")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="time until a task's first result")
     parser.add_argument(
         "--spread", type=float, default=0.0, metavar="SECONDS", help="time between the results of one task"
@@ -39,11 +45,25 @@ def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentPar
         "--cert", metavar="FILE", help="serve over TLS: file with the certificate chain and the private key"
     )
     parser.add_argument("--fault", action="extend", nargs="+", default=[], metavar="NAME[:PARAMETER=VALUE,...]",
-                        help="play a fault, such as X6:replay=rest; may be repeated")  # fmt: skip
+                        help="play a fault, such as half_open or X6:replay=rest; may be repeated")  # fmt: skip
     parser.add_argument("--switch", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
                         help="answer an open question of the protocol, such as q1=new; may be repeated")  # fmt: skip
+    parser.add_argument("--record", metavar="FILE", help="pass all tasks on to the real service, with the keys of the "
+                        "programs, and record them in a file, without keys and media")  # fmt: skip
+    parser.add_argument("--upstream", metavar="URL", default=DEFAULT_UPSTREAM,
+                        help="the real service, for --record (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--replay", metavar="FILE", help="answer tasks from a file that --record wrote")
+    parser.add_argument("--open", action="store_true", help="open the inspector in a browser: a page that shows live "
+                        "what the server does, and switches faults on")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list the faults and switches, and exit")
     return parser
+
+
+def _describe_names() -> str:
+    """Return the names of all faults."""
+    names = ", ".join(f"{fault.alias} ({fault.name})" for fault in FAULTS.values())
+    lines = textwrap.wrap(names, 98, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(["faults (--list says what each does):", *lines])
 
 
 def describe_all() -> str:
@@ -51,7 +71,7 @@ def describe_all() -> str:
     lines = ["Faults (each also takes times=N or none, and task_type=NAME):"]
     for fault in FAULTS.values():
         times = "always" if fault.default_times is None else f"times={fault.default_times}"
-        lines.append(f"  {fault.name:4} {fault.summary} [{times}]")
+        lines.append(f"  {fault.name:4} {fault.alias}: {fault.summary} [{times}]")
         for name, default in fault.defaults.items():
             allowed = fault.choices.get(name)
             values = f" of {', '.join(map(str, allowed))}" if allowed else ""
@@ -64,8 +84,18 @@ def describe_all() -> str:
     return "\n".join(lines)
 
 
+def _describe_way(server: LocalServer, *, recording: bool) -> str:
+    """Return how to reach a server; the first line is its URL."""
+    # A key that somebody chose may be one of the real service.
+    key = server.api_key if server.api_key == DEFAULT_KEY else "'the key given with --key'"
+    exports = f"export RUNWARE_URL={server.url}"
+    if not recording:  # the real service wants the key that the program has
+        exports = f"export RUNWARE_API_KEY={key}\n{exports}"
+    return f"{server.url}\n\nPoint a program at it:\n{exports}\n\nWatch it: {server.inspector_url}\n"
+
+
 def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local") -> int:
-    """Run the server until SIGINT or SIGTERM; print its URL when it accepts connections."""
+    """Run the server until SIGINT or SIGTERM; print how to reach it when it accepts connections."""
     parser = create_parser(prog)
     options = parser.parse_args(argv)
     if options.list:
@@ -91,8 +121,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
             faults=options.fault,
             keep=options.keep,
             allowed_hosts=options.allow_host,
+            replay=options.replay,
+            record=options.record,
+            upstream=options.upstream,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     # The server keeps most of its objects; collecting garbage with the default thresholds costs a third of its time.
     gc.freeze()
@@ -105,8 +138,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return 1
-    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.write(_describe_way(server, recording=options.record is not None))
     sys.stdout.flush()
+    if options.open:
+        webbrowser.open(server.inspector_url)
     stop.wait()
     server.stop()
     return 0

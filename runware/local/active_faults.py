@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from runware.local.client_session import ReplayPlan
 from runware.local.connection import WebSocketConnection
-from runware.local.fault_registry import FAULTS
+from runware.local.fault_registry import FAULTS, find_fault
 from runware.local.faults import AppFault, AppRequest, Fault, HttpFault, ServiceFault
 from runware.local.output import Outgoing
 from runware.local.state import ServerState
@@ -17,9 +17,37 @@ from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
 from runware.local.webhooks import WebhookPost
 
-__all__ = ["ActiveFaults"]
+__all__ = ["ActiveFaults", "FaultNames"]
 
 _Authenticate = Callable[[WebSocketConnection, dict[str, Any]], None]
+
+
+class FaultNames(Mapping[str, type[Fault]]):
+    """Every fault class by its readable name. Its text is a table with what each does, and which are being played.
+
+    Attributes:
+        playing: The faults being played, the oldest first.
+    """
+
+    def __init__(self, playing: tuple[Fault, ...]) -> None:
+        self.playing = playing
+        self._kinds = {kind.alias: kind for kind in FAULTS.values()}
+
+    def __getitem__(self, name: str) -> type[Fault]:
+        return self._kinds[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def __repr__(self) -> str:
+        playing = {fault.alias for fault in self.playing}
+        return "\n".join(
+            f"{'*' if alias in playing else ' '} {alias:22} {kind.name:4} {kind.summary}"
+            for alias, kind in self._kinds.items()
+        )
 
 
 class ActiveFaults:
@@ -40,6 +68,11 @@ class ActiveFaults:
         self._authenticate: _Authenticate | None = None
         self._inactivity_changed: Callable[[], None] | None = None
         self.active = False
+
+    @property
+    def playing(self) -> tuple[Fault, ...]:
+        """The faults being played, the oldest first."""
+        return self._faults
 
     # The host of each fault.
 
@@ -87,10 +120,7 @@ class ActiveFaults:
             ValueError: There is no such fault, parameter or value.
         """
         name, given = _parse(text)
-        kind = FAULTS.get(name.upper())
-        if kind is None:
-            raise ValueError(f"unknown fault {name!r}; the faults are: {', '.join(FAULTS)}")
-        return kind(self, {**given, **parameters})
+        return find_fault(name)(self, {**given, **parameters})
 
     def add(self, fault: Fault) -> None:
         """Start playing a fault."""

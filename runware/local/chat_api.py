@@ -48,10 +48,13 @@ _MODELS = (
 
 
 class _RefusalError(Exception):
-    """A request that is answered with an error."""
+    """A request that is answered with an error; `task` is its entry in the ledger."""
 
-    def __init__(self, status: int, code: str, message: str, parameter: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, parameter: str | None = None, task: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
+        self.task = task
         self.status = status
         self.code = code
         self.parameter = parameter
@@ -99,7 +102,7 @@ class ChatApi:
                 raise _RefusalError(405, "invalidMethod", "POST a chat.")
             return await self._answer(request)
         except _RefusalError as refusal:
-            self._state.ledger.count("rejected")
+            self._state.ledger.reject(refusal.task or {}, {"code": refusal.code, "message": str(refusal)})
             headers = {"Retry-After": "0"} if refusal.status == 429 else {}
             return _json_response(refusal.status, self._error(refusal), headers)
 
@@ -145,20 +148,22 @@ class ChatApi:
         if self._faults.active and (fault := self._faults.on_http_request([_TASK], None)) is not None:
             return await fail_request(request, fault, [_TASK])
         body = self._checked(payload)
-        ledger.receive({"taskType": TASK_TYPE, **body})
+        uuid = f"chatcmpl-{new_uuid()}"
+        task = {"taskType": TASK_TYPE, **body}
+        ledger.receive(task, uuid)
         prompt = next((text_of(one) for one in reversed(body["messages"]) if one.get("role") == "user"), "")
         self._prompts[prompt] += 1
         for mark, (status, code, message) in _MARKS.items():
             if has_mark(prompt, mark, self._prompts[prompt]):
-                raise _RefusalError(status, code, message)
+                raise _RefusalError(status, code, message, task=task)
         reply = answer(body)
         usage, units = _usage(body, reply)
         balance = self._state.options.balance
         if balance is not None:
             if units > balance:
-                raise _RefusalError(402, "insufficientCredits", "The balance does not cover the request.")
+                message = "The balance does not cover the request."
+                raise _RefusalError(402, "insufficientCredits", message, task=task)
             self._state.options.balance = balance - units
-        uuid = f"chatcmpl-{new_uuid()}"
         record = ledger.submit(uuid, TASK_TYPE, prompt)
         ledger.execute(record)
         ledger.bill(record, 1, units)

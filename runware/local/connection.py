@@ -84,6 +84,7 @@ class WebSocketConnection(asyncio.Protocol):
         headers: The headers of its upgrade request, with names in lower case.
         dry: Whether tasks are only validated.
         stalled: Whether nothing is read or written while TCP stays up.
+        opened_at: The event loop's time when it was opened.
         uuid: The UUID of its session if a resumed session gets another one.
     """
 
@@ -98,6 +99,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.session: ClientSession | None = None
         self.query = request.query
         self.headers = request.headers
+        state.ledger.user_agents.add(request.headers.get("user-agent", ""))
         self.dry = request.query.get("dryRun") == "1"
         self.stalled = False
         self.uuid = new_uuid()
@@ -111,7 +113,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._reading = False
         self._lost = False
         self._close_sent = False
-        self._last_message = loop.time()
+        self._last_message = self.opened_at = loop.time()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from runware.local.app_faults import (
     FreshTask,
     LateAppAnswer,
@@ -48,7 +50,7 @@ from runware.local.webhook_faults import (
     ReorderedWebhooks,
 )
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "find_fault"]
 
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
@@ -62,3 +64,19 @@ FAULTS: dict[str, type[Fault]] = {
     )
 }  # fmt: skip
 """Every fault class by its name."""
+
+_BY_ALIAS = {fault.alias: fault for fault in FAULTS.values()}
+
+
+def find_fault(name: str) -> type[Fault]:
+    """Return a fault class by its name (`X6`) or its readable name (`drop_between_results`).
+
+    Raises:
+        ValueError: There is no such fault.
+    """
+    fault = FAULTS.get(name.upper()) or _BY_ALIAS.get(name.lower().replace("-", "_"))
+    if fault is None:
+        close = get_close_matches(name.lower().replace("-", "_"), _BY_ALIAS, 1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"The faults are: {', '.join(_BY_ALIAS)}."
+        raise ValueError(f"unknown fault {name!r}. {hint} `runware serve --list` describes all faults.")
+    return fault

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -124,6 +125,7 @@ class Fault:
 
     Attributes:
         name: `X1` to `X25`, `W1` to `W6` for webhooks, or `A1` to `A5` for serverless apps.
+        alias: Its readable name, such as `drop_between_results`: that of its class.
         summary: What it does.
         defaults: Its parameters and their default values.
         choices: The allowed values of the parameters that have a fixed set of them.
@@ -134,10 +136,15 @@ class Fault:
     """
 
     name: ClassVar[str] = ""
+    alias: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     defaults: ClassVar[dict[str, Any]] = {}
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {}
     default_times: ClassVar[int | None] = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.alias = re.sub("(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, host: FaultHost, parameters: dict[str, Any]) -> None:
         unknown = sorted(set(parameters) - {*self.defaults, "times", "task_type"})
@@ -149,13 +156,19 @@ class Fault:
             if self.parameters[name] not in allowed:
                 wanted = ", ".join(map(str, allowed))
                 raise ValueError(f"{name} of fault {self.name} must be one of {wanted}; got {self.parameters[name]!r}")
+        for name, default in {**self.defaults, "times": self.default_times}.items():
+            given = parameters.get(name, default)
+            if type(default) in (int, float) and type(given) not in (int, float, type(None)):
+                raise ValueError(f"{name} of fault {self.name} must be a number; got {given!r}")
         self.times: int | None = parameters.get("times", self.default_times)
+        if self.times is not None and (not isinstance(self.times, int) or self.times < 1):
+            raise ValueError(f"times of fault {self.name} must be 1 or more, or none for always; got {self.times!r}")
         self.task_type: str | None = parameters.get("task_type")
         self.played = 0
         self._host = host
 
     def __repr__(self) -> str:
-        return f"<Fault {self.name} {self.parameters} played={self.played} times={self.times}>"
+        return f"<Fault {self.alias} ({self.name}) {self.parameters} played={self.played} times={self.times}>"
 
     def __enter__(self) -> Self:
         return self

@@ -14,9 +14,11 @@ from runware.local.chat_api import CHAT_PATH, MODELS_PATH, ChatApi
 from runware.local.encoding import encode_json
 from runware.local.faults import HttpFault
 from runware.local.http_failures import STATUS_OF_CODE, fail_request
+from runware.local.inspector import FILE_HEADERS, INSPECTOR_PREFIX, Inspector
 from runware.local.ledger import UNIT
 from runware.local.model_services import ModelServices
 from runware.local.output import ConnectionCut, Outgoing
+from runware.local.recording_relay import RecordingRelay
 from runware.local.request_body import bad_request, parse_tasks
 from runware.local.result_details import answer_text, called_tools, token_usage
 from runware.local.serverless_api import PREFIX, ServerlessApi
@@ -33,6 +35,7 @@ from runware.local.validation import ApiError
 __all__ = ["HttpApi"]
 
 _API_PATHS = ("/", "/v1", "/v1/")
+_NOT_RECORDED = {"code": "unsupportedRecording", "message": "Chats and apps are neither recorded nor replayed."}
 
 
 def _status_of(code: str) -> int:
@@ -117,6 +120,8 @@ class HttpApi:
         processor: Processes the tasks.
         executor: The threads that render files.
         serverless: Answers the requests to serverless apps.
+        inspector: Answers the requests of the page that shows what the server does.
+        relay: Passes tasks on to the real service. `None`: this server answers them.
     """
 
     def __init__(
@@ -127,6 +132,8 @@ class HttpApi:
         processor: TaskProcessor,
         executor: Executor,
         serverless: ServerlessApi,
+        inspector: Inspector,
+        relay: RecordingRelay | None,
     ) -> None:
         self._state = state
         self._faults = faults
@@ -135,22 +142,29 @@ class HttpApi:
         self._executor = executor
         self._chats = ChatApi(state, faults, sessions)
         self._serverless = serverless
+        self._inspector = inspector
+        self._relay = relay
         self._services = ModelServices(state.records, state.models)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911 - one for each route
         """Answer one request."""
         headers = request.headers
+        self._state.ledger.user_agents.add(headers.get("User-Agent", ""))
         for host in headers.getall("Host", [None]):
             reason = denial_reason(host, headers.get("Origin"), self._state.options.allowed_hosts)
             if reason is not None:
                 return web.Response(status=403, text=reason)
+        if request.path.startswith((CHAT_PATH, PREFIX)) and (self._relay or self._state.recording):
+            return _json_response(400, {"errors": [_NOT_RECORDED]})
         if request.path in (CHAT_PATH, MODELS_PATH):
             return await self._chats.handle(request)
         if request.path.startswith(PREFIX):
             return await self._serverless.handle(request)
+        if request.path.startswith(INSPECTOR_PREFIX) or _is_browser_at_root(request):
+            return await self._inspector.handle(request)
         if request.path in _API_PATHS:
             if request.method == "POST":
-                return await self._answer_tasks(request)
+                return await (self._answer_tasks if self._relay is None else self._relay.forward)(request)
             return _not_a_post(request)
         if request.method in ("GET", "HEAD"):
             answer = await self._answer_service(request)
@@ -181,7 +195,7 @@ class HttpApi:
             return web.Response(status=404, text="File not found.\n")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._executor, self._state.media.content, media)
-        return web.Response(body=body, content_type=media.content_type)
+        return web.Response(body=body, content_type=media.content_type, headers=FILE_HEADERS)
 
     async def _answer_tasks(self, request: web.BaseRequest) -> web.StreamResponse:
         ledger = self._state.ledger
@@ -298,9 +312,15 @@ class HttpApi:
         return [*events, encode_json(last)]
 
 
+def _is_browser_at_root(request: web.BaseRequest) -> bool:
+    return request.path == "/" and request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+
+
 def _not_a_post(request: web.BaseRequest) -> web.Response:
     if request.method in ("GET", "HEAD") and request.path == "/":
-        return web.Response(text="A Runware API server for development. POST tasks to /v1.\n")
+        return web.Response(
+            text="A Runware API server for development. POST tasks to /v1; open /inspector in a browser.\n"
+        )
     return web.Response(status=405, text="POST an array of tasks.\n", headers={"Allow": "POST"})
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["UNIT", "Ledger", "TaskRecord"]
+__all__ = ["UNIT", "Ledger", "ReceivedRequest", "TaskRecord"]
 
 # Costs are integers in billionths of a dollar: the sum of 10,000 small prices is exact, and one token has a price.
 UNIT = 1_000_000_000
+
+_NOT_REQUESTS = frozenset(("authentication", "ping", "getResponse"))
+_RECENT = 100
+_FIRST = ("model", "positivePrompt", "prompt", "width", "height", "numberResults")
+_OMITTED = frozenset(("taskType", "taskUUID"))
+_CELL = 40
 
 
 class TaskRecord:
@@ -25,9 +31,10 @@ class TaskRecord:
         results: Results produced and billed.
         polls: getResponse requests received for the task.
         units: The billed cost, in billionths of a dollar.
+        error: The code of the last error of the task or of one of its results; empty without one.
     """
 
-    __slots__ = ("executions", "polls", "prompt", "results", "submissions", "task_type", "units")
+    __slots__ = ("error", "executions", "polls", "prompt", "results", "submissions", "task_type", "units")
 
     def __init__(self) -> None:
         self.task_type = ""
@@ -37,6 +44,7 @@ class TaskRecord:
         self.results = 0
         self.polls = 0
         self.units = 0
+        self.error = ""
 
     @property
     def cost(self) -> float:
@@ -44,8 +52,101 @@ class TaskRecord:
         return self.units / UNIT
 
 
+class ReceivedRequest:
+    """One task that was sent to be executed. `request["width"]` is a parameter under its API name.
+
+    Attributes:
+        number: Its number: the requests of a server are counted.
+        task: The task as received.
+        task_uuid: The taskUUID; empty without one.
+        received_at: The time of its arrival, in seconds since 1970 (`time.time()`).
+        rejection: The API's error object with which it was rejected. `None`: it was accepted.
+    """
+
+    __slots__ = ("_records", "number", "received_at", "rejection", "task", "task_uuid")
+
+    def __init__(
+        self, number: int, task: dict[str, Any], task_uuid: str, records: Mapping[str, TaskRecord], received_at: float
+    ) -> None:
+        self.number = number
+        self.task = task
+        self.task_uuid = task_uuid or str(task.get("taskUUID", ""))
+        self.received_at = received_at
+        self.rejection: dict[str, Any] | None = None
+        self._records = records
+
+    def __getitem__(self, name: str) -> Any:
+        return self.task[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.task
+
+    @property
+    def task_type(self) -> str:
+        """The API's name of the task type; empty without one."""
+        return str(self.task.get("taskType", ""))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters under their API names: everything but the task type and the UUID."""
+        return {name: value for name, value in self.task.items() if name not in _OMITTED}
+
+    @property
+    def record(self) -> TaskRecord | None:
+        """The entry of its taskUUID, with what was executed and billed; `None` if it was rejected at once."""
+        return self._records.get(self.task_uuid)
+
+    @property
+    def results(self) -> int:
+        """The number of results produced and billed."""
+        return self.record.results if self.record is not None else 0
+
+    @property
+    def cost(self) -> float:
+        """The billed cost in dollars."""
+        return self.record.cost if self.record is not None else 0.0
+
+    @property
+    def error(self) -> str:
+        """The code of the error with which it was rejected or failed; empty without one."""
+        if self.rejection is not None:
+            return str(self.rejection.get("code", ""))
+        return self.record.error if self.record is not None else ""
+
+    def described_parameters(self) -> str:
+        """Return the parameters as `name=value`, the main ones first, long values shortened."""
+        names = [*(name for name in _FIRST if name in self.task), *(name for name in self.parameters)]
+        return ", ".join(f"{name}={shorten(self.task[name])}" for name in dict.fromkeys(names))
+
+    def described_outcome(self) -> str:
+        """Return the number of results, the cost and the error."""
+        results = f"{self.results} result{'' if self.results == 1 else 's'}, ${self.cost:.5f}"
+        return f"{results}, {self.error}" if self.error else results
+
+    def __repr__(self) -> str:
+        return f"<{self.task_type or 'no task type'} {self.described_parameters()}: {self.described_outcome()}>"
+
+
+def shorten(value: Any) -> str:
+    """Return a JSON value as text of one line and at most 40 characters."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shorten, value[:2]))}{', …' if len(value) > 2 else ''}]"
+    text = repr(value[: 2 * _CELL] if isinstance(value, str) else value)
+    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+
+
+def request_table(requests: Sequence[ReceivedRequest], billed: float) -> str:
+    """Return a table of requests: their task types, outcomes and main parameters."""
+    rows = [(request.task_type, request.described_outcome(), request.described_parameters()) for request in requests]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    lines = [f"{kind:{widths[0]}}  {outcome:{widths[1]}}  {parameters}" for kind, outcome, parameters in rows]
+    return "\n".join([*lines, f"{len(rows)} request{'' if len(rows) == 1 else 's'}, ${billed:.5f}"])
+
+
 class Ledger:
     """The record of a server. Every attribute may be read from any thread; only the server writes.
+
+    `print(server.ledger)` shows what was sent as a table.
 
     Attributes:
         received: Every task as received, in order, authentication and polls included; the API key is replaced by
@@ -68,6 +169,7 @@ class Ledger:
         media_requests: HTTP requests for files.
         service_requests: HTTP requests to the services that describe models.
         frames_sent: Frames sent to WebSocket connections.
+        user_agents: The User-Agents of upgrades and HTTP requests.
         webhooks: One entry per webhook: `url`, `body`, `statuses` (one per attempt; a string if there was no
             response) and `delivered`.
         uploads: The same for `uploadEndpoint`, with `size` instead of `body`.
@@ -80,6 +182,7 @@ class Ledger:
         self._changed = threading.Condition()
         self._version = 0
         self._waiters = 0
+        self._numbered = 0
         self.reset()
 
     def reset(self) -> None:
@@ -103,12 +206,41 @@ class Ledger:
         self.media_requests = 0
         self.service_requests = 0
         self.frames_sent = 0
+        self.user_agents: set[str] = set()
         self.webhooks: list[dict[str, Any]] = []
         self.uploads: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.errors: list[BaseException] = []
         self._units = 0
         self._records: dict[str, TaskRecord] = {}
+        self._requests: list[ReceivedRequest] = []
+        self.changed()
+
+    @property
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """What was sent to be executed, in order: every received task but authentications, pings and polls."""
+        return tuple(self._requests)
+
+    def latest(self, count: int) -> list[ReceivedRequest]:
+        """Return the last of `requests`, at most *count*."""
+        return self._requests[-count:]
+
+    @property
+    def last(self) -> ReceivedRequest:
+        """The last of `requests`.
+
+        Raises:
+            LookupError: There is none.
+        """
+        requests = self._requests
+        if not requests:
+            raise LookupError(f"nothing was sent yet; {self!r}")
+        return requests[-1]
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change."""
+        return self._version
 
     @property
     def billed(self) -> float:
@@ -191,6 +323,9 @@ class Ledger:
         shown = ", ".join(f"{name}={value}" for name, value in counts.items() if value)
         return f"<Ledger received={len(self.received)}, {shown}, billed={self.billed:.5f}>"
 
+    def __str__(self) -> str:
+        return request_table(self.requests, self.billed)
+
     # The methods below are called by the server only, on its own thread.
 
     def changed(self) -> None:
@@ -200,13 +335,28 @@ class Ledger:
             with self._changed:
                 self._changed.notify_all()
 
-    def receive(self, task: dict[str, Any]) -> None:
-        """Record a received task."""
+    def receive(self, task: dict[str, Any], task_uuid: str = "") -> None:
+        """Record a received task; *task_uuid* names its entry if the task itself has none."""
         if "apiKey" in task:
             task = {**task, "apiKey": "***"}
         self.received.append(task)
         if self._keep is not None and len(self.received) > 2 * self._keep:
             del self.received[: -self._keep or None]
+        if task.get("taskType") not in _NOT_REQUESTS:
+            self._numbered += 1
+            self._requests.append(ReceivedRequest(self._numbered, task, task_uuid, self._records, time.time()))
+            if self._keep is not None and len(self._requests) > 2 * self._keep:
+                del self._requests[: -self._keep or None]
+        self.changed()
+
+    def reject(self, task: dict[str, Any], error: Mapping[str, Any]) -> None:
+        """Record that a task was answered with an error object instead of being executed."""
+        self.rejected += 1
+        # A task is rejected soon after it was received; those of one message are received one by one.
+        for request in reversed(self._requests[-_RECENT:]):
+            if request.task is task:
+                request.rejection = dict(error)
+                break
         self.changed()
 
     def submit(self, task_uuid: str, task_type: str, prompt: str) -> TaskRecord:

@@ -15,7 +15,7 @@ from PIL import Image
 from runware.local import audio, images, meshes, video
 from runware.local.uuids import new_uuid
 
-__all__ = ["CONTENT_TYPES", "Media", "MediaStore", "decode_input"]
+__all__ = ["CONTENT_TYPES", "Media", "MediaStore", "decode_input", "extension_of"]
 
 CONTENT_TYPES = {
     "jpg": "image/jpeg",
@@ -177,6 +177,11 @@ def _image_size(media: Media) -> tuple[int, int]:
     return _DEFAULT_SIZE
 
 
+def extension_of(data: bytes) -> str:
+    """Return the format of an image; empty if the first bytes are not those of one."""
+    return next((name for start, name in _SIGNATURES if data.startswith(start)), "")
+
+
 def decode_input(value: str) -> tuple[bytes, str] | None:
     """Decode a data URI or base64; return the bytes and the extension, or `None` if it is neither."""
     found = _DATA_URI.match(value)
@@ -187,7 +192,7 @@ def decode_input(value: str) -> tuple[bytes, str] | None:
     except (binascii.Error, ValueError):
         return None
     if not extension:
-        extension = next((name for start, name in _SIGNATURES if data.startswith(start)), "bin")
+        extension = extension_of(data) or "bin"
     return data, extension
 
 

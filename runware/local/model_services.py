@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from runware.local.encoding import encode_json
+from runware.local.model_check import SchemaValidators
 from runware.local.model_records import ModelRecords
 
 __all__ = ["ModelServices", "ServiceAnswer"]
@@ -234,7 +235,7 @@ def _sort(found: list[dict[str, Any]], sort: str, order: str) -> None:
 
 
 def _smallest_request(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a request with what a model requires; `None` if it requires what cannot be invented, such as a file."""
+    """Return a request that a model accepts; `None` if it requires what cannot be invented, such as a file."""
     schema = record["schema"]
     texts: dict[str, Any] = {
         "taskType": record.get("taskType"),
@@ -247,6 +248,9 @@ def _smallest_request(record: Mapping[str, Any]) -> dict[str, Any] | None:
     needed = [name for name in schema.get("required", ()) if name != "taskUUID"]
     if "width" in schema.get("properties", {}) and "width" not in needed and record.get("dimensions"):
         needed += ["width", "height"]
+    if "positivePrompt" in schema.get("properties", {}) and "positivePrompt" not in needed:
+        needed.append("positivePrompt")  # many models need one unless there are inputs
     if any(known.get(name) is None for name in needed):
         return None
-    return {name: known[name] for name in needed}
+    request = {name: known[name] for name in needed}
+    return None if SchemaValidators().refusals(record, request) else request

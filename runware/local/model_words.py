@@ -241,6 +241,8 @@ def unknown_words(path: str, name: str, properties: Schema, model: str) -> str:
     inside = next(_similar_inside(name, properties, path), None)
     if inside is not None:
         return f"{words}; it takes {python_path(inside)}."
+    if "inputs" in properties and re.search("(Image|Video|Audio)s?$", name):
+        return f"{words}; media go into inputs={{...}}."
     known = ", ".join(sorted(map(python_path, properties)))
     return f"{words}; {python_path(path)} takes {known}." if path and known else f"{words}."
 

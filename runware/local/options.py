@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RESULT_ORDERS", "Delay", "ServerOptions"]
+__all__ = ["DEFAULT_KEY", "RESULT_ORDERS", "Delay", "ServerOptions"]
+
+DEFAULT_KEY = "rw-local-key"
+"""The key that is accepted if no other is given. It is no secret."""
 
 Delay = float | Mapping[str, float] | Callable[[dict[str, Any]], float]
 """Seconds until a task's first result: one number, a number per task type, or a function of the task."""

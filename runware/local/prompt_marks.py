@@ -43,6 +43,8 @@ def failure_of_result(run: TaskRun, index: int) -> ApiError | None:
 
     `[fail:2]` and `[fail:2=CODE]` in the prompt make the second of several results fail.
     """
+    if index in run.given_errors:
+        return run.given_errors[index]
     _, found, rest = run.prompt.partition(f"[fail:{index + 1}")
     code = rest.partition("]")[0]
     if (found and code[:1] in ("", "=")) or index in run.failing_results:

@@ -107,6 +107,8 @@ def _enhanced_prompt(state: ServerState, run: TaskRun, index: int) -> dict[str, 
 
 def answer_text(run: TaskRun, index: int) -> str:
     """Return the answer of the language model."""
+    if run.given is not None and index < len(run.given) and isinstance(run.given[index].get("text"), str):
+        return str(run.given[index]["text"])
     settings = run.task.get("settings")
     style = f" ({index + 1})" if run.count > 1 else ""
     prefix = f"[{settings['systemPrompt']}] " if isinstance(settings, dict) and settings.get("systemPrompt") else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runware.local.ledger import UNIT
-from runware.local.media import Media
+from runware.local.media import Media, extension_of
 from runware.local.result_details import RESULT_DETAILS, find_source
 from runware.local.state import ServerState
 from runware.local.task_inputs import input_of
@@ -21,7 +21,13 @@ def make_media(state: ServerState, run: TaskRun, index: int) -> Media | None:
         return None
     kind = "video" if spec.is_video(run.task) else spec.media_kind
     extension = str(run.task.get("outputFormat") or spec.formats_for(run.task)[0]).lower()
+    if run.file is not None:
+        extension = extension_of(run.file) or extension
     media = Media(kind, extension, run.task, run.prompt, run.seed + index)
+    media.data = run.file
+    if run.given is not None and index < len(run.given):
+        key = "media" if spec.is_video(run.task) else spec.media_key
+        media.uuid = run.given[index].get(f"{key}UUID", media.uuid)
     if spec.needs_input or spec.media_kind == "media":
         value = input_of(run.task)
         if run.source is None:
@@ -67,4 +73,9 @@ def make_item(state: ServerState, run: TaskRun, index: int, media: Media | None,
         item["seed"] = run.seed + index
     if task.get("includeCost") or run.dry:
         item["cost"] = run.cost(index) / UNIT
+    if run.given is not None and index < len(run.given):
+        given = run.given[index]
+        if "outputs" in item and isinstance(given.get("outputs"), dict):
+            given = {**given, "outputs": item["outputs"] | given["outputs"]}
+        item |= given
     return item

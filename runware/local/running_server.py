@@ -11,7 +11,8 @@ The way of a task:
 5. The source of the task delivers them: a `client_session`, which keeps them while it has no connection, or the HTTP
    request. `webhooks` delivers them for a task with a webhookURL.
 
-`http_api` also answers for the services that describe models, with `model_services`.
+`http_api` also answers for the services that describe models, with `model_services`, and for the page of the
+`inspector`.
 
 `active_faults` can interfere in each step. Everything is recorded in the `ledger`.
 """
@@ -28,8 +29,10 @@ from typing import Any
 from aiohttp import web
 
 from runware.local.active_faults import ActiveFaults
-from runware.local.connection import reset_transport
+from runware.local.connection import WebSocketConnection, reset_transport
 from runware.local.http_api import HttpApi
+from runware.local.inspector import Inspector
+from runware.local.recording_relay import RecordingRelay
 from runware.local.request_router import OpenTransports, RequestRouter
 from runware.local.serverless_api import ServerlessApi
 from runware.local.session_manager import SessionManager
@@ -52,6 +55,7 @@ class RunningServer:
         faults: The faults being played.
         loop: The event loop of the server.
         executor: The threads that render files.
+        relay: Passes tasks on to the real service, and records them. `None`: this server answers them.
 
     Attributes:
         runner: Runs the accepted tasks.
@@ -61,23 +65,35 @@ class RunningServer:
     """
 
     def __init__(
-        self, state: ServerState, faults: ActiveFaults, loop: asyncio.AbstractEventLoop, executor: Executor
+        self,
+        state: ServerState,
+        faults: ActiveFaults,
+        loop: asyncio.AbstractEventLoop,
+        executor: Executor,
+        relay: RecordingRelay | None,
     ) -> None:
         self._state = state
         self._faults = faults
         self._loop = loop
         self._webhooks = WebhookSender(state)
+        self._relay = relay
         self.runner = TaskRunner(state, faults, self._webhooks, loop, executor)
         self.sessions = SessionManager(state, faults, loop)
         self.processor = TaskProcessor(state, faults, self.runner, loop)
         self.websocket = WebSocketApi(state, faults, self.sessions, self.processor)
         serverless = ServerlessApi(state, faults, self.sessions, loop)
-        http = HttpApi(state, faults, self.sessions, self.processor, executor, serverless)
+        inspector = Inspector(state, faults, self.runner, lambda: self.open_connections, executor)
+        http = HttpApi(state, faults, self.sessions, self.processor, executor, serverless, inspector, relay)
         self._http = web.Server(http.handle, access_log=None, loop=loop)
         self._transports = OpenTransports()
         self._listener: asyncio.Server | None = None
         self._reserved: list[socket.socket] = []
         faults.attach(loop, self.sessions.authenticate, self.websocket.inactivity_changed)
+
+    @property
+    def open_connections(self) -> list[WebSocketConnection]:
+        """The open WebSocket connections."""
+        return [*self.websocket.connections, *(self._relay.connections if self._relay is not None else ())]
 
     @property
     def listening(self) -> bool:
@@ -95,7 +111,7 @@ class RunningServer:
         return listening_port
 
     def _create_router(self) -> RequestRouter:
-        return RequestRouter(self._state, self.websocket, self._transports, self._http)
+        return RequestRouter(self._state, self._relay or self.websocket, self._transports, self._http)
 
     def stop_listening(self) -> None:
         """Refuse new connections."""
@@ -124,7 +140,7 @@ class RunningServer:
 
     def drop_connections(self, how: str) -> int:
         """End every TCP connection with `rst` or `fin`; return the number of WebSocket connections."""
-        connections = list(self.websocket.connections)
+        connections = self.open_connections
         for connection in connections:
             connection.end(how)
         http = [handler.transport for handler in self._http.connections if handler.transport is not None]
@@ -144,8 +160,10 @@ class RunningServer:
             await asyncio.sleep(0)
             self.stop_listening()
         self._free_port()
-        for connection in list(self.websocket.connections):
+        for connection in self.open_connections:
             connection.abort()
+        if self._relay is not None:
+            await self._relay.close()
         for transport in list(self._transports.unrouted):
             transport.abort()
         await self._webhooks.close()

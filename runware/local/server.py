@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,20 +12,24 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from runware.local.access_control import is_loopback
-from runware.local.active_faults import ActiveFaults
+from runware.local.active_faults import ActiveFaults, FaultNames
 from runware.local.apps import AppFunction, DeployedApp
 from runware.local.connection import WebSocketConnection
 from runware.local.faults import Fault
 from runware.local.ledger import UNIT, Ledger
 from runware.local.media import MediaStore
 from runware.local.model_catalogue import create_catalogue
-from runware.local.options import RESULT_ORDERS, Delay, ServerOptions
+from runware.local.options import DEFAULT_KEY, RESULT_ORDERS, Delay, ServerOptions
 from runware.local.output import Frame
+from runware.local.planned_answers import GivenResults, PlannedAnswer
+from runware.local.recording import Recording, SessionRecorder
+from runware.local.recording_relay import DEFAULT_UPSTREAM, RecordingRelay, check_upstream
 from runware.local.running_server import RunningServer
 from runware.local.state import ServerState
 from runware.local.switches import Switches, SwitchValue
 from runware.local.task_processor import Script
 from runware.local.task_runner import ResultHold
+from runware.local.task_types import find_task_type
 
 __all__ = ["Holding", "LocalServer"]
 
@@ -68,13 +73,19 @@ class LocalServer:
         balance: Credits in dollars; a task that costs more than the balance gets `insufficientCredits`. `None`:
             unlimited.
         switches: Answers to the open questions of the protocol: names and values as in `switch`.
-        faults: Faults to play from the start, each as on the command line: `"X6:replay=rest,times=2"`.
+        faults: Faults to play from the start, each as on the command line: `"X6:replay=rest,times=2"`, or
+            with its readable name.
         inactivity: Seconds without a message after which a connection is closed. 0: never.
         resume_window: Seconds for which a lost connection's session can be resumed.
         keep: The number of tasks that the server and its ledger keep at least. `None`: all.
         allowed_hosts: Names, each with or without a port, that requests may have in `Host` and `Origin` besides those
             of this machine. Other requests are denied, so that no web page can use the server through a browser: add
             `"localhost:3000"` for a page of your own there, and `"host.docker.internal"` for a container.
+        replay: Answer tasks from a recorded session. A task that was not recorded gets the error `missingRecording`,
+            which says what differs. Files are drawn anew.
+        record: Pass all tasks on to the real service, and record them and their results in this file, without keys
+            and media. The client's own key is used, and tasks are billed. Chats and apps are not passed on.
+        upstream: The URL of the real service, for `record`.
 
     Use it as a context manager, or call `start` and `stop`. Every method may be called from any thread.
     """
@@ -84,7 +95,7 @@ class LocalServer:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
-        api_key: str = "rw-local-key",
+        api_key: str = DEFAULT_KEY,
         delay: Delay = 0.0,
         spread: float = 0.0,
         result_order: str = "as-is",
@@ -98,6 +109,9 @@ class LocalServer:
         resume_window: float = 120.0,
         keep: int | None = None,
         allowed_hosts: Sequence[str] = (),
+        replay: str | os.PathLike[str] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        upstream: str = DEFAULT_UPSTREAM,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"host must be a loopback address, such as 127.0.0.1 or ::1; got {host!r}")
@@ -105,11 +119,16 @@ class LocalServer:
             raise TypeError(
                 f"allowed_hosts takes a list of names: allowed_hosts=[{allowed_hosts!r}]; got a single name"
             )
+        if replay is not None and record is not None:
+            raise ValueError("replay and record exclude each other")
         options = ServerOptions(
             api_key, inactivity=inactivity, resume_window=resume_window, allowed_hosts=tuple(allowed_hosts)
         )
         self.ledger = Ledger(keep)
         self._state = ServerState(options, Switches(), self.ledger, MediaStore(keep), create_catalogue(), keep=keep)
+        self._state.recording = None if replay is None else Recording(replay)
+        self._upstream = check_upstream(upstream)
+        self._recorder = None if record is None else SessionRecorder(record)
         self._host = host
         self._port = port
         self._key = api_key
@@ -182,7 +201,9 @@ class LocalServer:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._record_error)
         with ThreadPoolExecutor(2, thread_name_prefix="runware-local-draw") as executor:
-            running = RunningServer(self._state, self._faults, loop, executor)
+            recorder, state = self._recorder, self._state
+            relay = None if recorder is None else RecordingRelay(state, recorder, self._upstream)
+            running = RunningServer(state, self._faults, loop, executor, relay)
             running.processor.script = self._script
             self._loop, self._running, self._stop = loop, running, asyncio.Event()
             try:
@@ -228,7 +249,7 @@ class LocalServer:
 
     def _call_each(self, action: Callable[[WebSocketConnection], object]) -> None:
         def run(running: RunningServer) -> None:
-            for connection in list(running.websocket.connections):
+            for connection in running.open_connections:
                 action(connection)
 
         self._call(run)
@@ -249,6 +270,11 @@ class LocalServer:
     def http_url(self) -> str:
         """The base URL for HTTP, without a path. It serves files, and accepts tasks under `/v1`."""
         return f"{'https' if self._ssl else 'http'}://{self._authority}"
+
+    @property
+    def inspector_url(self) -> str:
+        """The URL of a page for browsers that shows live what the server does, and switches faults on."""
+        return f"{self.http_url}/inspector"
 
     @property
     def _authority(self) -> str:
@@ -357,13 +383,58 @@ class LocalServer:
         """
         self._state.apps[name] = DeployedApp(name, endpoints, default, environments)
 
+    # Answers of a test.
+
+    def respond(
+        self,
+        task_type: str,
+        results: GivenResults | None = None,
+        *,
+        error: str | Mapping[str, Any] | None = None,
+        message: str | None = None,
+        file: bytes | os.PathLike[str] | None = None,
+        delay: float | None = None,
+        times: int | None = 1,
+    ) -> PlannedAnswer:
+        """Choose the answer to the next tasks of one type.
+
+        What is not given is made up as usual: `respond("imageInference", {"seed": 7})` changes the seeds only.
+        Answers for a number of tasks are used in the order given, and then the newest one with `times=None`.
+
+        Args:
+            task_type: The API's name of the task type, such as `imageInference`.
+            results: Fields of every result, under the API's names; or a list with the fields of each result; or a
+                function of the task that returns either. A `cost` is also what is billed.
+            error: The task fails with this error code; or with this error, a dict with `code`, `message`,
+                `parameter`.
+            message: The message of the error.
+            file: The content of the files of the results, or the path of a file with it.
+            delay: Seconds until the first result. `None`: the delay of the server.
+            times: The number of tasks that are answered so. `None`: all.
+
+        Returns:
+            The answer: its `requests` are the tasks that it answered; `stop()`, or the end of a `with` block, ends it.
+
+        Raises:
+            ValueError: There is no such task type, a result has a name that the API does not use, or the parameters
+                exclude each other.
+            TypeError: `results` is neither a dict, a list of dicts, nor a function.
+        """
+        spec = find_task_type(task_type)
+        answer = PlannedAnswer(spec.name, results, error=error, message=message, file=file, delay=delay, times=times)
+        if file is not None and not spec.media_kind:
+            raise ValueError(f"file: results of {task_type} have no file")
+        self._state.planned.add(answer)
+        return answer
+
     # Faults.
 
     def play(self, name: str, **parameters: Any) -> Fault:
         """Play a fault.
 
         Args:
-            name: `X1` to `X25`, `W1` to `W6`, `A1` to `A5`, or a name with parameters as on the command line:
+            name: A readable name such as `drop_between_results`, which `print(server.faults)` lists; the short name
+                `X1` to `X25`, `W1` to `W6`, `A1` to `A5`; or either with parameters as on the command line:
                 `"X6:replay=rest"`.
             parameters: The parameters of the fault; `runware.local.FAULTS` describes them. Every fault has `times`
                 (how often it is played; `None`: always) and `task_type` (only for tasks of this type).
@@ -380,6 +451,11 @@ class LocalServer:
         else:
             self._call(lambda _: self._faults.add(fault))
         return fault
+
+    @property
+    def faults(self) -> FaultNames:
+        """Every fault by its readable name. Printed, it says what each does; `playing` has those being played."""
+        return FaultNames(self._faults.playing)
 
     def stop_faults(self) -> None:
         """Stop playing all faults."""
@@ -419,7 +495,7 @@ class LocalServer:
     def connections(self) -> int:
         """The number of open WebSocket connections."""
         running = self._running
-        return len(running.websocket.connections) if running is not None else 0
+        return len(running.open_connections) if running is not None else 0
 
     def drop(self, how: str = "rst") -> int:
         """End every TCP connection now, plain HTTP included, without a close frame.

@@ -152,7 +152,8 @@ class ServerlessApi:
         ledger = self._state.ledger
         ledger.receive(
             {"taskType": "serverless", "app": app.name, "environment": environment, "action": route.action,
-             "endpoint": route.rest, **body}
+             "endpoint": route.rest, **body},
+            uuid,
         )  # fmt: skip
         record = ledger.submit(uuid, "serverless", "")
         run = self._state.app_runs.get(uuid)

@@ -10,6 +10,8 @@ from runware.local.ledger import Ledger
 from runware.local.media import Media, MediaStore
 from runware.local.model_records import ModelRecords
 from runware.local.options import ServerOptions
+from runware.local.planned_answers import PlannedAnswers
+from runware.local.recording import Recording
 from runware.local.switches import Switches
 from runware.local.task_run import TaskRun
 
@@ -27,6 +29,8 @@ class ServerState:
         media: The files it can serve.
         models: The models that a search finds.
         records: The models of the snapshot.
+        planned: The answers that a test gave.
+        recording: The recording that answers tasks. `None`: the server makes up the answers.
         own_airs: The AIRs of the models that were uploaded to this server or trained by it, in lower case.
         runs: Every executed task by its taskUUID.
         apps: The serverless apps by name.
@@ -41,6 +45,8 @@ class ServerState:
     media: MediaStore
     models: list[dict[str, Any]]
     records: ModelRecords = field(default_factory=ModelRecords)
+    planned: PlannedAnswers = field(default_factory=PlannedAnswers)
+    recording: Recording | None = None
     own_airs: set[str] = field(default_factory=set)
     runs: dict[str, TaskRun] = field(default_factory=dict)
     apps: dict[str, DeployedApp] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from runware.local.active_faults import ActiveFaults
 from runware.local.model_rules import ModelRules
 from runware.local.output import Outgoing, OutputSink
+from runware.local.planned_answers import PlannedAnswer
 from runware.local.prompt_marks import has_mark
 from runware.local.result_items import make_item
 from runware.local.state import ServerState
@@ -18,7 +19,7 @@ from runware.local.task_queries import answer_details, answer_poll, finished_ite
 from runware.local.task_run import TaskRun
 from runware.local.task_runner import TaskRunner
 from runware.local.task_schema import TaskSpec, check_uuid
-from runware.local.task_types import TASK_TYPES
+from runware.local.task_types import TASK_TYPES, current_name
 from runware.local.validation import ApiError
 
 __all__ = ["Script", "TaskProcessor", "TaskSource"]
@@ -93,8 +94,9 @@ class TaskProcessor:
             else:
                 self._accept(task, spec, uuid, source)
         except ApiError as error:
-            self._state.ledger.count("rejected")
-            source.deliver([{"errors": [error.to_object(task)]}])
+            refusal = error.to_object(task)
+            self._state.ledger.reject(task, refusal)
+            source.deliver([{"errors": [refusal]}])
         except Exception as error:
             # Neither a bug of this server nor an exception of a test's function may leave a client waiting.
             self._state.ledger.errors.append(error)
@@ -110,7 +112,8 @@ class TaskProcessor:
         if spec is None:
             raise ApiError("unsupportedTaskType", f"There is no task type {name!r}.", "taskType", type="string")
         uuid = check_uuid(task, switches.q14)
-        self._models.check(task, spec)
+        if self._state.recording is None:  # what was recorded is what the real service says
+            self._models.check(task, spec)
         lost = self._state.media.forgotten
         if lost and (name := named_in(task, lost)) is not None:
             raise ApiError("mediaNotFound", f"The media of '{name}' is not stored here.", name, type="string")
@@ -165,9 +168,12 @@ class TaskProcessor:
             self._attempts[prompt] += 1
             run.attempt = self._attempts[prompt]
             self._reject_by_prompt(prompt, run.attempt)
+        planned = self._plan(task, spec, run.count)
+        run.delay = state.options.delay_for(task, is_query=spec.is_query)
+        if planned is not None:
+            run.plan(planned)
         self._charge(run)
         run.acknowledgement = state.switches.q8
-        run.delay = state.options.delay_for(task, is_query=spec.is_query)
         if self._faults.active:
             self._faults.on_accepted(run)
         source.attach(run)
@@ -182,6 +188,18 @@ class TaskProcessor:
             source.deliver(frames)
         if not start_first:
             self._runner.start(run)
+
+    def _plan(self, task: dict[str, Any], spec: TaskSpec, count: int) -> PlannedAnswer | None:
+        """Return the answer that a test gave, or the recorded one; `None`: the server makes one up.
+
+        Raises:
+            ApiError: The server replays a recording, and the task was not recorded.
+        """
+        state = self._state
+        planned = state.planned.take(current_name(spec.name), task) if state.planned.active else None
+        if planned is None and state.recording is not None:
+            planned = state.recording.take(task, count)
+        return planned
 
     def _acknowledgement(self, run: TaskRun) -> dict[str, Any]:
         finished = finished_items(run) if run.acknowledgement == "finished" else []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runware.local.ledger import TaskRecord
+from runware.local.ledger import UNIT, TaskRecord
 from runware.local.media import Media
 from runware.local.output import OutputSink
+from runware.local.planned_answers import PlannedAnswer
 from runware.local.task_schema import TaskSpec, delivery_of
 from runware.local.validation import ApiError
 
@@ -44,12 +45,15 @@ class TaskRun:
         forced_failure: The error with which a fault makes the whole task fail.
         failing_results: Indexes of the results that a fault makes fail.
         source: Its input file, if the server has it.
+        given: The fields of each result that a test gave. `None`: none.
+        given_errors: The errors of results that are to fail, by their indexes.
+        file: The content of its files that a test gave. `None`: the server draws them.
     """
 
     __slots__ = (
         "acknowledgement", "attempt", "costs", "count", "delay", "delivery", "dry", "errors", "failing_results",
-        "failure", "forced_failure", "input_uuid", "input_uuids", "items", "on_done", "prompt", "record",
-        "requested", "seed", "sink", "source", "spec", "started", "task", "uuid",
+        "failure", "file", "forced_failure", "given", "given_errors", "input_uuid", "input_uuids", "items", "on_done",
+        "prompt", "record", "requested", "seed", "sink", "source", "spec", "started", "task", "uuid",
     )  # fmt: skip
 
     def __init__(self, task: dict[str, Any], spec: TaskSpec, prompt: str, record: TaskRecord, sink: OutputSink) -> None:
@@ -78,6 +82,26 @@ class TaskRun:
         self.forced_failure: ApiError | None = None
         self.failing_results: frozenset[int] = frozenset()
         self.source: Media | None = None
+        self.given: Sequence[Mapping[str, Any]] | None = None
+        self.file: bytes | None = None
+        self.given_errors: Mapping[int, ApiError] = {}
+
+    def plan(self, answer: PlannedAnswer) -> None:
+        """Answer as a test wants it.
+
+        Raises:
+            ApiError: The answer does not fit the task.
+        """
+        self.given = answer.results_for(self.task, self.requested)
+        if self.given is not None:
+            costs = [one.get("cost") for one in self.given]
+            known = [self.cost(index) if cost is None else round(cost * UNIT) for index, cost in enumerate(costs)]
+            self.costs = known or self.costs
+        self.forced_failure = answer.error
+        self.given_errors = answer.result_errors
+        self.file = answer.file
+        if answer.delay is not None:
+            self.delay = answer.delay
 
     @property
     def done(self) -> bool:

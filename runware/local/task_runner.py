@@ -123,6 +123,10 @@ class TaskRunner:
         """Start keeping results back."""
         self._holds.append(hold)
 
+    def has_hold(self, hold: ResultHold) -> bool:
+        """Return whether a hold still keeps results back."""
+        return hold in self._holds
+
     def remove_hold(self, hold: ResultHold) -> None:
         """End one hold, and finish the results that no other one keeps back."""
         if hold not in self._holds:
@@ -213,6 +217,7 @@ class TaskRunner:
                 failure = failure_of_result(run, index)
                 if failure is not None:
                     run.errors[index] = run.error(failure)
+                    run.record.error = failure.code
                     outcomes.append(_Outcome(error=run.errors[index]))
                     continue
                 item = run.items[index] = make_item(state, run, index, media, payload)
@@ -243,6 +248,7 @@ class TaskRunner:
             unbilled = (index for index in range(run.requested) if index not in run.items)
             self._state.options.balance += sum(map(run.cost, unbilled))
         error = run.failure = run.error(failure)
+        run.record.error = failure.code
         self._deliver(run, [_Outcome(error=error)])
 
     # Delivering.

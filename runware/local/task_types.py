@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from runware.local.task_schema import TaskSpec
@@ -20,7 +21,7 @@ from runware.local.validation import (
     string,
 )
 
-__all__ = ["OLDER_NAMES", "TASK_TYPES"]
+__all__ = ["OLDER_NAMES", "TASK_TYPES", "current_name", "find_task_type"]
 
 _SEED = integer("seed", 1, 9223372036854775807)
 _AIR = re.compile(r"[\w.\-]+(:[\w.\-/]+)*(@[\w.\-]+)?")
@@ -390,6 +391,32 @@ OLDER_NAMES = {
 }
 """The current name of each task type that the API also accepts under an older one."""
 
+
+def current_name(name: str) -> str:
+    """Return the current name of a task type that may have an older one."""
+    return OLDER_NAMES.get(name, name)
+
+
 TASK_TYPES: dict[str, TaskSpec] = {task.name: task for task in _TASKS}
 TASK_TYPES |= {old: replace(TASK_TYPES[new], name=old) for old, new in OLDER_NAMES.items()}
 """Every task type by name, the older names included."""
+
+_NOT_EXECUTED = ("authentication", "ping", "getResponse", "getTaskDetails")
+
+
+def find_task_type(name: str) -> TaskSpec:
+    """Return a task type that is executed, by its current or older name.
+
+    Raises:
+        ValueError: There is none with this name.
+    """
+    if name in _NOT_EXECUTED:
+        raise ValueError(f"{name} is answered from what the server knows; to answer it yourself, use `script`")
+    spec = TASK_TYPES.get(OLDER_NAMES.get(name, name))
+    if spec is None:
+        known = [one for one in TASK_TYPES if one not in _NOT_EXECUTED and one not in OLDER_NAMES]
+        words = "".join(part.capitalize() for part in re.split("[_ -]", name)) if set("_ -") & set(name) else name
+        close = get_close_matches(words[:1].lower() + words[1:], known, 1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"The task types are: {', '.join(known)}."
+        raise ValueError(f"there is no task type {name!r}. {hint}")
+    return spec

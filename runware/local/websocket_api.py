@@ -122,8 +122,8 @@ class WebSocketApi:
             if not (self._faults.active and self._faults.on_authentication(connection, task)):
                 self._sessions.authenticate(connection, task)
         elif source is None:
-            ledger.count("rejected")
             error = ApiError("missingApiKey", "Authenticate first.", "apiKey").to_object(task)
+            ledger.reject(task, error)
             connection.send({"errors": [error]})
         elif task_type == "ping":
             ledger.count("pings")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from runware._support.lazy_modules import lazy_module
@@ -76,8 +77,9 @@ async def in_thread(work: Callable[[CancelToken], T]) -> T:
         work: Called with a token, which is set when the awaiting task is cancelled. The work should then end soon.
     """
     cancel = CancelToken()
+    context = copy_context()  # for events and logs
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, work, cancel)
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: context.run(work, cancel))
     except asyncio.CancelledError:
         cancel.set()
         raise
@@ -91,12 +93,13 @@ async def iterate_in_thread(make: Callable[[CancelToken], Generator[bytes, None,
     """
     loop = asyncio.get_running_loop()
     cancel = CancelToken()
+    context = copy_context()
     chunks = make(cancel)
     lock = threading.Lock()  # a step may still be running after the iteration was cancelled
 
     def step() -> bytes | None:
         with lock:
-            return next(chunks, None)
+            return context.run(next, chunks, None)
 
     def end() -> None:
         with lock:

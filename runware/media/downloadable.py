@@ -18,16 +18,9 @@ from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
 from runware.media.conversion import converted, fits
 from runware.media.downloads import Downloads, Session
-from runware.media.files import (
-    MAX_BYTES,
-    check_absent,
-    decoded_chunks,
-    safe_name,
-    target_path,
-    write_file,
-)
+from runware.media.files import MAX_BYTES, check_absent, decoded_chunks, keep_file, safe_name, target_path, write_file
 from runware.media.kinds import SNIFFED_BYTES, extension_of
-from runware.media.templates import EXTENSION, FileTemplate
+from runware.media.templates import FileTemplate, with_extension
 
 if TYPE_CHECKING:
     import concurrent.futures.thread as thread_pools
@@ -135,7 +128,7 @@ class Downloadable:
                 path is returned. An image is converted (extra `images`) if the path ends with the extension of another
                 image format than that which arrived.
             template: The name of the file in the directory *where*, such as `"{task_type}/{seed}{ext}"`. The fields are
-                index (1), seed, uuid, task_uuid, task_type, model and ext, which has its dot. `None` uses the UUID.
+                index (0), seed, uuid, task_uuid, task_type, kind, model and ext. `None` uses the UUID.
             overwrite: Replace an existing file.
             timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
             max_bytes: Maximum size; a larger download is aborted. 2 GiB by default.
@@ -187,21 +180,58 @@ class Downloadable:
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save the result over a shared download session; used by `save` and `save_all`."""
-        chunks = cancellable(saving.cancel, self._contents(session, saving.timeout, saving.max_bytes))
-        first = b""
-        while len(first) < SNIFFED_BYTES and (chunk := next(chunks, None)) is not None:
-            first += chunk
-        extension = extension_of(first, self.url or "")
+        extension, contents = self._sniffed(session, saving)
         if saving.template is not None:
             name = saving.template.name(self) if stem is None else stem
-            path = Path(saving.where, name.replace(EXTENSION, extension))
+            path = Path(saving.where, with_extension(name, extension))
         else:
             path = target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
-        contents: Iterator[bytes] = chain([first], chunks)
         if not fits(wanted := path.suffix.lower(), extension):
             check_absent(path, overwrite=saving.overwrite)
             contents = iter([converted(b"".join(contents), extension, wanted)])
         return write_file(path, contents, overwrite=saving.overwrite)
+
+    def save_named(
+        self, session: Session, saving: Saving, name: Callable[[str], Path], before: str | None
+    ) -> tuple[Path, int]:
+        """Save the result for `map`, and return its path and size. A file with the same contents is left as it is.
+
+        Args:
+            session: The download session.
+            saving: Limits.
+            name: Returns the path, given the extension.
+            before: The path where it was saved before; that file is replaced.
+        """
+        extension, chunks = self._sniffed(session, saving)
+        path = name(extension)
+        return path, keep_file(path, chunks, replace=str(path) == before)
+
+    def _sniffed(self, session: Session, saving: Saving) -> tuple[str, Iterator[bytes]]:
+        """Return the extension of the file, and its contents."""
+        chunks = cancellable(saving.cancel, self._contents(session, saving.timeout, saving.max_bytes))
+        first = b""
+        while len(first) < SNIFFED_BYTES and (chunk := next(chunks, None)) is not None:
+            first += chunk
+        return extension_of(first, self.url or ""), chain([first], chunks)
+
+    def parts(self) -> Sequence[Downloadable]:
+        """Return the files that it consists of."""
+        return (self,)
+
+    def saved_to(self, paths: Sequence[Path]) -> None:
+        """Note where its files were saved."""
+        # As text: a Path of one system cannot be unpickled on another one.
+        object.__setattr__(self, "_paths", tuple(map(str, paths)))
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Where `map(save_to=...)` has saved its files: usually one; empty if it was not saved so."""
+        return tuple(map(Path, vars(self).get("_paths", ())))
+
+    @property
+    def path(self) -> Path | None:
+        """Where `map(save_to=...)` has saved it, or the first of its files; `None` if it was not saved so."""
+        return next(iter(self.paths), None)
 
 
 class PillowMixin:

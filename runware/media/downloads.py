@@ -25,9 +25,11 @@ import re
 import socket
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -43,8 +45,11 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from runware import events
     from runware.transport import dialer
+    from runware.transport.callbacks import EventFeed
 else:
+    events = lazy_module("runware.events")
     dialer = lazy_module("runware.transport.dialer")
     httpx2 = lazy_module("httpx2")
     ssl = lazy_module("ssl")
@@ -111,9 +116,10 @@ class Downloads:
         environment: The proxy variables when the client was created; `None` reads them at each download.
         ssl_context: The client's `ssl_context`.
         server: Host name in the client's `url`; `None` if the results were not received by a client.
+        feed: Receives an event of each download. It is referred to weakly: results must not keep a client alive.
     """
 
-    __slots__ = ("_environment", "proxy", "server", "ssl_context")
+    __slots__ = ("_environment", "_feed", "proxy", "server", "ssl_context")
 
     def __init__(
         self,
@@ -121,8 +127,10 @@ class Downloads:
         environment: Mapping[str, str] | None,
         ssl_context: ssl.SSLContext | None = None,
         server: str | None = None,
+        feed: EventFeed | None = None,
     ) -> None:
         self.proxy = proxy
+        self._feed = None if feed is None else weakref.ref(feed)
         self._environment = environment
         self.ssl_context = ssl_context
         self.server = server
@@ -133,14 +141,20 @@ class Downloads:
         return proxy_environment() if self._environment is None else self._environment
 
     @classmethod
-    def of(cls, options: Options) -> Downloads:
+    def of(cls, options: Options, feed: EventFeed | None = None) -> Downloads:
         """Return the download settings of a client with these options."""
-        return cls(options.proxy, options.environment, options.ssl_context, urlsplit(options.url).hostname)
+        return cls(options.proxy, options.environment, options.ssl_context, urlsplit(options.url).hostname, feed)
 
     @classmethod
     def of_environment(cls) -> Downloads:
         """Return settings from the environment, for a result without a client."""
         return cls(None, None)
+
+    @property
+    def feed(self) -> EventFeed | None:
+        """The feed, if events are wanted."""
+        feed = None if self._feed is None else self._feed()
+        return feed if feed is not None and feed.wanted else None
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled_settings, (self.server,)
@@ -186,6 +200,8 @@ class Session:
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._networks: dict[tuple[str, int], Network] = {}
+        # Of the code that saves: the threads that share the session have a context of their own.
+        self._context = None if settings.feed is None else copy_context()
         cancel.on_cancel(self._disconnect)
 
     def close(self) -> None:
@@ -281,6 +297,34 @@ class Session:
         Raises:
             DownloadError: The URL has expired or is not allowed, the file is too large, or the network failed.
         """
+        chunks = self._fetch(url, timeout=timeout, max_bytes=max_bytes, task_uuid=task_uuid)
+        return chunks if self._context is None else self._reported(chunks, url, task_uuid)
+
+    def _reported(self, chunks: Iterator[bytes], url: str, task_uuid: str | None) -> Iterator[bytes]:
+        """Yield the chunks of a download, and report its end."""
+        started, size, error = time.monotonic(), 0, "cancelled"
+        try:
+            for chunk in chunks:
+                size += len(chunk)
+                yield chunk
+        except Exception as failure:
+            error = "cancelled" if self._cancel.is_set() else type(failure).__name__
+            raise
+        else:
+            error = ""
+        finally:
+            if (feed := self._settings.feed) is not None:
+                facts = {
+                    "task_uuid": task_uuid,
+                    "host": _host_and_port(url)[0],
+                    "size": size,
+                    "elapsed": time.monotonic() - started,
+                    "error": error or None,
+                    "context": self._context,
+                }
+                feed.report(events.Downloaded, facts)
+
+    def _fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None) -> Iterator[bytes]:
         file = _File()
         attempt = 1
         while True:

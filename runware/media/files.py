@@ -7,17 +7,27 @@ import binascii
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import DownloadError, OverwriteError
+
+if TYPE_CHECKING:
+    import filecmp
+else:
+    filecmp = lazy_module("filecmp")
 
 __all__ = [
     "MAX_BYTES",
     "MAX_EMBEDDED",
+    "PARTS",
     "check_absent",
     "decode_base64",
     "decoded_chunks",
+    "keep_file",
     "safe_name",
     "target_path",
     "write_file",
@@ -29,6 +39,9 @@ MAX_EMBEDDED = 8 << 20
 """Default maximum size of a file that is embedded in a notebook: 8 MiB."""
 _CHUNK = 1 << 20
 """Characters of base64 that are decoded at a time."""
+
+PARTS = ".runware-*.part"
+"""A pattern for the names of files that are being written."""
 
 
 def decode_base64(text: str) -> bytes:
@@ -116,10 +129,7 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
         OSError: The file cannot be written.
     """
     check_absent(path, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not derived from the file name, which may have the maximum length already.
-    part = path.with_name(f".runware-{os.urandom(8).hex()}.part")
-    try:
+    with _part_of(path) as part:
         with part.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
@@ -127,9 +137,59 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
             part.replace(path)
         else:
             _move_into_place(part, path)
+    return path
+
+
+def keep_file(path: Path, chunks: Iterator[bytes], *, replace: bool) -> int:
+    """Write a file that survives a power cut once this returns, and return its size.
+
+    Args:
+        path: Where to. A file there with the same contents is left as it is.
+        chunks: The contents.
+        replace: Whether a file there with other contents is replaced.
+
+    Raises:
+        FileExistsError: There is a file with other contents, and *replace* is false.
+        OSError: The file cannot be written.
+    """
+    with _part_of(path) as part:
+        with part.open("xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        if replace:
+            part.replace(path)
+        elif not _same(part, path):
+            try:
+                _move_into_place(part, path)
+            except FileExistsError:
+                if not _same(part, path):  # else another process has saved the same result at this moment
+                    raise OverwriteError(
+                        f"Another file is at {path}; let save_to name each result differently.", filename=str(path)
+                    ) from None
+    return size
+
+
+def _same(part: Path, path: Path) -> bool:
+    """Return whether there is a file at the path, with the same contents."""
+    try:
+        return filecmp.cmp(part, path, shallow=False)
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """Make the directory of a file, and return the path under which it is written; nothing is left there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not derived from the file name, which may have the maximum length already.
+    part = path.with_name(PARTS.replace("*", os.urandom(8).hex()))
+    try:
+        yield part
     finally:
         part.unlink(missing_ok=True)
-    return path
 
 
 def _move_into_place(part: Path, path: Path) -> None:

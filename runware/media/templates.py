@@ -8,11 +8,16 @@ from typing import Any
 from runware.errors import ValidationError
 from runware.media.files import safe_name
 
-__all__ = ["EXTENSION", "FileTemplate"]
+__all__ = ["FileTemplate", "with_extension"]
 
-EXTENSION = "\0"
+_EXTENSION = "\0"
 """Stands in a name for the extension, which is known when the file has arrived."""
-_FIELDS = ("index", "seed", "uuid", "task_uuid", "task_type", "model", "ext")
+_FIELDS = ("index", "seed", "uuid", "task_uuid", "task_type", "kind", "model", "ext")
+
+
+def with_extension(name: str, extension: str) -> str:
+    """Return a name of a template with an extension (`".png"`, or `""`), for `{ext}` and `.{ext}` alike."""
+    return name.replace(f".{_EXTENSION}", extension).replace(_EXTENSION, extension)
 
 
 class FileTemplate:
@@ -39,19 +44,19 @@ class FileTemplate:
                 f"template has no field {{{unknown[0]}}}; it may have {', '.join(f'{{{n}}}' for n in _FIELDS)}"
             )
 
-    def name(self, result: Any, index: int = 1) -> str:
-        """Return the name for a result, relative to the folder, with `EXTENSION` in place of its extension.
+    def name(self, result: Any, index: int = 0) -> str:
+        """Return the name for a result, relative to the folder, for `with_extension`.
 
         Args:
             result: The result. What it does not have is called "unknown"; a missing seed is 0.
-            index: Its number among those that are saved together, from 1.
+            index: Its number among those that are saved together, from 0.
         """
         model = result.meta.request.get("model") if hasattr(result, "meta") else None
-        facts = {name: getattr(result, name, None) for name in ("uuid", "task_uuid", "task_type")}
+        facts = {name: getattr(result, name, None) for name in ("uuid", "task_uuid", "task_type", "kind")}
         named = {
             name: safe_name(str(value)) if value else "unknown" for name, value in {**facts, "model": model}.items()
         }
-        name = self._format({**named, "index": index, "seed": getattr(result, "seed", None) or 0, "ext": EXTENSION})
+        name = self._format({**named, "index": index, "seed": getattr(result, "seed", None) or 0, "ext": _EXTENSION})
         if not name.strip() or name.endswith(("/", "\\")):
             raise _invalid("template must end with a file name")
         return name
@@ -62,7 +67,7 @@ class FileTemplate:
         Raises:
             ValidationError: Two of them have the same name.
         """
-        names = [self.name(result, index) for index, result in enumerate(results, 1)]
+        names = [self.name(result, index) for index, result in enumerate(results)]
         if len({name.casefold() for name in names}) < len(names):
             raise _invalid("template gives several results the same name; add {index} or {uuid}")
         return names

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runware.models.access import AsyncModels, Catalogue, Models
-from runware.models.catalogue import Model, ModelExample, Parameter, Price, Rate
+from runware.models.catalogue import Model, ModelExample, Parameter, Price, Rate, Size
 from runware.models.estimates import Estimate
 from runware.models.problems import Problem
 from runware.options import read_options
@@ -29,6 +29,7 @@ __all__ = [
     "Price",
     "Problem",
     "Rate",
+    "Size",
     "catalogue",
     "get",
     "list",

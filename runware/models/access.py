@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
-from runware.media.cancelling import in_thread
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
 from runware.models.descriptions import listed_as_html
-from runware.models.schema import prepare
+from runware.models.newer import NONSENSE, NewerModels
 from runware.models.services import Cache, Services
+from runware.models.wording import LISTED
 from runware.options import Options
 
 __all__ = ["AsyncModels", "Catalogue", "Models"]
 
-T = TypeVar("T")
+log = logging.getLogger("runware.models")
 
-_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
-"""What reading an answer of another form than expected raises."""
 REFRESH_TIMEOUT = 5.0
 """Seconds that the services have to answer, for everything that is asked for at once."""
 
@@ -38,7 +42,7 @@ class ModelList(list[Model]):
 class Catalogue:
     """The models that a process knows: the snapshot, and what the services said since. Thread-safe.
 
-    Nothing here waits for the network but `refresh` and what has `fetch` in its name.
+    Nothing here waits for the network but `refresh`, `listing` and what has `fetch` in its name.
 
     Args:
         options: The client's options, for the services.
@@ -51,7 +55,13 @@ class Catalogue:
         self._cache = Cache(options)
         # What was saved, and the models it describes. It is replaced as a whole and under no lock: a child that was
         # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
-        self._known: tuple[dict[str, Any], dict[str, Model]] | None = None
+        self._known: tuple[dict[str, Any], NewerModels] | None = None
+        self._max_age = options.models_max_age
+        self._due = math.inf if self._max_age is None else 0.0
+        """When what is known is too old, as a time of `time.time`; 0 before that was computed."""
+        self._renewing = threading.Lock()  # taken without waiting, so that a fork cannot leave anyone waiting for it
+        self._renewal: Services | None = None
+        self._closed = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -65,20 +75,25 @@ class Catalogue:
 
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""
-        return self._load()[1].get(name.lower()) or self.snapshot.get(name)
+        self.renew()
+        newer = self._load()[1]
+        key = newer.key(name)
+        return self.snapshot.get(name) if key is None else newer.model(key)
 
     def all(self) -> Iterator[Model]:
         """Yield every model once, those of the services instead of those of the snapshot."""
+        self.renew()
         newer = self._load()[1]
-        seen: set[int] = set()
+        seen: set[str | None] = set()
         for model in self.snapshot:
-            known = newer.get((model.air or "").lower()) or newer.get(model.slug.lower()) or model
-            seen.add(id(known))
-            yield known
-        for model in newer.values():
-            if id(model) not in seen:
-                seen.add(id(model))
-                yield model
+            key = newer.key(model.air, model.slug)
+            seen.add(key)
+            yield model if key is None else newer.model(key)
+        yield from (newer.model(key) for key in newer if key not in seen)
+
+    def nearest(self, name: str) -> list[Model]:
+        """Return the models of the snapshot that a name may have meant; empty if none is near."""
+        return self.snapshot.nearest(name)
 
     def unknown(self, name: str) -> RunwareError:
         """Return the error for a model that is not known."""
@@ -92,14 +107,75 @@ class Catalogue:
         Raises:
             ConnectionFailedError: They did not answer in time. What was known stays.
         """
-        saved = dict(self._load()[0])
         with Services(self._options, timeout) as services:
-            registry, etag = services.registry(saved.get("etag"))
-            if registry is not None:
-                saved |= {"etag": etag, "registry": registry}
-            saved["records"] = list(services.models()) or saved.get("records", [])
-        saved["at"] = time.time()
-        self._keep(saved)
+            self._refresh(services)
+
+    def _refresh(self, services: Services) -> None:
+        known = self._load()[0]
+        fetched: dict[str, Any] = {}
+        registry, etag = services.registry(known.get("etag"))
+        records = list(services.models())
+        if registry is not None:
+            fetched = {"etag": etag, "registry": registry}
+            with suppress(ConnectionFailedError):  # the schemas that there was no time for stay as they were
+                for name in known.get("schemas", {}):
+                    if (schema := services.schema(name)) is not None:
+                        fetched.setdefault("schemas", {})[name] = schema
+        if records:
+            fetched["records"] = records
+        self._keep({**fetched, "at": time.time()})
+
+    def renew(self) -> None:
+        """Refresh what is known in the background, if it is older than the client's `models_max_age`. Never waits."""
+        if self._max_age is None or time.time() < self._due or not self._renewing.acquire(blocking=False):
+            return
+        try:
+            now, first = time.time(), self._due == 0.0
+            if now < self._due:  # another thread was here
+                return
+            self._due = now + self._max_age  # before the attempt: if it fails, the next one is not due earlier
+            age = self._age(self._load()[0]) if first else math.inf
+            if age < self._max_age:
+                self._due -= age
+            elif not self._closed:
+                threading.Thread(target=self._renew, name="runware-models", daemon=True).start()
+        except RuntimeError as error:  # no thread can be started
+            self._log_renewal(error)
+        finally:
+            self._renewing.release()
+
+    def _renew(self) -> None:
+        """Take what another process has fetched meanwhile, or else ask the services. Failures are only logged."""
+        try:
+            saved = self._read()
+            if self._age(saved) < (self._max_age or 0.0):
+                self._known = saved, NewerModels(saved, self.snapshot)
+                return
+            with Services(self._options, REFRESH_TIMEOUT) as services:
+                self._renewal = services
+                if not self._closed:
+                    self._refresh(services)
+        except Exception as error:  # whatever it is, calls must not notice it
+            if not self._closed:
+                self._log_renewal(error)
+        finally:
+            self._renewal = None
+
+    def _log_renewal(self, error: Exception) -> None:
+        log.info("the catalogue of models was not refreshed, and stays as it is: %s", one_line(error))
+
+    def _age(self, saved: Mapping[str, Any]) -> float:
+        """Return how many seconds ago the services were asked, or the snapshot was made, whatever was later."""
+        made = datetime.fromisoformat(self.snapshot.date).replace(tzinfo=UTC).timestamp()
+        asked = saved.get("at")
+        age = time.time() - max(made, asked if isinstance(asked, (int, float)) else 0.0)
+        return age if age >= 0.0 else math.inf  # a time in the future: the clock was wrong once
+
+    def close(self) -> None:
+        """End a refresh in the background."""
+        self._closed = True
+        if (renewal := self._renewal) is not None:
+            renewal.end()
 
     def fetch_schema(self, model: Model, timeout: float) -> Model:
         """Return a model with its full request schema, from the service or the cache.
@@ -112,9 +188,7 @@ class Catalogue:
             schema = services.schema(name)
         if schema is None:
             return model
-        saved = dict(self._load()[0])
-        saved["schemas"] = {**saved.get("schemas", {}), name: schema}
-        self._keep(saved)
+        self._keep({"schemas": {name: schema}})
         return self.get(name) or model
 
     def fetch_examples(self, model: Model, timeout: float) -> Model:
@@ -143,71 +217,42 @@ class Catalogue:
         with Services(self._options, timeout) as services:
             return services.listing(what)
 
-    def _load(self) -> tuple[dict[str, Any], dict[str, Model]]:
+    def _load(self) -> tuple[dict[str, Any], NewerModels]:
         """Return what the services said, and the models it describes. The first call reads the cache."""
         if self._known is None:
-            saved = self._cache.read()
+            saved = self._read()
             try:
-                newer = self._merged(saved)
-            except _NONSENSE as error:
+                newer = NewerModels(saved, self.snapshot)
+            except NONSENSE as error:
                 self._cache.discard(error)
-                saved, newer = {}, {}
+                saved, newer = {}, NewerModels({}, self.snapshot)
             if self._known is None:  # nothing was fetched meanwhile
                 self._known = saved, newer
         return self._known
 
-    def _keep(self, saved: dict[str, Any]) -> None:
-        """Use what the services said, and save it.
+    def _read(self) -> dict[str, Any]:
+        """Return what was saved; empty if that was beside an older snapshot, which knew less than the present one."""
+        saved = self._cache.read()
+        return saved if str(saved.get("snapshot", self.snapshot.date)) >= self.snapshot.date else {}
+
+    def _keep(self, fetched: dict[str, Any]) -> None:
+        """Use what the services said besides what is known, and save it.
 
         Raises:
             ConnectionFailedError: It has not the form that it should have. What was known stays.
         """
+        known = self._load()[0]
+        schemas = {**known.get("schemas", {}), **fetched.get("schemas", {})}
+        saved = {**known, **fetched, "schemas": schemas, "snapshot": self.snapshot.date}
         try:
-            newer = self._merged(saved)
-        except _NONSENSE as error:
+            newer = NewerModels(saved, self.snapshot)
+        except NONSENSE as error:
             host = self._options.service_url("content").partition("://")[2]
             raise ConnectionFailedError(
                 f"The catalogue of models at {host} did not answer in the expected form.", stage="HTTP", host=host
             ) from error
         self._known = saved, newer
         self._cache.write(saved)
-
-    def _merged(self, saved: Mapping[str, Any]) -> dict[str, Model]:
-        """Return the models that the services described, by AIR and by slug.
-
-        What has another form raises one of `_NONSENSE`.
-        """
-        made: dict[str, Model] = {}
-        for air, facts in saved.get("registry", {}).get("models", {}).items():
-            if self.snapshot.get(air) is None:
-                self._add(made, {"air": air, "slug": facts.get("id"), "taskType": facts.get("taskType")})
-        for record in saved.get("records", []):
-            self._add(made, {**record, "slug": record.get("slug") or record.get("model")})
-        for name, schema in saved.get("schemas", {}).items():
-            known = made.get(name.lower()) or self.snapshot.get(name)
-            if known is not None:
-                model = attrs.evolve(known, schema=prepare(schema), limits=True)
-                tuple(model.parameters)  # fails if it is no schema
-                model.check()
-                _store(made, model)
-        return made
-
-    def _add(self, made: dict[str, Model], record: Mapping[str, Any]) -> None:
-        known = made.get(str(record.get("air") or "").lower()) or self.snapshot.get(
-            str(record.get("air") or record.get("slug") or "")
-        )
-        if known is None:
-            _store(made, Model.of(record))
-            return
-        newer = Model.of({**known.raw, **{name: value for name, value in record.items() if value is not None}})
-        notes = newer.notes or known.notes
-        _store(made, attrs.evolve(newer, schema=known.schema, limits=known.limits, notes=notes))
-
-
-def _store(made: dict[str, Model], model: Model) -> None:
-    for name in (model.air, model.slug):
-        if name:
-            made[name.lower()] = model
 
 
 # ---------------------------------------------------------------------- for programs
@@ -228,6 +273,15 @@ class Models:
     def __repr__(self) -> str:
         return f"<Models of {self.catalogue.snapshot.date}>"
 
+    def __iter__(self) -> Iterator[Model]:
+        return self.catalogue.all()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.catalogue.all())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.catalogue.get(name) is not None
+
     def get(
         self, name: str, *, schema: bool = False, examples: bool = False, timeout: float = REFRESH_TIMEOUT
     ) -> Model:
@@ -240,9 +294,15 @@ class Models:
             timeout: Seconds for what is fetched, 5 by default. Without *schema* and *examples*, nothing is.
 
         Raises:
-            NotFoundError: It is not known; the message names the nearest.
+            NotFoundError: It is not known; the message names those that may have been meant.
             ConnectionFailedError: The service did not answer in time.
         """
+        if not isinstance(name, str):
+            raise ValidationError(
+                f"get(): name must be a str, an AIR or a slug; got {type(name).__name__}.",
+                code="invalidParameter",
+                parameter="name",
+            )
         catalogue = self.catalogue
         model = catalogue.get(name)
         if model is None:
@@ -270,26 +330,22 @@ class Models:
             status: Their status, such as `"live"`.
 
         Raises:
-            ValidationError: No model has such a *category*.
+            ValidationError: No model at all has such a *capability*, *category*, *creator* or *status*.
         """
-        if category is not None and category.lower() not in (known := {one.modality for one in self.catalogue.all()}):
-            names = sorted(filter(None, known))
-            near = get_close_matches(category.lower(), names, 1)
-            raise ValidationError(
-                f"list(): category must be one of {', '.join(map(repr, names))}; got {one_line(repr(category), 60)}."
-                + (f" Did you mean {near[0]!r}?" if near else ""),
-                code="invalidParameter",
-                parameter="category",
-            )
-        wanted = (capability or "").rpartition(":")[2].lower()
+        every = list(self.catalogue.all())
+        capability = capability and capability.rpartition(":")[2]
+        _check_filter("category", category, {one.modality for one in every})
+        _check_filter("capability", capability, {name for one in every for name in one.capabilities})
+        _check_filter("creator", creator, {one.creator for one in every}, alike=_plain)
+        _check_filter("status", status, {one.status for one in every})
         words = (q or "").lower().split()
         return ModelList(
             model
-            for model in self.catalogue.all()
-            if (not wanted or wanted in (one.lower() for one in model.capabilities))
+            for model in every
+            if (capability is None or capability.lower() in (one.lower() for one in model.capabilities))
             and (category is None or model.modality == category.lower())
             and (creator is None or _plain(creator) == _plain(model.creator or ""))
-            and (status is None or model.status == status)
+            and (status is None or model.status.lower() == status.lower())
             and all(word in f"{model.name} {model.air} {model.slug}".lower() for word in words)
         )
 
@@ -364,7 +420,7 @@ class AsyncModels:
         self, name: str, *, schema: bool = False, examples: bool = False, timeout: float = REFRESH_TIMEOUT
     ) -> Model:
         """Return a model; see `Models.get`."""
-        return await _elsewhere(lambda: self._models.get(name, schema=schema, examples=examples, timeout=timeout))
+        return await run_elsewhere(lambda: self._models.get(name, schema=schema, examples=examples, timeout=timeout))
 
     async def list(
         self,
@@ -376,11 +432,11 @@ class AsyncModels:
         status: str | None = None,
     ) -> Sequence[Model]:
         """Return the known models that fit all filters; see `Models.list`."""
-        return await _elsewhere(
+        return await run_elsewhere(
             lambda: self._models.list(capability=capability, category=category, creator=creator, q=q, status=status)
         )
 
-    async def search(self, text: str, **filters: Any) -> Any:
+    async def search(self, text: str, **filters: Any) -> AsyncIterator[Any]:
         """Search all models at the API; yield them page after page. See `Models.search`."""
         if self._search is None:
             raise RunwareError("A search needs a client: use rw.models.search(...).")
@@ -395,24 +451,38 @@ class AsyncModels:
 
     async def refresh(self, timeout: float = REFRESH_TIMEOUT) -> None:
         """Fetch what is new; see `Models.refresh`."""
-        await _elsewhere(lambda: self._models.refresh(timeout))
+        await run_elsewhere(lambda: self._models.refresh(timeout))
 
     async def creators(self, timeout: float = REFRESH_TIMEOUT) -> Sequence[Mapping[str, Any]]:
         """Fetch the creators; see `Models.creators`."""
-        return await _elsewhere(lambda: self._models.creators(timeout))
+        return await run_elsewhere(lambda: self._models.creators(timeout))
 
     async def collections(self, timeout: float = REFRESH_TIMEOUT) -> Sequence[Mapping[str, Any]]:
         """Fetch the collections; see `Models.collections`."""
-        return await _elsewhere(lambda: self._models.collections(timeout))
+        return await run_elsewhere(lambda: self._models.collections(timeout))
 
     async def capabilities(self) -> Sequence[str]:
         """Return everything that known models can do; see `Models.capabilities`."""
-        return await _elsewhere(self._models.capabilities)
+        return await run_elsewhere(self._models.capabilities)
+
+
+def _check_filter(
+    name: str, value: str | None, known: set[str | None], alike: Callable[[str], str] = str.lower
+) -> None:
+    """Raise `ValidationError` unless a filter is one of the known values, as compared by *alike*."""
+    by_form = {alike(one): one for one in known if one}
+    if value is None or (isinstance(value, str) and alike(value) in by_form):
+        return
+    near = get_close_matches(alike(value), by_form, 1) if isinstance(value, str) else []
+    names = sorted(by_form.values())
+    words = f"must be one of {', '.join(map(repr, names))}" if len(names) <= LISTED else "is that of no known model"
+    raise ValidationError(
+        f"list(): {name} {words}; got {one_line(repr(value), 60)}."
+        + (f" Did you mean {by_form[near[0]]!r}?" if near else ""),
+        code="invalidParameter",
+        parameter=name,
+    )
 
 
 def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name)).lower()
-
-
-async def _elsewhere(work: Callable[[], T]) -> T:
-    return await in_thread(lambda _: work())

@@ -7,29 +7,24 @@ read when the first model is asked for, and a record is parsed when its model is
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import attrs
 
-from runware._support.api_names import python_name
 from runware._support.escaping import one_line
-from runware._support.lazy_modules import lazy_module
 from runware.errors import NotFoundError
 from runware.models.descriptions import described, described_as_html, price_lines
 from runware.models.estimates import Estimate, estimate
 from runware.models.names import to_api_names
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import prepare
-from runware.models.wording import takes
-
-if TYPE_CHECKING:
-    import difflib
-else:
-    difflib = lazy_module("difflib")
+from runware.models.similar import similar_models
+from runware.models.wording import either_of, join_path, python_path, takes
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -43,7 +38,17 @@ class Runner(Protocol[R_co]):
         ...
 
 
-__all__ = ["Model", "ModelExample", "Parameter", "Price", "Rate", "Snapshot", "bundled_snapshot", "unknown_model"]
+__all__ = [
+    "Model",
+    "ModelExample",
+    "Parameter",
+    "Price",
+    "Rate",
+    "Size",
+    "Snapshot",
+    "bundled_snapshot",
+    "unknown_model",
+]
 
 _FILE = Path(__file__).with_name("snapshot.jsonl.gz")
 _GZIP = zlib.MAX_WBITS | 16
@@ -83,14 +88,29 @@ class Price:
     seconds: float | None = None
 
 
+class Size(NamedTuple):
+    """A size of results that a model offers.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        label: Its name, such as `"1080p 16:9"`; empty if it has none.
+    """
+
+    width: int
+    height: int
+    label: str = ""
+
+
 @attrs.frozen(kw_only=True)
 class Parameter:
     """A parameter of a model.
 
     Attributes:
-        name: Its name in Python, with dots for one inside another: `"inputs.reference_images"`.
+        name: Its name in Python, with dots for one inside another: `"inputs.reference_images"`, and with brackets for
+            one inside each object of a list: `"lora[].weight"`.
         takes: What it takes, in words; empty if anything.
-        required: Whether every request needs it.
+        required: Whether every request needs it; inside an object, whether the object does.
         default: What the server uses without it; `None` if there is no default, or it is not known.
         allowed: All values it takes, if there is a list of them.
         minimum: The smallest number it takes, or `None`.
@@ -172,19 +192,20 @@ class Model:
         text: dict[str, Any] = {
             field: value for field, api in _TEXTS.items() if isinstance(value := record.get(api), str) and value
         }
-        capabilities = record.get("capabilities")
-        notes = record.get("notes")
+        capabilities, notes = (
+            found if isinstance(found := record.get(name), list) else [] for name in ("capabilities", "notes")
+        )
         window = record.get("contextWindow")
         return cls(
             air=text.pop("air", None),
             slug=text.pop("slug", ""),
             name=text.pop("name", "") or str(record.get("air") or ""),
             status=text.pop("status", "live"),
-            capabilities=tuple(str(one).partition(":")[2] or str(one) for one in capabilities or ()),
-            notes=tuple(notes or ()),
+            capabilities=tuple(str(one).partition(":")[2] or str(one) for one in capabilities),
+            notes=tuple(map(str, notes)),
             context_window=window if isinstance(window, int) else None,
             limits=bool(record.get("limits")),
-            schema=prepare(record.get("schema") or {}, enums),
+            schema=prepare(schema if isinstance(schema := record.get("schema"), dict) else {}, enums),
             raw={name: value for name, value in record.items() if name != "schema"},
             **text,
         )
@@ -223,17 +244,17 @@ class Model:
             Rate(
                 amount=float(one["amount"]),
                 unit=str(one.get("unit", "")),
-                label=one.get("label"),
-                after=int(one.get("after") or 0),
+                label=label if isinstance(label := one.get("label"), str) else None,
+                after=after if isinstance(after := one.get("after"), int) else 0,
             )
-            for one in self.raw.get("pricingRates") or ()
-            if isinstance(one, Mapping) and _is_price(one.get("amount"))
+            for one in self._listed("pricingRates")
+            if _is_price(one.get("amount"))
         )
 
     @property
     def prices(self) -> tuple[Price, ...]:
         """What runs did cost: measured ones, and those of examples."""
-        found = [*(self.raw.get("pricingMeasured") or ()), *(self.raw.get("pricingExamples") or ())]
+        found = [*self._listed("pricingMeasured"), *self._listed("pricingExamples")]
         return tuple(
             Price(
                 configuration=str(one.get("configuration", "")),
@@ -241,8 +262,22 @@ class Model:
                 seconds=latency / 1000 if isinstance(latency := one.get("latencyMs"), (int, float)) else None,
             )
             for one in found
-            if isinstance(one, Mapping) and (price := _dollars(one.get("price"))) is not None
+            if (price := _dollars(one.get("price"))) is not None
         )
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes it offers; empty if it takes others, or they are not known."""
+        return tuple(
+            Size(width, height, str(one.get("label") or ""))
+            for one in self._listed("dimensions")
+            if isinstance(width := one.get("width"), int) and isinstance(height := one.get("height"), int)
+        )
+
+    def _listed(self, name: str) -> list[Mapping[str, Any]]:
+        """Return the objects in a list of the record; others, which no service should send, are left out."""
+        found = self.raw.get(name)
+        return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
     @property
     def seconds(self) -> float | None:
@@ -259,9 +294,9 @@ class Model:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """What its requests take, required ones first. Those inside objects follow their object."""
-        required = [*self.schema.get("required", ())]
-        found = list(_parameters(self.schema, "", required))
-        return tuple(sorted(found, key=lambda one: not one.required))
+        required = self.schema.get("required", ())
+        found = _parameters(self.schema, "")
+        return tuple(sorted(found, key=lambda one: _STEP.split(one.api_name)[0] not in required))
 
     def check(self, **parameters: Any) -> list[Problem]:
         """Return every problem of a request to this model; empty if it accepts it, as far as is known.
@@ -269,8 +304,9 @@ class Model:
         Args:
             parameters: The parameters of the request, with Python or API names.
         """
-        task = to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema)
-        return self.check_task(task)
+        if parameters.get("model") == self.slug:
+            del parameters["model"]
+        return self.check_task(to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema))
 
     def estimate(self, **parameters: Any) -> Estimate:
         """Return what a request to this model will cost, from its rates or from earlier runs.
@@ -312,14 +348,18 @@ def _dollars(value: Any) -> float | None:
         return None
 
 
-def _parameters(schema: Mapping[str, Any], path: str, required: list[str]) -> Iterator[Parameter]:
+_STEP = re.compile(r"[.\[]")
+
+
+def _parameters(schema: Mapping[str, Any], path: str) -> Iterator[Parameter]:
+    required = schema.get("required", ())
     for name, facts in schema.get("properties", {}).items():
         if not isinstance(facts, Mapping) or (not path and name in _CALL_SETTINGS):
             continue
-        whole = f"{path}.{name}" if path else name
+        whole = join_path(path, name)
         choices = facts.get("enum") or ([facts["const"]] if "const" in facts else [])
         yield Parameter(
-            name=".".join(python_name(one) for one in whole.split(".")),
+            name=python_path(whole),
             takes=takes(facts),
             required=name in required,
             default=facts.get("default"),
@@ -328,8 +368,9 @@ def _parameters(schema: Mapping[str, Any], path: str, required: list[str]) -> It
             maximum=facts.get("maximum"),
             api_name=whole,
         )
-        if facts.get("properties"):
-            yield from _parameters(facts, whole, [])
+        yield from _parameters(facts, whole)
+        if isinstance(items := facts.get("items"), Mapping):
+            yield from _parameters(items, f"{whole}[]")
 
 
 class Snapshot:
@@ -348,10 +389,10 @@ class Snapshot:
         self.date: str = header["date"]
         self.version: str = header["version"]
         self._enums: dict[str, list[Any]] = header["enums"]
-        self._architectures: dict[str, Any] = header["architectures"]
         self._lines = lines[1:]
+        self._listed: list[list[str | None]] = header["models"]
         self._names: dict[str, int] = {}
-        for number, names in enumerate(header["models"]):
+        for number, names in enumerate(self._listed):
             for name in names[:2]:
                 if name:
                     self._names[name.lower()] = number
@@ -359,6 +400,9 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._names
 
     def __iter__(self) -> Iterator[Model]:
         return map(self._model, range(len(self._lines)))
@@ -374,18 +418,9 @@ class Snapshot:
         number = self._names.get(name.lower())
         return None if number is None else self._model(number)
 
-    def nearest(self, name: str, count: int = 3) -> list[Model]:
-        """Return the models whose AIR, slug or name is nearest to a name."""
-        wanted = name.lower()
-        near = difflib.get_close_matches(wanted, self._names, count * 2, cutoff=0.5)
-        near += [one for one in self._names if len(wanted) > 3 and wanted in one]
-        numbers = list(dict.fromkeys(self._names[one] for one in near))[:count]
-        return [self._model(number) for number in numbers]
-
-    @cached_property
-    def architectures(self) -> dict[str, Any]:
-        """The request schemas of model families, by their name."""
-        return {name: prepare(schema, self._enums) for name, schema in self._architectures.items()}
+    def nearest(self, name: str) -> list[Model]:
+        """Return the models that a name may have meant; empty if none is near."""
+        return [self._model(number) for number in similar_models(name, self._listed)]
 
 
 @cache
@@ -394,13 +429,21 @@ def bundled_snapshot() -> Snapshot:
     return Snapshot(zlib.decompress(_FILE.read_bytes(), _GZIP).decode().splitlines())
 
 
+def in_words(model: Model) -> str:
+    """Return the name that requests use, with the one for people."""
+    return f"{model.air or model.slug} ({model.name})"
+
+
 def unknown_model(name: str, snapshot: Snapshot) -> NotFoundError:
-    """Return the error for a model that is not known, with the nearest known ones."""
-    near = [f"{one.air or one.slug} ({one.name})" for one in snapshot.nearest(name)]
-    hint = f" The nearest known ones: {', '.join(near)}." if near else ""
+    """Return the error for a model that is not known, with the known ones that may have been meant."""
+    near = [in_words(one) for one in snapshot.nearest(name)]
+    if near:
+        hint = f"Did you mean {either_of(near)}?"
+    else:
+        hint = "rw.models.list(q=...) finds known ones by a word, and rw.models.search(...) those of the community too."
     return NotFoundError(
-        f"No model {name!r} in the catalogue of {snapshot.date}.{hint} It may be newer, or one of the community, which "
-        "requests accept all the same.",
+        f"No model {one_line(repr(name), 100)} in the catalogue of {snapshot.date}. {hint} If it is newer, or of the "
+        "community, requests take it all the same, and its parameters cannot be checked.",
         code="modelNotFound",
         parameter="model",
     )

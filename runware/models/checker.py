@@ -41,6 +41,20 @@ class Route(NamedTuple):
     seconds: float | None
 
 
+class _Memory(NamedTuple):
+    """What was found out with one state of the catalogue. A check that a refresh overtakes writes into the old one.
+
+    Attributes:
+        version: The version of the catalogue.
+        good: Requests without problems, with the limits of what varies among them, and their routes.
+        routes: Routes by model.
+    """
+
+    version: object
+    good: dict[Any, tuple[list[_Limit], Route]]
+    routes: dict[str, Route]
+
+
 class _Limit(NamedTuple):
     """What a parameter that varies takes, in the form that is checked fastest.
 
@@ -89,9 +103,7 @@ class Checker:
     def __init__(self, catalogue: Catalogue, mode: Check) -> None:
         self.catalogue = catalogue
         self._mode = mode
-        self._good: dict[Any, tuple[list[_Limit], Route]] = {}
-        self._routes: dict[str, Route] = {}
-        self._version: object = None
+        self._memory = _Memory(None, {}, {})
         self._warned: set[tuple[str, str]] = set()
 
     def prepare(self) -> None:
@@ -114,12 +126,12 @@ class Checker:
             task["model"] = name = known.air
         if self._mode == "off":
             return None
-        if self._version is not self.catalogue.version:  # a refresh has brought other models
-            self._version = self.catalogue.version
-            self._good.clear()
-            self._routes.clear()
+        self.catalogue.renew()
+        memory = self._memory
+        if memory.version is not (version := self.catalogue.version):  # a refresh has brought other models
+            memory = self._memory = _Memory(version, {}, {})
         key = _key(task)
-        good = self._good.get(key) if key is not None else None
+        good = memory.good.get(key) if key is not None else None
         if good is not None:
             for limit in good[0]:
                 if not limit.accepts(task[limit.name]):
@@ -129,7 +141,9 @@ class Checker:
         model = self.catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
             return None
-        route = self._route(name, model)
+        route = memory.routes.get(name)
+        if route is None:
+            route = memory.routes[name] = Route(model.delivery_methods == ("async",), model.seconds)
         try:
             problems = model.check_task(task)
         except Exception as error:  # a schema of the service that cannot be read must not stop the call
@@ -138,17 +152,11 @@ class Checker:
         if problems:
             self._report(model, problems)
         elif key is not None:
-            if len(self._good) >= _REMEMBERED:
-                self._good.clear()
+            if len(memory.good) >= _REMEMBERED:
+                memory.good.clear()
             properties = model.schema.get("properties", {})
             limits = [_Limit.of(name, properties.get(name, True)) for name in task if name in _VARYING]
-            self._good[key] = limits, route
-        return route
-
-    def _route(self, name: str, model: Model) -> Route:
-        route = self._routes.get(name)
-        if route is None:
-            route = self._routes[name] = Route(model.delivery_methods == ("async",), model.seconds)
+            memory.good[key] = limits, route
         return route
 
     def named(self, task: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
@@ -166,22 +174,26 @@ class Checker:
         """Return a task given as a plain dict with API names, and with the task type of its model if it has none.
 
         Raises:
-            ValidationError: It has no task type, and its model is not known.
+            ValidationError: It has no task type, and no model that tells it.
         """
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
         made = to_api_names(task, model.schema if model is not None else {})
-        if "taskType" in made or name is None:
+        if "taskType" in made:
             return made
-        if model is None or model.task_type is None:
-            nearest = self.catalogue.unknown(str(name)).message
-            raise ValidationError(
-                "run(): the task has no taskType, and its model does not tell it. Add one, such as 'taskType': "
-                f"'imageInference'. {nearest}",
-                code="invalidParameter",
-                parameter="taskType",
-            )
-        return {"taskType": model.task_type, **made}
+        if model is not None and model.task_type is not None:
+            return {"taskType": model.task_type, **made}
+        if not isinstance(name, str):
+            why = ", or a model that tells it."
+        elif model is None:
+            why = f", since its model is not known. {self.catalogue.unknown(name).message}"
+        else:
+            why = f", since {model.name} has none."
+        raise ValidationError(
+            f"The request needs a task_type, such as 'imageInference'{why}",
+            code="invalidParameter",
+            parameter="task_type",
+        )
 
     def model_of(self, task: dict[str, Any]) -> Model:
         """Return the model of a task with API names.

@@ -7,26 +7,46 @@ from typing import TYPE_CHECKING
 
 from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
+from runware.models.wording import money
 
 if TYPE_CHECKING:
     import html
+    import textwrap
 
     from runware.models.catalogue import Model, Parameter
 else:
     html = lazy_module("html")
+    textwrap = lazy_module("textwrap")
 
 __all__ = ["described", "described_as_html", "listed_as_html", "price_lines"]
 
 _MOST_PRICES = 8
+_WIDTH = 80
+"""The width of the text in a terminal."""
+_WIDEST_DEFAULT = 24
+_NARROWEST = 20
+_LONGEST_TAKES = 70
+_MOST_SIZES = 12
+_UNITS = {
+    "durationSecond": "second",
+    "output": "result",
+    "outputMegapixel": "megapixel",
+    "inputImage": "input image",
+    "character": "character",
+    "utf8Byte": "byte of text",
+    "step": "step",
+    "inputToken": "input token",
+    "outputToken": "output token",
+    "cachedInputToken": "cached input token",
+    "cacheWriteToken": "cache write token",
+}
 
 
 def described(model: Model) -> str:
     """Return what a model makes, takes and costs, as text."""
-    lines = [f"{model.name}  ({model.air or model.slug})", *_facts(model), ""]
-    rows = [("parameter", "takes", "default"), *map(_row, model.parameters)]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    lines += [f"  {name:<{widths[0]}}  {what:<{widths[1]}}  {default}".rstrip() for name, what, default in rows]
-    lines += [f"  Note: {note}" for note in model.notes]
+    lines = [f"{model.name}  ({model.air or model.slug})", *_facts(model), "", *_table(model)]
+    for note in _notes(model):
+        lines += textwrap.wrap(note, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     prices = list(price_lines(model))
     if prices:
         lines += ["", *(f"  {price}" for price in prices)]
@@ -44,7 +64,7 @@ def described_as_html(model: Model) -> str:
     )
     heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("parameter", "takes", "default"))
     facts = "<br>".join(map(html.escape, _facts(model)))
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in model.notes)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in _notes(model))
     prices = "".join(f"<li>{html.escape(price)}</li>" for price in price_lines(model))
     link = f'<a href="{html.escape(model.documentation)}">documentation</a>' if model.documentation else ""
     return (
@@ -77,8 +97,40 @@ def _facts(model: Model) -> list[str]:
     return [fact for fact in facts if fact]
 
 
+def _notes(model: Model) -> Iterator[str]:
+    sizes = model.sizes
+    if sizes:
+        listed = [f"{width}x{height}{f' ({label})' if label else ''}" for width, height, label in sizes[:_MOST_SIZES]]
+        more = f", and {len(sizes) - _MOST_SIZES} others" if len(sizes) > _MOST_SIZES else ""
+        yield f"width x height: {', '.join(listed)}{more}."
+    for note in model.notes:
+        yield f"Note: {note}"
+
+
+def _table(model: Model) -> Iterator[str]:
+    """Yield the parameters as lines of a table, those inside others indented."""
+    rows = [_row(one) for one in model.parameters]
+    if not rows:
+        return
+    names = [_indented(name) for name, *_ in rows]
+    first = max(map(len, [*names, "parameter"]))
+    last = min(_WIDEST_DEFAULT, max(len(default) for *_, default in [*rows, ("default",)]))
+    middle = max(_NARROWEST, _WIDTH - first - last - 6)
+    for name, (_, words, default) in zip(["parameter", *names], [("", "takes", "default"), *rows], strict=True):
+        for number, line in enumerate(textwrap.wrap(words, middle) or [""]):
+            cells = (name, default) if number == 0 else ("", "")
+            yield f"  {cells[0]:<{first}}  {line:<{middle}}  {cells[1]}".rstrip()
+    if any(one.required for one in model.parameters):
+        yield "  * required"
+
+
+def _indented(name: str) -> str:
+    *outer, last = name.split(".")
+    return "  " * len(outer) + last
+
+
 def _row(one: Parameter) -> tuple[str, str, str]:
-    takes = one.takes if len(one.takes) <= 60 else one.takes[:57] + "..."
+    takes = textwrap.shorten(one.takes, _LONGEST_TAKES, placeholder=" ...")
     default = "" if one.default is None else repr(one.default)
     return one.name + (" *" if one.required else ""), takes, default
 
@@ -86,8 +138,11 @@ def _row(one: Parameter) -> tuple[str, str, str]:
 def price_lines(model: Model) -> Iterator[str]:
     """Yield the rates and prices of a model, each in words."""
     for rate in model.rates:
-        after = f" from unit {rate.after + 1} on" if rate.after else ""
-        yield f"${rate.amount:g} per {rate.unit}{after}{f' ({rate.label})' if rate.label else ''}"
+        unit = _UNITS.get(rate.unit, rate.unit)
+        tokens = rate.unit.endswith("Token")
+        words = f"{money(rate.amount * 1e6)} per million {unit}s" if tokens else f"{money(rate.amount)} per {unit}"
+        after = f" from unit {rate.after + 1:,} on" if rate.after else ""
+        yield words + after + (f" ({rate.label})" if rate.label else "")
     for price in model.prices[:_MOST_PRICES]:
         seconds = f", {price.seconds:.0f} s" if price.seconds is not None else ""
-        yield f"${price.price:g}{seconds} ({price.configuration})"
+        yield f"{money(price.price)}{seconds} ({price.configuration})"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import attrs
 
 from runware.models.schema import SIZES
+from runware.models.wording import money
 
 if TYPE_CHECKING:
     from runware.models.catalogue import Model, Price, Rate
@@ -52,9 +53,9 @@ class Estimate:
         if self.minimum is None or self.maximum is None:
             cost = "of unknown cost"
         elif self.minimum == self.maximum:
-            cost = f"{'' if self.exact else 'about '}${self.minimum:.6g}"
+            cost = f"{'' if self.exact else 'about '}{money(self.minimum)}"
         else:
-            cost = f"${self.minimum:.6g} to ${self.maximum:.6g}"
+            cost = f"{money(self.minimum)} to {money(self.maximum)}"
         return cost if self.seconds is None else f"{cost}, about {self.seconds:.0f} s"
 
 
@@ -275,10 +276,7 @@ def _tier(task: Mapping[str, Any], model: Model) -> str | None:
 
 
 def _label_of(size: tuple[Any, Any], model: Model) -> str | None:
-    for one in model.raw.get("dimensions") or ():
-        if (one.get("width"), one.get("height")) == size:
-            return str(one.get("label") or "")
-    return None
+    return next((one.label for one in model.sizes if (one.width, one.height) == size), None)
 
 
 def _size_lists(schema: Any) -> Iterable[Mapping[Any, str]]:

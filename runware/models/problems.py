@@ -28,11 +28,13 @@ from runware.models.wording import (
 __all__ = ["Problem", "find_problems"]
 
 _OF_ITEMS = frozenset(("items", "minItems", "maxItems", "contains"))
+_MEDIA = ("Image", "Images", "Video", "Videos", "Audio", "Audios")
+"""Endings of the parameters that newer models take inside `inputs`."""
 _QUICK = frozenset(("string", "boolean"))
 _TEXT_LIMITS = frozenset(("minLength", "maxLength", "format", "pattern", "anyOf", "oneOf", "const", "enum"))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Problem:
     """One thing that the model does not accept.
 
@@ -48,11 +50,14 @@ class Problem:
 
     parameter: str
     message: str
-    value: Any = attrs.field(default=None, repr=False)
+    value: Any = None
     allowed: tuple[Any, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     suggestion: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Problem: {self.message}>"
 
     def __str__(self) -> str:
         return self.message
@@ -145,6 +150,8 @@ class _Check:
             return
         known = ", ".join(sorted(python_name(one) for one in properties)) if inside else ""
         hint = f"; {inside} takes {known}" if known else ""
+        if name.endswith(_MEDIA) and "inputs" in properties:
+            hint = "; media go into inputs={...}"
         yield self._problem(parameter, f"is not a parameter of {self._model}{hint}", value)
 
     def _missing(self, schema: Any, path: str, why: str) -> Problem:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runware._support.api_names import python_path
 from runware.errors import ValidationError
-from runware.models.catalogue import Model
+from runware.models.catalogue import Model, in_words
 from runware.models.schema import find_schema
-from runware.models.wording import takes
+from runware.models.wording import either_of, takes
 
-__all__ = ["completed"]
+__all__ = ["completed", "with_models"]
 
 _OF_CALL = frozenset(("taskType", "taskUUID", "model"))
 """Parameters of which the schema of a model only knows its own values."""
@@ -39,6 +39,14 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
     return made
 
 
+def with_models(error: ValidationError, near: Sequence[Model]) -> ValidationError:
+    """Return the server's refusal of a model that is not known, with those that may have been meant."""
+    named = [model for model in near if (model.air or model.slug) not in error.message]
+    if not named:
+        return error
+    return error.restated(_sentence(error.message, iter((f"Did you mean {either_of(list(map(in_words, named)))}?",))))
+
+
 def _advice(message: str, names: list[str], task: Mapping[str, Any], model: Model) -> Iterator[str]:
     """Yield what the server's message does not say yet."""
     problems = {problem.parameter: problem for problem in model.check_task(task)}
@@ -60,4 +68,6 @@ def _sentence(message: str, advice: Iterator[str]) -> str:
     if words and words[-1] not in ".!?":
         words += "."
     found = " ".join(advice)
+    if found.startswith(words.rstrip(".!?")):  # the same, and more
+        return found
     return f"{words} {found}" if found else message

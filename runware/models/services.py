@@ -69,6 +69,10 @@ class Services:
         for client in self._clients.values():
             client.close()
 
+    def end(self) -> None:
+        """End what is being asked for, from another thread."""
+        self._deadline.end()
+
     def registry(self, etag: str | None) -> tuple[dict[str, Any] | None, str | None]:
         """Return the registry and its ETag; no registry if it has not changed since *etag*."""
         found = self._get("schemas", "/registry.json", etag=etag)

@@ -23,6 +23,7 @@ __all__ = [
     "either_of",
     "find_name",
     "join_path",
+    "money",
     "nearest_choice",
     "nearest_number",
     "python_path",
@@ -161,3 +162,8 @@ def shown_value(path: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "a list"
     return repr(value)
+
+
+def money(amount: float) -> str:
+    """Return an amount of US dollars, with as many digits as it has, and two at least."""
+    return f"${amount:.2f}" if math.isclose(round(amount, 2), amount, rel_tol=1e-6) else f"${amount:.6g}"

@@ -101,6 +101,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -175,6 +176,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -243,6 +245,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -301,6 +304,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -358,6 +362,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -407,6 +412,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -456,6 +462,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -494,6 +501,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -549,6 +557,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -591,6 +600,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -645,6 +655,7 @@ class AsyncOperations(ABC):
         timeout: float | None = None,
         routing: Mapping[str, Any] | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         task_uuid: str | None = None,
         extra: Mapping[str, Any] | None = None,
         include_cost: bool | None = None,
@@ -679,6 +690,7 @@ class AsyncOperations(ABC):
             routing: Provider routing options, keyed by API name.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
             extra: Additional parameters, keyed by API name and sent unchanged.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
@@ -719,6 +731,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -762,6 +775,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -811,6 +825,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -846,6 +861,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -889,6 +905,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -916,6 +933,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -957,6 +975,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -982,6 +1001,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1050,6 +1070,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1092,6 +1113,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1145,6 +1167,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1184,6 +1207,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1253,6 +1277,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1298,6 +1323,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1346,6 +1372,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1381,6 +1408,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1435,6 +1463,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1465,6 +1494,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1506,6 +1536,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1536,6 +1567,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1592,6 +1624,7 @@ class AsyncOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1639,6 +1672,7 @@ class AsyncOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1683,6 +1717,7 @@ class AsyncOperations(ABC):
         limit: int | None = None,
         offset: int | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1714,6 +1749,7 @@ class AsyncOperations(ABC):
             offset: Number of models to skip, 0 or more.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1747,6 +1783,7 @@ class AsyncOperations(ABC):
         *,
         image: Media,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1765,6 +1802,7 @@ class AsyncOperations(ABC):
             image: The image. The server scales it down if a side exceeds 2048 pixels.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1799,6 +1837,7 @@ class AsyncOperations(ABC):
         media: Media,
         operation: Literal["upload", "delete"] = "upload",
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1816,6 +1855,7 @@ class AsyncOperations(ABC):
             operation: `"upload"` (the default) or `"delete"`.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1849,6 +1889,7 @@ class AsyncOperations(ABC):
         *,
         task_uuid: str,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         on_partial: PartialCallback | None = None,
         skip_response: bool = False,
@@ -1868,6 +1909,7 @@ class AsyncOperations(ABC):
             task_uuid: UUID of the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1900,6 +1942,7 @@ class AsyncOperations(ABC):
         *,
         task_uuid: str,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         on_partial: PartialCallback | None = None,
         skip_response: bool = False,
@@ -1915,6 +1958,7 @@ class AsyncOperations(ABC):
             task_uuid: UUID of the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1959,6 +2003,7 @@ class AsyncOperations(ABC):
         group_by: Literal["date", "model", "apiKey"] | str | Sequence[str] | None = None,
         timezone: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1981,6 +2026,7 @@ class AsyncOperations(ABC):
             timezone: Time zone of the days in the usage report.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.

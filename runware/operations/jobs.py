@@ -98,6 +98,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -172,6 +173,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -240,6 +242,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -298,6 +301,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -355,6 +359,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -404,6 +409,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -453,6 +459,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -491,6 +498,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -546,6 +554,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -588,6 +597,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -643,6 +653,7 @@ class JobOperations(ABC):
         on_partial: PartialCallback | None = None,
         routing: Mapping[str, Any] | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         task_uuid: str | None = None,
         extra: Mapping[str, Any] | None = None,
         include_cost: bool | None = None,
@@ -679,6 +690,7 @@ class JobOperations(ABC):
             routing: Provider routing options, keyed by API name.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
             extra: Additional parameters, keyed by API name and sent unchanged.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
@@ -718,6 +730,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -761,6 +774,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -810,6 +824,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -845,6 +860,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -888,6 +904,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -915,6 +932,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -956,6 +974,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -981,6 +1000,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1049,6 +1069,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1091,6 +1112,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1144,6 +1166,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1183,6 +1206,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1252,6 +1276,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1297,6 +1322,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1345,6 +1371,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1380,6 +1407,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1434,6 +1462,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1464,6 +1493,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1505,6 +1535,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1535,6 +1566,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1591,6 +1623,7 @@ class JobOperations(ABC):
         delivery_method: Literal["sync", "async"] | None = None,
         webhook_url: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1638,6 +1671,7 @@ class JobOperations(ABC):
                 returns an `Acknowledgement` as soon as the server has the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1682,6 +1716,7 @@ class JobOperations(ABC):
         limit: int | None = None,
         offset: int | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1713,6 +1748,7 @@ class JobOperations(ABC):
             offset: Number of models to skip, 0 or more.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1746,6 +1782,7 @@ class JobOperations(ABC):
         *,
         image: Media,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1764,6 +1801,7 @@ class JobOperations(ABC):
             image: The image. The server scales it down if a side exceeds 2048 pixels.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1798,6 +1836,7 @@ class JobOperations(ABC):
         media: Media,
         operation: Literal["upload", "delete"] = "upload",
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1815,6 +1854,7 @@ class JobOperations(ABC):
             operation: `"upload"` (the default) or `"delete"`.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1848,6 +1888,7 @@ class JobOperations(ABC):
         *,
         task_uuid: str,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         on_partial: PartialCallback | None = None,
         skip_response: bool = False,
@@ -1867,6 +1908,7 @@ class JobOperations(ABC):
             task_uuid: UUID of the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1899,6 +1941,7 @@ class JobOperations(ABC):
         *,
         task_uuid: str,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         on_partial: PartialCallback | None = None,
         skip_response: bool = False,
@@ -1914,6 +1957,7 @@ class JobOperations(ABC):
             task_uuid: UUID of the task.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.
@@ -1958,6 +2002,7 @@ class JobOperations(ABC):
         group_by: Literal["date", "model", "apiKey"] | str | Sequence[str] | None = None,
         timezone: str | None = None,
         retry: int | RetryPolicy | None = None,
+        max_retries: int | None = None,
         timeout: float | None = None,
         task_uuid: str | None = None,
         on_partial: PartialCallback | None = None,
@@ -1980,6 +2025,7 @@ class JobOperations(ABC):
             timezone: Time zone of the days in the usage report.
             retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`;
                 0 makes a single attempt.
+            max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses
                 the client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether
                 requested or not.

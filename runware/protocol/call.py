@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runware.errors import RunwareError, TaskError, error_from_wire
 from runware.protocol.codec import loads
 from runware.protocol.retry import Retries
+
+if TYPE_CHECKING:
+    from runware.events import TaskEvent
 
 __all__ = [
     "COUNTS",
@@ -22,6 +26,7 @@ __all__ = [
     "Completion",
     "Durable",
     "Meaning",
+    "Origin",
     "Polling",
     "Question",
     "StoredInputs",
@@ -192,15 +197,24 @@ class Durable:
         stable: Whether its UUID is derived from what the task is. The server's answer that it has the UUID already
             then means that it has this very task, and the next attempt's UUID is derived too.
         inputs: The media that the task names and that can be stored again, once; `None` if there is none.
+        shared: Whether several calls of this client may be for its task: the store reports the end to all of them.
     """
 
-    __slots__ = ("asks", "inputs", "line", "recorded", "stable")
+    __slots__ = ("asks", "inputs", "line", "recorded", "shared", "stable")
 
-    def __init__(self, line: object | None = None, *, stable: bool = False, inputs: StoredInputs | None = None) -> None:
+    def __init__(
+        self,
+        line: object | None = None,
+        *,
+        stable: bool = False,
+        shared: bool = False,
+        inputs: StoredInputs | None = None,
+    ) -> None:
         self.line = line
         self.recorded = line is None
         self.asks = False
         self.stable = stable
+        self.shared = shared
         self.inputs = inputs
 
 
@@ -258,6 +272,34 @@ class Wakeable(Protocol):
         """Wake the thread."""
 
 
+class Origin:
+    """What the events of a call say about where it comes from. Calls have one only while something listens.
+
+    Attributes:
+        model: The model that was asked for; `None` if there is none.
+        context: A copy of the caller's context.
+        request: The request, if a listener wants it; it holds the prompt.
+        history: The events of the call so far. The driver fills it.
+        hidden: Whether the call is a part of another one, and neither counted nor reported.
+    """
+
+    __slots__ = ("context", "hidden", "history", "model", "request")
+
+    def __init__(
+        self,
+        model: str | None = None,
+        context: Context | None = None,
+        request: bytes | Mapping[str, Any] | None = None,
+        *,
+        hidden: bool = False,
+    ) -> None:
+        self.model = model
+        self.context = context
+        self.request = request
+        self.history: list[TaskEvent] = []
+        self.hidden = hidden
+
+
 class Waiter(Protocol):
     """The handle of a call, as the I/O loop sees it. The methods must not block or raise.
 
@@ -313,6 +355,7 @@ class Call:
         unreported_statuses: Statuses that were not reported to the caller yet.
         attempts: UUID and outcome of the attempts that ended.
         prior_results: How many of `items` are results of earlier attempts, whose ids mean nothing for this one.
+        origin: Where it comes from, for events; `None` if nothing listened when it was submitted.
     """
 
     __slots__ = (
@@ -329,6 +372,7 @@ class Call:
         "job",
         "key",
         "long_timeout",
+        "origin",
         "policy",
         "prior_results",
         "progress",
@@ -391,6 +435,7 @@ class Call:
         self.unreported_statuses: list[Item] | None = None
         self.attempts: list[str] | None = None
         self.prior_results = 0
+        self.origin: Origin | None = None
         self._polling: Polling | None = None
 
     def __repr__(self) -> str:

@@ -74,10 +74,14 @@ class Dispatcher:
         call.sequence = next(self._numbers)
         durable = call.durable
         held = durable is not None and not durable.recorded
-        if call.completion is Completion.ANSWER or (held and call.completion is Completion.EXISTING):
+        if call.completion is Completion.ANSWER or (
+            durable is not None
+            and held
+            and (call.completion is Completion.EXISTING or (durable.shared and call.uuid in self._registry.calls))
+        ):
             call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
         error: RunwareError
-        waiting = len(queue) + len(self._unrecorded)
+        waiting = len(queue.new) + len(queue.returned) + len(self._unrecorded)
         if waiting >= self._max_queued:
             queue.drop_ended()
             waiting = len(queue) + len(self._unrecorded)

@@ -9,7 +9,7 @@ import attrs
 
 from runware.errors import RunwareError
 from runware.events import Event
-from runware.protocol.call import Call, StoredInputs
+from runware.protocol.call import Call, Origin, StoredInputs
 from runware.protocol.codec import dumps
 
 __all__ = [
@@ -185,10 +185,17 @@ class Renew(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """An event for those who watch, without the time of day."""
+    """An event for those who watch, without the time of day.
+
+    Attributes:
+        kind: Its class.
+        facts: Its attributes.
+        origin: The origin of the call that it is about, if there is one.
+    """
 
     kind: type[Event]
     facts: dict[str, Any]
+    origin: Origin | None = None
 
 
 Effect = Open | Send | Abort | Close | Exchange | DropExchange | Call | Ended | Record | Renew | Happened

@@ -9,6 +9,7 @@ from runware.errors import RunwareError
 from runware.events import ConnectionEvent, Resolved, TaskEvent
 from runware.protocol.call import Call, Completion
 from runware.protocol.effects import Effect, Ended, Happened, Send
+from runware.protocol.spending import Spending
 
 __all__ = ["Output"]
 
@@ -25,32 +26,43 @@ _COUNTED: tuple[str, ...] = (
 )
 
 
+_CONNECTION = Completion.CONNECTION
+
+
 class Output:
     """Collects effects and counts.
 
     Args:
         watched: Whether events are wanted. Check it before a call of `task_event`, which is not free.
+        dry_run: Whether tasks are only checked, so that a cost is not spent.
 
     Attributes:
         effects: The effects that the driver has not performed yet.
         counts: How often each thing has happened.
+        spent: The sum of what results cost, and of the tokens of texts.
     """
 
-    def __init__(self, *, watched: bool) -> None:
+    def __init__(self, *, watched: bool, dry_run: bool = False) -> None:
         self.effects: deque[Effect] = deque()
         self.counts = dict.fromkeys(_COUNTED, 0)
+        self.spent = Spending()
         self.watched = watched
+        self._dry_run = dry_run
 
     def task_event(self, kind: type[TaskEvent], call: Call, now: float, **facts: Any) -> None:
         """Emit an event about a task."""
-        if call.completion is not Completion.CONNECTION:
-            facts |= {
-                "task_uuid": call.uuid,
-                "task_type": call.task_type,
-                "attempt": call.attempt,
-                "elapsed": now - call.started,
-            }
-            self.effects.append(Happened(kind, facts))
+        origin = call.origin
+        if call.completion is Completion.CONNECTION or (origin is not None and origin.hidden):
+            return
+        facts |= {
+            "task_uuid": call.uuid,
+            "task_type": call.task_type,
+            "attempt": call.attempt,
+            "elapsed": now - call.started,
+        }
+        if origin is not None:
+            facts["model"], facts["context"] = origin.model, origin.context
+        self.effects.append(Happened(kind, facts, origin))
 
     def connection_event(self, kind: type[ConnectionEvent], epoch: int, elapsed: float, **facts: Any) -> None:
         """Emit an event about a connection, if events are wanted."""
@@ -60,13 +72,32 @@ class Output:
     def call_ended(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
         """Emit the end of a call. A cancelled call gets no `Ended`: its caller has stopped waiting."""
         status = status or ("succeeded" if error is None else "failed")
-        if call.completion is not Completion.CONNECTION:
+        origin = call.origin
+        if call.completion is not _CONNECTION and (origin is None or not origin.hidden):
             self.counts[status] += 1
+            if self._spends(call):
+                self.spent.add(call.items)
         if status != "cancelled":
             self.effects.append(Ended(call, error))
         if self.watched:
-            facts = {} if error is None else {"error": type(error).__name__, "code": error.code}
-            self.task_event(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
+            self._resolved(call, now, error, status)
+
+    def _resolved(self, call: Call, now: float, error: RunwareError | None, status: str) -> None:
+        facts: dict[str, Any] = {} if error is None else {"error": type(error).__name__, "code": error.code}
+        if call.origin is not None and call.origin.request is not None:
+            facts |= {"request": call.origin.request, "response": list(call.items)}
+        if self._spends(call):
+            spent = Spending()
+            spent.add(call.items)
+            facts |= spent.facts()
+        self.task_event(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
+
+    def _spends(self, call: Call) -> bool:
+        """Return whether a call's results state costs that are its own: those of a lookup are of another call."""
+        for item in call.items:
+            if "cost" in item or "usage" in item:
+                return call.completion is not Completion.ANSWER and not self._dry_run
+        return False
 
     def take_back_sends(self) -> list[Call]:
         """Remove the `Send` effects that were not performed yet, and return their calls."""

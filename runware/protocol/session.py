@@ -102,7 +102,7 @@ class Session:
         self.config = config or SessionConfig()
         rng = rng or random.Random()
         self.redactor = Redactor()
-        self._output = Output(watched=self.config.events)
+        self._output = Output(watched=self.config.events, dry_run=self.config.dry_run)
         self._connection = Connection(self.config, self._output, rng)
         self._registry = CallRegistry()
         self._queue = CallQueue(self.config.max_in_flight)
@@ -152,6 +152,7 @@ class Session:
         self._lookups = self._registry.lookups
         self.effects = self._output.effects
         self.counts = self._output.counts
+        self.spent = self._output.spent
         self.bytes_received = self._connection.keepalive.received  # the fact that something came in
 
     def __repr__(self) -> str:
@@ -176,6 +177,15 @@ class Session:
     def in_flight(self) -> int:
         """How many calls are at the server."""
         return self._queue.in_flight
+
+    @property
+    def watched(self) -> bool:
+        """Whether to emit `Happened` effects. It may be set at any time, in any thread."""
+        return self._output.watched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        self._output.watched = watched
 
     # ------------------------------------------------------------------ requests of callers
 
@@ -346,7 +356,7 @@ class Session:
         self.counts["drops"] += 1
         self._left(reason, now)
         connection.lost(now)
-        self._tracker.suspend([*unsent, *self._output.take_back_sends()])
+        self._tracker.suspend([*unsent, *self._output.take_back_sends()], reason, now)
         if self.config.reconnect:
             connection.back_off(now, wanted=bool(self.calls))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runware.events import Polled
 from runware.protocol.call import Call
 from runware.protocol.connection import Connection
 from runware.protocol.effects import Send, State
@@ -31,6 +32,8 @@ class TaskPoller:
         for call in calls:
             self._timers.set_poll_limit(call, due)
             call.polling.outstanding = True
+            if self._output.watched:
+                self._output.task_event(Polled, call, now, progress=call.progress)
         self._output.counts["questions"] += len(calls)
         if exchanges is None:
             self._output.effects.extend(Send(text) for text, _ in question_frames(calls))

@@ -24,7 +24,7 @@ from runware.errors import (
     ValidationError,
     error_from_wire,
 )
-from runware.events import Accepted, PartialResults, Retrying
+from runware.events import Accepted, Interrupted, PartialResults, Retrying
 from runware.protocol.call import COUNTS, Call, CallState, Completion, Item, Question, is_acknowledgement
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, loads
@@ -101,15 +101,19 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ after a loss, and after the next connection
 
-    def suspend(self, unsent: Iterable[Call]) -> list[Call]:
+    def suspend(self, unsent: Iterable[Call], reason: str, now: float) -> list[Call]:
         """Prepare every call for the next connection, and return those whose message can simply be sent again.
 
         Args:
             unsent: The calls whose message was not written to its last byte.
+            reason: Why the connection was lost, in a few words.
+            now: The session's time.
         """
         never_written = set(unsent)
         again: list[Call] = []
         for call in self._registry.calls.values():
+            if self._output.watched and call.may_run:
+                self._output.task_event(Interrupted, call, now, reason=reason)
             if call.poll_outstanding:
                 call.polling.outstanding = False
             if call.state is not CallState.RETRYING:
@@ -151,6 +155,8 @@ class TaskTracker:
             now: The session's time.
             retry_after: The seconds that the server asks to wait, if it did.
         """
+        if self._output.watched:
+            self._output.task_event(Interrupted, call, now, reason="the answer was lost")
         wait = self._pause_before_sending(call, retry_after)
         if call.repeatable or call.completion is Completion.CONNECTION:
             self._queue.release_slot(call)

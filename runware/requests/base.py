@@ -22,6 +22,8 @@ R_co = TypeVar("R_co", covariant=True)
 PartialCallback = Annotated[Callable[[Partial[Any], RunwareError | None], object], NotInJson("PartialCallback")]
 ProgressCallback = Annotated[Callable[[Any], object], NotInJson("ProgressCallback")]
 ClassOf = Callable[[Mapping[str, Any]], type[Result]]
+_CHECKED = SETTINGS | {"number_results"}
+"""The parameters whose values have limits besides their types."""
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -31,6 +33,7 @@ class Task(RequestModel, Generic[R_co]):
     Args:
         retry: Extra attempts after a retryable failure, or a `RetryPolicy`. `None` uses the client's `max_retries`; 0
             makes a single attempt.
+        max_retries: The same as a number, under the name of the client's option; not together with *retry*.
         timeout: Deadline for the whole call in seconds: queueing, connecting, all attempts and polling. `None` uses the
             client's `timeout`, or its `long_timeout` for tasks the server runs asynchronously, whether requested or
             not.
@@ -81,6 +84,7 @@ class Task(RequestModel, Generic[R_co]):
     bare value is not accepted."""
 
     retry: int | RetryPolicy | None = None
+    max_retries: int | None = None
     timeout: float | None = None
     task_uuid: str | None = None
     on_partial: PartialCallback | None = attrs.field(default=None, repr=False)
@@ -93,8 +97,11 @@ class Task(RequestModel, Generic[R_co]):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        if SETTINGS.isdisjoint(vars(self)):
+        if _CHECKED.isdisjoint(vars(self)):
             return  # the common case
+        number = vars(self).get("number_results")
+        if number is not None and number < 1:
+            self._reject("number_results", f"must be 1 or more; got {number}")
         if self.timeout is not None:
             seconds(self.timeout, "timeout")
         if self.on_partial is not None and (wrong := callback_problem(self.on_partial)):
@@ -108,6 +115,12 @@ class Task(RequestModel, Generic[R_co]):
             isinstance(retry, bool) or not isinstance(retry, int) or retry < 0
         ):
             self._reject("retry", f"must be a RetryPolicy or an integer, 0 or more; got {brief(retry)}")
+        if self.max_retries is not None:
+            if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int) or self.max_retries < 0:
+                self._reject("max_retries", f"must be an integer, 0 or more; got {brief(self.max_retries)}")
+            if retry is not None:
+                self._reject("max_retries", "and retry mean the same; pass one of them")
+            object.__setattr__(self, "retry", self.max_retries)
         if self.extra is not None and not fits(self.extra, Mapping[str, Any]):
             self._reject("extra", f"must be a dict with API names as keys; got {brief(self.extra)}")
         if self.extra is not None and "taskUUID" in self.extra:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import attrs
 
 from runware.requests.base import Task, no_stream, works_on_video
+from runware.requests.serialization import to_wire
 from runware.requests.validation import RequestModel
 
 __all__ = ["Delivered", "DeliveryMethod", "Generation", "Inference", "MediaTask", "OutputType", "Safety"]
@@ -56,7 +57,7 @@ class Delivered(Task[R_co]):
 
     def wire(self) -> dict[str, Any]:
         """Return the API object, without its UUID."""
-        wire = super().wire()
+        wire = to_wire(self)
         # A task with "sync" is not acknowledged, and cannot be polled if a webhook gets lost.
         if self.polled or self.skip_response or self.webhook_url or ("inputs" in wire and works_on_video(wire)):
             wire.setdefault("deliveryMethod", "async")
@@ -74,12 +75,6 @@ class Inference(Delivered[R_co]):
     counted: ClassVar[str] = "numberResults"
 
     routing: Mapping[str, Any] | None = None
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        number = getattr(self, "number_results", None)
-        if number is not None and number < 1:
-            self._reject("number_results", f"must be 1 or more; got {number}")
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)

@@ -63,6 +63,7 @@ class Plan(NamedTuple):
         repeatable: Whether the task only reads, so that sending it twice does no harm.
         policy: The retry policy; `None` means no retries.
         sent: The message as `Result.meta` shows it: with large inputs, an object without them.
+        model: The model that is asked for; `None` if there is none.
         inputs: The media that was stored on the platform for it; `None` if there is none.
         fingerprint: A hash of what is asked for, if the client has a store.
     """
@@ -77,6 +78,7 @@ class Plan(NamedTuple):
     repeatable: bool = False
     policy: Retries | None = None
     sent: bytes | Mapping[str, Any] = b""
+    model: str | None = None
     inputs: StoredInputs | None = None
     fingerprint: str = ""
 
@@ -122,21 +124,23 @@ class Planner:
         wire = task.wire()
         return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
 
-    def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None) -> Plan:
+    def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None, *, counts: bool = False) -> Plan:
         """Encode a request.
 
         Args:
             task: The request.
             uuid: The UUID of its task, unless it has one, or a function that derives it from the task's
                 fingerprint, for a client with a store; `None` generates one.
+            counts: Whether its cost counts for a budget of its own, so that it is asked for.
 
         Raises:
             ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
                 not accept the request and the client's `check` is `"error"`.
         """
         wire = self.wire(task)
-        if self._include_cost is not None and task.priced:
-            wire.setdefault("includeCost", self._include_cost)
+        include_cost = True if counts and self._include_cost is None else self._include_cost
+        if include_cost is not None and task.priced:
+            wire.setdefault("includeCost", include_cost)
         if not task.streamed and wire.get("deliveryMethod") == "stream":
             raise ValidationError(
                 f"deliveryMethod {no_stream(task.task_type)}.",
@@ -172,6 +176,7 @@ class Planner:
             task.repeatable,
             self._retries if retry is None else Retries.of(retry, self._max_retries, self._retry_delay),
             text if len(text) <= _MAX_KEPT_TEXT else shortened(wire),
+            model if isinstance(model, str) else None,
             inputs,
             mark,
         )
@@ -193,7 +198,19 @@ class Planner:
         text = dumps([{**wire, "taskUUID": uuid}])
         completion = Completion.STATUSES if request_class(task_type).statuses else Completion.RESULTS
         limit = timeout or self._long_timeout
-        return Plan(uuid, text, task_type, limit, limit, expected, completion, policy=self._retries, sent=text)
+        model = wire.get("model")
+        return Plan(
+            uuid,
+            text,
+            task_type,
+            limit,
+            limit,
+            expected,
+            completion,
+            policy=self._retries,
+            sent=text,
+            model=model if isinstance(model, str) else None,
+        )
 
     def connection(self, timeout: float | None) -> Plan:
         """Plan to wait until the connection is ready.
@@ -205,8 +222,9 @@ class Planner:
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
 
 
-_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL")
-"""Parameters that change nothing about what a task makes. The URL of a webhook may hold a token that changes."""
+_NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL", "uploadEndpoint", "deliveryMethod")
+"""Parameters that change nothing about what a task makes. The URLs may be signed anew for each start of a run, and the
+delivery method is chosen from the catalogue, which may be newer at the second one."""
 
 
 def fingerprint(wire: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runware.requests.base import Task
 
-__all__ = ["holds_payload_in", "to_wire"]
+__all__ = ["holds_payload_in", "sent_form", "to_wire"]
 
 _PLAIN = frozenset((NoneType, str, int, float, bool))
 
@@ -83,6 +83,16 @@ def to_wire(task: "Task[Any]") -> dict[str, Any]:
             task_type=task.task_type,
         ) from error
     return wire
+
+
+def sent_form(value: object) -> object:
+    """Return a value of a parameter as it is sent. Of one that cannot be sent, or read only once, the class's name."""
+    if isinstance(value, ReadableFile) and not isinstance(value, Path):
+        return type(value).__name__
+    try:
+        return _converter().unstructure(value)
+    except ValidationError:
+        return type(value).__name__
 
 
 def _find_unusable(value: Any, path: str = "") -> str | None:

@@ -36,7 +36,7 @@ __all__ = [
 SETTINGS = frozenset(
     (
         *("retry", "timeout", "silence_timeout", "task_uuid", "on_partial", "extra"),
-        *("skip_response", "return_partial", "progress", "task_type", "dry_run"),
+        *("skip_response", "return_partial", "progress", "task_type", "dry_run", "max_retries"),
     )
 )
 """Call settings: fields that are not sent."""

@@ -367,7 +367,7 @@ class Results(list[T], ResultSchema):
         Args:
             where: The directory; created if missing.
             template: The names of the files in the directory, such as `"{task_type}/{index:03}-{seed}{ext}"`. The
-                fields are index (from 1), seed, uuid, task_uuid, task_type, model and ext, which has its dot. `None`
+                fields are index (from 0), seed, uuid, task_uuid, task_type, kind, model and ext. `None`
                 uses the UUIDs.
             overwrite: Replace existing files.
             timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.

@@ -16,7 +16,7 @@ from runware.media.downloadable import Downloadable, PillowMixin, Saving, save_a
 from runware.media.downloads import Session
 from runware.media.files import MAX_EMBEDDED
 from runware.media.kinds import url_extension
-from runware.media.templates import EXTENSION
+from runware.media.templates import with_extension
 from runware.media.viewer import check_display, open_file
 from runware.protocol.codec import structure
 from runware.results.base import ApiObject, Result, shown_url, wire_objects
@@ -290,14 +290,19 @@ class FilesResult(MediaResult):
             object.__setattr__(file, "_downloads", self._downloads)
         return files
 
+    def parts(self) -> Sequence[Downloadable]:
+        """Return the files; without several, the result itself."""
+        files = self.files
+        return files if len(files) > 1 else (self,)
+
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save all files."""
         files = self.files
         if len(files) < 2:
             return super().save_with(session, saving, stem)
         if saving.template is not None:
-            folder = Path(saving.where, saving.template.name(self) if stem is None else stem)
-            inner = attrs.evolve(saving, where=folder.with_name(folder.name.replace(EXTENSION, "")), template=None)
+            name = saving.template.name(self) if stem is None else stem
+            inner = attrs.evolve(saving, where=Path(saving.where, with_extension(name, "")), template=None)
             save_all(files, inner, self.uuid or self.kind)
             return Path(inner.where)
         # Several results may share the directory, and their files may have no names of their own.

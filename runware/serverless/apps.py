@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
@@ -15,6 +16,7 @@ from runware.options import Options, seconds
 from runware.requests.serialization import holds_payload_in
 from runware.requests.validation import brief
 from runware.serverless.inputs import AppAddress, endpoint_path, envelope, payload_of, rejected, task_id_of
+from runware.transport.activity import Activity
 from runware.transport.wakeup import wake
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class AppOwner(Owner, Protocol):
     """The client of an app, as the app sees it."""
 
     options: Options
+    activity: Activity
 
     def part(self, kind: Any) -> Any:
         """Return the client's one object of a class, which is closed with the client."""
@@ -96,11 +99,44 @@ class _AppHandle:
         """Return what to send, with the payload encoded."""
         return flows.Invocation(**settings, content=envelope(settings["task_id"], payload_of(payload, inputs)))
 
+    def _call(self, running: AppCalls, invocation: Invocation) -> Flow[AppTask]:
+        return self._reported(self._flows(running).invoke(invocation), invocation.task_id, invocation.content)
+
     def _look(self, running: AppCalls, task_id: object, timeout: float | None, *, wait: bool) -> Flow[AppTask]:
         if timeout is not None:
             seconds(timeout, "timeout")
         found, made = task_id_of(str(task_id)), self._flows(running)
-        return made.follow(found, timeout) if wait else made.read(found, timeout)
+        return self._reported(made.follow(found, timeout) if wait else made.read(found, timeout), found)
+
+    def _reported(self, flow: Flow[AppTask], task_id: str, content: bytes = b"") -> Flow[AppTask]:
+        """Return the same flow, which is counted and reported from its first step on."""
+        activity = self._owner.activity
+        return _reported_steps(
+            activity, flow, task_id, self.name, content, copy_context() if activity.watched else None
+        )
+
+
+def _reported_steps(
+    activity: Activity, flow: Flow[AppTask], task_id: str, app: str, content: bytes, context: Context | None
+) -> Flow[AppTask]:
+    call = activity.begin(task_id, "serverless", app, content, context)
+    reply: Any = None
+    try:
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                task: AppTask = end.value
+                break
+            if isinstance(step, flows.Exchange):
+                call.polled() if step.content is None else call.sent(len(step.content))
+            reply = yield step
+    except BaseException as error:
+        flow.close()
+        call.ended(error)
+        raise
+    call.ended(results=(task.raw,))
+    return task
 
 
 class App(_AppHandle):
@@ -154,7 +190,7 @@ class App(_AppHandle):
         invocation = self._invocation(settings, payload, inputs)
         running = self._calls()
         try:
-            return running.run(self._flows(running).invoke(invocation))
+            return running.run(self._call(running, invocation))
         except Exception:
             raise
         except BaseException:  # Ctrl-C
@@ -224,7 +260,7 @@ class AsyncApp(_AppHandle):
             await self._load()
             invocation = self._invocation(settings, payload, inputs)
         running = await self._load()
-        return await running.run_async(self._flows(running).invoke(invocation))
+        return await running.run_async(self._call(running, invocation))
 
     async def task(
         self,
@@ -290,7 +326,7 @@ class AppSubmitter(_AppHandle):
         settings = self._settings(endpoint, task_id=task_id, timeout=timeout, wait=wait, sync=sync)
         invocation = self._invocation(settings, payload, inputs)
         running = self._calls()
-        return self._started(running, self._flows(running).invoke(invocation), invocation.task_id)
+        return self._started(running, self._call(running, invocation), invocation.task_id)
 
     def task(self, task_id: str, *, timeout: float | None = None) -> AppJob:
         """Return a job that ends with a task that was sent before. `App.task` describes the arguments."""

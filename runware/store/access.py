@@ -49,7 +49,8 @@ class StoreView:
         return self.list()
 
     @property
-    def _database(self) -> Database:
+    def database(self) -> Database:
+        """The store's database, in which everything is written by now that this client has done."""
         return self._store
 
     def get(self, uuid: str) -> StoredTask:
@@ -59,8 +60,8 @@ class StoreView:
             NotFoundError: It is not in the store.
             StoreError: The store cannot be read.
         """
-        with self._database.reading() as connection:
-            row = self._database.row_of(connection, uuid)
+        with self.database.reading() as connection:
+            row = self.database.row_of(connection, uuid)
         if row is None:
             raise NotFoundError(f"The store has no task {uuid!r}.", task_uuid=uuid)
         return stored_task(row)
@@ -97,7 +98,7 @@ class StoreView:
                 created, key = after
                 later = (tasks.c.created == created) & (tasks.c.key > key)
                 page = query.where(or_(tasks.c.created > created, later))
-            with self._database.reading() as connection:
+            with self.database.reading() as connection:
                 rows = connection.execute(page).mappings().all()
             yield from map(stored_task, rows)
             if len(rows) < _PAGE:
@@ -119,7 +120,7 @@ class StoreView:
 
     def _open(self, run: str | None) -> builtins.list[tuple[StoredTask, bool]]:
         found = list(self.list(state="open", run=run))
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             names = {task.owner for task in found if task.owner is not None}
             alive = {name for name in names if self._owners.alive(connection, name)}
         return [(task, task.owner in alive) for task in found]
@@ -136,8 +137,9 @@ class StoredJobs(StoreView):
         self._recorder = recorder
 
     @property
-    def _database(self) -> Database:
-        self._recorder.flush(_FLUSH)  # what this client has done shows
+    def database(self) -> Database:
+        """The store's database, in which everything is written by now that this client has done."""
+        self._recorder.flush(_FLUSH)
         return self._store
 
     def recover(self, *, run: str | None = None, timeout: float | None = None) -> builtins.list[Job[Results[Any]]]:

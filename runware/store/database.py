@@ -33,6 +33,8 @@ __all__ = ["Database", "store_error", "stored_task"]
 
 _BUSY_TIMEOUT = 30.0
 """Seconds for which SQLite waits for another process that writes."""
+STALE = -1
+"""The size of a saved file that is no longer that of a result."""
 _CHUNK = 500
 """How many keys one statement may name: some databases limit them."""
 
@@ -251,6 +253,8 @@ class Database:
             .where(tasks.c.key == key)
             .values(state="open", step="recorded", items=None, error=None, updated=time.time(), **values)
         )
+        # What was saved of an attempt that failed may be replaced by what the next one makes.
+        connection.execute(update(files).where(files.c.key == key).values(size=STALE))
 
     # ------------------------------------------------------------------ money
 
@@ -321,6 +325,12 @@ class Database:
         )
         return list(connection.execute(query if name is None else query.where(runs.c.name == name)).mappings())
 
+    @staticmethod
+    def retry_failed(connection: Connection, run: str) -> int:
+        """Let the failed tasks of a run be sent again, each with its next attempt; return how many there are."""
+        failed = update(tasks).where(tasks.c.run == run, tasks.c.state == "failed")
+        return connection.execute(failed.values(state="open", step="refused", owner=None)).rowcount
+
     # ------------------------------------------------------------------ media and files
 
     @staticmethod
@@ -340,23 +350,19 @@ class Database:
         connection.execute(delete(inputs).where(inputs.c.digest == digest))
 
     @staticmethod
-    def saved_files(connection: Connection, key: str) -> list[RowMapping]:
-        """Return where the results of a task were saved, in their order."""
-        query = select(files).where(files.c.key == key).order_by(files.c.position)
-        return list(connection.execute(query).mappings())
+    def saved_files(connection: Connection, key: str) -> dict[int, tuple[str, int]]:
+        """Return where files of a task's results are: path and size by position."""
+        rows = connection.execute(select(files).where(files.c.key == key)).all()
+        return {row.position: (row.path, row.size) for row in rows}
 
     @staticmethod
-    def put_files(connection: Connection, key: str, saved: Sequence[tuple[str, int]]) -> None:
-        """Note where the results of a task were saved: paths and sizes, in their order."""
-        connection.execute(delete(files).where(files.c.key == key))
-        if saved:
-            connection.execute(
-                insert(files),
-                [
-                    {"key": key, "position": position, "path": path, "size": size}
-                    for position, (path, size) in enumerate(saved)
-                ],
-            )
+    def put_files(connection: Connection, key: str, saved: Mapping[int, tuple[str, int]]) -> None:
+        """Note where files of a task's results are."""
+        connection.execute(delete(files).where(files.c.key == key, files.c.position.in_(saved)))
+        values = [
+            {"key": key, "position": position, "path": path, "size": size} for position, (path, size) in saved.items()
+        ]
+        connection.execute(insert(files), values)
 
 
 def stored_task(row: RowMapping) -> StoredTask:

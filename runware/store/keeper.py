@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.lazy_modules import lazy_module
@@ -46,12 +46,21 @@ class Knowledge(Protocol):
 
 
 class Place(Protocol):
-    """The place of a task in a run."""
+    """The place of a task in a run, or only in a call of `map` with a budget.
 
-    run: str
+    Attributes:
+        run: The run's name, or `None`.
+        number: Which of several equal tasks of the run it is, from 0.
+        retries_failed: Whether a task that has failed before is run again.
+        budget: A limit of its own.
+        scope: What that limit is for, as the store calls it.
+    """
+
+    run: str | None
     number: int
     retries_failed: bool
     budget: Budget | None
+    scope: str
 
     def uuid_for(self, fingerprint: str) -> StableUUID:
         """Return the UUID of the task with this fingerprint, and set `number`."""
@@ -93,6 +102,11 @@ class Keeper:
         assert not isinstance(recorder, spending.SpendingRecorder)
         return recorder.database
 
+    def forget(self, scope: str) -> None:
+        """Forget a budget that is over. A store keeps what was spent of it: a task may end later."""
+        if self._options.store is None and self._recorder is not None:
+            self._recorder.forget(scope)  # type: ignore[union-attr]
+
     def close(self, timeout: float) -> None:
         """Close the store, after the driver."""
         if self._recorder is not None:
@@ -106,13 +120,20 @@ class Keeper:
 
     # ------------------------------------------------------------------ calls
 
+    def uuid_in(self, task: Task[Any], place: Place | None) -> Callable[[str], str] | None:
+        """Return the function that derives the UUID of a task of a run from its fingerprint; `None` for others."""
+        return None if place is None or place.run is None or not self._keeps(task) else place.uuid_for
+
+    def _keeps(self, task: Task[Any]) -> bool:
+        """Return whether a request makes something, and is not only checked."""
+        return not (task.repeatable or task.inspects or self._options.dry_run)
+
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
         """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
         stable = isinstance(plan.uuid, StableUUID)
-        if task.repeatable or not task.priced or plan.completion not in _DURABLE:
+        if not (self._keeps(task) and task.priced) or plan.completion not in _DURABLE:
             return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
         wire = loads(plan.text)[0]
-        budgets = [self._options.budget, None if place is None else place.budget]
         line = Line(
             key=plan.uuid,
             task_type=plan.task_type,
@@ -122,13 +143,14 @@ class Keeper:
             fingerprint=plan.fingerprint,
             run=None if place is None else place.run,
             number=0 if place is None else place.number,
-            limits=dict(self._limit(budget, place) for budget in budgets if budget is not None),
+            limits=self._limits(place),
             retries_failed=place is not None and place.retries_failed,
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
         if line.limits:
             line.reserve = self._estimate(wire)
-        return Durable(line, stable=stable, inputs=plan.inputs)
+        shared = stable and self._options.store is not None
+        return Durable(line, stable=stable, shared=shared, inputs=plan.inputs)
 
     def resuming(self, stored: StoredTask) -> Durable:
         """Return what makes a call go on with a task of the store."""
@@ -148,11 +170,20 @@ class Keeper:
         """Return what makes a call follow a task through the store, if there is one."""
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
-    def _limit(self, budget: Budget, place: Place | None) -> tuple[str, int]:
-        per: str = budget.per or ("client" if self._options.store is None else "store")
-        if per == "run":
-            per = "client" if place is None else f"run {place.run}"
-        return per, nano_dollars(budget.limit)
+    def _limits(self, place: Place | None) -> dict[str, int]:
+        """Return the budgets of a task: their scopes, with billionths of a dollar. The smaller one of two counts."""
+        limits: dict[str, int] = {}
+        run = None if place is None else place.run
+        for budget in (self._options.budget, None if place is None else place.budget):
+            if budget is None:
+                continue
+            per: str = budget.per or ("client" if self._options.store is None else "store")
+            if place is not None and budget is place.budget and budget.per in ("run", None):
+                per = place.scope
+            elif per == "run":
+                per = "client" if run is None else f"run {run}"
+            limits[per] = min(nano_dollars(budget.limit), limits.get(per, nano_dollars(budget.limit)))
+        return limits
 
     def _estimate(self, wire: Mapping[str, Any]) -> int:
         """Return what a task may cost, in billionths of a dollar; 0 if nothing is known."""

@@ -44,6 +44,7 @@ class Line:
         acknowledged: Whether the call ends with the server's acknowledgement, when the task has only begun.
         day: The day that its bill counts for, set when it is written.
         attempt: The number of the attempt.
+        fresh: Whether the store did not know the task.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Line:
     acknowledged: bool = False
     day: str = ""
     attempt: int = 1
+    fresh: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -143,7 +145,9 @@ def line_of(call: Call) -> Line:
 def budget_exceeded(line: Line, scope: str, limit: int, spent: int, reserved: int) -> BudgetExceededError:
     """Return the error of a task that a budget does not allow."""
     kind, _, name = scope.partition(" ")
-    whose = {"store": "of the store", "client": "of this client", "day": f"of {name}"}.get(kind, f"of the run {name!r}")
+    whose = {"store": "of the store", "client": "of this client", "day": f"of {name}", "map": "of this map()"}.get(
+        kind, f"of the run {name!r}"
+    )
     cost = f"${dollars(line.reserve):.4f}" if line.reserve else "an unknown sum"
     left = max(0.0, dollars(limit - spent - reserved))
     return BudgetExceededError(

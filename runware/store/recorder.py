@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping
 from sqlalchemy.exc import SQLAlchemyError
@@ -78,7 +78,14 @@ class _Ended:
         return self.line.key
 
 
-_Entry = Record | _Ended | tuple[str, list[dict[str, Any]]]
+class _Saved(NamedTuple):
+    """Where files of a task's results are: path and size by their position among all files of the task."""
+
+    key: str
+    files: Mapping[int, tuple[str, int]]
+
+
+_Entry = Record | _Ended | _Saved | tuple[str, list[dict[str, Any]]]
 
 
 class StoreRecorder:
@@ -149,6 +156,19 @@ class StoreRecorder:
                 self._thread.start()
 
     # ------------------------------------------------------------------ from any thread
+
+    def saved(self, key: str, files: Mapping[int, tuple[str, int]]) -> None:
+        """Write where files of a task's results are: path and size by their position among all files of the task."""
+        self._put(_Saved(key, files))
+
+    def files_of(self, key: str) -> dict[int, tuple[str, int]]:
+        """Return where files of a task's results are, as `saved` was told.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self.database.reading() as connection:
+            return self.database.saved_files(connection, key)
 
     def deliver(self, item: Mapping[str, Any], error: RunwareError | None) -> bool:
         """Write a result or an error that came by a webhook; return whether the store has its task.
@@ -355,8 +375,17 @@ class StoreRecorder:
     def _write(
         self, connection: Connection, batch: Sequence[_Entry], reports: list[tuple[str, tuple[Any, ...]]]
     ) -> None:
-        """Write a batch of steps, each kind at once: all that is new, then how it went on, then how it ended."""
+        """Write a batch of steps, each kind at once: all that is new, then how it went on, then how it ended.
+
+        What was begun before and has ended comes first of all: its reservation is replaced by its bill, which leaves
+        more of a budget for what is new.
+        """
         begun = [entry for entry in batch if isinstance(entry, Record) and entry.step is Step.TASK]
+        new = {entry.call for entry in begun}
+        ends = [entry for entry in batch if isinstance(entry, _Ended)]
+        # Several calls may be for one task; only the end of the one that was sent is the task's.
+        ended = {entry.key for entry in ends if entry.call in new or self._open.get(entry.key) is entry.call}
+        self._end(connection, [entry for entry in ends if entry.call not in new], reports)
         first = [entry for entry in begun if entry.call.attempt == 1]
         self._begin(connection, first, reports)
         now = time.time()
@@ -377,10 +406,11 @@ class StoreRecorder:
         reports += [("task_recorded", (entry.call, entry.uuid)) for entry in again]
         steps: dict[str, str] = {}
         arrived: dict[str, list[dict[str, Any]]] = {}
-        ended: dict[str, _Ended] = {}
         for entry in batch:
             if isinstance(entry, _Ended):
-                ended[entry.key] = entry
+                continue
+            if isinstance(entry, _Saved):
+                self.database.put_files(connection, entry.key, entry.files)
             elif isinstance(entry, tuple) and not isinstance(entry, Record):
                 arrived[entry[0]] = entry[1]
             elif isinstance(entry, Record) and entry.step is not Step.TASK and not line_of(entry.call).follows:
@@ -397,7 +427,7 @@ class StoreRecorder:
                 if key not in ended
             ],
         )
-        self._end(connection, list(ended.values()), reports)
+        self._end(connection, [entry for entry in ends if entry.call in new], reports)
 
     def _begin(
         self, connection: Connection, entries: Sequence[Record], reports: list[tuple[str, tuple[Any, ...]]]
@@ -405,7 +435,6 @@ class StoreRecorder:
         """Write the lines of new calls; a task that is there already is taken over, watched, or done."""
         if not entries:
             return
-        day = time.strftime("%Y-%m-%d", time.gmtime())
         found = self.database.rows(connection, {line_of(entry.call).key for entry in entries})
         new: list[Record] = []
         for entry in entries:
@@ -418,9 +447,8 @@ class StoreRecorder:
             elif line.follows:
                 reports.append(("task_recorded", (entry.call, entry.uuid)))
             else:
-                line.day = day
                 try:
-                    self.database.reserve(connection, line, _scopes(line))
+                    self._reserve(connection, line)
                 except BudgetExceededError as error:
                     reports.append(("recording_failed", (entry.call, entry.uuid, error)))
                 else:
@@ -435,7 +463,19 @@ class StoreRecorder:
                 self._meet(connection, entry, row, reports)
             else:
                 self._open[line.key] = entry.call
+                line.fresh = True
                 reports.append(("task_recorded", (entry.call, entry.uuid)))
+
+    def _reserve(self, connection: Connection, line: Line) -> None:
+        """Reserve what a task may cost, of today's budgets.
+
+        Raises:
+            BudgetExceededError: A budget has not enough left. Nothing is reserved.
+        """
+        line.day = time.strftime("%Y-%m-%d", time.gmtime())
+        whose = {"day": f"day {line.day}", "client": f"client {self.owner.id}"}
+        line.limits = {whose.get(scope, scope): limit for scope, limit in line.limits.items()}
+        self.database.reserve(connection, line, _scopes(line))
 
     def _unreserve(self, connection: Connection, line: Line) -> None:
         self.database.settle(connection, dict.fromkeys({*_scopes(line), *line.limits}, (0, -line.reserve)))
@@ -446,8 +486,12 @@ class StoreRecorder:
         """Decide what becomes of a call whose task the store knows."""
         call, line, uuid = entry.call, line_of(entry.call), entry.uuid
         line.key = row["key"]
-        if row["state"] == "failed" and line.retries_failed and not line.follows:
-            self._reopen(connection, call, row, uuid, reports)
+        again = not line.follows and (
+            row["step"] == "refused" if row["state"] == "open" else row["state"] == "failed" and line.retries_failed
+        )
+        unsent = not line.follows and row["step"] == "waiting"
+        if row["state"] == "failed" and again:
+            self._send_again(connection, entry, row, reports)
             return
         if row["state"] != "open":
             reports.append(("task_settled", (call, *_outcome(row))))
@@ -465,35 +509,46 @@ class StoreRecorder:
         if not self.database.claim(connection, line.key, owner, self.owner.id):
             self._watched[call] = line.key
             return
-        self._open[line.key] = call
+        if again or unsent:
+            self._send_again(connection, entry, row, reports)
+            return
+        self._take_over(call, line.key)
         if line.follows:  # a webhook may bring the outcome
             self._watched[call] = line.key
-        line.attempt, line.reserve, line.day, line.run = row["attempt"], row["reserved"], row["scope"] or "", row["run"]
-        if row["step"] == "refused" and not line.follows:
-            self._reopen(connection, call, row, uuid, reports)
-        elif row["step"] == "waiting" and not line.follows and row["uuid"] == uuid:
-            # It was certainly not sent, so there is nothing to ask for.
-            self.database.set_values(connection, [{"key": line.key, "step": "recorded"}])
-            reports.append(("task_recorded", (call, uuid)))
-        else:
-            reports.append(("task_known", (call, uuid, row["uuid"], False)))
+        line.attempt, line.run = row["attempt"], row["run"]
+        reports.append(("task_known", (call, uuid, row["uuid"], False)))
 
-    def _reopen(
-        self,
-        connection: Connection,
-        call: Call,
-        row: RowMapping,
-        uuid: str,
-        reports: list[tuple[str, tuple[Any, ...]]],
+    def _take_over(self, call: Call, key: str) -> None:
+        """Make a task this client's that may have been sent, and for which another one has reserved money."""
+        self._open[key] = call
+        line_of(call).limits = {}
+
+    def _send_again(
+        self, connection: Connection, entry: Record, row: RowMapping, reports: list[tuple[str, tuple[Any, ...]]]
     ) -> None:
-        """Begin the next attempt of a task whose last one has failed by the server's word: it gets a new UUID."""
-        line = line_of(call)
+        """Send a task of which the server has nothing: it never had it, or its last attempt has failed.
+
+        After a failure by the server's word, the next attempt gets a new UUID.
+        """
+        call, line = entry.call, line_of(entry.call)
+        line.attempt, line.run = row["attempt"], row["run"]
+        try:
+            self._reserve(connection, line)
+        except BudgetExceededError as error:
+            if row["state"] == "open":
+                self.database.set_values(connection, [{"key": line.key, "owner": None}])
+            reports.append(("recording_failed", (call, entry.uuid, error)))
+            return
         self._open[line.key] = call
-        line.attempt = row["attempt"] + 1
-        line.day = line.day or time.strftime("%Y-%m-%d", time.gmtime())
-        current = derived_uuid(row["uuid"])
+        current = row["uuid"]
+        if row["state"] == "failed" or row["step"] == "refused":
+            line.attempt += 1
+            current = derived_uuid(current)
         self.database.reopen(connection, line.key, current, line.attempt, self.owner.id, line.reserve, line.day)
-        reports.append(("task_known", (call, uuid, current, False)))
+        if current == entry.uuid:
+            reports.append(("task_recorded", (call, entry.uuid)))  # there is nothing to ask for
+        else:
+            reports.append(("task_known", (call, entry.uuid, current, False)))
 
     def _end(self, connection: Connection, ended: Sequence[_Ended], reports: list[tuple[str, tuple[Any, ...]]]) -> None:
         """Write how calls ended, and bill them."""
@@ -525,12 +580,12 @@ class StoreRecorder:
                     "items": json.dumps(one.items) if one.items else row["items"],
                     "error": None if one.error is None else json.dumps(stored_error(one.error), default=str),
                     "cost": cost,
-                    "reserved": row["reserved"] if state == "open" and step != "waiting" else 0,
+                    "reserved": row["reserved"] if state == "open" and step not in _NOT_RUNNING else 0,
                     "updated": now,
                 }
             )
             line = one.line
-            line.day = row["scope"] or ""
+            line.day = row["scope"] or ""  # that on which it was reserved
             released = changes[-1]["reserved"] - row["reserved"]
             new_cost = (cost or 0) - (row["cost"] or 0)
             for scope in {*_scopes(line), *line.limits}:
@@ -567,7 +622,7 @@ class StoreRecorder:
             if row is not None and not self.database.claim(connection, key, owner, self.owner.id):
                 continue
             del self._watched[call]
-            self._open[key] = call
+            self._take_over(call, key)
             reports.append(("task_known", (call, call.uuid, call.uuid if row is None else row["uuid"], False)))
 
 
@@ -591,6 +646,8 @@ def _outcome(row: Any) -> tuple[list[dict[str, Any]], RunwareError | None]:
     return items, error_from_stored(json.loads(row["error"])) if row["state"] == "failed" and row["error"] else None
 
 
+_NOT_RUNNING = ("waiting", "refused")
+"""Steps of open tasks that the server does not have, so that they can cost nothing before they are sent again."""
 _PASSING = (AuthenticationError, InsufficientCreditsError)
 """Errors of the account, not of the task: it can be sent again once they are settled."""
 

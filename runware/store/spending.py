@@ -69,6 +69,10 @@ class SpendingRecorder:
             for scope in line.limits:
                 self._spent[scope] = self._spent.get(scope, 0) + spent
 
+    def forget(self, scope: str) -> None:
+        """Forget what was spent of a budget that is over."""
+        self._spent.pop(scope, None)
+
     def close(self, timeout: float) -> None:
         """Do nothing: nothing is open."""
 

@@ -18,6 +18,7 @@ from runware.protocol.codec import dumps, loads
 from runware.protocol.redaction import Redactor
 from runware.protocol.retry import Retries
 from runware.protocol.retry_after import LONGEST_RETRY_AFTER
+from runware.protocol.spending import Spending
 from runware.text.completions import (
     TASK_TYPE,
     ChatPiece,
@@ -30,6 +31,7 @@ from runware.text.completions import (
 )
 from runware.text.sse import EventParser, EventTooLargeError
 from runware.text.steps import BrokenConnectionError, DeadlineError, Hand, Open, Read, Reply, Sleep, Step
+from runware.transport.activity import ActiveCall, Activity
 
 __all__ = ["Asking"]
 
@@ -58,6 +60,7 @@ class Asking:
         retries: The retry rule.
         redactor: Removes secrets from errors.
         clock: Returns the time in seconds.
+        activity: Counts and reports the requests.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Asking:
         retries: Retries,
         redactor: Redactor,
         clock: Callable[[], float],
+        activity: Activity,
     ) -> None:
         self.deadline = deadline
         self._timeout = timeout
@@ -76,6 +80,8 @@ class Asking:
         self._retries = retries
         self._redactor = redactor
         self._clock = clock
+        self._activity = activity
+        self._call: ActiveCall | None = None
         self._started = clock()
         self._rng = random.Random()
         self.parts = CompletionParts()
@@ -91,6 +97,17 @@ class Asking:
         Raises:
             RunwareError: It failed.
         """
+        call = self._call = self._activity.begin("", TASK_TYPE, body["model"], body)
+        try:
+            completion = yield from self._attempts(body, call)
+        except BaseException as error:
+            call.ended(error)
+            raise
+        text = {"text": completion.text, "finishReason": completion.finish_reason}
+        call.ended(results=(text,), spent=_spending(completion))
+        return completion
+
+    def _attempts(self, body: dict[str, Any], call: ActiveCall) -> Generator[Step, Any, Completion]:
         attempt, models_read = 1, False
         while True:
             self.parts, self.sent = CompletionParts(), False
@@ -113,6 +130,7 @@ class Asking:
             if wait is False or wait is None or now + pause >= self.deadline:
                 raise error
             log.debug("chat: %s; next attempt in %.1f s", type(error).__name__, pause)
+            call.retrying(error, pause)
             yield Sleep(pause)
             attempt += 1
 
@@ -133,6 +151,8 @@ class Asking:
             ) from error
         try:
             self.sent = True
+            assert self._call is not None
+            self._call.sent(len(data))
             reply: Reply = yield Open(PATH, data, self._limit(patience))
             if reply.content_type == "text/event-stream" and reply.status == 200:
                 yield from self._stream()
@@ -207,6 +227,8 @@ class Asking:
                 last_piece = last_bytes
                 piece = self._event(data)
                 if piece.text or piece.reasoning:
+                    assert self._call is not None
+                    self._call.first_piece()
                     yield Hand(piece)
             if self.parts.finished and not chunk:
                 return
@@ -254,3 +276,11 @@ class Asking:
             may_be_running=self.sent,
             task_type=TASK_TYPE,
         )
+
+
+def _spending(completion: Completion) -> Spending:
+    spent, usage = Spending(), completion.usage
+    spent.cost = completion.cost
+    if usage is not None:
+        spent.add_tokens(usage.prompt_tokens, usage.completion_tokens)
+    return spent

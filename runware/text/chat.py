@@ -230,6 +230,7 @@ class Conversation(Generic[T]):
             retries=Retries.of(self._retry, options.max_retries, options.retry_delay),
             redactor=Redactor(secrets_of(options)),
             clock=time.monotonic,
+            activity=self._owner.activity,
         )
         return Turn(self, new, asking, streaming=streaming)
 

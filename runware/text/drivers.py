@@ -42,6 +42,7 @@ from runware.text.steps import (
     Step,
 )
 from runware.text.tools import ToolRun
+from runware.transport.activity import Activity
 from runware.transport.http_client import async_http_client, http_client
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ChatOwner(Protocol):
     """The client of a chat, as the chat sees it."""
 
     options: Options
+    activity: Activity
 
     @property
     def streams(self) -> OpenStreams:

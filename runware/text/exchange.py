@@ -115,9 +115,11 @@ class Sleep(NamedTuple):
 
     Attributes:
         seconds: For how long.
+        error: The error of the attempt before.
     """
 
     seconds: float
+    error: RunwareError | None = None
 
 
 class Recover(NamedTuple):
@@ -232,7 +234,7 @@ class Exchange:
             log.debug("stream %s: %s; next attempt in %.1f s", self.uuid, type(error).__name__, max(wait, retry_after))
             if final:
                 self._renew(error)
-            yield Sleep(max(wait, retry_after))
+            yield Sleep(max(wait, retry_after), error)
             attempt += 1
 
     def _wait_before_next(self, error: RunwareError, attempt: int) -> float | None:

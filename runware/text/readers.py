@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.elsewhere import run_elsewhere
@@ -43,6 +44,7 @@ from runware.text.exchange import (
     Step,
 )
 from runware.text.requester import Requester, abandoned, limit_network, load_http, ready, reply_of
+from runware.transport.activity import ActiveCall, Activity
 from runware.transport.http_client import async_http_client, http_client
 
 if TYPE_CHECKING:
@@ -75,8 +77,12 @@ class StreamOwner(Owner, Protocol):
         """Encode a request. Unless it has a UUID, it gets this one, or a new one."""
         ...
 
-    def follow(self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any) -> Job[Results[Any]]:
-        """Wait for a task that was submitted before."""
+    activity: Activity
+
+    def follow(
+        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any, *, hidden: bool = False
+    ) -> Job[Results[Any]]:
+        """Wait for a task that was submitted before; if it is *hidden*, it is neither counted nor reported."""
         ...
 
 
@@ -158,6 +164,9 @@ class Reader(Requester):
         self.complete = False
         self.error: RunwareError | None = None
         self._job: Job[Any] | None = None
+        # It may be read in another thread, or by another task.
+        self._context = copy_context() if owner.activity.watched else None
+        self._call: ActiveCall | None = None
 
     @property
     def uuid(self) -> str:
@@ -188,6 +197,7 @@ class Reader(Requester):
         self._owner.streams.add(self)
         self.exchange = Exchange(plan, self._silence, time.monotonic, self.redact_secrets(), self._owner.downloads)
         self._steps = self.exchange.steps()
+        self._call = self._owner.activity.begin(plan.uuid, plan.task_type, plan.model, plan.sent, self._context)
 
     def advance(self, outcome: Any, error: Exception | None) -> Step | None:
         """Return the next step; `None` at the end.
@@ -203,9 +213,11 @@ class Reader(Requester):
         failure: RunwareError
         try:
             step: Step = steps.send(outcome) if error is None else steps.throw(error)
+            self._report(step)
             return step
         except StopIteration:
             self.complete = True
+            self._report_end(None)
             return None
         except RunwareError as raised:
             failure = raised
@@ -213,8 +225,31 @@ class Reader(Requester):
             failure = exchange.closed_error(by=self.ended_by)
         raise self._fail(failure)
 
+    def _report(self, step: Step) -> None:
+        call = self._call
+        assert call is not None
+        if isinstance(step, Open):
+            call.sent(len(step.body), step.uuid)
+        elif isinstance(step, Pieces):
+            call.first_piece()
+        elif isinstance(step, Sleep):
+            call.retrying(step.error, step.seconds)
+        elif isinstance(step, Recover):
+            call.interrupted("the stream broke off")
+
+    def _report_end(self, error: BaseException | None) -> None:
+        if self._call is not None and self.exchange is not None:
+            text = self.exchange.text()
+            self._call.ended(error, results=() if error is not None and text.text == "" else (text.raw,))
+
+    def end(self, by: str) -> None:
+        """Note that the stream is ended before it is complete: by `"stream"`, `"client"` or `"fork"`."""
+        self.ended_by = self.ended_by or by
+        self._report_end(None if self.exchange is None else self.exchange.closed_error(self.ended_by))
+
     def _fail(self, error: RunwareError) -> RunwareError:
         self.error = error
+        self._report_end(error)
         # Each caller gets a copy: raising the same instance again would extend its traceback.
         return copy.copy(error)
 
@@ -288,7 +323,7 @@ class BlockingReader(Reader):
         except RunwareError:
             raise
         except BaseException:  # Ctrl-C
-            self.ended_by = self.ended_by or "stream"
+            self.end("stream")
             self.interrupted()
             raise
         finally:
@@ -307,7 +342,7 @@ class BlockingReader(Reader):
             self._wake.wait(step.seconds)
             return None
         assert isinstance(step, Recover)
-        self._job = job = self._owner.follow(step.ref, step.timeout, None)
+        self._job = job = self._owner.follow(step.ref, step.timeout, None, hidden=True)
         try:
             if self.ended_by:
                 job.cancel()
@@ -351,7 +386,7 @@ class BlockingReader(Reader):
         """End the connection; safe in any thread."""
         if self.complete or self.ended_by:
             return
-        self.ended_by = "client" if client else "stream"
+        self.end("client" if client else "stream")
         self._wake.set()
         if (job := self._job) is not None:
             job.cancel()
@@ -421,7 +456,7 @@ class AsyncReader(Reader):
         except RunwareError:
             raise
         except BaseException:  # the task was cancelled
-            self.ended_by = self.ended_by or "stream"
+            self.end("stream")
             raise
         finally:
             self.reading = False
@@ -452,7 +487,7 @@ class AsyncReader(Reader):
                 await asyncio.wait_for(self._wake.wait(), step.seconds)
             return None
         assert isinstance(step, Recover)
-        self._job = job = await run_elsewhere(lambda: self._owner.follow(step.ref, step.timeout, None))
+        self._job = job = await run_elsewhere(lambda: self._owner.follow(step.ref, step.timeout, None, hidden=True))
         try:
             if self.ended_by:
                 job.cancel()
@@ -504,7 +539,7 @@ class AsyncReader(Reader):
         """End the connection; safe in any thread."""
         if self.complete or self.ended_by:
             return
-        self.ended_by = "client" if client else "stream"
+        self.end("client" if client else "stream")
         if (job := self._job) is not None:
             job.cancel()
         if (loop := self._loop) is not None:

@@ -7,19 +7,35 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextvars import Context, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
+from runware.protocol.call import Origin
 
 if TYPE_CHECKING:
+    from runware import events
     from runware.events import Event
+else:
+    events = lazy_module("runware.events")
 
-__all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "run_guarded"]
+__all__ = ["MAX_EVENTS", "CallbackThread", "EventFeed", "Listener", "run_guarded"]
 
 log = logging.getLogger("runware.callbacks")
+
+Listener = Callable[["Event"], object]
+"""Takes events."""
+
+events_log = logging.getLogger("runware.engine")
+"""The logger of events. Its name is older than this module, and users' logging configurations may refer to it."""
+
+_KEPT_POLLS = 100
+"""The events of a call that are kept for its end, beyond which polls are left out."""
 
 MAX_EVENTS = 10_000
 """The limit on events queued for `on_event`; further ones are dropped and counted."""
@@ -133,22 +149,87 @@ class CallbackThread:
         posted.put(None)
 
 
+class _Listening(NamedTuple):
+    call: Listener
+    kinds: tuple[type[Event], ...] | None
+    content: bool
+
+
 class EventFeed:
-    """Call `on_event` on a separate thread, so that a slow handler delays nothing else.
+    """Call the listeners of a client, such as `on_event`, on a separate thread, so that a slow one delays nothing else.
 
     Args:
-        handler: Called with each event.
+        listener: The first listener, called with each event; `None` for none.
+
+    Attributes:
+        dropped: How many events were discarded because the listeners were too slow.
     """
 
-    def __init__(self, handler: Callable[[Event], object]) -> None:
-        self._handler = handler
+    def __init__(self, listener: Listener | None = None) -> None:
+        self._listeners: tuple[_Listening, ...] = ()
+        self._wants_content = False
         self._thread = CallbackThread("runware-events")
         self.dropped = 0
+        if listener is not None:
+            self.add(listener)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether to make events: there is a listener, or they are logged."""
+        return bool(self._listeners) or events_log.isEnabledFor(logging.DEBUG)
+
+    def origin(self, model: str | None, request: bytes | Mapping[str, Any], context: Context | None = None) -> Origin:
+        """Return what the events of a call say about where it comes from.
+
+        Args:
+            model: The model that is asked for.
+            request: The request.
+            context: The caller's context; `None` copies the current one.
+        """
+        return Origin(model, context or copy_context(), request if self._wants_content else None)
+
+    def add(self, listener: Listener, kinds: tuple[type[Event], ...] | None = None, *, content: bool = False) -> None:
+        """Add a listener.
+
+        Args:
+            listener: The function, which is called on a thread of this feed.
+            kinds: The classes of the events that it wants; `None` means all. Others are not queued for it.
+            content: Whether it wants the requests and responses of calls, with their prompts.
+        """
+        self._set((*self._listeners, _Listening(listener, kinds, content)))
+
+    def remove(self, listener: Listener) -> None:
+        """Remove a listener."""
+        self._set(tuple(one for one in self._listeners if one.call is not listener))
+
+    def _set(self, listeners: tuple[_Listening, ...]) -> None:
+        self._listeners = listeners
+        self._wants_content = any(one.content for one in listeners)
+
+    def report(self, kind: type[Event], facts: dict[str, Any], origin: Origin | None = None) -> None:
+        """Make an event, and pass it to the listeners, and to the log at level DEBUG; never blocks.
+
+        Args:
+            kind: Its class.
+            facts: Its attributes, without the time of day.
+            origin: The origin of the call that it is about.
+        """
+        if origin is not None and kind is events.Resolved:
+            facts["history"] = tuple(origin.history)
+        event = kind(at=time.time(), **facts)
+        if origin is not None and not (kind is events.Polled and len(origin.history) >= _KEPT_POLLS):
+            origin.history.append(event)  # type: ignore[arg-type]  # events with an origin are about a call
+        events_log.debug("%s", event)
+        self.post(event)
 
     def post(self, event: Event) -> None:
         """Queue an event; never blocks."""
+        listeners = [one.call for one in self._listeners if one.kinds is None or isinstance(event, one.kinds)]
+        if not listeners:
+            return
         if self._thread.waiting() < MAX_EVENTS:
-            self._thread.post(lambda: self._handler(event))
+            for listener in listeners:
+                self._thread.post(partial(listener, event))
             return
         if not self.dropped:
             log.warning("on_event is too slow: %d events are queued, and further ones are dropped", MAX_EVENTS)

@@ -519,7 +519,7 @@ def _upgrade(stream: Stream, url: SplitResult, host: str, port: int, options: Op
             url._replace(query=query).geturl(),
             socket=_UpgradeSocket(_BlockingStream(stream, stages.attempt), stages),
             header=[
-                f"User-Agent: {user_agent()}",
+                f"User-Agent: {user_agent(options.app)}",
                 f"X-SDK-Name: {_SDK}",
                 f"X-SDK-Version: {__version__}",
             ],
@@ -537,10 +537,15 @@ def _upgrade(stream: Stream, url: SplitResult, host: str, port: int, options: Op
         raise failure
 
 
-def user_agent() -> str:
-    """Return the User-Agent header."""
+def user_agent(app: str | None = None) -> str:
+    """Return the User-Agent header.
+
+    Args:
+        app: The user's own product, such as `"shop/1.2"`, which comes first; `None` for none.
+    """
     system = f"{platform.system()} {platform.machine()}"
-    return f"{_SDK}/{__version__} (python/{platform.python_version()}; {system})"
+    own = f"{_SDK}/{__version__} (python/{platform.python_version()}; {system})"
+    return own if app is None else f"{app} {own}"
 
 
 # ---------------------------------------------------------------------- proxies

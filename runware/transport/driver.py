@@ -74,18 +74,22 @@ class Driver:
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
         recorder: Keeps durable calls, if the client has a store or a budget.
+
+    Attributes:
+        watched: Whether events are wanted. Set it with `watch`.
     """
 
     max_message = MAX_MESSAGE
 
     def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
         self.options = options
-        self._feed = feed
-        self._recorder = recorder
+        self._feed = feed or EventFeed()
+        self.watched = self._feed.wanted
+        self._recorder: Recorder | None = None
         if recorder is not None:
-            recorder.attach(self)
+            self.use_recorder(recorder)
         self._bytes_in = self._bytes_out = 0
         self._session = Session(self._session_config(options))
         self._session.redactor.add(*secrets_of(options), lasting=True)
@@ -101,6 +105,11 @@ class Driver:
         self._put: Callable[[bytes, object], None] | None = None
         """Queues a message for the connection; `None` while there is none."""
 
+    def use_recorder(self, recorder: Recorder) -> None:
+        """Let calls be durable from now on."""
+        self._recorder = recorder
+        recorder.attach(self)
+
     def _session_config(self, options: Options) -> SessionConfig:
         """Return the session's settings."""
         retries = options.max_retries
@@ -114,7 +123,7 @@ class Driver:
             max_in_flight=options.max_in_flight,
             max_queued=options.max_queued,
             dry_run=options.dry_run,
-            events=self._feed is not None or log.isEnabledFor(logging.DEBUG),
+            events=self.watched,
         )
 
     # ------------------------------------------------------------------ for subclasses
@@ -126,8 +135,8 @@ class Driver:
         """Make the thread look into the inbox."""
         raise NotImplementedError
 
-    def _run_once(self) -> None:
-        """Wait for something to happen, and process it."""
+    def _run_once(self) -> bool:
+        """Wait for something to happen, and process it; return `False` once the session is closed."""
         raise NotImplementedError
 
     def _act(self, effect: Effect) -> None:
@@ -155,21 +164,29 @@ class Driver:
         """The state of the connection; a snapshot."""
         return self._session.state
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, Any]:
         """Return the counters of `Stats`, a snapshot taken while the I/O thread runs."""
         session = self._session
         in_flight = session.in_flight
         # `list` copies in one step, so the I/O thread cannot change the dict meanwhile. `connect` is not a task.
-        tasks = sum(call.completion is not Completion.CONNECTION for call in list(session.calls.values()))
+        tasks = sum(
+            call.completion is not Completion.CONNECTION and not (call.origin is not None and call.origin.hidden)
+            for call in list(session.calls.values())
+        )
         return {
             **session.counts,
+            **{name: total or 0 for name, total in session.spent.facts().items()},
             "calls": sum(session.counts[how] for how in ("succeeded", "failed", "cancelled")) + tasks,
             "in_flight": in_flight,
             "queued": max(0, tasks - in_flight),
             "bytes_sent": self._bytes_out,
             "bytes_received": self._bytes_in,
-            "events_dropped": self._feed.dropped if self._feed is not None else 0,
+            "events_dropped": self._feed.dropped,
         }
+
+    def watch(self) -> None:
+        """Take notice of a change of the feed's listeners."""
+        self.watched = self._session.watched = self._feed.wanted
 
     def unfinished_tasks(self) -> list[str]:
         """Return the UUIDs of unfinished tasks, except accepted ones, which another process can still pick up."""
@@ -299,8 +316,8 @@ class Driver:
         if not self._claim():
             return
         try:
-            while self._session.state is not State.CLOSED and not self._orphaned:
-                self._run_once()
+            while not self._orphaned and self._run_once():
+                pass
         except BaseException:
             if not self._orphaned:
                 log.exception("the I/O thread failed; all calls fail")
@@ -394,8 +411,5 @@ class Driver:
             self._yield_gil()
 
     def _report(self, effect: Happened) -> None:
-        """Pass an event to `on_event`, and to the log at level DEBUG."""
-        event = effect.kind(at=time.time(), **effect.facts)
-        log.debug("%s", event)
-        if self._feed is not None:
-            self._feed.post(event)
+        """Pass an event to the listeners, and to the log at level DEBUG."""
+        self._feed.report(effect.kind, effect.facts, effect.origin)

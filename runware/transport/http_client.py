@@ -96,6 +96,13 @@ class Deadline:
         stream: Any = facts.get("return_value")
         if hasattr(stream, "get_extra_info"):  # a new connection, or TLS over it
             self._sockets.append(stream.get_extra_info("socket"))
+            if self.left <= 0:  # it was made at the last moment
+                self._shut_down()
+
+    def end(self) -> None:
+        """Let the deadline pass now, from any thread."""
+        self._ends = time.monotonic()
+        self._shut_down()
 
     def _shut_down(self) -> None:
         for sock in self._sockets:
@@ -112,7 +119,7 @@ def _settings(options: Options, url: str) -> dict[str, Any]:
         "verify": options.ssl_context or dialer.default_context(),
         # Without the environment, which would add passwords from .netrc and other proxies.
         "trust_env": False,
-        "headers": {"User-Agent": dialer.user_agent()},
+        "headers": {"User-Agent": dialer.user_agent(options.app)},
         # The API has no redirects, and following one could send the key elsewhere.
         "follow_redirects": False,
     }

@@ -243,7 +243,7 @@ class HttpLine:
                 raise RequestError(error.error, sent=False, permanent=True) from None
             named = {
                 "Host": self._parts.netloc,
-                "User-Agent": user_agent(),
+                "User-Agent": user_agent(self._options.app),
                 "Content-Type": "application/json",
                 "Accept-Encoding": "identity",  # without it, a server may compress
                 "Authorization": f"Bearer {self._key}",

@@ -97,7 +97,7 @@ class HttpLoop(Driver):
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
         recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
@@ -202,8 +202,7 @@ class HttpLoop(Driver):
                 return  # Ctrl-C during the start of a thread made the next call start another one
             self._thread = threading.current_thread()
         try:
-            while self._session.state is not State.CLOSED and not self._orphaned:
-                self._run_once()
+            while not self._orphaned and self._run_once():
                 if self._thread is not threading.current_thread():
                     return  # there was nothing to do for long
         except BaseException:
@@ -221,8 +220,12 @@ class HttpLoop(Driver):
         for worker in list(self._workers):
             worker.bell.ring()
 
-    def _run_once(self) -> None:
-        """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long."""
+    def _run_once(self) -> bool:
+        """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long.
+
+        Returns:
+            Whether to go on: `False` once the session is closed.
+        """
         done = _Round()
         driving = self._driving
         with driving:
@@ -245,11 +248,12 @@ class HttpLoop(Driver):
         wake(done.to_wake)
         self._assign(done.fresh)
         if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
-            return
-        if due is not None:
+            pass
+        elif due is not None:
             self._bell.wait(min(max(0.0, due - clock()), threading.TIMEOUT_MAX))
         elif not self._workers or not self._bell.wait(LINGER):
             self._rest()
+        return self._session.state is not State.CLOSED
 
     def _rest(self) -> None:
         """End the I/O thread if there is no work."""
@@ -390,7 +394,7 @@ class HttpLoop(Driver):
         self._bytes_in += len(answer.body)
         if opened:
             session.counts["connections"] += opened
-            if session.config.events:
+            if session.watched:
                 self._report(self._connection_event(Connected, line.connect_time, host=line.host))
             if callable(self.options.api_key) and line.key is not None:
                 session.redactor.add(line.key)
@@ -404,7 +408,7 @@ class HttpLoop(Driver):
         if key is not None:
             session.redactor.add(key)  # the error may quote what the server said
         session.redactor.clean_error(error)
-        if session.config.events and exchange.open:
+        if session.watched and exchange.open:
             stage = getattr(error, "stage", None)
             elapsed = getattr(error, "elapsed", 0.0)
             facts = {"reason": one_line(error), "stage": stage, "in_flight": session.in_flight}

@@ -91,7 +91,7 @@ class IOLoop(Driver):
 
     Args:
         options: The client's options.
-        feed: Receives the events, if the client has an `on_event`.
+        feed: Receives the events.
         recorder: Keeps durable calls, if the client has a store or a budget.
     """
 
@@ -121,8 +121,12 @@ class IOLoop(Driver):
                 self._asleep = True
                 raise
 
-    def _run_once(self) -> None:
-        """Drain the inbox, wake waiting threads, write, poll, read, and run what is due."""
+    def _run_once(self) -> bool:
+        """Drain the inbox, wake waiting threads, write, poll, read, and run what is due.
+
+        Returns:
+            Whether to go on: `False` once the session is closed.
+        """
         assert self._self_pipe is not None
         if self._inbox:
             self._drain_inbox()
@@ -137,7 +141,7 @@ class IOLoop(Driver):
             self._flush()
             connection = self._connection
         if session.state is State.CLOSED:
-            return
+            return False
         if self._wake_byte_unread:
             self._wake_byte_unread = False
             self._self_pipe.drain()  # after the write, which is what the caller waits for
@@ -162,6 +166,7 @@ class IOLoop(Driver):
         if deadline is not None and (now := clock()) >= deadline and self._self_pipe is not None:
             session.tick(now)
             self._perform()
+        return True
 
     def _free(self) -> None:
         assert self._self_pipe is not None

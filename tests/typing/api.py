@@ -9,6 +9,7 @@ from runware import (
     Answer,
     AsyncChat,
     AsyncRunware,
+    Budget,
     Chat,
     ChatPiece,
     ControlNet,
@@ -160,6 +161,11 @@ def many(flag: bool) -> None:
     assert_type(rw.map(ImageInference, ["x"], return_exceptions=True), Iterator[Results[Image] | Exception])
     assert_type(rw.map(rw.caption, ["x"], return_exceptions=True, common={"model": "m"}), Iterator[Text | Exception])
     assert_type(rw.map(rw.caption, ["x"], return_exceptions=flag), Iterator[Text | Exception])
+    assert_type(rw.map(rw.caption, ["x"], run="r", budget=1.0, save_to="out/", retry_failed=True), Iterator[Text])
+    assert_type(rw.map(requests, run="r", budget=Budget(1.0), save_to=Path("out")), Iterator[Results[Image]])
+    assert_type(rw.runs.get("r").cost, float | None)
+    assert_type(Image().path, Path | None)
+    rw.map(requests, run=7)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     for answer in rw.map(rw.caption, ["x"], return_exceptions=True):
         answer.text  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
     rw.map(rw.caption, ["x"], concurency=4)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
@@ -174,6 +180,8 @@ async def many_in_a_loop() -> None:
     assert_type(rw.aio.map(requests, return_exceptions=True), AsyncIterator[Results[Image] | Exception])
     assert_type(rw.aio.map(ImageInference, ["x"], return_exceptions=True), AsyncIterator[Results[Image] | Exception])
     assert_type(rw.aio.map(rw.aio.caption, ["x"], return_exceptions=True), AsyncIterator[Text | Exception])
+    assert_type(rw.aio.map(rw.aio.caption, ["x"], run="r", save_to="out/"), AsyncIterator[Text])
+    assert_type((await rw.aio.runs.get("r")).failed, int)
 
 
 def get_weather(city: str) -> str:

@@ -1,0 +1,95 @@
+"""Completion of models and parameters by the shell."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+import typer
+
+from runware._support.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    from runware import models as knowledge
+else:
+    knowledge = lazy_module("runware.models")
+
+__all__ = ["complete_model", "complete_parameter", "completing_in_bash"]
+
+_BREAKS = re.compile(r"[:=@]+")
+
+
+def complete_model(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Yield the AIRs and slugs that begin with a text."""
+    for model in knowledge.list():
+        for name in (model.air, model.slug):
+            if name and name.startswith(incomplete):
+                yield name, _plain(model.name)
+
+
+def complete_parameter(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of the model on the command line that begin with a text, or the values after its `=`."""
+    name = ctx.params.get("target") or ctx.params.get("model")
+    model = knowledge.catalogue().catalogue.get(name) if name else None
+    parameters = [one for one in model.parameters if "[]" not in one.name] if model is not None else []
+    wanted, equals, _ = incomplete.partition("=")
+    if equals:
+        for one in parameters:
+            if wanted in (one.name, one.api_name):
+                allowed = one.allowed or (("true", "false") if one.takes == "True or False" else ())
+                yield from ((f"{wanted}={value}", "") for value in allowed if isinstance(value, (str, int, float)))
+        return
+    for one in parameters:
+        if one.name.startswith(incomplete):
+            yield f"{one.name}=", _plain(one.takes)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "(").replace("]", ")")  # typer takes brackets for markup
+
+
+def completing_in_bash(app: Callable[[], object]) -> None:
+    """Run the command line for a completion in bash, which splits words at `:`, `=` and `@`.
+
+    The words are joined again, and what bash keeps of the last one is left out of the answers.
+    """
+    typed = os.environ["COMP_WORDS"]
+    try:
+        split = shlex.split(typed)
+    except ValueError:  # a quote that is still open
+        split = typed.split()
+    words, kept = _joined(split, int(os.environ["COMP_CWORD"]))
+    os.environ["COMP_WORDS"] = shlex.join(words)
+    os.environ["COMP_CWORD"] = str(len(words) - 1)
+    found = io.StringIO()
+    try:
+        with redirect_stdout(found):
+            app()
+    finally:
+        sys.stdout.write("".join(line.removeprefix(kept) for line in found.getvalue().splitlines(keepends=True)))
+
+
+def _joined(words: list[str], current: int) -> tuple[list[str], str]:
+    """Return the words up to the current one as they were typed, and the part of that one which bash keeps.
+
+    Args:
+        words: The words as bash splits them, without an empty one at the end.
+        current: The position of the current word.
+    """
+    made: list[str] = []
+    broken = False
+    for word in [*words, ""][: current + 1]:
+        is_break = _BREAKS.fullmatch(word) is not None
+        if made and (is_break or broken) and not (broken and not word):
+            made[-1] += word
+        else:
+            made.append(word)
+        broken = is_break
+    breaks = list(_BREAKS.finditer(made[-1]))
+    return made, made[-1][: breaks[-1].end()] if breaks else ""
