@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar, cast, overload
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
@@ -47,6 +47,7 @@ __all__ = [
     "ClientFuture",
     "Dispatch",
     "Job",
+    "JobStatus",
     "Owner",
     "Progress",
     "call_soon_in",
@@ -62,6 +63,9 @@ E = TypeVar("E", bound=BaseException)
 
 Dispatch = Callable[[Callable[[], object]], object]
 """Runs a callback in the caller's thread or event loop, and logs what it raises."""
+
+JobStatus = Literal["queued", "sent", "accepted", "running", "succeeded", "partial", "failed", "cancelled"]
+"""The status of a job."""
 
 Completer = Callable[[ValidationError, bytes | Mapping[str, Any]], ValidationError]
 """Returns the server's refusal of a task with what its model accepts, given the message that was sent."""
@@ -105,7 +109,7 @@ class Progress(NamedTuple):
     total: int
     percent: float | None
     elapsed: float
-    status: str
+    status: JobStatus
 
 
 class ClientFuture(LightFuture[R], Generic[R]):
@@ -241,8 +245,14 @@ class Job(ClientFuture[R], Generic[R]):
         raise TypeError("A job cannot be pickled. Pickle job.ref, and pick the task up with rw.job(ref).")
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Show the status and the results so far in a notebook."""
+        """Show the status, the results so far, and why the job failed, in a notebook."""
         return notebook.job_bundle(self)
+
+    def _ipython_display_(self) -> None:
+        """Show the job in a notebook, and keep what is shown up to date until it is done."""
+        if self.done() or not notebook.in_notebook():
+            raise NotImplementedError  # IPython then shows what `_repr_mimebundle_` returns
+        notebook.follow(self)
 
     # ------------------------------------------------------------------ state
 
@@ -268,7 +278,7 @@ class Job(ClientFuture[R], Generic[R]):
         return self.results.cost
 
     @property
-    def status(self) -> str:
+    def status(self) -> JobStatus:
         """The status: queued, sent, accepted, running, succeeded, partial, failed or cancelled."""
         if (outcome := self.outcome()) is not None:
             if outcome[1] is None:

@@ -53,6 +53,7 @@ NEEDS = {
     "docs/guides/django.md": {"django"},
     "docs/guides/durable.md": {"dbos", "prefect"},
     "docs/guides/fastapi.md": {"fastapi"},
+    "docs/guides/frameworks.md": {"celery", "fastapi"},
     "docs/guides/observability.md": {"opentelemetry", "prometheus_client", "sentry_sdk", "structlog"},
     "docs/guides/webhooks.md": {"django"},
 }

@@ -545,7 +545,7 @@ def test_save_all_saves_every_result(site: str, tmp_path: Path) -> None:
 def test_save_writes_every_file_of_a_model(site: str, tmp_path: Path) -> None:
     files = [{"uuid": f"f{n}", "url": f"{site}/file{n}.glb"} for n in range(3)]
     one = runware.Model3D(outputs={"files": files[:1]})
-    assert one.save(tmp_path / "one.glb") == tmp_path / "one.glb"
+    assert one.save(tmp_path / "one.dat") == tmp_path / "one.dat"
     assert one.read() == PNG
     several = runware.Model3D(outputs={"files": files})
     assert several.save(tmp_path / "new.d") == tmp_path / "new.d"

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -149,10 +150,91 @@ def test_flags_costs_and_unusual_requests_are_shown() -> None:
     assert "and 40 more" in many.words
 
 
-def test_other_results_are_plain_text(rw: Runware) -> None:
-    found = rw.model_search(search="flux", limit=2)
-    assert list(found._repr_mimebundle_()) == ["text/plain"]
+def cells(shown: Page) -> str:
+    assert len(shown.all("table")) == 1
+    return shown.words
+
+
+def test_models_and_the_account_are_tables(rw: Runware) -> None:
+    found = rw.model_search(search="flux", limit=3)
+    words = cells(page(found))
+    assert len(page(found).all("tr")) == 4
+    for model in found:
+        assert model.air is not None
+        assert model.air in words
+    account = rw.account_management()
+    words = cells(page(account))
+    assert account.organization_name is not None
+    assert account.organization_name in words
+    assert "$100.00" in words
+    listed = rw.models.list(q="flux dev")
+    shown = Page(listed._repr_html_())  # type: ignore[attr-defined]
+    assert len(shown.all("tr")) == len(listed) + 1
+    assert "runware:101@1" in shown.words
+
+
+def test_tables_are_escaped_and_limited() -> None:
+    models = [{"air": f"{EVIL}{number}", "name": EVIL, "tags": [EVIL]} for number in range(250)]
+    found = runware.ModelPage(raw={"results": models, "totalResults": 9000})
+    shown = page(found)
+    assert EVIL in shown.words
+    assert "and 50 more" in shown.words
+    assert "250 of 9000 models" in shown.words
+    assert not shown.all("script")
+    usage = {"timeseries": {"data": [{"date": EVIL, "spend": 0.5, "count": 3}]}, "today": {"credits": 2.0}}
+    shown = page(runware.Account(raw={"organizationName": EVIL, "usage": usage}))
+    assert not shown.all("script")
+    assert "$0.50 · 3 requests" in shown.words
+
+
+def test_other_results_are_plain_text() -> None:
+    assert list(runware.TrainedModel(air="a:1@1")._repr_mimebundle_()) == ["text/plain"]
     assert list(runware.Results([])._repr_mimebundle_()) == ["text/plain"]
+
+
+def test_single_result_is_large() -> None:
+    image = runware.Image(url="https://a/b.png")
+    one, many = (runware.Results([image] * count)._repr_mimebundle_()["text/html"] for count in (1, 2))
+    assert "max-width:960px" in image._repr_mimebundle_()["text/html"]
+    assert "grid" not in one
+    assert "grid" in many
+
+
+def test_results_are_embedded_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(scene("x", 1, 64, 64), "png", 90)
+    fetched: list[int] = []
+
+    def fetch(self: object, url: str, *, max_bytes: int, **_: object) -> Any:
+        fetched.append(max_bytes)
+        if "gone" in url:
+            raise runware.DownloadError("gone")
+        yield data
+
+    monkeypatch.setattr("runware.media.downloads.Session.fetch", fetch)
+    image = runware.Image(url="https://a/b.png")
+    assert page(image).all("img")[0]["src"] == image.url
+    assert fetched == []
+    inline = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    assert page(image.embed()).all("img")[0]["src"] == inline
+    monkeypatch.setattr("runware.display.embed", True)
+    assert [tag["src"] for tag in page(runware.Results([image, image])).all("img")] == [inline] * 2
+    assert fetched == [8 << 20] * 3
+    gone = runware.Image(url="https://a/gone.png")
+    assert page(gone).all("img")[0]["src"] == gone.url
+
+
+def test_failed_job_says_why(server: LocalServer, rw: Runware) -> None:
+    job = rw.submit.image_inference(**{**PICTURE, "positive_prompt": "x [error:invalidModel]"})
+    error = job.exception(20)
+    assert isinstance(error, runware.RunwareError)
+    words = page(job).words
+    assert f"{type(error).__name__}: " in words
+    assert error.message in words
+    with server.hold("imageInference"):
+        cancelled = rw.submit.image_inference(**PICTURE)
+        server.ledger.wait_for(lambda ledger: ledger.held == 1)
+        cancelled.cancel()
+        assert "TaskCancelledError" in page(cancelled).words
 
 
 def test_job_shows_its_status_and_results(server: LocalServer, rw: Runware) -> None:
@@ -256,6 +338,81 @@ def test_progress_bar_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "running" in shown[2]["text/plain"]
     Bar(desc="one").close()
     assert [len(Page(bundle["text/html"]).all("progress")) for bundle in shown[-2:]] == [1, 0]
+
+
+def executed(server: LocalServer, tmp_path: pathlib.Path, *sources: str) -> list[Any]:
+    """Run cells in a kernel, and return their outputs."""
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    environment = {
+        **os.environ, "PYTHONPATH": str(PROJECT), "RUNWARE_API_KEY": server.api_key, "RUNWARE_URL": server.url,
+        "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+    }  # fmt: skip
+    client.NotebookClient(book, timeout=50, resources={"metadata": {"path": str(tmp_path)}}).execute(env=environment)
+    return [cell.outputs for cell in book.cells]
+
+
+FOLLOWED = """
+import threading
+from runware import Runware
+rw = Runware()
+size = {"width": 512, "height": 512}
+job = rw.submit.image_inference(positive_prompt="a kite", model="runware:101@1", number_results=2, **size)
+job
+"""
+WAITED = """
+job.result(30)
+for thread in threading.enumerate():
+    if thread.name == "runware-display":
+        thread.join(30)
+job.result()[0].show()
+"""
+
+
+@pytest.mark.filterwarnings("default")  # of the libraries that run notebooks
+def test_displayed_job_updates_itself(server: LocalServer, tmp_path: pathlib.Path) -> None:
+    first, second = executed(server, tmp_path, FOLLOWED, WAITED)
+    [output] = first
+    assert "succeeded 2/2" in output["data"]["text/plain"]
+    assert len(Page(output["data"]["text/html"]).all("img")) == 2
+    [shown] = second
+    assert len(Page(shown["data"]["text/html"]).all("img")) == 1
+
+
+def test_displayed_job_is_updated_until_it_is_done(
+    server: LocalServer, rw: Runware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("IPython")
+    import IPython.display
+
+    shown: list[dict[str, str]] = []
+    ended = threading.Event()
+
+    class Handle:
+        def update(self, bundle: dict[str, str], raw: bool) -> None:
+            shown.append(bundle)
+            if " succeeded " in bundle["text/plain"]:
+                ended.set()
+
+    def display(bundle: dict[str, str], **_: Any) -> Handle:
+        shown.append(bundle)
+        return Handle()
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr("runware.display.notebook.in_notebook", lambda: True)
+    with server.hold("imageInference"):
+        job = rw.submit.image_inference(**PICTURE)
+        job._ipython_display_()
+        assert "0/1" in shown[0]["text/plain"]
+    assert ended.wait(30)
+    assert "1/1" in shown[-1]["text/plain"]
+    with pytest.raises(NotImplementedError):  # a job that is done shows itself like any result
+        job._ipython_display_()
+    monkeypatch.undo()
+    with pytest.raises(NotImplementedError):
+        rw.submit.image_inference(**PICTURE)._ipython_display_()
 
 
 def test_example_notebook_runs(server: LocalServer, tmp_path: pathlib.Path) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import copy
 import gzip
+import io
 import pickle
 import random
 import ssl
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -849,3 +851,195 @@ def test_downloads_use_the_clients_trust_store(site: Site) -> None:
         with pytest.raises(DownloadError, match=r"not trusted.*SSL_CERT_FILE") as caught:
             image.read()
         assert not caught.value.retryable
+
+
+# ---------------------------------------------------------------------- names and formats
+
+
+def jpeg(mode: str = "RGB") -> bytes:
+    pillow = pytest.importorskip("PIL.Image")
+    out = io.BytesIO()
+    pillow.new(mode, (8, 8), 200).save(out, "JPEG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["url", "base64"])
+def test_save_converts_to_the_format_that_the_name_says(site: Site, tmp_path: Path, form: str) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    data = jpeg()
+    if form == "url":
+        image = site.image("/a.jpg", whole(data))
+    else:
+        image = runware.Image(base64_data=base64.b64encode(data).decode())
+    for name, kind in {"a.png": "PNG", "a.WEBP": "WEBP", "a.jpeg": "JPEG", "a.gif": "GIF"}.items():
+        path = image.save(tmp_path / name)
+        assert path == tmp_path / name
+        with pillow.open(path) as saved:
+            assert (saved.format, saved.size) == (kind, (8, 8))
+    for name in ("same.jpg", "same.jpeg", "same.dat", "same.JPG"):
+        assert image.save(tmp_path / name).read_bytes() == data
+    with pytest.raises(FileExistsError):
+        image.save(tmp_path / "a.png")
+    assert image.save(tmp_path / "a.png", overwrite=True).read_bytes().startswith(b"\x89PNG")
+
+
+def test_transparent_image_becomes_a_jpeg_on_white(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    out = io.BytesIO()
+    pillow.new("RGBA", (8, 8), (0, 0, 0, 0)).save(out, "PNG")
+    path = runware.Image(base64_data=base64.b64encode(out.getvalue()).decode()).save(tmp_path / "a.jpg")
+    with pillow.open(path) as saved:
+        assert saved.getpixel((4, 4)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "words"),
+    [
+        (PNG, "a.mp4", "Only images are converted"),
+        (b"<svg></svg>", "a.png", "Pillow does not read it"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "a.jpg", "Pillow"),
+        (PNG, "a.svg", "Pillow does not write that format"),
+        (b"\0\0\0\x18ftypisom" + bytes(50), "a.webm", "Only images are converted"),
+    ],
+)
+def test_save_says_what_it_cannot_convert(tmp_path: Path, data: bytes, name: str, words: str) -> None:
+    result = runware.Image(base64_data=base64.b64encode(data).decode())
+    with pytest.raises(DownloadError, match=words):
+        result.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_converting_without_pillow_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    monkeypatch.setattr("runware.media.conversion.pillow", lazy_module("PIL.Image"))
+    with pytest.raises(ConfigurationError, match=r"runware-client\[images\].*Save it as \.png"):
+        runware.Image(base64_data=base64.b64encode(PNG).decode()).save(tmp_path / "a.jpg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_template_names_the_files(rw: Runware, tmp_path: Path) -> None:
+    images = rw.image_inference(**PICTURE, number_results=3, seed=7, output_format="PNG")
+    template = "{task_type}/{index:03}-{seed}{ext}"
+    assert images.save_all(tmp_path, template=template) == [
+        tmp_path / "imageInference" / f"00{number}-{number + 7}.png" for number in range(3)
+    ]
+    assert images[1].save(tmp_path / "one", template=template) == tmp_path / "one/imageInference/000-8.png"
+    assert images[0].save(tmp_path, template="{model}-{uuid}.jpg").name == f"runware-101-1-{images[0].uuid}.jpg"
+
+    async def main() -> None:
+        assert await images[0].asave(tmp_path, template="{kind}.{ext}") == tmp_path / "image.png"
+        assert await images.asave_all(tmp_path, template="{index}{ext}") == [tmp_path / f"{n}.png" for n in range(3)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("template", ["{prompt}{ext}", "{index", "{0}{ext}", "{}", "{index!x}", "{uuid.x}", "{seed:z}"])
+def test_wrong_template_is_refused_before_anything_is_written(site: Site, tmp_path: Path, template: str) -> None:
+    images = runware.Results([site.image("/a.png", uuid="a"), site.image("/b.png", uuid="b")])
+    for save in (images.save_all, images[0].save):
+        with pytest.raises(ValidationError, match="template") as caught:
+            save(tmp_path / "new", template=template)
+        assert caught.value.parameter == "template"
+    assert not list(tmp_path.iterdir())
+    assert site.requests == []
+
+
+def test_template_that_names_two_results_alike_is_refused(site: Site, tmp_path: Path) -> None:
+    images = runware.Results([site.image("/a.png"), site.image("/b.png")])
+    with pytest.raises(ValidationError, match="same name"):
+        images.save_all(tmp_path / "new", template="{seed}{ext}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_of_the_server_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    data = base64.b64encode(PNG).decode()
+    image = runware.Image(base64_data=data, uuid="../../up", task_type="../x", task_uuid="/etc")
+    path = image.save(tmp_path, template="{task_type}/{task_uuid}/{uuid}{ext}")
+    assert path == tmp_path / "x" / "etc" / "up.png"
+
+
+def test_template_puts_several_files_into_a_folder(tmp_path: Path) -> None:
+    files = [{"uuid": f"part-{number}", "base64Data": base64.b64encode(PNG).decode()} for number in range(2)]
+    model = runware.Model3D(uuid="m", outputs={"files": files})
+    assert model.save(tmp_path, template="{uuid}{ext}") == tmp_path / "m"
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["part-0.png", "part-1.png"]
+
+
+# ---------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("form", ["base64", "data URI", "lines"])
+def test_large_inline_result_is_decoded_in_chunks(tmp_path: Path, form: str) -> None:
+    data = PNG + random.Random(1).randbytes(20_000_000)
+    text = base64.encodebytes(data).decode() if form == "lines" else base64.b64encode(data).decode()
+    if form == "data URI":
+        image = runware.Image(data_uri=f"data:image/png;base64,{text}")
+    else:
+        image = runware.Image(base64_data=text)
+    del text
+    tracemalloc.start()
+    try:
+        path = image.save(tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6_000_000
+    assert path.read_bytes() == data == image.read()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, (1 << 20) // 4 * 3 - 1, (1 << 20) // 4 * 3, (1 << 20) // 4 * 3 + 1])
+def test_chunks_of_base64_fit_together(length: int) -> None:
+    data = random.Random(length).randbytes(length)
+    text = base64.b64encode(data).decode()
+    assert b"".join(media.decoded_chunks(text)) == data
+    assert b"".join(media.decoded_chunks("\n".join(text[i : i + 76] for i in range(0, len(text), 76)))) == data
+
+
+@pytest.mark.parametrize("text", ["A", "?" * 8, "A" * (1 << 20) + "B", "AA==" * (1 << 19), "data:image/png;base64,?"])
+def test_damaged_base64_is_an_error(text: str) -> None:
+    with pytest.raises(DownloadError, match="invalid"):
+        b"".join(media.decoded_chunks(text))
+
+
+# ---------------------------------------------------------------------- opening
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="it replaces xdg-open")
+def test_show_opens_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    opener = tmp_path / "bin" / "xdg-open"
+    opener.write_text(f'#!/bin/sh\n/bin/cp "$1" {tmp_path}/shown.png\n')
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("DISPLAY", ":0")
+    image = runware.Image(base64_data=base64.b64encode(PNG).decode())
+    image.show()
+    assert (tmp_path / "shown.png").read_bytes() == PNG
+    opener.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(ConfigurationError, match="No program opens"):
+        image.show()
+    opener.unlink()
+    with pytest.raises(ConfigurationError, match="xdg-open"):
+        image.show()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="they always have a display")
+def test_show_without_a_display_downloads_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(ConfigurationError, match="needs a display"):
+        site.image("/a.png").show()
+    assert site.requests == []
+
+
+def test_embedded_result_needs_no_network(site: Site) -> None:
+    image = site.image("/a.png", uuid="a", seed=5)
+    embedded = image.embed()
+    assert (embedded.uuid, embedded.seed, embedded.url) == ("a", 5, image.url)
+    asked = len(site.requests)
+    assert embedded.read() == PNG
+    assert len(site.requests) == asked
+    with pytest.raises(DownloadError, match="larger than"):
+        image.embed(max_bytes=10)

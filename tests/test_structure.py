@@ -37,7 +37,7 @@ ROWS = [
     {"runware.store"},
     {"runware.requests"},
     {"runware.results"},
-    {"runware.display.notebook"},
+    {"runware.display", "runware.display.notebook"},
     {"runware.models"},
     {"runware.media"},
     {"runware.transport"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from runware._support.lazy_modules import lazy_module
 
@@ -30,20 +30,38 @@ class ValidatedAsInstance:
 
 
 class ResultSchema:
-    """A result class: pydantic accepts its instances unchanged, and writes them as the API's own JSON."""
+    """A result class: pydantic accepts its instances unchanged, reads the API's own JSON, and writes it."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Mapping[str, Any]:
+        def read(value: Any) -> Any:
+            if isinstance(value, cls):
+                return value
+            if not issubclass(cls, list):
+                return _read(cls, value)
+            if not isinstance(value, list):
+                raise ValueError(f"{cls.__name__} or a list expected, not {type(value).__name__}")  # noqa: TRY004 - as pydantic wants it
+            item = next(iter(get_args(source)), None)
+            return cls(_read(item, one) for one in value)
+
         written = core_schema.plain_serializer_function_ser_schema(_as_json)
-        return core_schema.is_instance_schema(cls, serialization=written)
+        return core_schema.no_info_plain_validator_function(read, serialization=written)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
         return {"type": "array" if issubclass(cls, list) else "object"}
 
 
+def _read(cls: Any, value: Any) -> Any:
+    if not isinstance(cls, type) or isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{cls.__name__} or a dict expected, not {type(value).__name__}")  # noqa: TRY004 - as pydantic wants it
+    return cls.from_dict(value)  # type: ignore[attr-defined]
+
+
 def _as_json(result: Any) -> Any:
-    return [_as_json(one) for one in result] if isinstance(result, list) else dict(result.raw)
+    return [_as_json(one) for one in result] if isinstance(result, list) else result.to_dict()
 
 
 class NotInJson:

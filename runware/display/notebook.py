@@ -1,4 +1,4 @@
-"""Notebook views of results and jobs. Nothing is downloaded; the page loads media by URL.
+"""Notebook views of results and jobs. The page loads media by URL, unless `runware.display.embed` is set.
 
 The views are `_repr_mimebundle_` methods, so IPython is not required. Everything from prompts or the server is escaped,
 and only http(s) URLs and inline media are linked or embedded.
@@ -6,15 +6,18 @@ and only http(s) URLs and inline media are linked or embedded.
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from runware import display as settings
 from runware._support.lazy_modules import lazy_module
-from runware.errors import DownloadError
+from runware.errors import DownloadError, RunwareError
 from runware.media.files import decode_base64
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
@@ -24,24 +27,30 @@ if TYPE_CHECKING:
 
     from runware.jobs import Job
     from runware.results import MediaResult, Model3D, Result, Text
+    from runware.results.platform import Account, Model
 else:
     getipython = lazy_module("IPython.core.getipython")
     ipython_display = lazy_module("IPython.display")
 
-__all__ = ["Bar", "in_notebook", "job_bundle", "result_bundle", "results_bundle"]
+__all__ = ["Bar", "follow", "in_notebook", "job_bundle", "result_bundle", "results_bundle", "show"]
+
+log = logging.getLogger("runware.display")
 
 Bundle = dict[str, str]
 
 _MAX_EMBEDDED = 12 << 20
 """Maximum length of base64 data embedded per result, since it is stored in the notebook file."""
 _MAX_SHOWN = 60
+_MAX_ROWS = 200
 _REFRESH = 0.1
+_REDRAW = 1.0
 
 _CARD = "margin:0;min-width:0;font-family:sans-serif;font-size:13px;line-height:1.4"
 _GRID = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:12px;align-items:start;max-width:960px"
 )
 _VIEW = "display:block;max-width:100%;height:auto;border-radius:6px"
+_CELL = "text-align:left;padding:2px 12px 2px 0;max-width:420px;overflow-wrap:anywhere"
 _DIM = "opacity:.7;font-size:12px"
 _CLIPPED = "display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere"
 
@@ -50,8 +59,9 @@ def result_bundle(result: Result) -> Bundle:
     """Return the view of a result."""
     bundle = {"text/plain": repr(result)}
     if result.shown_as:
-        width = "720px" if result.shown_as == "text" else "480px"
-        bundle["text/html"] = f'<div style="max-width:{width}">{_card(result)}</div>'
+        bundle["text/html"] = _large(result)
+    elif rows := _rows(result):
+        bundle["text/html"] = _summary_of(result) + _table(rows)
     return bundle
 
 
@@ -59,7 +69,10 @@ def results_bundle(results: Sequence[object], errors: Sequence[BaseException] = 
     """Return the view of a list of results: a grid, and the errors of missing results."""
     plain = f"[{', '.join(map(repr, results))}]"
     if not any(map(_shown_as, results)):
-        return {"text/plain": plain}
+        rows = [row for one in results for row in _rows(one)]
+        if not rows and not errors:
+            return {"text/plain": plain}
+        return {"text/plain": plain, "text/html": _table(rows) + _summary((), errors)}
     return {"text/plain": plain, "text/html": _grid(results) + _summary(results, errors)}
 
 
@@ -90,7 +103,57 @@ def job_bundle(job: Job[Any]) -> Bundle:
         f"{escape(now.status)} {bar}{_facts(facts)}"
         f'<div style="{_DIM};font-family:monospace">{escape(job.task_uuid)}</div></div>'
     )
-    return {"text/plain": repr(job), "text/html": head + (_grid(results) if results else "")}
+    why = _reason(job) if ended and now.status != "succeeded" else ""
+    return {"text/plain": repr(job), "text/html": head + why + (_grid(results) if results else "")}
+
+
+def _reason(job: Job[Any]) -> str:
+    """Return why a job failed, and what that means for the bill."""
+    try:
+        error = job.exception(0)
+    except RunwareError as cancelled:
+        error = cancelled
+    if error is None:
+        return ""
+    lines = [f"<b>{escape(type(error).__name__)}</b>: {escape(str(error))}"]
+    if isinstance(error, RunwareError):
+        if error.may_have_run:
+            lines.append("The task may have run and been billed; rw.job(error.ref) picks it up.")
+        link = _web(error.documentation)
+        lines += (
+            [f'<a href="{escape(link)}" target="_blank" rel="noopener noreferrer">more about it</a>'] if link else []
+        )
+        lines += [f"earlier attempt: {escape(attempt)}" for attempt in job.attempts]
+    return f'<div style="{_CARD};overflow-wrap:anywhere;margin-bottom:8px">{"<br>".join(lines)}</div>'
+
+
+def show(result: Result) -> None:
+    """Show a result below the cell."""
+    display: Any = ipython_display.display
+    display(result)
+
+
+def follow(job: Job[Any]) -> None:
+    """Show a job below the cell, and update it there until it is done."""
+    changed = threading.Event()
+    job.listen(changed.set)
+    display: Any = ipython_display.display
+    handle = display(job_bundle(job), raw=True, display_id=True)
+    threading.Thread(target=_update, args=(job, handle, changed), name="runware-display", daemon=True).start()
+
+
+def _update(job: Job[Any], handle: Any, changed: threading.Event) -> None:
+    try:
+        done = False
+        while not done:
+            # The time that has passed is shown too, so it is drawn without news as well.
+            if changed.wait(_REDRAW):
+                changed.clear()
+                time.sleep(_REFRESH)  # results often come together
+            done = job.done()
+            handle.update(job_bundle(job), raw=True)
+    finally:
+        job.unlisten(changed.set)
 
 
 def _shown_as(result: object) -> str:
@@ -156,7 +219,83 @@ class Bar:
         return {"text/plain": " ".join(filter(None, [self._label, *facts])), "text/html": html}
 
 
+def _large(result: Result) -> str:
+    """Return the card of a single result."""
+    return f'<div style="max-width:{"720px" if result.shown_as == "text" else "960px"}">{_card(result)}</div>'
+
+
+def _rows(result: object) -> list[Mapping[str, str]]:
+    """Return the rows of a result that is a table, or a row of one: models and the account; else none."""
+    if isinstance(models := getattr(result, "results", None), Sequence) and hasattr(result, "total_results"):
+        return [_model_row(one) for one in models]
+    if not hasattr(result, "balance_amount"):
+        return []
+    account = cast("Account", result)
+    facts = {
+        "organization": account.organization_name,
+        "balance": _dollars(account.balance_amount),
+        **{f"usage {name.replace('_', ' ')}": _spent(account, name) for name in _PERIODS},
+        "team": ", ".join(filter(None, (member.name for member in account.team))),
+        "API keys": ", ".join(filter(None, (key.name for key in account.api_keys))),
+    }
+    rows = [{"account": name, "": str(value)} for name, value in facts.items() if value]
+    for name in ("timeseries", "model", "api_key"):
+        report = getattr(account.usage, name, None)
+        for row in report.data if report is not None else ():
+            what = row.date if name == "timeseries" else row.model_name or row.model if name == "model" else "API key"
+            spent = " · ".join(
+                filter(None, (_dollars(row.spend), "" if row.count is None else f"{row.count} requests"))
+            )
+            rows.append({"account": str(what or name), "": spent})
+    return rows  # type: ignore[return-value]
+
+
+_PERIODS = ("total", "today", "last_7_days", "last_30_days")
+
+
+def _spent(account: Account, name: str) -> str:
+    period = getattr(account.usage, name, None)
+    if period is None:
+        return ""
+    return " · ".join(
+        filter(None, (_dollars(period.credits), "" if period.requests is None else f"{period.requests} requests"))
+    )
+
+
+def _model_row(model: Model) -> Mapping[str, str]:
+    size = f"{model.default_width} × {model.default_height}" if model.default_width and model.default_height else ""
+    return {
+        "AIR": model.air or "",
+        "name": " ".join(filter(None, (model.name, model.version))),
+        "category": model.category or "",
+        "architecture": model.architecture or "",
+        "default size": size,
+        "private": "yes" if model.private else "",
+    }
+
+
+def _summary_of(result: object) -> str:
+    total, shown = getattr(result, "total_results", None), getattr(result, "results", ())
+    return "" if total is None else f'<div style="{_CARD}">{_facts([f"{len(shown)} of {total} models"])}</div>'
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    if not rows:
+        return ""
+    names = [name for name in rows[0] if any(row.get(name) for row in rows)]
+    head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in names)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{escape(row.get(name, ""))}</td>' for name in names) + "</tr>"
+        for row in rows[:_MAX_ROWS]
+    )
+    more = len(rows) - _MAX_ROWS
+    rest = f'<div style="{_CARD};{_DIM}">and {more} more</div>' if more > 0 else ""
+    return f'<table style="{_CARD};border-collapse:collapse"><tr>{head}</tr>{body}</table>{rest}'
+
+
 def _grid(results: Sequence[object]) -> str:
+    if len(results) == 1 and _shown_as(results[0]):
+        return _large(cast("Result", results[0]))
     cards = "".join(_card(cast("Result", one)) for one in results[:_MAX_SHOWN] if hasattr(one, "shown_as"))
     more = len(results) - _MAX_SHOWN
     rest = f'<div style="{_CARD};{_DIM}">and {more} more</div>' if more > 0 else ""
@@ -222,6 +361,11 @@ def _source(result: MediaResult) -> str | None:
         except DownloadError:
             return None
         return f"data:{kind};base64,{encoded}"
+    if settings.embed and _web(result.url):
+        try:
+            return _source(result.embed())
+        except RunwareError as error:  # it is shown by its URL then
+            log.warning("a result is shown by its URL, and not embedded: %s", error)
     return _web(result.url)
 
 

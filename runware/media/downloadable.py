@@ -16,9 +16,11 @@ from runware._support.event_loops import warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
+from runware.media.conversion import converted, fits
 from runware.media.downloads import Downloads, Session
-from runware.media.files import MAX_BYTES, decode_base64, keep_file, safe_name, target_path, write_file
+from runware.media.files import MAX_BYTES, check_absent, decoded_chunks, keep_file, safe_name, target_path, write_file
 from runware.media.kinds import SNIFFED_BYTES, extension_of
+from runware.media.templates import FileTemplate, with_extension
 
 if TYPE_CHECKING:
     import concurrent.futures.thread as thread_pools
@@ -36,6 +38,10 @@ __all__ = ["Downloadable", "PillowMixin", "Saving", "save_all"]
 _CONCURRENCY = 8
 
 
+def _template(given: str | FileTemplate | None) -> FileTemplate | None:
+    return FileTemplate(given) if isinstance(given, str) else given
+
+
 @attrs.frozen
 class Saving:
     """Destination and limits of a save."""
@@ -44,6 +50,7 @@ class Saving:
     overwrite: bool
     timeout: float
     max_bytes: int
+    template: FileTemplate | None = attrs.field(default=None, converter=_template)
     cancel: CancelToken = attrs.field(factory=CancelToken)
 
 
@@ -76,15 +83,17 @@ class Downloadable:
         Raises:
             DownloadError: There is no media, the URL has expired, the file is too large, or the network failed.
         """
-        return b"".join(self.iter_bytes(timeout=timeout, max_bytes=max_bytes))
+        return self._read(timeout, max_bytes, CancelToken())
 
     async def aread(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> bytes:
         """Return the contents of the file; the asyncio form of `read`."""
+        return await in_thread(lambda cancel: self._read(timeout, max_bytes, cancel))
 
-        def work(cancel: CancelToken) -> bytes:
-            return b"".join(self._chunks(timeout, max_bytes, cancel))
-
-        return await in_thread(work)
+    def _read(self, timeout: float, max_bytes: int, cancel: CancelToken) -> bytes:
+        contents = io.BytesIO()  # takes the memory once, and joining the chunks would take it twice
+        for chunk in self._chunks(timeout, max_bytes, cancel):
+            contents.write(chunk)
+        return contents.getvalue()
 
     def iter_bytes(self, *, timeout: float = 60.0, max_bytes: int = MAX_BYTES) -> Generator[bytes, None, None]:
         """Yield the contents of the file in chunks, without holding all of it in memory.
@@ -106,6 +115,7 @@ class Downloadable:
         self,
         where: str | os.PathLike[str] = ".",
         *,
+        template: str | None = None,
         overwrite: bool = False,
         timeout: float = 60.0,
         max_bytes: int = MAX_BYTES,
@@ -115,28 +125,37 @@ class Downloadable:
         Args:
             where: A directory or a file path. A directory is created if missing, and the file is named after its UUID,
                 with an extension that matches its contents. A 3D model of several files is saved to a directory, whose
-                path is returned.
+                path is returned. An image is converted (extra `images`) if the path ends with the extension of another
+                image format than that which arrived.
+            template: The name of the file in the directory *where*, such as `"{task_type}/{seed}{ext}"`. The fields are
+                index (0), seed, uuid, task_uuid, task_type, kind, model and ext. `None` uses the UUID.
             overwrite: Replace an existing file.
             timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
             max_bytes: Maximum size; a larger download is aborted. 2 GiB by default.
 
         Raises:
+            ValidationError: *template* has an unknown field. Nothing was downloaded.
             FileExistsError: The file exists and *overwrite* is false.
-            DownloadError: There is no media, the URL has expired, the file is too large, or the network failed.
+            DownloadError: There is no media, the URL has expired, the file is too large, the network failed, or the
+                result cannot be converted to what the path says.
+            ConfigurationError: It would have to be converted, and Pillow is not installed.
             OSError: The file cannot be written.
         """
-        return self._save(Saving(where, overwrite, timeout, max_bytes))
+        return self._save(Saving(where, overwrite, timeout, max_bytes, template))
 
     async def asave(
         self,
         where: str | os.PathLike[str] = ".",
         *,
+        template: str | None = None,
         overwrite: bool = False,
         timeout: float = 60.0,
         max_bytes: int = MAX_BYTES,
     ) -> Path:
         """Save the result and return its path; the asyncio form of `save`. Cancelling it leaves no file behind."""
-        return await in_thread(lambda cancel: self._save(Saving(where, overwrite, timeout, max_bytes, cancel)))
+        return await in_thread(
+            lambda cancel: self._save(Saving(where, overwrite, timeout, max_bytes, template, cancel))
+        )
 
     def _chunks(self, timeout: float, max_bytes: int, cancel: CancelToken) -> Generator[bytes, None, None]:
         with session_of(self._downloads, cancel) as session:
@@ -148,10 +167,11 @@ class Downloadable:
 
     def _contents(self, session: Session, timeout: float, max_bytes: int) -> Iterator[bytes]:
         if text := self.base64_data or self.data_uri:
-            data = decode_base64(text)
-            if not data:
+            chunks = decoded_chunks(text)
+            if not (first := next(chunks, b"")):
                 raise DownloadError("The result's data is empty.", task_uuid=self.task_uuid)
-            yield data
+            yield first
+            yield from chunks
         elif self.url:
             warn_in_event_loop("await result.asave()")
             yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
@@ -160,9 +180,16 @@ class Downloadable:
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save the result over a shared download session; used by `save` and `save_all`."""
-        extension, chunks = self._sniffed(session, saving)
-        path = target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
-        return write_file(path, chunks, overwrite=saving.overwrite)
+        extension, contents = self._sniffed(session, saving)
+        if saving.template is not None:
+            name = saving.template.name(self) if stem is None else stem
+            path = Path(saving.where, with_extension(name, extension))
+        else:
+            path = target_path(saving.where, stem or self.uuid or self.kind or "result", extension)
+        if not fits(wanted := path.suffix.lower(), extension):
+            check_absent(path, overwrite=saving.overwrite)
+            contents = iter([converted(b"".join(contents), extension, wanted)])
+        return write_file(path, contents, overwrite=saving.overwrite)
 
     def save_named(
         self, session: Session, saving: Saving, name: Callable[[str], Path], before: str | None
@@ -262,8 +289,8 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
     """
     warn_in_event_loop("await results.asave_all()")
     files = [item for item in items if isinstance(item, Downloadable)]
+    names = _names(files, stem) if saving.template is None else saving.template.names(files)
     Path(saving.where).mkdir(parents=True, exist_ok=True)
-    names = _names(files, stem)
     with ExitStack() as stack:
         # One session per client, so that its results share connections.
         settings = [getattr(item, "_downloads", None) for item in files]

@@ -20,10 +20,25 @@ if TYPE_CHECKING:
 else:
     filecmp = lazy_module("filecmp")
 
-__all__ = ["MAX_BYTES", "PARTS", "decode_base64", "keep_file", "safe_name", "target_path", "write_file"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_EMBEDDED",
+    "PARTS",
+    "check_absent",
+    "decode_base64",
+    "decoded_chunks",
+    "keep_file",
+    "safe_name",
+    "target_path",
+    "write_file",
+]
 
 MAX_BYTES = 2 << 30
 """Default maximum size of a downloaded file: 2 GiB."""
+MAX_EMBEDDED = 8 << 20
+"""Default maximum size of a file that is embedded in a notebook: 8 MiB."""
+_CHUNK = 1 << 20
+"""Characters of base64 that are decoded at a time."""
 
 PARTS = ".runware-*.part"
 """A pattern for the names of files that are being written."""
@@ -48,6 +63,32 @@ def decode_base64(text: str) -> bytes:
         raise DownloadError("The result's base64 data is invalid.") from error
 
 
+def decoded_chunks(text: str) -> Iterator[bytes]:
+    """Decode base64 or a data URI in chunks, so that a large file is not in memory as a whole.
+
+    Raises:
+        DownloadError: The text is neither.
+    """
+    start = 0
+    if text[:5].lower() == "data:":
+        comma = text.find(",")
+        if comma < 0 or not text[:comma].lower().endswith(";base64"):
+            yield decode_base64(text)
+            return
+        start = comma + 1
+    rest, padded = "", False
+    for position in range(start, len(text), _CHUNK):
+        piece = rest + "".join(text[position : position + _CHUNK].split())
+        usable = len(piece) if position + _CHUNK >= len(text) else len(piece) // 4 * 4
+        piece, rest = piece[:usable], piece[usable:]
+        if not piece:
+            continue
+        if padded:  # only the last chunk may be padded, which the decoder cannot see
+            raise DownloadError("The result's base64 data is invalid.")
+        padded = piece.endswith("=")
+        yield decode_base64(piece)
+
+
 _RESERVED = re.compile(r"(?i)con|prn|aux|nul|com\d|lpt\d")
 """Device names reserved by Windows, with any extension."""
 
@@ -70,6 +111,16 @@ def target_path(where: str | os.PathLike[str], stem: str, extension: str) -> Pat
     return path
 
 
+def check_absent(path: Path, *, overwrite: bool) -> None:
+    """Check that a file may be written.
+
+    Raises:
+        FileExistsError: The file exists and *overwrite* is false.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+
+
 def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
     """Write a file atomically: it appears complete or not at all.
 
@@ -77,8 +128,7 @@ def write_file(path: Path, chunks: Iterator[bytes], *, overwrite: bool) -> Path:
         FileExistsError: The file exists and *overwrite* is false; nothing is downloaded.
         OSError: The file cannot be written.
     """
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
+    check_absent(path, overwrite=overwrite)
     with _part_of(path) as part:
         with part.open("xb") as file:
             for chunk in chunks:

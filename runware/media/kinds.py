@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-__all__ = ["SNIFFED_BYTES", "UNKNOWN", "extension_of", "sniff", "url_extension"]
+__all__ = ["EXTENSIONS", "SNIFFED_BYTES", "UNKNOWN", "extension_of", "sniff", "url_extension"]
 
 # Signatures, most frequent first. Text may also begin with "BM", "ID3" or "ftyp", so each row requires more than that.
 #
@@ -43,6 +43,8 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     ),
 )
 _PATTERN = re.compile(b"|".join(b"(%b)" % pattern for pattern, _, _ in _SIGNATURES), re.DOTALL)
+EXTENSIONS = frozenset(extension for _, _, extension in _SIGNATURES)
+"""The extensions of the files that are recognized."""
 SNIFFED_BYTES = 4096
 """Bytes needed to recognize a file. Most signatures take 20, but an SVG may begin with a long comment."""
 UNKNOWN = ("application/octet-stream", "")

@@ -18,6 +18,7 @@ from runware._support.elsewhere import run_elsewhere
 from runware._support.escaping import one_line
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
+from runware.models.descriptions import listed_as_html
 from runware.models.newer import NONSENSE, NewerModels
 from runware.models.services import Cache, Services
 from runware.models.wording import LISTED
@@ -29,6 +30,13 @@ log = logging.getLogger("runware.models")
 
 REFRESH_TIMEOUT = 5.0
 """Seconds that the services have to answer, for everything that is asked for at once."""
+
+
+class ModelList(list[Model]):
+    """Models, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return listed_as_html(self)
 
 
 class Catalogue:
@@ -331,7 +339,7 @@ class Models:
         _check_filter("creator", creator, {one.creator for one in every}, alike=_plain)
         _check_filter("status", status, {one.status for one in every})
         words = (q or "").lower().split()
-        return [
+        return ModelList(
             model
             for model in every
             if (capability is None or capability.lower() in (one.lower() for one in model.capabilities))
@@ -339,7 +347,7 @@ class Models:
             and (creator is None or _plain(creator) == _plain(model.creator or ""))
             and (status is None or model.status.lower() == status.lower())
             and all(word in f"{model.name} {model.air} {model.slug}".lower() for word in words)
-        ]
+        )
 
     def search(self, text: str, **filters: Any) -> Iterator[Any]:
         """Search all models at the API, those of the community too; yield them page after page.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from runware._support.escaping import one_line
@@ -18,7 +18,7 @@ else:
     html = lazy_module("html")
     textwrap = lazy_module("textwrap")
 
-__all__ = ["described", "described_as_html", "price_lines"]
+__all__ = ["described", "described_as_html", "listed_as_html", "price_lines"]
 
 _MOST_PRICES = 8
 _WIDTH = 80
@@ -73,6 +73,18 @@ def described_as_html(model: Model) -> str:
         f"<table><tr>{heads}</tr>{rows}</table>"
         f"{f'<ul>{notes}</ul>' if notes else ''}{f'<ul>{prices}</ul>' if prices else ''}</div>"
     )
+
+
+def listed_as_html(models: Sequence[Model]) -> str:
+    """Return a table of models, as HTML."""
+    cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
+    rows = "".join(
+        "<tr>" + "".join(f'<td style="{cell}">{html.escape(text)}</td>' for text in texts) + "</tr>"
+        for one in models
+        for texts in [(one.air or one.slug, one.name, one.creator or "", ", ".join(one.capabilities), one.status)]
+    )
+    heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("AIR", "name", "creator", "can do", "status"))
+    return f'<table style="font-family:sans-serif;font-size:13px"><tr>{heads}</tr>{rows}</table>'
 
 
 def _facts(model: Model) -> list[str]:

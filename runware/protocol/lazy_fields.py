@@ -7,14 +7,14 @@ use: most fields are never used, and the conversion runs on the caller's thread,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from runware.protocol.codec import Rule, rules
 
-__all__ = ["put_defaults", "put_readers"]
+__all__ = ["put_defaults", "put_readers", "stored_items"]
 
 
 def put_defaults(cls: type[attrs.AttrsInstance]) -> None:
@@ -32,10 +32,26 @@ def put_readers(cls: type[attrs.AttrsInstance]) -> None:
             setattr(cls, field.name, _Reader(cls, field.name, field.default))
 
 
+def stored_items(part: _Part) -> Iterator[tuple[str, object]]:
+    """Yield the API's name and the value of each field that an object was given beside its item.
+
+    Values that were read from the item are left out, as are those that a fallback found elsewhere.
+    """
+    stored = vars(part)
+    for name, (wire, plain, make) in rules(type(part)).items():
+        value = stored.get(name)
+        if value is None or value == part._fallback(name):  # noqa: SLF001 - the two classes are one mechanism
+            continue
+        own = part.raw.get(wire)
+        if own is None or value != (own if type(own) in plain else make(own)):
+            yield wire, value
+
+
 class _Part(Protocol):
     """An object in a response."""
 
-    raw: Mapping[str, Any]
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
 
     def _fallback(self, name: str) -> object: ...
 

@@ -16,6 +16,7 @@ from runware.results.media import (
     Video,
 )
 from runware.results.pieces import TextPiece
+from runware.results.reading import from_dict, from_json
 from runware.results.text import Source, Text, ToolCall, Usage
 
 Part = ApiObject
@@ -45,4 +46,6 @@ __all__ = [
     "ToolOutput",
     "Usage",
     "Video",
+    "from_dict",
+    "from_json",
 ]

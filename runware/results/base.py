@@ -20,13 +20,13 @@ import attrs
 
 from runware._support.lazy_modules import lazy_module
 from runware._support.pydantic_schemas import ResultSchema
-from runware.errors import RunwareError
+from runware.errors import RunwareError, ValidationError
 from runware.media.cancelling import in_thread
 from runware.media.downloadable import Saving, save_all
 from runware.media.downloads import Downloads
 from runware.media.files import MAX_BYTES
-from runware.protocol.codec import loads
-from runware.protocol.lazy_fields import put_readers
+from runware.protocol.codec import dumps, loads, structure
+from runware.protocol.lazy_fields import put_readers, stored_items
 
 if TYPE_CHECKING:
     from typing import Self
@@ -57,7 +57,7 @@ _LONGEST_SHOWN = 200
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class ApiObject(ResultSchema):
-    """An object in a response.
+    """An object in a response. `dict(result)` and JSON encoders that know `__json__` see what `to_dict()` returns.
 
     Attributes:
         raw: The complete API object, including fields without an attribute here.
@@ -78,6 +78,69 @@ class ApiObject(ResultSchema):
         """Return the value of a field that is missing from the API object, or `None`."""
         return None
 
+    def to_dict(self, *, api_names: bool = True) -> dict[str, Any]:
+        """Return the object as a new dict that JSON can hold. It contains nothing of the request.
+
+        Args:
+            api_names: The API's own object, complete, which `from_dict` reads. With `False`, the attributes that have
+                a value, under their Python names, for tables and templates.
+        """
+        if api_names:
+            return {name: _plain(value, True) for name, value in ({**self.raw, **dict(stored_items(self))}).items()}
+        hidden = ("raw", *self._from_request())
+        names = (field.name for field in attrs.fields(type(self)) if field.name not in hidden)
+        values = ((name, getattr(self, name)) for name in names if not name.startswith("_"))
+        return {name: _plain(value, False) for name, value in values if value is not None and value != ()}
+
+    def to_json(self, *, api_names: bool = True) -> str:
+        """Return what `to_dict` returns, as JSON in one line."""
+        return dumps(self.to_dict(api_names=api_names)).decode()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make an object from what `to_dict()` returned, or from any object of the API.
+
+        `runware.results.from_dict` finds the class by the task type.
+
+        Args:
+            data: The object under the API's names. It is kept, as `raw`.
+
+        Raises:
+            ValidationError: It is not a dict, or has Python names.
+        """
+        if not isinstance(data, Mapping) or not data.keys().isdisjoint(_PYTHON_NAMES):
+            words = "a dict with Python names" if isinstance(data, Mapping) else type(data).__name__
+            raise ValidationError(
+                f"{cls.__name__}.from_dict takes a dict with the API's names, as to_dict() returns it; got {words}.",
+                code="invalidParameter",
+                parameter="data",
+            )
+        return structure(data if type(data) is dict else dict(data), cls)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Make an object from what `to_json()` returned.
+
+        Raises:
+            ValidationError: It is not JSON, not an object, or has Python names.
+        """
+        return cls.from_dict(parsed(text))
+
+    def keys(self) -> Iterable[str]:
+        """Return the keys of `to_dict()`, so that `dict(result)` works."""
+        return self.to_dict().keys()
+
+    def __getitem__(self, name: str, /) -> Any:
+        return self.to_dict()[name]
+
+    def __json__(self) -> dict[str, Any]:
+        """Return the form in which Celery sends the object."""
+        return self.to_dict()
+
+    def _from_request(self) -> Sequence[str]:
+        """Return the names of attributes whose values come from the request, and not from the server."""
+        return ()
+
     def __repr__(self) -> str:
         # Leaves out prompts and media: reprs end up in logs and tracebacks.
         known = (
@@ -86,6 +149,31 @@ class ApiObject(ResultSchema):
             if field.repr and (value := getattr(self, field.name)) is not None
         )
         return f"{type(self).__name__}({', '.join(known)})"
+
+
+_PYTHON_NAMES = frozenset(("task_type", "task_uuid"))
+"""Names in every result of a client, by which a dict with Python names is recognized."""
+
+
+def parsed(text: str | bytes) -> Any:
+    """Parse the JSON of results.
+
+    Raises:
+        ValidationError: It is not JSON.
+    """
+    try:
+        return loads(text.encode() if isinstance(text, str) else text)
+    except ValueError as error:
+        raise ValidationError(f"The text is not JSON: {error}", code="invalidParameter", parameter="text") from error
+
+
+def _plain(value: Any, api_names: bool) -> Any:
+    """Return a value as JSON types, without anything that belongs to the result."""
+    if isinstance(value, ApiObject):
+        return value.to_dict(api_names=api_names)
+    if isinstance(value, Mapping):
+        return {name: _plain(one, api_names) for name, one in value.items()}
+    return [_plain(one, api_names) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _shown(value: object) -> str:
@@ -247,6 +335,20 @@ class Results(list[T], ResultSchema):
         costs = [cost for item in self if (cost := getattr(item, "cost", None)) is not None]
         return sum(costs) if costs else None
 
+    def to_dicts(self, *, api_names: bool = True) -> list[dict[str, Any]]:
+        """Return the results as dicts; see `Result.to_dict`.
+
+        A table of them: `pandas.DataFrame(results.to_dicts(api_names=False))`. The errors are not in it.
+
+        Args:
+            api_names: Use the API's names, which `runware.results.from_dict` reads; `False` for Python names.
+        """
+        return [_plain(one, api_names) for one in self]
+
+    def to_json(self, *, api_names: bool = True) -> str:
+        """Return what `to_dicts` returns, as JSON in one line."""
+        return dumps(self.to_dicts(api_names=api_names)).decode()
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Return the notebook view: a grid of the results. Downloads nothing."""
         return notebook.results_bundle(self, self.errors)
@@ -255,6 +357,7 @@ class Results(list[T], ResultSchema):
         self,
         where: str | os.PathLike[str] = ".",
         *,
+        template: str | None = None,
         overwrite: bool = False,
         timeout: float = 60.0,
         max_bytes: int = MAX_BYTES,
@@ -263,26 +366,34 @@ class Results(list[T], ResultSchema):
 
         Args:
             where: The directory; created if missing.
+            template: The names of the files in the directory, such as `"{task_type}/{index:03}-{seed}{ext}"`. The
+                fields are index (from 0), seed, uuid, task_uuid, task_type, kind, model and ext. `None`
+                uses the UUIDs.
             overwrite: Replace existing files.
             timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
             max_bytes: Maximum size of each file; a larger download is aborted. 2 GiB by default.
 
         Raises:
+            ValidationError: *template* has an unknown field, or gives two results the same name. Nothing was
+                downloaded.
             FileExistsError: A file exists and *overwrite* is false.
             DownloadError: A result could not be downloaded; the others are saved nevertheless.
         """
-        return save_all(self, Saving(where, overwrite, timeout, max_bytes))
+        return save_all(self, Saving(where, overwrite, timeout, max_bytes, template))
 
     async def asave_all(
         self,
         where: str | os.PathLike[str] = ".",
         *,
+        template: str | None = None,
         overwrite: bool = False,
         timeout: float = 60.0,
         max_bytes: int = MAX_BYTES,
     ) -> list[Path]:
         """Save every result to a directory; the asyncio form of `save_all`."""
-        return await in_thread(lambda cancel: save_all(self, Saving(where, overwrite, timeout, max_bytes, cancel)))
+        return await in_thread(
+            lambda cancel: save_all(self, Saving(where, overwrite, timeout, max_bytes, template, cancel))
+        )
 
 
 def _joined(one: object, other: object) -> tuple[RunwareError, ...]:

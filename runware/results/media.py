@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import DownloadError
 from runware.media.downloadable import Downloadable, PillowMixin, Saving, save_all
 from runware.media.downloads import Session
+from runware.media.files import MAX_EMBEDDED
 from runware.media.kinds import url_extension
+from runware.media.templates import with_extension
+from runware.media.viewer import check_display, open_file
 from runware.protocol.codec import structure
 from runware.results.base import ApiObject, Result, shown_url, wire_objects
+
+if TYPE_CHECKING:
+    from runware.display import notebook
+else:
+    notebook = lazy_module("runware.display.notebook")
 
 __all__ = [
     "Audio",
@@ -58,6 +69,8 @@ class MediaResult(Result, Downloadable):
         media_url: The API's generic `mediaURL`, if present; `url` falls back to it.
         seed: Seed of this result; result k of a task has the task's seed plus k.
         nsfw_content: Whether the safety check flagged the result; `None` if it was not requested.
+        positive_prompt: The prompt: what the server returns, or else that of the request, if it is known. The latter
+            is not part of `to_dict()`, so that a prompt does not leave the program with its result.
     """
 
     shown_as: ClassVar[str] = "file"
@@ -70,9 +83,65 @@ class MediaResult(Result, Downloadable):
     media_url: str | None = attrs.field(default=None, repr=shown_url)
     seed: int | None = None
     nsfw_content: bool | None = None
+    # Not compared: the same result has it or not, depending on where it comes from.
+    positive_prompt: str | None = attrs.field(default=None, repr=False, eq=False)
 
     def _fallback(self, name: str) -> Any:
-        return self.media_uuid if name == "uuid" else self.media_url if name == "url" else None
+        if name == "uuid":
+            return self.media_uuid
+        if name == "url":
+            return self.media_url
+        if name == "positive_prompt" and self._origin is not None:
+            prompt = self.meta.request.get("positivePrompt")
+            return prompt if isinstance(prompt, str) else None
+        return None
+
+    def _from_request(self) -> Sequence[str]:
+        known_to_server = self._origin is None or "positivePrompt" in self.raw
+        return () if known_to_server else ("positive_prompt",)
+
+    def get_url(self) -> str:
+        """Return the download URL: `url` for code that needs a `str`.
+
+        Raises:
+            DownloadError: The result has no URL, because its data was delivered inline.
+        """
+        if self.url is None:
+            held = self.base64_data or self.data_uri
+            words = "its data was delivered inline; use read() or save()" if held else "the server sent none"
+            raise DownloadError(f"The result has no URL: {words}.", task_type=self.task_type, task_uuid=self.task_uuid)
+        return self.url
+
+    def embed(self, *, timeout: float = 60.0, max_bytes: int = MAX_EMBEDDED) -> Self:
+        """Return the result with its data in it, as `base64_data`: downloaded now, and shown without the network.
+
+        A notebook that shows it keeps the file after the URL has expired.
+
+        Args:
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+            max_bytes: Maximum size; 8 MiB by default, since a notebook is stored with it.
+
+        Raises:
+            DownloadError: There is no media, the URL has expired, the file is too large, or the network failed.
+        """
+        data = self.read(timeout=timeout, max_bytes=max_bytes)
+        return attrs.evolve(self, base64_data=base64.b64encode(data).decode())
+
+    def show(self, *, timeout: float = 60.0) -> None:
+        """Show the result: in a notebook below the cell, elsewhere in the program that the system has for such files.
+
+        Args:
+            timeout: Seconds allowed for connecting, and for each wait for more data; 60 by default.
+
+        Raises:
+            ConfigurationError: There is no display, or no program that opens files.
+            DownloadError: There is no media, the URL has expired, or the network failed.
+        """
+        if notebook.in_notebook():
+            notebook.show(self)
+            return
+        check_display()
+        open_file(self.save(f"{tempfile.mkdtemp(prefix='runware-')}/", timeout=timeout))
 
     def as_input(self) -> str:
         """Return the identifier to send when this result is the input of another task."""
@@ -89,7 +158,6 @@ class Image(MediaResult, PillowMixin):
     Attributes:
         input_image_uuid: UUID of the input image.
         input_images_uuid: UUIDs of the input images, if there were several.
-        positive_prompt: The prompt, if the server returns it.
         negative_prompt: The negative prompt, if the server returns it.
         outputs: Further outputs of the model, such as `textBlocks`, unchanged.
         structured_prompt: The prompt in the form of JSON that the model made of it, unchanged; usable as the
@@ -101,7 +169,6 @@ class Image(MediaResult, PillowMixin):
 
     input_image_uuid: str | None = None
     input_images_uuid: Sequence[str] | None = attrs.field(default=None, hash=False)
-    positive_prompt: str | None = attrs.field(default=None, repr=False)
     negative_prompt: str | None = attrs.field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
     structured_prompt: Any = attrs.field(default=None, repr=False, hash=False)
@@ -233,6 +300,11 @@ class FilesResult(MediaResult):
         files = self.files
         if len(files) < 2:
             return super().save_with(session, saving, stem)
+        if saving.template is not None:
+            name = saving.template.name(self) if stem is None else stem
+            inner = attrs.evolve(saving, where=Path(saving.where, with_extension(name, "")), template=None)
+            save_all(files, inner, self.uuid or self.kind)
+            return Path(inner.where)
         # Several results may share the directory, and their files may have no names of their own.
         save_all(files, saving, stem or self.uuid or self.kind)
         return Path(saving.where)

@@ -137,11 +137,13 @@ class ModelPage(Result):
         return len(self.results)
 
     @overload
-    def __getitem__(self, index: int) -> Model: ...
+    def __getitem__(self, index: int, /) -> Model: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Model]: ...
-    def __getitem__(self, index: int | slice) -> Model | Sequence[Model]:
-        return self.results[index]
+    def __getitem__(self, index: slice, /) -> Sequence[Model]: ...
+    @overload
+    def __getitem__(self, index: str, /) -> Any: ...
+    def __getitem__(self, index: int | slice | str, /) -> Any:
+        return super().__getitem__(index) if isinstance(index, str) else self.results[index]
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
@@ -314,11 +316,13 @@ class UsageReport(ApiObject):
         return True  # a report without rows still has totals
 
     @overload
-    def __getitem__(self, index: int) -> UsageRow: ...
+    def __getitem__(self, index: int, /) -> UsageRow: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[UsageRow]: ...
-    def __getitem__(self, index: int | slice) -> UsageRow | Sequence[UsageRow]:
-        return self.data[index]
+    def __getitem__(self, index: slice, /) -> Sequence[UsageRow]: ...
+    @overload
+    def __getitem__(self, index: str, /) -> Any: ...
+    def __getitem__(self, index: int | slice | str, /) -> Any:
+        return super().__getitem__(index) if isinstance(index, str) else self.data[index]
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)

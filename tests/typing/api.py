@@ -1,8 +1,9 @@
 """User-style code: what type checkers infer, in all three interface forms."""
 
+import json
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from runware import (
     Answer,
@@ -19,6 +20,7 @@ from runware import (
     Model,
     ModelPage,
     Partial,
+    Result,
     Results,
     RetryPolicy,
     Runware,
@@ -28,6 +30,7 @@ from runware import (
     ToolRun,
     events,
     models,
+    results,
     tool,
 )
 from runware.client import Submitter
@@ -40,6 +43,19 @@ def blocking() -> None:
     assert_type(images, Results[Image])
     assert_type(images[0], Image)
     assert_type(images[0].url, str | None)
+    urls: list[str] = [image.get_url() for image in images]
+    assert_type(urls, list[str])
+    assert_type(images[0].positive_prompt, str | None)
+    assert_type(images[0].embed(), Image)
+    assert_type(images[0].to_dict(), dict[str, Any])
+    assert_type(images.to_dicts(api_names=False), list[dict[str, Any]])
+    assert_type(Image.from_dict(images[0].to_dict()), Image)
+    assert_type(Image.from_json(images[0].to_json()), Image)
+    assert_type(results.from_dict(images[0].to_dict()), Result)
+    assert_type(results.from_dict(images.to_dicts()), Results[Any])
+    assert_type(json.dumps(images, default=Result.to_dict), str)
+    assert_type(dict(images[0]), dict[str, Any])
+    assert_type(images.save_all("out", template="{index}{ext}"), list[Path])
     assert_type(images[0].save("out"), Path)
     assert_type(images.cost, float | None)
     assert_type(rw.request_images(positive_prompt="x"), Results[Image])
@@ -58,6 +74,11 @@ def jobs() -> None:
     assert_type(job.result(), Results[Image])
     for image in job:
         assert_type(image, Image)
+    assert_type(
+        job.status, Literal["queued", "sent", "accepted", "running", "succeeded", "partial", "failed", "cancelled"]
+    )
+    if job.status == "done":  # type: ignore[comparison-overlap]  # pyright: ignore[reportUnnecessaryComparison]
+        raise AssertionError
     assert_type(rw.submit.run(ImageInference(positive_prompt="x")), Job[Results[Image]])
 
 
@@ -109,8 +130,8 @@ def watching() -> None:
     Runware("key", on_event=lambda: None)  # type: ignore[misc, arg-type]  # pyright: ignore[reportArgumentType]
 
 
-def show(results: Partial[Image], error: RunwareError | None) -> None:
-    assert_type(results[0], Image)
+def show(partial: Partial[Image], error: RunwareError | None) -> None:
+    assert_type(partial[0], Image)
 
 
 def inputs() -> None:
