@@ -495,7 +495,7 @@ def test_price_of_what_the_server_refuses(use: Tools) -> None:
 
 
 def test_price_of_other_models_is_that_of_the_catalogue(use: Tools, server: LocalServer) -> None:
-    assert use.get_price("anthropic:claude@fable-5").startswith("Prices of Claude Fable 5: $1e-05 per inputToken")
+    assert use.get_price("anthropic:claude@fable-5").startswith("Prices of Claude Fable 5: $10.00 per million input")
     assert use.get_price("runware:152@2") == "The prices of runware:152@2 are not known."
     assert server.ledger.dry_runs == 0
 

@@ -33,9 +33,9 @@ ROWS = [
     ["recording_relay"],
     ["connection", "result_details", "task_queries", "webhooks"],
     ["prompt_marks", "state"],
-    ["apps", "recording", "task_run", "task_types"],
+    ["apps", "model_services", "recording", "task_run", "task_types"],
     ["model_check", "planned_answers", "request_body", "task_schema"],
-    ["chat_model", "client_session", "media", "model_services", "stream_plan", "validation"],
+    ["chat_model", "client_session", "media", "stream_plan", "validation"],
     [
         "access_control", "audio", "encoding", "images", "ledger", "meshes", "model_catalogue", "model_prices",
         "model_records", "model_words", "options", "output", "switches", "task_inputs", "uuids", "video",

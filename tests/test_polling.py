@@ -627,4 +627,4 @@ class TestModelUpload:
     def test_rejected_upload_raises(self, rw: Runware, interface: Interface) -> None:
         with pytest.raises(ValidationError) as caught:
             interface(rw, "model_upload", **UPLOAD, default_weight=9.0)
-        assert caught.value.parameter == "defaultWeight"
+        assert caught.value.parameter == "default_weight"
