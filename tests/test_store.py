@@ -453,6 +453,22 @@ class TestJobs:
             assert len(second.result(20)) == len(busy.result(20)) == 1
         assert server.ledger.executions(uuid) == 1
 
+    def test_task_that_was_cancelled_unsent_is_not_sent_after_a_crash_unless_it_is_asked_for_again(
+        self, server: LocalServer, path: pathlib.Path
+    ) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        with client(server, path, max_in_flight=1) as rw, server.hold("imageInference"):
+            rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held)
+            unwanted = rw.submit.image_inference(**PICTURE, task_uuid=uuid)
+            unwanted.cancel()
+            until(lambda: [task for task in rw.jobs.list() if task.step == "cancelled"])
+            assert rw.jobs.get(uuid).step == "cancelled"
+        with client(server, path) as rw:
+            assert uuid not in [task.key for task in rw.jobs.unfinished()]
+            assert len(rw.image_inference(**PICTURE, task_uuid=uuid)) == 1
+        assert server.ledger.executions(uuid) == 1
+
     def test_without_its_store_a_stable_uuid_still_buys_once(self, server: LocalServer, tmp_path: pathlib.Path) -> None:
         uuid = task_uuid_for("order-17/cover")
         images = []

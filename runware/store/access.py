@@ -108,6 +108,7 @@ class StoreView:
     def unfinished(self, *, run: str | None = None) -> builtins.list[StoredTask]:
         """Return the open tasks that no living client follows, oldest first: those that a dead one has left.
 
+        Tasks that were cancelled before they were sent are left out: nobody wants them.
         Whether a client on another machine lives shows only after some 20 seconds; until then it is taken for alive.
 
         Args:
@@ -116,7 +117,7 @@ class StoreView:
         Raises:
             StoreError: The store cannot be read.
         """
-        return [task for task, alive in self._open(run) if not alive]
+        return [task for task, alive in self._open(run) if not alive and task.step != "cancelled"]
 
     def _open(self, run: str | None) -> builtins.list[tuple[StoredTask, bool]]:
         found = list(self.list(state="open", run=run))

@@ -12,6 +12,7 @@ from runware.errors import BudgetExceededError, RunwareError
 from runware.protocol.call import Call
 
 __all__ = [
+    "UNSENT",
     "Line",
     "StoredTask",
     "billed",
@@ -22,6 +23,10 @@ __all__ = [
     "nano_dollars",
     "stored_error",
 ]
+
+
+UNSENT = ("waiting", "cancelled")
+"""The steps of open tasks that were certainly not sent."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -83,8 +88,9 @@ class StoredTask:
         number: Which of several equal inputs of its run it is, from 0.
         fingerprint: A hash of what it asks for.
         state: `"open"`, `"succeeded"` or `"failed"`.
-        step: How far an open task is: `"recorded"`, `"sent"`, `"accepted"`, `"waiting"` (it was not sent), `"refused"`
-            (its last attempt failed in a way that may pass).
+        step: How far an open task is: `"recorded"`, `"sent"`, `"accepted"`, `"waiting"` (it was not sent), `"cancelled"`
+            (neither, and its caller does not want it any more), `"refused"` (its last attempt failed in a way that may
+            pass).
         owner: The client that follows it, or `None`.
         items: The API objects of its results so far.
         error: Why it failed, or why its last call ended without an outcome; `None` if neither.

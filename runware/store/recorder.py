@@ -37,7 +37,7 @@ from runware.protocol.effects import Record, Step
 from runware.protocol.ids import derived_uuid
 from runware.store.accounts import Accounts, scopes_of
 from runware.store.database import Database, store_error
-from runware.store.lines import Line, billed, error_from_stored, line_of, stored_error
+from runware.store.lines import UNSENT, Line, billed, error_from_stored, line_of, stored_error
 from runware.store.owners import BEAT, Owner, Owners
 
 if TYPE_CHECKING:
@@ -606,7 +606,7 @@ class StoreRecorder:
         if not self.database.claim(connection, row["key"], row["owner"], self.owner.id):
             return False
         line.attempt, line.day, line.run = row["attempt"], row["scope"] or "", row["run"]
-        if row["step"] in ("waiting", "refused") and not line.follows:
+        if row["step"] in (*UNSENT, "refused") and not line.follows:
             # Nothing of it runs, so it is a new expense.
             if not self._reserve(accounts, call, uuid, reports):
                 self.database.set_values(connection, [{"key": row["key"], "owner": None}])
@@ -635,7 +635,7 @@ class StoreRecorder:
     ) -> None:
         """Begin the next attempt of a task; if its last one has failed by the server's word, it gets a new UUID."""
         line = line_of(call)
-        unsent = row["step"] == "waiting" and row["state"] == "open"
+        unsent = row["step"] in UNSENT and row["state"] == "open"
         line.attempt = row["attempt"] + (not unsent)
         current = row["uuid"] if unsent else derived_uuid(row["uuid"])
         values = {"uuid": current, "attempt": line.attempt, "reserved": line.reserve, "scope": line.day}
@@ -673,7 +673,7 @@ class StoreRecorder:
             state, step = _state_after(one)
             cost = _cost(row, one.items)
             bill = (cost or 0) - (row["cost"] or 0)
-            reserved = max(0, row["reserved"] - bill) if state == "open" and step not in ("waiting", "refused") else 0
+            reserved = max(0, row["reserved"] - bill) if state == "open" and step not in (*UNSENT, "refused") else 0
             if state == "succeeded" and cost is None:
                 bill = row["reserved"]  # the estimate stands for a bill that did not come
             changes.append(
@@ -777,7 +777,9 @@ def _state_after(one: _Ended) -> tuple[str, str | None]:
         return "failed", None
     if isinstance(error, TaskError) and not error.may_have_run and one.call.sends:
         return ("open", "refused") if error.retryable or isinstance(error, _PASSING) else ("failed", None)
-    return "open", None if error.may_have_run or one.items else "waiting"
+    if error.may_have_run or one.items:
+        return "open", None
+    return "open", "cancelled" if isinstance(error, TaskCancelledError) else "waiting"
 
 
 def _not_sent(problem: StoreError, call: Call) -> StoreError:

@@ -71,7 +71,8 @@ tasks = Table(
 """The tasks. `key` is the UUID of the first attempt, `uuid` that of the last. `request` is the API object, or nothing
 if it was too large. `cost` is all that it has cost, `cost_before` the part of attempts that had failed when it was
 begun again. `state` is open, succeeded or failed; `step` is how far an open one is: recorded, sent, accepted,
-refused (the next attempt needs a new UUID), waiting (nothing was sent)."""
+refused (the next attempt needs a new UUID), waiting (nothing was sent),
+cancelled (nothing was sent, and nothing is to be sent, unless the same task is asked for again)."""
 
 runs = Table(
     "runware_runs",
