@@ -88,9 +88,9 @@ class StoredTask:
         number: Which of several equal inputs of its run it is, from 0.
         fingerprint: A hash of what it asks for.
         state: `"open"`, `"succeeded"` or `"failed"`.
-        step: How far an open task is: `"recorded"`, `"sent"`, `"accepted"`, `"waiting"` (it was not sent), `"cancelled"`
-            (neither, and its caller does not want it any more), `"refused"` (its last attempt failed in a way that may
-            pass).
+        step: How far an open task is: `"recorded"`, `"sent"`, `"accepted"`, `"waiting"` (it was not sent),
+            `"cancelled"` (neither, and its caller does not want it any more), `"refused"` (its last attempt failed in a
+            way that may pass).
         owner: The client that follows it, or `None`.
         items: The API objects of its results so far.
         error: Why it failed, or why its last call ended without an outcome; `None` if neither.
