@@ -216,7 +216,7 @@ def test_invalid_task_in_a_file_is_reported_before_anything_is_sent(here: pathli
 def test_tasks_of_a_file_honour_the_timeout(here: pathlib.Path, server: LocalServer) -> None:
     file = tasks(here, {}, {"taskType": "videoInference", "model": "klingai:5@3", "width": 1280, "height": 720})
     with server.hold("videoInference"):
-        ran = run("run", file, "--timeout", "0.5")
+        ran = run("run", file, "--timeout", "3")
     assert (ran.code, len(ran.out.splitlines())) == (1, 1)
     assert "python -m runware job " in ran.err
 
