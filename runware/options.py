@@ -93,6 +93,20 @@ class RetryPolicy(ValidatedAsInstance):
     retry: Callable[[RetryCallState], bool] | None = None
 
 
+def _check_limit(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ConfigurationError(
+            f"budget must be a number of US dollars, zero or more; got {value!r}.", parameter="budget"
+        )
+
+
+def _check_per(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if value not in ("client", "store", "day", "run", None):
+        raise ConfigurationError(
+            f"Budget.per must be 'client', 'store', 'day' or 'run'; got {value!r}.", parameter="budget"
+        )
+
+
 @attrs.frozen
 class Budget:
     """A limit on spending. A task that might exceed it fails with `BudgetExceededError` before it is sent.
@@ -106,29 +120,15 @@ class Budget:
             `map(run=...)`. `None` means `"store"` for a client that has one, and otherwise `"client"`.
     """
 
-    limit: float = attrs.field()
-    per: Literal["client", "store", "day", "run"] | None = attrs.field(default=None)
-
-    @limit.validator
-    def _check_limit(self, _field: object, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-            raise ConfigurationError(
-                f"budget must be a number of US dollars, zero or more; got {value!r}.", parameter="budget"
-            )
-
-    @per.validator
-    def _check_per(self, _field: object, value: object) -> None:
-        if value not in ("client", "store", "day", "run", None):
-            raise ConfigurationError(
-                f"Budget.per must be 'client', 'store', 'day' or 'run'; got {value!r}.", parameter="budget"
-            )
+    limit: float = attrs.field(validator=_check_limit)
+    per: Literal["client", "store", "day", "run"] | None = attrs.field(default=None, validator=_check_per)
 
 
-def _as_budget(value: object) -> object:
-    return value if value is None or isinstance(value, Budget) else Budget(value)  # type: ignore[arg-type]
+def _as_budget(value: float | Budget | None) -> Budget | None:
+    return value if value is None or isinstance(value, Budget) else Budget(value)
 
 
-def _as_store(value: object) -> object:
+def _as_store(value: str | Path | None) -> str | None:
     return f"sqlite:///{value}" if isinstance(value, Path) else value
 
 

@@ -6,19 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from runware import ConfigurationError
 from runware._support.lazy_modules import lazy_module
 from runware.cli.common import SETTINGS
 from runware.options import KEY_VARIABLE
 
-if TYPE_CHECKING:
-    import keyring
-    from keyring import errors as keyring_errors
-else:
-    keyring = lazy_module("keyring")
-    keyring_errors = lazy_module("keyring.errors")
+keyring: Any = lazy_module("keyring")
+keyring_errors: Any = lazy_module("keyring.errors")
 
 __all__ = ["FILE_VARIABLE", "NO_KEY", "Key", "delete_key", "find_key", "read_key_file", "store_key"]
 
