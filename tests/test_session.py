@@ -685,7 +685,7 @@ VALUES = st.recursive(
 class TestAnyMessage:
     """Whatever a server sends, the session goes on: an exception in it would end every call."""
 
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         value=VALUES,
         form=st.sampled_from(["bare", "data", "errors"]),
