@@ -735,6 +735,7 @@ PUSHES = st.lists(st.lists(ITEMS, min_size=1, max_size=2), max_size=6)
 class TestFastPath:
     """The fast path for pushed results has the same outcome as the general one."""
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(pushes=PUSHES, expected=st.sampled_from([1, 2, 20]), epochs=st.lists(st.booleans(), min_size=6, max_size=6))
     def test_fast_path_has_the_outcome_of_the_general_one(
         self, pushes: list[list[dict[str, Any]]], expected: int, epochs: list[bool]
