@@ -27,7 +27,7 @@ except ImportError as missing:
     print(f"skipped: this example needs ray ({missing}): pip install ray")
     sys.exit(0)
 
-RUN = "kites-2026"
+RUN = "ray-kites-2026"
 
 
 @ray.remote(max_retries=3)
