@@ -584,7 +584,7 @@ class _Entry(Generic[R]):
         raise error
 
     def _name_input(self, error: BaseException) -> None:
-        """Let an error say for which input it is."""
+        """Set `index` and `input` of an error."""
         with suppress(AttributeError):  # a class of the user's may not allow it
             error.index, error.input = self.index, self.given  # type: ignore[attr-defined]
 

@@ -453,6 +453,38 @@ class TestJobs:
             assert len(second.result(20)) == len(busy.result(20)) == 1
         assert server.ledger.executions(uuid) == 1
 
+    def test_asyncio_forms_open_the_store_off_the_event_loop(
+        self, server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened: list[threading.Thread] = []
+        really = Database.open
+
+        def spy(database: Database) -> None:
+            opened.append(threading.current_thread())
+            really(database)
+
+        monkeypatch.setattr(Database, "open", spy)
+        rw = client(server, path)  # entering it would connect, and open the store
+
+        async def look() -> None:
+            jobs, runs = rw.aio.jobs, rw.aio.runs
+            assert "AsyncStoredJobs" in repr(jobs)
+            assert "AsyncRuns" in repr(runs)
+            assert opened == []
+            assert (await jobs.list(), await runs.list()) == ([], [])
+
+        asyncio.run(look())
+        rw.close()
+        assert [thread is threading.main_thread() for thread in opened] == [False]
+
+    def test_store_without_its_extra_says_what_to_install(
+        self, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+        with pytest.raises(ConfigurationError, match=r"runware-client\[store\]") as caught:
+            Runware("key", store=path)
+        assert caught.value.parameter == "store"
+
     def test_task_that_was_cancelled_unsent_is_not_sent_after_a_crash_unless_it_is_asked_for_again(
         self, server: LocalServer, path: pathlib.Path
     ) -> None:

@@ -14,12 +14,13 @@ that a fork beside it stays safe. `load_module` imports a module at once, under 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Any
 
 from runware._support.import_lock import loading
 
-__all__ = ["lazy_module", "load_module"]
+__all__ = ["is_installed", "lazy_module", "load_module"]
 
 
 class _LazyModule:
@@ -53,6 +54,11 @@ def lazy_module(name: str) -> Any:
         An object with the module's attributes. Using one raises `ImportError` if the module cannot be imported.
     """
     return _LazyModule(name)
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a top-level module can be found, without importing it."""
+    return importlib.util.find_spec(name) is not None
 
 
 def load_module(name: str) -> ModuleType:

@@ -117,7 +117,7 @@ def retry_failed(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Let the next start of a run send its failed tasks again."""
+    """Reopen the failed tasks of a run, which its next start then sends again."""
     with reporting(as_json):
         count = store_runs.Runs(_view(store)).get(name).retry_failed()
         if as_json:

@@ -292,7 +292,7 @@ def _ask(prompt: str) -> str:
 
 
 def _edit_lines() -> None:
-    """Let `input` edit lines and recall earlier ones, where the system can."""
+    """Enable line editing and history for `input`, where the system has them."""
     try:
         load_module("readline")
     except ImportError:  # Windows, whose terminal does that itself

@@ -178,7 +178,7 @@ class Saver:
         self._orders.put(order)
 
     def end(self, *, cancel: bool) -> None:
-        """Let the threads end: after what they were given or, to cancel, at once. It does not wait."""
+        """End the threads without waiting for them: after their queued orders or, to cancel, at once."""
         if cancel:
             self._cancel.set()
         for _ in range(self._threads):

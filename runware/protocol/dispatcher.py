@@ -121,7 +121,7 @@ class Dispatcher:
         self._unrecorded.add(call)
 
     def recorded(self, call: Call, uuid: str, now: float) -> bool:
-        """Let a call be sent whose attempt the store has; return whether it is still about that attempt."""
+        """Queue a call whose attempt is in the store; return `False` if the call is about another attempt by now."""
         durable = call.durable
         if durable is None or call.state is _DONE or call.uuid != uuid:
             return False
@@ -141,7 +141,7 @@ class Dispatcher:
         self._unrecorded.discard(call)
 
     def _follow(self, call: Call, other: Call, now: float) -> bool:
-        """Let a call wait for the end of the task of another call of this client, which has begun meanwhile."""
+        """Keep a call waiting for the task that another call of this client has begun meanwhile."""
         if other.durable is not None and other.durable.line is not None:
             # The store has been told of the other one by now, and reports its end.
             self._output.effects.append(Record(call, Step.TASK, call.uuid))

@@ -38,7 +38,7 @@ def derived_uuid(text: str) -> str:
 
 
 class StableUUID(str):
-    """The UUID of a task that is the same whoever makes it, and however often: see `task_uuid_for`."""
+    """A task UUID derived from a key: equal keys give equal UUIDs in every process. See `task_uuid_for`."""
 
     __slots__ = ()
 

@@ -223,7 +223,7 @@ class TaskTracker:
         self._dispatcher.send_queued(now)
 
     def _next_attempt(self, call: Call) -> None:
-        """Let the next attempt of a call be sent, as soon as the store has it."""
+        """Queue the next attempt of a call, or hold it until the store has it."""
         if call.durable is None or call.durable.recorded:
             self._dispatcher.requeue(call)
         else:

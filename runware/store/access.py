@@ -108,7 +108,7 @@ class StoreView:
     def unfinished(self, *, run: str | None = None) -> builtins.list[StoredTask]:
         """Return the open tasks that no living client follows, oldest first: those that a dead one has left.
 
-        Tasks that were cancelled before they were sent are left out: nobody wants them.
+        Tasks that were cancelled before they were sent are left out.
         Whether a client on another machine lives shows only after some 20 seconds; until then it is taken for alive.
 
         Args:
@@ -182,29 +182,33 @@ class AsyncStoredJobs:
     """The same as `StoredJobs`, for asyncio."""
 
     def __init__(self, core: Core) -> None:
-        self._jobs = StoredJobs(core)
+        self._core = core
 
     def __repr__(self) -> str:
-        return repr(self._jobs)
+        return f"<AsyncStoredJobs of {self._core.state} client>"
+
+    def _jobs(self) -> StoredJobs:
+        """Return the blocking form. The first one opens the store, so this must not run on an event loop."""
+        return StoredJobs(self._core)
 
     async def get(self, uuid: str) -> StoredTask:
         """Return a task; see `StoredJobs.get`."""
-        return await run_elsewhere(lambda: self._jobs.get(uuid))
+        return await run_elsewhere(lambda: self._jobs().get(uuid))
 
     async def list(self, *, state: State | None = None, run: str | None = None) -> builtins.list[StoredTask]:
         """Return tasks, oldest first; see `StoredJobs.list`."""
-        return await run_elsewhere(lambda: list(self._jobs.list(state=state, run=run)))
+        return await run_elsewhere(lambda: list(self._jobs().list(state=state, run=run)))
 
     async def unfinished(self, *, run: str | None = None) -> builtins.list[StoredTask]:
         """Return the open tasks that no living client follows; see `StoredJobs.unfinished`."""
-        return await run_elsewhere(lambda: self._jobs.unfinished(run=run))
+        return await run_elsewhere(lambda: self._jobs().unfinished(run=run))
 
     async def recover(
         self, *, run: str | None = None, timeout: float | None = None
     ) -> builtins.list[Job[Results[Any]]]:
         """Go on with the tasks that dead clients have left; see `StoredJobs.recover`. Its jobs can be awaited."""
-        return await run_elsewhere(lambda: self._jobs.recover(run=run, timeout=timeout))
+        return await run_elsewhere(lambda: self._jobs().recover(run=run, timeout=timeout))
 
     async def deliver(self, delivery: Delivery) -> bool:
         """Write what a webhook has brought to the store; see `StoredJobs.deliver`."""
-        return await run_elsewhere(lambda: self._jobs.deliver(delivery))
+        return await run_elsewhere(lambda: self._jobs().deliver(delivery))

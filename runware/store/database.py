@@ -350,7 +350,7 @@ class Database:
 
     @staticmethod
     def retry_failed(connection: Connection, run: str) -> int:
-        """Let the failed tasks of a run be sent again, each with its next attempt; return how many there are."""
+        """Reopen the failed tasks of a run, each for its next attempt; return how many there are."""
         failed = update(tasks).where(tasks.c.run == run, tasks.c.state == "failed")
         return connection.execute(failed.values(state="open", step="refused", owner=None)).rowcount
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runware._support.lazy_modules import lazy_module
+from runware._support.lazy_modules import is_installed, lazy_module
 from runware._support.locks import make_rlock
-from runware.errors import NotFoundError
+from runware.errors import ConfigurationError, NotFoundError
 from runware.options import Budget, Options
 from runware.protocol.call import Completion, Durable
 from runware.protocol.codec import loads
@@ -73,9 +73,14 @@ class Keeper:
     Args:
         options: The client's options.
         knowledge: What the client knows about models.
+
+    Raises:
+        ConfigurationError: The client has a store, and SQLAlchemy is not installed.
     """
 
     def __init__(self, options: Options, knowledge: Knowledge) -> None:
+        if options.store is not None and not is_installed("sqlalchemy"):
+            raise ConfigurationError("store needs SQLAlchemy: pip install 'runware-client[store]'.", parameter="store")
         self._options = options
         self._knowledge = knowledge
         self._lock = make_rlock()
@@ -86,7 +91,7 @@ class Keeper:
         """The recorder; the first access opens the store.
 
         Raises:
-            ConfigurationError: The URL of the store is not valid, or the extra `store` is not installed.
+            ConfigurationError: The URL of the store is not valid, or the driver of its database is not installed.
             StoreError: The store cannot be opened.
         """
         with self._lock:

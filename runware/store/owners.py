@@ -39,7 +39,7 @@ class Owner:
         self._beat = 0
 
     def beat(self, connection: Connection) -> None:
-        """Give a sign of life; the first one makes the entry, and so does one after others took it for dead."""
+        """Write a sign of life, and the owner's row if it is missing: at first, and after others removed it."""
         self._beat += 1
         now = time.time()
         changed = connection.execute(update(owners).where(owners.c.id == self.id).values(beat=self._beat, seen=now))

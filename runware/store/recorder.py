@@ -53,7 +53,7 @@ _BATCH = 500
 _WATCH = 0.2
 """Seconds between two looks at the tasks that others follow."""
 _LINGER = 0.05
-"""Seconds for which what nobody waits for may wait for company: each transaction costs the disk a write."""
+"""Seconds for which steps without a waiting call are collected: each transaction costs the disk a write."""
 _RETRY = 1.0
 """Seconds until steps that could not be written are tried again."""
 _ATTEMPTS = 3
@@ -587,7 +587,7 @@ class StoreRecorder:
         return self.owners.alive(connection, owner)
 
     def _watch(self, call: Call, uuid: str, row: RowMapping, reports: list[tuple[str, tuple[Any, ...]]]) -> None:
-        """Let a call wait until the store has the outcome of its task."""
+        """Add a call to those that wait for the outcome of their task in the store."""
         self._watched[call] = row["key"]
         self._next_watch = time.monotonic() + _WATCH
         reports.append(("task_known", (call, uuid, row["uuid"], [], True)))

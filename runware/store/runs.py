@@ -92,7 +92,7 @@ class Run(_Counts):
         return self._jobs.list(state="failed", run=self.name)
 
     def retry_failed(self) -> int:
-        """Let the next start run the failed tasks again, each as a new task for the server.
+        """Reopen the failed tasks, which the next start then runs again, each as a new task for the server.
 
         Results that came with an error, when only some of a task's have failed, are then made and billed again.
 
@@ -114,7 +114,7 @@ class AsyncRun(_Counts):
         return await run_elsewhere(lambda: list(_blocking(self).failures()))
 
     async def retry_failed(self) -> int:
-        """Let the next start run the failed tasks again; see `Run.retry_failed`."""
+        """Reopen the failed tasks; see `Run.retry_failed`."""
         return await run_elsewhere(_blocking(self).retry_failed)
 
 
@@ -203,18 +203,22 @@ class AsyncRuns:
     """The same as `Runs`, for asyncio."""
 
     def __init__(self, core: Core) -> None:
-        self._runs = Runs(StoredJobs(core))
+        self._core = core
 
     def __repr__(self) -> str:
-        return repr(self._runs)
+        return f"<AsyncRuns of {self._core.state} client>"
+
+    def _runs(self) -> Runs:
+        """Return the blocking form. The first one opens the store, so this must not run on an event loop."""
+        return Runs(StoredJobs(self._core))
 
     async def list(self) -> list[AsyncRun]:
         """Return all runs, oldest first; see `Runs.list`."""
-        return [AsyncRun(**facts) for facts in await run_elsewhere(self._runs.facts)]
+        return [AsyncRun(**facts) for facts in await run_elsewhere(lambda: self._runs().facts())]
 
     async def get(self, name: str) -> AsyncRun:
         """Return a run by its name; see `Runs.get`."""
-        return AsyncRun(**await run_elsewhere(lambda: self._runs.facts_of(name)))
+        return AsyncRun(**await run_elsewhere(lambda: self._runs().facts_of(name)))
 
 
 def start_run(core: Core, name: str, description: str) -> None:

@@ -106,7 +106,7 @@ class Driver:
         """Queues a message for the connection; `None` while there is none."""
 
     def use_recorder(self, recorder: Recorder) -> None:
-        """Let calls be durable from now on."""
+        """Hand the steps of durable calls to this recorder from now on."""
         self._recorder = recorder
         recorder.attach(self)
 

@@ -195,6 +195,8 @@ def _receiver() -> Iterator[tuple[str, queue.Queue[Item]]]:
     bodies: queue.Queue[Item] = queue.Queue()
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        """Puts the body of each POST into the queue."""
+
         def do_POST(self) -> None:
             bodies.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
