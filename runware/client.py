@@ -126,7 +126,12 @@ class Submitter(_Handle, JobOperations):
             ClientClosedError: The client is closed.
         """
         core = self._core
-        return core.start(core.task_of(task), None, _itself)
+        held: list[Job[Any]] = []
+        try:
+            return core.submit(task if isinstance(task, Task) else core.task_of(task), None, held)
+        except BaseException:
+            core.interrupt(held)
+            raise
 
     def app(self, name: str, *, environment: str | None = None) -> serverless.AppSubmitter:
         """Return a handle on a serverless app, whose calls return jobs. Nothing is sent.
@@ -463,7 +468,8 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         core = self._core
         core.check_thread()
         warn_in_event_loop(_INSTEAD)
-        task = core.task_of(task)
+        if not isinstance(task, Task):
+            task = core.task_of(task)
         if task.on_partial is None:
             return core.start(task, None, _result_of)
         callbacks: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -637,9 +643,14 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
                 await run_elsewhere(core.knowledge.prepare)  # a model may have to tell the task type
             return await (await self._start(core.task_of(task), held))
         except BaseException as error:
-            for job in held:
-                job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
+            self._stopped_waiting(held, error)
             raise
+
+    @staticmethod
+    def _stopped_waiting(held: list[Job[Any]], error: BaseException) -> None:
+        """Cancel what a call has submitted, because its caller waits no more."""
+        for job in held:
+            job.cancel() if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else job.interrupt()
 
     async def _start(self, task: Task[R], held: list[Job[R]], place: Place | None = None) -> Job[R]:
         """Submit a task without blocking the event loop.
@@ -649,20 +660,21 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             held: Receives the job before anything is sent.
             place: Its place in a run.
         """
-        core = self._core
-        loop = running_loop()
-        dispatch: Dispatch | None = None
-        if task.on_partial is not None:
-            context = copy_context()
-            # In the order they are posted, and before the result: both take the same way into the loop.
-            dispatch = lambda callback: call_soon_in(loop, partial(context.run, callback))  # noqa: E731
+        return self._start_at_once(task, held, place) or await self._start_elsewhere(task, held, place)
 
-        if not core.started or task.holds_payload():
-            # Reading and encoding media would block the event loop.
-            return await run_elsewhere(
-                lambda: core.submit(task, dispatch, held, place), unwanted=lambda job: job.cancel()
-            )
-        return core.submit(task, dispatch, held, place)
+    def _start_at_once(self, task: Task[R], held: list[Job[R]], place: Place | None = None) -> Job[R] | None:
+        """Submit a task, unless that would block the event loop."""
+        core = self._core
+        if core.started and not task.holds_payload():
+            return core.submit(task, None if task.on_partial is None else _dispatch_in_loop(), held, place)
+        return None
+
+    async def _start_elsewhere(self, task: Task[R], held: list[Job[R]], place: Place | None = None) -> Job[R]:
+        """Submit a task in another thread: the client is to be loaded, or media to be read and encoded."""
+        dispatch = None if task.on_partial is None else _dispatch_in_loop()
+        return await run_elsewhere(
+            lambda: self._core.submit(task, dispatch, held, place), unwanted=lambda job: job.cancel()
+        )
 
     def app(self, name: str, *, environment: str | None = None) -> serverless.AsyncApp:
         """Return a handle on a serverless app, whose calls are coroutines. Nothing is sent.
@@ -791,10 +803,6 @@ def get_client(**options: Any) -> Runware:
 _INSTEAD = "await rw.aio.image_inference(...)"
 
 
-def _itself(job: Job[R]) -> Job[R]:
-    return job
-
-
 def _result_of(job: Job[R]) -> R:
     job.wait_done()  # `run` has made the checks of `result` already
     return job.result()
@@ -807,6 +815,15 @@ def _wait(job: Job[R]) -> R:
     except BaseException:
         job.cancel()
         raise
+
+
+def _dispatch_in_loop() -> Dispatch:
+    """Return what runs `on_partial` callbacks in the running event loop, in the current context.
+
+    They run in the order in which they are posted, and before the result: both take the same way into the loop.
+    """
+    loop, context = running_loop(), copy_context()
+    return lambda callback: call_soon_in(loop, partial(context.run, callback))
 
 
 async def _awaited(job: Job[R]) -> R:

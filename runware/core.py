@@ -498,9 +498,14 @@ class Core:
         try:
             return then(self.submit(task, dispatch, held))
         except BaseException:
-            for job in held:
-                job.interrupt()
+            self.interrupt(held)
             raise
+
+    @staticmethod
+    def interrupt(held: list[Job[R]]) -> None:
+        """Cancel a job that was submitted, because its caller was interrupted, and log its UUID if it was sent."""
+        for job in held:
+            job.interrupt()
 
     def submit(
         self,

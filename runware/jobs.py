@@ -27,7 +27,7 @@ from runware.errors import (
     ValidationError,
     WrongThreadError,
 )
-from runware.protocol.call import Call, CallState, Wakeable
+from runware.protocol.call import Call, CallState, Completion, Wakeable
 from runware.requests.base import Task
 from runware.results import Acknowledgement, Partial, Result, Results
 from runware.transport.callbacks import run_guarded
@@ -133,6 +133,9 @@ class ClientFuture(LightFuture[R], Generic[R]):
             RunwareError: The call failed; see its subclasses.
             TaskCancelledError: It was cancelled.
         """
+        outcome = self.outcome()
+        if outcome is not None and outcome[1] is None:
+            return outcome[0]  # type: ignore[return-value]  # without an error, it has a result
         answer, error = self._outcome_within(timeout)
         if error is not None:
             try:
@@ -178,7 +181,17 @@ class ClientFuture(LightFuture[R], Generic[R]):
             self.when_done(lambda: post(bound))
 
     def __await__(self) -> Generator[Any, None, R]:
-        return self.wait_async().__await__()
+        """Wait in the running event loop, as `wait_async` does."""
+        wait = _LoopWait(running_loop())
+        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
+        # queued there before run first.
+        self.when_done(wait)
+        try:
+            yield from wait.waiter
+        except BaseException:  # the wait was cancelled
+            self.remove_callback(wait)
+            raise
+        return self.result(0)
 
     async def wait_async(self) -> R:
         """Wait in the running event loop. Cancelling the wait does not cancel the job.
@@ -186,18 +199,7 @@ class ClientFuture(LightFuture[R], Generic[R]):
         Raises:
             WrongThreadError: There is no running asyncio event loop.
         """
-        loop = running_loop()
-        waiter = loop.create_future()
-        finish = partial(call_soon_in, loop, partial(_set_done, waiter))
-        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
-        # queued there before run first.
-        self.when_done(finish)
-        try:
-            await waiter
-        except BaseException:  # the wait was cancelled
-            self.remove_callback(finish)
-            raise
-        return self.result(0)
+        return await self
 
 
 class Job(ClientFuture[R], Generic[R]):
@@ -521,10 +523,11 @@ class Job(ClientFuture[R], Generic[R]):
         downloads = None if owner is None else owner.downloads
         origin = self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ()
         put = object.__setattr__
+        acknowledges = call.completion is Completion.ACKNOWLEDGEMENT
         new: list[Result] = []
         for item in items:
             cls: Any = kind.result_class if kind.class_of is None else kind.class_of(item)
-            if call.is_acknowledged_by(item):
+            if acknowledges and call.is_acknowledged_by(item):
                 cls = Acknowledgement
             result = cls.__new__(cls)
             put(result, "raw", item)
@@ -567,9 +570,24 @@ class Job(ClientFuture[R], Generic[R]):
         return error
 
 
-def _set_done(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+class _LoopWait:
+    """The wait of a coroutine for a job. The job calls it when it is done, in any thread.
+
+    Thousands of them may exist at once, so it is one small object.
+    """
+
+    __slots__ = ("_loop", "waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.waiter: asyncio.Future[None] = loop.create_future()
+
+    def __call__(self) -> None:
+        call_soon_in(self._loop, self._finish)
+
+    def _finish(self) -> None:
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 class _LoopInbox:

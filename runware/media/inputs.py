@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 else:
     mimetypes = lazy_module("mimetypes")
 
-__all__ = ["Media", "ReadableFile", "encode_media", "holds_payload", "may_be_media"]
+__all__ = ["LARGE_TEXT", "Media", "ReadableFile", "encode_media", "holds_payload", "may_be_media"]
+
+LARGE_TEXT = 65_536
+"""The length from which a text is copied elsewhere than on an event loop."""
 
 
 @runtime_checkable
@@ -70,7 +73,7 @@ def may_be_media(text: str) -> bool:
 def holds_payload(value: object) -> bool:
     """Return whether encoding a value reads a file or copies bytes, and so must not run on an event loop."""
     if isinstance(value, str):
-        return len(value) > 65_536
+        return len(value) > LARGE_TEXT
     if isinstance(value, (list, tuple)):
         return any(map(holds_payload, value))
     if isinstance(value, dict):

@@ -47,6 +47,9 @@ class Catalogue:
     Args:
         options: The client's options, for the services.
         snapshot: The models to begin with; `None` is the snapshot in the package.
+
+    Attributes:
+        version: What is known, another object after each refresh; `None` before the first look at a model.
     """
 
     def __init__(self, options: Options, snapshot: Snapshot | None = None) -> None:
@@ -55,7 +58,7 @@ class Catalogue:
         self._cache = Cache(options)
         # What was saved, and the models it describes. It is replaced as a whole and under no lock: a child that was
         # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
-        self._known: tuple[dict[str, Any], NewerModels] | None = None
+        self.version: tuple[dict[str, Any], NewerModels] | None = None
         self._max_age = options.models_max_age
         self._due = math.inf if self._max_age is None else 0.0
         """When what is known is too old, as a time of `time.time`; 0 before that was computed."""
@@ -68,10 +71,11 @@ class Catalogue:
         """The models in the package."""
         return self._snapshot or bundled_snapshot()
 
-    @property
-    def version(self) -> object:
-        """An object that is another one after each refresh; `None` before the first look at a model."""
-        return self._known
+    def renewed(self) -> object:
+        """Return `version`, and begin a refresh in the background if it is too old."""
+        if self._max_age is not None:
+            self.renew()
+        return self.version
 
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""
@@ -149,7 +153,7 @@ class Catalogue:
         try:
             saved = self._read()
             if self._age(saved) < (self._max_age or 0.0):
-                self._known = saved, NewerModels(saved, self.snapshot)
+                self.version = saved, NewerModels(saved, self.snapshot)
                 return
             with Services(self._options, REFRESH_TIMEOUT) as services:
                 self._renewal = services
@@ -219,16 +223,16 @@ class Catalogue:
 
     def _load(self) -> tuple[dict[str, Any], NewerModels]:
         """Return what the services said, and the models it describes. The first call reads the cache."""
-        if self._known is None:
+        if self.version is None:
             saved = self._read()
             try:
                 newer = NewerModels(saved, self.snapshot)
             except NONSENSE as error:
                 self._cache.discard(error)
                 saved, newer = {}, NewerModels({}, self.snapshot)
-            if self._known is None:  # nothing was fetched meanwhile
-                self._known = saved, newer
-        return self._known
+            if self.version is None:  # nothing was fetched meanwhile
+                self.version = saved, newer
+        return self.version
 
     def _read(self) -> dict[str, Any]:
         """Return what was saved; empty if that was beside an older snapshot, which knew less than the present one."""
@@ -251,7 +255,7 @@ class Catalogue:
             raise ConnectionFailedError(
                 f"The catalogue of models at {host} did not answer in the expected form.", stage="HTTP", host=host
             ) from error
-        self._known = saved, newer
+        self.version = saved, newer
         self._cache.write(saved)
 
 

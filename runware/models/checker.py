@@ -126,9 +126,8 @@ class Checker:
             task["model"] = name = known.air
         if self._mode == "off":
             return None
-        self.catalogue.renew()
-        memory = self._memory
-        if memory.version is not (version := self.catalogue.version):  # a refresh has brought other models
+        catalogue, memory = self.catalogue, self._memory
+        if memory.version is not (version := catalogue.renewed()):  # a refresh has brought other models
             memory = self._memory = _Memory(version, {}, {})
         key = _key(task)
         good = memory.good.get(key) if key is not None else None
@@ -138,7 +137,7 @@ class Checker:
                     break
             else:
                 return good[1]
-        model = self.catalogue.get(name)
+        model = catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
             return None
         route = memory.routes.get(name)

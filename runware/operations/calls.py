@@ -39,13 +39,21 @@ def running(declared: Any, request: str, *, through: str = "run") -> Callable[..
 
     @wraps(declared)
     async def coroutine_method(client: Any = None, /, *args: Any, **given: Any) -> Any:
+        # What `AsyncRunware.run` does, without a coroutine of its own, which would live as long as the call.
         try:
-            run = getattr(client, through)
+            start_at_once = client._start_at_once  # noqa: SLF001
         except AttributeError:
             raise TypeError(without_client) from None
-        result = run(getattr(requests, request)(*args, **given))
+        held: list[Any] = []
+        task = getattr(requests, request)(*args, **given)
         del args, given  # not kept while the call is in flight
-        return await result
+        try:
+            job = start_at_once(task, held) or await client._start_elsewhere(task, held)  # noqa: SLF001
+            del task
+            return await job
+        except BaseException as error:
+            client._stopped_waiting(held, error)  # noqa: SLF001
+            raise
 
     made: Any = coroutine_method if inspect.iscoroutinefunction(declared) else method
     made.request_name = request

@@ -36,18 +36,24 @@ class Timers:
     """Every timer of every call."""
 
     def __init__(self) -> None:
-        self._deadlines: list[Call] = []  # a heap; a call has no tuple of its own here, which saves memory
+        # Most deadlines come in order, since most calls have the same timeout: 5 % of a call with 10,000 in flight.
+        self._in_order: deque[Call] = deque()
+        self._deadlines: list[Call] = []  # the others, a heap; a call has no tuple of its own here, which saves memory
         self._steps: list[Entry] = []  # a heap
         self._polls: deque[Entry] = deque()  # in order by themselves, since each poll has the same time limit
         self._stale = 0
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
-        return len(self._deadlines) + len(self._steps) + len(self._polls)
+        return len(self._in_order) + len(self._deadlines) + len(self._steps) + len(self._polls)
 
     def add_deadline(self, call: Call) -> None:
         """Schedule the end of a new call."""
-        heapq.heappush(self._deadlines, call)
+        in_order = self._in_order
+        if not in_order or in_order[-1].scheduled_deadline <= call.scheduled_deadline:
+            in_order.append(call)
+        else:
+            heapq.heappush(self._deadlines, call)
 
     def set(self, call: Call, when: float) -> None:
         """Set the timer of a call; it replaces the one it had."""
@@ -79,13 +85,17 @@ class Timers:
 
     def clear(self) -> None:
         """Drop every timer, when no call is left."""
+        self._in_order.clear()
         self._deadlines.clear()
         self._steps.clear()
         self._polls.clear()
 
     def first(self) -> float:
         """Return when the first timer is due."""
-        deadlines, steps, polls = self._deadlines, self._steps, self._polls
+        in_order, deadlines, steps, polls = self._in_order, self._deadlines, self._steps, self._polls
+        while in_order and in_order[0].state is _DONE:
+            in_order.popleft()
+            self._stale -= 1
         while deadlines and deadlines[0].state is _DONE:
             heapq.heappop(deadlines)
             self._stale -= 1
@@ -95,7 +105,9 @@ class Timers:
         while polls and _is_stale(polls[0]):
             polls.popleft()
             self._stale -= 1
-        first = deadlines[0].scheduled_deadline if deadlines else FOREVER
+        first = in_order[0].scheduled_deadline if in_order else FOREVER
+        if deadlines and deadlines[0].scheduled_deadline < first:
+            first = deadlines[0].scheduled_deadline
         if steps and steps[0][0] < first:
             first = steps[0][0]
         if polls and polls[0][0] < first:
@@ -104,8 +116,7 @@ class Timers:
 
     def expired(self, now: float) -> Iterator[Call]:
         """Yield the calls whose deadline has passed. The caller ends each of them before it takes the next one."""
-        while self._deadlines and self._deadlines[0].scheduled_deadline <= now:
-            call = heapq.heappop(self._deadlines)
+        while (call := self._take_expired(now)) is not None:
             if call.state is not _DONE:
                 if call.deadline > now:  # it has moved on
                     call.scheduled_deadline = call.deadline
@@ -113,6 +124,13 @@ class Timers:
                     continue
                 yield call
             self._stale -= 1  # its end has counted this entry, which is gone already
+
+    def _take_expired(self, now: float) -> Call | None:
+        """Remove and return the call whose entry is the first, if it is due."""
+        in_order, others = self._in_order, self._deadlines
+        if in_order and not (others and others[0] < in_order[0]):
+            return in_order.popleft() if in_order[0].scheduled_deadline <= now else None
+        return heapq.heappop(others) if others and others[0].scheduled_deadline <= now else None
 
     def due(self, now: float) -> list[Call]:
         """Take the timers that are due, a batch of them at most, and return their calls."""
@@ -151,6 +169,7 @@ class Timers:
 
     def _sweep(self) -> None:
         if self._stale * 2 > len(self):
+            self._in_order = deque(call for call in self._in_order if call.state is not _DONE)
             self._deadlines = [call for call in self._deadlines if call.state is not _DONE]
             # A sorted list is a heap, and sorting by these keys is faster than comparing calls.
             self._deadlines.sort(key=attrgetter("scheduled_deadline", "sequence"))

@@ -9,6 +9,7 @@ import attrs
 
 from runware._support.pydantic_schemas import NotInJson
 from runware.errors import RunwareError
+from runware.media.inputs import LARGE_TEXT
 from runware.options import RetryPolicy, seconds
 from runware.protocol.ids import is_uuid
 from runware.requests.serialization import holds_payload_in, to_wire
@@ -22,6 +23,7 @@ R_co = TypeVar("R_co", covariant=True)
 PartialCallback = Annotated[Callable[[Partial[Any], RunwareError | None], object], NotInJson("PartialCallback")]
 ProgressCallback = Annotated[Callable[[Any], object], NotInJson("ProgressCallback")]
 ClassOf = Callable[[Mapping[str, Any]], type[Result]]
+_PLAIN = frozenset((int, float, bool, type(None)))
 _CHECKED = SETTINGS | {"number_results"}
 """The parameters whose values have limits besides their types."""
 
@@ -139,6 +141,15 @@ class Task(RequestModel, Generic[R_co]):
 
     def holds_payload(self) -> bool:
         """Return whether encoding reads files or copies large data, and so must not run on an event loop."""
+        for value in vars(self).values():  # the usual request needs no more, and may be made on an event loop
+            kind = type(value)
+            if kind is str:
+                if len(value) > LARGE_TEXT:
+                    break
+            elif kind not in _PLAIN:
+                break
+        else:
+            return False
         try:
             return holds_payload_in(self)
         except RecursionError:  # a value contains itself; encoding it raises the error

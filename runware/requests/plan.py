@@ -104,6 +104,7 @@ class Planner:
         self._uploads = uploads
         self._fingerprints = options.store is not None
         self._knowledge = knowledge
+        self._checker: Checker | None = None
         self._checks = options.check != "off"
         self._max_retries = options.max_retries
         self._retry_delay = options.retry_delay
@@ -122,7 +123,9 @@ class Planner:
             ValidationError: A media input cannot be read.
         """
         wire = task.wire()
-        return self._knowledge.checker.named(wire, task.extra or ()) if _has_python_names(wire) else wire
+        if _NESTING.isdisjoint(map(type, wire.values())) or not _has_python_names(wire):
+            return wire
+        return self._knowledge.checker.named(wire, task.extra or ())
 
     def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None, *, counts: bool = False) -> Plan:
         """Encode a request.
@@ -150,7 +153,8 @@ class Planner:
             )
         model, slow = wire.get("model"), False
         if model is not None and (self._checks or ":" not in str(model)):
-            route = self._knowledge.checker.check(wire)
+            checker = self._checker = self._checker or self._knowledge.checker
+            route = checker.check(wire)
             if route is not None:
                 if route.asynchronous:
                     wire.setdefault("deliveryMethod", "async")
@@ -237,13 +241,12 @@ def fingerprint(wire: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+_NESTING = frozenset((dict, list))
+
+
 def _has_python_names(task: Mapping[str, Any]) -> bool:
     """Return whether a dict inside a task has a name with an underscore, which the API has nowhere."""
-    for value in task.values():
-        kind = type(value)
-        if (kind is dict or kind is list) and _names_inside(value):
-            return True
-    return False
+    return any(type(value) in _NESTING and _names_inside(value) for value in task.values())
 
 
 def _names_inside(value: Any) -> bool:

@@ -140,7 +140,7 @@ class IOLoop(Driver):
         if connection is not None and (connection.chunk or connection.writer.waiting or connection.stream.backlog):
             self._flush()
             connection = self._connection
-        if session.state is State.CLOSED:
+        if connection is None and session.state is State.CLOSED:
             return False
         if self._wake_byte_unread:
             self._wake_byte_unread = False
