@@ -576,14 +576,14 @@ class _LoopWait:
     Thousands of them may exist at once, so it is one small object.
     """
 
-    __slots__ = ("_loop", "waiter")
+    __slots__ = ("_inbox", "waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._inbox = _inbox_of(loop)
         self.waiter: asyncio.Future[None] = loop.create_future()
 
     def __call__(self) -> None:
-        call_soon_in(self._loop, self._finish)
+        self._inbox.post(self._finish)
 
     def _finish(self) -> None:
         if not self.waiter.done():
@@ -593,31 +593,34 @@ class _LoopWait:
 class _LoopInbox:
     """Callbacks queued for an event loop. Waking the loop costs more than a callback, so several share one wake-up."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_scheduled")
+    __slots__ = ("_callbacks", "_loop", "_scheduled")
 
     BATCH_SIZE = 100
     """The maximum number of callbacks in one iteration of the loop, which has other work too."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
         self._callbacks: deque[Callable[[], object]] = deque()
         self._scheduled = False
 
-    def post(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    def post(self, callback: Callable[[], object]) -> None:
         """Queue a callback."""
         self._callbacks.append(callback)
-        if not self._scheduled or loop.is_closed():
-            self._schedule(loop)
+        if not self._scheduled or (loop := self._loop()) is None or loop.is_closed():
+            self._schedule()
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self) -> None:
         self._scheduled = True
         try:
-            loop.call_soon_threadsafe(self._run_batch, loop)
+            if (loop := self._loop()) is None:
+                raise RuntimeError
+            loop.call_soon_threadsafe(self._run_batch)
         except RuntimeError:
             log.debug("the event loop that awaits a job is closed")
             self._scheduled = False
             self._callbacks.clear()
 
-    def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run_batch(self) -> None:
         callbacks = self._callbacks
         try:
             # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
@@ -627,25 +630,30 @@ class _LoopInbox:
         finally:
             self._scheduled = False  # before the check, so that a later post schedules again
             if callbacks:
-                self._schedule(loop)
+                self._schedule()
 
 
 _loop_inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopInbox] = weakref.WeakKeyDictionary()
 
 
-def call_soon_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    """Run a callback in an event loop, in the order of calls, unless the loop is closed.
+def _inbox_of(loop: asyncio.AbstractEventLoop) -> _LoopInbox:
+    """Return the inbox of an event loop.
 
     It takes no lock, because a signal handler may cancel a job while the main thread is in here; each step is one
     atomic operation of a dict.
     """
-    box = _loop_inboxes.get(loop)
-    if box is None:
+    inbox = _loop_inboxes.get(loop)
+    if inbox is None:
         for ref in _loop_inboxes.keyrefs():
             if (other := ref()) is not None and other.is_closed():
                 _loop_inboxes.pop(other, None)  # its callbacks may refer to the loop
-        box = _loop_inboxes.setdefault(loop, _LoopInbox())
-    box.post(loop, callback)
+        inbox = _loop_inboxes.setdefault(loop, _LoopInbox(loop))
+    return inbox
+
+
+def call_soon_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Run a callback in an event loop, in the order of calls, unless the loop is closed."""
+    _inbox_of(loop).post(callback)
 
 
 def get_interruptibly(queue: SimpleQueue[T]) -> T:

@@ -44,12 +44,13 @@ def running(declared: Any, request: str, *, through: str = "run") -> Callable[..
             start_at_once = client._start_at_once  # noqa: SLF001
         except AttributeError:
             raise TypeError(without_client) from None
-        held: list[Any] = []
         task = getattr(requests, request)(*args, **given)
         del args, given  # not kept while the call is in flight
+        held: Any = []
         try:
             job = start_at_once(task, held) or await client._start_elsewhere(task, held)  # noqa: SLF001
-            del task
+            held = (job,)
+            del task, start_at_once
             return await job
         except BaseException as error:
             client._stopped_waiting(held, error)  # noqa: SLF001
