@@ -48,6 +48,7 @@ __all__ = [
     "Dispatch",
     "Job",
     "JobStatus",
+    "LoopWait",
     "Owner",
     "Progress",
     "call_soon_in",
@@ -182,16 +183,25 @@ class ClientFuture(LightFuture[R], Generic[R]):
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait in the running event loop, as `wait_async` does."""
-        wait = _LoopWait(running_loop())
-        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
-        # queued there before run first.
-        self.when_done(wait)
+        wait = self.wait_in_loop()
         try:
-            yield from wait.waiter
+            yield from wait.done
         except BaseException:  # the wait was cancelled
             self.remove_callback(wait)
             raise
         return self.result(0)
+
+    def wait_in_loop(self) -> LoopWait:
+        """Begin a wait in the running event loop.
+
+        Raises:
+            WrongThreadError: There is no running asyncio event loop.
+        """
+        wait = LoopWait(running_loop())
+        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
+        # queued there before run first.
+        self.when_done(wait)
+        return wait
 
     async def wait_async(self) -> R:
         """Wait in the running event loop. Cancelling the wait does not cancel the job.
@@ -570,24 +580,30 @@ class Job(ClientFuture[R], Generic[R]):
         return error
 
 
-class _LoopWait:
+class LoopWait:
     """The wait of a coroutine for a job. The job calls it when it is done, in any thread.
 
     Thousands of them may exist at once, so it is one small object.
+
+    Args:
+        loop: The event loop.
+
+    Attributes:
+        done: Done as soon as the job is, in the event loop.
     """
 
-    __slots__ = ("_inbox", "waiter")
+    __slots__ = ("_inbox", "done")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._inbox = _inbox_of(loop)
-        self.waiter: asyncio.Future[None] = loop.create_future()
+        self.done: asyncio.Future[None] = loop.create_future()
 
     def __call__(self) -> None:
         self._inbox.post(self._finish)
 
     def _finish(self) -> None:
-        if not self.waiter.done():
-            self.waiter.set_result(None)
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class _LoopInbox:

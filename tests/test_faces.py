@@ -36,6 +36,7 @@ from runware import (
     ValidationError,
     WrongThreadError,
 )
+from runware.jobs import LoopWait
 from runware.local import LocalServer
 
 from .conftest import Interface, until
@@ -579,13 +580,13 @@ class TestAsyncioWithAllThreadsBusy:
 def test_callback_runs_before_the_result_even_if_that_is_there_first(
     rw: Runware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait_async = Job.wait_async
+    wait_in_loop = Job.wait_in_loop
 
-    async def late(job: Job[Any]) -> Any:
-        await asyncio.to_thread(job.exception, 20)  # it is over before it is awaited
-        return await wait_async(job)
+    def late(job: Job[Any]) -> LoopWait:
+        assert job.wait_done(20)  # it is over before it is awaited
+        return wait_in_loop(job)
 
-    monkeypatch.setattr(Job, "wait_async", late)
+    monkeypatch.setattr(Job, "wait_in_loop", late)
 
     async def main() -> None:
         told: list[int] = []

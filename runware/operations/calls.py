@@ -46,14 +46,15 @@ def running(declared: Any, request: str, *, through: str = "run") -> Callable[..
             raise TypeError(without_client) from None
         task = getattr(requests, request)(*args, **given)
         del args, given  # not kept while the call is in flight
-        held: Any = []
+        held: list[Any] = []
+        job = None
         try:
             job = start_at_once(task, held) or await client._start_elsewhere(task, held)  # noqa: SLF001
-            held = (job,)
-            del task, start_at_once
-            return await job
+            del task, start_at_once, held
+            await job.wait_in_loop().done
+            return job.result(0)
         except BaseException as error:
-            client._stopped_waiting(held, error)  # noqa: SLF001
+            client._stopped_waiting(held if job is None else [job], error)  # noqa: SLF001
             raise
 
     made: Any = coroutine_method if inspect.iscoroutinefunction(declared) else method

@@ -154,8 +154,10 @@ class LightFuture(Future[R], Generic[R]):
     def when_done(self, callback: Callable[[], object]) -> None:
         """Call *callback* once, in the thread that settles it; at once if it is done."""
         with self._condition:
-            self._callbacks = self._callbacks or []
-            self._callbacks.append(callback)
+            if self._callbacks:
+                self._callbacks.append(callback)
+            else:
+                self._callbacks = [callback]
         if self.done():
             self._run_callbacks()
 
