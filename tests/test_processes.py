@@ -185,6 +185,34 @@ class TestFork:
         )
         assert server.ledger.connections == 2
 
+    def test_fork_beside_a_name_lookup_that_hangs_lets_the_child_look_up_the_name(self, server: LocalServer) -> None:
+        out = run(
+            server,
+            """
+            import socket
+            real, entered, go_on = socket.getaddrinfo, threading.Event(), threading.Event()
+            def slow(host, *args):
+                entered.set()
+                go_on.wait(20)
+                return real("127.0.0.1", *args)
+            socket.getaddrinfo = slow
+            rw = Runware(url=os.environ["RUNWARE_URL"].replace("127.0.0.1", "localhost"), timeout=20.0)
+            job = rw.submit.image_inference(**PICTURE)
+            assert entered.wait(10)
+            def child():
+                socket.getaddrinfo = lambda host, *args: real("127.0.0.1", *args)
+                assert len(rw.image_inference(**PICTURE)) == 1
+                print("child", flush=True)
+            in_child(child)
+            go_on.set()
+            assert len(job.result()) == 1
+            rw.close()
+            print("parent")
+            """,
+        )
+        assert out.split() == ["child", "parent"]
+        assert server.ledger.connections == 2
+
     def test_fork_while_calls_are_being_ended_ends_all_in_the_child(self, server: LocalServer) -> None:
         with server.hold("imageInference"):
             run(
