@@ -65,6 +65,7 @@ _MAX_UNSENT = 256 * 1024
 """Limit in bytes on data in the kernel that was not sent yet."""
 _MAX_HEAD = 64 * 1024
 """Limit in bytes on the head of an HTTP response."""
+_MAX_SESSIONS = 64
 _TLS_ADVICE = (
     "If your network inspects TLS, point SSL_CERT_FILE at its CA certificate, or pass "
     "ssl_context=ssl.create_default_context(cafile=...)."
@@ -293,14 +294,27 @@ def _tls(stream: Stream, host: str, port: int, options: Options, stages: _Stages
                 parameter="ssl_context",
             )
         )
+    # The certificate of a resumed session is not verified again, so only our own context has sessions: the settings of
+    # others may change. A session is taken out while it is tried, so that the attempt after a failure does without.
+    session = None if options.ssl_context is not None else _sessions.pop((context, host, port), None)
     try:
-        return secure(stream, context, host, stages.attempt.wait)
+        secured = secure(stream, context, host, stages.attempt.wait, session)
     except ssl.SSLCertVerificationError as error:
         why = getattr(error, "verify_message", "") or error  # verification by other libraries may not set it
         reason = f"the certificate is not trusted ({why}). {_TLS_ADVICE}"
         raise PermanentError(stages.error(reason.rstrip("."), error)) from error
     except ssl.SSLError as error:
         raise stages.error(f"TLS failed ({error.reason or error})", error) from error
+    if options.ssl_context is None and (session := secured.session) is not None:
+        if len(_sessions) >= _MAX_SESSIONS:
+            _sessions.clear()
+        _sessions[context, host, port] = session
+    return secured
+
+
+_sessions: dict[tuple[ssl.SSLContext, str, int], ssl.SSLSession] = {}
+"""TLS sessions by context, host and port. Resuming one saves a round trip with TLS 1.2; with TLS 1.3 it would save
+only about 0.7 ms of CPU, so those are not kept."""
 
 
 def _verifies_sockets_only(context: ssl.SSLContext) -> bool:
