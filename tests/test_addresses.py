@@ -68,7 +68,11 @@ class Opened(list[socket.socket]):
 @pytest.fixture
 def alive() -> Iterator[int]:
     """Return a port that accepts connections."""
-    with listening(lambda sock: sock.recv(1) and None) as port:
+
+    def wait_for_the_end(sock: socket.socket) -> None:
+        sock.recv(1)
+
+    with listening(wait_for_the_end) as port:
         yield port
 
 

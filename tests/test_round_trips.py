@@ -168,7 +168,11 @@ class TestResumedSession:
         with relayed(authority, ssl.TLSVersion.TLSv1_2) as (relay, make):
             first_call(relay, make)
             assert edge._sessions
-            with listening(lambda sock: sock.recv(65536) and None) as port:
+
+            def hang_up(sock: socket.socket) -> None:
+                sock.recv(65536)
+
+            with listening(hang_up) as port:
                 relay.port = port
                 with contextlib.closing(make()) as client, pytest.raises(ConnectionFailedError):
                     client.connect()
