@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -154,6 +155,43 @@ class TestRace:
         thread.join(20)
         assert isinstance(ended[0], CancelledError)
         assert opened.still_open() == []
+
+    def test_work_that_can_be_done_meanwhile_runs_after_the_connection_was_begun(self) -> None:
+        reached = threading.Event()
+
+        def accepted(sock: socket.socket) -> None:
+            reached.set()
+            sock.recv(1)
+
+        done: list[bool] = []
+        with listening(accepted) as port:
+            found = [v4(port), v4(refusing_port())]
+            connect("host", 1, found, Opened().attempt(), lambda: done.append(reached.wait(20))).close()
+        assert done == [True]
+
+    def test_trust_store_is_read_while_the_server_is_connected_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import runware.transport.dialer as edge
+
+        reached = threading.Event()
+
+        def accepted(sock: socket.socket) -> None:
+            reached.set()
+            sock.recv(1)
+
+        read: list[bool] = []
+
+        def slow() -> ssl.SSLContext:
+            read.append(reached.wait(20))
+            return ssl.create_default_context()
+
+        monkeypatch.setattr(edge, "default_context", slow)
+        with listening(accepted) as port:
+            client = client_for(f"wss://127.0.0.1:{port}/v1")
+            with pytest.raises(ConnectionFailedError) as caught:
+                client.connect()
+            client.close()
+        assert caught.value.stage == "TLS"
+        assert read[0]
 
     def test_families_take_turns_in_the_order_of_the_lookup(self) -> None:
         found = [v6(1), v6(2), v6(3), v4(1), v6(1), v4(2)]
@@ -443,6 +481,18 @@ class TestHangingLookup:
         ours = ("runware-io", "runware-http", "runware-dial")
         until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith(ours)])
         assert len(lookup_threads()) == 1
+
+    @pytest.mark.parametrize("scheme", ["http", "socks5h"])
+    def test_unknown_name_of_a_proxy_is_reported(self, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+        def fail(*_: Any) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+        monkeypatch.setattr(socket, "getaddrinfo", fail)
+        client = client_for("wss://somewhere.example/v1", proxy=f"{scheme}://proxy.example:1080")
+        with pytest.raises(ConnectionFailedError, match=r"could not resolve the name 'proxy\.example'") as caught:
+            client.connect()
+        client.close()
+        assert caught.value.stage == ("proxy" if scheme == "socks5h" else "name lookup")
 
     def test_dialler_says_that_the_lookup_took_too_long(self, resolver: Resolver) -> None:
         from runware.transport.dialer import dial

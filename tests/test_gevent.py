@@ -99,6 +99,23 @@ class TestGevent:
         )
         assert out.split() == ["1", "ClientClosedError"]
 
+    def test_dead_first_address_is_overtaken(self, server: LocalServer) -> None:
+        out = run(
+            server,
+            """
+            import socket
+            from urllib.parse import urlsplit
+            from tests.net import swallowing
+            with swallowing() as dead:
+                ports = dead, urlsplit(os.environ["RUNWARE_URL"]).port
+                found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+                socket.getaddrinfo = lambda *args: found
+                with client(url=os.environ["RUNWARE_URL"].replace("127.0.0.1", "localhost")) as rw:
+                    print(len(rw.image_inference(**PICTURE)))
+            """,
+        )
+        assert out.split() == ["1"]
+
     def test_twenty_greenlets_share_a_client(self, server: LocalServer) -> None:
         out = run(
             server,

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import Any
 
@@ -211,7 +211,13 @@ def _remember(host: str, port: int, winner: Address) -> None:
     _winners[host, port] = winner[4], time.monotonic() + _REMEMBERED
 
 
-def connect(host: str, port: int, addresses: Iterable[Address], attempt: Attempt) -> socket.socket:
+def connect(
+    host: str,
+    port: int,
+    addresses: Iterable[Address],
+    attempt: Attempt,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> socket.socket:
     """Connect to the first address that answers.
 
     The next address is tried when one has failed, or has not answered for 0.25 s; those before go on beside it. An
@@ -223,6 +229,7 @@ def connect(host: str, port: int, addresses: Iterable[Address], attempt: Attempt
         port: The port.
         addresses: The addresses, in the order of preference of the system.
         attempt: The deadline, and the means to cancel.
+        meanwhile: Called once, while the first address is on its way to answer.
 
     Raises:
         UnreachableError: No address accepted a connection.
@@ -248,6 +255,8 @@ def connect(host: str, port: int, addresses: Iterable[Address], attempt: Attempt
                 if code in _IN_PROGRESS:
                     poller.register(sock.fileno(), WRITE)
                     next_start = time.monotonic() + _ATTEMPT_DELAY
+                    if address is order[0]:
+                        meanwhile()
                     continue
                 ended = [(sock.fileno(), code)]
             else:

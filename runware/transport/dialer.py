@@ -96,6 +96,7 @@ class _Stages:
         self.stage = "key"
         self.host = ""
         self.by_proxy = False  # whether `host` is the proxy
+        self.needs_context = False  # whether `default_context` will be used
 
     def enter(self, stage: str, host: str) -> None:
         self.attempt.check()
@@ -184,6 +185,7 @@ def _port(url: SplitResult) -> int:
 
 def _open(options: Options, url: SplitResult, stages: _Stages) -> Stream:
     host, port = url.hostname or "", _port(url)
+    stages.needs_context = url.scheme in ("wss", "https") and options.ssl_context is None
     proxy = proxy_for(options.proxy, options.environment, host, port)
     stream = _through_proxy(proxy, host, port, stages) if proxy else _tcp(host, port, stages)
     if url.scheme not in ("wss", "https"):
@@ -262,7 +264,7 @@ def _tcp(host: str, port: int, stages: _Stages, *, reported: bool = True) -> Str
     if reported:
         stages.enter("TCP", name)
     try:
-        sock = connect(host, port, addresses, attempt)
+        sock = connect(host, port, addresses, attempt, _load_context if stages.needs_context else lambda: None)
     except UnreachableError as error:
         raise stages.error(str(error), error.cause) from error.cause
     try:
@@ -336,6 +338,12 @@ def default_context() -> ssl.SSLContext:
         os.open(os.devnull, os.O_RDONLY)
     )  # raises if no descriptor is left; the context would silently load no certificates
     return ssl.create_default_context()
+
+
+def _load_context() -> None:
+    """Read the trust store, which takes 25 ms, while the server is on its way to answer."""
+    with suppress(OSError):  # raised again where the context is used
+        default_context()
 
 
 class _BlockingStream:
