@@ -16,6 +16,7 @@ from runware.local import LocalServer
 from runware.transport import addresses
 from runware.transport.addresses import Address, UnreachableError, connect, look_up
 from runware.transport.attempt import Attempt, CancelledError
+from runware.transport.dialer import dial
 
 from .conftest import until
 from .net import listening, pump, refusing_port, swallowing
@@ -255,12 +256,13 @@ class TestMemory:
 
 class TestMessages:
     @needs_silent_ports
-    def test_every_address_and_its_failure_is_named(self, dead: int) -> None:
+    def test_every_address_and_its_failure_is_named(self, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(addresses, "_ATTEMPT_DELAY", 0.0)
         refusing = refusing_port()
         with pytest.raises(UnreachableError) as caught:
-            connect("host", 1, [v4(refusing, "127.0.0.3"), v4(dead)], Opened().attempt(0.1))
+            connect("host", 1, [v4(dead), v4(refusing, "127.0.0.3")], Opened().attempt(0.1))
         text = str(caught.value)
-        assert "127.0.0.3 (Connection refused), 127.0.0.1 (no response in time)" in text
+        assert text.endswith("127.0.0.1 (no response in time), 127.0.0.3 (Connection refused)")
 
     def test_error_of_a_client_names_the_stage_and_the_addresses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         port = refusing_port()
@@ -272,6 +274,33 @@ class TestMessages:
         assert (caught.value.stage, caught.value.host) == ("TCP", f"localhost:{port}")
         assert "127.0.0.1 (Connection refused), 127.0.0.9 (Connection refused)" in str(caught.value)
         assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+    @needs_silent_ports
+    def test_dialler_names_addresses_that_do_not_answer(self, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(addresses, "_ATTEMPT_DELAY", 0.0)
+        found = [v4(dead), v6(refusing_port())]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+        client = Runware("rw-test-key", url=f"ws://localhost:{dead}/v1", connect_timeout=0.1)
+        with pytest.raises(ConnectionFailedError, match=r"127\.0\.0\.1 \(no response in time\)") as caught:
+            dial(client._core.options, lambda stage, host: None)
+        assert "::1 (" in str(caught.value)
+        assert caught.value.stage == "TCP"
+
+    def test_dialler_gives_up_before_the_session_whose_error_says_less(
+        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limits: list[float] = []
+
+        class Recorded(Attempt):
+            def __init__(self, timeout: float, *more: Any) -> None:
+                limits.append(timeout)
+                super().__init__(timeout, *more)
+
+        monkeypatch.setattr("runware.transport.io_loop.Attempt", Recorded)
+        for timeout in (20.0, 5.0):
+            with client_for(server.url, connect_timeout=timeout):
+                pass
+        assert limits == [19.75, 4.9]
 
     def test_long_lists_are_cut(self) -> None:
         failures: dict[Address, OSError] = {v4(1, f"10.0.0.{number}"): OSError(5, "no") for number in range(100)}
@@ -495,8 +524,6 @@ class TestHangingLookup:
         assert caught.value.stage == ("proxy" if scheme == "socks5h" else "name lookup")
 
     def test_dialler_says_that_the_lookup_took_too_long(self, resolver: Resolver) -> None:
-        from runware.transport.dialer import dial
-
         client = Runware("rw-test-key", url="wss://somewhere.example/v1", connect_timeout=0.05)
         with pytest.raises(ConnectionFailedError, match=r"'somewhere\.example' was not resolved in time") as caught:
             dial(client._core.options, lambda stage, host: None)

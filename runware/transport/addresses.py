@@ -159,7 +159,7 @@ class UnreachableError(Exception):
 
     Args:
         host: The host that was looked up.
-        failures: The addresses that were tried, and the error of each.
+        failures: The addresses in the order in which they were tried, and the error of each.
 
     Attributes:
         cause: The error of the last address.
@@ -280,4 +280,4 @@ def connect(
         for sock, _ in racing.values():
             attempt.discard(sock)
     _winners.pop((host, port), None)
-    raise UnreachableError(host, failures)
+    raise UnreachableError(host, {address: failures[address] for address in order if address in failures})
