@@ -76,6 +76,18 @@ def pump(one: socket.socket, other: socket.socket) -> None:
     back.join(5)
 
 
+@contextlib.contextmanager
+def swallowing() -> Iterator[int]:
+    """Yield a port that answers no attempt to connect, because its queue is full; on Linux only."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
 def refusing_port() -> int:
     """Return a port that refuses connections for as long as this process runs."""
     reserved = socket.socket()

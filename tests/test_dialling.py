@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from runware import ConnectionFailedError
-from runware.local import LocalServer
 
 from .conftest import until
-from .net import listening, read_head
+from .net import listening, read_head, swallowing
 from .test_engine import client_for, frame, read_frame, upgrade
 from .test_faces import PICTURE
 
@@ -131,18 +130,6 @@ class TestPeerThatNeverFinishes:
         assert time.monotonic() - start < 5
 
 
-@contextlib.contextmanager
-def swallowing() -> Iterator[int]:
-    """Yield a port that answers no attempt to connect, because its queue is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield int(listener.getsockname()[1])
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
 class TestUnansweredTcpConnect:
     def test_close_ends_the_attempt_at_once(self) -> None:
@@ -152,20 +139,6 @@ class TestUnansweredTcpConnect:
             until(lambda: client._core.io_loop()._session._connection.stage == "TCP")
             client.close()
             until(lambda: not dial_threads())
-
-    def test_first_of_two_addresses_takes_only_its_share_of_the_time(
-        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        import runware.transport.dialer as edge
-
-        with swallowing() as dead:
-            ports = (dead, int(server.url.rpartition(":")[2].partition("/")[0]))
-            addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
-            monkeypatch.setattr(edge.socket, "getaddrinfo", lambda *_: addresses)
-            start = time.monotonic()
-            with client_for(server.url, connect_timeout=2.0) as client:
-                client.connect()
-            assert 1.0 <= time.monotonic() - start < 2.0
 
 
 class TestUpgradeResponse:

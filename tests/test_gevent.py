@@ -24,7 +24,7 @@ HEAD = """
 import os, sys, time
 def client(**options):
     from runware import Runware
-    return Runware(os.environ["RUNWARE_API_KEY"], url=os.environ["RUNWARE_URL"], **{"timeout": 30.0, **options})
+    return Runware(os.environ["RUNWARE_API_KEY"], **{"url": os.environ["RUNWARE_URL"], "timeout": 30.0, **options})
 PICTURE = {"positive_prompt": "a kite", "model": "runware:101@1", "width": 512, "height": 512}
 """
 PATCHED = "from gevent import monkey; monkey.patch_all()\nimport gevent\n" + HEAD
@@ -74,6 +74,47 @@ class TestGevent:
             """,
         )
         assert out.split() == ["190", "190"]
+
+    def test_name_lookup_that_hangs_blocks_no_greenlet_and_no_close(self, server: LocalServer) -> None:
+        out = run(
+            server,
+            """
+            import socket
+            from gevent.event import Event
+            entered, never = Event(), Event()
+            def hang(*args):
+                entered.set()
+                never.wait()
+            real, socket.getaddrinfo = socket.getaddrinfo, hang
+            rw = client(url="wss://somewhere.example/v1", connect_timeout=60.0)
+            job = rw.submit.image_inference(**PICTURE)
+            assert entered.wait(20)
+            socket.getaddrinfo = real
+            other = client(url=os.environ["RUNWARE_URL"].replace("127.0.0.1", "localhost"))
+            print(len(other.image_inference(**PICTURE)))
+            rw.close()
+            print(type(job.exception(20)).__name__)
+            other.close()
+            """,
+        )
+        assert out.split() == ["1", "ClientClosedError"]
+
+    def test_dead_first_address_is_overtaken(self, server: LocalServer) -> None:
+        out = run(
+            server,
+            """
+            import socket
+            from urllib.parse import urlsplit
+            from tests.net import swallowing
+            with swallowing() as dead:
+                ports = dead, urlsplit(os.environ["RUNWARE_URL"]).port
+                found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+                socket.getaddrinfo = lambda *args: found
+                with client(url=os.environ["RUNWARE_URL"].replace("127.0.0.1", "localhost")) as rw:
+                    print(len(rw.image_inference(**PICTURE)))
+            """,
+        )
+        assert out.split() == ["1"]
 
     def test_twenty_greenlets_share_a_client(self, server: LocalServer) -> None:
         out = run(

@@ -236,7 +236,7 @@ class TestResourcesExhausted:
     def test_failed_socket_raises_a_connection_error(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import runware.transport.dialer as edge
+        import runware.transport.addresses as edge
 
         client = Runware(server.api_key, url=server.url, timeout=20.0, max_retries=0)
         with monkeypatch.context() as patch:

@@ -185,6 +185,70 @@ class TestFork:
         )
         assert server.ledger.connections == 2
 
+    def test_fork_beside_a_name_lookup_that_hangs_lets_the_child_look_up_the_name(self, server: LocalServer) -> None:
+        out = run(
+            server,
+            """
+            import socket
+            real, entered, go_on = socket.getaddrinfo, threading.Event(), threading.Event()
+            def slow(host, *args):
+                entered.set()
+                go_on.wait(20)
+                return real("127.0.0.1", *args)
+            socket.getaddrinfo = slow
+            rw = Runware(url=os.environ["RUNWARE_URL"].replace("127.0.0.1", "localhost"), timeout=20.0)
+            job = rw.submit.image_inference(**PICTURE)
+            assert entered.wait(10)
+            def child():
+                socket.getaddrinfo = lambda host, *args: real("127.0.0.1", *args)
+                assert len(rw.image_inference(**PICTURE)) == 1
+                print("child", flush=True)
+            in_child(child)
+            go_on.set()
+            assert len(job.result()) == 1
+            rw.close()
+            print("parent")
+            """,
+        )
+        assert out.split() == ["child", "parent"]
+        assert server.ledger.connections == 2
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
+    def test_fork_while_addresses_are_tried_closes_all_of_them_in_the_child(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            import socket
+            from runware.transport import addresses
+            from tests.net import swallowing
+            addresses._ATTEMPT_DELAY = 0.0
+            dead, begun = swallowing(), threading.Semaphore(0)
+            port = dead.__enter__()
+            tried = [(socket.AF_INET, socket.SOCK_STREAM, 6, name, ("127.0.0.1", port)) for name in ("one", "other")]
+            known = set(os.listdir("/proc/self/fd"))
+            class Known(socket.socket):
+                def connect_ex(self, address):
+                    code = super().connect_ex(address)
+                    begun.release()
+                    return code
+            socket.getaddrinfo, socket.socket = (lambda *args: tried), Known
+            rw = Runware(url=f"ws://localhost:{port}/v1", timeout=20.0)
+            job = rw.submit.image_inference(**PICTURE)
+            assert begun.acquire(timeout=10) and begun.acquire(timeout=10)
+            def child():
+                for number in set(os.listdir("/proc/self/fd")) - known:
+                    try:
+                        descriptor = os.readlink(f"/proc/self/fd/{number}")
+                    except OSError:
+                        continue
+                    assert "socket" not in descriptor, (number, descriptor)
+            in_child(child)
+            rw.close()
+            assert job.done()
+            dead.__exit__(None, None, None)
+            """,
+        )
+
     def test_fork_while_calls_are_being_ended_ends_all_in_the_child(self, server: LocalServer) -> None:
         with server.hold("imageInference"):
             run(

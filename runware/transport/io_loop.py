@@ -207,7 +207,9 @@ class IOLoop(Driver):
         self._asleep = False
 
     def _open(self, epoch: int) -> None:
-        attempt = Attempt(self.options.connect_timeout, self._sockets.add)
+        # The dialer gives up a little before the session does, as its error says more.
+        limit = self.options.connect_timeout
+        attempt = Attempt(limit - min(0.25, 0.02 * limit), self._sockets.add)
         self._attempt = epoch, attempt
         try:
             name = f"runware-dial-{epoch}"

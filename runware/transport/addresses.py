@@ -1,0 +1,283 @@
+"""Look up the addresses of a host, and connect to the first that answers (RFC 8305, "Happy Eyeballs").
+
+`getaddrinfo` cannot be interrupted, so it runs on a thread that may be left behind. All attempts to connect to one name
+share its lookup, and few lookups can be left behind at a time.
+"""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401 - name lookups would import it outside of the import lock
+import errno
+import ipaddress
+import math
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
+from typing import Any
+
+from runware._support.locks import make_rlock
+from runware.transport.attempt import Attempt
+from runware.transport.poller import WRITE, make_poller
+
+__all__ = ["Address", "UnreachableError", "connect", "look_up"]
+
+Address = tuple[int, int, int, str, tuple[Any, ...]]
+"""What `getaddrinfo` returns: family, kind, protocol, canonical name, socket address."""
+
+_MAX_ABANDONED = 8
+"""The number of lookups without an attempt that waits for them at which no further one is started."""
+_STALE = 30.0
+"""Seconds after which a lookup is not joined: the network may have changed since, and a new one may succeed."""
+
+_ATTEMPT_DELAY = 0.25
+"""Seconds until the next address is tried beside those that have not answered (RFC 8305, section 5)."""
+_REMEMBERED = 600.0
+"""Seconds for which an address that won against others is tried first (RFC 6555, section 4.2). Then those that the
+system prefers, usually IPv6, get another chance, which costs at most `_ATTEMPT_DELAY`."""
+_MAX_REMEMBERED = 64
+_MAX_TOLD = 8
+"""The number of addresses in an error message."""
+
+_IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
+
+
+# ---------------------------------------------------------------------- name lookup
+
+
+class _Lookup:
+    """A name lookup that runs on a thread of its own."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.name = host, port
+        self.started = time.monotonic()
+        self.waiting: set[Attempt] = set()
+        self.done = False
+        self.addresses: list[Address] = []
+        self.error: Exception | None = None
+
+
+class _Lookups:
+    """The running lookups of the process."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = make_rlock()
+        self._running: set[_Lookup] = set()
+        self._pid = os.getpid()
+
+    def wait(self, host: str, port: int, attempt: Attempt) -> list[Address]:
+        """Return the addresses of a name, from the lookup that runs already or from a new one."""
+        if self._pid != os.getpid():
+            self._reset()  # after a fork: the threads do not exist in the child
+        lookup, is_new = self._join(host, port, attempt)
+        try:
+            if is_new:
+                self._start(lookup)
+            while not lookup.done:
+                attempt.wait_for_wake()
+        finally:
+            lookup.waiting.discard(attempt)
+        if lookup.error is not None:
+            raise lookup.error
+        return lookup.addresses
+
+    def _join(self, host: str, port: int, attempt: Attempt) -> tuple[_Lookup, bool]:
+        with self._lock:
+            full = sum(not one.waiting for one in self._running) >= _MAX_ABANDONED
+            same = [one for one in self._running if one.name == (host, port)]
+            lookup = max(same, key=lambda one: one.started, default=None)
+            if is_new := lookup is None or (not full and time.monotonic() - lookup.started > _STALE):
+                if full:
+                    raise OSError(f"{_MAX_ABANDONED} earlier lookups of other names have not returned")
+                lookup = _Lookup(host, port)
+                self._running.add(lookup)
+            assert lookup is not None
+            lookup.waiting.add(attempt)
+            return lookup, is_new
+
+    def _start(self, lookup: _Lookup) -> None:
+        try:
+            threading.Thread(target=self._run, args=(lookup,), name="runware-lookup", daemon=True).start()
+        except RuntimeError as error:
+            lookup.error = OSError(f"could not start a thread: {error}")
+            self._end(lookup)
+
+    def _run(self, lookup: _Lookup) -> None:
+        try:
+            lookup.addresses = _getaddrinfo(*lookup.name)
+        except Exception as error:
+            lookup.error = error.with_traceback(None)  # its frames would keep the thread's variables
+        self._end(lookup)
+
+    def _end(self, lookup: _Lookup) -> None:
+        with self._lock:
+            self._running.discard(lookup)
+            lookup.done = True
+            waiting = tuple(lookup.waiting)
+        for attempt in waiting:
+            attempt.wake()
+
+
+_lookups = _Lookups()
+
+
+def _getaddrinfo(host: str, port: int) -> list[Address]:
+    return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+
+
+def look_up(host: str, port: int, attempt: Attempt) -> list[Address]:
+    """Return the addresses of a host in the order of preference of the system.
+
+    Args:
+        host: The host name, or an IP address.
+        port: The port.
+        attempt: Ends the wait by its deadline or its cancellation. The lookup itself goes on.
+
+    Raises:
+        TimeoutError: There was no answer by the deadline.
+        OSError: The name cannot be resolved.
+        UnicodeError: The name is not valid.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _lookups.wait(host, port, attempt)
+    return _getaddrinfo(host, port)  # asks nobody
+
+
+# ---------------------------------------------------------------------- TCP
+
+
+class UnreachableError(Exception):
+    """No address accepted a connection.
+
+    Args:
+        host: The host that was looked up.
+        failures: The addresses in the order in which they were tried, and the error of each.
+
+    Attributes:
+        cause: The error of the last address.
+    """
+
+    def __init__(self, host: str, failures: dict[Address, OSError]) -> None:
+        told = [
+            (
+                str(address[4][0]),
+                "no response in time" if isinstance(error, TimeoutError) else error.strerror or str(error),
+            )
+            for address, error in failures.items()
+        ]
+        self.cause = next(reversed(failures.values()), None)
+        if not told:
+            what = "the name has no address"
+        elif len(told) == 1 and told[0][0] == host:
+            what = told[0][1]
+        else:
+            more = f" and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
+            tried = ", ".join(f"{address} ({why})" for address, why in told[:_MAX_TOLD])
+            what = f"no address of the host accepted a connection: {tried}{more}"
+        super().__init__(what)
+
+
+def _reason(error: OSError) -> str:
+    return "no response in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+
+
+_winners: dict[tuple[str, int], tuple[tuple[Any, ...], float]] = {}
+"""For each host and port, the socket address that won against others, and until when it is tried first."""
+
+
+def _in_order(host: str, port: int, addresses: Iterable[Address]) -> list[Address]:
+    """Return the addresses in the order in which to try them: the last winner, then the families in turn."""
+    unique = list(dict.fromkeys(addresses))
+    preferred = [address for address in unique if address[0] == unique[0][0]]
+    others = [address for address in unique if address[0] != unique[0][0]]
+    order = [address for pair in zip_longest(preferred, others) for address in pair if address is not None]
+    winner, until = _winners.get((host, port), (None, 0.0))
+    if winner is not None and time.monotonic() < until:
+        order.sort(key=lambda address: address[4] != winner)
+    return order
+
+
+def _remember(host: str, port: int, winner: Address) -> None:
+    if len(_winners) >= _MAX_REMEMBERED:
+        _winners.clear()
+    _winners[host, port] = winner[4], time.monotonic() + _REMEMBERED
+
+
+def connect(
+    host: str,
+    port: int,
+    addresses: Iterable[Address],
+    attempt: Attempt,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> socket.socket:
+    """Connect to the first address that answers.
+
+    The next address is tried when one has failed, or has not answered for 0.25 s; those before go on beside it. An
+    address that won against others is remembered for ten minutes, in which it is tried first as long as lookups return
+    it.
+
+    Args:
+        host: The host that the addresses belong to.
+        port: The port.
+        addresses: The addresses, in the order of preference of the system.
+        attempt: The deadline, and the means to cancel.
+        meanwhile: Called once, while the first address is on its way to answer.
+
+    Raises:
+        UnreachableError: No address accepted a connection.
+    """
+    order = _in_order(host, port, addresses)
+    waiting = deque(order)
+    racing: dict[int, tuple[socket.socket, Address]] = {}
+    failures: dict[Address, OSError] = {}
+    poller = make_poller()
+    next_start = 0.0
+    try:
+        while waiting or racing:
+            if waiting and (not racing or time.monotonic() >= next_start):
+                address = waiting.popleft()
+                try:
+                    sock = socket.socket(*address[:3])
+                    racing[sock.fileno()] = sock, address
+                except OSError as error:  # no support for the family
+                    failures[address] = error
+                    continue
+                attempt.adopt(sock)
+                code = sock.connect_ex(address[4])
+                if code in _IN_PROGRESS:
+                    poller.register(sock.fileno(), WRITE)
+                    next_start = time.monotonic() + _ATTEMPT_DELAY
+                    if address is order[0]:
+                        meanwhile()
+                    continue
+                ended = [(sock.fileno(), code)]
+            else:
+                ready = attempt.poll(poller, next_start if waiting else math.inf)
+                ended = [(fd, racing[fd][0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) for fd, _ in ready]
+                if not ended and not attempt.remaining():
+                    failures.update((address, TimeoutError("timed out")) for _, address in racing.values())
+                    break
+                for fd, _ in ended:
+                    poller.unregister(fd)
+            for fd, code in ended:
+                sock, address = racing.pop(fd)
+                if not code:
+                    if address is not order[0]:
+                        _remember(host, port, address)
+                    return sock
+                attempt.discard(sock)
+                failures[address] = OSError(code, os.strerror(code))
+                next_start = 0.0
+    finally:
+        for sock, _ in racing.values():
+            attempt.discard(sock)
+    _winners.pop((host, port), None)
+    raise UnreachableError(host, {address: failures[address] for address in order if address in failures})
