@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, cast
 
@@ -46,11 +46,12 @@ def running(declared: Any, request: str, *, through: str = "run") -> Callable[..
             raise TypeError(without_client) from None
         task = getattr(requests, request)(*args, **given)
         del args, given  # not kept while the call is in flight
-        held: list[Any] = []
+        held: Sequence[Any] = []
         job = None
         try:
             job = start_at_once(task, held) or await client._start_elsewhere(task, held)  # noqa: SLF001
-            del task, start_at_once, held
+            del task, start_at_once
+            held = ()
             await job.wait_in_loop().done
             return job.result(0)
         except BaseException as error:
