@@ -599,6 +599,7 @@ class LoopWait:
         self.done: asyncio.Future[None] = loop.create_future()
 
     def __call__(self) -> None:
+        """Finish the wait in its event loop; called in any thread."""
         self._inbox.post(self._finish)
 
     def _finish(self) -> None:
