@@ -334,7 +334,7 @@ def test_logs_hold_neither_key_nor_prompt(server: LocalServer, make: Make, caplo
         rw.image_inference(**PICTURE | {"positive_prompt": "a secret kite [error:invalidWidth]"})
     rw.close()
     client_logs = [one.getMessage() for one in caplog.records if one.threadName != "runware-local"]
-    assert len(client_logs) > 10
+    assert len(client_logs) > 5
     assert not [line for line in client_logs if "rw-test-key" in line or "secret kite" in line]
 
 
