@@ -25,7 +25,9 @@ from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
 
 __all__ = ["Answer", "HttpLine", "RequestError", "TooLargeError"]
 
-"".encode("idna")  # the first name lookup imports the codec, which must not happen on a thread beside a fork
+# The first name lookup imports a codec, and the first date its parser. That must not happen on a thread beside a fork.
+"".encode("idna")
+parse_http_date("")
 
 _SLOWEST_WRITE = 15.0
 """Seconds for which the network may take no output at all."""
