@@ -31,8 +31,8 @@ parse_http_date("")
 
 _SLOWEST_WRITE = 15.0
 """Seconds for which the network may take no output at all."""
-_IN_URL = "/:@!$&'()*+,;=?%"
-"""What needs no quoting in a path or query, or is quoted already."""
+_IN_PATH = "/:@!$&'()*+,;=%"
+"""What needs no quoting in the path of a URL, or is part of a quotation."""
 _TOGETHER = 64 * 1024
 """Bytes of the body that are copied, to be written together with the head."""
 
@@ -222,7 +222,6 @@ class HttpLine:
             except PermanentError as error:
                 raise RequestError(error.error, sent=False, permanent=True) from None
             parts = self._parts
-            target = quote(parts.path or "/", _IN_URL) + (f"?{quote(parts.query, _IN_URL)}" if parts.query else "")
             named = {
                 "Host": parts.netloc,
                 "User-Agent": user_agent(self._options.app),
@@ -232,7 +231,10 @@ class HttpLine:
             }
             if self._options.dry_run:
                 named["X-Runware-Dry-Run"] = "1"
-            lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+            lines = [
+                f"POST {quote(parts.path or '/', _IN_PATH)} HTTP/1.1",
+                *(f"{name}: {value}" for name, value in named.items()),
+            ]
             self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
         return self._key
 
