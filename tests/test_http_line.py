@@ -76,6 +76,7 @@ def test_request_is_one_write_with_all_headers() -> None:
     with connected() as line:
         assert line.post(b"[]", 5.0) == Answer(200, b"{}", None)
         assert line.network.sends == 1
+        assert line._connection is line.connection
         head, _, rest = line.network.written.partition(b"Content-Length")
     assert head.startswith(b"POST /v1 HTTP/1.1\r\nHost: api.runware.ai\r\n")
     assert b"\r\nAuthorization: Bearer rw-test-key\r\n" in head
@@ -104,6 +105,7 @@ def test_request_arrives_whole_however_the_network_takes_it(plan: list[int | str
 def test_answer_counts_although_the_request_could_not_be_written() -> None:
     with connected([10, BROKEN], b"HTTP/1.1 413 Too Large\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n") as line:
         assert line.post(b"[]", 5.0) == Answer(413, b"", 3.0)
+        assert line._connection is None  # no further request may follow the half of one
 
 
 @pytest.mark.parametrize("body", [b"[]", b"x" * 100_000])

@@ -305,7 +305,7 @@ class HttpLine:
                 parts.append(part)
             else:
                 response.close()
-        if not response.reusable:
+        if connection.unsent or not response.reusable:
             self.close()
         return Answer(response.status, b"".join(parts), _retry_after(response.headers))
 
