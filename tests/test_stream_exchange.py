@@ -31,6 +31,7 @@ from runware.protocol.redaction import Redactor
 from runware.protocol.retry import Retries
 from runware.requests.plan import Plan
 from runware.results import Results, Text, TextPiece
+from runware.results.pieces import TextParts
 from runware.text.exchange import (
     BrokenConnectionError,
     DeadlineError,
@@ -534,3 +535,12 @@ class TestAttempts:
         assert isinstance(desk.error, ConnectionLostError)
         desk = Desk([Reply(400, "text/html")], [Late(20)]).run()
         assert isinstance(desk.error, ConnectionLostError)
+
+
+@pytest.mark.parametrize("handed", range(5))
+def test_text_so_far_leaves_out_pieces_that_were_not_handed_over(handed: int) -> None:
+    deltas = [{"reasoningContent": "so"}, {"text": "a", "reasoningContent": "!"}, {"text": ""}, {"text": "bc"}]
+    pieces = [structure({"taskUUID": "1", "delta": delta}, TextPiece) for delta in deltas]
+    text = TextParts(pieces).result(ahead=pieces[handed:])
+    assert text.text == "".join(piece.text for piece in pieces[:handed])
+    assert (text.reasoning or "") == "".join(piece.reasoning for piece in pieces[:handed])

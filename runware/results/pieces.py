@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -118,20 +118,27 @@ class TextParts:
         else:
             _continue(known, part)
 
-    def result(self, origin: Origin | None = None, downloads: Any = None) -> Text:
-        """Return the whole text. A call of a tool whose arguments came as JSON text has them as that text in `raw`."""
+    def result(self, origin: Origin | None = None, downloads: Any = None, *, ahead: Collection[TextPiece] = ()) -> Text:
+        """Return the whole text. A call of a tool whose arguments came as JSON text has them as that text in `raw`.
+
+        Args:
+            origin: The request and the task.
+            downloads: The download settings of the result.
+            ahead: The last pieces, if their text and reasoning are to be left out.
+        """
         raw = dict(self._facts)
-        raw["text"] = self.text
-        if self._reasoning:
-            raw["reasoningContent"] = self.reasoning
+        text = self.text
+        raw["text"] = text[: len(text) - sum(len(piece.text) for piece in ahead)]
+        if reasoning := self.reasoning[: len(self.reasoning) - sum(len(piece.reasoning) for piece in ahead)]:
+            raw["reasoningContent"] = reasoning
         if self._tool_calls:
             raw["toolCalls"] = [dict(call) for call in self._tool_calls]
         if self._sources:
             raw["sources"] = list(self._sources.values())
-        text = structure(raw, Text)
-        object.__setattr__(text, "_origin", origin)
-        object.__setattr__(text, "_downloads", downloads)
-        return text
+        result = structure(raw, Text)
+        object.__setattr__(result, "_origin", origin)
+        object.__setattr__(result, "_downloads", downloads)
+        return result
 
 
 _USUAL = frozenset(("taskUUID", "taskType", "delta", "finishReason"))

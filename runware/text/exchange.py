@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runware.errors import (
@@ -206,9 +206,9 @@ class Exchange:
         """The reference of the task, for `rw.job`."""
         return {"task_uuid": self.uuid, "task_type": self._plan.task_type}
 
-    def text(self) -> Text:
-        """Return the text so far."""
-        return self.parts.result(self._origin(), self._downloads)
+    def text(self, ahead: Collection[TextPiece] = ()) -> Text:
+        """Return the text so far, without that of some of the last pieces."""
+        return self.parts.result(self._origin(), self._downloads, ahead=ahead)
 
     def _origin(self) -> tuple[Any, str, float, Sequence[str]]:
         return self._plan.sent, self.uuid, self._clock() - self.started, self.attempts

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +32,7 @@ from runware.protocol.ids import new_uuid
 from runware.requests.plan import Plan
 from runware.requests.text import StreamText
 from runware.results import Results, TextPiece
+from runware.text.bodies import AsyncBody, BlockingBody
 from runware.text.exchange import (
     DEFAULT_SILENCE,
     Exchange,
@@ -283,7 +284,7 @@ class BlockingReader(Reader):
         self._plan: Plan | None = plan
         self._http: httpx2.Client | None = None
         self._response: httpx2.Response | None = None
-        self._chunks: Iterator[bytes] = iter(())
+        self._body: BlockingBody | None = None
         self._wake = threading.Event()
         self.on_step: Callable[[Step], object] | None = None
         self.on_abandon: Callable[[], object] = lambda: None
@@ -334,7 +335,8 @@ class BlockingReader(Reader):
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Read):
             self._until = step.until
-            return next(self._chunks, b"")
+            assert self._body is not None
+            return self._body.read()
         if isinstance(step, Open):
             return self._open(step)
         self._disconnect()
@@ -362,19 +364,22 @@ class BlockingReader(Reader):
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
         response = self._response = http.send(request, stream=True)
-        self._chunks = response.iter_bytes() if "Content-Encoding" in response.headers else response.iter_raw()
+        assert self._body is not None
+        self._body.begin(response)
         return reply_of(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         network = self.note(event, info)
         if network is not None:
             limit_network(network, self)
+        if self._sent and self._body is None:
+            self._body = BlockingBody(self._network)
 
     def _disconnect(self) -> None:
         """Close the connection, if there is one."""
         response, self._response = self._response, None
         http, self._http = self._http, None
-        self._network, self._chunks = None, iter(())
+        self._network = self._body = None
         with suppress(Exception):
             if response is not None:
                 response.close()
@@ -401,8 +406,8 @@ class BlockingReader(Reader):
             return
         self.ended_by = "fork"
         # Kept, because ending it would write to the connection.
-        abandoned.append((self._response, self._http, self._chunks))
-        self._response, self._http, self._chunks = None, None, iter(())
+        abandoned.append((self._response, self._http, self._body))
+        self._response = self._http = self._body = None
         self.close_descriptor()
         self.on_abandon()
 
@@ -420,7 +425,7 @@ class AsyncReader(Reader):
         self._task: StreamText | None = task
         self._http: httpx2.AsyncClient | None = None
         self._response: httpx2.Response | None = None
-        self._chunks: AsyncIterator[bytes] | None = None
+        self._body: AsyncBody | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
 
@@ -475,9 +480,9 @@ class AsyncReader(Reader):
 
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Read):
-            assert self._chunks is not None
+            assert self._body is not None
             async with self._limit(step.until):
-                return await anext(self._chunks, b"")
+                return await self._body.read()
         if isinstance(step, Open):
             return await self._open(step)
         await self._disconnect()
@@ -517,17 +522,20 @@ class AsyncReader(Reader):
         )
         async with self._limit(step.until):
             response = self._response = await http.send(request, stream=True)
-        self._chunks = response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
+        assert self._body is not None
+        self._body.begin(response)
         return reply_of(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         self.note(event, info)
+        if self._sent and self._body is None:
+            self._body = AsyncBody(self._network)
 
     async def _disconnect(self) -> None:
         """Close the connection, if there is one."""
         response, self._response = self._response, None
         http, self._http = self._http, None
-        self._network = self._chunks = None
+        self._network = self._body = None
         with suppress(Exception):
             if response is not None:
                 await response.aclose()
@@ -564,8 +572,8 @@ class AsyncReader(Reader):
         """Forget the connection after a fork, in the child: its event loop belongs to the parent."""
         if not (self.complete or self.ended_by):
             self.ended_by = "fork"
-            abandoned.append((self._response, self._http, self._chunks))
-            self._response = self._http = self._chunks = self._loop = None
+            abandoned.append((self._response, self._http, self._body))
+            self._response = self._http = self._body = self._loop = None
 
 
 _closing: set[asyncio.Task[None]] = set()

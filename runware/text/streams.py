@@ -42,6 +42,7 @@ class _Stream(Generic[R]):
     """What the streams of blocking code and of event loops have in common."""
 
     _reader: R
+    _pending: list[TextPiece]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._reader.uuid} {self._reader.state}>"
@@ -58,9 +59,9 @@ class _Stream(Generic[R]):
 
     @property
     def received(self) -> Text:
-        """The text so far."""
+        """The text of the pieces so far."""
         exchange = self._reader.exchange
-        return TextParts().result() if exchange is None else exchange.text()
+        return TextParts().result() if exchange is None else exchange.text(ahead=self._pending)
 
 
 class TextStream(_Stream[BlockingReader], Iterator[TextPiece]):

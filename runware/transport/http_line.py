@@ -1,7 +1,7 @@
 """One HTTP connection to the API, with the errors of requests over it, and the means to abort one.
 
 The dialer connects, as for the WebSocket: with the same stages, errors, proxies and cancellation, and with TLS over
-`ssl.MemoryBIO` (see `runware.transport.stream`). httpcore2, which is below httpx2, speaks HTTP over that stream.
+`ssl.MemoryBIO` (see `runware.transport.stream`). A request is one write, its headers made once for each connection.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlsplit
-
-import httpcore2
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
 from runware.errors import ConnectionFailedError, ConnectionLostError, RunwareError
 from runware.options import Options
 from runware.protocol.codec import dumps
+from runware.protocol.http_response import ResponseParser
 from runware.protocol.retry_after import parse_http_date, parse_retry_after
 from runware.transport.dialer import Attempt, PermanentError, open_stream, read_key, user_agent
 from runware.transport.poller import READ, WRITE, make_poller
@@ -26,10 +25,16 @@ from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
 
 __all__ = ["Answer", "HttpLine", "RequestError", "TooLargeError"]
 
-"".encode("idna")  # the first name lookup imports the codec, which must not happen on a thread beside a fork
+# The first name lookup imports a codec, and the first date its parser. That must not happen on a thread beside a fork.
+"".encode("idna")
+parse_http_date("")
 
 _SLOWEST_WRITE = 15.0
 """Seconds for which the network may take no output at all."""
+_IN_PATH = "/:@!$&'()*+,;=%"
+"""What needs no quoting in the path of a URL, or is part of a quotation."""
+_TOGETHER = 64 * 1024
+"""Bytes of the body that are copied, to be written together with the head."""
 
 
 class Answer(NamedTuple):
@@ -66,89 +71,69 @@ class TooLargeError(Exception):
     """The response is larger than allowed."""
 
 
-class _NetworkStream(httpcore2.NetworkStream):
-    """A stream of the dialer, as httpcore2 uses one: blocking, with timeouts.
+class _Connection:
+    """A stream of the dialer with blocking reads and writes, which have timeouts.
+
+    Args:
+        stream: The stream.
 
     Attributes:
-        body_written: Bytes of the request's body that the network has taken.
+        stream: The same.
+        unsent: Bytes of the last output that the network has not taken.
     """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.body_written = 0
+        self.unsent = 0
         self._poller = make_poller()
         self._poller.register(stream.fd, READ)
-        self._head_written = False
-        self._closed = False
 
-    def begin(self) -> None:
-        """Prepare for the next request: what is written first is its head."""
-        self.body_written = 0
-        self._head_written = False
+    @property
+    def idle(self) -> bool:
+        """Whether no input is pending; between two requests, there is some if the server has closed."""
+        return not (self.stream.pending or self._poller.poll(0))
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def read(self, timeout: float | None) -> bytes:
         """Return the next bytes; `b""` at the end of the stream."""
         stream = self.stream
-        try:
-            while True:
-                if not stream.pending:
-                    self._wait(timeout, httpcore2.ReadTimeout)
-                try:
-                    data = stream.recv()
-                except WOULD_BLOCK:
-                    continue
-                if len(data) > max_bytes:
-                    stream.push_back(data[max_bytes:])
-                return data[:max_bytes]
-        except OSError as error:
-            raise httpcore2.ReadError(error.strerror or str(error)) from error
+        while True:
+            if not stream.pending:
+                self._wait(timeout)
+            try:
+                return stream.recv()
+            except WOULD_BLOCK:
+                continue
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    def write(self, *parts: bytes | memoryview) -> None:
         """Write all bytes."""
-        stream, rest = self.stream, memoryview(buffer)
-        try:
+        stream = self.stream
+        self.unsent = sum(map(len, parts))
+        for part in parts:
+            rest = memoryview(part)
             while rest or stream.backlog:
                 try:
                     count = stream.send(rest)
                 except WOULD_BLOCK:
-                    self._wait(timeout, httpcore2.WriteTimeout, WRITE)
+                    self._wait(_SLOWEST_WRITE, WRITE)
                     continue
                 except InputFirst:
-                    self._wait(timeout, httpcore2.WriteTimeout)
+                    self._wait(_SLOWEST_WRITE)
                     with suppress(*WOULD_BLOCK):
                         stream.push_back(stream.recv())
                     continue
                 rest = rest[count:]
-                if self._head_written:
-                    self.body_written += count
-        except OSError as error:
-            raise httpcore2.WriteError(error.strerror or str(error)) from error
-        self._head_written = True
+                self.unsent -= count
 
-    def _wait(self, timeout: float | None, expired: type[Exception], event: int = READ) -> None:
+    def _wait(self, timeout: float | None, event: int = READ) -> None:
         poller = self._poller
         if event != READ:
             poller.modify(self.stream.fd, event)
         try:
             if not poller.poll(None if timeout is None else math.ceil(timeout * 1000)):
-                raise expired("timed out")
+                raise TimeoutError("timed out")
         finally:
             if event != READ:
                 poller.modify(self.stream.fd, READ)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if not self._closed:
-            self._closed = True
-            self.stream.close()
-
-    def start_tls(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: the dialer has done this."""
-        raise NotImplementedError
-
-    def get_extra_info(self, info: str) -> Any:
-        """Return whether input is pending, which between two requests means that the server has closed."""
-        return (self.stream.pending or bool(self._poller.poll(0))) if info == "is_readable" else None
 
 
 class HttpLine:
@@ -175,13 +160,9 @@ class HttpLine:
         parts = self._parts = urlsplit(options.service_url("api"))
         port = parts.port or (443 if parts.scheme == "https" else 80)
         self.host = f"{parts.hostname}:{port}"
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        # For httpcore2 it is always plain HTTP: the dialer does TLS.
-        self._target = httpcore2.URL(scheme=b"http", host=(parts.hostname or "").encode(), port=port, target=target)
         self._key: str | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._connection: httpcore2.HTTP11Connection | None = None
-        self._stream: _NetworkStream | None = None
+        self._head = b""
+        self._connection: _Connection | None = None
         self._attempt: Attempt | None = None
         self._aborted = False
         self.used = 0.0
@@ -198,9 +179,9 @@ class HttpLine:
         self._aborted = True
         if (attempt := self._attempt) is not None:
             attempt.cancel()
-        if (stream := self._stream) is not None:
+        if (connection := self._connection) is not None:
             with suppress(OSError):
-                stream.stream.sock.shutdown(socket.SHUT_RDWR)
+                connection.stream.sock.shutdown(socket.SHUT_RDWR)
 
     @property
     def aborted(self) -> bool:
@@ -209,17 +190,16 @@ class HttpLine:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection = None
-        if (stream := self._stream) is not None:
-            stream.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.stream.close()
 
     # ------------------------------------------------------------------ requests
 
     def check_key(self, timeout: float) -> Answer:
         """Make the request that only checks the key, which is free; raises as `post` does."""
         key = self._read_key()
-        headers = [header for header in self._headers if header[0] != b"Authorization"]
-        return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), headers, timeout)
+        return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), timeout)
 
     def post(self, body: bytes, silence: float | None) -> Answer:
         """Send tasks.
@@ -233,7 +213,7 @@ class HttpLine:
             TooLargeError: The response is too large.
         """
         self._read_key()
-        return self._post(body, self._headers, silence)
+        return self._post(body, silence)
 
     def _read_key(self) -> str:
         if self._key is None:
@@ -241,8 +221,9 @@ class HttpLine:
                 self._key = read_key(self._options, _key_error)
             except PermanentError as error:
                 raise RequestError(error.error, sent=False, permanent=True) from None
+            parts = self._parts
             named = {
-                "Host": self._parts.netloc,
+                "Host": parts.netloc,
                 "User-Agent": user_agent(self._options.app),
                 "Content-Type": "application/json",
                 "Accept-Encoding": "identity",  # without it, a server may compress
@@ -250,10 +231,14 @@ class HttpLine:
             }
             if self._options.dry_run:
                 named["X-Runware-Dry-Run"] = "1"
-            self._headers = [(name.encode(), value.encode()) for name, value in named.items()]
+            lines = [
+                f"POST {quote(parts.path or '/', _IN_PATH)} HTTP/1.1",
+                *(f"{name}: {value}" for name, value in named.items()),
+            ]
+            self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
         return self._key
 
-    def _connect(self) -> httpcore2.HTTP11Connection:
+    def _connect(self) -> _Connection:
         """Return the connection, a new one if there is none that the server has left open.
 
         Raises:
@@ -261,7 +246,7 @@ class HttpLine:
         """
         connection = self._connection
         if connection is not None:
-            if connection.is_idle() and not connection.has_expired():
+            if connection.idle:
                 return connection
             self.close()
         attempt = self._attempt = Attempt(self._options.connect_timeout, self._report_socket)
@@ -278,39 +263,26 @@ class HttpLine:
         _check_with_keepalive(stream.sock, self._options.liveness_timeout)
         self.opened += 1
         self.connect_time = time.monotonic() - attempt.started
-        self._stream = _NetworkStream(stream)
-        self._connection = httpcore2.HTTP11Connection(self._target.origin, self._stream)
+        self._connection = _Connection(stream)
         return self._connection
 
-    def _post(self, body: bytes, headers: list[tuple[bytes, bytes]], silence: float | None) -> Answer:
+    def _post(self, body: bytes, silence: float | None) -> Answer:
         connection = self._connect()
-        stream = self._stream
-        assert stream is not None
-        stream.begin()
-        request = httpcore2.Request(
-            "POST",
-            self._target,
-            headers=[*headers, (b"Content-Length", b"%d" % len(body))],
-            content=body,
-            extensions={"timeout": {"write": _SLOWEST_WRITE, "read": silence}},
-        )
+        connection.unsent = 1  # until it is known how many there are
         reason = "the request was aborted"
         try:
             if not self._aborted:
-                response = connection.handle_request(request)
-                try:
-                    return Answer(response.status, self._read(response), _retry_after(response.headers))
-                finally:
-                    response.close()
-                    if _holds_more(connection):
-                        self.close()
+                length = b"%d\r\n\r\n" % len(body)
+                with suppress(ConnectionError):  # a server may answer a request before it has read all of it
+                    connection.write(b"".join((self._head, length, body[:_TOGETHER])), memoryview(body)[_TOGETHER:])
+                return self._read(connection, silence)
         except TooLargeError:
             raise
-        except Exception as error:  # of httpcore2, or of anything below it after an abort
-            reason = (str(error) or type(error).__name__).rstrip(".")[:200]
+        except Exception as error:  # of the network or the response, or of anything after an abort
+            strerror = error.strerror if isinstance(error, OSError) else None
+            reason = (strerror or str(error) or type(error).__name__).rstrip(".")[:200]
         self.close()
-        # Outside of `except`: tracebacks show variables, and those of httpcore2 hold the request with the key.
-        if stream.body_written >= len(body):
+        if not connection.unsent:
             raise RequestError(
                 ConnectionLostError(f"The response of {self.host} was lost: {reason}.", may_have_run=True), sent=True
             )
@@ -319,15 +291,23 @@ class HttpLine:
         )
         raise RequestError(failed, sent=False)
 
-    def _read(self, response: httpcore2.Response) -> bytes:
+    def _read(self, connection: _Connection, silence: float | None) -> Answer:
+        """Read a response, and close the connection if it cannot be used again."""
+        response = ResponseParser()
         parts: list[bytes] = []
         size = 0
-        for part in response.iter_stream():
-            size += len(part)
-            if size > self._max_body:
-                raise TooLargeError
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        while not response.complete:
+            if data := connection.read(silence):
+                part = response.feed(data)
+                size += len(part)
+                if size > self._max_body:
+                    raise TooLargeError
+                parts.append(part)
+            else:
+                response.close()
+        if connection.unsent or not response.reusable:
+            self.close()
+        return Answer(response.status, b"".join(parts), _retry_after(response.headers))
 
 
 def _key_error(what: str, cause: BaseException) -> ConnectionFailedError:
@@ -345,18 +325,10 @@ def _check_with_keepalive(sock: socket.socket, limit: float) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _holds_more(connection: httpcore2.HTTP11Connection) -> bool:
-    """Return whether something follows the response, which would be read as the answer to the next request.
-
-    What is still in the socket makes the connection expire, but what was read with the response does not, and only the
-    parser has it. If it cannot be found there, the connection is not used again.
-    """
-    parser = getattr(connection, "_h11_state", None)
-    return parser is None or bool(parser.trailing_data[0])
-
-
-def _retry_after(headers: list[tuple[bytes, bytes]]) -> float | None:
+def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
     """Return the seconds that a response asks to wait."""
-    named = {name.lower(): value.decode("latin-1") for name, value in headers}
-    now = parse_http_date(named.get(b"date", ""))  # of the server, whose clock may differ
-    return parse_retry_after(named.get(b"retry-after", ""), time.time() if now is None else now)
+    value = headers.get(b"retry-after")
+    if value is None:
+        return None
+    now = parse_http_date(headers.get(b"date", b"").decode("latin-1"))  # of the server, whose clock may differ
+    return parse_retry_after(value.decode("latin-1"), time.time() if now is None else now)

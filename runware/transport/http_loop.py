@@ -105,6 +105,8 @@ class HttpLoop(Driver):
         super().__init__(options, feed, recorder)
         self._driving = threading.Lock()
         self._bell = _Bell()
+        self._look = object()  # another one each time before a thread looks into the inbox
+        self._rung: object = None  # the one of when a thread was rung last
         self._sleeps_until = float("inf")  # when the I/O thread looks at the time by itself
         self._fresh: list[Exchange] = []  # to be given to a worker
         self._waiting: deque[Exchange] = deque()  # for which there was none
@@ -134,15 +136,19 @@ class HttpLoop(Driver):
     # ------------------------------------------------------------------ waking
 
     def _wake(self) -> None:
+        look = self._look
+        if self._rung is look:
+            return  # a thread was rung that has not looked yet: one is enough for many posts
         if self._thread is None or self.stopped:
             self._bell.ring()
-            return
-        try:
-            worker = self._idle.pop()
-        except IndexError:
-            self._bell.ring()
         else:
-            worker.bell.ring()
+            try:
+                worker = self._idle.pop()
+            except IndexError:
+                self._bell.ring()
+            else:
+                worker.bell.ring()
+        self._rung = look  # last, so that the posts of a signal handler, before this, ring too
 
     # ------------------------------------------------------------------ driving
 
@@ -153,6 +159,7 @@ class HttpLoop(Driver):
         """
         done = _Round()
         driving = self._driving
+        self._look = object()
         if not self._inbox or self._orphaned:
             return done
         if not driving.acquire(blocking=False):
@@ -230,6 +237,7 @@ class HttpLoop(Driver):
         driving = self._driving
         with driving:
             self.ident = threading.get_ident()
+            self._look = object()
             try:
                 self._drain_inbox()
                 due = self._session.next_deadline()
