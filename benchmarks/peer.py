@@ -127,6 +127,15 @@ class Peer:
         pages = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
 
+    def forget_peak(self) -> None:
+        """Let the peak of its resident memory start from what is resident now."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5", encoding="ascii")
+
+    def peak(self) -> int:
+        """Return the peak of its resident memory in bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("\nVmHWM:")[2].split()[0]) * 1024
+
     def _of_threads(self, what: str) -> list[str]:
         found = []
         for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
