@@ -184,6 +184,7 @@ def drop(stage: Stage) -> None:
     stage.dismiss()
     count = 100
     lines = ("drop.time", "drop.lost", "drop.doubled")
+    limit = 5.0 if stage.quick else 90.0 if stage.transport == "plain" else 20.0
 
     def measure(client: Client) -> list[float]:
         with stage.fresh(client) as peer:
@@ -192,7 +193,7 @@ def drop(stage: Stage) -> None:
             stage.control("reset")
             stage.control("hold", count=10 * count)
             stage.control("drop", after=count)
-            found = peer.ask(stage.limit + 30.0 * (not stage.quick), "flight", count=count, surviving=True)
+            found = peer.ask(limit, "flight", count=count, surviving=True)
         executed = stage.control("ledger")["executed"]
         if found.get("error"):
             stage.board.cell("drop.lost", client.name).note = found["error"]
@@ -258,7 +259,7 @@ def start(stage: Stage) -> None:
             return [(time.perf_counter() - peer.started) * MILLI]
 
     clients = stage.among("ours", "official", without=("ours-futures+fast", "ours-asyncio+fast"))
-    stage.turns(clients, ("start",), measure, slices=3, patience=60.0)
+    stage.turns(clients, ("start",), measure, slices=1 if stage.quick else 3, patience=10.0)
 
 
 IMPORT = """
@@ -298,8 +299,8 @@ def imports(stage: Stage) -> None:
         return [min(one[0] for one in found) * MILLI, found[-1][1]][: 1 if client.environment == "sdk-js" else 2]
 
     clients = [client for client in stage.clients if client.name in chosen]
-    stage.turns([client for client in clients if client.name != "sdk-js"], python, measure)
-    stage.turns([client for client in clients if client.name == "sdk-js"], python[:1], measure)
+    stage.turns([client for client in clients if client.name != "sdk-js"], python, measure, once=True)
+    stage.turns([client for client in clients if client.name == "sdk-js"], python[:1], measure, once=True)
 
 
 CASES: dict[str, Callable[[Stage], None]] = {

