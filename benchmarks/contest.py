@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks.beside import close, mixed, options, peak, thread, timers
+from benchmarks.beside import close, mixed, options, peak, thread, timers, told
 from benchmarks.harness import percentile
 from benchmarks.peer import PeerError
 from benchmarks.stage import CLIENTS, LARGE, Client, Stage
@@ -116,7 +116,7 @@ def partial(stage: Stage) -> None:
         return [percentile(lags, 0.5), percentile(lags, 0.99)]
 
     clients = stage.among("ours", "official", fast=False)
-    stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 4)
+    stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 3)
 
 
 def tokens(stage: Stage) -> None:
@@ -131,8 +131,8 @@ def tokens(stage: Stage) -> None:
         return [many / stage.peer(client).ask(stage.limit, "tokens", pieces=many, every=0)["wall"]]
 
     clients = stage.among("ours", "official", fast=False)
-    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, slices=1 if stage.quick else 4)
-    stage.turns(clients, ("tokens.rate",), rate, slices=1 if stage.quick else 4)
+    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, slices=1 if stage.quick else 2)
+    stage.turns(clients, ("tokens.rate",), rate, slices=1 if stage.quick else 2)
 
 
 def spread(mean: int, count: int) -> list[int]:
@@ -163,8 +163,8 @@ def polled(stage: Stage) -> None:
 
 
 def many(stage: Stage) -> None:
-    """1,000 asynchronous tasks of 1.5 to 4.5 s at once: the cost of waiting, and the lag of their results."""
-    ms = spread(1_500 if stage.quick else 3_000, 1_000)
+    """1,000 asynchronous tasks of 0.75 to 2.25 s at once: the cost of waiting, and the lag of their results."""
+    ms = spread(1_500, 1_000)
     lines = ("many.frames", "many.questions", "many.cpu", "many.median")
 
     def measure(client: Client) -> list[float]:
@@ -176,7 +176,8 @@ def many(stage: Stage) -> None:
         asked = [ledger[what] / len(ms) for what in ("poll_frames", "polls")]
         return [*asked, (peer.cpu() - before) / len(ms) * MILLI, percentile(lags, 0.5) * NANO]
 
-    stage.turns([client for client in stage.waiters if client.name != "ours-blocking"], lines, measure, once=True)
+    clients = [client for client in stage.waiters if client.name != "ours-blocking"]
+    stage.turns(clients, lines, measure, once=True, patience=20.0)
 
 
 def drop(stage: Stage) -> None:
@@ -207,7 +208,7 @@ def drop(stage: Stage) -> None:
 
 def idle(stage: Stage) -> None:
     """1,000 calls wait, and nothing happens; all clients at the same time."""
-    seconds = 1.0 if stage.quick else 3.0
+    seconds = 1.0 if stage.quick else 2.0
     lines = ("idle.wakeups", "idle.cpu")
     left = stage.waiters
     for _ in range(stage.times(once=True)):
@@ -317,6 +318,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "timers": timers,
     "thread": thread,
     "options": options,
+    "told": told,
     "peak": peak,
     "idle": idle,
     "drop": drop,
@@ -326,5 +328,5 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "close": close,
 }
 """Each case by its name. Those that need processes of their own come last. A case of another module is entered here."""
-PLAIN_ONLY = frozenset(("import", "close"))
+PLAIN_ONLY = frozenset(("growth", "told", "import", "close"))
 """Cases that do not depend on how a client connects."""

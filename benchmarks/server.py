@@ -271,7 +271,8 @@ class Connection:
 class Control:
     """The control port: one JSON object per line, one JSON object in response.
 
-    `{"do": "hold", "count": N, "order": "same"|"reversed"|"shuffled"}`: answer held tasks when N are there.
+    `{"do": "hold", "count": N, "order": "same"|"reversed"|"shuffled"|"slow"}`: answer held tasks when N are there, with
+    `slow` by the error that asks for fewer requests.
     `{"do": "release"}`: answer what is held now.
     `{"do": "drop", "after": N}`: cut every connection when N further tasks were received; what they would have been
     answered can be asked for afterwards.
@@ -565,7 +566,10 @@ class Server:
         elif self.hold_order == "shuffled":
             random.Random(1).shuffle(held)
         for connection, task in held:
-            self.answer(connection, task)
+            if self.hold_order == "slow":
+                self._error(connection, task.uuid, "rateLimitExceeded")
+            else:
+                self.answer(connection, task)
         for connection in {connection for connection, _ in held}:
             connection.flush()
 

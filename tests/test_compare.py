@@ -26,7 +26,7 @@ from benchmarks.standings import (
     case_table,
     fit,
     losses,
-    show_loss,
+    losses_list,
     summary_table,
     table,
     verdicts,
@@ -135,11 +135,11 @@ def test_results_are_written() -> None:
 def test_line_on_which_another_client_is_ahead_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     found = board()
     found.cell("serial.wall", "runware-sdk").runs = [[9.0, 19.0], [10.0, 20.2]]
-    (loss,) = losses({"tls": found})
-    assert "over TLS 1.3: behind runware-sdk, 0.965 x (0.925 to 1.00)" in show_loss(loss)
-    assert "the spread may be the reason. The reason is not known" in show_loss(loss)
+    shown = "**one call after another**: behind runware-sdk, over TLS 1.3 0.965 x, 0.925 to 1.00, which the spread can"
+    assert shown in losses_list({"tls": found})
+    assert losses_list({"tls": found}).endswith("The reason is not known yet.")
     monkeypatch.setitem(REASONS, ("serial.wall", "ours-blocking", "runware-sdk"), "It has one thread.")
-    assert show_loss(loss).endswith("It has one thread.")
+    assert losses_list({"tls": found}).endswith("It has one thread.")
     assert "(behind)" in summary_table({"tls": found})
     assert "1, missed" in budgets_table({"tls": found}, everything=False)
 
@@ -266,6 +266,17 @@ def test_calls_beside_timers_are_made_in_their_event_loop() -> None:
         assert len(peer.ask(20, "beside", what="timers", calls=2, every=0.01)["lags"]) == 2
         with pytest.raises(CannotError, match="no event loop"):
             blocking.ask(20, "beside", what="timers", calls=2, every=0.01)
+
+
+def test_calls_that_are_told_to_slow_down_end_with_that_error() -> None:
+    with ServerProcess() as ports, start("ours.py", "futures", "once") as peer:
+        control = Control(ports["control"])
+        peer.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
+        control("hold", count=5, order="slow")
+        found = peer.ask(20, "flight", count=5)
+        assert found["right"] == 0
+        assert found["error"].startswith("RateLimitError")
+        control.close()
 
 
 @pytest.mark.parametrize("how", ["unchecked", "store"])
