@@ -112,7 +112,7 @@ LINES = (
     Line("timers.cost", "a call beside 10,000 timers in the event loop, CPU", "us", "ours-asyncio"),
     Line("thread.median", "a call beside a thread that computes, median", "us", awaited=True),
     Line("thread.p99", "a call beside a thread that computes, 99th percentile", "ms", awaited=True),
-    Line("thread.cost", "a call beside a thread that computes, what the thread loses", "us", awaited=True),
+    Line("thread.cost", "a call beside a thread that computes, CPU", "us", awaited=True),
     Line(
         "options.wall",
         "one call after another",
