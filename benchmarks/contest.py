@@ -221,14 +221,17 @@ def idle(stage: Stage) -> None:
             with stage.judging(client, lines):
                 stage.in_flight(stage.peer(client), 1_000)
         left = [client for client in left if not stage.spoiled(lines[0], client)]
-        peers = {client: stage.peer(client) for client in left}
         time.sleep(0.5)
-        before = {client: (peer.waits(), peer.cpu()) for client, peer in peers.items()}
+        before: dict[Client, tuple[int, float]] = {}
+        for client in left:
+            with stage.judging(client, lines):
+                before[client] = stage.peer(client).waits(), stage.peer(client).cpu()
         time.sleep(seconds)
-        for client, peer in peers.items():
-            waits, cpu = before[client]
-            for line, value in zip(lines, (peer.waits() - waits, (peer.cpu() - cpu) * MILLI), strict=True):
-                stage.board.cell(line, client.name).runs[-1].append(value / seconds)
+        for client, (waits, cpu) in before.items():
+            with stage.judging(client, lines):
+                peer = stage.peer(client)
+                for line, value in zip(lines, (peer.waits() - waits, (peer.cpu() - cpu) * MILLI), strict=True):
+                    stage.board.cell(line, client.name).runs[-1].append(value / seconds)
     stage.dismiss()
 
 
