@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmarks import far_cases
 from benchmarks.environments import command, surroundings
 from benchmarks.harness import Control, percentile
 from benchmarks.peer import CannotError, Peer, PeerError
@@ -522,5 +523,6 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "start": start,
     "import": imports,
     "memory": memory,
+    **far_cases.CASES,
 }
 """Each case by its name. Those that need processes of their own come last."""

@@ -56,6 +56,34 @@ class Line:
         return self.key.partition(".")[0]
 
 
+FAR = (
+    Line("far.median", "the relay's own error, median", "ms", means=True),
+    Line("far.p99", "the same, 99th percentile", "ms", means=True),
+    *(Line(f"far-first.{ms}", f"line of {ms} ms: new process to first result", "ms") for ms in (20, 100, 300)),
+    Line("far-first.100.trips", "the same in round trips", ""),
+    *(Line(f"far-first.tls.{ms}", f"line of {ms} ms, TLS: new process to first result", "ms") for ms in (20, 100, 300)),
+    Line("far-first.tls.100.trips", "the same in round trips", ""),
+    Line("far-first.http", "line of 100 ms, HTTP: new process to first result", "ms"),
+    Line("far-first.http.trips", "the same in round trips", ""),
+    *(Line(f"far-calls.{ms}", f"line of {ms} ms: a call", "ms", "ours-futures") for ms in (20, 100, 300)),
+    Line("far-calls.100.trips", "the same in round trips", "", "ours-futures"),
+    *(Line(f"far-calls.{ms}.flight", f"line of {ms} ms: 100 in flight", "ms", "ours-futures") for ms in (20, 100, 300)),
+    Line("far-calls.http", "line of 100 ms: a call over HTTP", "ms", "ours-futures"),
+    Line("far-calls.http.trips", "the same in round trips", "", "ours-futures"),
+    Line("far-calls.http.flight", "line of 100 ms: 100 over HTTP at once", "ms", "ours-futures"),
+    Line("far-large.results", "line of 100 ms: a result of 2 MB", "ms", "ours-futures"),
+    Line("far-large.inputs", "line of 100 ms: an input of 5 MB", "ms", "ours-futures"),
+    Line("far-polled.median", "line of 100 ms: polled tasks of 0.5 to 1.5 s, lag, median", "ms", "ours-futures"),
+    Line("far-polled.worst", "the same, worst of 20", "ms", "ours-futures"),
+    Line("far-polled.frames", "the same, frames that ask", "", "ours-futures", means=True),
+    Line("far-drop.time", "line of 100 ms: reset with 100 in flight, until all have ended", "s", "ours-futures"),
+    Line("far-drop.trips", "the same in round trips", "", "ours-futures", means=True),
+    Line("far-drop.lost", "of 100, ended with an error", "", "ours-futures"),
+    Line("far-drop.doubled", "of 100, run twice", "", "ours-futures"),
+    Line("far-stall.time", "line of 100 ms with jitter: stall of 2 s, until 100 have ended", "s", "ours-futures"),
+    Line("far-stall.lost", "of 100, ended with an error", "", "ours-futures"),
+    Line("far-stall.doubled", "of 100, run twice", "", "ours-futures"),
+)
 LINES = (
     Line("serial.wall", "one call after another", "us"),
     Line("serial.cpu", "its CPU", "us"),
@@ -95,6 +123,7 @@ LINES = (
     Line("import.time", "import", "ms"),
     Line("import.modules", "modules loaded by it", ""),
     Line("memory.call", "memory of a call in flight", "B", "ours-futures"),
+    *FAR,
 )
 BY_KEY = {line.key: line for line in LINES}
 
@@ -233,6 +262,9 @@ BUDGETS = (
     Budget("piece of a streamed text, sent to caller: median", "tokens.median", 1.0),
     Budget("idle, 1,000 calls waiting: wake-ups a second", "idle.wakeups", 0.0, always=True),
     Budget("import runware", "import.time", 120.0),
+    Budget("new process to first result, line of 100 ms: beside 4 round trips", "far-first.over", 0.15),
+    Budget("the same over TLS: beside 5 round trips", "far-first.tls.over", 0.15),
+    Budget("reset or stall with 100 in flight, line of 100 ms: lost or run twice", "far.wrong", 0.0, always=True),
 )
 
 
@@ -269,6 +301,11 @@ def figures(board: Board) -> list[Figure]:
     add_line("tokens.median", "tokens.median", "ours-blocking")
     add_line("idle.wakeups", "idle.wakeups", "ours-futures")
     add_line("import.time", "import.time", "ours-blocking")
+    for name, trips in (("far-first", 4), ("far-first.tls", 5)):
+        if cell := board.good(f"{name}.100", "ours-blocking"):
+            add(f"{name}.over", "s", [(ms - 100 * trips) / 1e3 for ms in cell.values])
+    bad = [board.good(f"far-{case}.{what}", "ours-futures") for case in ("drop", "stall") for what in ("lost", "doubled")]
+    add("far.wrong", "", [abs(value) for cell in bad if cell for value in cell.values])
     return found
 
 
