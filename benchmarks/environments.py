@@ -92,10 +92,14 @@ def _run(line: list[str], place: Path) -> str:
 
 
 def surroundings(name: str) -> dict[str, str]:
-    """Return the environment variables of a client: only ours finds this project."""
-    if name.startswith("ours"):
-        return environment()
+    """Return the environment variables of a client: only ours finds this project.
+
+    Variables such as `PYTHONDONTWRITEBYTECODE`, with which a client compiles all of its files at each start, are left
+    out for all of them.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "RUNWARE"))}
+    if name.startswith("ours"):
+        return kept | {"PYTHONPATH": environment()["PYTHONPATH"]}
     if name == "runware":  # see peers/runware_old.py
         kept |= {
             "RUNWARE_MAX_CONCURRENT_REQUESTS": "1000000",
