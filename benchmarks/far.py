@@ -21,7 +21,7 @@ The control port takes commands as JSON lines, and answers each with one:
     {"do": "line", "to": PORT, "rtt": S, "jitter": S, "rate": BYTES}  open a port that leads to PORT; answers its `port`.
                     `rtt` and `jitter` are in seconds: each direction takes half of `rtt`, and up to `jitter` more.
                     `rate` is in bytes a second in each direction; 0 for no limit
-    {"do": "stall", "port": PORT, "seconds": S}   deliver nothing on that line for a while; what arrives waits
+    {"do": "stall", "port": PORT, "seconds": S}   deliver nothing for a while, in place of an earlier stall
     {"do": "drop", "port": PORT}                  reset its connections at both ends; answers how many
     {"do": "reset", "port": PORT}                 start to count anew
     {"do": "stats", "port": PORT}                 see `Line.stats`
@@ -172,7 +172,7 @@ class Line:
         self.late.append(late)
 
     def stats(self) -> dict[str, Any]:
-        """Return the counters: `trips` are round trips until the last bytes for the client, `late` the error in seconds.
+        """Return the counters: `trips` are round trips until the client's last bytes, `late` is the error in seconds.
 
         `up` and `down` are the bytes that the client and the server sent, and `writes_up` and `writes_down` the pieces
         they came in; `connections` is how many were accepted, `open` how many are left.
@@ -230,6 +230,11 @@ class Pump:
         if due is not None and not self.scheduled and not self.out:
             self.scheduled = True
             self.link.relay.at(due, self.deliver)
+
+    def reschedule(self) -> None:
+        """Have `deliver` called at another time; calls at the earlier one deliver nothing too soon."""
+        self.scheduled = False
+        self.schedule()
 
     def deliver(self, now: float) -> None:
         """Write what is due."""
@@ -377,7 +382,7 @@ class Relay:
         """Relay until standard input ends, or for this many seconds."""
         end = self.clock() + lifetime
         self.selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._stdin)
-        poll = [self.selector.fileno()]  # type: ignore[attr-defined]  # of all but SelectSelector
+        poll = [self.selector.fileno()]
         while self.running and (now := self.clock()) < end:
             wait = max(0.0, min(end, self._timers[0][0] if self._timers else end) - now)
             select.select(poll, (), (), wait)  # epoll's own timeout is in milliseconds
@@ -427,6 +432,9 @@ class Relay:
         line = self.lines[command["port"]]
         if what == "stall":
             line.stalled_until = self.clock() + command["seconds"]
+            for link in line.links:
+                link.up.reschedule()
+                link.down.reschedule()
         elif what == "drop":
             links = list(line.links)
             for link in links:

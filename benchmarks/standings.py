@@ -304,7 +304,9 @@ def figures(board: Board) -> list[Figure]:
     for name, trips in (("far-first", 4), ("far-first.tls", 5)):
         if cell := board.good(f"{name}.100", "ours-blocking"):
             add(f"{name}.over", "s", [(ms - 100 * trips) / 1e3 for ms in cell.values])
-    bad = [board.good(f"far-{case}.{what}", "ours-futures") for case in ("drop", "stall") for what in ("lost", "doubled")]
+    bad = [
+        board.good(f"far-{case}.{what}", "ours-futures") for case in ("drop", "stall") for what in ("lost", "doubled")
+    ]
     add("far.wrong", "", [abs(value) for cell in bad if cell for value in cell.values])
     return found
 
