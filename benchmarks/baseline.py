@@ -79,14 +79,15 @@ class Bare:
     Args:
         port: The server's port.
         lean: Whether to configure it for speed; otherwise, as a program gets it that only sets a timeout.
+        secure: Whether to connect over TLS.
     """
 
-    def __init__(self, port: int, *, lean: bool = True) -> None:
+    def __init__(self, port: int, *, lean: bool = True, secure: bool = False) -> None:
         options: dict[str, Any] = {}
         if lean:
             nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             options = {"skip_utf8_validation": True, "enable_multithread": False, "sockopt": (nodelay,)}
-        self.ws: Any = websocket.create_connection(f"ws://127.0.0.1:{port}/v1", timeout=60, **options)
+        self.ws: Any = websocket.create_connection(f"ws{'s' * secure}://127.0.0.1:{port}/v1", timeout=60, **options)
         if lean:
             self.ws.settimeout(None)
         self.ws.send(dumps([{"taskType": "authentication", "apiKey": "bench"}]), websocket.ABNF.OPCODE_TEXT)

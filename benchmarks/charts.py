@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import number
-from benchmarks.standings import OFFICIAL, Board
+from benchmarks.standings import OFFICIAL, TRANSPORTS, Board, Boards
 
 __all__ = ["apart", "draw"]
 
@@ -54,15 +55,15 @@ def bars(axes: Any, found: Sequence[tuple[str, float]], title: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def serial(board: Board, axes: Any) -> bool:
+def serial(board: Board, axes: Any, how: str) -> bool:
     """Draw the cost of a call, one after another."""
     found = values(board, "serial.wall", list(board.cells.get("serial.wall", {})))
     if found:
-        bars(axes[0], found, "one call after another: microseconds a call (less is better)")
+        bars(axes[0], found, f"one call after another, {how}: microseconds a call (less is better)")
     return bool(found)
 
 
-def flight(board: Board, axes: Any) -> bool:
+def flight(board: Board, axes: Any, how: str) -> bool:
     """Draw the cost of a task over the number in flight."""
     ends: list[tuple[float, int, str]] = []
     for client in ("ours-futures", "ours-futures+fast", "ours-asyncio", *OFFICIAL, "bare", "bare-default"):
@@ -77,7 +78,7 @@ def flight(board: Board, axes: Any) -> bool:
     axes[0].set_xscale("log")
     axes[0].set_yscale("log")
     axes[0].set_xlabel("calls in flight")
-    axes[0].set_title("many in flight: microseconds a task (less is better)", loc="left", fontsize=9)
+    axes[0].set_title(f"many in flight, {how}: microseconds a task (less is better)", loc="left", fontsize=9)
     low, high = (math.log(one) for one in axes[0].get_ylim())
     furthest = max(count for _, count, _ in ends)
     ends.sort()
@@ -100,14 +101,14 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     return found
 
 
-def delays(board: Board, axes: Any) -> bool:
+def delays(board: Board, axes: Any, how: str) -> bool:
     """Draw the lag of polled tasks, and the duration of a drop."""
     drawn = False
     clients = ("ours-blocking", "ours-futures", "ours-asyncio", *OFFICIAL)
     titles = {
-        "polled.0.3s.median": "polled tasks of about 0.3 s:\nseconds from end to caller",
-        "polled.2s.median": "polled tasks of about 2 s:\nseconds from end to caller",
-        "drop.time": "a cut with 100 calls in flight:\nseconds until all have ended",
+        "polled.0.3s.median": f"polled tasks of about 0.3 s, {how}:\nseconds from end to caller",
+        "polled.2s.median": f"polled tasks of about 2 s, {how}:\nseconds from end to caller",
+        "drop.time": f"a cut with 100 calls in flight, {how}:\nseconds until all have ended",
     }
     for place, (line, title) in zip(axes, titles.items(), strict=True):
         if found := values(board, line, clients):
@@ -119,8 +120,8 @@ def delays(board: Board, axes: Any) -> bool:
 CHARTS = {"serial": (serial, 1, (6.6, 3.0)), "flight": (flight, 1, (6.6, 3.4)), "delays": (delays, 3, (9.6, 2.4))}
 
 
-def draw(board: Board, directory: Path, kinds: Sequence[str] = ("svg",)) -> list[str]:
-    """Draw the charts that have data, and return the names of the files.
+def draw(boards: Boards, directory: Path, kinds: Sequence[str] = ("svg",)) -> list[str]:
+    """Draw the charts that have data, each transport's apart, and return the names of the files.
 
     Raises:
         RuntimeError: matplotlib is not installed.
@@ -134,9 +135,10 @@ def draw(board: Board, directory: Path, kinds: Sequence[str] = ("svg",)) -> list
     directory.mkdir(parents=True, exist_ok=True)
     drawn = []
     with matplotlib.rc_context(SETTINGS):
-        for name, (chart, count, size) in CHARTS.items():
+        for (what, (chart, count, size)), transport in itertools.product(CHARTS.items(), boards):
+            name = what if transport == "plain" else f"{what}-{transport}"
             figure, axes = plots.subplots(1, count, figsize=size, squeeze=False, layout="constrained")
-            if chart(board, axes[0]):
+            if chart(boards[transport], axes[0], TRANSPORTS[transport]):
                 for kind in kinds:
                     plain = {"Date": None, "Creator": None} if kind == "svg" else None
                     figure.savefig(directory / f"{name}.{kind}", metadata=plain, dpi=110)

@@ -22,6 +22,7 @@ LIMIT = 300.0
 ENVIRONMENTS = {
     "ours": str(ROOT),
     "ours-fast": f"{ROOT}[fast]",
+    "ours-store": f"{ROOT}[store]",
     "runware-sdk": "runware-sdk",
     "runware": "runware",
     "sdk-js": "@runware/sdk-js",
@@ -36,6 +37,7 @@ SHOWN = (
     "aiohttp",
     "httpx2",
     "orjson",
+    "SQLAlchemy",
     "attrs",
 )
 LIST = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
@@ -94,12 +96,11 @@ def _run(line: list[str], place: Path) -> str:
 def surroundings(name: str) -> dict[str, str]:
     """Return the environment variables of a client: only ours finds this project.
 
-    Variables such as `PYTHONDONTWRITEBYTECODE`, with which a client compiles all of its files at each start, are left
-    out for all of them.
+    The source tree keeps its bytecode, as the packages of the other clients do since their installation.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "RUNWARE"))}
     if name.startswith("ours"):
-        return kept | {"PYTHONPATH": environment()["PYTHONPATH"]}
+        return {key: value for key, value in environment().items() if key != "PYTHONDONTWRITEBYTECODE"}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "RUNWARE"))}
     if name == "runware":  # see peers/runware_old.py
         kept |= {
             "RUNWARE_MAX_CONCURRENT_REQUESTS": "1000000",

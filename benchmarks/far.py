@@ -18,7 +18,7 @@ counter cannot exceed the time that has passed, in half round trips. All connect
 
 The control port takes commands as JSON lines, and answers each with one:
 
-    {"do": "line", "to": PORT, "rtt": S, "jitter": S, "rate": BYTES}  open a port that leads to PORT; answers its `port`.
+    {"do": "line", "to": PORT, "rtt": S, "jitter": S, "rate": BYTES}  open a port that leads to PORT; answers its `port`
                     `rtt` and `jitter` are in seconds: each direction takes half of `rtt`, and up to `jitter` more.
                     `rate` is in bytes a second in each direction; 0 for no limit
     {"do": "stall", "port": PORT, "seconds": S}   deliver nothing for a while, in place of an earlier stall

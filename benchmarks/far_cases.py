@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import command, surroundings
+from benchmarks.environments import command
 from benchmarks.far import Far
-from benchmarks.harness import environment, percentile
-from benchmarks.peer import CannotError, Peer, PeerError
+from benchmarks.harness import percentile
+from benchmarks.peer import Peer, PeerError
 
 if TYPE_CHECKING:
-    from benchmarks.contest import Client, Kind, Stage
+    from benchmarks.stage import Client, Kind, Stage
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "PLAIN_ONLY"]
 
 MILLI, NANO = 1e3, 1e-9
 RTTS = (20, 100, 300)
@@ -36,8 +33,11 @@ USUAL = 100
 """The round trip of what is measured over one line only, in milliseconds."""
 LARGE, INPUT = 2_000_000, 5_000_000
 IN_FLIGHT = 100
+SMALLEST = 120
+"""Bytes that a task takes at least."""
 STALL = 2.0
 JITTER = 0.02
+FUTURES, BLOCKING = "ours-futures", "ours-blocking"
 ALL: tuple[Kind, ...] = ("ours", "official", "limit")
 
 
@@ -53,20 +53,23 @@ class Place:
         self.stage = stage
         self.far = far
 
-    def line(self, ms: int, jitter: float = 0.0, to: int | None = None) -> int:
+    def line(self, ms: int, jitter: float = 0.0) -> int:
         """Open a line with a round trip of this many milliseconds, and return its port."""
-        return self.far.line(to or self.stage.ports["port"], ms / MILLI, jitter)
+        server = self.stage.ports["tls" if self.stage.transport == "tls" else "port"]
+        return self.far.line(server, ms / MILLI, jitter)
 
     def trips(self, port: int) -> float:
         """Return the round trips so far."""
         return float(self.far.stats(port)["trips"])
 
     @contextmanager
-    def begun(self, client: Client, port: int, env: dict[str, str] | None = None) -> Iterator[Peer]:
+    def begun(self, client: Client, port: int) -> Iterator[Peer]:
         """Yield a new process that was told to connect through a line, and end it afterwards."""
-        line = command(self.stage.directory, client.environment, client.program, *client.how)
-        with Peer(line, surroundings(client.environment) | (env or {}), self.stage.cores) as peer:
-            peer.tell("open", url=f"{client.scheme}://127.0.0.1:{port}/v1")
+        stage = self.stage
+        line = command(stage.directory, client.environment, client.program, *client.how)
+        with Peer(line, stage.environment(client), stage.cores) as peer:
+            scheme = client.scheme + "s" * (stage.transport == "tls")
+            peer.tell("open", url=f"{scheme}://127.0.0.1:{port}/v1")
             yield peer
 
     @contextmanager
@@ -79,23 +82,34 @@ class Place:
             self.far.control("reset", port=port)
             yield peer
 
-    def fly(self, peer: Peer, **more: bool) -> None:
-        """Put calls in flight, none of which the server answers, and wait until it has all of them."""
+    def fly(self, peer: Peer, *, surviving: bool = False) -> None:
+        """Put calls in flight, none of which the server answers."""
         self.stage.control("hold", count=1_000_000)
-        peer.tell("flight", count=IN_FLIGHT, **more)
+        peer.tell("flight", count=IN_FLIGHT, **({"surviving": True} if surviving else {}))
+
+    def wait(self, there: Callable[[], bool]) -> None:
+        """Wait until something has come to pass.
+
+        Raises:
+            PeerError: It did not, within the time of a command.
+        """
         end = time.monotonic() + self.stage.limit
-        while self.stage.control("ledger")["received"] < IN_FLIGHT:
+        while not there():
             if time.monotonic() > end:
                 raise PeerError(f"not all sent after {self.stage.limit:g} s")
             time.sleep(0.001)
 
-    def landed(self, peer: Peer, client: Client, case: str) -> list[float]:
+    def received(self) -> bool:
+        """Return whether the server has all calls."""
+        return bool(self.stage.control("ledger")["received"] >= IN_FLIGHT)
+
+    def landed(self, peer: Peer, client: Client, line: str) -> list[float]:
         """Wait for the calls in flight, and return the seconds, how many failed, and how many ran more than once."""
         started = time.perf_counter()
         found = peer.hear(self.stage.limit + 30.0 * (not self.stage.quick))
         took = time.perf_counter() - started
         if found.get("error"):
-            self.stage.board.cell(f"{case}.lost", client.name).note = found["error"]
+            self.stage.board.cell(line, client.name).note = found["error"]
         return [took, IN_FLIGHT - found["right"], self.stage.control("ledger")["executed"] - IN_FLIGHT]
 
 
@@ -107,25 +121,25 @@ def placed(stage: Stage) -> Iterator[Place]:
         yield Place(stage, far)
 
 
-def clients(stage: Stage, *kinds: Kind, form: str = "ours-futures") -> list[Client]:
+def chosen(stage: Stage, *kinds: Kind, form: str = FUTURES) -> list[Client]:
     """Return the clients of a case. A quick run takes one of our interface forms."""
-    found = stage.among(*kinds, fast=False, without=("tcp", "bare-default"))
+    found = stage.among(*kinds, fast=False, without=("bare-default", "socket"))
     return [client for client in found if client.kind != "ours" or not stage.quick or client.name == form]
 
 
-def rtts(stage: Stage) -> tuple[int, ...]:
-    """Return the round trips to measure, in milliseconds."""
-    return (USUAL,) if stage.quick else RTTS
+def over_http(clients: list[Client]) -> list[Client]:
+    """Return the same clients for calls over HTTP."""
+    return [replace(client, scheme="http") for client in clients]
 
 
 def relay(stage: Stage) -> None:
-    """The relay's own error: round trips of one byte over a line of 20 ms, without those that a direct line needs."""
+    """The relay's own error: round trips of one byte over a line of 20 ms, beyond those and a direct one."""
     ms, count = RTTS[0], 50 if stage.quick else 200
+    port = stage.ports["echo"]
     with placed(stage) as place:
-        echo = stage.ports["echo"]
         for _ in range(stage.runs):
-            direct = percentile(_round_trips(echo, count), 0.5)
-            lags = [one - direct - ms / MILLI for one in _round_trips(place.line(ms, to=echo), count)]
+            direct = percentile(_round_trips(port, count), 0.5)
+            lags = [one - direct - ms / MILLI for one in _round_trips(place.far.line(port, ms / MILLI), count)]
             for line, part in (("far.median", 0.5), ("far.p99", 0.99)):
                 stage.board.begin([line], "relay")
                 stage.board.cell(line, "relay").runs[-1].append(percentile(lags, part) * MILLI)
@@ -147,152 +161,112 @@ def _round_trips(port: int, count: int) -> list[float]:
 def first(stage: Stage) -> None:
     """From the start of a new process to its first result.
 
-    A WebSocket needs at least four round trips for that: TCP, the upgrade, the authentication and the task. TLS 1.3
-    needs one more, and HTTP without TLS two: TCP and the task.
+    The protocol needs four round trips for that: TCP, the upgrade, the authentication and the task; TLS 1.3 needs one
+    more. Over HTTP they are two: TCP and the task.
     """
-    form = "ours-blocking"
-    with placed(stage) as place:
-        for ms in rtts(stage):
-            _first(place, f"far-first.{ms}", ms, clients(stage, *ALL, form=form))
-        over_http = [replace(one, scheme="http") for one in clients(stage, *ALL, form=form)]
-        _first(place, "far-first.http", USUAL, over_http)
-        official = clients(stage, "ours", "official", form=form)
-        secure = [replace(client, scheme="wss") for client in official]
-        try:
-            with tls_server(stage) as (port, env):
-                for ms in rtts(stage):
-                    _first(place, f"far-first.tls.{ms}", ms, secure, to=port, env=env)
-        except CannotError as error:
-            stage.board.cell("far-first.tls.100", form).note = f"no server for TLS: {error}"
 
-
-def _first(
-    place: Place,
-    name: str,
-    ms: int,
-    chosen: list[Client],
-    *,
-    to: int | None = None,
-    env: dict[str, str] | None = None,
-) -> None:
-    stage = place.stage
-
-    def measure(client: Client) -> list[float]:
-        port = place.line(ms, to=to)
-        with place.begun(client, port, env) as peer:
+    def measure(ms: int, client: Client) -> list[float]:
+        port = place.line(ms)
+        with place.begun(client, port) as peer:
             peer.tell("serial", count=1, seconds=stage.limit)
             peer.hear(stage.limit)
             peer.hear(stage.limit)
             return [(time.perf_counter() - peer.started) * MILLI, place.trips(port)]
 
-    stage.turns(chosen, (name, f"{name}.trips"), measure, once=True, patience=60.0)
-
-
-@contextmanager
-def tls_server(stage: Stage) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield a port that speaks TLS, and the environment variables with which clients trust its certificate.
-
-    It is the server's own port for TLS if there is one, else `runware.local`, which is slower by less than 10 ms.
-
-    Raises:
-        CannotError: There is neither.
-    """
-    try:
-        import trustme
-    except ImportError:
-        raise CannotError("trustme is not installed") from None
-    with tempfile.TemporaryDirectory() as directory:
-        authority, file = Path(directory) / "authority.pem", Path(directory) / "server.pem"
-        made = trustme.CA()
-        made.cert_pem.write_to_path(str(authority))
-        made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(file))
-        line = [sys.executable, "-m", "runware.local", "--port", "0", "--key", "bench", "--delay", "0"]
-        process = subprocess.Popen(
-            [*line, "--cert", str(file)], stdout=subprocess.PIPE, env=environment(), text=True, bufsize=1
-        )
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            if not url:
-                raise CannotError("runware.local does not start")
-            port = int(url.rpartition(":")[2].partition("/")[0])
-            yield port, {"SSL_CERT_FILE": str(authority), "NODE_EXTRA_CA_CERTS": str(authority)}
-        finally:
-            process.terminate()
-            process.communicate(timeout=10)
+    with placed(stage) as place:
+        clients = chosen(stage, *ALL, form=BLOCKING)
+        for ms in (USUAL,) if stage.quick else RTTS:
+            lines = (f"far-first.{ms}", f"far-first.{ms}.trips")
+            stage.turns(clients, lines, partial(measure, ms), once=True, patience=60.0)
+        lines = ("far-first.http", "far-first.http.trips")
+        stage.turns(over_http(clients), lines, partial(measure, USUAL), once=True, patience=60.0)
 
 
 def calls(stage: Stage) -> None:
     """One call after another, and 100 in flight at once, on a connection that was used before; both over HTTP too."""
-    count = 5
-    lines = {ms: [f"far-calls.{ms}", f"far-calls.{ms}.trips", f"far-calls.{ms}.flight"] for ms in rtts(stage)}
 
-    def measure(client: Client, ms: int) -> list[float]:
+    def measure(ms: int, client: Client) -> list[float]:
         port = place.line(ms)
         with place.connected(client, port) as peer:
-            found = peer.ask(stage.limit, "serial", count=count, seconds=stage.limit)
+            found = peer.ask(stage.limit, "serial", count=3 if stage.quick else 10, seconds=stage.limit)
             trips = place.trips(port)
-            stage.control("hold", count=IN_FLIGHT)
-            flown = peer.ask(stage.limit, "flight", count=IN_FLIGHT)
-            if flown["right"] < IN_FLIGHT:
-                raise PeerError(f"{IN_FLIGHT - flown['right']} of {IN_FLIGHT} failed: {flown.get('error', '')}")
-            return [found["wall"] / found["count"] * MILLI, trips / found["count"], flown["wall"] * MILLI]
+            return [
+                found["wall"] / found["count"] * MILLI,
+                trips / found["count"],
+                stage.flown(peer, IN_FLIGHT) * MILLI,
+            ]
 
     with placed(stage) as place:
-        for ms, names in lines.items():
-            stage.turns(clients(stage, *ALL), names, lambda client, ms=ms: measure(client, ms), once=True)  # type: ignore[misc]
-        over_http = [replace(client, scheme="http") for client in clients(stage, *ALL)]
-        names = ["far-calls.http", "far-calls.http.trips", "far-calls.http.flight"]
-        stage.turns(over_http, names, lambda client: measure(client, USUAL), once=True)
+        clients = chosen(stage, *ALL)
+        for ms in (USUAL,) if stage.quick else RTTS:
+            lines = (f"far-calls.{ms}", f"far-calls.{ms}.trips", f"far-calls.{ms}.flight")
+            stage.turns(clients, lines, partial(measure, ms), once=True, patience=60.0)
+        if not stage.quick:
+            lines = ("far-calls.http", "far-calls.http.trips", "far-calls.http.flight")
+            stage.turns(over_http(clients), lines, partial(measure, USUAL), once=True, patience=60.0)
 
 
 def large(stage: Stage) -> None:
     """Results of 2 MB in base64, and inputs of 5 MB, one after another."""
-    count = 3
+    count = 1 if stage.quick else 3
 
-    def each(client: Client, do: str, size: int) -> list[float]:
-        port = place.line(USUAL)
-        with place.connected(client, port) as peer:
-            found = peer.ask(stage.limit, do, count=count, size=size)
-            return [found["wall"] / count * MILLI]
+    def measure(client: Client) -> list[float]:
+        with place.connected(client, place.line(USUAL)) as peer:
+            sizes = {"large": LARGE, "upload": INPUT}
+            found = [peer.ask(stage.limit, do, count=count, size=size) for do, size in sizes.items()]
+            return [one["wall"] / count * MILLI for one in found]
 
     with placed(stage) as place:
-        chosen = clients(stage, *ALL)
-        stage.turns(chosen, ["far-large.results"], lambda client: each(client, "large", LARGE), once=True)
-        stage.turns(chosen, ["far-large.inputs"], lambda client: each(client, "upload", INPUT), once=True)
+        stage.turns(chosen(stage, *ALL), ("far-large.results", "far-large.inputs"), measure, once=True, patience=60.0)
 
 
 def polled(stage: Stage) -> None:
     """From the end of an asynchronous task at the server to its caller, for 20 tasks of 0.5 to 1.5 s."""
-    ms = [500 + 50 * number for number in range(20)]
+    durations = [500 + 1_000 * number // 19 for number in range(20)]
 
-    def measure(client: Client) -> list[float]:
-        port = place.line(USUAL)
-        with place.connected(client, port) as peer:
-            lags = peer.ask(stage.limit + 3, "polled", ms=ms, spacing=0.0037)["lags"]
-            frames = stage.control("ledger")["poll_frames"]
-            return [percentile(lags, 0.5) * NANO * MILLI, max(lags) * NANO * MILLI, frames]
+    def measure(ms: int, client: Client) -> list[float]:
+        with place.connected(client, place.line(ms)) as peer:
+            found = peer.ask(stage.limit + 3, "polled", ms=durations, spacing=0.0037)["lags"]
+            lags = [lag * NANO * MILLI for lag in found]
+            return [percentile(lags, 0.5), max(lags), stage.control("ledger")["poll_frames"]]
 
     with placed(stage) as place:
-        names = ["far-polled.median", "far-polled.worst", "far-polled.frames"]
-        stage.turns(clients(stage, "ours", "official"), names, measure, once=True)
+        for ms in () if stage.quick else (100, 300):
+            lines = (f"far-polled.{ms}", f"far-polled.{ms}.worst", f"far-polled.{ms}.frames")
+            stage.turns(chosen(stage, "ours", "official"), lines, partial(measure, ms), patience=60.0)
 
 
 def drop(stage: Stage) -> None:
-    """From a reset, with 100 calls in flight that the server has, to the end of all of them."""
+    """A reset of both ends with 100 calls in flight that the server has; and before any of them has arrived there.
 
-    def measure(client: Client) -> list[float]:
+    In the second case, the server knows nothing of the tasks, so that they have to be sent again.
+    """
+
+    def measure(name: str, arrived: bool, client: Client) -> list[float]:
         port = place.line(USUAL)
         with place.connected(client, port) as peer:
+            if not arrived:
+                place.far.control("stall", port=port, seconds=60.0)
+            before = place.far.stats(port)["up"]
             place.fly(peer, surviving=True)
+            if arrived:
+                place.wait(place.received)
+            else:
+                place.wait(lambda: bool(place.far.stats(port)["up"] > before + IN_FLIGHT * SMALLEST))
+                time.sleep(0.05)  # for the rest of them
+                stage.control("reset")  # so that it answers the tasks at once when they come
             place.far.control("reset", port=port)
             place.far.control("drop", port=port)
-            took, lost, doubled = place.landed(peer, client, "far-drop")
+            place.far.control("stall", port=port, seconds=0.0)
+            took, lost, doubled = place.landed(peer, client, f"{name}.lost")
             return [took, place.trips(port), lost, doubled]
 
     with placed(stage) as place:
-        names = ["far-drop.time", "far-drop.trips", "far-drop.lost", "far-drop.doubled"]
-        stage.turns(clients(stage, "ours", "official"), names, measure, once=True)
+        clients = chosen(stage, "ours", "official")
+        for name, arrived in (("far-drop", True), ("far-drop.again", False)):
+            lines = [f"{name}.{what}" for what in ("time", "trips", "lost", "doubled")]
+            if arrived or not stage.quick:
+                stage.turns(clients, lines, partial(measure, name, arrived), once=True, patience=60.0)
 
 
 def stall(stage: Stage) -> None:
@@ -302,13 +276,14 @@ def stall(stage: Stage) -> None:
         port = place.line(USUAL, jitter=JITTER)
         with place.connected(client, port) as peer:
             place.fly(peer)
+            place.wait(place.received)
             place.far.control("stall", port=port, seconds=STALL)
             stage.control("release")
-            return place.landed(peer, client, "far-stall")
+            return place.landed(peer, client, "far-stall.lost")
 
     with placed(stage) as place:
-        names = ["far-stall.time", "far-stall.lost", "far-stall.doubled"]
-        stage.turns(clients(stage, *ALL), names, measure, once=True)
+        lines = ("far-stall.time", "far-stall.lost", "far-stall.doubled")
+        stage.turns(chosen(stage, *ALL), lines, measure, once=True, patience=60.0)
 
 
 CASES: dict[str, Callable[[Stage], None]] = {
@@ -321,3 +296,5 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "far-stall": stall,
 }
 """Each case by its name."""
+PLAIN_ONLY = frozenset(("far", "far-calls", "far-large", "far-polled", "far-stall"))
+"""Cases in which TLS adds bytes, and no round trips."""

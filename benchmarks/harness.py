@@ -97,11 +97,18 @@ class Control:
 
 
 class ServerProcess:
-    """`benchmarks.server` in a process of its own, which ends with the `with` block, or with this process."""
+    """`benchmarks.server` in a process of its own, which ends with the `with` block, or with this process.
+
+    Args:
+        certificate: A PEM file with which it serves TLS as well, on the port `tls`.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._options = [] if certificate is None else ["--certificate", str(certificate)]
 
     def __enter__(self) -> dict[str, int]:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server"],
+            [sys.executable, "-m", "benchmarks.server", *self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),

@@ -15,8 +15,8 @@ a prompt without `#` is answered at once, on the fast path:
 
 Times are `time.monotonic_ns()`, the same clock for every process of the machine; the `seed` is the time as well. Of a
 message of more than 256 KiB only the first and last 2 KiB are parsed. A second TCP port takes commands as JSON lines
-(see `Control`), and a third echoes. The server listens on the loopback address only and ends when its standard input
-does.
+(see `Control`), a third echoes, and with `--certificate` a fourth takes clients over TLS 1.3. The server listens on the
+loopback address only and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ import os
 import random
 import selectors
 import socket
+import ssl
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from benchmarks.frames import (
@@ -56,6 +58,7 @@ from benchmarks.frames import (
     stamped,
     upgrade,
 )
+from benchmarks.tls import Tls, server_context
 
 CHUNK = 1 << 20
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -104,9 +107,10 @@ class Ledger:
 class Connection:
     """One client connection, from its upgrade to its end."""
 
-    def __init__(self, server: Server, sock: socket.socket) -> None:
+    def __init__(self, server: Server, sock: socket.socket, tls: Tls | None = None) -> None:
         self.server = server
         self.sock = sock
+        self.tls = tls
         self.upgraded = False
         self.wrap: Callable[[bytes], bytes] = frame
         self.small = SMALL
@@ -135,6 +139,14 @@ class Connection:
             return
         data = bytes(space[:count])
         self.server.ledger.bytes += len(data)
+        if self.tls is not None:
+            try:
+                data = self.tls.decrypt(data)
+            except ssl.SSLError:
+                self.close()
+                return
+            if handshake := self.tls.pending():
+                self.out.append(memoryview(handshake))
         self.chunks.append(data)
         self.have += len(data)
         if self.have >= self.need:
@@ -212,16 +224,19 @@ class Connection:
     def flush(self) -> None:
         """Write as many answers as the network takes."""
         if self.answers:
-            self.out.append(memoryview(b"".join(self.answers)))
+            self._add(b"".join(self.answers))
             self.answers = []
         if self.out and self.open:
             self.writable()
 
+    def _add(self, data: bytes | memoryview) -> None:
+        self.out.append(memoryview(data if self.tls is None else self.tls.encrypt(data)))
+
     def send_heavy(self, prefix: bytes, body: memoryview, suffix: bytes) -> None:
-        """Add a large answer without copying it."""
+        """Add a large answer, without copying it if it need not be encrypted."""
         self.answers.append(head(len(prefix) + len(body) + len(suffix)) + prefix)
-        self.out.append(memoryview(b"".join(self.answers)))
-        self.out.append(body)
+        self._add(b"".join(self.answers))
+        self._add(body)
         self.answers = [suffix]
 
     def writable(self) -> None:
@@ -324,9 +339,9 @@ class Server:
         self.selector.register(listener, selectors.EVENT_READ, accept)
         return int(listener.getsockname()[1])
 
-    def take_client(self, sock: socket.socket) -> None:
+    def take_client(self, sock: socket.socket, tls: Tls | None = None) -> None:
         """Accept a client."""
-        connection = Connection(self, sock)
+        connection = Connection(self, sock, tls)
         self.ledger.connections += 1
         self.connections.add(connection)
         self.selector.register(sock, selectors.EVENT_READ, connection)
@@ -615,6 +630,7 @@ def main() -> None:
     """Open the ports, print them on standard output, and serve."""
     parser = argparse.ArgumentParser(description="A fast server for measurements.")
     parser.add_argument("--lifetime", type=float, default=3600.0, help="seconds after which it ends in any case")
+    parser.add_argument("--certificate", type=Path, help="a PEM file: serve TLS as well, on the port `tls`")
     arguments = parser.parse_args()
     server = Server()
     ports = {
@@ -622,6 +638,9 @@ def main() -> None:
         "control": server.listen(server.take_control),
         "echo": server.listen(server.take_echo),
     }
+    if arguments.certificate:
+        context = server_context(arguments.certificate)
+        ports["tls"] = server.listen(lambda sock: server.take_client(sock, Tls(context)))
     print(json.dumps(ports), flush=True)
     server.run(arguments.lifetime)
 

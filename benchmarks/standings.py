@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from benchmarks.harness import Better, Figure
+from benchmarks.reasons import REASONS
 from benchmarks.report import Budget, Verdict, judge, number
 
 __all__ = [
     "BUDGETS",
     "LINES",
     "OFFICIAL",
+    "TRANSPORTS",
     "Board",
+    "Boards",
     "Cell",
     "Line",
+    "Transport",
     "budgets_table",
     "case_table",
     "figures",
     "fit",
+    "losses",
+    "show_loss",
     "summary_table",
     "table",
     "verdicts",
 ]
 
 OFFICIAL = ("runware-sdk", "runware", "sdk-js")
+Transport = Literal["plain", "tls"]
+TRANSPORTS: dict[Transport, str] = {"plain": "plain", "tls": "over TLS 1.3"}
+"""How the clients connect, and what the tables call it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Line:
         ours: The interface form of this client that the others are compared with.
         better: Which way is better.
         means: Whether it is a means, not a cost: it is shown with its case only, without a ratio.
+        awaited: Whether the table on top compares the asyncio form of this client as well, on a row of its own.
     """
 
     key: str
@@ -49,6 +59,7 @@ class Line:
     ours: str = "ours-blocking"
     better: Better = "lower"
     means: bool = False
+    awaited: bool = False
 
     @property
     def case(self) -> str:
@@ -58,50 +69,59 @@ class Line:
 
 FAR = (
     Line("far.median", "the relay's own error, median", "ms", means=True),
-    Line("far.p99", "the same, 99th percentile", "ms", means=True),
+    Line("far.p99", "the relay's own error, 99th percentile", "ms", means=True),
     *(Line(f"far-first.{ms}", f"line of {ms} ms: new process to first result", "ms") for ms in (20, 100, 300)),
-    Line("far-first.100.trips", "the same in round trips", ""),
-    *(Line(f"far-first.tls.{ms}", f"line of {ms} ms, TLS: new process to first result", "ms") for ms in (20, 100, 300)),
-    Line("far-first.tls.100.trips", "the same in round trips", ""),
-    Line("far-first.http", "line of 100 ms, HTTP: new process to first result", "ms"),
-    Line("far-first.http.trips", "the same in round trips", ""),
+    *(Line(f"far-first.{ms}.trips", f"line of {ms} ms: its round trips", "", means=True) for ms in (20, 100, 300)),
+    Line("far-first.http", "line of 100 ms: new process to first result over HTTP", "ms"),
+    Line("far-first.http.trips", "over HTTP: its round trips", "", means=True),
     *(Line(f"far-calls.{ms}", f"line of {ms} ms: a call", "ms", "ours-futures") for ms in (20, 100, 300)),
-    Line("far-calls.100.trips", "the same in round trips", "", "ours-futures"),
+    *(Line(f"far-calls.{ms}.trips", f"line of {ms} ms: its round trips", "", means=True) for ms in (20, 100, 300)),
     *(Line(f"far-calls.{ms}.flight", f"line of {ms} ms: 100 in flight", "ms", "ours-futures") for ms in (20, 100, 300)),
     Line("far-calls.http", "line of 100 ms: a call over HTTP", "ms", "ours-futures"),
-    Line("far-calls.http.trips", "the same in round trips", "", "ours-futures"),
+    Line("far-calls.http.trips", "over HTTP: its round trips", "", means=True),
     Line("far-calls.http.flight", "line of 100 ms: 100 over HTTP at once", "ms", "ours-futures"),
     Line("far-large.results", "line of 100 ms: a result of 2 MB", "ms", "ours-futures"),
     Line("far-large.inputs", "line of 100 ms: an input of 5 MB", "ms", "ours-futures"),
-    Line("far-polled.median", "line of 100 ms: polled tasks of 0.5 to 1.5 s, lag, median", "ms", "ours-futures"),
-    Line("far-polled.worst", "the same, worst of 20", "ms", "ours-futures"),
-    Line("far-polled.frames", "the same, frames that ask", "", "ours-futures", means=True),
+    *(
+        Line(f"far-polled.{ms}", f"line of {ms} ms: polled tasks, median lag", "ms", "ours-futures")
+        for ms in (100, 300)
+    ),
+    *(
+        Line(f"far-polled.{ms}.worst", f"line of {ms} ms: polled tasks, worst lag of 20", "ms", "ours-futures")
+        for ms in (100, 300)
+    ),
+    *(Line(f"far-polled.{ms}.frames", f"line of {ms} ms: frames that ask", "", means=True) for ms in (100, 300)),
     Line("far-drop.time", "line of 100 ms: reset with 100 in flight, until all have ended", "s", "ours-futures"),
-    Line("far-drop.trips", "the same in round trips", "", "ours-futures", means=True),
-    Line("far-drop.lost", "of 100, ended with an error", "", "ours-futures"),
-    Line("far-drop.doubled", "of 100, run twice", "", "ours-futures"),
+    Line("far-drop.trips", "its round trips", "", means=True),
+    Line("far-drop.lost", "reset with 100 in flight, ended with an error", "", "ours-futures"),
+    Line("far-drop.doubled", "reset with 100 in flight, run twice", "", "ours-futures"),
+    Line("far-drop.again.time", "line of 100 ms: reset before 100 arrived, until all ended", "s", "ours-futures"),
+    Line("far-drop.again.trips", "its round trips", "", means=True),
+    Line("far-drop.again.lost", "reset before 100 arrived, ended with an error", "", "ours-futures"),
+    Line("far-drop.again.doubled", "reset before 100 arrived, run twice", "", "ours-futures"),
     Line("far-stall.time", "line of 100 ms with jitter: stall of 2 s, until 100 have ended", "s", "ours-futures"),
-    Line("far-stall.lost", "of 100, ended with an error", "", "ours-futures"),
-    Line("far-stall.doubled", "of 100, run twice", "", "ours-futures"),
+    Line("far-stall.lost", "stall with 100 in flight, ended with an error", "", "ours-futures"),
+    Line("far-stall.doubled", "stall with 100 in flight, run twice", "", "ours-futures"),
 )
+"""The lines with latency: see `far_cases.py`."""
 LINES = (
-    Line("serial.wall", "one call after another", "us"),
-    Line("serial.cpu", "its CPU", "us"),
-    Line("flight.100", "100 in flight, a task", "us", "ours-futures"),
-    Line("flight.1000", "1,000 in flight, a task", "us", "ours-futures"),
-    Line("flight.10000", "10,000 in flight, a task", "us", "ours-futures"),
-    Line("flight.100000", "100,000 in flight, a task", "us", "ours-futures"),
-    Line("flight.10000.cpu", "10,000 in flight, CPU a task", "us", "ours-futures"),
+    Line("serial.wall", "one call after another", "us", awaited=True),
+    Line("serial.cpu", "its CPU", "us", awaited=True),
+    Line("flight.100", "100 in flight, a task", "us", "ours-futures", awaited=True),
+    Line("flight.1000", "1,000 in flight, a task", "us", "ours-futures", awaited=True),
+    Line("flight.10000", "10,000 in flight, a task", "us", "ours-futures", awaited=True),
+    Line("flight.100000", "100,000 in flight, a task", "us", "ours-futures", awaited=True),
+    Line("flight.10000.cpu", "10,000 in flight, CPU a task", "us", "ours-futures", awaited=True),
     Line("growth.ratio", "100,000 at once, by as many a thousand at a time", "x", "ours-futures", means=True),
-    Line("http.wall", "one call over HTTP after another", "us"),
-    Line("http.cpu", "the same, CPU", "us"),
-    Line("http.100", "100 over HTTP at once, a task", "us", "ours-futures"),
-    Line("http.100.cpu", "100 over HTTP at once, CPU a task", "us", "ours-futures"),
-    Line("partial.median", "partial result, sent to callback, median", "ms"),
-    Line("partial.p99", "the same, 99th percentile", "ms"),
-    Line("tokens.median", "piece of a streamed text, sent to caller, median", "ms"),
-    Line("tokens.p99", "the same, 99th percentile", "ms"),
-    Line("tokens.rate", "pieces of a streamed text a second, if all are there", "1/s", better="higher", means=True),
+    Line("http.wall", "one call over HTTP after another", "us", awaited=True),
+    Line("http.cpu", "the same, CPU", "us", awaited=True),
+    Line("http.100", "100 over HTTP at once, a task", "us", "ours-futures", awaited=True),
+    Line("http.100.cpu", "100 over HTTP at once, CPU a task", "us", "ours-futures", awaited=True),
+    Line("partial.median", "partial result, sent to callback, median", "ms", awaited=True),
+    Line("partial.p99", "the same, 99th percentile", "ms", awaited=True),
+    Line("tokens.median", "piece of a streamed text, sent to caller, median", "ms", awaited=True),
+    Line("tokens.p99", "the same, 99th percentile", "ms", awaited=True),
+    Line("tokens.rate", "pieces of a streamed text a second, if all are there", "1/s", better="higher", awaited=True),
     Line("polled.0.3s.median", "polled tasks of 0.15 to 0.45 s, lag, median", "s", "ours-futures"),
     Line("polled.0.3s.worst", "the same, worst of 20", "s", "ours-futures"),
     Line("polled.0.3s.part", "the same, worst part of the duration", "%", "ours-futures"),
@@ -112,17 +132,47 @@ LINES = (
     Line("many.questions", "1,000 polled tasks, how often each is asked for", "", "ours-futures", means=True),
     Line("many.cpu", "1,000 polled tasks, CPU a task", "ms", "ours-futures"),
     Line("many.median", "1,000 polled tasks, lag, median", "s", "ours-futures"),
-    Line("large.results", "2 MB results in base64", "MB/s", better="higher"),
-    Line("large.inputs", "5 MB inputs", "MB/s", better="higher"),
+    Line("large.results", "2 MB results in base64", "MB/s", better="higher", awaited=True),
+    Line("large.inputs", "5 MB inputs", "MB/s", better="higher", awaited=True),
+    Line("mixed.median", "small calls beside 2 MB results, median", "ms", "ours-futures", awaited=True),
+    Line("mixed.p99", "the same, 99th percentile", "ms", "ours-futures", awaited=True),
+    Line("mixed.moved", "the 2 MB results beside them", "MB/s", "ours-futures", better="higher", awaited=True),
+    Line(
+        "peak.ratio",
+        "100 results of 2 MB at once, peak of the memory by what they hold",
+        "x",
+        "ours-futures",
+        awaited=True,
+    ),
+    Line("timers.median", "a call beside 10,000 timers in the event loop, median", "us", "ours-asyncio"),
+    Line("timers.p99", "the same, 99th percentile", "ms", "ours-asyncio"),
+    Line("timers.cost", "the same, CPU a call", "us", "ours-asyncio"),
+    Line("thread.median", "a call beside a thread that computes, median", "us", awaited=True),
+    Line("thread.p99", "the same, 99th percentile", "ms", awaited=True),
+    Line("thread.cost", "the same, time a call that the thread loses", "us", awaited=True),
+    Line(
+        "options.wall",
+        "one call after another, with checks; without them; with a store",
+        "us",
+        "ours-futures",
+        means=True,
+    ),
+    Line("options.cpu", "the same, CPU", "us", "ours-futures", means=True),
+    Line("options.1000", "1,000 in flight, a task", "us", "ours-futures", means=True),
+    Line("options.1000.cpu", "the same, CPU", "us", "ours-futures", means=True),
+    Line("options.cold", "first check of a request in a process", "ms", "ours-futures", means=True),
     Line("idle.wakeups", "1,000 waiting, wake-ups a second", "1/s", "ours-futures"),
     Line("idle.cpu", "1,000 waiting, CPU a second", "ms", "ours-futures"),
     Line("drop.time", "cut with 100 in flight, until all have ended", "s", "ours-futures"),
     Line("drop.lost", "of 100, ended with an error", "", "ours-futures"),
     Line("drop.doubled", "of 100, run twice", "", "ours-futures"),
-    Line("start", "start of the process to first result", "ms"),
+    Line("start", "start of the process to first result", "ms", awaited=True),
     Line("import.time", "import", "ms"),
     Line("import.modules", "modules loaded by it", ""),
-    Line("memory.call", "memory of a call in flight", "B", "ours-futures"),
+    Line("memory.call", "memory of a call in flight", "B", "ours-futures", awaited=True),
+    Line("close.idle", "close(), nothing in flight", "s", means=True),
+    Line("close.busy", "close(), 1,000 calls in flight", "s", means=True),
+    Line("close.dialling", "close() while the server does not answer", "s", means=True),
     *FAR,
 )
 BY_KEY = {line.key: line for line in LINES}
@@ -185,10 +235,19 @@ class Board:
                 found.append(statistics.median(value / divisor for value, divisor in pairs))
         return found
 
+    def difference(self, line: str, one: str, other: str) -> list[float]:
+        """Subtract another client's values from one's, slice by slice; return one number per run, or none."""
+        left, right = self.good(line, one), self.good(line, other)
+        if left is None or right is None:
+            return []
+        pairs = [list(zip(ours, theirs, strict=False)) for ours, theirs in zip(left.runs, right.runs, strict=False)]
+        return [statistics.median(value - less for value, less in pair) for pair in pairs if pair]
+
     def factor(self, line: Line, client: str) -> list[float]:
         """Return how far this client is ahead of another one (above 1), or behind (below 1); one number per run."""
         pair = (client, line.ours) if line.better == "lower" else (line.ours, client)
-        return self.ratio(line.key, *pair)
+        found = self.ratio(line.key, *pair)
+        return found if all(value > 0 for value in found) else []
 
     # ------------------------------------------------------------------ saving
 
@@ -250,25 +309,47 @@ BUDGETS = (
     Budget("10,000 in flight: tasks/s, ours / bare pipelined loop", "flight.default", 1.0, "at least"),
     Budget("the same / the fastest bare pipelined loop", "flight.speed", 1.0, "at least"),
     Budget("10,000 in flight: CPU a task", "flight.cpu", 45.0),
-    Budget("100,000 / 1,000 in flight: time a task", "flight.growth", 1.3),
+    Budget("10,000 in flight: time a task, asyncio / futures", "flight.asyncio", 1.3),
+    Budget("100,000 / 1,000 in flight: time a task, blocking", "growth.blocking", 1.15),
+    Budget("the same, futures", "growth.futures", 1.15),
+    Budget("the same, asyncio", "growth.asyncio", 1.15),
     Budget("one call over HTTP / bare httpx2 POST", "http.ratio", 1.2),
-    Budget("memory of a call in flight (growth of the process)", "memory.call", 4096),
+    Budget("memory of a call in flight (growth of the process), futures", "memory.futures", 4096),
+    Budget("the same, asyncio", "memory.asyncio", 2048),
     Budget("2 MB results: MB/s, ours / bare loop", "large.speed", 1.0, "at least"),
+    Budget("2 MB results over TLS: MB/s, ours / bare SSLSocket loop", "large.socket", 0.9, "at least"),
+    Budget("2 MB results in a used process: MB/s, orjson / json", "large.orjson", 1.0, "at least"),
+    Budget("100 results of 2 MB: peak of the memory / what they hold", "peak.ratio", 1.3),
+    Budget("small calls beside 2 MB results: p99, blocking", "mixed.blocking", 50.0),
+    Budget("the same, futures", "mixed.futures", 50.0),
+    Budget("the same, asyncio", "mixed.asyncio", 50.0),
+    Budget("checking a request against its model: what a call takes more", "options.check", 100.0),
+    Budget("checking a request, the first in a process", "options.cold", 30.0),
+    Budget("a call with a store (SQLite): more time, one after another", "options.store", 0.5),
+    Budget("the same, 1,000 in flight", "options.store_1000", 0.5),
     Budget("polled tasks of 0.15 to 0.45 s: worst lag / duration", "polled.0.3s", 20.0),
     Budget("polled tasks of 1 to 3 s: worst lag / duration", "polled.2s", 20.0),
     Budget("polled tasks of 1 to 3 s: worst lag", "polled.lag", 1.0, always=True),
     Budget("drop with 100 in flight: lost or run twice", "drop.wrong", 0.0, always=True),
-    Budget("partial result, sent to callback: median", "partial.median", 1.0),
-    Budget("piece of a streamed text, sent to caller: median", "tokens.median", 1.0),
+    Budget("partial result, sent to callback: median, blocking", "partial.blocking", 1.0),
+    Budget("the same, futures", "partial.futures", 1.0),
+    Budget("the same, asyncio", "partial.asyncio", 1.0),
+    Budget("piece of a streamed text, sent to caller: median, blocking", "tokens.blocking", 1.0),
+    Budget("the same, futures", "tokens.futures", 1.0),
+    Budget("the same, asyncio", "tokens.asyncio", 1.0),
     Budget("idle, 1,000 calls waiting: wake-ups a second", "idle.wakeups", 0.0, always=True),
     Budget("import runware", "import.time", 120.0),
-    Budget("new process to first result, line of 100 ms: beside 4 round trips", "far-first.over", 0.15),
-    Budget("the same over TLS: beside 5 round trips", "far-first.tls.over", 0.15),
+    Budget("close(), nothing in flight", "close.idle", 0.5, always=True),
+    Budget("close(), 1,000 calls in flight", "close.busy", 0.5, always=True),
+    Budget("close() while the server does not answer", "close.dialling", 0.5, always=True),
+    Budget("new process to first result, line of 100 ms: beside the round trips", "far-first.over", 0.15),
     Budget("reset or stall with 100 in flight, line of 100 ms: lost or run twice", "far.wrong", 0.0, always=True),
 )
+"""The budgets of the design. They hold for each transport; a figure that one of them does not have is not judged."""
+FORMS = ("blocking", "futures", "asyncio")
 
 
-def figures(board: Board) -> list[Figure]:
+def figures(board: Board, transport: Transport = "plain") -> list[Figure]:
     """Return the figures that the budgets are about."""
     found: list[Figure] = []
 
@@ -285,35 +366,47 @@ def figures(board: Board) -> list[Figure]:
         add(f"serial{mark}.lean", "x", board.ratio("serial.wall", f"ours-blocking{fast}", bare))
         add(f"flight{mark}.speed", "x", board.ratio("flight.10000", bare, f"ours-futures{fast}"))
         add_line(f"flight{mark}.cpu", "flight.10000.cpu", f"ours-futures{fast}")
-        add_line(f"flight{mark}.growth", "growth.ratio", f"ours-futures{fast}")
+        add(f"flight{mark}.asyncio", "x", board.ratio("flight.10000", f"ours-asyncio{fast}", f"ours-futures{fast}"))
         add(f"http{mark}.ratio", "x", board.ratio("http.wall", f"ours-blocking{fast}", bare))
         add(f"large{mark}.speed", "x", board.ratio("large.results", f"ours-blocking{fast}", bare))
+        if transport == "tls":
+            add(f"large{mark}.socket", "x", board.ratio("large.results", f"ours-blocking{fast}", "socket"))
+        add_line(f"peak{mark}.ratio", "peak.ratio", f"ours-futures{fast}")
+    for form in FORMS:
+        add_line(f"growth.{form}", "growth.ratio", f"ours-{form}")
+        add_line(f"memory.{form}", "memory.call", f"ours-{form}")
+        add_line(f"mixed.{form}", "mixed.p99", f"ours-{form}")
+        add_line(f"partial.{form}", "partial.median", f"ours-{form}")
+        add_line(f"tokens.{form}", "tokens.median", f"ours-{form}")
     add("serial.default", "x", board.ratio("serial.wall", "ours-blocking", "bare-default"))
     add("flight.default", "x", board.ratio("flight.10000", "bare-default", "ours-futures"))
-    add_line("memory.call", "memory.call", "ours-futures")
+    add("large.orjson", "x", board.ratio("large.results", "ours-blocking+fast", "ours-blocking"))
+    add("options.check", "us", board.difference("options.wall", "ours-futures", "ours-unchecked"))
+    add_line("options.cold", "options.cold", "ours-futures")
+    for name, line in (("options.store", "options.wall"), ("options.store_1000", "options.1000")):
+        add(name, "ms", [more / 1e3 for more in board.difference(line, "ours-store", "ours-futures")])
     add_line("polled.0.3s", "polled.0.3s.part", "ours-futures")
     add_line("polled.2s", "polled.2s.part", "ours-futures")
     add_line("polled.lag", "polled.2s.worst", "ours-futures")
     lost, doubled = board.good("drop.lost", "ours-futures"), board.good("drop.doubled", "ours-futures")
     if lost and doubled:
         add("drop.wrong", "", [one + abs(two) for one, two in zip(lost.values, doubled.values, strict=True)])
-    add_line("partial.median", "partial.median", "ours-blocking")
-    add_line("tokens.median", "tokens.median", "ours-blocking")
     add_line("idle.wakeups", "idle.wakeups", "ours-futures")
     add_line("import.time", "import.time", "ours-blocking")
-    for name, trips in (("far-first", 4), ("far-first.tls", 5)):
-        if cell := board.good(f"{name}.100", "ours-blocking"):
-            add(f"{name}.over", "s", [(ms - 100 * trips) / 1e3 for ms in cell.values])
-    bad = [
-        board.good(f"far-{case}.{what}", "ours-futures") for case in ("drop", "stall") for what in ("lost", "doubled")
-    ]
+    for name in ("close.idle", "close.busy", "close.dialling"):
+        add_line(name, name, "ours-blocking")
+    if cell := board.good("far-first.100", "ours-blocking"):
+        trips = 4 if transport == "plain" else 5  # TCP, TLS, the upgrade, the authentication, the task
+        add("far-first.over", "s", [(ms - 100 * trips) / 1e3 for ms in cell.values])
+    wrong = [f"far-{case}.{what}" for case in ("drop", "drop.again", "stall") for what in ("lost", "doubled")]
+    bad = [board.good(line, "ours-futures") for line in wrong]
     add("far.wrong", "", [abs(value) for cell in bad if cell for value in cell.values])
     return found
 
 
-def verdicts(board: Board) -> list[Verdict]:
+def verdicts(board: Board, transport: Transport = "plain") -> list[Verdict]:
     """Compare the budgets with the measurements."""
-    return judge(figures(board), BUDGETS)
+    return judge(figures(board, transport), BUDGETS)
 
 
 # ---------------------------------------------------------------------- tables
@@ -375,36 +468,122 @@ def case_table(board: Board, case: str) -> str:
     return "\n".join([table(head, rows), *([""] if notes else []), *sorted(notes)])
 
 
-def summary_table(board: Board) -> str:
-    """Return how far this client is ahead of the official clients, line by line."""
-    rows = []
+Boards = Mapping[Transport, Board]
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A line on which an official client is ahead.
+
+    Attributes:
+        transport: How the clients were connected.
+        line: The line, with the form of this client that was compared.
+        client: The client that is ahead.
+        factors: How far this client is ahead of it, which is below 1, one number per run.
+    """
+
+    transport: Transport
+    line: Line
+    client: str
+    factors: list[float]
+
+
+def top_lines(boards: Boards) -> list[Line]:
+    """Return the lines of the table on top: those that were measured and have a better and a worse way."""
+    found = []
     for line in LINES:
-        if line.key not in board.cells or line.means:
+        if line.means or not any(line.key in board.cells for board in boards.values()):
             continue
-        row = [line.title, show_cell(board, line, line.ours)]
-        for client in OFFICIAL:
-            cell = board.cells[line.key].get(client)
-            factors = board.factor(line, client)
-            if cell is None:
-                row.append("")
-            elif cell.failed:
-                row.append("failed: " + _briefly(cell.failed, 40))
-            elif factors:
-                behind = " (behind)" if statistics.median(factors) < 1 else ""
-                row.append(show_factor(factors) + behind)
-            else:
-                row.append(show_cell(board, line, client))
-        rows.append(row)
-    return table(["", "ours", *OFFICIAL], rows)
+        found.append(line)
+        if line.awaited and any(board.good(line.key, "ours-asyncio") for board in boards.values()):
+            found.append(replace(line, title=f"{line.title}, asyncio", ours="ours-asyncio"))
+    return found
 
 
-def budgets_table(found: Sequence[Verdict]) -> str:
-    """Return the budgets, each with its figure."""
+def losses(boards: Boards) -> list[Behind]:
+    """Return where an official client is ahead."""
+    found = []
+    for line in top_lines(boards):
+        for transport, board in boards.items():
+            for client in OFFICIAL:
+                factors = board.factor(line, client)
+                if factors and statistics.median(factors) < 1:
+                    found.append(Behind(transport, line, client, factors))
+    return found
+
+
+def show_loss(loss: Behind) -> str:
+    """Return a sentence about a line on which an official client is ahead, with the reason if it is known."""
+    spread = f" ({number(min(loss.factors))} to {number(max(loss.factors))})" if len(loss.factors) > 1 else ""
+    factor = f"{number(statistics.median(loss.factors))} x{spread}"
+    doubt = " One run or more is ahead, so that the spread may be the reason." if max(loss.factors) >= 1 else ""
+    why = REASONS.get((loss.line.key, loss.line.ours, loss.client), "The reason is not known yet.")
+    return f"- **{loss.line.title}**, {TRANSPORTS[loss.transport]}: behind {loss.client}, {factor}.{doubt} {why}"
+
+
+def summary_table(boards: Boards) -> str:
+    """Return how far this client is ahead of the official clients, line by line, for each transport side by side."""
+    rows = [
+        [line.title, *(text for board in boards.values() for text in _standing(board, line))]
+        for line in top_lines(boards)
+    ]
+    head = [""]
+    for transport in boards:
+        name = "" if transport == "plain" else f"{transport.upper()}: "
+        head += [f"{name}{client}" for client in ("ours", *OFFICIAL)]
+    return table(head, rows)
+
+
+def _standing(board: Board, line: Line) -> list[str]:
+    if line.key not in board.cells:
+        return [""] * (1 + len(OFFICIAL))
+    row = [show_cell(board, line, line.ours)]
+    for client in OFFICIAL:
+        cell = board.cells[line.key].get(client)
+        factors = board.factor(line, client)
+        if cell is None:
+            row.append("")
+        elif cell.failed:
+            row.append("failed: " + _briefly(cell.failed, 40))
+        elif factors:
+            behind = " (behind)" if statistics.median(factors) < 1 else ""
+            row.append(show_factor(factors) + behind)
+        else:
+            row.append(show_cell(board, line, client))
+    return row
+
+
+def budgets_table(boards: Boards, *, everything: bool) -> str:
+    """Return the budgets, each with its figure for each transport.
+
+    Args:
+        boards: The measurements.
+        everything: Whether to show budgets that were not measured, too.
+    """
+    found = {
+        transport: {verdict.figure.name: verdict for verdict in verdicts(board, transport)}
+        for transport, board in boards.items()
+    }
     rows = []
-    for verdict in found:
-        unit = verdict.figure.unit
-        library = " (orjson)" if "+orjson" in verdict.figure.name else ""
-        limit = f"{verdict.budget.sense} {number(verdict.budget.limit)} {unit}".rstrip()
-        value = f"{number(verdict.value)} {unit}".rstrip()
-        rows.append([verdict.budget.what + library, value, limit, "ok" if verdict.ok else "missed"])
-    return table(["budget", "measured", "limit", ""], rows)
+    for budget in BUDGETS:
+        names = {name for verdict in found.values() for name, one in verdict.items() if one.budget == budget}
+        for name in sorted(names, key=lambda name: "+orjson" in name) or [""] * everything:
+            here = [verdict.get(name) for verdict in found.values()]
+            unit = next((verdict.figure.unit for verdict in here if verdict), "")
+            library = " (orjson)" if "+orjson" in name else ""
+            limit = f"{budget.sense} {number(budget.limit)} {unit}".rstrip()
+            rows.append([budget.what + library, limit, *map(_show_verdict, here)])
+    behind = len(losses(boards))
+    rows.append(
+        ["lines on which an official client is ahead", "at most 0", f"{behind}, {'missed' if behind else 'ok'}"]
+    )
+    rows[-1] += [""] * (len(boards) - 1)
+    return table(["budget", "limit", *(TRANSPORTS[transport] for transport in boards)], rows)
+
+
+def _show_verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "–"
+    spread = f" ±{100 * verdict.figure.spread:.0f}%" if len(verdict.figure.values) > 1 else ""
+    value = f"{number(verdict.value)} {verdict.figure.unit}".rstrip()
+    return f"{value}{spread}, {'ok' if verdict.ok else 'missed'}"

@@ -16,7 +16,22 @@ from benchmarks.environments import PEERS, machine
 from benchmarks.frames import ITEM, lone, stamped
 from benchmarks.harness import Control, ServerProcess, environment
 from benchmarks.peer import CannotError, Peer, PeerError
-from benchmarks.standings import LINES, OFFICIAL, Board, case_table, fit, summary_table, table, verdicts
+from benchmarks.reasons import REASONS
+from benchmarks.standings import (
+    LINES,
+    OFFICIAL,
+    Board,
+    Boards,
+    budgets_table,
+    case_table,
+    fit,
+    losses,
+    show_loss,
+    summary_table,
+    table,
+    verdicts,
+)
+from benchmarks.tls import certify, trusting
 
 UUID = "9d1b6f10-0c37-4a35-9a86-000000000001"
 
@@ -60,7 +75,7 @@ def test_zero_value_divides_nothing() -> None:
     found = Board()
     for client, value in (("ours-futures", 0.0), ("sdk-js", 90.0)):
         found.cell("idle.wakeups", client).runs = [[value]]
-    assert "90.0 1/s" in summary_table(found)
+    assert "90.0 1/s" in summary_table({"plain": found})
     (verdict,) = verdicts(found)
     assert verdict.ok
 
@@ -69,7 +84,7 @@ def test_tables_name_clients_that_failed() -> None:
     shown = case_table(board(), "serial")
     assert "2.00 x · 30.0 us" in shown
     assert "failed: not through / after 60 s" in shown
-    assert "failed" in summary_table(board())
+    assert "failed" in summary_table({"plain": board()})
     assert len({line.count("|") for line in shown.splitlines()}) == 1
 
 
@@ -84,16 +99,17 @@ def test_table_columns_are_aligned() -> None:
 
 
 def test_several_measurements_are_merged() -> None:
-    about = {"format": 1, "quick": False, "pinned": True, "machine": {}, "versions": {}, "broken": [], "seconds": 9}
+    about = {"format": 2, "quick": False, "pinned": True, "machine": {}, "versions": {}, "broken": [], "seconds": 9}
     ours = {"line": "serial.wall", "client": "ours-blocking", "runs": [[1.0, 2.0], [2.0, 2.0]]}
     slow = {"line": "serial.wall", "client": "sdk-js", "runs": [[4.0, 4.0]], "note": "slow"}
-    one = {**about, "runs": 2, "cells": [ours, slow]}
-    both, saved = together([one, one])
+    one = {**about, "runs": 2, "cells": {"tls": [ours, slow]}}
+    boards, saved = together([one, one])
+    both = boards["tls"]
     assert (saved["runs"], saved["seconds"]) == (4, 18)
     assert both.cell("serial.wall", "ours-blocking").runs == ours["runs"] * 2
     assert both.cell("serial.wall", "sdk-js").runs == [[4.0, 4.0], [], [4.0, 4.0]]
     assert both.ratio("serial.wall", "sdk-js", "ours-blocking") == [3.0, 3.0]
-    assert saved["cells"] == both.as_json()
+    assert saved["cells"] == {"tls": both.as_json()}
     with pytest.raises(ValueError, match="quick"):
         together([one, {**one, "quick": True}])
 
@@ -103,20 +119,53 @@ def test_saved_board_is_restored_unchanged() -> None:
     again = Board()
     again.extend(saved, 0)
     assert again.as_json() == saved
-    assert summary_table(again) == summary_table(board())
+    assert summary_table({"tls": again}) == summary_table({"tls": board()})
 
 
 def test_results_are_written() -> None:
-    saved = {"machine": machine(), "quick": False, "runs": 2, "pinned": False, "broken": ["sdk-js"]}
-    text = markdown(board(), {**saved, "versions": {"runware": {"runware": "0.5"}}}, ["serial.svg"])
+    saved = {"machine": machine(), "quick": False, "runs": 2, "pinned": False, "broken": ["sdk-js"], "seconds": 90}
+    boards: Boards = {"plain": board(), "tls": board()}
+    text = markdown(boards, {**saved, "versions": {"runware": {"runware": "0.5"}}}, ["serial.svg"])
     for part in ("## Budgets", "medians of 2 runs", "charts/serial.svg", "runware 0.5", "sdk-js could not", "2.00 x"):
         assert part.lower() in text.lower()
+    for part in ("TLS: runware-sdk", "\n\nPlain:\n\n", "\n\nOver TLS 1.3:\n\n", "No official client is ahead"):
+        assert part in text
+
+
+def test_line_on_which_another_client_is_ahead_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = board()
+    found.cell("serial.wall", "runware-sdk").runs = [[9.0, 19.0], [10.0, 20.2]]
+    (loss,) = losses({"tls": found})
+    assert "over TLS 1.3: behind runware-sdk, 0.965 x (0.925 to 1.00)" in show_loss(loss)
+    assert "the spread may be the reason. The reason is not known" in show_loss(loss)
+    monkeypatch.setitem(REASONS, ("serial.wall", "ours-blocking", "runware-sdk"), "It has one thread.")
+    assert show_loss(loss).endswith("It has one thread.")
+    assert "(behind)" in summary_table({"tls": found})
+    assert "1, missed" in budgets_table({"tls": found}, everything=False)
+
+
+def test_asyncio_has_a_row_of_its_own() -> None:
+    found = board()
+    found.cell("serial.wall", "ours-asyncio").runs = [[40.0, 80.0], [40.0, 80.0]]
+    assert "| one call after another, asyncio | 60.0 us" in summary_table({"plain": found})
+    assert [(loss.line.ours, loss.factors) for loss in losses({"plain": found})] == [("ours-asyncio", [0.5, 0.5])]
+
+
+def test_budgets_are_judged_for_each_transport() -> None:
+    found = board()
+    found.cell("large.results", "ours-blocking").runs = [[80.0]]
+    found.cell("large.results", "socket").runs = [[100.0]]
+    shown = budgets_table({"plain": found, "tls": found}, everything=True)
+    row = next(line for line in shown.splitlines() if "bare SSLSocket loop" in line)
+    assert [cell.strip() for cell in row.split("|")[2:5]] == ["at least 0.9 x", "–", "0.8 x, missed"]
 
 
 def test_charts_are_the_same_for_the_same_figures(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("matplotlib")
-    assert draw(board(), tmp_path / "one") == draw(board(), tmp_path / "two") == ["serial.svg", "flight.svg"]
-    for name in ("serial.svg", "flight.svg"):
+    boards: Boards = {"plain": board(), "tls": board()}
+    names = ["serial.svg", "serial-tls.svg", "flight.svg", "flight-tls.svg"]
+    assert draw(boards, tmp_path / "one") == draw(boards, tmp_path / "two") == names
+    for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -156,37 +205,50 @@ def test_timestamp_is_also_the_seed() -> None:
 # ---------------------------------------------------------------------- the programs
 
 
-def start(program: str, *how: str) -> Peer:
-    return Peer([sys.executable, str(PEERS / program), *how], environment(), os.sched_getaffinity(0))
+def start(program: str, *how: str, folder: pathlib.Path | None = None) -> Peer:
+    trust = {} if folder is None else trusting(folder)
+    return Peer([sys.executable, str(PEERS / program), *how], {**environment(), **trust}, os.sched_getaffinity(0))
 
 
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
 @pytest.mark.parametrize("program", [("ours.py", "blocking"), ("ours.py", "futures"), ("ours_asyncio.py",)], ids=str)
-def test_our_program_runs_every_case(program: tuple[str, ...]) -> None:
-    with ServerProcess() as ports, start(*program) as peer:
+def test_our_program_runs_every_case(program: tuple[str, ...], scheme: str, tmp_path: pathlib.Path) -> None:
+    with ServerProcess(certify(tmp_path)) as ports, start(*program, folder=tmp_path) as peer:
         control = Control(ports["control"])
-        peer.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
+        peer.ask(20, "open", url=f"{scheme}://127.0.0.1:{ports['port' if scheme == 'ws' else 'tls']}/v1")
         assert peer.ask(20, "serial", count=3, seconds=20)["count"] == 3
         control("hold", count=5)
         assert peer.ask(20, "flight", count=5)["right"] == 5
         assert len(peer.ask(20, "partial", tasks=1)["lags"]) >= 19
         assert all(lag > 0 for lag in peer.ask(20, "polled", ms=[10, 20], spacing=0)["lags"])
         assert peer.ask(20, "large", count=1, size=1_000)["wall"] > 0
-        assert peer.ask(20, "upload", count=1, size=1_000)["wall"] > 0
+        assert peer.ask(20, "upload", count=1, size=1_000_000)["wall"] > 0
+        assert len(peer.ask(20, "tokens", pieces=3, every=1)["lags"]) == 3
+        found = peer.ask(20, "mixed", seconds=0.02, size=300_000, every=0.01)
+        assert len(found["lags"]) == 2
+        assert found["moved"] >= 300_000
+        assert len(peer.ask(20, "beside", what="thread", calls=2, every=0.01)["lags"]) == 2
+        peer.forget_peak()
+        before = peer.peak()
+        peer.ask(20, "peak", count=4, size=10_000_000)
+        assert peer.peak() - before > 20_000_000
+        peer.ask(20, "forget")
         assert peer.cpu() > 0
         assert peer.waits() > 0
         assert peer.resident() > 0
         control.close()
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize(
     "program",
     [("ours.py", "blocking"), ("ours.py", "futures"), ("ours_asyncio.py",), ("bare.py", "lean")],
     ids=str,
 )
-def test_calls_over_http_are_one_post_each(program: tuple[str, ...]) -> None:
-    with ServerProcess() as ports, start(*program) as peer:
+def test_calls_over_http_are_one_post_each(program: tuple[str, ...], scheme: str, tmp_path: pathlib.Path) -> None:
+    with ServerProcess(certify(tmp_path)) as ports, start(*program, folder=tmp_path) as peer:
         control = Control(ports["control"])
-        peer.ask(20, "open", url=f"http://127.0.0.1:{ports['port']}/v1")
+        peer.ask(20, "open", url=f"{scheme}://127.0.0.1:{ports['port' if scheme == 'http' else 'tls']}/v1")
         assert peer.ask(20, "serial", count=3, seconds=20)["count"] == 3
         control("reset")
         control("hold", count=5)
@@ -197,10 +259,39 @@ def test_calls_over_http_are_one_post_each(program: tuple[str, ...]) -> None:
         control.close()
 
 
+def test_calls_beside_timers_are_made_in_their_event_loop() -> None:
+    with ServerProcess() as ports, start("ours_asyncio.py") as peer, start("ours.py", "blocking") as blocking:
+        for one in (peer, blocking):
+            one.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
+        assert len(peer.ask(20, "beside", what="timers", calls=2, every=0.01)["lags"]) == 2
+        with pytest.raises(CannotError, match="no event loop"):
+            blocking.ask(20, "beside", what="timers", calls=2, every=0.01)
+
+
+@pytest.mark.parametrize("how", ["unchecked", "store"])
+def test_options_of_our_client_are_measured(how: str, tmp_path: pathlib.Path) -> None:
+    line = [sys.executable, str(PEERS / "ours.py"), "futures", how]
+    env = {**environment(), "TMPDIR": str(tmp_path)}
+    with ServerProcess() as ports, Peer(line, env, os.sched_getaffinity(0)) as peer:
+        peer.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
+        assert peer.ask(20, "serial", count=3, seconds=20)["count"] == 3
+        assert bool(list(tmp_path.rglob("jobs.db"))) == (how == "store")
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.parametrize("kind", ["lean", "default", "socket"])
+def test_limits_move_the_same_messages(kind: str, scheme: str, tmp_path: pathlib.Path) -> None:
+    with ServerProcess(certify(tmp_path)) as ports, start("bare.py", kind, folder=tmp_path) as peer:
+        peer.ask(20, "open", url=f"{scheme}://127.0.0.1:{ports['port' if scheme == 'ws' else 'tls']}/v1")
+        assert peer.ask(20, "serial", count=3, seconds=20)["count"] == 3
+        assert peer.ask(20, "large", count=2, size=500_000)["wall"] > 0
+        assert peer.ask(20, "upload", count=1, size=1_000_000)["wall"] > 0
+
+
 def test_unsupported_and_failed_work_is_reported() -> None:
-    with start("bare.py", "tcp") as peer:
-        with pytest.raises(CannotError, match="bytes only"):
-            peer.ask(20, "large", count=1, size=1)
+    with start("bare.py", "socket") as peer:
+        with pytest.raises(CannotError, match="one call at a time"):
+            peer.ask(20, "flight", count=1)
         with pytest.raises(PeerError, match="AttributeError"):
             peer.ask(20, "serial", count=1, seconds=1)
         peer.tell("collect")

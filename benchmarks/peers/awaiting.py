@@ -8,10 +8,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any, Self
 
-from serving import HOLD, PROMPT, Cannot, answer, failure, judged, medium, stdout, telling
+from serving import HOLD, PROMPT, Cannot, Computing, Wait, answer, failure, judged, medium, stdout, telling
 
 __all__ = ["AsyncPeer", "serve_async"]
 
@@ -50,6 +51,11 @@ class AsyncPeer:
     async def polled(self, prompt: str) -> int:
         """Run an asynchronous task and return its timestamp."""
         raise Cannot("no polling")
+
+    @asynccontextmanager
+    async def wide(self) -> AsyncIterator[None]:
+        """Use the settings that large results need."""
+        yield
 
     # ------------------------------------------------------------------ the work
 
@@ -109,10 +115,66 @@ class AsyncPeer:
 
     async def do_large(self, count: int, size: int, *, plain: bool = False) -> dict[str, Any]:
         prompt = f"#size={size}"
-        started = time.perf_counter()
-        for _ in range(count):
-            assert len(self.data(await self.call(prompt))) == size
-        return {"wall": time.perf_counter() - started}
+        async with nullcontext() if plain else self.wide():
+            started = time.perf_counter()
+            for _ in range(count):
+                assert len(self.data(await self.call(prompt))) == size
+            return {"wall": time.perf_counter() - started}
+
+    async def do_peak(self, count: int, size: int) -> dict[str, Any]:
+        """Receive large results at once, and keep the text of all of them."""
+        async with self.wide():
+            found = await asyncio.gather(*(self.call(f"{PROMPT} #size={size}") for _ in range(count)))
+        self.kept = [self.data(found.pop()) for _ in range(count)]
+        assert all(len(text) == size for text in self.kept)
+        return {}
+
+    async def do_forget(self) -> dict[str, Any]:
+        self.kept = []
+        return {}
+
+    async def do_mixed(self, seconds: float, size: int, every: float) -> dict[str, Any]:
+        """Start small calls at an interval, whether or not earlier ones have ended, beside large ones in turn."""
+        clock, lags = time.perf_counter, []
+
+        async def move() -> int:
+            moved = 0
+            while clock() < started + seconds:
+                assert len(self.data(await self.call(f"#size={size}"))) == size
+                moved += size
+            return moved
+
+        async def one(due: float) -> None:
+            await self.call(PROMPT)
+            lags.append(clock() - due)
+
+        async with self.wide():
+            started = clock()
+            large = asyncio.create_task(move())
+            small = []
+            for number in range(int(seconds / every)):
+                due = started + number * every
+                await asyncio.sleep(max(0.0, due - clock()))
+                small.append(asyncio.create_task(one(due)))
+            await asyncio.gather(*small)
+            return {"lags": lags, "moved": await large}
+
+    async def do_beside(self, what: str, calls: int, every: float) -> dict[str, Any]:
+        """Make paced calls beside a thread that computes, or beside many timers in the same event loop."""
+        with Computing() if what == "thread" else Timers() as work:
+            alone, together = Wait(work.done), Wait(work.done)
+            with alone:
+                for _ in range(calls):
+                    await asyncio.sleep(every)
+            lags = []
+            with together:
+                for _ in range(calls):
+                    await asyncio.sleep(every)
+                    started = time.perf_counter()
+                    await self.call(PROMPT)
+                    lags.append(time.perf_counter() - started)
+        cost = together.missing(alone) if what == "thread" else together.more(alone)
+        return {"lags": lags, "cost": cost / calls}
 
     async def do_upload(self, count: int, size: int) -> dict[str, Any]:
         seed_image = medium(size)
@@ -131,6 +193,30 @@ class AsyncPeer:
     async def do_collect(self) -> dict[str, Any]:
         gc.collect()
         return {}
+
+
+class Timers:
+    """10,000 timers in the event loop, each of which fires twice a second."""
+
+    COUNT, PERIOD = 10_000, 0.5
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._running = True
+        for number in range(self.COUNT):
+            self._loop.call_later(self.PERIOD * number / self.COUNT, self._fire)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running = False
+
+    def done(self) -> float:
+        """Return the CPU seconds of the process."""
+        return time.process_time()
+
+    def _fire(self) -> None:
+        if self._running:
+            self._loop.call_later(self.PERIOD, self._fire)
 
 
 def serve_async(peer: AsyncPeer) -> None:

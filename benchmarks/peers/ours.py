@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -39,14 +40,24 @@ def read(found: Iterable[Any]) -> list[Any]:
     """Read the URL of each result: this client parses nothing of a response before it is accessed."""
     answers = list(found)
     for one in answers:
-        assert isinstance(one, BaseException) or one[0].url
+        assert isinstance(one, BaseException) or one[0].url or one[0].base64_data
     return answers
+
+
+def options() -> dict[str, Any]:
+    """Return the options that the arguments after the first one name."""
+    found: dict[str, Any] = {}
+    if "unchecked" in sys.argv[2:]:
+        found["check"] = "off"
+    if "store" in sys.argv[2:]:
+        found["store"] = f"sqlite:///{importlib.import_module('tempfile').mkdtemp()}/jobs.db"
+    return found
 
 
 def make(url: str) -> Runware:
     """Return a client, which uses HTTP for the URL of that scheme."""
-    transport: Literal["http", "websocket"] = "http" if url.startswith("http:") else "websocket"
-    return Runware("bench", url=url, transport=transport, timeout=TIMEOUT, long_timeout=TIMEOUT)
+    transport: Literal["http", "websocket"] = "http" if url.startswith("http") else "websocket"
+    return Runware("bench", url=url, transport=transport, timeout=TIMEOUT, long_timeout=TIMEOUT, **options())
 
 
 class Blocking(Peer):

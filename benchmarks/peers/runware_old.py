@@ -29,7 +29,7 @@ class Old(AsyncPeer):
     """The client."""
 
     async def open(self, url: str) -> None:
-        if url.startswith("http:"):
+        if url.startswith("http"):
             raise Cannot("HTTP for streams of text only")
         self.client = sdk.Runware(api_key="bench", url=url)
         await self.client.connect()

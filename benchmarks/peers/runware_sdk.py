@@ -13,7 +13,8 @@ Its settings:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from awaiting import AsyncPeer, serve_async
@@ -31,7 +32,7 @@ def small(prompt: str, **more: Any) -> dict[str, Any]:
 
 def http(url: str) -> str:
     """Give the URL for its streams, which are apart from the WebSocket."""
-    return url.replace("ws://", "http://")
+    return url.replace("ws", "http", 1)
 
 
 class Sdk(AsyncPeer):
@@ -39,8 +40,8 @@ class Sdk(AsyncPeer):
 
     async def open(self, url: str) -> None:
         self.url = url
-        self.wide: Any = None
-        if url.startswith("http:"):
+        self.unlimited: Any = None
+        if url.startswith("http"):
             self.client = sdk.Runware(api_key="bench", transport="rest", http_base_url=url)
         else:
             self.client = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=url, http_base_url=http(url))
@@ -71,17 +72,17 @@ class Sdk(AsyncPeer):
     async def polled(self, prompt: str) -> int:
         return int((await self.client.run(small(prompt)))[0]["seed"])
 
-    async def do_large(self, count: int, size: int, *, plain: bool = False) -> dict[str, Any]:
-        if plain:
-            return await super().do_large(count, size)
+    @asynccontextmanager
+    async def wide(self) -> AsyncIterator[None]:
         usual = self.client
-        if self.wide is None:
+        if self.unlimited is None:
             connect = sdk.RuntimeDependencies(ws_connect=lambda url: websockets.connect(url, max_size=None))
-            self.wide = sdk.Runware(api_key="bench", transport="websocket", ws_base_url=self.url, dependencies=connect)
-            await self.wide.connect()
-        self.client = self.wide
+            how = {"transport": "websocket", "ws_base_url": self.url, "dependencies": connect}
+            self.unlimited = sdk.Runware(api_key="bench", **how)
+            await self.unlimited.connect()
+        self.client = self.unlimited
         try:
-            return await super().do_large(count, size)
+            yield
         finally:
             self.client = usual
 

@@ -15,6 +15,7 @@ const LIFETIME = 3_600_000;
 const media = new Map();
 const left = [];
 let client;
+let kept = [];
 
 const small = (positivePrompt, more) => ({
   positivePrompt, model: "runware:101@1", width: 1024, height: 1024, ...more,
@@ -39,7 +40,7 @@ async function timed(work) {
 
 const commands = {
   async open({ url }) {
-    if (url.startsWith("http:")) return { cannot: "no HTTP" };
+    if (url.startsWith("http")) return { cannot: "no HTTP" };
     client = await Runware.initialize({ apiKey: "bench", url });
     return {};
   },
@@ -96,6 +97,39 @@ const commands = {
     });
     return { wall };
   },
+  async peak({ count, size }) {
+    const found = await Promise.all(Array.from({ length: count }, () => call(`${PROMPT} #size=${size}`)));
+    kept = found.map(([image]) => image.imageBase64Data);
+    if (kept.some((text) => text.length !== size)) throw new Error("not the whole result");
+    return {};
+  },
+  async forget() {
+    kept = [];
+    return {};
+  },
+  async mixed({ seconds, size, every }) {
+    const lags = [];
+    const started = performance.now();
+    let moved = 0;
+    const move = async () => {
+      while (performance.now() < started + seconds * 1000) {
+        const [image] = await call(`#size=${size}`);
+        moved += image.imageBase64Data.length;
+      }
+    };
+    const one = async (due) => {
+      await call(PROMPT);
+      lags.push((performance.now() - due) / 1000);
+    };
+    const waiting = [move()];
+    for (let number = 0; number < Math.floor(seconds / every); number += 1) {
+      const due = started + number * every * 1000;
+      await new Promise((go) => setTimeout(go, Math.max(0, due - performance.now())));
+      waiting.push(one(due));
+    }
+    await Promise.all(waiting);
+    return { lags, moved };
+  },
   async wait({ count }) {
     for (let number = 0; number < count; number += 1) left.push(call(HOLD).catch(() => {}));
     return {};
@@ -111,7 +145,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
   let answer;
   try {
-    answer = await commands[command.do](command);
+    const work = commands[command.do];
+    answer = work ? await work(command) : { cannot: `no ${command.do}` };
   } catch (error) {
     answer = { failed: text(error) };
   }

@@ -12,9 +12,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
 
 __all__ = [
     "EVERY",
@@ -22,7 +24,9 @@ __all__ = [
     "NUMBER",
     "PROMPT",
     "Cannot",
+    "Computing",
     "Peer",
+    "Wait",
     "answer",
     "failure",
     "judged",
@@ -140,6 +144,62 @@ class Peer:
             assert len(self.data(self.call(prompt))) == size
         return {"wall": time.perf_counter() - started}
 
+    def do_peak(self, count: int, size: int) -> dict[str, Any]:
+        """Receive large results at once, and keep the text of all of them."""
+        found = self.together(f"{PROMPT} #size={size}", count)
+        self.kept = [self.data(found.pop()) for _ in range(count)]
+        assert all(len(text) == size for text in self.kept)
+        return {}
+
+    def do_forget(self) -> dict[str, Any]:
+        self.kept = []
+        return {}
+
+    def do_mixed(self, seconds: float, size: int, every: float) -> dict[str, Any]:
+        """Start small calls at an interval, whether or not earlier ones have ended, beside large ones in turn."""
+        clock, lags = time.perf_counter, []
+        started = clock()
+
+        def move() -> int:
+            moved = 0
+            while clock() < started + seconds:
+                assert len(self.data(self.call(f"#size={size}"))) == size
+                moved += size
+            return moved
+
+        def one(due: float) -> None:
+            self.call(PROMPT)
+            lags.append(clock() - due)
+
+        with ThreadPoolExecutor(32) as pool:
+            large = pool.submit(move)
+            small = []
+            for number in range(int(seconds / every)):
+                due = started + number * every
+                time.sleep(max(0.0, due - clock()))
+                small.append(pool.submit(one, due))
+            for each in small:
+                each.result()
+            return {"lags": lags, "moved": large.result()}
+
+    def do_beside(self, what: str, calls: int, every: float) -> dict[str, Any]:
+        """Make paced calls beside a thread that computes."""
+        if what != "thread":
+            raise Cannot("no event loop")
+        with Computing() as work:
+            alone, together = Wait(work.done), Wait(work.done)
+            with alone:
+                for _ in range(calls):
+                    time.sleep(every)
+            lags = []
+            with together:
+                for _ in range(calls):
+                    time.sleep(every)
+                    started = time.perf_counter()
+                    self.call(PROMPT)
+                    lags.append(time.perf_counter() - started)
+        return {"lags": lags, "cost": together.missing(alone) / calls}
+
     def do_upload(self, count: int, size: int) -> dict[str, Any]:
         seed_image = medium(size)
         started = time.perf_counter()
@@ -154,6 +214,53 @@ class Peer:
     def do_collect(self) -> dict[str, Any]:
         gc.collect()
         return {}
+
+
+class Computing:
+    """A thread that computes in Python, without a pause."""
+
+    def __enter__(self) -> Self:
+        self._rounds = 0
+        self._running = True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running = False
+        self._thread.join(10)
+
+    def done(self) -> float:
+        """Return how much it has computed."""
+        return self._rounds
+
+    def _run(self) -> None:
+        while self._running:
+            for _ in range(200):
+                pass
+            self._rounds += 1
+
+
+class Wait:
+    """The time that something takes, and how far a counter moves meanwhile."""
+
+    def __init__(self, counter: Callable[[], float]) -> None:
+        self._counter = counter
+        self.wall = self.moved = 0.0
+
+    def __enter__(self) -> None:
+        self._started, self._before = time.perf_counter(), self._counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.wall, self.moved = time.perf_counter() - self._started, self._counter() - self._before
+
+    def more(self, usual: Wait) -> float:
+        """Return how much further the counter moved than usual."""
+        return self.moved - self.wall * usual.moved / usual.wall
+
+    def missing(self, usual: Wait) -> float:
+        """Return the seconds of the usual movement that are missing here."""
+        return self.wall - self.moved * usual.wall / usual.moved
 
 
 def telling(lags: list[int]) -> Callable[[int, int], object]:

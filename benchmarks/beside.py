@@ -1,0 +1,127 @@
+"""Cases of the comparison in which a client is not alone: large messages, other work, options, and its end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from benchmarks.harness import percentile
+from benchmarks.peer import PeerError
+from benchmarks.stage import LARGE, Client, Stage
+
+__all__ = ["close", "mixed", "options", "peak", "thread", "timers"]
+
+MICRO, MILLI, MEGA = 1e6, 1e3, 1e6
+
+
+def mixed(stage: Stage) -> None:
+    """A small call every 5 ms, whether or not earlier ones have ended, beside 2 MB results without a pause."""
+    seconds, every = (0.5, 0.005) if stage.quick else (1.5, 0.005)
+
+    def measure(client: Client) -> list[float]:
+        found = stage.peer(client).ask(stage.limit, "mixed", seconds=seconds, size=LARGE, every=every)
+        lags = [lag * MILLI for lag in found["lags"]]
+        return [percentile(lags, 0.5), percentile(lags, 0.99), found["moved"] / MEGA / seconds]
+
+    lines = ("mixed.median", "mixed.p99", "mixed.moved")
+    stage.turns(stage.among("ours", "official"), lines, measure, once=True)
+
+
+def _beside(stage: Stage, case: str, clients: list[Client]) -> None:
+    calls = 20 if stage.quick else 50
+
+    def measure(client: Client) -> list[float]:
+        found = stage.peer(client).ask(stage.limit, "beside", what=case, calls=calls, every=0.01)
+        lags = found["lags"]
+        return [percentile(lags, 0.5) * MICRO, percentile(lags, 0.99) * MILLI, found["cost"] * MICRO]
+
+    stage.turns(clients, (f"{case}.median", f"{case}.p99", f"{case}.cost"), measure, once=True)
+
+
+def timers(stage: Stage) -> None:
+    """A call every 10 ms in an event loop with 10,000 timers, each of which fires twice a second: Python, asyncio."""
+    _beside(
+        stage, "timers", [client for client in _python(stage) if client.name not in ("ours-blocking", "ours-futures")]
+    )
+
+
+def thread(stage: Stage) -> None:
+    """A call every 10 ms beside a thread that computes in Python without a pause: Python."""
+    _beside(stage, "thread", _python(stage))
+
+
+def _python(stage: Stage) -> list[Client]:
+    return stage.among("ours", "official", fast=False, without=("sdk-js",))
+
+
+def options(stage: Stage) -> None:
+    """What checks of requests, which are on by default, and a store on SQLite cost: calls of this client."""
+    names = ("ours-futures", "ours-unchecked", "ours-store")
+    clients = [client for client in stage.clients if client.name in names]
+    stage.turns(clients, ("options.wall", "options.cpu"), stage.one_by_one, slices=5)
+    stage.turns(clients, ("options.1000", "options.1000.cpu"), lambda client: stage.at_once(client, 1_000), slices=2)
+    stage.turns(
+        [one for one in clients if one.name == "ours-futures"], ("options.cold",), lambda one: _cold(stage, one)
+    )
+
+
+COLD = """
+import time
+from runware import Runware
+rw = Runware("bench")
+started = time.perf_counter()
+rw.check(task_type="imageInference", positive_prompt="a lighthouse", model="runware:101@1", width=1024, height=1024)
+print(time.perf_counter() - started)
+"""
+
+
+def _cold(stage: Stage, client: Client) -> list[float]:
+    return [float(_output(stage, client, ["-c", COLD], 30.0)) * MILLI]
+
+
+def peak(stage: Stage) -> None:
+    """100 results of 2 MB at once, 40 in a quick run: the peak of the memory by the size of the texts that are kept.
+
+    It is counted above what the process had after a first such result.
+    """
+    stage.dismiss()
+    count = 40 if stage.quick else 100
+
+    def measure(client: Client) -> list[float]:
+        with stage.fresh(client) as peer:
+            peer.hear(stage.limit)
+            peer.ask(stage.limit, "peak", count=1, size=LARGE)
+            peer.ask(stage.limit, "forget")
+            peer.ask(stage.limit, "collect")
+            before = peer.resident()
+            peer.forget_peak()
+            peer.ask(stage.limit, "peak", count=count, size=LARGE)
+            return [(peer.peak() - before) / (count * LARGE)]
+
+    stage.turns(stage.among("ours", "official"), ("peak.ratio",), measure, once=True)
+
+
+def close(stage: Stage) -> None:
+    """How long `close()` of this client takes."""
+    lines = {"close.idle": "close.idle", "close.busy": "close.busy", "close.dialling": "close.dialling"}
+    for client in stage.clients:
+        if client.name == "ours-blocking":
+            with stage.judging(client, tuple(lines)):
+                how = ["-m", "benchmarks.worker", "close", "--runs", str(stage.runs), *["--quick"] * stage.quick]
+                for figure in json.loads(_output(stage, client, how, 120.0)):
+                    if figure["name"] in lines:
+                        stage.board.cell(figure["name"], client.name).runs = [[value] for value in figure["values"]]
+
+
+def _output(stage: Stage, client: Client, arguments: list[str], limit: float) -> str:
+    """Run Python in the environment of a client."""
+    line = [str(stage.directory / client.environment / "bin/python"), *arguments]
+    try:
+        done = subprocess.run(
+            line, env=stage.environment(client), capture_output=True, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise PeerError(f"not through after {limit:g} s") from None
+    if done.returncode:
+        raise PeerError(" ".join(done.stderr.strip().splitlines()[-1:])[:200])
+    return done.stdout

@@ -1,0 +1,285 @@
+"""The clients of the comparison, and what their cases share: processes, turns, and failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.environments import command, surroundings
+from benchmarks.harness import Control
+from benchmarks.peer import CannotError, Peer, PeerError
+from benchmarks.standings import Board, Transport
+from benchmarks.tls import trusting
+
+__all__ = ["CLIENTS", "LARGE", "Client", "Stage"]
+
+MICRO = 1e6
+LARGE = 2_000_000
+"""Characters of a large result."""
+
+Kind = Literal["ours", "variant", "official", "limit"]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client in the comparison.
+
+    Attributes:
+        name: Its name in the tables.
+        environment: The environment of its program.
+        program: The program, in `peers/`.
+        how: The arguments of the program.
+        kind: Its origin; `variant` is this client with options, for the case about those.
+        scheme: The scheme of the URL that it connects to, without the `s` of TLS: `ws`, or `http` for calls over HTTP.
+    """
+
+    name: str
+    environment: str
+    program: str
+    how: tuple[str, ...]
+    kind: Kind
+    scheme: str = "ws"
+
+
+CLIENTS = (
+    Client("ours-blocking", "ours", "ours.py", ("blocking",), "ours"),
+    Client("ours-futures", "ours", "ours.py", ("futures",), "ours"),
+    Client("ours-asyncio", "ours", "ours_asyncio.py", (), "ours"),
+    Client("ours-blocking+fast", "ours-fast", "ours.py", ("blocking",), "ours"),
+    Client("ours-futures+fast", "ours-fast", "ours.py", ("futures",), "ours"),
+    Client("ours-asyncio+fast", "ours-fast", "ours_asyncio.py", (), "ours"),
+    Client("ours-unchecked", "ours", "ours.py", ("futures", "unchecked"), "variant"),
+    Client("ours-store", "ours-store", "ours.py", ("futures", "store"), "variant"),
+    Client("runware-sdk", "runware-sdk", "runware_sdk.py", (), "official"),
+    Client("runware", "runware", "runware_old.py", (), "official"),
+    Client("sdk-js", "sdk-js", "sdk_js.mjs", (), "official"),
+    Client("bare", "ours", "bare.py", ("lean",), "limit"),
+    Client("bare+orjson", "ours-fast", "bare.py", ("lean",), "limit"),
+    Client("bare-default", "ours", "bare.py", ("default",), "limit"),
+    Client("socket", "ours", "bare.py", ("socket",), "limit"),
+)
+
+
+@dataclass
+class Stage:
+    """The input of a case.
+
+    Attributes:
+        ports: The server's ports.
+        control: The server's control port.
+        directory: Where the environments are.
+        clients: The clients to measure.
+        runs: How often to measure.
+        quick: Whether to do less.
+        board: Where the results go.
+        cores: The processors that the clients may use.
+        folder: The certificate of the server, and temporary files of the clients.
+        transport: Whether the clients connect over TLS.
+    """
+
+    ports: dict[str, int]
+    control: Control
+    directory: Path
+    clients: Sequence[Client]
+    runs: int
+    quick: bool
+    board: Board
+    cores: set[int]
+    folder: Path
+    transport: Transport = "plain"
+    _peers: dict[Client, Peer] = field(default_factory=dict)
+
+    @property
+    def limit(self) -> float:
+        """Seconds that a client may take for one command. What takes forever does so over TLS as well."""
+        return 8.0 if self.quick else 60.0 if self.transport == "plain" else 20.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a slow client is not measured again in a case."""
+        return 1.5 if self.quick else 6.0
+
+    @property
+    def waiters(self) -> list[Client]:
+        """The clients measured while waiting. The forms of this one share that: a quick run leaves one out."""
+        return self.among("ours", "official", fast=False, without=("ours-blocking",) * self.quick)
+
+    def among(self, *kinds: Kind, fast: bool = True, without: Iterable[str] = ()) -> list[Client]:
+        """Return the clients of a case; a quick comparison has none with orjson over TLS."""
+        found = [client for client in self.clients if client.kind in kinds and client.name not in without]
+        fast = fast and not (self.quick and self.transport == "tls")
+        return [client for client in found if fast or "+" not in client.name]
+
+    @contextmanager
+    def fresh(self, client: Client) -> Iterator[Peer]:
+        """Yield a new process that connects, and end it afterwards."""
+        with self._start(client) as peer:
+            peer.tell("open", url=self.url(client))
+            yield peer
+
+    def environment(self, client: Client) -> dict[str, str]:
+        """Return the environment variables of a client: it trusts the server's certificate."""
+        return {**surroundings(client.environment), **trusting(self.folder), "TMPDIR": str(self.folder)}
+
+    def _start(self, client: Client) -> Peer:
+        line = command(self.directory, client.environment, client.program, *client.how)
+        return Peer(line, self.environment(client), self.cores)
+
+    def url(self, client: Client) -> str:
+        """Return the URL that a client connects to."""
+        if self.transport == "tls":
+            return f"{client.scheme}s://127.0.0.1:{self.ports['tls']}/v1"
+        return f"{client.scheme}://127.0.0.1:{self.ports['port']}/v1"
+
+    def peer(self, client: Client) -> Peer:
+        """Return the process that a client used before, or a new one."""
+        peer = self._peers.get(client)
+        if peer is None or not peer.alive:
+            peer = self._peers[client] = self._start(client)
+            peer.ask(self.limit, "open", url=self.url(client))
+        return peer
+
+    def dismiss(self) -> None:
+        """End all processes."""
+        for peer in self._peers.values():
+            peer.close()
+        self._peers.clear()
+        self.control("reset")
+
+    @contextmanager
+    def judging(self, client: Client, lines: Sequence[str]) -> Iterator[None]:
+        """Record what a client could not do. A client that failed starts anew in the next case."""
+        try:
+            yield
+        except CannotError as error:
+            for line in lines:
+                self.board.cell(line, client.name).note = str(error)
+        except PeerError as error:
+            if peer := self._peers.pop(client, None):
+                peer.close()
+            for line in lines:
+                self.board.cell(line, client.name).failed = str(error)
+
+    def turns(
+        self,
+        clients: Sequence[Client],
+        lines: Sequence[str],
+        measure: Callable[[Client], Sequence[float]],
+        *,
+        slices: int = 1,
+        once: bool = False,
+        patience: float | None = None,
+    ) -> None:
+        """Measure the clients in turn, slice by slice, and enter one value per line.
+
+        A client that fails is out; one that takes too long is not measured again, and has fewer runs.
+
+        Args:
+            clients: The clients to measure.
+            lines: The lines to enter.
+            measure: Returns a value for each line.
+            slices: The number of turns per run.
+            once: Whether a quick comparison has only one run.
+            patience: Total seconds a client may take; `None` uses the limit of all cases.
+        """
+        patience = self.patience if patience is None else patience
+        left = list(clients)
+        spent = dict.fromkeys([client.name for client in clients], 0.0)
+        for _ in range(self.times(once=once)):
+            for client in left:
+                self.board.begin(lines, client.name)
+            for _ in range(slices):
+                for client in list(left):
+                    if spent[client.name] > patience:
+                        continue
+                    started = time.monotonic()
+                    with self.judging(client, lines):
+                        for line, value in zip(lines, measure(client), strict=True):
+                            self.board.cell(line, client.name).runs[-1].append(value)
+                    spent[client.name] += time.monotonic() - started
+                    if self.spoiled(lines[0], client):
+                        left.remove(client)
+            left = [client for client in left if spent[client.name] < patience]
+        for client in clients:
+            cell = self.board.cell(lines[0], client.name)
+            if spent[client.name] >= patience and not cell.failed and not cell.note:
+                cell.note = f"slow, so measured {sum(map(len, cell.runs))} times only"
+
+    def side_by_side(
+        self,
+        clients: Sequence[Client],
+        lines: Sequence[str],
+        begin: Callable[[Client], None],
+        end: Callable[[Client], Sequence[float]],
+    ) -> None:
+        """Measure clients that mostly wait, all at the same time; a quick comparison does so once.
+
+        Args:
+            clients: The clients to measure.
+            lines: The lines to enter.
+            begin: Tells a client what to do.
+            end: Waits for a client, and returns a value for each line.
+        """
+        left = list(clients)
+        for _ in range(self.times(once=True)):
+            for client in left:
+                self.board.begin(lines, client.name)
+                with self.judging(client, lines):
+                    begin(client)
+            left = [client for client in left if not self.spoiled(lines[0], client)]
+            for client in left:
+                with self.judging(client, lines):
+                    for line, value in zip(lines, end(client), strict=True):
+                        self.board.cell(line, client.name).runs[-1].append(value)
+            left = [client for client in left if not self.spoiled(lines[0], client)]
+
+    def times(self, *, once: bool) -> int:
+        """Return the number of runs; *once* is for what a quick comparison measures once."""
+        return 1 if self.quick and (once or self.transport == "tls") else self.runs
+
+    def spoiled(self, line: str, client: Client) -> bool:
+        """Return whether a client failed, or cannot be measured."""
+        cell = self.board.cell(line, client.name)
+        return bool(cell.failed or cell.note)
+
+    def one_by_one(self, client: Client) -> list[float]:
+        """Return the microseconds and the CPU of a call, one after another."""
+        count, warm = 200, 20
+        peer = self.peer(client)
+        peer.ask(self.limit, "serial", count=warm, seconds=0.05)  # it slept during the others' turns
+        before = peer.cpu()
+        found = peer.ask(self.limit, "serial", count=count, seconds=0.3)
+        each = MICRO / found["count"]
+        return [found["wall"] * each, (peer.cpu() - before) * each]
+
+    def at_once(self, client: Client, count: int) -> list[float]:
+        """Return the microseconds and the CPU of a call, with this number in flight."""
+        peer = self.peer(client)
+        before = peer.cpu()
+        wall = self.flown(peer, count)
+        return [wall / count * MICRO, (peer.cpu() - before) / count * MICRO]
+
+    def flown(self, peer: Peer, count: int) -> float:
+        """Put a number of calls in flight at once, and return the seconds until all have ended."""
+        self.control("reset")
+        self.control("hold", count=count)
+        found = peer.ask(self.limit, "flight", count=count)
+        if found["right"] < count:
+            raise PeerError(f"{count - found['right']:,} of {count:,} failed: {found.get('error', '')}")
+        wall: float = found["wall"]
+        return wall
+
+    def in_flight(self, peer: Peer, count: int) -> None:
+        """Put a number of calls in flight, none of which the server answers."""
+        self.control("reset")
+        self.control("hold", count=1_000_000)
+        peer.ask(self.limit, "wait", count=count)
+        end = time.monotonic() + self.limit
+        while self.control("ledger")["received"] < count:
+            if time.monotonic() > end:
+                raise PeerError(f"not all sent after {self.limit:g} s")
+            time.sleep(0.01)
