@@ -67,7 +67,7 @@ class Blocking(Peer):
 
     def open(self, url: str) -> None:
         self.rw = make(url)
-        if not url.startswith("http:"):  # there, it would only check the key, by a request of its own
+        if not url.startswith("http"):  # there, it would only check the key, by a request of its own
             self.rw.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Any:

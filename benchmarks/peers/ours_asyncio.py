@@ -19,7 +19,7 @@ class Async(AsyncPeer):
 
     async def open(self, url: str) -> None:
         self.rw = make(url)
-        if not url.startswith("http:"):  # there, it would only check the key, by a request of its own
+        if not url.startswith("http"):  # there, it would only check the key, by a request of its own
             await self.rw.aio.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:
