@@ -202,6 +202,7 @@ class Pump:
         self.ended = False  # nothing more is to be read
         self.done = False  # the receiver was told so
         self.out = memoryview(b"")
+        self.blocked = False  # the receiver did not take all of it
         self.scheduled = False
 
     def readable(self, now: float) -> None:
@@ -269,7 +270,9 @@ class Pump:
             pass
         except OSError:
             self.link.fail()
-        self.link.watch()
+        if self.blocked != bool(self.out):
+            self.blocked = bool(self.out)
+            self.link.watch()
 
 
 class Link:
