@@ -9,14 +9,14 @@ from benchmarks.harness import percentile
 from benchmarks.peer import PeerError
 from benchmarks.stage import LARGE, Client, Stage
 
-__all__ = ["close", "mixed", "options", "peak", "thread", "timers"]
+__all__ = ["close", "mixed", "options", "peak", "thread", "timers", "told"]
 
 MICRO, MILLI, MEGA = 1e6, 1e3, 1e6
 
 
 def mixed(stage: Stage) -> None:
     """A small call every 5 ms, whether or not earlier ones have ended, beside 2 MB results without a pause."""
-    seconds, every = (0.5, 0.005) if stage.quick else (1.5, 0.005)
+    seconds, every = (0.5, 0.005) if stage.quick else (1.0, 0.005)
 
     def measure(client: Client) -> list[float]:
         found = stage.peer(client).ask(stage.limit, "mixed", seconds=seconds, size=LARGE, every=every)
@@ -28,7 +28,7 @@ def mixed(stage: Stage) -> None:
 
 
 def _beside(stage: Stage, case: str, clients: list[Client]) -> None:
-    calls = 20 if stage.quick else 50
+    calls = 15 if stage.quick else 40
 
     def measure(client: Client) -> list[float]:
         found = stage.peer(client).ask(stage.limit, "beside", what=case, calls=calls, every=0.01)
@@ -63,6 +63,30 @@ def options(stage: Stage) -> None:
     stage.turns(
         [one for one in clients if one.name == "ours-futures"], ("options.cold",), lambda one: _cold(stage, one)
     )
+
+
+def told(stage: Stage) -> None:
+    """Calls of this client that are all in flight at once, and are all told to slow down: the time of one.
+
+    They are not retried, since the pauses before that would be most of the time.
+    """
+
+    def each(client: Client, count: int) -> float:
+        with stage.fresh(client) as peer:
+            peer.hear(stage.limit)
+            stage.control("reset")
+            stage.control("hold", count=count, order="slow")
+            found = peer.ask(stage.limit, "flight", count=count)
+            if found["right"] or "RateLimit" not in found["error"]:
+                raise PeerError(f"not all were told to slow down: {found['right']} {found['error']}")
+            return float(found["wall"]) / count
+
+    def measure(client: Client) -> list[float]:
+        few, many = each(client, 1_000), each(client, 10_000 if stage.quick else 100_000)
+        return [few * MICRO, many / few]
+
+    clients = [client for client in stage.clients if client.name == "ours-once"]
+    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True, patience=30.0)
 
 
 COLD = """
@@ -103,10 +127,10 @@ def peak(stage: Stage) -> None:
 
 def close(stage: Stage) -> None:
     """How long `close()` of this client takes."""
-    lines = {"close.idle": "close.idle", "close.busy": "close.busy", "close.dialling": "close.dialling"}
+    lines = ("close.idle", "close.busy", "close.dialling")
     for client in stage.clients:
         if client.name == "ours-blocking":
-            with stage.judging(client, tuple(lines)):
+            with stage.judging(client, lines):
                 how = ["-m", "benchmarks.worker", "close", "--runs", str(stage.runs), *["--quick"] * stage.quick]
                 for figure in json.loads(_output(stage, client, how, 120.0)):
                     if figure["name"] in lines:

@@ -106,9 +106,9 @@ def delays(board: Board, axes: Any, how: str) -> bool:
     drawn = False
     clients = ("ours-blocking", "ours-futures", "ours-asyncio", *OFFICIAL)
     titles = {
-        "polled.0.3s.median": f"polled tasks of about 0.3 s, {how}:\nseconds from end to caller",
-        "polled.2s.median": f"polled tasks of about 2 s, {how}:\nseconds from end to caller",
-        "drop.time": f"a cut with 100 calls in flight, {how}:\nseconds until all have ended",
+        "polled.0.3s.median": f"polled tasks of about 0.3 s:\nseconds from end to caller, {how}",
+        "polled.2s.median": f"polled tasks of about 2 s:\nseconds from end to caller, {how}",
+        "drop.time": f"100 in flight cut, {how}:\nseconds until all have ended",
     }
     for place, (line, title) in zip(axes, titles.items(), strict=True):
         if found := values(board, line, clients):

@@ -22,8 +22,7 @@ from benchmarks.standings import (
     Transport,
     budgets_table,
     case_table,
-    losses,
-    show_loss,
+    losses_list,
     summary_table,
     verdicts,
 )
@@ -97,7 +96,7 @@ def main() -> int:
         about = measure(boards, directory.resolve(), clients, cases, runs, **how)
         saved = {"format": FORMAT, **about, **results(boards)}
     print(f"\nours against the official clients\n{summary_table(boards)}")
-    print("\n".join(["", *map(show_loss, losses(boards))]))
+    print(f"\n{losses_list(boards)}")
     print(f"\nbudgets\n{budgets_table(boards, everything=arguments.only is None)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -173,7 +172,11 @@ def _run(stage: Stage, cases: list[str]) -> None:
     for case, work in CASES.items():
         if case in cases:
             began = time.monotonic()
-            work(stage)
+            try:
+                work(stage)
+            except Exception as error:  # the others are measured all the same
+                print(f"\n{case}, {TRANSPORTS[stage.transport]}: {type(error).__name__}: {error}", flush=True)
+                stage.dismiss()
             head = f"{case}, {TRANSPORTS[stage.transport]}, {time.monotonic() - began:.0f} s"
             if case in cases_of(stage.board):
                 print(f"\n{head}\n{case_table(stage.board, case)}", flush=True)
@@ -215,7 +218,7 @@ def markdown(boards: Boards, saved: dict[str, Any], charts: list[str]) -> str:
         "Written by `python -m benchmarks.compare --results benchmarks/RESULTS.md`; do not edit it.",
         "## Ours ahead by",
         summary_table(boards),
-        "\n".join(map(show_loss, losses(boards))) or "No official client is ahead on any line.",
+        losses_list(boards),
         "## What was measured, and on what",
         _about(saved),
         *(f"![{name.removesuffix('.svg')}](charts/{name})" for name in charts),

@@ -61,6 +61,7 @@ from benchmarks.frames import (
 from benchmarks.tls import Tls, server_context
 
 CHUNK = 1 << 20
+PIECE = 1 << 17
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"taskUUID":"%b","taskType":"textInference","delta":{%b},"finishReason":%b}\n\n'
 
@@ -233,10 +234,16 @@ class Connection:
         self.out.append(memoryview(data if self.tls is None else self.tls.encrypt(data)))
 
     def send_heavy(self, prefix: bytes, body: memoryview, suffix: bytes) -> None:
-        """Add a large answer, without copying it if it need not be encrypted."""
+        """Add a large answer without copying it; over TLS, encrypt and send it piece by piece."""
         self.answers.append(head(len(prefix) + len(body) + len(suffix)) + prefix)
         self._add(b"".join(self.answers))
-        self._add(body)
+        if self.tls is None:
+            self._add(body)
+        else:
+            for start in range(0, len(body), PIECE):
+                self._add(body[start : start + PIECE])
+                if self.open:
+                    self.writable()  # so that the client decrypts while the rest is encrypted
         self.answers = [suffix]
 
     def writable(self) -> None:
@@ -271,7 +278,8 @@ class Connection:
 class Control:
     """The control port: one JSON object per line, one JSON object in response.
 
-    `{"do": "hold", "count": N, "order": "same"|"reversed"|"shuffled"}`: answer held tasks when N are there.
+    `{"do": "hold", "count": N, "order": "same"|"reversed"|"shuffled"|"slow"}`: answer held tasks when N are there, with
+    `slow` by the error that asks for fewer requests.
     `{"do": "release"}`: answer what is held now.
     `{"do": "drop", "after": N}`: cut every connection when N further tasks were received; what they would have been
     answered can be asked for afterwards.
@@ -565,7 +573,10 @@ class Server:
         elif self.hold_order == "shuffled":
             random.Random(1).shuffle(held)
         for connection, task in held:
-            self.answer(connection, task)
+            if self.hold_order == "slow":
+                self._error(connection, task.uuid, "rateLimitExceeded")
+            else:
+                self.answer(connection, task)
         for connection in {connection for connection, _ in held}:
             connection.flush()
 

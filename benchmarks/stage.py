@@ -54,6 +54,7 @@ CLIENTS = (
     Client("ours-asyncio+fast", "ours-fast", "ours_asyncio.py", (), "ours"),
     Client("ours-unchecked", "ours", "ours.py", ("futures", "unchecked"), "variant"),
     Client("ours-store", "ours-store", "ours.py", ("futures", "store"), "variant"),
+    Client("ours-once", "ours", "ours.py", ("futures", "once"), "variant"),
     Client("runware-sdk", "runware-sdk", "runware_sdk.py", (), "official"),
     Client("runware", "runware", "runware_old.py", (), "official"),
     Client("sdk-js", "sdk-js", "sdk_js.mjs", (), "official"),
@@ -101,7 +102,7 @@ class Stage:
     @property
     def patience(self) -> float:
         """Seconds after which a slow client is not measured again in a case."""
-        return 1.5 if self.quick else 6.0
+        return 1.5 if self.quick else 6.0 if self.transport == "plain" else 4.0
 
     @property
     def waiters(self) -> list[Client]:
@@ -111,7 +112,7 @@ class Stage:
     def among(self, *kinds: Kind, fast: bool = True, without: Iterable[str] = ()) -> list[Client]:
         """Return the clients of a case; a quick comparison has none with orjson over TLS."""
         found = [client for client in self.clients if client.kind in kinds and client.name not in without]
-        fast = fast and not (self.quick and self.transport == "tls")
+        fast = fast and not (self.quick and self.transport == "tls")  # it costs time, and adds little
         return [client for client in found if fast or "+" not in client.name]
 
     @contextmanager
@@ -158,11 +159,12 @@ class Stage:
         except CannotError as error:
             for line in lines:
                 self.board.cell(line, client.name).note = str(error)
-        except PeerError as error:
+        except Exception as error:  # a row that says so, and not the end of the comparison
             if peer := self._peers.pop(client, None):
                 peer.close()
             for line in lines:
-                self.board.cell(line, client.name).failed = str(error)
+                text = str(error) if isinstance(error, PeerError) else f"{type(error).__name__}: {error}"
+                self.board.cell(line, client.name).failed = text
 
     def turns(
         self,

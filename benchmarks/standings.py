@@ -27,7 +27,7 @@ __all__ = [
     "figures",
     "fit",
     "losses",
-    "show_loss",
+    "losses_list",
     "summary_table",
     "table",
     "verdicts",
@@ -106,7 +106,7 @@ FAR = (
 """The lines with latency: see `far_cases.py`."""
 LINES = (
     Line("serial.wall", "one call after another", "us", awaited=True),
-    Line("serial.cpu", "its CPU", "us", awaited=True),
+    Line("serial.cpu", "one call after another, CPU", "us", awaited=True),
     Line("flight.100", "100 in flight, a task", "us", "ours-futures", awaited=True),
     Line("flight.1000", "1,000 in flight, a task", "us", "ours-futures", awaited=True),
     Line("flight.10000", "10,000 in flight, a task", "us", "ours-futures", awaited=True),
@@ -114,20 +114,20 @@ LINES = (
     Line("flight.10000.cpu", "10,000 in flight, CPU a task", "us", "ours-futures", awaited=True),
     Line("growth.ratio", "100,000 at once, by as many a thousand at a time", "x", "ours-futures", means=True),
     Line("http.wall", "one call over HTTP after another", "us", awaited=True),
-    Line("http.cpu", "the same, CPU", "us", awaited=True),
+    Line("http.cpu", "one call over HTTP after another, CPU", "us", awaited=True),
     Line("http.100", "100 over HTTP at once, a task", "us", "ours-futures", awaited=True),
     Line("http.100.cpu", "100 over HTTP at once, CPU a task", "us", "ours-futures", awaited=True),
     Line("partial.median", "partial result, sent to callback, median", "ms", awaited=True),
-    Line("partial.p99", "the same, 99th percentile", "ms", awaited=True),
+    Line("partial.p99", "partial result, sent to callback, 99th percentile", "ms", awaited=True),
     Line("tokens.median", "piece of a streamed text, sent to caller, median", "ms", awaited=True),
-    Line("tokens.p99", "the same, 99th percentile", "ms", awaited=True),
+    Line("tokens.p99", "piece of a streamed text, sent to caller, 99th percentile", "ms", awaited=True),
     Line("tokens.rate", "pieces of a streamed text a second, if all are there", "1/s", better="higher", awaited=True),
-    Line("polled.0.3s.median", "polled tasks of 0.15 to 0.45 s, lag, median", "s", "ours-futures"),
-    Line("polled.0.3s.worst", "the same, worst of 20", "s", "ours-futures"),
-    Line("polled.0.3s.part", "the same, worst part of the duration", "%", "ours-futures"),
-    Line("polled.2s.median", "polled tasks of 1 to 3 s, lag, median", "s", "ours-futures"),
-    Line("polled.2s.worst", "the same, worst of 20", "s", "ours-futures"),
-    Line("polled.2s.part", "the same, worst part of the duration", "%", "ours-futures"),
+    Line("polled.0.3s.median", "polled tasks of 0.15 to 0.45 s, median lag", "s", "ours-futures"),
+    Line("polled.0.3s.worst", "polled tasks of 0.15 to 0.45 s, worst lag of 20", "s", "ours-futures"),
+    Line("polled.0.3s.part", "polled tasks of 0.15 to 0.45 s, worst lag by duration", "%", "ours-futures"),
+    Line("polled.2s.median", "polled tasks of 1 to 3 s, median lag", "s", "ours-futures"),
+    Line("polled.2s.worst", "polled tasks of 1 to 3 s, worst lag of 20", "s", "ours-futures"),
+    Line("polled.2s.part", "polled tasks of 1 to 3 s, worst lag by duration", "%", "ours-futures"),
     Line("many.frames", "1,000 polled tasks, frames a task", "", "ours-futures"),
     Line("many.questions", "1,000 polled tasks, how often each is asked for", "", "ours-futures", means=True),
     Line("many.cpu", "1,000 polled tasks, CPU a task", "ms", "ours-futures"),
@@ -135,40 +135,42 @@ LINES = (
     Line("large.results", "2 MB results in base64", "MB/s", better="higher", awaited=True),
     Line("large.inputs", "5 MB inputs", "MB/s", better="higher", awaited=True),
     Line("mixed.median", "small calls beside 2 MB results, median", "ms", "ours-futures", awaited=True),
-    Line("mixed.p99", "the same, 99th percentile", "ms", "ours-futures", awaited=True),
-    Line("mixed.moved", "the 2 MB results beside them", "MB/s", "ours-futures", better="higher", awaited=True),
+    Line("mixed.p99", "small calls beside 2 MB results, 99th percentile", "ms", "ours-futures", awaited=True),
+    Line("mixed.moved", "2 MB results beside small calls", "MB/s", "ours-futures", better="higher", awaited=True),
     Line(
         "peak.ratio",
-        "100 results of 2 MB at once, peak of the memory by what they hold",
+        "100 results of 2 MB at once, peak memory by what they hold",
         "x",
         "ours-futures",
         awaited=True,
     ),
     Line("timers.median", "a call beside 10,000 timers in the event loop, median", "us", "ours-asyncio"),
-    Line("timers.p99", "the same, 99th percentile", "ms", "ours-asyncio"),
-    Line("timers.cost", "the same, CPU a call", "us", "ours-asyncio"),
+    Line("timers.p99", "a call beside 10,000 timers in the event loop, 99th percentile", "ms", "ours-asyncio"),
+    Line("timers.cost", "a call beside 10,000 timers in the event loop, CPU", "us", "ours-asyncio"),
     Line("thread.median", "a call beside a thread that computes, median", "us", awaited=True),
-    Line("thread.p99", "the same, 99th percentile", "ms", awaited=True),
-    Line("thread.cost", "the same, time a call that the thread loses", "us", awaited=True),
+    Line("thread.p99", "a call beside a thread that computes, 99th percentile", "ms", awaited=True),
+    Line("thread.cost", "a call beside a thread that computes, CPU", "us", awaited=True),
     Line(
         "options.wall",
-        "one call after another, with checks; without them; with a store",
+        "one call after another",
         "us",
         "ours-futures",
         means=True,
     ),
-    Line("options.cpu", "the same, CPU", "us", "ours-futures", means=True),
+    Line("options.cpu", "one call after another, CPU", "us", "ours-futures", means=True),
     Line("options.1000", "1,000 in flight, a task", "us", "ours-futures", means=True),
-    Line("options.1000.cpu", "the same, CPU", "us", "ours-futures", means=True),
+    Line("options.1000.cpu", "1,000 in flight, CPU a task", "us", "ours-futures", means=True),
     Line("options.cold", "first check of a request in a process", "ms", "ours-futures", means=True),
+    Line("told.1000", "1,000 in flight that are told to slow down, a task", "us", "ours-once", means=True),
+    Line("told.ratio", "100,000 of them, by as many a thousand at a time", "x", "ours-once", means=True),
     Line("idle.wakeups", "1,000 waiting, wake-ups a second", "1/s", "ours-futures"),
     Line("idle.cpu", "1,000 waiting, CPU a second", "ms", "ours-futures"),
     Line("drop.time", "cut with 100 in flight, until all have ended", "s", "ours-futures"),
-    Line("drop.lost", "of 100, ended with an error", "", "ours-futures"),
-    Line("drop.doubled", "of 100, run twice", "", "ours-futures"),
+    Line("drop.lost", "cut with 100 in flight, ended with an error", "", "ours-futures"),
+    Line("drop.doubled", "cut with 100 in flight, run twice", "", "ours-futures"),
     Line("start", "start of the process to first result", "ms", awaited=True),
     Line("import.time", "import", "ms"),
-    Line("import.modules", "modules loaded by it", ""),
+    Line("import.modules", "import, modules loaded", ""),
     Line("memory.call", "memory of a call in flight", "B", "ours-futures", awaited=True),
     Line("close.idle", "close(), nothing in flight", "s", means=True),
     Line("close.busy", "close(), 1,000 calls in flight", "s", means=True),
@@ -327,6 +329,7 @@ BUDGETS = (
     Budget("checking a request, the first in a process", "options.cold", 30.0),
     Budget("a call with a store (SQLite): more time, one after another", "options.store", 0.5),
     Budget("the same, 1,000 in flight", "options.store_1000", 0.5),
+    Budget("told to slow down, 100,000 / 1,000: time a task", "told.ratio", 1.3),
     Budget("polled tasks of 0.15 to 0.45 s: worst lag / duration", "polled.0.3s", 20.0),
     Budget("polled tasks of 1 to 3 s: worst lag / duration", "polled.2s", 20.0),
     Budget("polled tasks of 1 to 3 s: worst lag", "polled.lag", 1.0, always=True),
@@ -383,6 +386,7 @@ def figures(board: Board, transport: Transport = "plain") -> list[Figure]:
     add("large.orjson", "x", board.ratio("large.results", "ours-blocking+fast", "ours-blocking"))
     add("options.check", "us", board.difference("options.wall", "ours-futures", "ours-unchecked"))
     add_line("options.cold", "options.cold", "ours-futures")
+    add_line("told.ratio", "told.ratio", "ours-once")
     for name, line in (("options.store", "options.wall"), ("options.store_1000", "options.1000")):
         add(name, "ms", [more / 1e3 for more in board.difference(line, "ours-store", "ours-futures")])
     add_line("polled.0.3s", "polled.0.3s.part", "ours-futures")
@@ -512,13 +516,23 @@ def losses(boards: Boards) -> list[Behind]:
     return found
 
 
-def show_loss(loss: Behind) -> str:
-    """Return a sentence about a line on which an official client is ahead, with the reason if it is known."""
-    spread = f" ({number(min(loss.factors))} to {number(max(loss.factors))})" if len(loss.factors) > 1 else ""
-    factor = f"{number(statistics.median(loss.factors))} x{spread}"
-    doubt = " One run or more is ahead, so that the spread may be the reason." if max(loss.factors) >= 1 else ""
-    why = REASONS.get((loss.line.key, loss.line.ours, loss.client), "The reason is not known yet.")
-    return f"- **{loss.line.title}**, {TRANSPORTS[loss.transport]}: behind {loss.client}, {factor}.{doubt} {why}"
+def losses_list(boards: Boards) -> str:
+    """Return where an official client is ahead, each line with the reason if it is known."""
+    found: dict[tuple[str, str, str], list[Behind]] = {}
+    for loss in losses(boards):
+        found.setdefault((loss.line.key, loss.line.ours, loss.client), []).append(loss)
+    rows = []
+    for key, here in found.items():
+        why = REASONS.get(key, "The reason is not known yet.")
+        rows.append(f"- **{here[0].line.title}**: behind {key[2]}, {'; '.join(map(_show_loss, here))}. {why}")
+    return "\n".join(rows) or "No official client is ahead on any line."
+
+
+def _show_loss(loss: Behind) -> str:
+    low, high = min(loss.factors), max(loss.factors)
+    spread = f", {number(low)} to {number(high)}" if len(loss.factors) > 1 else ""
+    doubt = ", which the spread can explain" if high >= 1 else ""
+    return f"{TRANSPORTS[loss.transport]} {number(statistics.median(loss.factors))} x{spread}{doubt}"
 
 
 def summary_table(boards: Boards) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import socket
+import ssl
 import sys
 
 import pytest
 
 from benchmarks.charts import apart, draw
 from benchmarks.compare import markdown, together
-from benchmarks.contest import CASES, CLIENTS, spread
+from benchmarks.contest import CASES, CLIENTS, Client, Stage, spread
 from benchmarks.environments import PEERS, machine
 from benchmarks.frames import ITEM, lone, stamped
 from benchmarks.harness import Control, ServerProcess, environment
@@ -26,7 +28,7 @@ from benchmarks.standings import (
     case_table,
     fit,
     losses,
-    show_loss,
+    losses_list,
     summary_table,
     table,
     verdicts,
@@ -135,11 +137,11 @@ def test_results_are_written() -> None:
 def test_line_on_which_another_client_is_ahead_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     found = board()
     found.cell("serial.wall", "runware-sdk").runs = [[9.0, 19.0], [10.0, 20.2]]
-    (loss,) = losses({"tls": found})
-    assert "over TLS 1.3: behind runware-sdk, 0.965 x (0.925 to 1.00)" in show_loss(loss)
-    assert "the spread may be the reason. The reason is not known" in show_loss(loss)
+    shown = "**one call after another**: behind runware-sdk, over TLS 1.3 0.965 x, 0.925 to 1.00, which the spread can"
+    assert shown in losses_list({"tls": found})
+    assert losses_list({"tls": found}).endswith("The reason is not known yet.")
     monkeypatch.setitem(REASONS, ("serial.wall", "ours-blocking", "runware-sdk"), "It has one thread.")
-    assert show_loss(loss).endswith("It has one thread.")
+    assert losses_list({"tls": found}).endswith("It has one thread.")
     assert "(behind)" in summary_table({"tls": found})
     assert "1, missed" in budgets_table({"tls": found}, everything=False)
 
@@ -186,7 +188,57 @@ def test_every_line_has_a_case_and_a_client_of_ours() -> None:
     assert all((PEERS / client.program).is_file() for client in CLIENTS)
 
 
+def test_client_that_fails_in_any_way_is_a_row_that_says_so(tmp_path: pathlib.Path) -> None:
+    names = ("ours-blocking", "runware-sdk", "sdk-js")
+    clients = [client for client in CLIENTS if client.name in names]
+    with ServerProcess() as ports:
+        control = Control(ports["control"])
+        found = Board()
+        stage = Stage(ports, control, tmp_path, clients, 2, False, found, set(), tmp_path)
+
+        def measure(client: Client) -> list[float]:
+            if client.name == "runware-sdk":
+                raise ZeroDivisionError("of nothing")
+            if client.name == "sdk-js":
+                raise CannotError("not that")
+            return [1.0]
+
+        stage.turns(clients, ("serial.wall",), measure)
+        control.close()
+    shown = case_table(found, "serial")
+    assert "1.00 us ±0%" in shown
+    assert "failed: ZeroDivisionError: of nothing" in shown
+    assert "- sdk-js: not that" in shown
+
+
+def test_comparison_over_tls_names_the_extra_that_it_needs(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'runware-client\[benchmarks\]'"):
+        certify(tmp_path)
+
+
 # ---------------------------------------------------------------------- the server
+
+
+def test_server_speaks_only_tls_1_3_to_clients_that_trust_it(tmp_path: pathlib.Path) -> None:
+    with ServerProcess(certify(tmp_path)) as ports:
+        trusted = ssl.create_default_context(cafile=trusting(tmp_path)["SSL_CERT_FILE"])
+        with (
+            socket.create_connection(("127.0.0.1", ports["tls"]), timeout=20) as sock,
+            trusted.wrap_socket(sock, server_hostname="localhost") as secure,
+        ):
+            assert secure.version() == "TLSv1.3"
+        strange = ssl.create_default_context()
+        with socket.create_connection(("127.0.0.1", ports["tls"]), timeout=20) as sock, pytest.raises(ssl.SSLError):
+            strange.wrap_socket(sock, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", ports["tls"]), timeout=20) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert sock.recv(1024) == b""  # it hangs up, and serves others
+        control = Control(ports["control"])
+        assert control("ledger")["connections"] == 3
+        control.close()
 
 
 def test_single_task_is_recognised_in_any_json_formatting() -> None:
@@ -266,6 +318,17 @@ def test_calls_beside_timers_are_made_in_their_event_loop() -> None:
         assert len(peer.ask(20, "beside", what="timers", calls=2, every=0.01)["lags"]) == 2
         with pytest.raises(CannotError, match="no event loop"):
             blocking.ask(20, "beside", what="timers", calls=2, every=0.01)
+
+
+def test_calls_that_are_told_to_slow_down_end_with_that_error() -> None:
+    with ServerProcess() as ports, start("ours.py", "futures", "once") as peer:
+        control = Control(ports["control"])
+        peer.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
+        control("hold", count=5, order="slow")
+        found = peer.ask(20, "flight", count=5)
+        assert found["right"] == 0
+        assert found["error"].startswith("RateLimitError")
+        control.close()
 
 
 @pytest.mark.parametrize("how", ["unchecked", "store"])

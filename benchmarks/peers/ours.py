@@ -49,6 +49,8 @@ def options() -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "unchecked" in sys.argv[2:]:
         found["check"] = "off"
+    if "once" in sys.argv[2:]:
+        found["max_retries"] = 0
     if "store" in sys.argv[2:]:
         found["store"] = f"sqlite:///{importlib.import_module('tempfile').mkdtemp()}/jobs.db"
     return found

@@ -198,7 +198,7 @@ class Peer:
                     started = time.perf_counter()
                     self.call(PROMPT)
                     lags.append(time.perf_counter() - started)
-        return {"lags": lags, "cost": together.missing(alone) / calls}
+        return {"lags": lags, "cost": together.more(alone) / calls}
 
     def do_upload(self, count: int, size: int) -> dict[str, Any]:
         seed_image = medium(size)
@@ -230,7 +230,7 @@ class Computing:
         self._running = False
         self._thread.join(10)
 
-    def done(self) -> float:
+    def done(self) -> int:
         """Return how much it has computed."""
         return self._rounds
 
@@ -242,25 +242,21 @@ class Computing:
 
 
 class Wait:
-    """The time that something takes, and how far a counter moves meanwhile."""
+    """The CPU time of the process during something, and how far a counter moves meanwhile."""
 
-    def __init__(self, counter: Callable[[], float]) -> None:
+    def __init__(self, counter: Callable[[], int]) -> None:
         self._counter = counter
-        self.wall = self.moved = 0.0
+        self.cpu, self.moved = 0.0, 0
 
     def __enter__(self) -> None:
-        self._started, self._before = time.perf_counter(), self._counter()
+        self._cpu, self._count = time.process_time(), self._counter()
 
     def __exit__(self, *_: object) -> None:
-        self.wall, self.moved = time.perf_counter() - self._started, self._counter() - self._before
+        self.cpu, self.moved = time.process_time() - self._cpu, self._counter() - self._count
 
     def more(self, usual: Wait) -> float:
-        """Return how much further the counter moved than usual."""
-        return self.moved - self.wall * usual.moved / usual.wall
-
-    def missing(self, usual: Wait) -> float:
-        """Return the seconds of the usual movement that are missing here."""
-        return self.wall - self.moved * usual.wall / usual.moved
+        """Return the CPU seconds above those of what the counter counts, which cost what they usually do."""
+        return self.cpu - self.moved * usual.cpu / usual.moved
 
 
 def telling(lags: list[int]) -> Callable[[int, int], object]:
