@@ -99,7 +99,7 @@ FAR = (
     Line("far-drop.again.trips", "its round trips", "", means=True),
     Line("far-drop.again.lost", "reset before 100 arrived, ended with an error", "", "ours-futures"),
     Line("far-drop.again.doubled", "reset before 100 arrived, run twice", "", "ours-futures"),
-    Line("far-stall.time", "line of 100 ms with jitter: stall of 2 s, until 100 have ended", "s", "ours-futures"),
+    Line("far-stall.time", "a stall, until 100 have ended", "s", "ours-futures", means=True),
     Line("far-stall.lost", "stall with 100 in flight, ended with an error", "", "ours-futures"),
     Line("far-stall.doubled", "stall with 100 in flight, run twice", "", "ours-futures"),
 )
