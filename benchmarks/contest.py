@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from benchmarks import far_cases
 from benchmarks.beside import close, mixed, options, peak, thread, timers, told
 from benchmarks.harness import percentile
 from benchmarks.peer import PeerError
@@ -332,7 +333,8 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "import": imports,
     "memory": memory,
     "close": close,
+    **far_cases.CASES,
 }
 """Each case by its name. Those that need processes of their own come last. A case of another module is entered here."""
-PLAIN_ONLY = frozenset(("growth", "told", "import", "close"))
+PLAIN_ONLY = frozenset(("growth", "told", "import", "close")) | far_cases.PLAIN_ONLY
 """Cases that do not depend on how a client connects."""

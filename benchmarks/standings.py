@@ -67,6 +67,43 @@ class Line:
         return self.key.partition(".")[0]
 
 
+FAR = (
+    Line("far.median", "the relay's own error, median", "ms", means=True),
+    Line("far.p99", "the relay's own error, 99th percentile", "ms", means=True),
+    *(Line(f"far-first.{ms}", f"line of {ms} ms: new process to first result", "ms") for ms in (20, 100, 300)),
+    *(Line(f"far-first.{ms}.trips", f"line of {ms} ms: its round trips", "", means=True) for ms in (20, 100, 300)),
+    Line("far-first.http", "line of 100 ms: new process to first result over HTTP", "ms"),
+    Line("far-first.http.trips", "over HTTP: its round trips", "", means=True),
+    *(Line(f"far-calls.{ms}", f"line of {ms} ms: a call", "ms", "ours-futures") for ms in (20, 100, 300)),
+    *(Line(f"far-calls.{ms}.trips", f"line of {ms} ms: its round trips", "", means=True) for ms in (20, 100, 300)),
+    *(Line(f"far-calls.{ms}.flight", f"line of {ms} ms: 100 in flight", "ms", "ours-futures") for ms in (20, 100, 300)),
+    Line("far-calls.http", "line of 100 ms: a call over HTTP", "ms", "ours-futures"),
+    Line("far-calls.http.trips", "over HTTP: its round trips", "", means=True),
+    Line("far-calls.http.flight", "line of 100 ms: 100 over HTTP at once", "ms", "ours-futures"),
+    Line("far-large.results", "line of 100 ms: a result of 2 MB", "ms", "ours-futures"),
+    Line("far-large.inputs", "line of 100 ms: an input of 5 MB", "ms", "ours-futures"),
+    *(
+        Line(f"far-polled.{ms}", f"line of {ms} ms: polled tasks, median lag", "ms", "ours-futures")
+        for ms in (100, 300)
+    ),
+    *(
+        Line(f"far-polled.{ms}.worst", f"line of {ms} ms: polled tasks, worst lag of 20", "ms", "ours-futures")
+        for ms in (100, 300)
+    ),
+    *(Line(f"far-polled.{ms}.frames", f"line of {ms} ms: frames that ask", "", means=True) for ms in (100, 300)),
+    Line("far-drop.time", "line of 100 ms: reset with 100 in flight, until all have ended", "s", "ours-futures"),
+    Line("far-drop.trips", "its round trips", "", means=True),
+    Line("far-drop.lost", "reset with 100 in flight, ended with an error", "", "ours-futures"),
+    Line("far-drop.doubled", "reset with 100 in flight, run twice", "", "ours-futures"),
+    Line("far-drop.again.time", "line of 100 ms: reset before 100 arrived, until all ended", "s", "ours-futures"),
+    Line("far-drop.again.trips", "its round trips", "", means=True),
+    Line("far-drop.again.lost", "reset before 100 arrived, ended with an error", "", "ours-futures"),
+    Line("far-drop.again.doubled", "reset before 100 arrived, run twice", "", "ours-futures"),
+    Line("far-stall.time", "a stall, until 100 have ended", "s", "ours-futures", means=True),
+    Line("far-stall.lost", "stall with 100 in flight, ended with an error", "", "ours-futures"),
+    Line("far-stall.doubled", "stall with 100 in flight, run twice", "", "ours-futures"),
+)
+"""The lines with latency: see `far_cases.py`."""
 LINES = (
     Line("serial.wall", "one call after another", "us", awaited=True),
     Line("serial.cpu", "one call after another, CPU", "us", awaited=True),
@@ -138,6 +175,7 @@ LINES = (
     Line("close.idle", "close(), nothing in flight", "s", means=True),
     Line("close.busy", "close(), 1,000 calls in flight", "s", means=True),
     Line("close.dialling", "close() while the server does not answer", "s", means=True),
+    *FAR,
 )
 BY_KEY = {line.key: line for line in LINES}
 
@@ -307,6 +345,8 @@ BUDGETS = (
     Budget("close(), nothing in flight", "close.idle", 0.5, always=True),
     Budget("close(), 1,000 calls in flight", "close.busy", 0.5, always=True),
     Budget("close() while the server does not answer", "close.dialling", 0.5, always=True),
+    Budget("new process to first result, line of 100 ms: beside the round trips", "far-first.over", 0.15),
+    Budget("reset or stall with 100 in flight, line of 100 ms: lost or run twice", "far.wrong", 0.0, always=True),
 )
 """The budgets of the design. They hold for each transport; a figure that one of them does not have is not judged."""
 FORMS = ("blocking", "futures", "asyncio")
@@ -359,6 +399,12 @@ def figures(board: Board, transport: Transport = "plain") -> list[Figure]:
     add_line("import.time", "import.time", "ours-blocking")
     for name in ("close.idle", "close.busy", "close.dialling"):
         add_line(name, name, "ours-blocking")
+    if cell := board.good("far-first.100", "ours-blocking"):
+        trips = 4 if transport == "plain" else 5  # TCP, TLS, the upgrade, the authentication, the task
+        add("far-first.over", "s", [(ms - 100 * trips) / 1e3 for ms in cell.values])
+    wrong = [f"far-{case}.{what}" for case in ("drop", "drop.again", "stall") for what in ("lost", "doubled")]
+    bad = [board.good(line, "ours-futures") for line in wrong]
+    add("far.wrong", "", [abs(value) for cell in bad if cell for value in cell.values])
     return found
 
 

@@ -99,6 +99,28 @@ class TestPolling:
             assert waited <= 1.0
             desk.receive({"data": [PROCESSING]})
 
+    def test_time_until_the_answer_is_part_of_the_poll_interval(self) -> None:
+        desk = ready_desk()
+        accepted(desk)
+        start = desk.now
+        while desk.now - start < 30.0:
+            waited = next_poll(desk)
+            elapsed = desk.now - start
+            desk.pass_time(0.3)  # half of the interval of a task of 4 s
+            if elapsed > 6.0:
+                assert 0.3 + waited <= min(0.17 * elapsed, 0.9) + 0.02
+            desk.receive({"data": [PROCESSING]})
+
+    def test_slow_answers_do_not_shorten_a_poll_interval_by_more_than_half(self) -> None:
+        desk = ready_desk()
+        accepted(desk)
+        for number in range(20):
+            waited = next_poll(desk)
+            if number > 5:
+                assert 0.4 <= waited <= 0.46
+            desk.pass_time(2.0)
+            desk.receive({"data": [PROCESSING]})
+
     def test_first_poll_waits_a_moment(self) -> None:
         desk = ready_desk()
         accepted(desk)

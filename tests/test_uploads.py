@@ -6,12 +6,15 @@ import asyncio
 import base64
 import pathlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from runware import ConfigurationError, NotFoundError, Runware, RunwareError
 from runware.local import LocalServer
+
+from .conftest import until
 
 PICTURE: dict[str, Any] = {"positive_prompt": "a harbor", "model": "runware:101@1", "width": 512, "height": 512}
 LARGE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
@@ -112,6 +115,30 @@ def test_store_remembers_media_for_later_processes(server: LocalServer, tmp_path
 def test_nested_media_is_stored_too(rw: Runware, server: LocalServer) -> None:
     rw.image_inference(**PICTURE, reference_images=[LARGE, LARGE[:-1]])
     assert uploads(server) == 2
+
+
+def test_inputs_of_a_task_are_stored_at_the_same_time(rw: Runware, server: LocalServer) -> None:
+    inputs = [LARGE, LARGE[:-1], LARGE[:-2]]
+    with ThreadPoolExecutor(1) as pool:
+        with server.hold("mediaStorage"):
+            call = pool.submit(rw.image_inference, **PICTURE, reference_images=inputs)
+            until(lambda: uploads(server) == len(inputs))
+        assert call.result(30)
+
+
+def test_failed_upload_does_not_fail_another_input_that_other_calls_wait_for(rw: Runware, server: LocalServer) -> None:
+    bad = "data:image/png;base64," + base64.b64encode(LARGE[:-1]).decode()
+    server.script(
+        lambda task: (
+            [{"errors": [{"code": "invalidMedia", "message": "no", "taskUUID": task["taskUUID"]}]}]
+            if task["taskType"] == "mediaStorage" and task["media"] == bad
+            else None
+        )
+    )
+    with pytest.raises(RunwareError, match="no"):
+        rw.image_inference(**PICTURE, reference_images=[LARGE[:-1], LARGE])
+    assert rw.image_inference(**PICTURE, seed_image=LARGE)[0].url
+    assert uploads(server) == 2  # the good one was stored, and is known
 
 
 def test_option_is_checked() -> None:

@@ -69,7 +69,8 @@ class Blocking(Peer):
 
     def open(self, url: str) -> None:
         self.rw = make(url)
-        self.rw.connect()
+        if not url.startswith("http"):  # there, it would only check the key, by a request of its own
+            self.rw.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Any:
         if seed_image is None:

@@ -19,7 +19,8 @@ class Async(AsyncPeer):
 
     async def open(self, url: str) -> None:
         self.rw = make(url)
-        await self.rw.aio.connect()
+        if not url.startswith("http"):  # there, it would only check the key, by a request of its own
+            await self.rw.aio.connect()
 
     def call(self, prompt: str, seed_image: str | None = None) -> Awaitable[Any]:
         if seed_image is None:

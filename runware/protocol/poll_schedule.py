@@ -2,7 +2,8 @@
 
 A task is polled a tenth of a second after it was accepted, because hardly any is done earlier, then at growing
 intervals: a fixed part of the time it has taken so far, so that the delay that polling adds stays a small part of the
-task's own duration, and never exceeds a second.
+task's own duration, and never exceeds a second. The time until the answer is part of an interval, up to its half, so
+that the latency of the line adds little to it, and a server that answers slowly is not polled much more often.
 """
 
 from __future__ import annotations
@@ -37,19 +38,22 @@ _PER_FRAME = 100
 _RESPONSE, _DETAILS = (f'{{"taskType":"{question.value}","taskUUID":"' for question in Question)
 
 
-def next_delay(elapsed: float, rng: random.Random, longest: float = LONGEST) -> float:
+def next_delay(elapsed: float, rng: random.Random, longest: float = LONGEST, *, took: float = 0.0) -> float:
     """Return how many seconds to wait before the next poll.
 
     Args:
         elapsed: Seconds since the task was accepted.
         rng: Where the jitter comes from; it shortens the delay by up to a tenth.
         longest: The upper limit in seconds.
+        took: Seconds that the last poll took to be answered, which are part of the interval, up to its half.
     """
     delay = PART * elapsed
     if delay > longest:
         delay = longest
     elif delay < FIRST - elapsed:
         delay = FIRST - elapsed
+    if took:
+        delay -= min(took, delay / 2)
     return delay * (1.0 - JITTER * rng.random())
 
 

@@ -22,13 +22,18 @@ class TaskPoller:
         self._timers = timers
         self._output = output
         self._exchanges = exchanges
+        self._limit = ANSWER_TIMEOUT if exchanges is None else EXCHANGE_TIMEOUT
+
+    def took(self, call: Call, now: float) -> float:
+        """Return how many seconds ago a call was polled. Its timer is that of the poll, whose answer has just come."""
+        return now - (call.timer - self._limit)
 
     def poll(self, calls: list[Call], now: float) -> None:
         """Ask about some calls, unless there is no connection: once there is one, every such call is asked about."""
         if not calls or self._connection.state is not State.READY:
             return
         exchanges = self._exchanges
-        due = now + (ANSWER_TIMEOUT if exchanges is None else EXCHANGE_TIMEOUT)
+        due = now + self._limit
         for call in calls:
             self._timers.set_poll_limit(call, due)
             call.polling.outstanding = True

@@ -283,7 +283,8 @@ class TaskTracker:
             polling.incomplete_since = 0.0
             self._lists_running = self._lists_running or (polled and _is_listing(items))
             _extend_deadline(call)
-            self._timers.set(call, now + next_delay(now - (call.accepted_at or 0.0), self._rng))
+            took = self._poller.took(call, now) if polled else 0.0
+            self._timers.set(call, now + next_delay(now - (call.accepted_at or 0.0), self._rng, took=took))
             return
         followed = call.state is not CallState.SENT
         answer = call.completion is Completion.ANSWER

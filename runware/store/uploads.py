@@ -8,7 +8,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class Inputs:
 
         def run() -> None:
             try:
-                new = {uuid: self._uploads.renewed(uuid, content) for uuid, content in self.contents.items()}
+                new = self._uploads.renewed(self.contents)
             except RunwareError as error:
                 failed(error)
             except Exception:
@@ -118,48 +118,83 @@ class Uploads:
         """
         if task_type in _STORES:
             return dict(wire), None
-        contents: dict[str, _Content] = {}
-        new = self._walk(wire, contents)
-        return new, Inputs(self, contents) if contents else None
+        found: dict[str, _Content] = {}
+        self._find(wire, found)
+        if not found:
+            return dict(wire), None
+        uuids = self._uuids_of(found.values())
+        contents = {uuids[content.digest]: content for content in found.values()}
+        return _named(wire, {text: uuids[content.digest] for text, content in found.items()}), Inputs(self, contents)
 
-    def _walk(self, value: Any, contents: dict[str, _Content]) -> Any:
+    def _find(self, value: Any, found: dict[str, _Content]) -> None:
+        """Find the large media in an API object, by its text."""
         if isinstance(value, str):
-            if len(value) < LARGE or not (data := _base64_of(value)):
-                return value
-            digest = hashlib.sha256(data.encode()).hexdigest()
-            with self._lock:
-                content = self._contents.setdefault(digest, _Content(digest, value))
-            uuid = self._uuid_of(content)
-            contents[uuid] = content
-            return uuid
-        if isinstance(value, Mapping):
-            return {name: self._walk(one, contents) for name, one in value.items()}
-        return [self._walk(one, contents) for one in value] if isinstance(value, list) else value
+            if len(value) >= LARGE and value not in found and (data := _base64_of(value)):
+                digest = hashlib.sha256(data.encode()).hexdigest()
+                with self._lock:
+                    found[value] = self._contents.setdefault(digest, _Content(digest, value))
+        elif isinstance(value, Mapping | list):
+            for one in value.values() if isinstance(value, Mapping) else value:
+                self._find(one, found)
 
-    def _uuid_of(self, content: _Content) -> str:
-        """Return the UUID of stored media; the first call stores it, and others wait for that."""
-        digest, now = content.digest, time.time()
+    def _uuids_of(self, contents: Iterable[_Content]) -> dict[str, str]:
+        """Return the UUIDs of media by its digests. What is not stored yet is sent at once, not one after another.
+
+        The first call that needs it stores it, and others wait for that.
+        """
+        uuids: dict[str, str] = {}
+        mine: dict[str, tuple[_Content, Future[str]]] = {}
+        others: dict[str, Future[str]] = {}
+        now = time.time()
         with self._lock:
-            uuid, until = self._known.get(digest, ("", 0.0))
-            if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
-                return uuid
-            running = self._running.get(digest)
-            mine = running is None
-            if running is None:
-                running = self._running[digest] = Future()
-        if not mine:
-            return running.result()
+            for content in contents:
+                digest = content.digest
+                uuid, until = self._known.get(digest, ("", 0.0))
+                if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
+                    uuids[digest] = uuid
+                elif digest in self._running and digest not in mine:
+                    others[digest] = self._running[digest]
+                elif digest not in mine:
+                    self._running[digest] = Future()
+                    mine[digest] = content, self._running[digest]
+        if mine:
+            uuids |= self._store(mine)
+        # After its own: another call may wait for one of those.
+        return uuids | {digest: running.result() for digest, running in others.items()}
+
+    def _store(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> dict[str, str]:
+        """Store media, or find in the store that it was stored; end each future, also if others fail."""
+        uuids: dict[str, str] = {}
+        failure: RunwareError | None = None
         try:
-            uuid = self._remembered(digest) or self._store(content)
+            jobs: dict[str, Job[Any]] = {}
+            for digest, (content, running) in mine.items():
+                if (uuid := self._remembered(digest)) is not None:
+                    uuids[digest] = uuid
+                    running.set_result(uuid)
+                else:
+                    jobs[digest] = self._submit(platform.MediaStorage(media=content.text))
+            for digest, job in jobs.items():
+                content, running = mine[digest]
+                try:
+                    uuids[digest] = self._stored(content, job)
+                except RunwareError as error:
+                    failure = failure or error
+                    running.set_exception(error)
+                else:
+                    running.set_result(uuids[digest])
         except BaseException as error:
-            running.set_exception(error)
+            for _, running in mine.values():
+                if not running.done():
+                    running.set_exception(error)
             raise
-        else:
-            running.set_result(uuid)
-            return uuid
         finally:
             with self._lock:
-                del self._running[digest]
+                for digest in mine:
+                    del self._running[digest]
+        if failure is not None:
+            raise failure
+        return uuids
 
     def _remembered(self, digest: str) -> str | None:
         database = self._database()
@@ -173,8 +208,8 @@ class Uploads:
             self._known[digest] = row["media_uuid"], row["stored"] + KEPT_FOR
         return str(row["media_uuid"])
 
-    def _store(self, content: _Content) -> str:
-        job = self._submit(platform.MediaStorage(media=content.text))
+    def _stored(self, content: _Content, job: Job[Any]) -> str:
+        """Wait until media is stored, remember that, and return its UUID."""
         job.wait_done()
         stored = job.result(0)
         uuid = str(stored.as_input())
@@ -185,8 +220,18 @@ class Uploads:
                 database.put_input(connection, content.digest, uuid, len(content.text))
         return uuid
 
-    def renewed(self, uuid: str, content: _Content) -> str:
-        """Return the UUID under which media is stored now that the platform has forgotten the one before."""
+    def renewed(self, contents: Mapping[str, _Content]) -> dict[str, str]:
+        """Return the UUIDs under which media is stored now that the platform has forgotten those before.
+
+        Args:
+            contents: The media by the UUIDs before.
+        """
+        for uuid, content in contents.items():
+            self._forget(uuid, content)
+        uuids = self._uuids_of(contents.values())
+        return {uuid: uuids[content.digest] for uuid, content in contents.items()}
+
+    def _forget(self, uuid: str, content: _Content) -> None:
         with self._lock:
             known, _ = self._known.get(content.digest, (uuid, 0.0))
             if known == uuid:  # not stored again yet, by another call
@@ -196,7 +241,15 @@ class Uploads:
                 row = database.stored_input(connection, content.digest)
                 if row is not None and row["media_uuid"] == uuid:
                     database.forget_input(connection, content.digest)
-        return self._uuid_of(content)
+
+
+def _named(value: Any, uuids: Mapping[str, str]) -> Any:
+    """Return an API object with media named by UUIDs."""
+    if isinstance(value, str):
+        return uuids.get(value, value) if len(value) >= LARGE else value
+    if isinstance(value, Mapping):
+        return {name: _named(one, uuids) for name, one in value.items()}
+    return [_named(one, uuids) for one in value] if isinstance(value, list) else value
 
 
 def _base64_of(text: str) -> str:
