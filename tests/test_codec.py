@@ -148,6 +148,22 @@ def test_long_strings_are_hidden_from_the_json_parser() -> None:
     assert len(seen[0]) < 400
 
 
+@pytest.mark.parametrize(
+    "prompt", ["two\nlines", "", "a tab\t.", "Gr\u00fc\u00dfe", 'says "yes"', "ends with \\\\", "\\\\"]
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_escapes_beside_long_strings_are_read(prompt: str, ascii_only: bool) -> None:
+    value = {"data": [{"positivePrompt": prompt, "imageBase64Data": "A" * 100_000, "text": "b\n" * 50_000}]}
+    seen: list[int] = []
+
+    def decode(data: bytes | bytearray) -> Any:
+        seen.append(len(data))
+        return json.loads(data)
+
+    assert splicing.loads_with(decode, json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+    assert (seen[0] < 200_000) == (not prompt.endswith(("\\", '"')))  # without the first, but with the second
+
+
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("work", [loads, lambda data: dumps(json.loads(data))], ids=["parse", "encode"])
 def test_long_strings_are_freed_without_the_garbage_collector(

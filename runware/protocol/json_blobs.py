@@ -19,6 +19,7 @@ _STRINGS = 1000
 """The number of strings after which the search stops: in a message of many short ones it costs more than it saves."""
 _STAND_IN = f"string {os.urandom(16).hex()} "
 _FLAT = frozenset((int, float, bool, type(None)))
+_BACKSLASH = ord("\\")
 _ESCAPED = bytes(range(32)) + b'"\\'
 
 
@@ -80,8 +81,6 @@ def loads_with(decode: Callable[[bytes | bytearray], Any], data: bytes | bytearr
         decode: Reads the rest, without the long strings.
         data: The JSON. A long string is copied once, into the `str` that is returned.
     """
-    if len(data) <= LONG or b"\\" in data:  # a quotation mark may be escaped
-        return decode(data)
     cut: dict[str, str] = {}
     pieces: list[memoryview | bytes] = []
     start = end = 0
@@ -91,7 +90,9 @@ def loads_with(decode: Callable[[bytes | bytearray], Any], data: bytes | bytearr
         end = data.find(b'"', begin) + 1
         if not begin or not end:
             break
-        if end - begin > LONG:
+        if data[end - 2] == _BACKSLASH:  # the quotation mark may be a part of the string
+            return decode(data)
+        if end - begin > LONG and data.find(b"\\", begin, end) < 0:
             name = f"{_STAND_IN}{len(cut)}"
             cut[name] = str(view[begin : end - 1], "utf-8")
             pieces += [view[start:begin], name.encode()]
