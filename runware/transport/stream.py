@@ -17,7 +17,7 @@ from runware.transport.poller import READ, WRITE
 __all__ = ["WOULD_BLOCK", "InputFirst", "Stream", "TlsStream", "secure"]
 
 _READ = 64 * 1024  # for larger buffers, the allocator maps and unmaps memory at every read
-_READ_INTO = 1024 * 1024  # a quarter of a millisecond, after which other work gets its turn
+_READ_INTO = 256 * 1024  # a tenth of a millisecond, so that a pass of the I/O loop stays short
 _READ_TLS = 96 * 1024  # the fastest of 24 to 256 KiB, measured with 2 MB messages
 _RECORD = 16 * 1024
 """The maximum plaintext of a TLS record in bytes."""
