@@ -44,7 +44,8 @@ def read_into(data: bytes, takes: list[int], cap: int = 1 << 20) -> list[tuple[i
         if space is None:
             found += ((opcode, bytes(payload)) for opcode, payload in reader.feed(piece))
         else:
-            space[: len(piece)] = piece
+            with space:
+                space[: len(piece)] = piece
             found += ((opcode, bytes(payload)) for opcode, payload in reader.filled(len(piece)))
         place, turn = place + len(piece), turn + 1
     assert reader.unfinished == 0
@@ -84,14 +85,47 @@ def test_large_frame_is_not_copied_while_it_is_received() -> None:
     try:
         assert list(reader.feed(data[:65_536])) == []
         while (space := reader.space()) is not None:
-            space[:65_536] = data[reader.unfinished + 10 :][: len(space[:65_536])]
-            found = reader.filled(len(space[:65_536]))
+            with space:
+                count = min(65_536, len(space))
+                space[:count] = data[reader.unfinished + 10 :][:count]
+            found = reader.filled(count)
         ((opcode, payload),) = found
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert (opcode, payload) == (TEXT, bytes(4_000_000))
     assert peak < 2.1 * 4_000_000  # the frame, and the slice of this test
+
+
+@pytest.mark.parametrize("step", [1, 1_000_000, 5_000_000, 12_000_000])
+def test_huge_frame_is_received_in_a_buffer_that_grows(step: int) -> None:
+    payload = Random(step).randbytes(12_000_000)
+    data = server_frame(payload) + server_frame(b"next")
+    if step > 1:
+        assert read(data, list(range(0, len(data), step)), cap=1 << 24) == [(TEXT, payload), (TEXT, b"next")]
+    takes = [10, step] if step > 1 else [10, 4_194_303, 1, 1, 4_000_000]
+    assert read_into(data, takes, cap=1 << 24) == [(TEXT, payload), (TEXT, b"next")]
+
+
+def test_buffer_that_is_still_viewed_grows_nevertheless() -> None:
+    payload = Random(1).randbytes(5_000_000)
+    reader = FrameReader(1 << 24)
+    data = server_frame(payload)
+    assert list(reader.feed(data[:50_000])) == []
+    view = reader.space()
+    assert [bytes(found) for _, found in reader.feed(data[50_000:])] == [payload]
+    assert view is not None
+
+
+def test_length_of_a_frame_alone_takes_little_memory() -> None:
+    reader = FrameReader(1 << 28)
+    tracemalloc.start()
+    try:
+        assert list(reader.feed(b"\x81\x7f" + (200_000_000).to_bytes(8, "big") + b"x")) == []
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_buffer_of_a_large_message_is_used_again() -> None:

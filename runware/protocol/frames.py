@@ -24,6 +24,8 @@ _MOST_NAMES = 100_000
 """The most task UUIDs that are kept of a message that is dropped."""
 _LARGE = 128 * 1024
 """The length from which a frame is received into a buffer of its own."""
+_STEP = 4 * 1024 * 1024
+"""The first size of such a buffer, which doubles when it is full: a length alone takes no more memory than this."""
 _KEPT = 8 * 1024 * 1024
 """The most bytes of a buffer that is kept for the next large frame."""
 _SMALL = 4 * 1024
@@ -71,6 +73,7 @@ class FrameReader:
         self._body: bytearray | None = None  # of the large frame that is arriving
         self._spare: bytearray | None = None  # of the last large message
         self._first = 0  # the first byte of the large frame
+        self._length = 0  # of its payload
         self._filled = 0
         self._fragments: list[_Piece] = []
         self._size = 0  # of the fragments
@@ -87,7 +90,10 @@ class FrameReader:
         return self._total + self._have + self._filled
 
     def space(self) -> memoryview | None:
-        """Return the rest of the large frame that is arriving, to be filled; `None` if no such frame is arriving."""
+        """Return where the next bytes of the large frame belong that is arriving; `None` if no such frame is arriving.
+
+        Release it before `filled`, which may enlarge the buffer.
+        """
         return None if self._body is None else memoryview(self._body)[self._filled :]
 
     def filled(self, count: int) -> Iterable[tuple[int, Payload]]:
@@ -98,7 +104,13 @@ class FrameReader:
         """
         assert self._body is not None
         self._filled += count
-        if self._filled < len(self._body):
+        if self._filled < self._length:
+            if self._filled == len(self._body):
+                more = bytes(min(self._filled, self._length - self._filled))
+                try:
+                    self._body += more
+                except BufferError:  # a view of it still exists
+                    self._body = self._body + more
             return ()
         payload, self._body, self._filled = self._body, None, 0
         if self._first == 0x80 | TEXT and self._fragmented is None:
@@ -107,20 +119,20 @@ class FrameReader:
         message = self._other(self._first, payload)
         return () if message is None else (message,)
 
-    def _buffer(self, length: int) -> bytearray:
-        """Return a buffer of this length: that of the last large message, if their lengths are similar.
+    def _buffer(self, length: int, first: int) -> bytearray:
+        """Return the buffer of the last large message, if its length is similar, or else one of the length *first*.
 
         New memory costs a page fault for each 4 KiB, and the allocator returns memory of this size to the system as
         soon as it is free: with messages of 2 MB, that took a third of the time.
         """
         buffer, self._spare = self._spare, None
         if buffer is None or not length // 2 <= len(buffer) <= 2 * length:
-            return bytearray(length)
+            return bytearray(first)
         try:
             del buffer[length:]
             buffer += bytes(length - len(buffer))
         except BufferError:  # a view of it still exists: that of a traceback, for example
-            return bytearray(length)
+            return bytearray(first)
         return buffer
 
     def feed(self, data: bytes) -> Iterable[tuple[int, Payload]]:
@@ -205,8 +217,10 @@ class FrameReader:
         if length < _LARGE or body > len(buffer):
             self._need = body + length - start
             return start
-        self._body, self._first, self._filled = self._buffer(length), buffer[start], len(buffer) - body
-        self._body[: self._filled] = buffer[body:]
+        received = len(buffer) - body
+        self._body = self._buffer(length, min(length, max(_STEP, received + 1)))
+        self._body[:received] = buffer[body:]
+        self._first, self._length, self._filled = buffer[start], length, received
         return len(buffer)
 
     def _other(self, first: int, payload: Payload) -> tuple[int, Payload] | None:

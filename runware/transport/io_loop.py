@@ -298,7 +298,8 @@ class IOLoop(Driver):
                     data = stream.recv()
                     size = len(data)
                 else:
-                    size = stream.recv_into(space)
+                    with space:
+                        size = stream.recv_into(space)
             except WOULD_BLOCK:
                 break
             except OSError as error:
