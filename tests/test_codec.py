@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import tracemalloc
 from collections import OrderedDict
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
@@ -129,20 +132,71 @@ def test_long_strings_survive_extraction(value: Any) -> None:
     plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     assert splicing.dumps_with(encode, value) == plain.encode()
-    assert splicing.loads_with(json.loads, plain) == value
+    assert splicing.loads_with(json.loads, plain.encode()) == value
     assert loads(dumps(value)) == value
 
 
 def test_long_strings_are_hidden_from_the_json_parser() -> None:
-    seen: list[str] = []
+    seen: list[bytes | bytearray] = []
 
-    def decode(text: str) -> Any:
-        seen.append(text)
-        return json.loads(text)
+    def decode(data: bytes | bytearray) -> Any:
+        seen.append(data)
+        return json.loads(data)
 
-    text = json.dumps({"data": [{"imageBase64Data": "A" * 100_000, "seed": 1}] * 2})
-    assert splicing.loads_with(decode, text) == json.loads(text)
+    data = json.dumps({"data": [{"imageBase64Data": "A" * 100_000, "seed": 1}] * 2}).encode()
+    assert splicing.loads_with(decode, data) == splicing.loads_with(decode, bytearray(data)) == json.loads(data)
     assert len(seen[0]) < 400
+
+
+@pytest.mark.parametrize(
+    "prompt", ["two\nlines", "", "a tab\t.", "Gr\u00fc\u00dfe", 'says "yes"', "ends with \\\\", "\\\\"]
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_escapes_beside_long_strings_are_read(prompt: str, ascii_only: bool) -> None:
+    value = {"data": [{"positivePrompt": prompt, "imageBase64Data": "A" * 100_000, "text": "b\n" * 50_000}]}
+    seen: list[int] = []
+
+    def decode(data: bytes | bytearray) -> Any:
+        seen.append(len(data))
+        return json.loads(data)
+
+    assert splicing.loads_with(decode, json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+    assert (seen[0] < 200_000) == (not prompt.endswith(("\\", '"')))  # without the first, but with the second
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("work", [loads, lambda data: dumps(json.loads(data))], ids=["parse", "encode"])
+def test_long_strings_are_freed_without_the_garbage_collector(
+    work: Callable[[bytes], object], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that holds them is part of a reference cycle: each 2 MB result stayed until the collector ran."""
+    if not fast:
+        monkeypatch.setattr(codec, "orjson", None)
+    data = json.dumps({"data": [{"imageBase64Data": "A" * 1_000_000}]}).encode()
+    work(data)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(10):
+            work(data)
+        assert tracemalloc.get_traced_memory()[0] - before < 500_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+def test_a_long_string_is_copied_once_when_it_is_read() -> None:
+    data = bytearray(json.dumps({"data": [{"imageBase64Data": "A" * 4_000_000}]}).encode())
+    loads(data)
+    tracemalloc.start()
+    try:
+        found = loads(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found["data"][0]["imageBase64Data"]) == 4_000_000
+    assert peak < 1.1 * 4_000_000
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
@@ -28,8 +29,130 @@ def read(data: bytes, cuts: list[int] | None = None, cap: int = 1 << 20) -> list
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
     for start, end in pairwise(edges):
         if piece := data[start:end]:
-            found += reader.feed(piece)
+            found += ((opcode, bytes(payload)) for opcode, payload in reader.feed(piece))
     return found
+
+
+def read_into(data: bytes, takes: list[int], cap: int = 1 << 20) -> list[tuple[int, bytes]]:
+    """Read as the I/O loop does: into the space of a large frame while there is one."""
+    reader = FrameReader(cap)
+    found: list[tuple[int, bytes]] = []
+    place = turn = 0
+    while place < len(data):
+        space, most = reader.space(), takes[turn % len(takes)]
+        piece = data[place : place + (most if space is None else min(most, len(space)))]
+        if space is None:
+            found += ((opcode, bytes(payload)) for opcode, payload in reader.feed(piece))
+        else:
+            with space:
+                space[: len(piece)] = piece
+            found += ((opcode, bytes(payload)) for opcode, payload in reader.filled(len(piece)))
+        place, turn = place + len(piece), turn + 1
+    assert reader.unfinished == 0
+    return found
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([TEXT, PING, CLOSE]), st.sampled_from([0, 3, 120, 131_072, 200_000])), max_size=6
+    ),
+    st.lists(st.sampled_from([1, 2, 9, 10, 5000, 65_536, 131_073, 300_000]), min_size=1, max_size=6).filter(
+        lambda takes: max(takes) > 4000
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_frames_received_into_their_space_are_those_that_are_fed(
+    messages: list[tuple[int, int]], takes: list[int], rng: Random
+) -> None:
+    """Large frames, whole and as fragments with control frames in between."""
+    data, expected = b"", []
+    for opcode, size in messages:
+        payload = rng.randbytes(size if opcode == TEXT else min(size, 120))
+        expected.append((opcode, payload))
+        if opcode == TEXT and rng.random() < 0.5:
+            cut = rng.randrange(size + 1)
+            expected.insert(-1, (PING, b"?"))
+            data += server_frame(payload[:cut], TEXT, 0) + server_frame(b"?", PING) + server_frame(payload[cut:], 0)
+        else:
+            data += server_frame(payload, opcode)
+    assert read_into(data, takes) == expected == read(data, list(range(0, len(data), takes[0] + 5000)))
+
+
+def test_large_frame_is_not_copied_while_it_is_received() -> None:
+    data = server_frame(bytes(4_000_000))
+    reader = FrameReader(1 << 23)
+    tracemalloc.start()
+    try:
+        assert list(reader.feed(data[:65_536])) == []
+        while (space := reader.space()) is not None:
+            with space:
+                count = min(65_536, len(space))
+                space[:count] = data[reader.unfinished + 10 :][:count]
+            found = reader.filled(count)
+        ((opcode, payload),) = found
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (opcode, payload) == (TEXT, bytes(4_000_000))
+    assert peak < 2.1 * 4_000_000  # the frame, and the slice of this test
+
+
+@pytest.mark.parametrize("step", [1, 1_000_000, 5_000_000, 12_000_000])
+def test_huge_frame_is_received_in_a_buffer_that_grows(step: int) -> None:
+    payload = Random(step).randbytes(12_000_000)
+    data = server_frame(payload) + server_frame(b"next")
+    if step > 1:
+        assert read(data, list(range(0, len(data), step)), cap=1 << 24) == [(TEXT, payload), (TEXT, b"next")]
+    takes = [10, step] if step > 1 else [10, 4_194_303, 1, 1, 4_000_000]
+    assert read_into(data, takes, cap=1 << 24) == [(TEXT, payload), (TEXT, b"next")]
+
+
+def test_buffer_that_is_still_viewed_grows_nevertheless() -> None:
+    payload = Random(1).randbytes(5_000_000)
+    reader = FrameReader(1 << 24)
+    data = server_frame(payload)
+    assert list(reader.feed(data[:50_000])) == []
+    view = reader.space()
+    assert [bytes(found) for _, found in reader.feed(data[50_000:])] == [payload]
+    assert view is not None
+
+
+def test_length_of_a_frame_alone_takes_little_memory() -> None:
+    reader = FrameReader(1 << 28)
+    tracemalloc.start()
+    try:
+        assert list(reader.feed(b"\x81\x7f" + (200_000_000).to_bytes(8, "big") + b"x")) == []
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_buffer_of_a_large_message_is_used_again() -> None:
+    reader = FrameReader(1 << 23)
+    seen: set[int] = set()
+    for size in (2_000_000, 2_000_000, 1_500_000, 2_500_000):
+        for start in range(0, size + 10, 65_536):
+            for _, payload in reader.feed(server_frame(b"x" * size)[start : start + 65_536]):
+                assert payload == b"x" * size
+                seen.add(id(payload))
+    assert len(seen) == 1
+
+
+def test_buffer_that_is_still_viewed_is_not_used_again() -> None:
+    reader = FrameReader(1 << 20)
+    ((_, first),) = [*reader.feed(server_frame(b"x" * 200_000)[:-1]), *reader.feed(b"x")]
+    view = memoryview(first)
+    for piece in (server_frame(b"y" * 200_001)[:-1], b"y"):
+        assert [bytes(payload) for _, payload in reader.feed(piece)] == [b"y" * 200_001] * (len(piece) == 1)
+    assert bytes(view) == b"x" * 200_000
+
+
+def test_large_frame_that_is_out_of_place_raises() -> None:
+    reader = FrameReader(1 << 20)
+    assert list(reader.feed(server_frame(b"x" * 200_000, 0)[:150_000])) == []
+    with pytest.raises(FrameError, match="out of place"):
+        list(reader.feed(b"x" * 60_000))
 
 
 @pytest.mark.parametrize("size", SIZES)

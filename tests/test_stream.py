@@ -101,6 +101,80 @@ def send(stream: Stream, data: bytes) -> None:
                 stream.push_back(stream.recv())
 
 
+@contextlib.contextmanager
+def plain_pair() -> Iterator[tuple[Stream, socket.socket]]:
+    """Yield a stream, and the server's end of it, which blocks."""
+    near, far = over_tcp()
+    stream = Stream(near)
+    try:
+        yield stream, far
+    finally:
+        stream.close()
+        far.close()
+
+
+def receive_mixed(stream: Stream, rng: random.Random) -> tuple[bytes, int]:
+    """Read to the end of the stream, sometimes into buffers; return the data and how often that was into one."""
+    data, times = b"", 0
+    while True:
+        if not stream.pending:
+            assert select.select([stream.sock], [], [], 20)[0]
+        try:
+            if rng.random() < 0.5:
+                piece = stream.recv()
+            else:
+                space = bytearray(rng.choice([1, 100, 16_384, 50_000, 400_000]))
+                piece = bytes(space[: stream.recv_into(memoryview(space))])
+                times += 1
+        except WOULD_BLOCK:
+            continue
+        if not piece:
+            return data, times
+        data += piece
+
+
+@pytest.mark.parametrize("pair", [plain_pair, tls_pair])
+@pytest.mark.parametrize("seed", range(4))
+def test_bytes_received_into_buffers_are_complete_and_in_order(pair: Any, seed: int) -> None:
+    rng = random.Random(seed)
+    data = rng.randbytes(2_000_000)
+    with pair() as (stream, peer):
+
+        def write() -> None:
+            place = 0
+            while place < len(data):
+                size = rng.choice([1, 300, 16_384, 70_000])
+                peer.sendall(data[place : place + size])
+                place += size
+            if isinstance(peer, ssl.SSLSocket):
+                with contextlib.suppress(OSError):  # the client does not answer it
+                    peer.unwrap()
+            peer.shutdown(socket.SHUT_WR)
+
+        stream.push_back(b"ahead of the rest")
+        thread = threading.Thread(target=write)
+        thread.start()
+        found, times = receive_mixed(stream, random.Random(seed))
+        stream.close()
+        thread.join(20)
+        assert found == b"ahead of the rest" + data
+        assert times > 3
+
+
+def test_plaintext_that_does_not_fit_a_buffer_is_pending() -> None:
+    with tls_pair() as (stream, peer):
+        peer.sendall(b"x" * 1000)
+        assert select.select([stream.sock], [], [], 20)[0]
+        space = bytearray(600)
+        count = 0
+        while not count:  # a ticket of the server may come first
+            with contextlib.suppress(*WOULD_BLOCK):
+                count = stream.recv_into(memoryview(space))
+        assert (count, stream.pending) == (600, True)
+        assert stream.recv() == b"x" * 400
+        assert not stream.pending
+
+
 class TestTls:
     def test_tls_stream_carries_data_both_ways(self) -> None:
         rng = random.Random(5)

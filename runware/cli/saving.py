@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from runware import MediaResult, Results, ValidationError
-from runware.media.files import decode_base64, safe_name
+from runware.media.files import decoded_chunks, safe_name
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
 __all__ = ["FIELDS", "Target", "actual_format"]
@@ -144,7 +144,7 @@ class Target:
 
 def _values(one: MediaResult, number: int) -> dict[str, Any]:
     inline = one.base64_data or one.data_uri
-    extension = sniff(decode_base64(inline)[:SNIFFED_BYTES])[1] if inline else url_extension(one.url or "")
+    extension = sniff(next(decoded_chunks(inline), b""))[1] if inline else url_extension(one.url or "")
     seed = getattr(one, "seed", None)
     return {
         "number": number,

@@ -273,28 +273,23 @@ def dumps(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _fast_or_whole(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return json.loads(text)
+def _parsed(data: bytes | bytearray) -> Any:
+    if orjson is not None:
+        try:
+            return orjson.loads(data)
+        except ValueError:  # a lone surrogate, perhaps: the standard library can read it
+            pass
+    return json.loads(str(data, "utf-8"))
 
 
-def loads(data: bytes | memoryview) -> Any:
+def loads(data: bytes | bytearray) -> Any:
     """Parse JSON.
 
     Raises:
         ValueError: It is not JSON.
     """
     try:
-        if len(data) > LONG:
-            return loads_with(json.loads if orjson is None else _fast_or_whole, str(data, "utf-8"))
-        if orjson is not None:
-            try:
-                return orjson.loads(data)
-            except ValueError:  # a lone surrogate, perhaps: the standard library can read it
-                pass
-        return json.loads(str(data, "utf-8"))
+        return loads_with(_parsed, data) if len(data) > LONG else _parsed(data)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -309,7 +304,7 @@ def _any_number(digits: str) -> int | float:
 _lenient = json.JSONDecoder(strict=False, parse_int=_any_number)
 
 
-def _loads_damaged(data: bytes | memoryview) -> Any:
+def _loads_damaged(data: bytes | bytearray) -> Any:
     """Parse damaged JSON: truncated UTF-8, control characters in strings, numbers of any length.
 
     A prompt that the server echoes may contain them, and the results beside it have been billed.
@@ -320,7 +315,7 @@ def _loads_damaged(data: bytes | memoryview) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def loads_leniently(data: bytes | memoryview) -> Any:
+def loads_leniently(data: bytes | bytearray) -> Any:
     """Parse JSON, or what is nearly JSON.
 
     Raises:
@@ -332,7 +327,7 @@ def loads_leniently(data: bytes | memoryview) -> Any:
         return _loads_damaged(data)
 
 
-def named_tasks(data: bytes | memoryview) -> list[str]:
+def named_tasks(data: bytes | bytearray) -> list[str]:
     """Return the UUIDs of the tasks that an unreadable message names, each once."""
     return list(dict.fromkeys(name.decode() for name in _TASK_UUID.findall(data)))
 
@@ -340,7 +335,7 @@ def named_tasks(data: bytes | memoryview) -> list[str]:
 _TASK_UUID = re.compile(rb'"taskUUID"\s{0,8}:\s{0,8}"([0-9A-Fa-f-]{36})"')
 
 
-def is_empty_answer(data: bytes | memoryview) -> bool:
+def is_empty_answer(data: bytes | bytearray) -> bool:
     """Return whether a message without items and errors is an empty answer: `{"data": []}`, and nothing else."""
     return bool(loads(data) == {"data": []})
 
@@ -353,7 +348,7 @@ def _objects(value: object) -> list[Item]:
     return []
 
 
-def read_frame(data: bytes | memoryview) -> tuple[list[Item], list[Item]]:
+def read_frame(data: bytes | bytearray) -> tuple[list[Item], list[Item]]:
     """Return the items and the errors of one message from the server, in any of its known forms.
 
     They are those of docs/protocol.md, section 3: `data` and `errors` in one frame both count, `error` may replace

@@ -19,6 +19,7 @@ _STRINGS = 1000
 """The number of strings after which the search stops: in a message of many short ones it costs more than it saves."""
 _STAND_IN = f"string {os.urandom(16).hex()} "
 _FLAT = frozenset((int, float, bool, type(None)))
+_BACKSLASH = ord("\\")
 _ESCAPED = bytes(range(32)) + b'"\\'
 
 
@@ -32,20 +33,7 @@ def dumps_with(encode: Callable[[object], str], value: object) -> bytes:
     if _is_short(value):
         return encode(value).encode()
     cut: list[bytes] = []
-
-    def without(part: object) -> object:
-        if isinstance(part, str):
-            if len(part) > LONG:
-                data = part.encode()
-                if len(data.translate(None, _ESCAPED)) == len(data):
-                    cut.append(data)
-                    return f"{_STAND_IN}{len(cut)}"
-            return part
-        if isinstance(part, dict):
-            return {name: without(one) for name, one in part.items()}
-        return [without(one) for one in part] if isinstance(part, (list, tuple)) else part
-
-    rest = encode(without(value)).encode()
+    rest = encode(_without(value, cut)).encode()
     if not cut:
         return rest
     pieces: list[bytes] = []
@@ -53,6 +41,24 @@ def dumps_with(encode: Callable[[object], str], value: object) -> bytes:
         before, _, rest = rest.partition(f'"{_STAND_IN}{number}"'.encode())
         pieces += [before, b'"', data, b'"']
     return b"".join([*pieces, rest])
+
+
+def _without(part: object, cut: list[bytes]) -> object:
+    """Return a value with stand-ins for its long strings, which are appended to *cut*.
+
+    Not a closure that calls itself: such a closure is a reference cycle, and keeps the strings in memory until the
+    garbage collector runs.
+    """
+    if isinstance(part, str):
+        if len(part) > LONG:
+            data = part.encode()
+            if len(data.translate(None, _ESCAPED)) == len(data):
+                cut.append(data)
+                return f"{_STAND_IN}{len(cut)}"
+        return part
+    if isinstance(part, dict):
+        return {name: _without(one, cut) for name, one in part.items()}
+    return [_without(one, cut) for one in part] if isinstance(part, (list, tuple)) else part
 
 
 def _is_short(message: object) -> bool:
@@ -68,36 +74,38 @@ def _is_short(message: object) -> bool:
     return True
 
 
-def loads_with(decode: Callable[[str], Any], text: str) -> Any:
-    """Read JSON.
+def loads_with(decode: Callable[[bytes | bytearray], Any], data: bytes | bytearray) -> Any:
+    """Read JSON in UTF-8.
 
     Args:
         decode: Reads the rest, without the long strings.
-        text: The text.
+        data: The JSON. A long string is copied once, into the `str` that is returned.
     """
-    if len(text) <= LONG or "\\" in text:  # a quotation mark may be escaped
-        return decode(text)
     cut: dict[str, str] = {}
-    pieces: list[str] = []
+    pieces: list[memoryview | bytes] = []
     start = end = 0
+    view = memoryview(data)
     for _ in range(_STRINGS):
-        begin = text.find('"', end) + 1
-        end = text.find('"', begin) + 1
+        begin = data.find(b'"', end) + 1
+        end = data.find(b'"', begin) + 1
         if not begin or not end:
             break
-        if end - begin > LONG:
+        if data[end - 2] == _BACKSLASH:  # the quotation mark may be a part of the string
+            return decode(data)
+        if end - begin > LONG and data.find(b"\\", begin, end) < 0:
             name = f"{_STAND_IN}{len(cut)}"
-            cut[name] = text[begin : end - 1]
-            pieces += [text[start:begin], name]
+            cut[name] = str(view[begin : end - 1], "utf-8")
+            pieces += [view[start:begin], name.encode()]
             start = end - 1
     if not cut:
-        return decode(text)
+        return decode(data)
+    return _whole(decode(b"".join([*pieces, view[start:]])), cut)
 
-    def whole(part: object) -> object:
-        if isinstance(part, str):
-            return cut.get(part, part)
-        if isinstance(part, dict):
-            return {cut.get(name, name): whole(one) for name, one in part.items()}
-        return [whole(one) for one in part] if isinstance(part, list) else part
 
-    return whole(decode("".join([*pieces, text[start:]])))
+def _whole(part: object, cut: dict[str, str]) -> object:
+    """Return a value with the long strings in place of their stand-ins."""
+    if isinstance(part, str):
+        return cut.get(part, part)
+    if isinstance(part, dict):
+        return {cut.get(name, name): _whole(one, cut) for name, one in part.items()}
+    return [_whole(one, cut) for one in part] if isinstance(part, list) else part

@@ -424,7 +424,7 @@ class Session:
 
     # ------------------------------------------------------------------ facts about messages
 
-    def frame_received(self, data: bytes | memoryview, now: float) -> None:
+    def frame_received(self, data: bytes | bytearray, now: float) -> None:
         """A whole message came in."""
         try:
             items, errors = read_frame(data)
@@ -462,7 +462,7 @@ class Session:
                 error.may_have_run = not call.repeatable
                 self._dispatcher.end(call, now, error)
 
-    def _unreadable(self, data: bytes | memoryview, now: float) -> None:
+    def _unreadable(self, data: bytes | bytearray, now: float) -> None:
         """Ask for the tasks that a message names which is not JSON, not even nearly."""
         calls = self._registry.named(named_tasks(data))
         log.warning("a message of %d bytes cannot be read; calls it names: %d", len(data), len(calls))

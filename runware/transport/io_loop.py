@@ -294,21 +294,27 @@ class IOLoop(Driver):
         assert connection is not None
         stream, reader = connection.stream, connection.reader
         for _ in range(_READS_PER_PASS):
+            space, data = reader.space(), b""
             try:
-                data = stream.recv()
+                if space is None:
+                    data = stream.recv()
+                    size = len(data)
+                else:
+                    with space:
+                        size = stream.recv_into(space)
             except WOULD_BLOCK:
                 break
             except OSError as error:
                 self._disconnect(error.strerror or type(error).__name__)
                 break
-            if not data:
+            if not size:
                 self._disconnect("the server closed it")
                 break
             now = clock()
-            self._bytes_in += len(data)
+            self._bytes_in += size
             whole = False
             try:
-                for opcode, payload in reader.feed(data):
+                for opcode, payload in reader.feed(data) if space is None else reader.filled(size):
                     whole = True
                     try:
                         if opcode == TEXT and connection is self._connection:
@@ -325,7 +331,7 @@ class IOLoop(Driver):
                 self._session.bytes_received(now)
             else:
                 self._session.bytes_received(now, reader.unfinished, whole=False)
-            if connection is not self._connection or (len(data) < 4096 and not stream.pending):
+            if connection is not self._connection or (size < 4096 and not stream.pending):
                 return  # disconnected, or drained for now: the poller reports more
             if deadline is not None and now >= deadline:
                 return

@@ -17,6 +17,7 @@ from runware.transport.poller import READ, WRITE
 __all__ = ["WOULD_BLOCK", "InputFirst", "Stream", "TlsStream", "secure"]
 
 _READ = 64 * 1024  # for larger buffers, the allocator maps and unmaps memory at every read
+_READ_INTO = 256 * 1024  # a tenth of a millisecond, so that a pass of the I/O loop stays short
 _READ_TLS = 96 * 1024  # the fastest of 24 to 256 KiB, measured with 2 MB messages
 _RECORD = 16 * 1024
 """The maximum plaintext of a TLS record in bytes."""
@@ -68,6 +69,23 @@ class Stream:
             data, self._ahead, self.pending = self._ahead, b"", False
             return data
         return self.sock.recv(_READ)
+
+    def recv_into(self, space: memoryview) -> int:
+        """Write the next bytes into *space* and return their number; 0 at the end of the stream.
+
+        Raises:
+            BlockingIOError: No data is available yet.
+            OSError: The connection failed.
+        """
+        return self._take_ahead(space) if self._ahead else self.sock.recv_into(space[:_READ_INTO])
+
+    def _take_ahead(self, space: memoryview) -> int:
+        data = self.recv()
+        count = min(len(data), len(space))
+        space[:count] = data[:count]
+        if count < len(data):
+            self.push_back(data[count:])
+        return count
 
     def send(self, data: bytes | memoryview) -> int:
         """Write some of *data* and return how many bytes were taken. Call again with the rest, unchanged.
@@ -122,13 +140,8 @@ class TlsStream(Stream):
             return data
         if self._ended:
             return b""
+        self._receive()
         incoming = self._incoming
-        if self.pending:  # data received with the end of the handshake
-            self.pending = False
-        elif data := self.sock.recv(_READ_TLS):
-            incoming.write(data)
-        else:
-            incoming.write_eof()
         parts: list[bytes] = []
         read, tls = self._tls.read, self._tls
         try:
@@ -153,6 +166,45 @@ class TlsStream(Stream):
             self.pending = False
             return b""
         raise BlockingIOError
+
+    def recv_into(self, space: memoryview) -> int:
+        """Decrypt the next bytes into *space* and return their number; 0 at the end of the stream."""
+        if self._ahead:
+            return self._take_ahead(space)
+        if self._ended:
+            return 0
+        self._receive()
+        incoming, tls = self._incoming, self._tls
+        count, size = 0, len(space)
+        try:
+            while count < size:
+                read: int = tls.read(size - count, space[count:])  # type: ignore[assignment]
+                if not read:
+                    self._ended = True  # close_notify
+                    break
+                count += read
+                if not incoming.pending and not tls.pending():
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            self._ended = True
+        if self._outgoing.pending:
+            self._answer()
+        if not count and not self._ended:
+            raise BlockingIOError
+        # What follows the frame may be here already: the socket need not become readable again.
+        self.pending = bool(count) and (self._ended or incoming.pending > 0 or tls.pending() > 0)
+        return count
+
+    def _receive(self) -> None:
+        """Read ciphertext from the socket, unless some has been read that is not decrypted."""
+        if self.pending:
+            self.pending = False
+        elif data := self.sock.recv(_READ_TLS):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
 
     def _answer(self) -> None:
         """Write the messages of TLS itself (key update, renegotiation), or leave them to the next `send`."""
