@@ -236,7 +236,7 @@ class HttpLine:
         return self._post(body, self._headers, silence)
 
     def _read_key(self) -> str:
-        if self._key is None:
+        if self._key is None or (callable(self._options.api_key) and not self._connected):
             try:
                 self._key = read_key(self._options, _key_error)
             except PermanentError as error:
@@ -253,17 +253,20 @@ class HttpLine:
             self._headers = [(name.encode(), value.encode()) for name, value in named.items()]
         return self._key
 
+    @property
+    def _connected(self) -> bool:
+        connection = self._connection
+        return connection is not None and connection.is_idle() and not connection.has_expired()
+
     def _connect(self) -> httpcore2.HTTP11Connection:
         """Return the connection, a new one if there is none that the server has left open.
 
         Raises:
             RequestError: It cannot be made.
         """
-        connection = self._connection
-        if connection is not None:
-            if connection.is_idle() and not connection.has_expired():
-                return connection
-            self.close()
+        if self._connected and self._connection is not None:
+            return self._connection
+        self.close()
         attempt = self._attempt = Attempt(self._options.connect_timeout, self._report_socket)
         if self._aborted:
             attempt.cancel()
