@@ -118,7 +118,7 @@ def threaded(clients: Clients, books: Books, settings: Settings) -> list[Caller]
         Caller(does.upload, 1, 0.002),
         Caller(does.stored_input, 1, 0.001),
         Caller(does.large_result, 2, 0.0007),
-        Caller(does.large_input, 2, 0.0007),
+        Caller(does.large_input, 1, 0.0004),
         Caller(does.client, 1, 0.0015),
         Caller(does.fork, 1, 0.0004),
     ]
@@ -155,18 +155,30 @@ class Crew:
         self.crashes: list[str] = []
         self._gate = gate
         self._settings = settings
-        self._threads = [
-            threading.Thread(target=self._work, args=(caller.turn, pace), name="caller", daemon=True)
-            for caller in threaded(clients, books, settings)
-            for pace in caller.paces(gate, settings)
-        ]
-        loop = threading.Thread(
-            target=self._loop, args=(asynchronous(clients, books),), name="caller-loop", daemon=True
-        )
-        self._threads.append(loop)
+        self._threaded = threaded(clients, books, settings)
+        self._asynchronous = asynchronous(clients, books)
+        self._threads: list[threading.Thread] = []
+
+    def warm_up(self) -> None:
+        """Make one turn of each kind, so that all modules are loaded."""
+        rng = random.Random(self._settings.seed)
+
+        async def turns() -> None:
+            for caller in self._asynchronous:
+                await caller.turn(rng)
+
+        for caller in self._threaded:
+            caller.turn(rng)
+        asyncio.run(turns())
 
     def start(self) -> None:
         """Start all."""
+        self._threads = [
+            threading.Thread(target=self._work, args=(caller.turn, pace), name="caller", daemon=True)
+            for caller in self._threaded
+            for pace in caller.paces(self._gate, self._settings)
+        ]
+        self._threads.append(threading.Thread(target=self._loop, name="caller-loop", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -189,10 +201,10 @@ class Crew:
         async for rng in pace.turns_async():
             await turn(rng)
 
-    def _loop(self, callers: list[Caller]) -> None:
+    def _loop(self) -> None:
         async def main() -> None:
             async with asyncio.TaskGroup() as group:
-                for caller in callers:
+                for caller in self._asynchronous:
                     for pace in caller.paces(self._gate, self._settings):
                         group.create_task(self._work_async(caller.turn, pace))
 
@@ -224,12 +236,14 @@ class Soak:
         self._random = random.Random(settings.seed)
         self._warm = int(settings.moments * WARM_UP)
         self._snapshot: tracemalloc.Snapshot | None = None
-        self._start = time.monotonic()
+        self._start = 0.0
 
     def run(self) -> Findings:
         """Make calls until the time is over, and return what was found."""
         settings, found = self._settings, self.found
         before = threading.active_count()
+        self._crew.warm_up()
+        self._start = time.monotonic()
         self._crew.start()
         interval = settings.seconds / settings.moments
         next_moment, next_drop = self._start + interval, self._start + 1.0
@@ -255,7 +269,7 @@ class Soak:
         return found
 
     def _drop(self) -> None:
-        how = self._random.choice(DROPS)
+        (how,) = self._random.choices(list(DROPS), list(DROPS.values()))
         self.found.drops[how] += 1
         self._pipe.send(how)
 

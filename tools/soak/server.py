@@ -19,7 +19,8 @@ from runware.local import LocalServer
 __all__ = ["DROPS", "FIRST_KEY", "LARGE_RESULT", "Account", "digest", "resident", "serve"]
 
 FIRST_KEY = "rw-soak-key-0"
-DROPS = ("rst", "fin", "close", "stall")
+DROPS = {"rst": 3, "fin": 3, "close": 3, "stall": 1}
+"""How connections end, and how often. Silence holds up a client's calls for seconds, and is rarer for that."""
 LARGE_RESULT = 3 * 2**20
 """Characters of base64 of an image in a result."""
 _KEPT = 8000

@@ -65,7 +65,7 @@ class Threaded:
         self._clients = clients
         self._rw = clients.main
         self._books = books
-        self._bytes = random.Random(seed).randbytes(4 * MIB)
+        self._bytes = random.Random(seed).randbytes(2 * MIB)
         self._runs = itertools.count()
 
     # Small calls.
@@ -181,12 +181,12 @@ class Threaded:
             self._books.carried(len(data))
 
     def large_input(self, rng: random.Random) -> None:
-        """Send an image of 1 to 2.5 MB of base64.
+        """Send an image of 0.3 to 1.3 MB of base64.
 
-        While it is on its way, silence of the server means nothing for a second for each 64 KiB of it. So a connection
-        that falls silent then holds up all calls for up to 40 s.
+        Until the server has answered it, silence is allowed to last a second longer for each 64 KiB of it. So a
+        connection that falls silent then holds up all calls for up to 25 s.
         """
-        uri = "data:image/png;base64," + self._base64(rng, int(0.7 * MIB), int(1.8 * MIB))
+        uri = "data:image/png;base64," + self._base64(rng, MIB // 4, MIB)
         with self._books.call("large input") as call:
             prompt = f"large input {digest(uri)} {call.number}"
             images = self._rw.image_inference(positive_prompt=prompt, seed=call.seed, seed_image=uri, strength=0.5)
