@@ -13,7 +13,7 @@ from .books import Books, Outcome
 from .growth import THRESHOLDS, UNITS, Census, Fit, Sample, fits_of
 from .server import Account, resident
 
-__all__ = ["Findings", "failures", "report", "row"]
+__all__ = ["Findings", "failures", "growth", "report", "row"]
 
 _SHOWN = 5
 _ROUNDS = 2
@@ -108,6 +108,12 @@ def failures(found: Findings) -> list[str]:
     return [f"{count:,} {what}" for count, what in wrong if count] + [f"{name} grow" for name in growing]
 
 
+def growth(found: Findings) -> None:
+    """Print how everything has grown so far."""
+    for calls, hours in fits_of(found.samples):
+        print(_growth(calls, hours), flush=True)
+
+
 def _growth(calls: Fit, hours: Fit) -> str:
     unit = UNITS[calls.name]
     return (
@@ -140,8 +146,7 @@ def report(found: Findings) -> int:
         print(f"             {loss}")
     for crash in found.crashes:
         print(crash)
-    for calls, hours in fits_of(found.samples):
-        print(_growth(calls, hours))
+    growth(found)
     print("more than after the warm-up:")
     for line in [*found.more, *found.lines]:
         print(f"             {line}")

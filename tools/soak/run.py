@@ -27,7 +27,7 @@ from .clients import PATIENCE, Clients
 from .growth import WARM_UP, Census, Sample
 from .pacing import Gate, Pace
 from .plants import Plants
-from .report import Findings, report, row
+from .report import Findings, growth, report, row
 from .server import DROPS, FIRST_KEY, serve
 from .threaded import Threaded
 
@@ -36,6 +36,8 @@ __all__ = ["Settings", "soak"]
 Turn = Callable[[random.Random], None]
 AsyncTurn = Callable[[random.Random], Coroutine[Any, Any, None]]
 
+_INTERIM = 10
+"""Samples after which the growth so far is shown."""
 _SETTLING = 15.0
 """Seconds in which a client must have no task left after the last call has ended."""
 
@@ -284,6 +286,8 @@ class Soak:
         sample = Sample.take(self._start, found.books.begun)
         found.samples.append(sample)
         row(sample, found, self._process)
+        if len(found.samples) % _INTERIM == 0:
+            growth(found)
         if len(found.samples) == self._warm + 1:
             found.census = Census()
             if self._settings.traced:
