@@ -225,9 +225,10 @@ class Soak:
         clients: The clients.
         pipe: Leads to the server.
         process: The server's process.
+        folder: For files.
     """
 
-    def __init__(self, settings: Settings, clients: Clients, pipe: Connection, process: int) -> None:
+    def __init__(self, settings: Settings, clients: Clients, pipe: Connection, process: int, folder: Path) -> None:
         self.found = Findings(Books(settings.limit))
         self._settings = settings
         self._clients = clients
@@ -237,7 +238,7 @@ class Soak:
         self._crew = Crew(self._gate, settings, clients, self.found.books)
         self._random = random.Random(settings.seed)
         self._warm = int(settings.moments * WARM_UP)
-        self._snapshot: tracemalloc.Snapshot | None = None
+        self._snapshot = str(folder / "allocations")  # in a file, as it would count as growth itself
         self._start = 0.0
 
     def run(self) -> Findings:
@@ -293,12 +294,12 @@ class Soak:
             if self._settings.traced:
                 tracemalloc.start()
         elif len(found.samples) == self._warm + 2 and self._settings.traced:
-            self._snapshot = tracemalloc.take_snapshot()
+            tracemalloc.take_snapshot().dump(self._snapshot)
         elif len(found.samples) == self._settings.moments and found.census is not None:
             found.more = Census().grown_since(found.census)
-            if self._snapshot is not None:
-                later = tracemalloc.take_snapshot()
-                found.lines = [str(line) for line in later.compare_to(self._snapshot, "lineno")[:15]]
+            if self._settings.traced:
+                lines = tracemalloc.take_snapshot().compare_to(tracemalloc.Snapshot.load(self._snapshot), "lineno")
+                found.lines = [str(line) for line in lines[:15]]
         self._renew_key()
         self._gate.open()
 
@@ -326,6 +327,6 @@ def soak(settings: Settings) -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RUNWARE_CACHE"] = folder
         clients = Clients(pipe.recv(), context, Path(folder))
-        found = Soak(settings, clients, pipe, server.pid or 0).run()
+        found = Soak(settings, clients, pipe, server.pid or 0, Path(folder)).run()
     server.join(30.0)
     return report(found)
