@@ -293,6 +293,16 @@ def test_key_of_a_function_is_asked_for_again_after_a_rejection(server: LocalSer
     assert len(rw.image_inference(**PICTURE)) == 1
 
 
+def test_key_of_a_function_is_asked_for_with_each_connection(server: LocalServer, make: Make) -> None:
+    keys = iter(["rw-test-key", "rw-new-key"])
+    rw = make(lambda: next(keys))
+    rw.image_inference(**PICTURE)
+    server.api_key = "rw-new-key"
+    server.drop()
+    until(lambda: open_connections(server) == 0 or server.ledger.connections == 0)
+    assert len(rw.image_inference(**PICTURE)) == 1
+
+
 def test_function_that_gives_no_key_is_a_typed_error(make: Make) -> None:
     def broken() -> str:
         raise OSError("no vault")

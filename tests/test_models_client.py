@@ -977,6 +977,16 @@ def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
     assert len(checker._memory.good) == 1
 
 
+def test_conversations_are_checked_and_not_kept(strict: Runware) -> None:
+    checker = strict._core.knowledge.checker
+    task: dict[str, Any] = {"taskType": "textInference", "model": "google:gemma@4-31b"}
+    for number in range(3):
+        checker.check({**task, "messages": [{"role": "user", "content": f"question {number}"}]})
+    assert checker._memory.good == {}
+    with pytest.raises(ValidationError, match="messages"):
+        checker.check({**task, "messages": "question"})
+
+
 def test_remembered_request_is_checked_again_after_a_refresh() -> None:
     client = made_up(["async", "sync"], 1.0)
     checker, catalogue = client._core.knowledge.checker, client._core.knowledge.catalogue

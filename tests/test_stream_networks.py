@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -162,6 +164,43 @@ def test_stream_over_tls(tls_server: LocalServer, authority: trustme.CA, read: F
         assert read(rw, **asked()).text == ANSWER.format("Tell me about the sea")
         tls_server.play("X21", form="cut", after=3)
         assert read(rw, **asked()).text == ANSWER.format("Tell me about the sea")
+
+
+@pytest.mark.parametrize("what", ["stream", "chat"])
+def test_task_cancelled_during_the_tls_handshake_closes_its_connection(authority: trustme.CA, what: str) -> None:
+    greeted, ended = threading.Event(), threading.Event()
+
+    def never_answer(sock: socket.socket) -> None:
+        if sock.recv(65536):  # the first message of the handshake
+            greeted.set()
+            while sock.recv(65536):
+                pass
+            ended.set()
+
+    async def main(port: int) -> None:
+        url = f"wss://127.0.0.1:{port}/v1"
+        rw = Runware("rw-test-key", url=url, ssl_context=trusting(authority))
+
+        async def read() -> None:
+            if what == "chat":
+                await rw.aio.chat("google:gemma@4-31b").send("Hello")
+            else:
+                await rw.aio.stream_text(**asked()).result()
+
+        reading = asyncio.create_task(read())
+        assert await asyncio.to_thread(greeted.wait, 20.0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await asyncio.to_thread(ended.wait, 20.0)
+        rw.close()
+
+    with listening(never_answer) as port:
+        gc.disable()  # a collection would close the connection, too late
+        try:
+            asyncio.run(main(port))
+        finally:
+            gc.enable()
 
 
 def test_closing_the_client_ends_a_read_over_tls(tls_server: LocalServer, authority: trustme.CA, read: Form) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from runware import ConfigurationError, NotFoundError, Runware, RunwareError
 from runware.local import LocalServer
+from runware.store import uploads as stored_inputs
 
 from .conftest import until
 
@@ -45,6 +46,17 @@ def test_bytes_of_the_media_are_sent_once(rw: Runware, server: LocalServer) -> N
     jobs = [rw.submit.image_inference(**PICTURE, seed_image=LARGE) for _ in range(50)]
     assert all(job.result() for job in jobs)
     assert rw.stats.bytes_sent < 1.4 * len(LARGE) + 50 * 1000
+
+
+def test_memory_of_stored_media_is_limited_and_keeps_the_newest(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_inputs, "_REMEMBERED", 2)
+    for last in (b"1", b"2", b"3", b"3", b"2"):
+        rw.image_inference(**PICTURE, seed_image=LARGE + last)
+    assert uploads(server) == 3
+    rw.image_inference(**PICTURE, seed_image=LARGE + b"1")
+    assert uploads(server) == 4
 
 
 def test_calls_at_the_same_time_share_one_upload(rw: Runware, server: LocalServer) -> None:

@@ -222,7 +222,12 @@ class Checker:
 
 
 def _key(task: Mapping[str, Any]) -> Any:
-    """Return a value that is equal for tasks that differ only in what varies; `None` if it would be large."""
+    """Return a value that is equal for tasks that differ only in what varies; `None` if it would be large.
+
+    It is `None` for conversations, too: they hardly ever come twice, and thousands of them would stay in memory.
+    """
+    if "messages" in task:
+        return None
     key: list[Any] = []
     try:
         for name, value in task.items():

@@ -32,6 +32,9 @@ LARGE = 100_000
 KEPT_FOR = 6 * 86_400.0
 """Seconds for which stored media is relied on. How long the platform keeps it is not documented; a task that is refused
 because it has forgotten an input stores that again."""
+_REMEMBERED = 10_000
+"""The most contents whose UUIDs are kept in memory, at 300 bytes each. Older ones are stored again when they are used
+again, unless the client's store has them."""
 _STORES = frozenset(("mediaStorage", "imageUpload"))
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+=*\Z")
 
@@ -204,17 +207,22 @@ class Uploads:
             row = database.stored_input(connection, digest)
         if row is None or not 0 <= time.time() - row["stored"] < KEPT_FOR:
             return None
-        with self._lock:
-            self._known[digest] = row["media_uuid"], row["stored"] + KEPT_FOR
+        self._remember(digest, row["media_uuid"], row["stored"])
         return str(row["media_uuid"])
+
+    def _remember(self, digest: str, uuid: str, stored: float) -> None:
+        with self._lock:
+            self._known.pop(digest, None)  # so that it is the newest again
+            self._known[digest] = uuid, stored + KEPT_FOR
+            while len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
 
     def _stored(self, content: _Content, job: Job[Any]) -> str:
         """Wait until media is stored, remember that, and return its UUID."""
         job.wait_done()
         stored = job.result(0)
         uuid = str(stored.as_input())
-        with self._lock:
-            self._known[content.digest] = uuid, time.time() + KEPT_FOR
+        self._remember(content.digest, uuid, time.time())
         if (database := self._database()) is not None:
             with database.writing() as connection:
                 database.put_input(connection, content.digest, uuid, len(content.text))

@@ -559,6 +559,7 @@ class AsyncDriver(_Driver[R]):
         with suppress(Exception):
             if http is not None:
                 await http.aclose()
+        await self.close_network()
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 

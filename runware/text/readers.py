@@ -535,13 +535,14 @@ class AsyncReader(Reader):
         """Close the connection, if there is one."""
         response, self._response = self._response, None
         http, self._http = self._http, None
-        self._network = self._body = None
+        self._body = None
         with suppress(Exception):
             if response is not None:
                 await response.aclose()
         with suppress(Exception):
             if http is not None:
                 await http.aclose()
+        await self.close_network()
 
     def abort(self, *, client: bool = False) -> None:
         """End the connection; safe in any thread."""

@@ -166,6 +166,17 @@ class Requester:
                 # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
                 socket.socket.shutdown(network.get_extra_info("socket"), socket.SHUT_RDWR)
 
+    async def close_network(self) -> None:
+        """Close the connection, if it is still open.
+
+        Closing the HTTP client does not do that if the task was cancelled during the TLS handshake: its connection then
+        belongs to nothing, and stays open until it is collected as garbage.
+        """
+        network, self._network = self._network, None
+        with suppress(Exception):
+            if network is not None:
+                await network.aclose()
+
     def close_descriptor(self) -> None:
         """Close the connection after a fork, in the child, without a word to the server."""
         network, self._network = self._network, None

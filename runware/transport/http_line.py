@@ -216,7 +216,7 @@ class HttpLine:
         return self._post(body, silence)
 
     def _read_key(self) -> str:
-        if self._key is None:
+        if self._key is None or (callable(self._options.api_key) and not self._connected):
             try:
                 self._key = read_key(self._options, _key_error)
             except PermanentError as error:
@@ -237,6 +237,10 @@ class HttpLine:
             ]
             self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
         return self._key
+
+    @property
+    def _connected(self) -> bool:
+        return self._connection is not None and self._connection.idle
 
     def _connect(self) -> _Connection:
         """Return the connection, a new one if there is none that the server has left open.

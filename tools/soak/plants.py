@@ -1,0 +1,57 @@
+"""Faults that are planted on purpose, to show that a soak finds each of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+
+from .books import Books
+from .clients import Clients
+from .threaded import check_seeds, picture_of
+
+__all__ = ["PLANTS", "Plants"]
+
+PLANTS = ("memory", "threads", "descriptors", "lost", "doubled", "hung")
+
+
+class Plants:
+    """A caller that makes small calls, and does with each what it must not.
+
+    Args:
+        clients: The clients.
+        books: Where each call is recorded.
+        planted: Some of `PLANTS`.
+    """
+
+    def __init__(self, clients: Clients, books: Books, planted: list[str]) -> None:
+        self._rw = clients.main
+        self._books = books
+        self._planted = planted
+        self._kept: list[object] = []
+
+    def plant(self, _: random.Random) -> None:
+        """Make one turn."""
+        for planted in self._planted:
+            getattr(self, f"_{planted}")()
+
+    def _memory(self) -> None:
+        self._kept += [[object()] for _ in range(1000)]
+
+    def _threads(self) -> None:
+        threading.Thread(target=threading.Event().wait, name="planted", daemon=True).start()
+
+    def _descriptors(self) -> None:
+        self._kept.append(os.open(os.devnull, os.O_RDONLY))
+
+    def _lost(self) -> None:
+        with self._books.call("planted loss") as call:
+            check_seeds(call, [])
+
+    def _doubled(self) -> None:
+        with self._books.call("planted double") as call:
+            for _ in range(2):
+                check_seeds(call, self._rw.image_inference(**picture_of(call)))
+
+    def _hung(self) -> None:
+        self._books.begin("planted call that never ends")
