@@ -24,8 +24,12 @@ from runware import (
     UsageError,
     ValidationError,
     get_client,
+    requests,
 )
+from runware._support.api_names import wire_name
+from runware._support.unknown_names import near_name
 from runware.local import LocalServer
+from runware.requests import validation
 
 from .test_faces import PICTURE
 from .test_serverless import PNG
@@ -392,3 +396,41 @@ def test_missing_key_leads_to_the_local_server_too(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("RUNWARE_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match=r"python -m runware\.local"):
         Runware()
+
+
+def classes_of_dicts() -> dict[str, dict[str, Any]]:
+    """Return the parameters of each task type that take dicts in place of objects, with their classes."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, *_ in requests.OPERATIONS.values():
+        request = getattr(requests, name)
+        for field, check in validation._checks(request).items():
+            if check.object_class is not None:
+                found.setdefault(request.task_type, {})[wire_name(field)] = check.object_class
+    return found
+
+
+def test_no_name_in_a_schema_of_the_catalogue_is_taken_for_a_misspelt_one() -> None:
+    classes = classes_of_dicts()
+    looked_at = 0
+    for model in runware.models.list():
+        for name, cls in classes.get(model.task_type or "", {}).items():
+            schema = model.schema.get("properties", {}).get(name)
+            inner = schema.get("items", schema) if isinstance(schema, dict) else None
+            for key in (inner or {}).get("properties", {}) if isinstance(inner, dict) else ():
+                looked_at += 1
+                assert key in validation._names(cls) or near_name(key, validation._checks(cls)) is None, (model, key)
+    assert looked_at > 1000
+
+
+def test_misspelt_keys_of_dicts_are_refused_as_those_of_classes_are(server: LocalServer, rw: Runware) -> None:
+    for given, words in (
+        (
+            {"lora": [{"model": "civitai:1@1", "wieght": 1}]},
+            r"lora\[0\]\.wieght is not a parameter; did you mean 'weight'\?",
+        ),
+        ({"outpaint": {"lef": 64}}, r"outpaint\.lef is not a parameter; did you mean 'left'\?"),
+        ({"inputs": {"reference_image": [PNG]}}, "did you mean 'reference_images'"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            rw.image_inference(**PICTURE, **given)
+    assert server.ledger.tasks("imageInference") == []

@@ -16,7 +16,7 @@ import attrs
 
 from runware._support.api_names import wire_name
 from runware._support.pydantic_schemas import ValidatedAsInstance
-from runware._support.unknown_names import fold_name, unknown_name_error
+from runware._support.unknown_names import fold_name, near_name, unknown_name_error
 from runware.errors import UsageError, ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.lazy_fields import put_defaults
@@ -115,6 +115,7 @@ def callback_problem(callback: Any) -> str:
     return ""
 
 
+_DIGITS = re.compile(r"\d")
 _TEXT_FIELDS = re.compile("prompt|text|message|content|instruction|lyrics")
 """Names of fields that hold user text. Errors and reprs show only its length, however short it is."""
 
@@ -327,23 +328,31 @@ def _not_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]
 
 
 def _misspelt(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the path and the right name of each key of a dict that is a field in another spelling.
+    """Yield the path and the right name of each key of a dict that is nearly a field of the class.
 
-    API names differ in more than case and underscores, so such a key cannot be a parameter that the class does not
-    know. Sent unchanged, it would be refused, or ignored.
+    Sent unchanged, it would be refused, or ignored and billed. Other unknown keys are sent: the API may know them, such
+    as a `fluxKontext2`, whose number makes it another one.
     """
     if isinstance(value, (list, tuple)):
         for number, one in enumerate(value):
             yield from _misspelt(one, check, f"{path}[{number}]")
     elif isinstance(value, Mapping) and check.object_class is not None:
         checks = _checks(check.object_class)
-        folded = {fold_name(name): name for name in checks}
+        names = _names(check.object_class)
         for key, one in value.items():
-            field = key if key in checks else folded.get(fold_name(key))
-            if field is not None and key not in (field, wire_name(field)):
-                yield f"{path}.{key}", field
-            elif field is not None:
+            field = names.get(key)
+            if field is not None:
                 yield from _misspelt(one, checks[field], f"{path}.{key}")
+            elif (near := near_name(str(key), checks)) is not None and _DIGITS.findall(str(key)) == _DIGITS.findall(
+                near
+            ):
+                yield f"{path}.{key}", near
+
+
+@cache
+def _names(cls: Any) -> dict[str, str]:
+    """Return the field of a class for each of its Python and API names."""
+    return {spelling: name for name in _checks(cls) for spelling in (name, wire_name(name))}
 
 
 @cache
