@@ -434,3 +434,28 @@ def test_misspelt_keys_of_dicts_are_refused_as_those_of_classes_are(server: Loca
         with pytest.raises(ValidationError, match=words):
             rw.image_inference(**PICTURE, **given)
     assert server.ledger.tasks("imageInference") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("OpenAI", "use Runware."),
+        ("AsyncClient", "use AsyncRunware."),
+        ("APITimeoutError", "use TaskTimeoutError."),
+        ("RunwareAPIError", "use RunwareError."),
+        ("IImageCaption", "use Caption,"),
+        ("IRequestImage", "use ImageInference,"),
+    ],
+)
+def test_imports_of_other_libraries_are_answered_with_ours(name: str, ours: str) -> None:
+    with pytest.raises(ImportError, match=ours):
+        exec(f"from runware import {name}")
+
+
+def test_refused_model_without_a_similar_one_says_how_to_find_one() -> None:
+    with (
+        LocalServer() as server,
+        Runware(server.api_key, url=server.url) as rw,
+        pytest.raises(ValidationError, match=r"rw\.models\.list\(q=\.\.\.\)"),
+    ):
+        rw.image_inference(positive_prompt="a kite", model="flux", width=512, height=512)

@@ -41,6 +41,8 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
 
 def with_models(error: ValidationError, near: Sequence[Model]) -> ValidationError:
     """Return the server's refusal of a model that is not known, with those that may have been meant."""
+    if not near:
+        return error.restated(_sentence(error.message, iter(("rw.models.list(q=...) finds known ones by a word.",))))
     named = [model for model in near if (model.air or model.slug) not in error.message]
     if not named:
         return error
