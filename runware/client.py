@@ -412,6 +412,10 @@ def _run_misused(given: Mapping[str, Any]) -> UsageError:
     )
 
 
+def _stream_misused() -> UsageError:
+    return UsageError("stream() takes a StreamText. rw.stream_text(model=..., messages=[...]) streams a text.")
+
+
 def _parameters_of(
     _: Callable[Concatenate[Any, P], None],
 ) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
@@ -538,16 +542,19 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         """
         return serverless.App(self._core, name, environment)
 
-    def stream(self, task: StreamText) -> TextStream:
+    def stream(self, task: StreamText, **given: Any) -> TextStream:
         """Return the stream of a request, as `stream_text` does.
 
         Args:
             task: The request.
+            given: Refused, with what would work.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
+        if given or not isinstance(task, Task):
+            raise _stream_misused()
         return text_streams.TextStream(self._core, task)
 
     def connect(self, timeout: float | None = None) -> None:
@@ -729,15 +736,18 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         """
         return serverless.AsyncApp(self._core, name, environment)
 
-    def stream(self, task: StreamText) -> AsyncTextStream:
+    def stream(self, task: StreamText, **given: Any) -> AsyncTextStream:
         """Return the stream of a request, as `stream_text` does.
 
         Args:
             task: The request.
+            given: Refused, with what would work.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
         """
+        if given or not isinstance(task, Task):
+            raise _stream_misused()
         return text_streams.AsyncTextStream(self._core, task)
 
     async def connect(self, timeout: float | None = None) -> None:

@@ -191,6 +191,8 @@ class Knowledge:
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
+        if error.parameter == "task_type":
+            return refusals.with_task_type(error, str(task.get("taskType")))
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
         if model is not None:

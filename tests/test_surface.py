@@ -289,6 +289,8 @@ def test_prompt_by_position_is_answered_with_its_name() -> None:
         (lambda rw: rw.run("a prompt"), "such as rw.run({'model': ..., 'positive_prompt': ...})"),
         (lambda rw: rw.run([{"taskType": "imageInference"}]), "rw.map(requests)"),
         (lambda rw: rw.estimate(rw.image_inference, positive_prompt="x"), "a request object, a dict or parameters"),
+        (lambda rw: rw.stream("owner/model", input={}), "rw.stream_text(model=..., messages=[...])"),
+        (lambda rw: rw.aio.stream({"prompt": "x"}), "rw.stream_text(model=..., messages=[...])"),
         (lambda rw: rw.chat("m", system="x"), "did you mean 'system_prompt'"),
         (lambda rw: rw.with_options(time_out=3), "did you mean 'timeout'"),
         (lambda rw: rw.map(rw.image_inference, ["x"], max_workers=3), "did you mean 'concurrency'"),
@@ -459,3 +461,10 @@ def test_refused_model_without_a_similar_one_says_how_to_find_one() -> None:
         pytest.raises(ValidationError, match=r"rw\.models\.list\(q=\.\.\.\)"),
     ):
         rw.image_inference(positive_prompt="a kite", model="flux", width=512, height=512)
+
+
+@pytest.mark.parametrize("typed", ["imageInferenc", "image_inference", "ImageInference"])
+def test_refused_task_type_is_answered_with_the_right_one(typed: str, rw: Runware) -> None:
+    with pytest.raises(ValidationError, match="Did you mean 'imageInference'") as caught:
+        rw.run({"taskType": typed, "positivePrompt": "a kite", "model": "runware:101@1", "width": 512, "height": 512})
+    assert caught.value.parameter == "task_type"

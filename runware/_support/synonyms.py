@@ -33,7 +33,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "imageurl": ("inputs.image", "inputs.seedImage", "inputs.referenceImages"),
     "image": ("seedImage", "referenceImages", "frameImages"),
     "initimage": ("seedImage",),
-    "inputimage": ("image", "seedImage", "referenceImages"),
+    "inputimage": ("image", "seedImage", "frameImages", "referenceImages"),
     "mask": ("maskImage",),
     "maskurl": ("maskImage",),
     "denoisingstrength": ("strength",),
