@@ -24,6 +24,7 @@ from runware import (
     UsageError,
     ValidationError,
     get_client,
+    models,
     requests,
 )
 from runware._support.api_names import wire_name
@@ -414,7 +415,7 @@ def classes_of_dicts() -> dict[str, dict[str, Any]]:
 def test_no_name_in_a_schema_of_the_catalogue_is_taken_for_a_misspelt_one() -> None:
     classes = classes_of_dicts()
     looked_at = 0
-    for model in runware.models.list():
+    for model in models.list():
         for name, cls in classes.get(model.task_type or "", {}).items():
             schema = model.schema.get("properties", {}).get(name)
             inner = schema.get("items", schema) if isinstance(schema, dict) else None
@@ -425,14 +426,15 @@ def test_no_name_in_a_schema_of_the_catalogue_is_taken_for_a_misspelt_one() -> N
 
 
 def test_misspelt_keys_of_dicts_are_refused_as_those_of_classes_are(server: LocalServer, rw: Runware) -> None:
-    for given, words in (
+    cases: list[tuple[dict[str, Any], str]] = [
         (
             {"lora": [{"model": "civitai:1@1", "wieght": 1}]},
             r"lora\[0\]\.wieght is not a parameter; did you mean 'weight'\?",
         ),
         ({"outpaint": {"lef": 64}}, r"outpaint\.lef is not a parameter; did you mean 'left'\?"),
         ({"inputs": {"reference_image": [PNG]}}, "did you mean 'reference_images'"),
-    ):
+    ]
+    for given, words in cases:
         with pytest.raises(ValidationError, match=words):
             rw.image_inference(**PICTURE, **given)
     assert server.ledger.tasks("imageInference") == []
