@@ -251,9 +251,27 @@ if TYPE_CHECKING:
         tool,
     )
 else:
+    _ELSEWHERE = {
+        "IRequestImage": "ImageInference",
+        "IImageBackgroundRemoval": "RemoveBackground",
+        "IImageCaption": "Caption",
+        "IImageUpscale": "Upscale",
+        "RunwareAPIError": "RunwareError",
+        "RunOptions": "the parameters of a call, such as timeout=, or rw.with_options(...)",
+        "OpenAI": "Runware",
+        "AsyncOpenAI": "AsyncRunware",
+        "Client": "Runware",
+        "AsyncClient": "AsyncRunware",
+        "APIError": "RunwareError",
+        "APIConnectionError": "ConnectionFailedError and ConnectionLostError",
+        "APITimeoutError": "TaskTimeoutError",
+        "DiffusionPipeline": "Runware",
+    }
 
     def _official(name: str) -> str | None:
         """Return what to use in place of a name of the official packages; `None` for any other name."""
+        if name in _ELSEWHERE and name[:1] == "I":
+            return f"use {_ELSEWHERE[name]}, or the method's parameters themselves."
         if name[:1] == "I" and name[1:2].isupper() and not name.isupper():
             if (ours := name[1:]) in __all__:
                 return f"use {ours}, or the method's parameters themselves."
@@ -265,6 +283,10 @@ else:
         if name in _MODULES:
             return _load_module(f"runware.{name}")
         if name not in __all__:
+            if name in _ELSEWHERE and name[:1] != "I":
+                raise ImportError(
+                    f"runware-client has no {name}: use {_ELSEWHERE[name]}. (docs/from-other-libraries.md)"
+                )
             if (ours := _official(name)) is not None:
                 # No AttributeError: `from runware import ...` would replace its text.
                 raise ImportError(

@@ -18,7 +18,7 @@ import attrs
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
-from runware._support.unknown_names import unknown_name_error
+from runware._support.unknown_names import fold_name, names_checked, near_name, unknown_name_error
 from runware.core import Core, Dispatch, shared_core
 from runware.errors import ConfigurationError, RunwareError, UsageError
 from runware.jobs import call_soon_in, get_interruptibly
@@ -67,6 +67,27 @@ T = TypeVar("T")
 H = TypeVar("H", bound="_Handle")
 
 
+_ELSEWHERE = {
+    "images": "image_inference(positive_prompt=..., model=...)",
+    "generate": "image_inference(positive_prompt=..., model=...)",
+    "generateimage": "image_inference(positive_prompt=..., model=...)",
+    "texttoimage": "image_inference(positive_prompt=..., model=...)",
+    "videos": "video_inference(positive_prompt=..., model=...)",
+    "audio": "audio_inference(...)",
+    "completions": "chat(model).send(...), or text_inference(...)",
+    "responses": "chat(model).send(...), or text_inference(...)",
+    "predictions": "submit, whose operations return jobs",
+    "subscribe": "run({...}), or submit, whose operations return jobs",
+    "balance": "account_management().balance",
+    "account": "account_management()",
+    "imagebackgroundremoval": "remove_background(...)",
+    "imageupscale": "upscale(...)",
+    "imagecaption": "caption(...)",
+    "withrawresponse": "image_inference(...)[0].raw, the API's own object",
+}
+"""Attributes of other libraries' clients, and what does the same here."""
+
+
 class _Handle:
     """Common base of the client classes: a handle on a core. Pickles as its options, without the key."""
 
@@ -84,6 +105,17 @@ class _Handle:
                 f"client, or use rw.with_options({name}=...) for some calls."
             )
         object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:  # else every name would be one of its attributes
+
+        def __getattr__(self, name: str) -> NoReturn:
+            words = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_"):
+                meant = _ELSEWHERE.get(fold_name(name)) or near_name(
+                    name, [known for known in dir(type(self)) if not known.startswith("_")]
+                )
+                words += f". Use rw.{meant}." if meant else ""
+            raise AttributeError(words, name=name, obj=self)
 
     def __copy__(self) -> Self:
         return self  # it is a handle on the client's one connection
@@ -113,18 +145,21 @@ class Submitter(_Handle, JobOperations):
     def run(self, task: Task[R]) -> Job[R]: ...
     @overload
     def run(self, task: Mapping[str, Any]) -> Job[Results[Any]]: ...
-    def run(self, task: Any) -> Any:
+    def run(self, task: Any = None, **given: Any) -> Any:
         """Start a task and return its job.
 
         Media inputs are read and encoded before this returns; nothing else blocks.
 
         Args:
             task: A request object, or a dict, as for `rw.run`.
+            given: Refused, with what would work.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
+        if given:
+            raise _run_misused(given)
         core = self._core
         held: list[Job[Any]] = []
         try:
@@ -285,6 +320,7 @@ class _Client(_Handle):
         """The same operations, each returning a `Job` immediately."""
         return Submitter(self._core)
 
+    @names_checked
     def with_options(
         self,
         *,
@@ -365,9 +401,24 @@ def _with(task: Task[Any] | Mapping[str, Any] | None, parameters: dict[str, Any]
     Raises:
         UsageError: There are parameters besides a request object.
     """
+    if task is not None and not isinstance(task, (Task, Mapping)):
+        raise UsageError(f"It takes a request object, a dict or parameters; got {type(task).__name__}.")
     if isinstance(task, Task) and parameters:
         raise UsageError(f"Parameters cannot be added to a request object; put {next(iter(parameters))!r} into it.")
     return task if isinstance(task, Task) or (task and not parameters) else {**(task or {}), **parameters}
+
+
+def _run_misused(given: Mapping[str, Any]) -> UsageError:
+    """Return the error for `run(model=...)`, and for `run("model", input={...})` as elsewhere."""
+    return UsageError(
+        f"run() takes one request object or dict, and no {next(iter(given))!r} besides: rw.run({{'model': ..., "
+        "'positive_prompt': ...}). Or call the operation, as in rw.image_inference(model=..., positive_prompt=...).",
+        parameter=next(iter(given)),
+    )
+
+
+def _stream_misused() -> UsageError:
+    return UsageError("stream() takes a StreamText. rw.stream_text(model=..., messages=[...]) streams a text.")
 
 
 def _parameters_of(
@@ -455,16 +506,19 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
     def run(self, task: Task[R]) -> R: ...
     @overload
     def run(self, task: Mapping[str, Any]) -> Results[Any]: ...
-    def run(self, task: Any) -> Any:
+    def run(self, task: Any = None, **given: Any) -> Any:
         """Run a task and wait for its result.
 
         Args:
             task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
                 dict has a `taskType`, or a `model` of `rw.models` that tells it.
+            given: Refused, with what would work.
 
         Raises:
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
+        if given:
+            raise _run_misused(given)
         core = self._core
         core.check_thread()
         warn_in_event_loop(_INSTEAD)
@@ -494,16 +548,19 @@ class Runware(_Client, BlockingMap, BlockingChats, BlockingOperations):
         """
         return serverless.App(self._core, name, environment)
 
-    def stream(self, task: StreamText) -> TextStream:
+    def stream(self, task: StreamText, **given: Any) -> TextStream:
         """Return the stream of a request, as `stream_text` does.
 
         Args:
             task: The request.
+            given: Refused, with what would work.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             ClientClosedError: The client is closed.
         """
+        if given or not isinstance(task, Task):
+            raise _stream_misused()
         return text_streams.TextStream(self._core, task)
 
     def connect(self, timeout: float | None = None) -> None:
@@ -626,16 +683,19 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
     async def run(self, task: Task[R]) -> R: ...
     @overload
     async def run(self, task: Mapping[str, Any]) -> Results[Any]: ...
-    async def run(self, task: Any) -> Any:
+    async def run(self, task: Any = None, **given: Any) -> Any:
         """Run a task and wait for its result in the running event loop.
 
         Args:
             task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
                 dict has a `taskType`, or a `model` of `rw.models` that tells it.
+            given: Refused, with what would work.
 
         Raises:
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
+        if given:
+            raise _run_misused(given)
         held: list[Job[Any]] = []
         try:
             core = self._core
@@ -688,15 +748,18 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
         """
         return serverless.AsyncApp(self._core, name, environment)
 
-    def stream(self, task: StreamText) -> AsyncTextStream:
+    def stream(self, task: StreamText, **given: Any) -> AsyncTextStream:
         """Return the stream of a request, as `stream_text` does.
 
         Args:
             task: The request.
+            given: Refused, with what would work.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
         """
+        if given or not isinstance(task, Task):
+            raise _stream_misused()
         return text_streams.AsyncTextStream(self._core, task)
 
     async def connect(self, timeout: float | None = None) -> None:

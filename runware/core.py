@@ -151,12 +151,13 @@ class Knowledge:
 
     Args:
         options: The client's options.
+        catalogue: The models that are known already; `None` reads them when they are first used.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, catalogue: Catalogue | None = None) -> None:
         self._options = options
         # Plain attributes: Python 3.11 computes a cached_property under a lock, which a fork could leave locked.
-        self._catalogue: Catalogue | None = None
+        self._catalogue = catalogue
         self._checker: Checker | None = None
 
     @property
@@ -190,6 +191,8 @@ class Knowledge:
             sent: The message with the task, or the task without its large inputs.
         """
         task = loads(sent)[0] if isinstance(sent, bytes) else sent
+        if error.parameter == "task_type":
+            return refusals.with_task_type(error, str(task.get("taskType")))
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
         if model is not None:
@@ -586,7 +589,10 @@ class Core:
 
     def view(self, options: Options) -> CoreView:
         """Return a view of this core whose calls have these options."""
-        return CoreView(self, options, Planner(options, self.knowledge, self._uploads))
+        knowledge = self.knowledge
+        if options.check != self.options.check:  # the same models, with another mode of checks
+            knowledge = Knowledge(options, knowledge.catalogue)
+        return CoreView(self, options, Planner(options, knowledge, self._uploads))
 
     @property
     def streams(self) -> OpenStreams:

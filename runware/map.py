@@ -19,7 +19,7 @@ from runware import requests
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
-from runware._support.unknown_names import unknown_name_error
+from runware._support.unknown_names import names_checked, unknown_name_error
 from runware.errors import ConfigurationError, DownloadError, UsageError, ValidationError
 from runware.jobs import Job, Progress, call_soon_in, get_interruptibly
 from runware.options import Budget
@@ -145,6 +145,7 @@ class BlockingMap:
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> Iterator[R | Exception]: ...
+    @names_checked
     def map(
         self,
         what: Any,
@@ -279,6 +280,7 @@ class AsyncMap:
         return_exceptions: bool,
         **options: Unpack[_MapOptions],
     ) -> AsyncIterator[R | Exception]: ...
+    @names_checked
     def map(
         self,
         what: Any,

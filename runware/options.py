@@ -201,7 +201,8 @@ def _check_key(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(
             f"No API key: pass api_key=, or set the environment variable {KEY_VARIABLE}. "
-            "Create a key at https://my.runware.ai.",
+            "Create a key at https://my.runware.ai. Without one, `python -m runware.local` serves the API on this "
+            "machine, and prints the two variables that lead there.",
             parameter="api_key",
         )
     if value != value.strip() or not value.isprintable():

@@ -528,6 +528,10 @@ def test_model_and_its_prices_are_shown_without_a_key(nothing: pathlib.Path) -> 
     assert "a multiple of 16 between 128 and 2048" in run("models", "show", "bfl-flux-2-klein-9b").out
     shown = run("models", "show", KLEIN, "--json").json
     assert (shown["air"], shown["parameters"][0]["name"]) == (KLEIN, "positive_prompt")
+    unknown = run("models", "price", "zzz")
+    assert "`runware models list -q WORD`" in unknown.err
+    assert "rw." not in unknown.err
+    assert "REF must be the UUID of a task." in run("job", "x", "--local").err
     assert run("models", "price", KLING).out.startswith("$0.07 per second (without audio)\n")
     assert run("models", "price", KLING, "duration=10").out.startswith("$0.70 to $1.40, about ")
     priced = run("models", "price", KLING, "duration=10", "provider_settings.klingai.sound=true", "--json").json

@@ -377,7 +377,10 @@ def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> Non
         ({"guidance_scale": 4}, "ImageInference has no parameter 'guidance_scale'; did you mean 'cfg_scale'?"),
         ({"prompt": "x"}, "ImageInference has no parameter 'prompt'; did you mean 'positive_prompt'?"),
         ({"n": 2}, "ImageInference has no parameter 'n'; did you mean 'number_results'?"),
-        ({"size": "1x1"}, "ImageInference has no parameter 'size'; did you mean 'width'?"),
+        (
+            {"size": "1x1"},
+            "ImageInference has no parameter 'size': pass two numbers, as in width=1024, height=1024.",
+        ),
         ({"heigth": 5}, "ImageInference has no parameter 'heigth'; did you mean 'height'?"),
         (
             {"zzz": 5},
@@ -396,7 +399,9 @@ def test_wrong_parameter_name_is_answered_with_the_right_one(
 def test_missing_and_positional_parameters_are_named(rw: Runware, interface: Interface) -> None:
     with pytest.raises(TypeError, match=r"^VideoInference requires the parameter 'model'\.$"):
         interface(rw, "video_inference")
-    with pytest.raises(TypeError, match=r"^ImageInference takes keyword arguments only\.$"):
+    with pytest.raises(
+        TypeError, match=r"^ImageInference takes keyword arguments only, such as positive_prompt=\.\.\.\.$"
+    ):
         rw.image_inference("a kite")  # type: ignore[misc]
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import pathlib
+import pickle
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -12,16 +16,24 @@ import runware
 from runware import (
     AsyncRunware,
     ConfigurationError,
+    Image,
     OverwriteError,
+    Results,
     Runware,
     RunwareError,
     UsageError,
     ValidationError,
     get_client,
+    models,
+    requests,
 )
+from runware._support.api_names import wire_name
+from runware._support.unknown_names import near_name
 from runware.local import LocalServer
+from runware.requests import validation
 
 from .test_faces import PICTURE
+from .test_serverless import PNG
 
 
 @pytest.mark.parametrize(
@@ -210,3 +222,251 @@ def test_app_is_named_in_the_user_agent(server: LocalServer, transport: str) -> 
 def test_app_that_cannot_stand_in_a_header_is_refused(app: object) -> None:
     with pytest.raises(ConfigurationError, match=r"shop/1\.2"):
         Runware("key", app=app)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        ({"size": "1024x1024"}, "width=1024, height=1024"),
+        ({"aspect_ratio": "16:9"}, "width=1344, height=768"),
+        ({"response_format": "b64_json"}, "output_type='base64Data'"),
+        ({"extra_headers": {}}, "no headers of their own"),
+        ({"requestImage": None}, "pass its parameters themselves"),
+    ],
+)
+def test_names_without_one_parameter_of_ours_are_answered_with_what_to_do(typed: dict[str, Any], advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Runware("key").image_inference(positive_prompt="a kite", **typed)
+    assert advice in caught.value.message
+    assert "extra={...}" not in caught.value.message  # it would not help
+
+
+def test_short_names_are_not_taken_for_others_that_look_like_them() -> None:
+    with pytest.raises(UsageError) as caught:
+        Runware("key").image_inference(eta=0)  # type: ignore[call-overload]
+    assert "did you mean" not in caught.value.message
+
+
+def test_all_unknown_names_are_answered_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        Runware("key").image_inference(prompt="a kite", n=2, zzz=1)  # type: ignore[call-overload]
+    assert caught.value.message == (
+        "ImageInference has no parameter 'prompt'; did you mean 'positive_prompt'? Nor has it 'n'; did you mean "
+        "'number_results'? Nor has it 'zzz'. Pass API parameters without a Python name in extra={...}."
+    )
+    assert caught.value.parameter == "prompt"
+
+
+def test_prompt_by_position_is_answered_with_its_name() -> None:
+    rw: Any = Runware("key")
+    for call, name in (
+        (rw.image_inference, "positive_prompt"),
+        (rw.text_inference, "messages"),
+        (rw.upscale, "input_image"),
+    ):
+        with pytest.raises(UsageError, match=rf"keyword arguments only, such as {name}="):
+            call("a red kite")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda rw: rw.text_inference(model="m", messages="hi"), "messages=[{'role': ..., 'content': ...}]"),
+        (lambda rw: rw.text_inference(model="m", messages=["hi"]), "messages=[{'role': ..., 'content': ...}]"),
+        (lambda rw: rw.text_inference(model="m", positive_prompt="hi"), "did you mean 'messages'"),
+        (lambda rw: rw.text_inference(model="m", messages=[], stream=True), "rw.stream_text(...)"),
+        (lambda rw: rw.audio_inference(model="m", speech="hi"), "speech={'text': ..., 'voice': ...}"),
+        (lambda rw: rw.audio_inference(model="m", voice="x"), "speech={'voice': ...}"),
+        (lambda rw: rw.image_inference(lora=["m"]), "lora=[{'model': ..., 'weight': ...}]"),
+        (lambda rw: rw.caption(input_image=Results([Image(url="https://x/y")])), "input_image=results[0]"),
+        (
+            lambda rw: rw.image_inference(inputs={"seedimage": b"x"}),
+            "inputs.seedimage is not a parameter; did you mean",
+        ),
+        (lambda rw: rw.image_inference(lora=[{"model": "m", "Weight": 1}]), "lora[0].Weight is not a parameter"),
+        (lambda rw: rw.run("owner/model", input={"prompt": "x"}), "rw.run({'model': ..., 'positive_prompt': ...})"),
+        (lambda rw: rw.run(model="m", positive_prompt="x"), "rw.run({'model': ..., 'positive_prompt': ...})"),
+        (lambda rw: rw.submit.run(model="m"), "rw.run({'model': ..., 'positive_prompt': ...})"),
+        (lambda rw: rw.run("a prompt"), "such as rw.run({'model': ..., 'positive_prompt': ...})"),
+        (lambda rw: rw.run([{"taskType": "imageInference"}]), "rw.map(requests)"),
+        (lambda rw: rw.estimate(rw.image_inference, positive_prompt="x"), "a request object, a dict or parameters"),
+        (lambda rw: rw.stream("owner/model", input={}), "rw.stream_text(model=..., messages=[...])"),
+        (lambda rw: rw.aio.stream({"prompt": "x"}), "rw.stream_text(model=..., messages=[...])"),
+        (lambda rw: rw.chat("m", system="x"), "did you mean 'system_prompt'"),
+        (lambda rw: rw.with_options(time_out=3), "did you mean 'timeout'"),
+        (lambda rw: rw.map(rw.image_inference, ["x"], max_workers=3), "did you mean 'concurrency'"),
+        (lambda rw: rw.map(rw.image_inference, ["x"], model="m"), "common={...}"),
+        (lambda rw: rw.models.list("flux"), "list() takes its parameters by name: capability, "),
+        (lambda rw: rw.models.list(search="flux"), "did you mean 'q'"),
+    ],
+)
+def test_calls_as_they_are_elsewhere_are_errors_of_the_package_that_help(
+    call: Callable[[Any], object], words: str
+) -> None:
+    with pytest.raises(RunwareError) as caught:
+        call(Runware("key"))
+    assert isinstance(caught.value, (TypeError, ValueError))
+    assert words in caught.value.message
+
+
+def test_keys_of_the_api_stay_valid_in_dicts() -> None:
+    request = runware.ImageInference(inputs={"seedImage": "https://x/y.png", "unheardOf": 1}, lora=[{"model": "m"}])
+    assert request.inputs == {"seedImage": "https://x/y.png", "unheardOf": 1}
+
+
+def test_misused_run_of_asyncio_is_an_error_of_the_package() -> None:
+    rw: Any = runware.AsyncRunware("key")
+    with pytest.raises(UsageError, match="takes one request object or dict"):
+        asyncio.run(rw.run(model="m", positive_prompt="x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("imageInference", "Use rw.image_inference."),
+        ("promptEnhance", "Use rw.prompt_enhance."),
+        ("imageBackgroundRemoval", "Use rw.remove_background(...)."),
+        ("images", "Use rw.image_inference(positive_prompt=..., model=...)."),
+        ("predictions", "Use rw.submit"),
+        ("balance", "Use rw.account_management().balance."),
+        ("image_inferense", "Use rw.image_inference."),
+    ],
+)
+def test_attributes_of_other_clients_are_answered_with_ours(name: str, words: str) -> None:
+    for rw in (Runware("key"), runware.AsyncRunware("key")):
+        with pytest.raises(AttributeError) as caught:
+            getattr(rw, name)
+        assert words in str(caught.value)
+        assert not hasattr(rw, "_repr_html_")
+
+
+def test_attribute_of_one_result_says_that_there_is_a_list() -> None:
+    results = Results([Image(url="https://x/y.png")])
+    with pytest.raises(AttributeError, match=r"use results\[0\]\.url, or a loop"):
+        results.url  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"results\.save_all"):
+        results.save("x")  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"It is the list itself"):
+        results.images  # type: ignore[attr-defined]
+    for name in ("zzz", "_repr_png_", "__array__"):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'$"):
+            getattr(results, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'url'$"):
+        Results().url  # type: ignore[attr-defined]
+    assert pickle.loads(pickle.dumps(results)) == copy.deepcopy(results) == results
+
+
+def test_model_of_another_kind_is_a_problem(caplog: pytest.LogCaptureFixture) -> None:
+    strict: Any = Runware("key", check="error")
+    with pytest.raises(ValidationError) as caught:
+        strict.image_inference(positive_prompt="a kite", model="klingai:kling-video@2.6-pro", width=512, height=512)
+    assert caught.value.message == (
+        "model klingai:kling-video@2.6-pro (Kling VIDEO 2.6 Pro) makes videos, not images. Use "
+        "rw.video_inference(...), or a model of rw.models.list(category='image')."
+    )
+    assert (caught.value.parameter, caught.value.task_type) == ("model", "imageInference")
+    with LocalServer() as server, Runware(server.api_key, url=server.url) as rw:
+        assert rw.video_inference(positive_prompt="a kite", model="runware:101@1", duration=5)
+        assert rw.upscale(input_image=PNG, model="runware:101@1")  # not a kind that a model makes
+    assert ["makes images, not videos" in line for line in caplog.messages] == [True]
+
+
+def test_checks_of_with_options_are_those_of_its_calls() -> None:
+    with LocalServer() as server, Runware(server.api_key, url=server.url) as rw:
+        parameters: dict[str, Any] = {**PICTURE, "lora": [{"model": "civitai:1@1", "scale": 1}]}
+        strict = rw.with_options(check="error")
+        with pytest.raises(ValidationError, match=r"did you mean lora\[0\]\.weight"):
+            strict.image_inference(**parameters)
+        assert strict.with_options(check="off").image_inference(**parameters)
+        assert strict.with_options(timeout=50).models.get("runware:101@1")
+        with pytest.raises(ValidationError):
+            strict.with_options(timeout=50).image_inference(**parameters)
+        assert len(server.ledger.tasks("imageInference")) == 1
+
+
+@pytest.mark.parametrize("name", ["black-forest-labs/FLUX.1-dev", "black-forest-labs/flux-schnell", "bfl/flux-1-dev"])
+def test_models_named_as_elsewhere_are_answered_with_the_air(name: str) -> None:
+    with (
+        LocalServer() as server,
+        Runware(server.api_key, url=server.url) as rw,
+        pytest.raises(ValidationError) as caught,
+    ):
+        rw.image_inference(positive_prompt="a kite", model=name, width=512, height=512)
+    assert ("runware:100@1" if "schnell" in name else "runware:101@1") in caught.value.message
+
+
+def test_missing_key_leads_to_the_local_server_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNWARE_API_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match=r"python -m runware\.local"):
+        Runware()
+
+
+def classes_of_dicts() -> dict[str, dict[str, Any]]:
+    """Return the parameters of each task type that take dicts in place of objects, with their classes."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, *_ in requests.OPERATIONS.values():
+        request = getattr(requests, name)
+        for field, check in validation._checks(request).items():
+            if check.object_class is not None:
+                found.setdefault(request.task_type, {})[wire_name(field)] = check.object_class
+    return found
+
+
+def test_no_name_in_a_schema_of_the_catalogue_is_taken_for_a_misspelt_one() -> None:
+    classes = classes_of_dicts()
+    looked_at = 0
+    for model in models.list():
+        for name, cls in classes.get(model.task_type or "", {}).items():
+            schema = model.schema.get("properties", {}).get(name)
+            inner = schema.get("items", schema) if isinstance(schema, dict) else None
+            for key in (inner or {}).get("properties", {}) if isinstance(inner, dict) else ():
+                looked_at += 1
+                assert key in validation._names(cls) or near_name(key, validation._checks(cls)) is None, (model, key)
+    assert looked_at > 1000
+
+
+def test_misspelt_keys_of_dicts_are_refused_as_those_of_classes_are(server: LocalServer, rw: Runware) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        (
+            {"lora": [{"model": "civitai:1@1", "wieght": 1}]},
+            r"lora\[0\]\.wieght is not a parameter; did you mean 'weight'\?",
+        ),
+        ({"outpaint": {"lef": 64}}, r"outpaint\.lef is not a parameter; did you mean 'left'\?"),
+        ({"inputs": {"reference_image": [PNG]}}, "did you mean 'reference_images'"),
+    ]
+    for given, words in cases:
+        with pytest.raises(ValidationError, match=words):
+            rw.image_inference(**PICTURE, **given)
+    assert server.ledger.tasks("imageInference") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("OpenAI", "use Runware."),
+        ("AsyncClient", "use AsyncRunware."),
+        ("APITimeoutError", "use TaskTimeoutError."),
+        ("RunwareAPIError", "use RunwareError."),
+        ("IImageCaption", "use Caption,"),
+        ("IRequestImage", "use ImageInference,"),
+    ],
+)
+def test_imports_of_other_libraries_are_answered_with_ours(name: str, ours: str) -> None:
+    with pytest.raises(ImportError, match=ours):
+        exec(f"from runware import {name}")
+
+
+def test_refused_model_without_a_similar_one_says_how_to_find_one() -> None:
+    with (
+        LocalServer() as server,
+        Runware(server.api_key, url=server.url) as rw,
+        pytest.raises(ValidationError, match=r"rw\.models\.list\(q=\.\.\.\)"),
+    ):
+        rw.image_inference(positive_prompt="a kite", model="flux", width=512, height=512)
+
+
+@pytest.mark.parametrize("typed", ["imageInferenc", "image_inference", "ImageInference"])
+def test_refused_task_type_is_answered_with_the_right_one(typed: str, rw: Runware) -> None:
+    with pytest.raises(ValidationError, match="Did you mean 'imageInference'") as caught:
+        rw.run({"taskType": typed, "positivePrompt": "a kite", "model": "runware:101@1", "width": 512, "height": 512})
+    assert caught.value.parameter == "task_type"

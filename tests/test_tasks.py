@@ -344,7 +344,7 @@ def test_call_errors_name_no_private_names() -> None:
             lambda: runware.PhotoMaker(positive_prompt="x"),  # type: ignore[call-arg]
             "PhotoMaker requires the parameter 'input_images'.",
         ),
-        (lambda: runware.Lora("m"), "Lora takes keyword arguments only."),  # type: ignore[misc]
+        (lambda: runware.Lora("m"), "Lora takes keyword arguments only, such as model=...."),  # type: ignore[misc]
     ):
         with pytest.raises(TypeError) as caught:
             make()

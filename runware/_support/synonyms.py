@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["SYNONYMS"]
+__all__ = ["ADVICE", "SYNONYMS"]
 
 # Keys as `fold_name` writes them: without underscores, in lower case. The first name that a model has is suggested.
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "prompt": ("positivePrompt", "speech.text", "messages"),
-    "text": ("positivePrompt",),
+    "positiveprompt": ("messages", "speech.text"),
+    "text": ("speech.text", "positivePrompt", "messages"),
     "input": ("positivePrompt", "messages"),
     "n": ("numberResults",),
     "numimages": ("numberResults",),
@@ -32,7 +33,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "imageurl": ("inputs.image", "inputs.seedImage", "inputs.referenceImages"),
     "image": ("seedImage", "referenceImages", "frameImages"),
     "initimage": ("seedImage",),
-    "inputimage": ("image", "seedImage", "referenceImages"),
+    "inputimage": ("image", "seedImage", "frameImages", "referenceImages"),
     "mask": ("maskImage",),
     "maskurl": ("maskImage",),
     "denoisingstrength": ("strength",),
@@ -41,7 +42,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "outputquality": ("outputQuality",),
     "quality": ("outputQuality",),
     "format": ("outputFormat",),
-    "responseformat": ("outputFormat", "outputType"),
+    "responseformat": ("outputType", "outputFormat"),
     "numframes": ("duration",),
     "length": ("duration",),
     "seconds": ("duration",),
@@ -82,4 +83,65 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "maxconcurrency": ("maxInFlight",),
     "database": ("store",),
     "webhook": ("webhookURL",),
+    "maxcost": ("budget",),
+    "maxspend": ("budget",),
+    "query": ("search", "q"),
+    "search": ("q",),
+    "maxworkers": ("concurrency",),
+    "workers": ("concurrency",),
+    "batch": ("concurrency",),
+    "voice": ("speech.voice",),
+    "language": ("speech.language",),
+    "generator": ("seed",),
+    "extrabody": ("extra",),
+    "extraargs": ("extra",),
+    "numreturnimages": ("numberResults",),
+    "nsamples": ("numberResults",),
+    "safetytolerance": ("safety",),
+    "disablesafetychecker": ("safety",),
+    "moderation": ("safety",),
+    "startimage": ("frameImages", "seedImage"),
+    "endimage": ("frameImages",),
+    "firstframe": ("frameImages",),
+    "lastframe": ("frameImages",),
+    "firstframeimage": ("frameImages",),
+    "controlimage": ("controlNet",),
+    "controlnetimage": ("controlNet",),
+    "ipadapterimage": ("ipAdapters",),
+    "lorascale": ("lora",),
+    "lorascales": ("lora",),
+    "enablehr": ("hiresFix",),
+    "hrscale": ("hiresFix",),
+    "callback": ("onPartial",),
+    "onpartialimages": ("onPartial",),
+    "callbackonstepend": ("onPartial",),
+    "onprogress": ("progress",),
+}
+
+# Names without one parameter of ours that means the same, with what to do, where a parameter is there; `""` is there
+# always.
+ADVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "size": (("width", "pass two numbers, as in width=1024, height=1024"),),
+    "imagesize": (("width", "pass two numbers, as in width=1024, height=1024"),),
+    "aspectratio": (("width", "pass two numbers, as in width=1344, height=768"),),
+    "megapixels": (("width", "pass two numbers, as in width=1024, height=1024"),),
+    "responseformat": (
+        ("outputType", "for b64_json, pass output_type='base64Data'; for JPG, PNG or WEBP, pass output_format"),
+        ("jsonSchema", "pass json_schema, or response_type to rw.chat(...)"),
+        ("responseType", "pass response_type, a type that the answers are parsed into"),
+    ),
+    "stream": (("messages", "rw.stream_text(...) has the same parameters, and yields the text piece by piece"),),
+    "requestimage": (("", "pass its parameters themselves, as in rw.image_inference(positive_prompt=...)"),),
+    "requestvideo": (("", "pass its parameters themselves, as in rw.video_inference(positive_prompt=...)"),),
+    "extraheaders": (("", "calls have no headers of their own"),),
+    "input": (("task", "rw.run takes one dict, as in rw.run({'model': ..., 'positive_prompt': ...})"),),
+    "crossattentionkwargs": (("lora", "LoRAs have weights, as in lora=[{'model': ..., 'weight': 0.8}]"),),
+    "controlnetconditioningscale": (
+        (
+            "controlNet",
+            "guide images have weights, as in control_net=[{'model': ..., 'guide_image': ..., 'weight': 1}]",
+        ),
+    ),
+    "numframes": (("duration", "pass duration, in seconds"),),
+    "model": (("common", "pass what all inputs share as common={...}"),),
 }

@@ -147,7 +147,12 @@ def _key(given: dict[str, Any]) -> Finding:
     except ConfigurationError as error:
         return Finding("key", error.message, "Name a file that holds the API key and nothing else.", 3)
     if not value:
-        return Finding("key", f"{KEY_VARIABLE} is not set", "Create a key at https://my.runware.ai and set it.", 3)
+        return Finding(
+            "key",
+            f"{KEY_VARIABLE} is not set",
+            "Create a key at https://my.runware.ai and set it. Without one, every command takes --local.",
+            3,
+        )
     if value != value.strip() or not value.isprintable():
         return Finding("key", f"{source} contains white space", "Copy the key again without it.", 3)
     return Finding("key", f"from {source}")

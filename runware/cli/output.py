@@ -131,7 +131,10 @@ def _exit_code(error: BaseException) -> int:
 
 
 def _facts(error: BaseException, local: bool) -> dict[str, Any]:
-    facts: dict[str, Any] = {"message": " ".join(_message(error, local).split()), "type": type(error).__name__}
+    message = " ".join(_message(error, local).split())
+    for python, command in _COMMANDS.items():
+        message = message.replace(python, command)
+    facts: dict[str, Any] = {"message": message, "type": type(error).__name__}
     if isinstance(error, RunwareError):
         names = ("code", "parameter", "task_type", "task_uuid", "documentation")
         facts |= {name: value for name in names if (value := getattr(error, name))}
@@ -158,6 +161,14 @@ def _message(error: BaseException, local: bool) -> str:
         why = str(error.strerror).replace("pass overwrite=True to replace it", "--overwrite replaces it")
         message = f"{error.filename}: {why}."
     return message
+
+
+_COMMANDS = {
+    "rw.models.list(q=...)": "`runware models list -q WORD`",
+    "rw.models.search(...)": "`runware models search WORD`",
+    "job(): ref must be a job's ref, the UUID of a task, or an Acknowledgement.": "REF must be the UUID of a task.",
+}
+"""Advice for Python code, and the commands that do the same."""
 
 
 def _advice(error: RunwareError) -> str:

@@ -16,6 +16,7 @@ import attrs
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.escaping import one_line
+from runware._support.unknown_names import names_checked
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
 from runware.models.descriptions import listed_as_html
@@ -315,6 +316,7 @@ class Models:
             model = catalogue.fetch_schema(model, timeout)
         return catalogue.fetch_examples(model, timeout) if examples else model
 
+    @names_checked
     def list(
         self,
         *,

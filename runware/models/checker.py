@@ -139,6 +139,7 @@ class Checker:
                 return good[1]
         model = catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
+            self._report_kind(model, task.get("taskType"))
             return None
         route = memory.routes.get(name)
         if route is None:
@@ -209,9 +210,16 @@ class Checker:
         task["model"] = model.air or name
         return model
 
-    def _report(self, model: Model, problems: list[Problem]) -> None:
+    def _report_kind(self, model: Model | None, task_type: Any) -> None:
+        """Report a known model that makes something else than a task asks for."""
+        if model is not None and (problem := _other_kind(model, task_type)) is not None:
+            self._report(model, [problem], task_type)
+
+    def _report(self, model: Model, problems: list[Problem], task_type: str | None = None) -> None:
         if self._mode == "error":
-            raise validation_error(model, problems)
+            error = validation_error(model, problems)
+            error.task_type = task_type or error.task_type
+            raise error
         for problem in problems:
             known = (model.name, problem.parameter)
             if known not in self._warned:
@@ -219,6 +227,33 @@ class Checker:
                     self._warned.clear()
                 self._warned.add(known)
                 log_or_stderr(log, "%s", one_line(problem.message, 2000), level=logging.WARNING)
+
+
+_GENERATING = {
+    "imageInference": ("images", "image_inference"),
+    "videoInference": ("videos", "video_inference"),
+    "audioInference": ("audio", "audio_inference"),
+    "3dInference": ("3D models", "three_d_inference"),
+    "textInference": ("text", "text_inference"),
+}
+"""What the tasks that generate something make, and their operations. A model makes one of these."""
+
+
+def _other_kind(model: Model, task_type: Any) -> Problem | None:
+    """Return the problem of a model that makes something else than a task asks for; `None` if it may fit."""
+    asked, made = _GENERATING.get(task_type), _GENERATING.get(model.task_type or "")
+    if asked is None or made is None:
+        return None
+    name = model.air or model.slug
+    return Problem(
+        parameter="model",
+        message=f"model {name} ({model.name}) makes {made[0]}, not {asked[0]}. Use rw.{made[1]}(...), or a model of "
+        f"rw.models.list(category={_CATEGORIES.get(asked[0], asked[0])!r}).",
+        value=name,
+    )
+
+
+_CATEGORIES = {"images": "image", "videos": "video", "3D models": "3d"}
 
 
 def _key(task: Mapping[str, Any]) -> Any:

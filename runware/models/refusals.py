@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runware._support.api_names import python_path
+from runware._support.unknown_names import near_name
 from runware.errors import ValidationError
 from runware.models.catalogue import Model, in_words
 from runware.models.schema import find_schema
 from runware.models.wording import either_of, takes
+from runware.task_types import TaskType
 
-__all__ = ["completed", "with_models"]
+__all__ = ["completed", "with_models", "with_task_type"]
 
 _OF_CALL = frozenset(("taskType", "taskUUID", "model"))
 """Parameters of which the schema of a model only knows its own values."""
@@ -41,10 +43,20 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
 
 def with_models(error: ValidationError, near: Sequence[Model]) -> ValidationError:
     """Return the server's refusal of a model that is not known, with those that may have been meant."""
+    if not near:
+        return error.restated(_sentence(error.message, iter(("rw.models.list(q=...) finds known ones by a word.",))))
     named = [model for model in near if (model.air or model.slug) not in error.message]
     if not named:
         return error
     return error.restated(_sentence(error.message, iter((f"Did you mean {either_of(list(map(in_words, named)))}?",))))
+
+
+def with_task_type(error: ValidationError, given: str) -> ValidationError:
+    """Return the server's refusal of a task type with the one that may have been meant."""
+    near = near_name(given, list(map(str, TaskType)))
+    if near is None or near == given:
+        return error
+    return error.restated(_sentence(error.message, iter((f"Did you mean {near!r}?",))))
 
 
 def _advice(message: str, names: list[str], task: Mapping[str, Any], model: Model) -> Iterator[str]:

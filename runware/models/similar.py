@@ -34,7 +34,7 @@ def similar_models(wanted: str, known: Sequence[Sequence[str | None]], count: in
         known: The AIR, the slug and the name of each model.
         count: The most positions to return.
     """
-    text = wanted.lower()[:_LONGEST]
+    text = wanted.lower()[:_LONGEST].rpartition("/")[2]  # without the owner, as elsewhere: `black-forest-labs/flux-dev`
     found = [*_same_words(text, known), *_same_id(text, known), *_misspelt(text, known)]
     return list(dict.fromkeys(found))[:count]
 

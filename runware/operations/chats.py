@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from runware import text
 from runware._support.lazy_modules import lazy_module
+from runware._support.unknown_names import names_checked
 from runware.options import RetryPolicy
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class BlockingChats:
         on_event: Callable[[text.ToolRun], object] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> text.Chat[None]: ...
+    @names_checked
     def chat(
         self,
         model: str,
@@ -190,6 +192,7 @@ class AsyncChats:
         on_event: Callable[[text.ToolRun], object] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> text.AsyncChat[None]: ...
+    @names_checked
     def chat(
         self,
         model: str,

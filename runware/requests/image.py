@@ -180,6 +180,9 @@ class AcceleratorOptions(RequestModel):
         deep_cache_branch_id: DeepCache branch; the server's default is 0.
         fb_cache: Enable the first-block cache.
         fb_cache_threshold: First-block cache threshold, 0–1; the server's default is 0.25.
+        db_cache: Enable the dual-block cache; not together with `tea_cache`.
+        db_cache_threshold: Dual-block cache threshold, 0–1; the server's default is 0.25.
+        db_cache_skip_interval: Dual-block cache interval in steps, 1 or more; the server's default is 5.
         cache_start_step: First step that may use the cache.
         cache_start_step_percentage: First step that may use the cache, as a percentage of all steps, 0–99.
         cache_end_step: Last step that may use the cache.
@@ -194,6 +197,9 @@ class AcceleratorOptions(RequestModel):
     deep_cache_branch_id: int | None = None
     fb_cache: bool | None = None
     fb_cache_threshold: float | None = None
+    db_cache: bool | None = None
+    db_cache_threshold: float | None = None
+    db_cache_skip_interval: int | None = None
     cache_start_step: int | None = None
     cache_start_step_percentage: float | None = None
     cache_end_step: int | None = None
@@ -402,6 +408,7 @@ class ImageInputs(RequestModel):
         seed_image: Image to start from (image-to-image).
         mask_image: Mask of the area to repaint (inpainting).
         reference_images: Reference images.
+        reference_videos: Reference videos.
         fonts: Fonts, in the form the model expects.
         super_resolution_references: Reference images for super-resolution.
     """
@@ -412,6 +419,7 @@ class ImageInputs(RequestModel):
     seed_image: Media | None = None
     mask_image: Media | None = None
     reference_images: Sequence[Media | Mapping[str, Any]] | None = None
+    reference_videos: Sequence[Media | Mapping[str, Any]] | None = None
     fonts: Sequence[Any] | None = None
     super_resolution_references: Sequence[Media | Mapping[str, Any]] | None = None
 

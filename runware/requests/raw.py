@@ -57,6 +57,10 @@ class RawTask(Task[Results[Result]]):
         return by_default or super().takes_long(wire)
 
 
+_ONE_DICT = "such as rw.run({'model': ..., 'positive_prompt': ...})"
+_INSTEAD: dict[type, str] = {list: "and rw.map(requests) a list of request objects"}
+
+
 def as_task(
     task: Task[Any] | Mapping[str, Any], complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 ) -> Task[Any]:
@@ -73,7 +77,9 @@ def as_task(
         return task
     if not isinstance(task, Mapping):
         raise ValidationError(
-            f"run() takes a request object or a dict; got {length(task)}.", code="invalidParameter", parameter="task"
+            f"run() takes a request object or a dict, {_INSTEAD.get(type(task), _ONE_DICT)}; got {length(task)}.",
+            code="invalidParameter",
+            parameter="task",
         )
     body = complete(task)
     return RawTask(body=body, task_uuid=body.pop("taskUUID", None))

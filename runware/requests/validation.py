@@ -16,8 +16,8 @@ import attrs
 
 from runware._support.api_names import wire_name
 from runware._support.pydantic_schemas import ValidatedAsInstance
-from runware._support.unknown_names import fold_name, unknown_name_error
-from runware.errors import ValidationError
+from runware._support.unknown_names import fold_name, near_name, unknown_name_error
+from runware.errors import UsageError, ValidationError
 from runware.media.inputs import may_be_media
 from runware.protocol.lazy_fields import put_defaults
 
@@ -115,6 +115,7 @@ def callback_problem(callback: Any) -> str:
     return ""
 
 
+_DIGITS = re.compile(r"\d")
 _TEXT_FIELDS = re.compile("prompt|text|message|content|instruction|lyrics")
 """Names of fields that hold user text. Errors and reprs show only its length, however short it is."""
 
@@ -135,7 +136,21 @@ def _mismatch(name: str, value: object, expected: Any) -> str:
         lists = [option for option in options if get_origin(option) is Sequence]
         if any(fits(value, item) for option in lists for item in get_args(option)):
             return f"takes a list: {name}=[{{...}}]; got a single dict"
-    return f"must be {describe(expected)}; got {_shown(name, value)}"
+    kinds = tuple(_kinds(expected))
+    shown = _shown(name, value)
+    if Path in kinds and isinstance(value, (list, tuple)) and value and fits(value[0], expected):
+        return f"takes one of them: {name}=results[0]; got {shown}"
+    model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, RequestModel)), None)
+    if model is not None and Path not in kinds:
+        example = f"{{{', '.join(f'{key!r}: ...' for key in _example(model))}}}"
+        many = any(get_origin(option) is Sequence for option in options)
+        return f"takes {'a list: ' if many else 'a dict: '}{name}={f'[{example}]' if many else example}; got {shown}"
+    return f"must be {describe(expected)}; got {shown}"
+
+
+def _example(model: Any) -> list[str]:
+    """Return the first two fields of a class: those that say what it is about."""
+    return [field.name for field in attrs.fields(model) if field.name not in SETTINGS][:2]
 
 
 def number_of(value: Any) -> Any:
@@ -249,13 +264,17 @@ class RequestModel(ValidatedAsInstance):
             # Long text, or text with spaces, may be a prompt and is not shown.
             file = repr(text) if len(text) <= 60 and not re.search(r"\s", text) else "..."
             cls._reject(path, f"is not a UUID, URL, data URI or base64. If it is a file name, pass Path({file})")
-        return value if check.object_class is None else _mark_objects(check.object_class, value)
+        if check.object_class is None:
+            return value
+        for path, field in _misspelt(value, check, name):
+            cls._reject(path, f"is not a parameter; did you mean {field!r}?")
+        return _mark_objects(check.object_class, value)
 
     @classmethod
     def _reject(cls, name: str, what: str) -> None:
         kind = getattr(cls, "task_type", None)
         raise ValidationError(
-            f"{cls.__name__}: {name} {what}.",
+            f"{cls.__name__}: {name} {what}{'' if what.endswith('?') else '.'}",
             code="invalidParameter",
             parameter=name,
             task_type=kind if isinstance(kind, str) else None,
@@ -284,7 +303,13 @@ def _usage_error(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Type
     fields = [field for field in attrs.fields(cls) if field.init]
     needed = [field.name for field in fields if field.default is attrs.NOTHING]
     error = unknown_name_error(cls.__name__, [field.name for field in fields], given, () if args else needed)
-    return error or TypeError(f"{cls.__name__} takes keyword arguments only.")
+    if error is not None:
+        return error
+    own = [field.name for field in fields if field.name not in SETTINGS]
+    main = "positive_prompt" if "positive_prompt" in own else next(iter(own), None)
+    first = main if getattr(cls, "main", None) is None else cls.main
+    such = f", such as {first}=..." if first and first not in given else ""
+    return UsageError(f"{cls.__name__} takes keyword arguments only{such}.", parameter=first or None)
 
 
 def _not_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]:
@@ -300,6 +325,34 @@ def _not_media(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]
         for key, one in value.items():
             if inner := checks.get(fold_name(str(key))):
                 yield from _not_media(one, inner, f"{path}.{key}")
+
+
+def _misspelt(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the right name of each key of a dict that is nearly a field of the class.
+
+    Sent unchanged, it would be refused, or ignored and billed. Other unknown keys are sent: the API may know them, such
+    as a `fluxKontext2`, whose number makes it another one.
+    """
+    if isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _misspelt(one, check, f"{path}[{number}]")
+    elif isinstance(value, Mapping) and check.object_class is not None:
+        checks = _checks(check.object_class)
+        names = _names(check.object_class)
+        for key, one in value.items():
+            field = names.get(key)
+            if field is not None:
+                yield from _misspelt(one, checks[field], f"{path}.{key}")
+            elif (near := near_name(str(key), checks)) is not None and _DIGITS.findall(str(key)) == _DIGITS.findall(
+                near
+            ):
+                yield f"{path}.{key}", near
+
+
+@cache
+def _names(cls: Any) -> dict[str, str]:
+    """Return the field of a class for each of its Python and API names."""
+    return {spelling: name for name in _checks(cls) for spelling in (name, wire_name(name))}
 
 
 @cache

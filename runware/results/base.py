@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, SupportsIndex, TypeVar, overload
 
 import attrs
 
@@ -329,6 +329,11 @@ class Results(list[T], ResultSchema):
         """Return a shallow copy that keeps the errors."""
         return copy.copy(self)
 
+    if not TYPE_CHECKING:  # else every name would be one of its attributes
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(_of_each(type(self).__name__, name, self), name=name, obj=self)
+
     @property
     def cost(self) -> float | None:
         """Total cost in US dollars; `None` if no result reports its cost."""
@@ -394,6 +399,21 @@ class Results(list[T], ResultSchema):
         return await in_thread(
             lambda cancel: save_all(self, Saving(where, overwrite, timeout, max_bytes, template, cancel))
         )
+
+
+_IN_ITSELF = frozenset(("data", "images", "output", "outputs", "results", "videos"))
+"""Attributes in which other libraries keep the list."""
+
+
+def _of_each(cls: str, name: str, items: list[Any]) -> str:
+    """Return the message for an attribute that a list of results does not have."""
+    words = f"{cls!r} object has no attribute {name!r}"
+    if name in _IN_ITSELF:
+        return f"{words}. It is the list itself: use results[0], or a loop."
+    if name.startswith("_") or not items or not hasattr(items[0], name):
+        return words
+    own = {"save": " results.save_all(...) saves all.", "asave": " results.asave_all(...) saves all."}.get(name, "")
+    return f"{words}. It is a list of results: use results[0].{name}, or a loop.{own}"
 
 
 def _joined(one: object, other: object) -> tuple[RunwareError, ...]:
