@@ -144,6 +144,7 @@ class Submitter(_Handle, JobOperations):
 _OPTIONS = frozenset(field.name for field in attrs.fields(Options)) - {
     "check",
     "environment",
+    "extra_headers",
     "key_from_environment",
     "store_from_environment",
 }
@@ -289,6 +290,7 @@ class _Client(_Handle):
         retry_delay: float | None = None,
         include_cost: bool | None = None,
         check: Literal["off", "warn", "error"] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Self:
         """Return a client on the same connection whose calls have other options.
 
@@ -301,6 +303,8 @@ class _Client(_Handle):
             retry_delay: Base of the backoff between attempts, in seconds.
             include_cost: Whether the server reports costs.
             check: What a request that its model does not accept does.
+            extra_headers: Headers of the requests over HTTP, such as those that a gateway wants: tasks, questions about
+                them, streams and chats. `{}` removes them. Over a WebSocket, a task with headers raises `UsageError`.
 
         Raises:
             ConfigurationError: An option is invalid; `parameter` names it.

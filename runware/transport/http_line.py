@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
+from runware._support.http_headers import Headers
 from runware.errors import ConnectionFailedError, ConnectionLostError, RunwareError
 from runware.options import Options
 from runware.protocol.codec import dumps
@@ -221,19 +222,20 @@ class HttpLine:
         headers = [header for header in self._headers if header[0] != b"Authorization"]
         return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), headers, timeout)
 
-    def post(self, body: bytes, silence: float | None) -> Answer:
+    def post(self, body: bytes, silence: float | None, extra: Headers = ()) -> Answer:
         """Send tasks.
 
         Args:
             body: A JSON array of tasks.
             silence: Seconds to wait for each part of the response; `None` for no limit.
+            extra: Further headers.
 
         Raises:
             RequestError: There is no response.
             TooLargeError: The response is too large.
         """
         self._read_key()
-        return self._post(body, self._headers, silence)
+        return self._post(body, [*self._headers, *extra] if extra else self._headers, silence)
 
     def _read_key(self) -> str:
         if self._key is None:
