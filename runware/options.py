@@ -452,6 +452,10 @@ class Options:
         base = f"{_HTTP_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}"
         return base + parts.path.rstrip("/") if service == "api" else base
 
+    def http_transport(self) -> Any:
+        """Return what carries requests over HTTP in place of connections; `None` for connections. For fake clients."""
+        return None
+
     @property
     def server_url(self) -> str:
         """The URL that tasks are sent to, over the client's transport."""
