@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
     from runware.store import access as store_access
+    from runware.store import asynchronous as store_async
     from runware.store import runs as store_runs
-    from runware.store.access import AsyncStoredJobs, StoredJobs
+    from runware.store.access import StoredJobs
+    from runware.store.asynchronous import AsyncRuns, AsyncStoredJobs
     from runware.store.keeper import Place
-    from runware.store.runs import AsyncRuns, Runs
+    from runware.store.runs import Runs
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
@@ -56,6 +58,7 @@ else:
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
     store_access = lazy_module("runware.store.access")
+    store_async = lazy_module("runware.store.asynchronous")
     store_runs = lazy_module("runware.store.runs")
     text_streams = lazy_module("runware.text.streams")
 
@@ -587,7 +590,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ConfigurationError: The client has no store.
         """
         self._core.keeper  # noqa: B018 - it raises
-        return store_access.AsyncStoredJobs(self._core)
+        return store_async.AsyncStoredJobs(self._core)
 
     @property
     def runs(self) -> AsyncRuns:
@@ -597,7 +600,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ConfigurationError: The client has no store.
         """
         self._core.keeper  # noqa: B018 - it raises
-        return store_runs.AsyncRuns(self._core)
+        return store_async.AsyncRuns(self._core)
 
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)

@@ -674,6 +674,11 @@ class Core:
         """
         return self.keeper.recorder  # type: ignore[return-value]
 
+    def catch_up(self, timeout: float) -> None:
+        """Wait, up to *timeout* seconds, until the recorder has every call that was submitted so far."""
+        if (io_loop := self._io_loop) is not None:
+            io_loop.catch_up(timeout)
+
     def keep_budgets(self) -> Keeper:
         """Return what keeps the client's budgets, and make it if the client has neither a store nor a budget."""
         io_loop = self.io_loop()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import attrs
 
@@ -130,7 +130,10 @@ def _as_budget(value: float | Budget | None) -> Budget | None:
 
 
 def _as_store(value: str | Path | None) -> str | None:
-    return f"sqlite:///{value}" if isinstance(value, Path) else value
+    if not isinstance(value, Path):
+        return value
+    # In a URL, what follows a question mark is no part of the path; SQLite's own form of URL can escape it.
+    return f"sqlite:///file:{quote(str(value))}?uri=true" if "?" in str(value) else f"sqlite:///{value}"
 
 
 def _seconds(name: str, value: object, *, zero: bool = False, longest: float = _LONGEST, advice: str = "") -> float:

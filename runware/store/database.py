@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, event, func, insert, select, update
@@ -63,6 +64,15 @@ def store_error(error: BaseException, doing: str) -> StoreError:
     return StoreError(f"The store {doing}: {words[:300] or type(reason).__name__}.", retryable=True)
 
 
+def _sqlite_path(url: sqlalchemy.URL) -> Path | None:
+    """Return the file of an SQLite database; `None` if it has none."""
+    name = url.database
+    if name and name.startswith("file:") and url.query.get("uri") == "true":
+        name = unquote(name.removeprefix("file:").partition("?")[0])
+        name = f"/{name.lstrip('/')}" if name.startswith("//") else name
+    return Path(name) if name else None
+
+
 class Database:
     """Reads and writes a store.
 
@@ -92,7 +102,7 @@ class Database:
                 "URL that SQLAlchemy takes and whose driver is installed, such as 'postgresql+psycopg://...'.",
                 parameter="store",
             ) from None
-        self._path = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        self._path = _sqlite_path(parsed) if self.is_sqlite else None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

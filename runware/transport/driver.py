@@ -243,6 +243,19 @@ class Driver:
         """Report that this attempt is not to be sent."""
         self._post(self._session.recording_failed, call, uuid, error)
 
+    def catch_up(self, timeout: float) -> None:
+        """Wait, up to *timeout* seconds, until what was posted so far is processed, so that the recorder has it."""
+        if self._thread is None or self.stopped or self.ident == threading.get_ident():
+            return
+        done = threading.Event()
+
+        def caught_up(_now: float) -> None:
+            self._perform()  # the effects of what was posted before
+            done.set()
+
+        self._post(caught_up)
+        done.wait(timeout)
+
     def close(self, timeout: float = 0.5) -> None:
         """End every call with `ClientClosedError` and close the connection.
 
