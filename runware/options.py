@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -42,6 +42,7 @@ __all__ = [
     "Budget",
     "Options",
     "RetryPolicy",
+    "StorePath",
 ]
 
 DEFAULT_URL = "wss://ws-api.runware.ai/v1"
@@ -129,11 +130,19 @@ def _as_budget(value: float | Budget | None) -> Budget | None:
     return value if value is None or isinstance(value, Budget) else Budget(value)
 
 
+class StorePath(str):
+    """The URL of an SQLite store that was given as a `Path`: what follows `sqlite:///` is the path, unescaped."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        """The path."""
+        return self.removeprefix("sqlite:///")
+
+
 def _as_store(value: str | Path | None) -> str | None:
-    if not isinstance(value, Path):
-        return value
-    # In a URL, what follows a question mark is no part of the path; SQLite's own form of URL can escape it.
-    return f"sqlite:///file:{quote(str(value))}?uri=true" if "?" in str(value) else f"sqlite:///{value}"
+    return StorePath(f"sqlite:///{value}") if isinstance(value, Path) else value
 
 
 def _seconds(name: str, value: object, *, zero: bool = False, longest: float = _LONGEST, advice: str = "") -> float:

@@ -31,8 +31,9 @@ class Budget:
         given = limit if limit is None or isinstance(limit, options.Budget) else options.Budget(limit)
         if given is not None and given.per not in ("client", None):
             raise ConfigurationError(
-                f"The budget of tools is kept in this process: pass a number of US dollars, or Budget({given.limit:g}). "
-                f"One per {given.per} is an option of the client, Runware(budget=...), and holds as well.",
+                "The budget of tools is kept in this process: pass a number of US dollars, or "
+                f"Budget({given.limit:g}). One per {given.per} is an option of the client, Runware(budget=...), and "
+                "holds as well.",
                 parameter="budget",
             )
         self.limit = None if given is None else given.limit

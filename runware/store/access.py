@@ -59,8 +59,9 @@ class StoreView:
             NotFoundError: It is not in the store.
             StoreError: The store cannot be read.
         """
-        with self.database.reading() as connection:
-            row = self.database.row_of(connection, uuid)
+        database = self.database  # once: what it waits for may need the database that a transaction has locked
+        with database.reading() as connection:
+            row = database.row_of(connection, uuid)
         if row is None:
             raise NotFoundError(f"The store has no task {uuid!r}.", task_uuid=uuid)
         return stored_task(row)

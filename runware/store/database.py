@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, event, func, insert, select, update
@@ -19,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from runware._support.locks import make_rlock
 from runware.errors import ConfigurationError, RunwareError, StoreError
+from runware.options import StorePath
 from runware.store.lines import Line, StoredTask, dollars, error_from_stored
 from runware.store.tables import (
     MIGRATIONS,
@@ -64,15 +64,6 @@ def store_error(error: BaseException, doing: str) -> StoreError:
     return StoreError(f"The store {doing}: {words[:300] or type(reason).__name__}.", retryable=True)
 
 
-def _sqlite_path(url: sqlalchemy.URL) -> Path | None:
-    """Return the file of an SQLite database; `None` if it has none."""
-    name = url.database
-    if name and name.startswith("file:") and url.query.get("uri") == "true":
-        name = unquote(name.removeprefix("file:").partition("?")[0])
-        name = f"/{name.lstrip('/')}" if name.startswith("//") else name
-    return Path(name) if name else None
-
-
 class Database:
     """Reads and writes a store.
 
@@ -85,7 +76,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            parsed = sqlalchemy.make_url(url)
+            # A path may have characters that mean something else in a URL; releases of SQLAlchemy read them differently.
+            path = url.path if isinstance(url, StorePath) else None
+            parsed = sqlalchemy.make_url(url) if path is None else sqlalchemy.URL.create("sqlite", database=path)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             connect: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False} if self.is_sqlite else {}
             self.engine: Engine = sqlalchemy.create_engine(
@@ -102,7 +95,7 @@ class Database:
                 "URL that SQLAlchemy takes and whose driver is installed, such as 'postgresql+psycopg://...'.",
                 parameter="store",
             ) from None
-        self._path = _sqlite_path(parsed) if self.is_sqlite else None
+        self._path = Path(parsed.database) if self.is_sqlite and parsed.database else None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

@@ -102,8 +102,9 @@ class Run(_Counts):
         Raises:
             StoreError: The store cannot be written.
         """
-        with self._jobs.database.writing() as connection:
-            return self._jobs.database.retry_failed(connection, self.name)
+        database = self._jobs.database
+        with database.writing() as connection:
+            return database.retry_failed(connection, self.name)
 
 
 class AsyncRun(_Counts):
