@@ -76,7 +76,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            # A path may have characters that mean something else in a URL; releases of SQLAlchemy read them differently.
+            # A path may have characters that mean something else in a URL; its reading differs by release.
             path = url.path if isinstance(url, StorePath) else None
             parsed = sqlalchemy.make_url(url) if path is None else sqlalchemy.URL.create("sqlite", database=path)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"

@@ -7,6 +7,7 @@ A driver owns the inbox, the thread and the clock; how messages reach the server
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -39,10 +40,16 @@ MAX_MESSAGE = 256 * 1024 * 1024
 _POSTS_PER_PASS = 1000
 """The limit on one pass over the inbox, so that a busy caller does not starve the server."""
 
-clock: Callable[[], float] = (
-    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
-)
-"""A monotonic clock in seconds. On Linux it includes the time the machine was suspended."""
+
+def _suspend_aware_clock() -> Callable[[], float]:
+    # Of `time.monotonic`, Linux and macOS leave out the time that the machine slept. Windows counts it.
+    if (boot_time := getattr(time, "CLOCK_BOOTTIME", None)) is not None:
+        return partial(time.clock_gettime, boot_time)
+    return partial(time.clock_gettime, time.CLOCK_MONOTONIC) if sys.platform == "darwin" else time.monotonic
+
+
+clock: Callable[[], float] = _suspend_aware_clock()
+"""A monotonic clock in seconds, which includes the time that the machine was suspended."""
 
 
 def log_unexpected(what: str, failure: Exception) -> None:
