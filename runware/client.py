@@ -154,6 +154,10 @@ _OPTIONS = frozenset(field.name for field in attrs.fields(Options)) - {
 """Names of options, which are no attributes of a client: assigning one would do nothing."""
 
 
+_HEADERS = frozenset(("headers", "default_headers", "extra_headers"))
+"""What a constructor may be given for the headers of requests, as other packages have it."""
+
+
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
     """Wrap a constructor so that errors name the user's class and suggest the right option."""
     names = ["api_key", *(init.__kwdefaults__ or ())]
@@ -162,6 +166,12 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
             cls = type(self).__name__
+            if found := sorted(_HEADERS & options.keys()):
+                raise UsageError(
+                    f"{cls} has no {found[0]}: pass extra_headers to a call, or use "
+                    "rw.with_options(extra_headers=...) for all calls.",
+                    parameter="extra_headers",
+                )
             raise unknown_name_error(cls, names, options) or UsageError(
                 f"{cls} takes its options by name, except for the key."
             )

@@ -246,6 +246,12 @@ def test_errors_and_logs_hold_no_secret_header(make: Make, how: str, caplog: pyt
     assert "81c5f0aa93" not in told
 
 
+@pytest.mark.parametrize("name", ["default_headers", "headers", "extra_headers"])
+def test_constructor_says_where_headers_go(name: str) -> None:
+    with pytest.raises(UsageError, match=r"with_options\(extra_headers"):
+        Runware("key", **{name: HEADERS})  # type: ignore[arg-type]
+
+
 def test_apps_refuse_headers_instead_of_leaving_them_out(server: LocalServer) -> None:
     with Runware(server.api_key, url=server.url) as rw, pytest.raises(UsageError, match="apps have none"):
         rw.with_options(extra_headers=HEADERS).app("upscaler").call("run", {})

@@ -5,6 +5,7 @@ Results go to standard output; progress, costs, notes and errors go to standard 
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -114,8 +115,16 @@ def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
         drop_standard_output()
         raise typer.Exit(0) from None
     except (RunwareError, OSError, json.JSONDecodeError, UnicodeDecodeError, ImportError) as error:
+        if _is_broken_pipe(error):
+            drop_standard_output()
+            raise typer.Exit(0) from None
         _report(_facts(error, local), as_json)
         raise typer.Exit(_exit_code(error)) from None
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """Return whether an error is that of a pipe whose reader has gone, as Windows reports it."""
+    return type(error) is OSError and error.errno == errno.EINVAL and error.filename is None and os.name == "nt"
 
 
 def accept_any_text() -> None:

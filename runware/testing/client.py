@@ -93,8 +93,8 @@ class FakeRunware(Runware):
         """The calls so far, in order; a copy."""
         return list(self._script.calls)
 
-    def calls_of(self, operation: str) -> list[FakeCall]:
-        """Return the calls of one operation.
+    def calls_of(self, operation: str | type[Task[Any]]) -> list[FakeCall]:
+        """Return the calls of one operation, given by its name or its request class.
 
         Raises:
             ConfigurationError: There is no such operation.

@@ -271,8 +271,10 @@ def _parts(given: Any) -> tuple[list[dict[str, Any]], dict[str, Any], RunwareErr
     several: Sequence[Any] = given if isinstance(given, Sequence) else [given]
     pieces: list[dict[str, Any]] = []
     for one in several:
-        if isinstance(one, RunwareError) or (isinstance(one, type) and issubclass(one, RunwareError)):
-            return pieces, {}, one("The test asked for this error.") if isinstance(one, type) else one
+        if isinstance(one, type):  # of an error: nothing else was accepted
+            return pieces, {}, one("The test asked for this error.")
+        if isinstance(one, RunwareError):
+            return pieces, {}, one
         piece = {"text": one} if isinstance(one, str) else fields_of(one, TextPiece)
         if "reasoning" in piece:
             piece["reasoningContent"] = piece.pop("reasoning")
