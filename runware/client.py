@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from runware.requests.text import StreamText
     from runware.results import Acknowledgement, Partial, Results
     from runware.store import access as store_access
+    from runware.store import asynchronous as store_async
     from runware.store import runs as store_runs
-    from runware.store.access import AsyncStoredJobs, StoredJobs
+    from runware.store.access import StoredJobs
+    from runware.store.asynchronous import AsyncRuns, AsyncStoredJobs
     from runware.store.keeper import Place
-    from runware.store.runs import AsyncRuns, Runs
+    from runware.store.runs import Runs
     from runware.text import streams as text_streams
     from runware.text.streams import AsyncTextStream, TextStream
 else:
@@ -56,6 +58,7 @@ else:
     asyncio = lazy_module("asyncio")
     serverless = lazy_module("runware.serverless")
     store_access = lazy_module("runware.store.access")
+    store_async = lazy_module("runware.store.asynchronous")
     store_runs = lazy_module("runware.store.runs")
     text_streams = lazy_module("runware.text.streams")
 
@@ -184,10 +187,15 @@ class Submitter(_Handle, JobOperations):
 _OPTIONS = frozenset(field.name for field in attrs.fields(Options)) - {
     "check",
     "environment",
+    "extra_headers",
     "key_from_environment",
     "store_from_environment",
 }
 """Names of options, which are no attributes of a client: assigning one would do nothing."""
+
+
+_HEADERS = frozenset(("headers", "default_headers", "extra_headers"))
+"""What a constructor may be given for the headers of requests, as other packages have it."""
 
 
 def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
@@ -198,6 +206,12 @@ def _named(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[An
     def named(self: Any, /, *args: P.args, **options: P.kwargs) -> None:
         if len(args) > 1 or not options.keys() <= set(names):
             cls = type(self).__name__
+            if found := sorted(_HEADERS & options.keys()):
+                raise UsageError(
+                    f"{cls} has no {found[0]}: pass extra_headers to a call, or use "
+                    "rw.with_options(extra_headers=...) for all calls.",
+                    parameter="extra_headers",
+                )
             raise unknown_name_error(cls, names, options) or UsageError(
                 f"{cls} takes its options by name, except for the key."
             )
@@ -330,6 +344,7 @@ class _Client(_Handle):
         retry_delay: float | None = None,
         include_cost: bool | None = None,
         check: Literal["off", "warn", "error"] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Self:
         """Return a client on the same connection whose calls have other options.
 
@@ -342,6 +357,8 @@ class _Client(_Handle):
             retry_delay: Base of the backoff between attempts, in seconds.
             include_cost: Whether the server reports costs.
             check: What a request that its model does not accept does.
+            extra_headers: Headers of the requests over HTTP, such as those that a gateway wants: tasks, questions about
+                them, streams and chats. `{}` removes them. Over a WebSocket, a task with headers raises `UsageError`.
 
         Raises:
             ConfigurationError: An option is invalid; `parameter` names it.
@@ -646,7 +663,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ConfigurationError: The client has no store.
         """
         self._core.keeper  # noqa: B018 - it raises
-        return store_access.AsyncStoredJobs(self._core)
+        return store_async.AsyncStoredJobs(self._core)
 
     @property
     def runs(self) -> AsyncRuns:
@@ -656,7 +673,7 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             ConfigurationError: The client has no store.
         """
         self._core.keeper  # noqa: B018 - it raises
-        return store_runs.AsyncRuns(self._core)
+        return store_async.AsyncRuns(self._core)
 
     async def _search_models(self, parameters: dict[str, Any]) -> Any:
         return await self.model_search(**parameters)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
 
+from runware._support.http_headers import Headers
 from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module, load_module
 from runware._support.locks import make_rlock
@@ -27,6 +28,7 @@ from runware.errors import (
     NotFoundError,
     PayloadTooLargeError,
     RunwareError,
+    UsageError,
     ValidationError,
 )
 from runware.jobs import Dispatch, Job, wrong_thread_error
@@ -610,6 +612,7 @@ class Core:
         on_partial: PartialCallback | None,
         *,
         hidden: bool = False,
+        headers: Headers | None = None,
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, perhaps by another process.
 
@@ -618,6 +621,8 @@ class Core:
             timeout: Deadline in seconds; `None` uses the client's.
             on_partial: Callback for new results.
             hidden: Whether this is a part of another call, so that it is neither counted nor reported.
+            headers: The headers of that call, which are used if the client's transport is HTTP; `None` uses those of
+                the options.
 
         Raises:
             ValidationError: *ref* is neither a job's ref nor a UUID nor an acknowledgement.
@@ -640,7 +645,7 @@ class Core:
                 parameter="ref",
             )
         task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
-        plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout)
+        plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout, headers)
         durable = None if self._keeper is None else self._keeper.following(uuid, plan.task_type)
         return self._submit_plan(io_loop, task, plan, durable, hidden=hidden)
 
@@ -679,6 +684,11 @@ class Core:
             StoreError: The store cannot be opened.
         """
         return self.keeper.recorder  # type: ignore[return-value]
+
+    def catch_up(self, timeout: float) -> None:
+        """Wait, up to *timeout* seconds, until the recorder has every call that was submitted so far."""
+        if (io_loop := self._io_loop) is not None:
+            io_loop.catch_up(timeout)
 
     def keep_budgets(self) -> Keeper:
         """Return what keeps the client's budgets, and make it if the client has neither a store nor a budget."""
@@ -766,6 +776,31 @@ class CoreView:
     def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
         """Encode the request of a stream, as a core does."""
         return self._whole.plan(task, uuid, self._planner)
+
+    def follow(
+        self,
+        ref: str | Mapping[str, Any] | Acknowledgement,
+        timeout: float | None,
+        on_partial: PartialCallback | None,
+        *,
+        hidden: bool = False,
+        headers: Headers | None = None,
+    ) -> Job[Results[Any]]:
+        """Wait for a task that was submitted before, as a core does."""
+        return Core.follow(self, ref, timeout, on_partial, hidden=hidden, headers=headers)  # type: ignore[arg-type]
+
+    def part(self, kind: type[C]) -> C:
+        """Return the client's one object of a class, as a core does.
+
+        Raises:
+            UsageError: There are headers, which calls of apps do not have.
+        """
+        if self.options.extra_headers:
+            raise UsageError(
+                "extra_headers are for tasks, streams and chats; calls of apps have none. Use the client without them.",
+                parameter="extra_headers",
+            )
+        return self._whole.part(kind)
 
     def with_options(self, changes: Mapping[str, Any]) -> CoreView:
         """Return a view with these options in addition."""

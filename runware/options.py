@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from runware._support.http_headers import header_problem
 from runware._support.lazy_modules import lazy_module
 from runware._support.logs import LOG_VARIABLE, log_to_stderr
 from runware._support.pydantic_schemas import ValidatedAsInstance
@@ -41,6 +42,7 @@ __all__ = [
     "Budget",
     "Options",
     "RetryPolicy",
+    "StorePath",
 ]
 
 DEFAULT_URL = "wss://ws-api.runware.ai/v1"
@@ -128,8 +130,19 @@ def _as_budget(value: float | Budget | None) -> Budget | None:
     return value if value is None or isinstance(value, Budget) else Budget(value)
 
 
+class StorePath(str):
+    """The URL of an SQLite store that was given as a `Path`: what follows `sqlite:///` is the path, unescaped."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        """The path."""
+        return self.removeprefix("sqlite:///")
+
+
 def _as_store(value: str | Path | None) -> str | None:
-    return f"sqlite:///{value}" if isinstance(value, Path) else value
+    return StorePath(f"sqlite:///{value}") if isinstance(value, Path) else value
 
 
 def _seconds(name: str, value: object, *, zero: bool = False, longest: float = _LONGEST, advice: str = "") -> float:
@@ -340,6 +353,15 @@ def _check_app(_: object, _field: attrs.Attribute[Any], value: object) -> None:
         )
 
 
+def _copied(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _check_headers(_: object, _field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and (wrong := header_problem(value)):
+        raise ConfigurationError(f"extra_headers {wrong}.", parameter="extra_headers")
+
+
 def _check_store(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
@@ -412,6 +434,10 @@ class Options:
     app: str | None = attrs.field(default=None, validator=_check_app)
     upload_inputs: Literal["inline", "once"] = attrs.field(default="inline", validator=_one_of("inline", "once"))
     budget: Budget | None = attrs.field(default=None, converter=_as_budget, validator=_check_budget)
+    extra_headers: Mapping[str, str] | None = attrs.field(
+        default=None, repr=False, converter=_copied, validator=_check_headers
+    )
+    """Headers of the requests over HTTP, set by `with_options`."""
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_check_environment)
     """The proxy variables at construction."""
     key_from_environment: bool = attrs.field(default=False, repr=False)
@@ -439,6 +465,10 @@ class Options:
         base = f"{_HTTP_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}"
         return base + parts.path.rstrip("/") if service == "api" else base
 
+    def http_transport(self) -> Any:
+        """Return what carries requests over HTTP in place of connections; `None` for connections. For fake clients."""
+        return None
+
     @property
     def server_url(self) -> str:
         """The URL that tasks are sent to, over the client's transport."""
@@ -448,8 +478,13 @@ class Options:
         """Return the options that another process needs to create an equal client: all but the key.
 
         Raises:
-            TypeError: There is an `ssl_context`, which cannot be pickled, or a password in `store`.
+            TypeError: There is an `ssl_context`, which cannot be pickled, a password in `store`, or `extra_headers`.
         """
+        if self.extra_headers:
+            raise TypeError(
+                "A client with extra_headers cannot be pickled, since they may hold secrets. Pickle the client without "
+                "them, and call with_options(extra_headers=...) in the other process."
+            )
         if self.ssl_context is not None:
             raise TypeError(
                 "A client with an ssl_context cannot be pickled. Set SSL_CERT_FILE in the other process instead."

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+import runware
 from runware import (
     AsyncRunware,
+    BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
     ConnectionLostError,
@@ -400,6 +402,18 @@ def test_what_may_have_been_billed_stays_counted(cost: float | None, error: Base
     for _ in range(2):
         _settle(reservation, Done(cost, error))
     assert budget.left == pytest.approx(1.0 - counted)
+
+
+def test_budget_may_be_that_of_the_package_and_its_error_is_too(rw: Runware) -> None:
+    use = Tools(rw, budget=runware.Budget(0.003))
+    use.make_image("a red kite", number=2)
+    error = use.make_image("a green kite").error
+    assert isinstance(error, BudgetExceededError)
+    assert (error.limit, error.reserved) == (0.003, 0.0)
+    assert error.spent == pytest.approx(0.0026)
+    assert error.estimate == pytest.approx(0.0013)
+    with pytest.raises(ConfigurationError, match="Budget\\(2\\)"):
+        Tools(rw, budget=runware.Budget(2.0, per="day"))
 
 
 def test_budget_of_zero_refuses_everything_that_costs() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from runware import Runware
@@ -79,3 +82,43 @@ def test_store_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run(app, ["jobs", "list"])
     assert shown.exit_code == 2
     assert "--store" in shown.stderr
+
+
+@pytest.mark.usefixtures("store")
+def test_names_and_key_file_work_as_in_other_commands(
+    server: LocalServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = json.loads(run(app, ["jobs", "list", "--json"]).stdout)
+    python = json.loads(run(app, ["jobs", "list", "--json", "--names", "python"]).stdout)
+    assert [one["taskUUID"] for one in api] == [one["task_uuid"] for one in python]
+    monkeypatch.delenv("RUNWARE_API_KEY")
+    refused = run(app, ["jobs", "recover"])
+    assert (refused.exit_code, "--key-file" in refused.stderr) == (2, True)
+    (tmp_path / "key").write_text(server.api_key)
+    shown = run(app, ["jobs", "recover", "--key-file", str(tmp_path / "key"), "--json", "--names", "python"])
+    assert shown.exit_code == 0, shown.output
+    assert [one["error"] for one in json.loads(shown.stdout)] == [None]
+
+
+WITHOUT_COMMON_OPTIONS = {
+    "serve": "has the options of python -m runware.local; a server needs no key of its own",
+    "completion": "prints a script for a shell",
+}
+
+
+def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from _commands(one, (*path, name))
+        else:
+            yield " ".join((*path, name)), one
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_names_and_key_file(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert ({"--names", "--key-file"} <= options) == (name not in WITHOUT_COMMON_OPTIONS)
+    assert "--json" not in options or name not in WITHOUT_COMMON_OPTIONS

@@ -477,6 +477,48 @@ class TestJobs:
         rw.close()
         assert [thread is threading.main_thread() for thread in opened] == [False]
 
+    def test_asyncio_forms_import_nothing_of_the_database_before_a_method_is_awaited(
+        self, server: LocalServer, path: pathlib.Path
+    ) -> None:
+        code = (
+            "import asyncio, sys, threading\nfrom pathlib import Path\nfrom runware import Runware\n"
+            "async def look():\n"
+            f"    rw = Runware({server.api_key!r}, url={server.url!r}, store=Path({str(path)!r}))\n"
+            "    jobs, runs = rw.aio.jobs, rw.aio.runs\n"
+            "    assert 'sqlalchemy' not in sys.modules\n"
+            "    assert (await jobs.list(), await runs.list()) == ([], [])\n"
+            "    assert 'sqlalchemy' in sys.modules\n"
+            "    rw.close()\n"
+            "asyncio.run(look())\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+    @pytest.mark.parametrize("transport", ["websocket", "http"])
+    def test_task_is_in_the_store_as_soon_as_it_is_submitted(
+        self, server: LocalServer, path: pathlib.Path, transport: str
+    ) -> None:
+        with client(server, path, transport=transport) as rw:
+            jobs = []
+            with server.hold("imageInference"):
+                for _ in range(20):
+                    jobs.append(rw.submit.image_inference(**PICTURE))
+                    assert rw.jobs.get(jobs[-1].task_uuid).state == "open"
+                assert len(list(rw.jobs.list(state="open"))) == 20
+            for job in jobs:
+                job.result(20)
+
+    @pytest.mark.parametrize("name", ["a?b.db", "what? & how#1 %41.db", "plain.db"])
+    def test_path_of_the_store_may_have_any_characters(
+        self, server: LocalServer, tmp_path: pathlib.Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for path in (tmp_path / "dir" / name, pathlib.Path(name)):
+            with client(server, path) as rw:
+                rw.image_inference(**PICTURE)
+                assert len(list(rw.jobs.list())) == 1
+            assert path.stat().st_size
+        assert {one.name for one in tmp_path.iterdir()} == {"dir", name}
+
     def test_store_without_its_extra_says_what_to_install(
         self, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

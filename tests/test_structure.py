@@ -28,6 +28,7 @@ ROWS = [
     {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
     {"runware.operations", "runware.map"},
+    {"runware.store.asynchronous"},
     {"runware.store.runs"},
     {"runware.store.access"},
     {"runware.core", "runware.webhooks"},

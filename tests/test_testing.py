@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import pathlib
 import pickle
@@ -17,9 +18,12 @@ import pytest
 from PIL import Image as Pillow
 
 from runware import (
+    AppTask,
     AsyncRunware,
     ClientClosedError,
     ConfigurationError,
+    ConnectionFailedError,
+    ConnectionLostError,
     Image,
     ImageInference,
     IncompleteResultsError,
@@ -27,13 +31,20 @@ from runware import (
     ModelPage,
     NotFoundError,
     ProviderError,
+    RateLimitError,
     Runware,
+    StreamText,
+    TaskError,
     Text,
+    TextPiece,
+    ToolCall,
+    Usage,
     ValidationError,
     get_client,
     requests,
 )
 from runware.testing import FakeRunware
+from runware.text import TextStream
 
 MODEL = {"model": "runware:101@1", "width": 512, "height": 512}
 
@@ -272,20 +283,224 @@ def test_get_client_returns_the_installed_one(rw: FakeRunware) -> None:
         get_client()
 
 
+TALK: dict[str, Any] = {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def test_stream_is_made_up_and_recorded(rw: FakeRunware) -> None:
+    with rw.stream_text(**TALK, include_cost=True) as stream:
+        pieces = [piece.text for piece in stream]
+        text = stream.result()
+    assert isinstance(stream, TextStream)
+    assert len(pieces) > 2
+    assert "".join(pieces) == text.text == "a made-up text"
+    assert (text.finish_reason, text.cost) == ("stop", 0.0)
+    (call,) = rw.calls_of("stream_text")
+    assert call.request.messages == TALK["messages"]
+    assert call.sent["deliveryMethod"] == "stream"
+    assert rw.job(stream.ref).result()[0].text == text.text
+    assert rw.calls_of(StreamText) == [call]
+
+
+def test_stream_gives_what_the_test_says_in_all_forms(rw: FakeRunware) -> None:
+    usage = {"promptTokens": 3, "completionTokens": 4}
+    rw.respond("stream_text", "It is  raining.\nStay in.")
+    rw.respond(
+        "stream_text", Text(text="Four.", reasoning_content="2 and 2", finish_reason="length", usage=Usage(raw=usage))
+    )
+    rw.respond("stream_text", ["Fi", {"text": "ve", "reasoning": "hm"}, TextPiece(text=".")])
+    rw.respond(StreamText, lambda request: request.messages[0]["content"].upper())
+    first = rw.stream_text(**TALK)
+    assert [piece.text for piece in first] == ["It ", "is  ", "raining.\n", "Stay ", "in.", ""]
+    second = rw.submit.stream_text(**TALK)
+    assert second.done()
+    text = second.result()
+    assert (text.text, text.reasoning, text.finish_reason) == ("Four.", "2 and 2", "length")
+    assert text.usage is not None
+    assert text.usage.total_tokens is None
+    assert text.usage.output_tokens == 4
+
+    async def read() -> tuple[list[str], Text, Text]:
+        async with rw.aio.stream_text(**TALK) as stream:
+            pieces = [piece.text async for piece in stream]
+            whole = await stream.result()
+        async with rw.aio.stream_text(**TALK) as stream:
+            return pieces, whole, await stream.result()
+
+    pieces, third, fourth = asyncio.run(read())
+    assert pieces == ["Fi", "ve", ".", ""]
+    assert (third.text, third.reasoning, fourth.text) == ("Five.", "hm", "HELLO")
+
+
+def test_stream_fails_at_once_or_after_some_pieces(rw: FakeRunware) -> None:
+    for error in (ProviderError("No GPU is left."), ConnectionFailedError("No network.", stage="TCP"), RateLimitError):
+        rw.respond("stream_text", error)
+        with pytest.raises(error if isinstance(error, type) else type(error)):
+            rw.stream_text(**TALK).result()
+    rw.respond("stream_text", ["It ", "is ", ConnectionLostError("It broke off.", may_have_run=True)])
+    stream = rw.stream_text(**TALK)
+    pieces: list[str] = []
+    with pytest.raises(ConnectionLostError, match="broke off") as caught:
+        pieces += (piece.text for piece in stream)
+    assert caught.value.task_uuid == stream.task_uuid
+    assert caught.value.results[0].text == stream.received.text == "It is "
+    rw.respond("stream_text", ["It ", ProviderError("No GPU is left.")])
+    job = rw.submit.stream_text(**TALK)
+    assert isinstance(job.exception(), ProviderError)
+
+
+def test_chat_answers_and_keeps_its_history(rw: FakeRunware) -> None:
+    rw.respond("chat", "Hello!")
+    rw.respond("chat", {"text": "Four.", "reasoning": "2 and 2", "cost": 0.25, "usage": {"total_tokens": 9}})
+    chat = rw.chat("google-gemma-4-31b", system_prompt="Be brief.")
+    assert chat.send("Hi").text == "Hello!"
+    answer = chat.send("2+2?")
+    assert (answer.text, answer.reasoning, answer.cost, answer.finish_reason) == ("Four.", "2 and 2", 0.25, "stop")
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 9
+    assert [message["content"] for message in chat.messages] == ["Hi", "Hello!", "2+2?", "Four."]
+    first, second = rw.calls_of("chat")
+    assert (first.request.text, second.request.text) == ("Hi", "2+2?")
+    assert first.request.messages[0] == {"role": "system", "content": "Be brief."}
+    assert second.sent["model"] == "google-gemma-4-31b"
+    assert chat.send("More?").text == "a made-up text"
+
+
+def test_chat_streams_in_both_forms(rw: FakeRunware) -> None:
+    rw.respond("chat", "It is raining.", times=2)
+    with rw.chat("google-gemma-4-31b").stream("Hi") as stream:
+        assert [piece.text for piece in stream] == ["It ", "is ", "raining."]
+        assert stream.result().text == "It is raining."
+
+    async def read() -> list[str]:
+        async with rw.aio.chat("google-gemma-4-31b").stream("Hi") as stream:
+            return [piece.text async for piece in stream]
+
+    assert asyncio.run(read()) == ["It ", "is ", "raining."]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_chat_runs_its_tools(rw: FakeRunware, streaming: bool) -> None:
+    async def get_weather(city: str) -> str:
+        """Return the weather."""
+        return f"rain in {city}"
+
+    rw.respond("chat", {"tool_calls": [ToolCall(name="get_weather", input={"city": "Oslo"})]})
+    rw.respond("chat", lambda request: f"I see {request.text}.")
+    chat = rw.aio.chat("google-gemma-4-31b", tools=[get_weather])
+
+    async def ask() -> Any:
+        if streaming:
+            async with chat.stream("Weather?") as stream:
+                return await stream.result()
+        return await chat.send("Weather?")
+
+    answer = asyncio.run(ask())
+    assert answer.text == "I see rain in Oslo."
+    assert [(run.name, run.input, run.result) for run in answer.tool_calls] == [
+        ("get_weather", {"city": "Oslo"}, "rain in Oslo")
+    ]
+    assert [call.request.tools for call in rw.calls] == [["get_weather"]] * 2
+
+
+def test_chat_converts_answers_to_a_type(rw: FakeRunware) -> None:
+    @dataclasses.dataclass
+    class City:
+        name: str
+        people: int
+
+    rw.respond("chat", '{"name": "Oslo", "people": 717710}')
+    assert rw.chat("google-gemma-4-31b", response_type=City).send("Norway?").parsed == City("Oslo", 717710)
+
+
+def test_chat_fails_as_the_test_says(rw: FakeRunware) -> None:
+    chat = rw.chat("google-gemma-4-31b")
+    for error in (ProviderError("No GPU is left."), ConnectionFailedError("No network.", stage="TCP")):
+        rw.respond("chat", error)
+        with pytest.raises(type(error)):
+            chat.send("Hi")
+        assert chat.messages == []
+    rw.respond("chat", ["It ", "is ", ConnectionLostError("It broke off.")])
+    with chat.stream("Hi") as stream, pytest.raises(ConnectionLostError):
+        stream.result()
+    assert chat.messages == []
+
+
+def test_app_returns_what_the_test_says_in_all_forms(rw: FakeRunware) -> None:
+    rw.respond("app", {"output": {"url": "https://x.test/a.png"}})
+    rw.respond("app", AppTask(output=[1, 2]))
+    rw.respond("app", lambda request: {"output": request.payload["scale"]})
+    app = rw.app("my-upscaler", environment="staging")
+    task = app.call("run", image=b"x", scale=2)
+    assert (task.output, task.status, task.app_id, task.endpoint) == (
+        {"url": "https://x.test/a.png"}, "completed", "my-upscaler", "run"
+    )  # fmt: skip
+    job = rw.submit.app("my-upscaler").call("run", {"scale": 3})
+    assert job.done()
+    assert job.result().output == [1, 2]
+    assert asyncio.run(rw.aio.app("my-upscaler").call(scale=4)).output == 4
+    assert app.call("run").output == {}
+    first, second, third, _ = (call.request for call in rw.calls_of("app"))
+    assert (first.app, first.environment, first.endpoint, first.payload["scale"]) == (
+        "my-upscaler",
+        "staging",
+        "run",
+        2,
+    )
+    assert (second.payload, third.endpoint, second.environment) == ({"scale": 3}, None, None)
+    assert app.task(task.id).output == task.output
+    assert [one.id for one in app.tasks()][-1] == task.id
+
+
+def test_app_fails_as_the_test_says(rw: FakeRunware) -> None:
+    app = rw.app("my-upscaler")
+    rw.respond("app", {"status": "failed", "error": {"message": "no face found"}})
+    with pytest.raises(TaskError, match="no face found"):
+        app.call("run")
+    rw.respond("app", ConnectionFailedError("No network.", stage="TCP"))
+    with pytest.raises(ConnectionFailedError, match="No network"):
+        app.call("run")
+    rw.respond("app", NotFoundError)
+    assert isinstance(rw.submit.app("my-upscaler").call("run").exception(), NotFoundError)
+    with pytest.raises(NotFoundError):
+        app.task("5a3b1f0e-6f0c-4d5e-9f57-9d8d2b0f9a11")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("stream_text", {"txt": "x"}), "Text has no field 'txt'"),
+        (("stream_text", [{"txt": "x"}]), "TextPiece has no field 'txt'"),
+        (("stream_text", 5), "or a text; got int"),
+        (("chat", {"tool_call": []}), "has no field 'tool_call'"),
+        (("app", {"result": 1}), "AppTask has no field 'result'"),
+        (("app", "done"), "got str"),
+    ],
+)
+def test_wrong_responses_of_streams_chats_and_apps_are_refused(rw: FakeRunware, arguments: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        rw.respond(*arguments)
+
+
+def test_wrong_response_of_a_function_is_no_failure_of_the_network(rw: FakeRunware) -> None:
+    rw.respond("chat", lambda request: 5)
+    with pytest.raises(ConfigurationError, match="or a text; got int"):
+        rw.chat("google-gemma-4-31b").send("Hi")
+
+
 def test_what_is_not_faked_says_what_to_use(rw: FakeRunware) -> None:
-    messages = [{"role": "user", "content": "hello"}]
-    for action in (
-        lambda: rw.stream_text(model="google:gemma@4-31b", messages=messages),
-        lambda: rw.submit.stream_text(model="google:gemma@4-31b", messages=messages),
-        lambda: rw.chat("google-gemma-4-31b").send("hello"),
-        lambda: rw.app("my-upscaler").call("run", {}),
-        lambda: rw.estimate(ImageInference(positive_prompt="a kite", **MODEL), exact=True),
-    ):
-        with pytest.raises(ConfigurationError, match="The pytest fixture runware_server"):
-            action()
+    with pytest.raises(ConfigurationError, match="The pytest fixture runware_server"):
+        rw.estimate(ImageInference(positive_prompt="a kite", **MODEL), exact=True)
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(rw)
     assert rw.estimate(ImageInference(positive_prompt="a kite", **MODEL)).cost is not None
+
+
+def test_closed_fake_client_answers_nothing(rw: FakeRunware) -> None:
+    chat, app = rw.chat("google-gemma-4-31b"), rw.app("my-upscaler")
+    rw.close()
+    for action in (lambda: chat.send("Hi"), lambda: app.call("run"), lambda: rw.stream_text(**TALK)):
+        with pytest.raises(ClientClosedError):
+            action()
 
 
 def test_import_of_the_package_does_not_load_it() -> None:

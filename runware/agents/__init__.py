@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from runware import options
 from runware.agents.budget import Budget, BudgetError
 from runware.agents.inputs import InputFiles
 from runware.agents.results import ToolResult
@@ -28,7 +29,7 @@ def tools(
     *,
     folder: str | os.PathLike[str] | None = None,
     read: Iterable[str | os.PathLike[str]] = (),
-    budget: float | None = None,
+    budget: float | options.Budget | None = None,
     wait: float = 45.0,
 ) -> list[Callable[..., str]]:
     """Return the tools of a client: make and edit an image, make a video, speech, describe, search, price, job status.
@@ -42,9 +43,9 @@ def tools(
         folder: Where files are saved; created if missing. Images in it can be inputs. `None` saves nothing: the model
             gets URLs, which are valid for a limited time.
         read: Further folders whose images can be inputs. No other file is ever opened.
-        budget: The most that all tools of this list may spend together, in US dollars. The price of a task is reserved
-            before it is sent, and replaced by its bill; a task that does not fit is refused, as is one whose price
-            cannot be told. `None` sets no limit; 0 refuses everything that costs.
+        budget: The most that all tools of this list may spend together, in US dollars, or a `runware.Budget`. The
+            price of a task is reserved before it is sent, and replaced by its bill; a task that does not fit is
+            refused, as is one whose price cannot be told. `None` sets no limit; 0 refuses everything that costs.
         wait: Seconds that a tool waits for its result, 45 by default. After that it returns the id of the job, for
             `job_status`. 0 does not wait.
 

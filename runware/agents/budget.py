@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from runware.errors import ConfigurationError, RunwareError
+from runware import options
+from runware.errors import BudgetExceededError, ConfigurationError
 
 __all__ = ["Budget", "BudgetError", "Reservation"]
 
@@ -12,28 +13,32 @@ _ROUNDING = 1e-9
 """Sums of prices such as 0.1 + 0.2 may be above what they are by less than that."""
 
 
-class BudgetError(RunwareError):
-    """A task does not fit into the budget, or its price cannot be told. Nothing was sent."""
+class BudgetError(BudgetExceededError):
+    """A task does not fit into the budget of tools, or its price cannot be told. Nothing was sent."""
 
 
 class Budget:
     """A limit on what tools may spend. Thread-safe.
 
     Args:
-        limit: US dollars. `None` sets no limit; 0 refuses everything that costs.
+        limit: US dollars, or a `runware.Budget` per client. `None` sets no limit; 0 refuses everything that costs.
 
     Raises:
-        ConfigurationError: *limit* is not a number of dollars.
+        ConfigurationError: *limit* is not a number of dollars, or a budget for something else than a client.
     """
 
-    def __init__(self, limit: float | None = None) -> None:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 0):
+    def __init__(self, limit: float | options.Budget | None = None) -> None:
+        given = limit if limit is None or isinstance(limit, options.Budget) else options.Budget(limit)
+        if given is not None and given.per not in ("client", None):
             raise ConfigurationError(
-                f"budget must be a number of US dollars, zero or more; got {limit!r}.", parameter="budget"
+                "The budget of tools is kept in this process: pass a number of US dollars, or "
+                f"Budget({given.limit:g}). One per {given.per} is an option of the client, Runware(budget=...), and "
+                "holds as well.",
+                parameter="budget",
             )
-        self.limit = limit
+        self.limit = None if given is None else given.limit
         self._lock = threading.Lock()
-        self._counted = 0.0
+        self._counted = self._reserved = 0.0
 
     @property
     def left(self) -> float | None:
@@ -62,14 +67,20 @@ class Budget:
                     f"{dollars(self.limit)} is left. Nothing was sent. A smaller size, fewer results or a cheaper "
                     "model may fit (get_price, search_models); only the user can raise the budget.",
                     code="budgetExceeded",
+                    limit=self.limit,
+                    spent=self._counted - self._reserved,
+                    reserved=self._reserved,
+                    estimate=amount,
                 )
             self._counted += amount
+            self._reserved += amount
         return Reservation(self, amount)
 
     def replace(self, amount: float, cost: float) -> None:
         """Count a bill instead of what was reserved for it."""
         with self._lock:
             self._counted += cost - amount
+            self._reserved -= amount
 
 
 class Reservation:

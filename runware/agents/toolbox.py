@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec
 
 import attrs
 
+from runware import options
 from runware._support.escaping import one_line
 from runware.agents.budget import Budget, BudgetError, Reservation, dollars
 from runware.agents.inputs import InputFiles
@@ -87,7 +88,8 @@ class Toolbox:
         rw: The client.
         folder: Where files are saved; `None` saves nothing.
         read: Further folders whose images can be inputs.
-        budget: The most that the tools may spend together, in US dollars; `None` sets no limit.
+        budget: The most that the tools may spend together, in US dollars, or a `runware.Budget`; `None` sets no limit.
+            The budget of the client holds as well.
         wait: Seconds that a tool waits for its result; 0 does not wait.
 
     Attributes:
@@ -106,7 +108,7 @@ class Toolbox:
         *,
         folder: str | os.PathLike[str] | None = None,
         read: Iterable[str | os.PathLike[str]] = (),
-        budget: float | None = None,
+        budget: float | options.Budget | None = None,
         wait: float = 45.0,
     ) -> None:
         if not isinstance(rw, Runware):
@@ -392,6 +394,7 @@ class Toolbox:
                 "The budget does not allow it: neither the catalogue nor the server can tell what it costs. Nothing "
                 "was sent. Choose a model that search_models shows with a price.",
                 code="unknownPrice",
+                limit=self.budget.limit,
             )
         return self.budget.reserve(cost)
 

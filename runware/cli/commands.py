@@ -28,7 +28,7 @@ from runware.cli.common import (
     command,
 )
 from runware.cli.completion import complete_model, complete_parameter
-from runware.cli.output import Output, client, echo, reporting, without_secrets
+from runware.cli.output import Output, accept_any_text, client, echo, reporting, without_secrets
 from runware.cli.screen import dollars, is_terminal, print_styled
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    del version  # its callback has done it
+    accept_any_text()
 
 
 app.command(rich_help_panel=GENERATE)(generate.image)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
-from runware import ConfigurationError, Runware, StoredTask
+from runware import ConfigurationError, StoredTask
 from runware._support.lazy_modules import lazy_module
-from runware.cli.output import Output, echo, plural, reporting
+from runware.cli.common import Json, command
+from runware.cli.output import Output, client, echo, plural, reporting
 from runware.options import STORE_VARIABLE
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ app = typer.Typer(
     help="Look at the tasks of a store, and go on with those that were broken off.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Store = Annotated[
     Optional[str],
     typer.Option("--store", metavar="URL", help=f"The store, such as sqlite:///jobs.db. Default: {STORE_VARIABLE}."),
@@ -56,6 +56,7 @@ def _view(store: str | None) -> StoreView:
 
 
 @app.command("list")
+@command
 def _list(
     store: Store = None,
     state: Annotated[
@@ -79,6 +80,7 @@ def _list(
 
 
 @app.command()
+@command
 def show(
     uuid: Annotated[str, typer.Argument(metavar="UUID", help="UUID of the task.")],
     store: Store = None,
@@ -100,6 +102,7 @@ def show(
 
 
 @app.command()
+@command
 def runs(store: Store = None, as_json: Json = False) -> None:
     """List the runs of map(run=...), the oldest first, with their progress and cost."""
     with reporting(as_json):
@@ -112,6 +115,7 @@ def runs(store: Store = None, as_json: Json = False) -> None:
 
 
 @app.command("retry-failed")
+@command
 def retry_failed(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")],
     store: Store = None,
@@ -127,6 +131,7 @@ def retry_failed(
 
 
 @app.command()
+@command
 def recover(
     store: Store = None,
     run: Run = None,
@@ -135,12 +140,9 @@ def recover(
 ) -> None:
     """Go on with the tasks that a dead program has left, and wait for them. Needs the API key."""
     with reporting(as_json):
-        rw = Runware(store=_url(store))
-        try:
-            jobs = rw.jobs.recover(run=run, timeout=timeout)
-            failed = 0
-            outcomes = []
-            for job in jobs:
+        failed, outcomes = 0, []
+        with client(False, store=_url(store)) as rw:
+            for job in rw.jobs.recover(run=run, timeout=timeout):
                 error = job.exception()
                 failed += error is not None
                 outcomes.append({"task_uuid": job.task_uuid, "error": None if error is None else str(error)})
@@ -149,9 +151,7 @@ def recover(
             if as_json:
                 Output.json(outcomes)
             else:
-                typer.echo(f"{plural(len(jobs), 'task')}, {failed} failed", err=True)
-        finally:
-            rw.close()
+                typer.echo(f"{plural(len(outcomes), 'task')}, {failed} failed", err=True)
     if failed:
         raise typer.Exit(1)
 

@@ -5,6 +5,8 @@ Results go to standard output; progress, costs, notes and errors go to standard 
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import sys
@@ -52,6 +54,7 @@ else:
 __all__ = [
     "CODES",
     "Output",
+    "accept_any_text",
     "client",
     "drop_standard_output",
     "echo",
@@ -112,8 +115,30 @@ def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
         drop_standard_output()
         raise typer.Exit(0) from None
     except (RunwareError, OSError, json.JSONDecodeError, UnicodeDecodeError, ImportError) as error:
+        if _is_broken_pipe(error):
+            drop_standard_output()
+            raise typer.Exit(0) from None
         _report(_facts(error, local), as_json)
         raise typer.Exit(_exit_code(error)) from None
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """Return whether an error is that of a pipe whose reader has gone, as Windows reports it."""
+    return type(error) is OSError and error.errno == errno.EINVAL and error.filename is None and os.name == "nt"
+
+
+def accept_any_text() -> None:
+    """Print characters that an output's encoding does not have as escapes, instead of failing.
+
+    Pipes on Windows have a code page of 256 characters, unless `PYTHONUTF8=1` is set.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not _is_unicode(stream):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_unicode(stream: object) -> bool:
+    return str(getattr(stream, "encoding", None) or "utf-8").lower().startswith(("utf", "cp65001"))
 
 
 def drop_standard_output() -> None:
@@ -377,7 +402,7 @@ class Output:
         elif isinstance(one, MediaResult) and one.url:
             echo(one.url)
         else:
-            typer.echo(escape_json(json.dumps(without_secrets(one.raw), ensure_ascii=False)))
+            typer.echo(escape_json(json.dumps(without_secrets(one.raw), ensure_ascii=not _is_unicode(sys.stdout))))
 
     def _describe_files(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -390,7 +415,7 @@ class Output:
     def json(value: Any, indent: int | None = 2) -> None:
         """Print a value as JSON, with the names that `--names` asks for."""
         named = renamed(value, _python_name if SETTINGS.get().names == "python" else _api_name)
-        typer.echo(escape_json(json.dumps(named, ensure_ascii=False, indent=indent)))
+        typer.echo(escape_json(json.dumps(named, ensure_ascii=not _is_unicode(sys.stdout), indent=indent)))
 
 
 _DAYS = {"last7Days": "last_7_days", "last30Days": "last_30_days"}

@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from runware._support.lazy_modules import lazy_module
-from runware.errors import DownloadError, OverwriteError
+from runware.errors import DownloadError, OverwriteError, ValidationError
 
 if TYPE_CHECKING:
     import filecmp
@@ -27,6 +27,7 @@ __all__ = [
     "decode_base64",
     "decoded_chunks",
     "keep_file",
+    "name_problem",
     "safe_name",
     "target_path",
     "write_file",
@@ -91,6 +92,7 @@ def decoded_chunks(text: str) -> Iterator[bytes]:
 
 _RESERVED = re.compile(r"(?i)con|prn|aux|nul|com\d|lpt\d")
 """Device names reserved by Windows, with any extension."""
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 
 
 def safe_name(text: str) -> str:
@@ -111,12 +113,47 @@ def target_path(where: str | os.PathLike[str], stem: str, extension: str) -> Pat
     return path
 
 
+def name_problem(path: PurePath) -> str:
+    """Return why Windows cannot have a file with this path, or would have it under another name; `""` if it can.
+
+    A colon is the worst: `a:b.png` becomes a hidden stream of the file `a`.
+    """
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if found := _FORBIDDEN.search(part):
+            return f"{part!r} has the character {found[0]!r}"
+        if part.strip(".") and part[-1] in ". ":
+            return f"{part!r} ends with a dot or a space"
+        if _RESERVED.fullmatch(part.partition(".")[0].rstrip()):
+            return f"{part!r} is the name of a device"
+    return ""
+
+
+def _on_windows() -> bool:
+    return os.name == "nt"
+
+
+def check_name(path: Path) -> None:
+    """Check that the system can have a file with this path.
+
+    Raises:
+        ValidationError: It cannot.
+    """
+    if _on_windows() and (problem := name_problem(path)):
+        raise ValidationError(
+            f"{path} cannot be a file on Windows: {problem}. Choose another name.",
+            code="invalidParameter",
+            parameter="path",
+        )
+
+
 def check_absent(path: Path, *, overwrite: bool) -> None:
     """Check that a file may be written.
 
     Raises:
+        ValidationError: The system cannot have a file with this name.
         FileExistsError: The file exists and *overwrite* is false.
     """
+    check_name(path)
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
 
@@ -150,8 +187,10 @@ def keep_file(path: Path, chunks: Iterator[bytes], *, replace: bool) -> int:
 
     Raises:
         FileExistsError: There is a file with other contents, and *replace* is false.
+        ValidationError: The system cannot have a file with this name.
         OSError: The file cannot be written.
     """
+    check_name(path)
     with _part_of(path) as part:
         with part.open("xb") as file:
             for chunk in chunks:

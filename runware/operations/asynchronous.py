@@ -109,6 +109,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
@@ -191,6 +192,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -253,6 +258,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Video]:
@@ -319,6 +325,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -370,6 +380,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Audio]:
@@ -427,6 +438,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -470,6 +485,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Model3D]:
@@ -516,6 +532,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -565,6 +585,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
@@ -615,6 +636,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -658,6 +683,7 @@ class AsyncOperations(ABC):
         max_retries: int | None = None,
         task_uuid: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         include_cost: bool | None = None,
     ) -> text.AsyncTextStream:
         """Generate text with a chat model, and get it piece by piece as it is generated.
@@ -693,6 +719,10 @@ class AsyncOperations(ABC):
             max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -739,6 +769,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
@@ -790,6 +821,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -833,6 +868,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
@@ -876,6 +912,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -913,6 +953,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Text:
@@ -948,6 +989,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -983,6 +1028,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
@@ -1016,6 +1062,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1078,6 +1128,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> GuideImage:
@@ -1128,6 +1179,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1175,6 +1230,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> MaskImage:
@@ -1222,6 +1278,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1285,6 +1345,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
@@ -1338,6 +1399,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1380,6 +1445,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image:
@@ -1423,6 +1489,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1471,6 +1541,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ToolOutput:
@@ -1509,6 +1580,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1544,6 +1619,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TrainedModel:
@@ -1582,6 +1658,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1632,6 +1712,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> UploadedModel:
@@ -1687,6 +1768,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1725,6 +1810,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ModelPage:
@@ -1764,6 +1850,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1791,6 +1881,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
@@ -1817,6 +1908,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1845,6 +1940,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
@@ -1870,6 +1966,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1896,6 +1996,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Result]:
@@ -1923,6 +2024,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1949,6 +2054,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TaskDetails:
@@ -1972,6 +2078,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2011,6 +2121,7 @@ class AsyncOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Account:
@@ -2041,6 +2152,10 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.

@@ -109,6 +109,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
@@ -191,6 +192,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -253,6 +258,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Video]:
@@ -319,6 +325,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -370,6 +380,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Audio]:
@@ -427,6 +438,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -470,6 +485,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Model3D]:
@@ -516,6 +532,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -565,6 +585,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
@@ -615,6 +636,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -658,6 +683,7 @@ class BlockingOperations(ABC):
         max_retries: int | None = None,
         task_uuid: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         include_cost: bool | None = None,
     ) -> text.TextStream:
         """Generate text with a chat model, and get it piece by piece as it is generated.
@@ -693,6 +719,10 @@ class BlockingOperations(ABC):
             max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -738,6 +768,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
@@ -789,6 +820,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -832,6 +867,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image | Video:
@@ -875,6 +911,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -912,6 +952,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Text:
@@ -947,6 +988,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -982,6 +1027,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Text]:
@@ -1015,6 +1061,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1077,6 +1127,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> GuideImage:
@@ -1127,6 +1178,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1174,6 +1229,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> MaskImage:
@@ -1221,6 +1277,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1284,6 +1344,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Image]:
@@ -1337,6 +1398,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1379,6 +1444,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Image:
@@ -1422,6 +1488,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1470,6 +1540,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ToolOutput:
@@ -1508,6 +1579,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1543,6 +1618,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TrainedModel:
@@ -1581,6 +1657,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1631,6 +1711,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> UploadedModel:
@@ -1686,6 +1767,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1724,6 +1809,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> ModelPage:
@@ -1763,6 +1849,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1790,6 +1880,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
@@ -1816,6 +1907,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1844,6 +1939,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> StoredMedia:
@@ -1869,6 +1965,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1895,6 +1995,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Results[Result]:
@@ -1922,6 +2023,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1948,6 +2053,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> TaskDetails:
@@ -1971,6 +2077,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2010,6 +2120,7 @@ class BlockingOperations(ABC):
         return_partial: bool = False,
         progress: bool | ProgressCallback = False,
         extra: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
     ) -> Account:
@@ -2040,6 +2151,10 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
+                questions about them, and streams. They are added to those of `with_options`, and never sent to other
+                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
+                hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.

@@ -17,6 +17,7 @@ from runware.protocol.codec import loads
 from runware.protocol.retry import Retries
 
 if TYPE_CHECKING:
+    from runware._support.http_headers import Headers
     from runware.events import TaskEvent
 
 __all__ = [
@@ -356,6 +357,8 @@ class Call:
         attempts: UUID and outcome of the attempts that ended.
         prior_results: How many of `items` are results of earlier attempts, whose ids mean nothing for this one.
         origin: Where it comes from, for events; `None` if nothing listened when it was submitted.
+        headers: The caller's headers for its requests, which the transport adds; the session never uses them, except
+            that it asks about tasks with the same headers only.
     """
 
     __slots__ = (
@@ -368,6 +371,7 @@ class Call:
         "epoch",
         "errors",
         "expected",
+        "headers",
         "items",
         "job",
         "key",
@@ -418,6 +422,7 @@ class Call:
         self.policy = policy
         self.job = job
         self.durable: Durable | None = None
+        self.headers: Headers = ()
         self.state = _QUEUED
         self.started = self.deadline = self.scheduled_deadline = 0.0
         self.sequence = 0

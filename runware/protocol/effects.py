@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from runware._support.http_headers import Headers
 from runware.errors import RunwareError
 from runware.events import Event
 from runware.protocol.call import Call, Origin, StoredInputs
@@ -143,6 +144,11 @@ class Exchange:
         self.calls = calls
         self.question = question
         self.open = True
+
+    @property
+    def headers(self) -> Headers:
+        """The caller's headers, which are those of each of its calls."""
+        return self.calls[0].headers if self.calls else ()
 
     def __repr__(self) -> str:
         what = "a question" if self.question else "a task"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
+from runware._support.http_headers import encode_headers, secret_values
 from runware.errors import RunwareError
 from runware.options import Options, environment_proxy, split_proxy
 
@@ -40,8 +41,9 @@ _BULK = re.compile(r"https?://[^\s\"'<>]{1,2048}|[A-Za-z0-9+/=_\\%-]{65,}")
 
 
 def secrets_of(options: Options) -> list[str]:
-    """Return the secrets among the options: the key, unless it comes from a function, and the proxy's password."""
+    """Return the secrets among the options: the key, unless it comes from a function, the proxy's password, headers."""
     found = [options.api_key] if isinstance(options.api_key, str) else []
+    found += secret_values(encode_headers(options.extra_headers))
     proxy = split_proxy(options.proxy, "proxy") if options.proxy else None
     if options.proxy is None:
         proxy = environment_proxy(options.environment)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from runware._support.http_headers import Headers
 from runware.events import Polled
 from runware.protocol.call import Call
 from runware.protocol.connection import Connection
@@ -43,5 +46,16 @@ class TaskPoller:
         if exchanges is None:
             self._output.effects.extend(Send(text) for text, _ in question_frames(calls))
             return
-        for text, asked in question_frames(calls):
-            exchanges.begin(text, asked, question=True)
+        for group in _with_equal_headers(calls):
+            for text, asked in question_frames(group):
+                exchanges.begin(text, asked, question=True)
+
+
+def _with_equal_headers(calls: list[Call]) -> Iterable[list[Call]]:
+    """Group calls: those of one request share its headers."""
+    if not any(call.headers for call in calls):
+        return (calls,)  # the common case
+    groups: dict[Headers, list[Call]] = {}
+    for call in calls:
+        groups.setdefault(call.headers, []).append(call)
+    return groups.values()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
+from runware._support.http_headers import header_problem
 from runware._support.pydantic_schemas import NotInJson
 from runware.errors import RunwareError
 from runware.media.inputs import LARGE_TEXT
@@ -50,6 +51,9 @@ class Task(RequestModel, Generic[R_co]):
         progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,
             on a separate thread.
         extra: Additional parameters, keyed by API name and sent unchanged.
+        extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks, questions
+            about them, and streams. They are added to those of `with_options`, and never sent to other servers. Only
+            with `transport="http"`, and for streams. Values whose names tell that they are secret are hidden in errors.
         dry_run: Only validate the task at the server, without running or billing it: the results have no media, but the
             cost, with *include_cost*. Such calls have a connection of their own, since the API takes this setting for a
             whole connection. `None` uses the client's `dry_run`.
@@ -94,6 +98,7 @@ class Task(RequestModel, Generic[R_co]):
     return_partial: bool = False
     progress: bool | ProgressCallback = attrs.field(default=False, repr=False)
     extra: Mapping[str, Any] | None = None
+    extra_headers: Mapping[str, str] | None = attrs.field(default=None, repr=False)
     dry_run: bool | None = None
     include_cost: bool | None = None
 
@@ -123,12 +128,17 @@ class Task(RequestModel, Generic[R_co]):
             if retry is not None:
                 self._reject("max_retries", "and retry mean the same; pass one of them")
             object.__setattr__(self, "retry", self.max_retries)
+        self._check_additions()
+        if self.task_uuid is not None and not is_uuid(self.task_uuid):
+            self._reject("task_uuid", f"must be a UUID as a str; got {brief(self.task_uuid)}")
+
+    def _check_additions(self) -> None:
         if self.extra is not None and not fits(self.extra, Mapping[str, Any]):
             self._reject("extra", f"must be a dict with API names as keys; got {brief(self.extra)}")
         if self.extra is not None and "taskUUID" in self.extra:
             self._reject("extra", "must not contain taskUUID, which identifies the response; pass task_uuid instead")
-        if self.task_uuid is not None and not is_uuid(self.task_uuid):
-            self._reject("task_uuid", f"must be a UUID as a str; got {brief(self.task_uuid)}")
+        if self.extra_headers is not None and (wrong := header_problem(self.extra_headers)):
+            self._reject("extra_headers", wrong)
 
     def expected(self, wire: Mapping[str, Any]) -> int:
         """Return how many results complete the task with this API object."""

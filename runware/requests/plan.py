@@ -5,8 +5,9 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from runware._support.http_headers import Headers, encode_headers
 from runware._support.lazy_modules import lazy_module
-from runware.errors import ValidationError
+from runware.errors import UsageError, ValidationError
 from runware.options import DEFAULT_TIMEOUT, Options, seconds
 from runware.protocol.call import Call, Completion, StoredInputs
 from runware.protocol.codec import dumps
@@ -66,6 +67,7 @@ class Plan(NamedTuple):
         model: The model that is asked for; `None` if there is none.
         inputs: The media that was stored on the platform for it; `None` if there is none.
         fingerprint: A hash of what is asked for, if the client has a store.
+        headers: The caller's headers for requests over HTTP.
     """
 
     uuid: str
@@ -81,6 +83,7 @@ class Plan(NamedTuple):
     model: str | None = None
     inputs: StoredInputs | None = None
     fingerprint: str = ""
+    headers: Headers = ()
 
     def __repr__(self) -> str:
         # Error reporters show variables, and the text contains the prompt.
@@ -88,7 +91,9 @@ class Plan(NamedTuple):
 
     def start(self) -> Call:
         """Return a new call in its initial state."""
-        return Call(*self[:9])  # up to `policy`, in the order of its parameters
+        call = Call(*self[:9])  # up to `policy`, in the order of its parameters
+        call.headers = self.headers
+        return call
 
 
 class Planner:
@@ -112,6 +117,9 @@ class Planner:
         self._timeout = options.timeout
         self._long_timeout = options.longest_timeout
         # A timeout that the user has chosen holds for slow models too.
+        self._over_http = options.transport == "http"
+        self._given_headers = options.extra_headers
+        self._headers = encode_headers(options.extra_headers)
         self._slow_after = options.timeout / 2 if options.timeout == DEFAULT_TIMEOUT else None
         counts = options.store is not None or options.budget is not None
         self._include_cost = True if options.include_cost is None and counts else options.include_cost
@@ -139,7 +147,9 @@ class Planner:
         Raises:
             ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
                 not accept the request and the client's `check` is `"error"`.
+            UsageError: There are headers, and the task does not go over HTTP.
         """
+        headers = self._headers_of(task)
         wire = self.wire(task)
         include_cost = True if counts and self._include_cost is None else self._include_cost
         if include_cost is not None and task.priced:
@@ -183,11 +193,24 @@ class Planner:
             model if isinstance(model, str) else None,
             inputs,
             mark,
+            headers,
         )
 
-    def existing(self, task_uuid: str, task_type: str, timeout: float | None) -> Plan:
-        """Plan to wait for a task that was submitted before."""
-        return Plan(task_uuid, b"", task_type, timeout or self._long_timeout, completion=Completion.EXISTING)
+    def existing(self, task_uuid: str, task_type: str, timeout: float | None, headers: Headers | None = None) -> Plan:
+        """Plan to wait for a task that was submitted before.
+
+        Args:
+            task_uuid: Its UUID.
+            task_type: Its type; `""` if that is not known.
+            timeout: Seconds for the whole call; `None` uses the client's `long_timeout`.
+            headers: The headers of the call that this is a part of; `None` uses those of the options.
+
+        Raises:
+            UsageError: The options have headers, and the client's transport is a WebSocket.
+        """
+        limit = timeout or self._long_timeout
+        headers = self._checked(self._headers) if headers is None else headers if self._over_http else ()
+        return Plan(task_uuid, b"", task_type, limit, completion=Completion.EXISTING, headers=headers)
 
     def again(self, wire: Mapping[str, Any], uuid: str, expected: int, timeout: float | None) -> Plan:
         """Plan to go on with a task whose API object was kept.
@@ -214,6 +237,7 @@ class Planner:
             policy=self._retries,
             sent=text,
             model=model if isinstance(model, str) else None,
+            headers=self._checked(self._headers),
         )
 
     def connection(self, timeout: float | None) -> Plan:
@@ -224,6 +248,26 @@ class Planner:
         """
         limit = self._timeout if timeout is None else seconds(timeout, "timeout")
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
+
+    def _headers_of(self, task: Task[Any]) -> Headers:
+        if task.extra_headers is None and not self._headers:
+            return ()  # the common case
+        headers = encode_headers(self._given_headers, task.extra_headers)
+        return headers if task.streamed else self._checked(headers)
+
+    def _checked(self, headers: Headers) -> Headers:
+        """Return headers for a task that goes over the client's transport.
+
+        Raises:
+            UsageError: That is a WebSocket.
+        """
+        if headers and not self._over_http:
+            raise UsageError(
+                "extra_headers go with requests over HTTP, and this client sends tasks over a WebSocket, which has no "
+                'headers for each of them: create it with transport="http". Streams and chats always use HTTP.',
+                parameter="extra_headers",
+            )
+        return headers
 
 
 _NOT_ASKED_FOR = ("taskUUID", "includeCost", "webhookURL", "uploadEndpoint", "deliveryMethod")

@@ -37,6 +37,7 @@ SETTINGS = frozenset(
     (
         *("retry", "timeout", "silence_timeout", "task_uuid", "on_partial", "extra"),
         *("skip_response", "return_partial", "progress", "task_type", "dry_run", "max_retries"),
+        "extra_headers",
     )
 )
 """Call settings: fields that are not sent."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import or_, select
 
-from runware._support.elsewhere import run_elsewhere
 from runware.errors import NotFoundError, ValidationError
 from runware.jobs import Job
 from runware.results import Results
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from runware.core import Core
     from runware.webhooks import Delivery
 
-__all__ = ["AsyncStoredJobs", "State", "StoreView", "StoredJobs"]
+__all__ = ["State", "StoreView", "StoredJobs"]
 
 State = Literal["open", "succeeded", "failed"]
 _PAGE = 500
@@ -60,8 +59,9 @@ class StoreView:
             NotFoundError: It is not in the store.
             StoreError: The store cannot be read.
         """
-        with self.database.reading() as connection:
-            row = self.database.row_of(connection, uuid)
+        database = self.database  # once: what it waits for may need the database that a transaction has locked
+        with database.reading() as connection:
+            row = database.row_of(connection, uuid)
         if row is None:
             raise NotFoundError(f"The store has no task {uuid!r}.", task_uuid=uuid)
         return stored_task(row)
@@ -140,6 +140,7 @@ class StoredJobs(StoreView):
     @property
     def database(self) -> Database:
         """The store's database, in which everything is written by now that this client has done."""
+        self._core.catch_up(_FLUSH)
         self._recorder.flush(_FLUSH)
         return self._store
 
@@ -176,39 +177,3 @@ class StoredJobs(StoreView):
         if delivery.result is None and delivery.error is None:
             return True
         return self._recorder.deliver({"taskUUID": delivery.task_uuid, **delivery.raw}, delivery.error)
-
-
-class AsyncStoredJobs:
-    """The same as `StoredJobs`, for asyncio."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    def __repr__(self) -> str:
-        return f"<AsyncStoredJobs of {self._core.state} client>"
-
-    def _jobs(self) -> StoredJobs:
-        """Return the blocking form. The first one opens the store, so this must not run on an event loop."""
-        return StoredJobs(self._core)
-
-    async def get(self, uuid: str) -> StoredTask:
-        """Return a task; see `StoredJobs.get`."""
-        return await run_elsewhere(lambda: self._jobs().get(uuid))
-
-    async def list(self, *, state: State | None = None, run: str | None = None) -> builtins.list[StoredTask]:
-        """Return tasks, oldest first; see `StoredJobs.list`."""
-        return await run_elsewhere(lambda: list(self._jobs().list(state=state, run=run)))
-
-    async def unfinished(self, *, run: str | None = None) -> builtins.list[StoredTask]:
-        """Return the open tasks that no living client follows; see `StoredJobs.unfinished`."""
-        return await run_elsewhere(lambda: self._jobs().unfinished(run=run))
-
-    async def recover(
-        self, *, run: str | None = None, timeout: float | None = None
-    ) -> builtins.list[Job[Results[Any]]]:
-        """Go on with the tasks that dead clients have left; see `StoredJobs.recover`. Its jobs can be awaited."""
-        return await run_elsewhere(lambda: self._jobs().recover(run=run, timeout=timeout))
-
-    async def deliver(self, delivery: Delivery) -> bool:
-        """Write what a webhook has brought to the store; see `StoredJobs.deliver`."""
-        return await run_elsewhere(lambda: self._jobs().deliver(delivery))

@@ -18,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from runware._support.locks import make_rlock
 from runware.errors import ConfigurationError, RunwareError, StoreError
+from runware.options import StorePath
 from runware.store.lines import Line, StoredTask, dollars, error_from_stored
 from runware.store.tables import (
     MIGRATIONS,
@@ -75,7 +76,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            parsed = sqlalchemy.make_url(url)
+            # A path may have characters that mean something else in a URL; its reading differs by release.
+            path = url.path if isinstance(url, StorePath) else None
+            parsed = sqlalchemy.make_url(url) if path is None else sqlalchemy.URL.create("sqlite", database=path)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             connect: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False} if self.is_sqlite else {}
             self.engine: Engine = sqlalchemy.create_engine(

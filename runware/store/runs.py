@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from runware.core import Core
 
-__all__ = ["AsyncRun", "AsyncRuns", "Run", "Runs", "start_run"]
+__all__ = ["AsyncRun", "Run", "Runs", "start_run"]
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -102,8 +102,9 @@ class Run(_Counts):
         Raises:
             StoreError: The store cannot be written.
         """
-        with self._jobs.database.writing() as connection:
-            return self._jobs.database.retry_failed(connection, self.name)
+        database = self._jobs.database
+        with database.writing() as connection:
+            return database.retry_failed(connection, self.name)
 
 
 class AsyncRun(_Counts):
@@ -197,28 +198,6 @@ class Runs:
             "jobs": self._jobs,
             **counts,
         }
-
-
-class AsyncRuns:
-    """The same as `Runs`, for asyncio."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    def __repr__(self) -> str:
-        return f"<AsyncRuns of {self._core.state} client>"
-
-    def _runs(self) -> Runs:
-        """Return the blocking form. The first one opens the store, so this must not run on an event loop."""
-        return Runs(StoredJobs(self._core))
-
-    async def list(self) -> list[AsyncRun]:
-        """Return all runs, oldest first; see `Runs.list`."""
-        return [AsyncRun(**facts) for facts in await run_elsewhere(lambda: self._runs().facts())]
-
-    async def get(self, name: str) -> AsyncRun:
-        """Return a run by its name; see `Runs.get`."""
-        return AsyncRun(**await run_elsewhere(lambda: self._runs().facts_of(name)))
 
 
 def start_run(core: Core, name: str, description: str) -> None:

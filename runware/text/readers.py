@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
+from runware._support.http_headers import Headers, secret_values
 from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
@@ -81,7 +82,13 @@ class StreamOwner(Owner, Protocol):
     activity: Activity
 
     def follow(
-        self, ref: str | Mapping[str, Any], timeout: float | None, on_partial: Any, *, hidden: bool = False
+        self,
+        ref: str | Mapping[str, Any],
+        timeout: float | None,
+        on_partial: Any,
+        *,
+        hidden: bool = False,
+        headers: Headers | None = None,
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before; if it is *hidden*, it is neither counted nor reported."""
         ...
@@ -195,6 +202,8 @@ class Reader(Requester):
 
     def begin(self, plan: Plan) -> None:
         """Start the exchange."""
+        self._headers = plan.headers
+        self._redactor.add(*secret_values(plan.headers), lasting=True)
         self._owner.streams.add(self)
         self.exchange = Exchange(plan, self._silence, time.monotonic, self.redact_secrets(), self._owner.downloads)
         self._steps = self.exchange.steps()
@@ -344,7 +353,7 @@ class BlockingReader(Reader):
             self._wake.wait(step.seconds)
             return None
         assert isinstance(step, Recover)
-        self._job = job = self._owner.follow(step.ref, step.timeout, None, hidden=True)
+        self._job = job = self._owner.follow(step.ref, step.timeout, None, hidden=True, headers=self._headers)
         try:
             if self.ended_by:
                 job.cancel()
@@ -492,7 +501,9 @@ class AsyncReader(Reader):
                 await asyncio.wait_for(self._wake.wait(), step.seconds)
             return None
         assert isinstance(step, Recover)
-        self._job = job = await run_elsewhere(lambda: self._owner.follow(step.ref, step.timeout, None, hidden=True))
+        self._job = job = await run_elsewhere(
+            lambda: self._owner.follow(step.ref, step.timeout, None, hidden=True, headers=self._headers)
+        )
         try:
             if self.ended_by:
                 job.cancel()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from runware._support.http_headers import encode_headers
 from runware._support.lazy_modules import lazy_module, load_module
 from runware.errors import ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options
@@ -49,6 +50,7 @@ class Requester:
         self._options = options
         self._url = options.service_url("api")
         self._redactor = Redactor()
+        self._headers = encode_headers(options.extra_headers)
         self._until = 0.0
         self._sent = False
         self._network: Any = None
@@ -88,6 +90,7 @@ class Requester:
                 "is a function.",
                 parameter="api_key",
             )
+        headers.update(self._headers)
         headers[b"Authorization"] = header
         return headers
 

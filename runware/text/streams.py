@@ -231,10 +231,8 @@ class StreamJob(Job[Text]):
         Raises:
             RunwareError: No thread could be started.
         """
-        self._reader.on_step = self._follow_step
-        self._reader.on_abandon = self.abandon
         try:
-            threading.Thread(target=self._run, name="runware-stream", daemon=True).start()
+            threading.Thread(target=self.run, name="runware-stream", daemon=True).start()
         except RuntimeError as error:
             raise RunwareError(f"No thread could be started for the stream: {error}.", retryable=True) from error
 
@@ -246,9 +244,11 @@ class StreamJob(Job[Text]):
         """Yield each piece as it comes; at the end, raise the error if the stream failed."""
         return cast("AsyncIterator[TextPiece]", super().__aiter__())
 
-    def _run(self) -> None:
-        """Read to the end."""
+    def run(self) -> None:
+        """Read to the end, in this thread."""
         call, reader = self._call, self._reader
+        reader.on_step = self._follow_step
+        reader.on_abandon = self.abandon
         failure: RunwareError | None = None
         items: list[Any] = []
         call.items = items

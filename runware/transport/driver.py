@@ -7,6 +7,7 @@ A driver owns the inbox, the thread and the clock; how messages reach the server
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -39,10 +40,16 @@ MAX_MESSAGE = 256 * 1024 * 1024
 _POSTS_PER_PASS = 1000
 """The limit on one pass over the inbox, so that a busy caller does not starve the server."""
 
-clock: Callable[[], float] = (
-    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
-)
-"""A monotonic clock in seconds. On Linux it includes the time the machine was suspended."""
+
+def _suspend_aware_clock() -> Callable[[], float]:
+    # Of `time.monotonic`, Linux and macOS leave out the time that the machine slept. Windows counts it.
+    if (boot_time := getattr(time, "CLOCK_BOOTTIME", None)) is not None:
+        return partial(time.clock_gettime, boot_time)
+    return partial(time.clock_gettime, time.CLOCK_MONOTONIC) if sys.platform == "darwin" else time.monotonic
+
+
+clock: Callable[[], float] = _suspend_aware_clock()
+"""A monotonic clock in seconds, which includes the time that the machine was suspended."""
 
 
 def log_unexpected(what: str, failure: Exception) -> None:
@@ -242,6 +249,19 @@ class Driver:
     def recording_failed(self, call: Call, uuid: str, error: RunwareError) -> None:
         """Report that this attempt is not to be sent."""
         self._post(self._session.recording_failed, call, uuid, error)
+
+    def catch_up(self, timeout: float) -> None:
+        """Wait, up to *timeout* seconds, until what was posted so far is processed, so that the recorder has it."""
+        if self._thread is None or self.stopped or self.ident == threading.get_ident():
+            return
+        done = threading.Event()
+
+        def caught_up(_now: float) -> None:
+            self._perform()  # the effects of what was posted before
+            done.set()
+
+        self._post(caught_up)
+        done.wait(timeout)
 
     def close(self, timeout: float = 0.5) -> None:
         """End every call with `ClientClosedError` and close the connection.

@@ -111,6 +111,8 @@ class Deadline:
 
 
 def _settings(options: Options, url: str) -> dict[str, Any]:
+    if (transport := options.http_transport()) is not None:
+        return {"transport": transport, "trust_env": False, "follow_redirects": False}
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     proxy = dialer.proxy_for(options.proxy, options.environment, parts.hostname or "", port)

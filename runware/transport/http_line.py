@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from runware._support.http_headers import Headers
 from runware.errors import ConnectionFailedError, ConnectionLostError, RunwareError
 from runware.options import Options
 from runware.protocol.codec import dumps
@@ -201,19 +202,20 @@ class HttpLine:
         key = self._read_key()
         return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), timeout)
 
-    def post(self, body: bytes, silence: float | None) -> Answer:
+    def post(self, body: bytes, silence: float | None, extra: Headers = ()) -> Answer:
         """Send tasks.
 
         Args:
             body: A JSON array of tasks.
             silence: Seconds to wait for each part of the response; `None` for no limit.
+            extra: Further headers.
 
         Raises:
             RequestError: There is no response.
             TooLargeError: The response is too large.
         """
         self._read_key()
-        return self._post(body, silence)
+        return self._post(body, silence, extra)
 
     def _read_key(self) -> str:
         if self._key is None or (callable(self._options.api_key) and not self._connected):
@@ -270,15 +272,15 @@ class HttpLine:
         self._connection = _Connection(stream)
         return self._connection
 
-    def _post(self, body: bytes, silence: float | None) -> Answer:
+    def _post(self, body: bytes, silence: float | None, extra: Headers = ()) -> Answer:
         connection = self._connect()
         connection.unsent = 1  # until it is known how many there are
         reason = "the request was aborted"
         try:
             if not self._aborted:
-                length = b"%d\r\n\r\n" % len(body)
+                rest = b"".join((b"%d\r\n" % len(body), *(b"%b: %b\r\n" % header for header in extra), b"\r\n"))
                 with suppress(ConnectionError):  # a server may answer a request before it has read all of it
-                    connection.write(b"".join((self._head, length, body[:_TOGETHER])), memoryview(body)[_TOGETHER:])
+                    connection.write(b"".join((self._head, rest, body[:_TOGETHER])), memoryview(body)[_TOGETHER:])
                 return self._read(connection, silence)
         except TooLargeError:
             raise

@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 
 from runware._support.escaping import one_line
+from runware._support.http_headers import secret_values
 from runware.errors import ConnectionFailedError, RunwareError
 from runware.events import Connected, ConnectionEvent, Disconnected
 from runware.options import Options
@@ -374,7 +375,7 @@ class HttpLoop(Driver):
                 return
             opened = line.opened
             if exchange.text:
-                answer = line.post(exchange.text, _POLL_SILENCE if exchange.question else None)
+                answer = line.post(exchange.text, _POLL_SILENCE if exchange.question else None, exchange.headers)
             else:
                 answer = line.check_key(self.options.connect_timeout)
         except RequestError as failure:
@@ -400,6 +401,8 @@ class HttpLoop(Driver):
         session = self._session
         self._bytes_out += len(exchange.text)
         self._bytes_in += len(answer.body)
+        if exchange.headers:
+            session.redactor.add(*secret_values(exchange.headers))  # a gateway may repeat them
         if opened:
             session.counts["connections"] += opened
             if session.watched:
@@ -413,6 +416,7 @@ class HttpLoop(Driver):
 
     def _failed(self, exchange: Exchange, failure: RequestError, key: str | None, now: float) -> None:
         session, error = self._session, failure.error
+        session.redactor.add(*secret_values(exchange.headers))
         if key is not None:
             session.redactor.add(key)  # the error may quote what the server said
         session.redactor.clean_error(error)

@@ -1,4 +1,4 @@
-"""Poll a few sockets: `select.poll`, or its equivalent on Windows.
+"""Poll a few sockets: `select.poll`, or its equivalent on Windows and wherever Python was built without it.
 
 `selectors` takes three times as many steps, and the I/O loop polls two or three times per call.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import select
-import sys
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["READ", "WRITE", "Poller", "make_poller"]
@@ -32,8 +32,8 @@ class Poller(Protocol):
         ...
 
 
-class _SelectPoller:  # pragma: no cover - Windows only
-    """The interface of `select.poll` on top of `select.select`."""
+class _SelectPoller:
+    """The interface of `select.poll` on top of `select.select`, for the few sockets of one client."""
 
     def __init__(self) -> None:
         self._watched: dict[int, int] = {}
@@ -59,6 +59,5 @@ class _SelectPoller:  # pragma: no cover - Windows only
 
 def make_poller() -> Poller:
     """Return a new poller."""
-    if sys.platform == "win32":  # pragma: no cover
-        return _SelectPoller()
-    return select.poll()  # looked up at run time: gevent may have patched it since the import
+    poll: Callable[[], Poller] | None = getattr(select, "poll", None)  # looked up now: gevent may have patched it
+    return _SelectPoller() if poll is None else poll()
