@@ -886,3 +886,24 @@ class TestSlowLines:
         desk.receive(ack())
         desk.pass_time(15.1)
         assert desk.aborted == [(1, "the server is silent")]
+
+    def test_upload_that_a_later_answer_proves_received_excuses_no_silence(self) -> None:
+        desk = ready_desk()
+        desk.submit(A, timeout=300.0, body={"seedImage": "A" * 2_000_000})
+        later = desk.submit(B, timeout=300.0)
+        desk.receive({"data": [{**image(), "taskUUID": B}]})  # sent after the upload, which the server has then
+        assert desk.ended[later] is None
+        desk.pass_time(15.1)
+        assert desk.aborted == [(1, "the server is silent")]
+
+    def test_upload_sent_again_after_that_answer_excuses_silence(self) -> None:
+        desk = ready_desk()
+        first = desk.submit(A, timeout=300.0, retry=2, body={"seedImage": "A" * 2_000_000})
+        desk.submit(B, timeout=300.0)
+        desk.receive({"data": [{**image(), "taskUUID": B}]})
+        desk.receive({"errors": [{"code": "serviceUnavailable", "message": "Later.", "taskUUID": A}]})
+        desk.pass_time(3.0)
+        assert first.attempts
+        assert first.state is CallState.SENT
+        desk.pass_time(15.1)
+        assert desk.aborted == []

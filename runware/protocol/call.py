@@ -463,6 +463,11 @@ class Call:
         self.state = state
 
     @property
+    def in_order(self) -> bool:
+        """Whether its only message was sent before those of all calls that were submitted later."""
+        return self.sends == 1 and not self.attempts and self.durable is None
+
+    @property
     def attempt(self) -> int:
         """The number of the current attempt, from 1."""
         return 1 + len(self.attempts or ())

@@ -38,7 +38,8 @@ class Connection:
         session_uuid: The server's name for the session, with which the next connection resumes it.
         stage: How far the attempt to connect is, for error messages.
         host: Which host that stage is about.
-        proven: Whether the server has sent something about a task over this connection.
+        proven: The sequence of the call that the server has sent something about last over this connection; 0 if it has
+            sent nothing about any.
         last_failure: Why the last attempt to connect failed; `None` once one has succeeded.
         unattributed_error: The code of the last error that named no task.
         key_accepted: Whether the key is known to be accepted, which only an exchange needs to know.
@@ -56,7 +57,7 @@ class Connection:
         self.session_uuid: str | None = None
         self.stage = "TCP"
         self.host = ""
-        self.proven = False
+        self.proven = 0
         self.last_failure: ConnectionFailedError | None = None
         self.unattributed_error: str | None = None
         self.key_accepted = False
@@ -92,7 +93,7 @@ class Connection:
     def ready(self, now: float) -> None:
         """Go on to work."""
         self.enter(State.READY, now)
-        self.proven = False
+        self.proven = 0
         self.unattributed_error = None
         self.last_failure = None
         self._ever_ready = True

@@ -618,9 +618,14 @@ class Session:
         """Return how many seconds may pass until the server has received the large messages sent to it.
 
         They may fill the buffers of a proxy, a tunnel or a slow line long after they were written here, and a ping
-        waits behind them.
+        waits behind them. One that was sent before a call whose answer has come is there already.
         """
-        sizes = (len(call.text) for call in self.calls.values() if call.state is CallState.SENT)
+        proven = self._connection.proven
+        sizes = (
+            len(call.text)
+            for call in self.calls.values()
+            if call.state is CallState.SENT and not (call.sequence < proven and call.in_order)
+        )
         return min(_BUFFERED, sum(size for size in sizes if size > _LARGE)) / _SLOWEST_UPLOAD
 
     def _word(self, value: object) -> str:
