@@ -15,6 +15,14 @@ __all__ = ["Accounts", "scopes_of"]
 _FIRST = "store"
 """The scope that is locked before all others, so that no two transactions wait for each other."""
 
+# Made once: making a statement takes SQLAlchemy as long as running it.
+_READ = select(spending.c.billed, spending.c.reserved).where(spending.c.scope == bindparam("b_scope")).with_for_update()
+_ADD = (
+    update(spending)
+    .where(spending.c.scope == bindparam("b_scope"))
+    .values(billed=spending.c.billed + bindparam("b_billed"), reserved=spending.c.reserved + bindparam("b_reserved"))
+)
+
 
 class Accounts:
     """The accounts that the tasks of one transaction count for.
@@ -65,15 +73,8 @@ class Accounts:
             return
         for scope in changes:
             self._account(scope)
-        query = (
-            update(spending)
-            .where(spending.c.scope == bindparam("b_scope"))
-            .values(
-                billed=spending.c.billed + bindparam("b_billed"), reserved=spending.c.reserved + bindparam("b_reserved")
-            )
-        )
         self._connection.execute(
-            query,
+            _ADD,
             [
                 {"b_scope": scope, "b_billed": billed, "b_reserved": reserved}
                 for scope, (billed, reserved) in changes.items()
@@ -97,14 +98,14 @@ class Accounts:
         return billed + more[0], reserved + more[1]
 
     def _locked(self, scope: str) -> list[int]:
-        query = select(spending.c.billed, spending.c.reserved).where(spending.c.scope == scope).with_for_update()
-        row = self._connection.execute(query).first()
+        named = {"b_scope": scope}
+        row = self._connection.execute(_READ, named).first()
         if row is None:
             try:
                 with self._connection.begin_nested():
                     self._connection.execute(insert(spending).values(scope=scope, billed=0, reserved=0))
             except IntegrityError:  # another process was quicker
-                row = self._connection.execute(query).first()
+                row = self._connection.execute(_READ, named).first()
         return [0, 0] if row is None else [row.billed, row.reserved]
 
 

@@ -8,11 +8,26 @@ import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, event, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
@@ -62,6 +77,25 @@ def store_error(error: BaseException, doing: str) -> StoreError:
     reason: object = getattr(error, "orig", None) or error
     words = " ".join(str(reason).split()) if isinstance(error, (SQLAlchemyError, OSError)) else ""
     return StoreError(f"The store {doing}: {words[:300] or type(reason).__name__}.", retryable=True)
+
+
+# Making a statement takes SQLAlchemy as long as running it; those of each call are made once.
+
+
+@cache
+def _rows_query(*, lock: bool) -> Select[Any]:
+    keys: BindParameter[Any] = bindparam("b_keys", expanding=True)
+    query = select(*_WITHOUT_REQUEST).where(tasks.c.key.in_(keys)).order_by(tasks.c.key)
+    return query.with_for_update() if lock else query
+
+
+@cache
+def _change_query(columns: tuple[str, ...]) -> Update:
+    query = update(tasks).where(tasks.c.key == bindparam("b_key"), tasks.c.state == "open")
+    return query.values({name: bindparam(name) for name in columns})
+
+
+_ADD = insert(tasks)
 
 
 class Database:
@@ -200,12 +234,8 @@ class Database:
         found: dict[str, RowMapping] = {}
         wanted = list(keys)
         for start in range(0, len(wanted), _CHUNK):
-            query = (
-                select(*_WITHOUT_REQUEST).where(tasks.c.key.in_(wanted[start : start + _CHUNK])).order_by(tasks.c.key)
-            )
-            found |= {
-                row["key"]: row for row in connection.execute(query.with_for_update() if lock else query).mappings()
-            }
+            rows = connection.execute(_rows_query(lock=lock), {"b_keys": wanted[start : start + _CHUNK]})
+            found |= {row["key"]: row for row in rows.mappings()}
         return found
 
     @staticmethod
@@ -247,13 +277,13 @@ class Database:
             return []
         try:
             with connection.begin_nested():
-                connection.execute(insert(tasks), values)
+                connection.execute(_ADD, values)
         except IntegrityError:  # another process has written one of them at the same moment
             there = []
             for line, value in zip(lines, values, strict=True):
                 try:
                     with connection.begin_nested():
-                        connection.execute(insert(tasks), [value])
+                        connection.execute(_ADD, [value])
                 except IntegrityError:
                     there.append(line)
             return there
@@ -280,9 +310,7 @@ class Database:
         if not changes:
             return
         named = [{("b_key" if name == "key" else name): value for name, value in one.items()} for one in changes]
-        columns: dict[str, Any] = {name: bindparam(name) for name in changes[0] if name != "key"}
-        query = update(tasks).where(tasks.c.key == bindparam("b_key"), tasks.c.state == "open")
-        connection.execute(query.values(columns), named)
+        connection.execute(_change_query(tuple(name for name in changes[0] if name != "key")), named)
 
     @staticmethod
     def reopen(connection: Connection, row: RowMapping, owner: str, values: Mapping[str, Any]) -> bool:
