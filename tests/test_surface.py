@@ -230,7 +230,7 @@ def test_app_that_cannot_stand_in_a_header_is_refused(app: object) -> None:
         ({"size": "1024x1024"}, "width=1024, height=1024"),
         ({"aspect_ratio": "16:9"}, "width=1344, height=768"),
         ({"response_format": "b64_json"}, "output_type='base64Data'"),
-        ({"extra_headers": {}}, "no headers of their own"),
+        ({"headers": {}}, "extra_headers"),
         ({"requestImage": None}, "pass its parameters themselves"),
     ],
 )

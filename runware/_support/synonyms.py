@@ -133,7 +133,6 @@ ADVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "stream": (("messages", "rw.stream_text(...) has the same parameters, and yields the text piece by piece"),),
     "requestimage": (("", "pass its parameters themselves, as in rw.image_inference(positive_prompt=...)"),),
     "requestvideo": (("", "pass its parameters themselves, as in rw.video_inference(positive_prompt=...)"),),
-    "extraheaders": (("", "calls have no headers of their own"),),
     "input": (("task", "rw.run takes one dict, as in rw.run({'model': ..., 'positive_prompt': ...})"),),
     "crossattentionkwargs": (("lora", "LoRAs have weights, as in lora=[{'model': ..., 'weight': 0.8}]"),),
     "controlnetconditioningscale": (

@@ -10,7 +10,7 @@ from typing import Any
 from runware.local.client_session import ReplayPlan
 from runware.local.connection import WebSocketConnection
 from runware.local.fault_registry import FAULTS, find_fault
-from runware.local.faults import AppFault, AppRequest, Fault, HttpFault, ServiceFault
+from runware.local.faults import AppFault, Fault, HttpFault, ReceivedAppRequest, ServiceFault
 from runware.local.output import Outgoing
 from runware.local.state import ServerState
 from runware.local.stream_plan import StreamPlan
@@ -218,7 +218,7 @@ class ActiveFaults:
         found = (fault.on_http_request(tasks, runs) for fault in list(self._faults))
         return next((fault for fault in found if fault is not None), None)
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Return what happens to a request to a serverless app; `None`: nothing."""
         found = (fault.on_app_request(request) for fault in self._faults)
         return next((fault for fault in found if fault is not None), None)

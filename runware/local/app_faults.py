@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from runware.local.faults import AppFault, AppRequest, Fault
+from runware.local.faults import AppFault, Fault, ReceivedAppRequest
 
 __all__ = ["FreshTask", "LateAppAnswer", "LostAppAnswer", "PausedEnvironment", "RefusedAppRequest"]
 
@@ -17,7 +17,7 @@ class _OfApps(Fault):
     defaults = {"on": "invoke"}
     choices = _ON
 
-    def _meets(self, request: AppRequest, *, taken: bool) -> bool:
+    def _meets(self, request: ReceivedAppRequest, *, taken: bool) -> bool:
         return request.taken is taken and self.parameters["on"] in (request.kind, "any")
 
 
@@ -28,7 +28,7 @@ class LostAppAnswer(_OfApps):
     summary = "a request to an app is executed (or not, `run=false`), and its connection is reset instead of an answer"
     defaults = {"on": "invoke", "run": True}
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Cut the connection, on arrival or after the call was taken."""
         if not self._meets(request, taken=self.parameters["run"]):
             return None
@@ -43,7 +43,7 @@ class LateAppAnswer(_OfApps):
     summary = "a request to an app is answered `seconds` later"
     defaults = {"on": "invoke", "seconds": 1.0}
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Delay the answer."""
         if not self._meets(request, taken=True):
             return None
@@ -58,7 +58,7 @@ class RefusedAppRequest(_OfApps):
     summary = "a request to an app is refused with `status` and, if given, `retry_after` (seconds or a date)"
     defaults = {"on": "invoke", "status": 503, "retry_after": None}
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Refuse the request."""
         if not self._meets(request, taken=False):
             return None
@@ -75,7 +75,7 @@ class PausedEnvironment(_OfApps):
     summary = "the environment of an app is paused, as its budget is used up"
     default_times = None
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Refuse the request."""
         if not self._meets(request, taken=False):
             return None
@@ -92,7 +92,7 @@ class FreshTask(_OfApps):
     choices = {}
     default_times = 2
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Deny the task."""
         if request.taken or request.kind != "task":
             return None

@@ -18,7 +18,7 @@ from runware.local.stream_plan import StreamPlan
 from runware.local.task_run import TaskRun
 from runware.local.webhooks import WebhookPost
 
-__all__ = ["AppFault", "AppRequest", "Fault", "FaultHost", "HttpFault", "ServiceFault"]
+__all__ = ["AppFault", "Fault", "FaultHost", "HttpFault", "ReceivedAppRequest", "ServiceFault"]
 
 
 class HttpFault(NamedTuple):
@@ -41,7 +41,7 @@ class HttpFault(NamedTuple):
     delay: float = 0.0
 
 
-class AppRequest(NamedTuple):
+class ReceivedAppRequest(NamedTuple):
     """A request to a serverless app, as a fault sees it.
 
     Attributes:
@@ -250,7 +250,7 @@ class Fault:
         """Return how an HTTP request with some tasks fails; `runs` is `None` on arrival, later the accepted ones."""
         return None
 
-    def on_app_request(self, request: AppRequest) -> AppFault | None:
+    def on_app_request(self, request: ReceivedAppRequest) -> AppFault | None:
         """Return what happens to a request to a serverless app."""
         return None
 

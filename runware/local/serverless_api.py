@@ -12,7 +12,7 @@ from aiohttp import web
 from runware.local.active_faults import ActiveFaults
 from runware.local.apps import AppRun, DeployedApp
 from runware.local.connection import reset_transport
-from runware.local.faults import AppRequest
+from runware.local.faults import ReceivedAppRequest
 from runware.local.session_manager import SessionManager
 from runware.local.state import ServerState
 from runware.local.uuids import new_uuid
@@ -105,13 +105,13 @@ class ServerlessApi:
         if route.action == "tasks":
             if not route.rest:
                 return self._list(request, route)
-            await self._interfere(request, AppRequest("task", route.app, route.rest, taken=False))
+            await self._interfere(request, ReceivedAppRequest("task", route.app, route.rest, taken=False))
             response = self._read(request, route)
-            await self._interfere(request, AppRequest("task", route.app, route.rest, taken=True))
+            await self._interfere(request, ReceivedAppRequest("task", route.app, route.rest, taken=True))
             return response
         return await self._invoke(request, route)
 
-    async def _interfere(self, request: web.BaseRequest, asked: AppRequest) -> None:
+    async def _interfere(self, request: web.BaseRequest, asked: ReceivedAppRequest) -> None:
         """Play the faults of a request."""
         fault = self._faults.on_app_request(asked) if self._faults.active else None
         if fault is None:
@@ -142,7 +142,7 @@ class ServerlessApi:
         payload = await request.read()
         body = self._body(payload)
         uuid = body["taskId"]
-        await self._interfere(request, AppRequest("invoke", route.app, uuid, taken=False))
+        await self._interfere(request, ReceivedAppRequest("invoke", route.app, uuid, taken=False))
         app, environment = self._app(request, route.app)
         endpoint = route.rest or app.default
         if endpoint is None:
@@ -169,7 +169,7 @@ class ServerlessApi:
                     await run.finished.wait()
             except TimeoutError:
                 in_time = False
-        await self._interfere(request, AppRequest("invoke", route.app, uuid, taken=True))
+        await self._interfere(request, ReceivedAppRequest("invoke", route.app, uuid, taken=True))
         finished = route.action == "invoke-sync" and in_time
         return web.json_response(run.to_object(), status=200 if finished else 202)
 

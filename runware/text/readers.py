@@ -373,8 +373,8 @@ class BlockingReader(Reader):
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
         response = self._response = http.send(request, stream=True)
-        assert self._body is not None
-        self._body.begin(response)
+        body = self._body = self._body or BlockingBody(None)
+        body.begin(response)
         return reply_of(response)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -533,8 +533,8 @@ class AsyncReader(Reader):
         )
         async with self._limit(step.until):
             response = self._response = await http.send(request, stream=True)
-        assert self._body is not None
-        self._body.begin(response)
+        body = self._body = self._body or AsyncBody(None)
+        body.begin(response)
         return reply_of(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:

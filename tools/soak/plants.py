@@ -12,6 +12,8 @@ from .threaded import check_seeds, picture_of
 
 __all__ = ["PLANTS", "Plants"]
 
+_EACH = 5
+"""How many threads or descriptors one turn leaks, so that a few turns on a busy machine are enough."""
 PLANTS = ("memory", "threads", "descriptors", "lost", "doubled", "hung")
 
 
@@ -39,10 +41,11 @@ class Plants:
         self._kept += [[object()] for _ in range(1000)]
 
     def _threads(self) -> None:
-        threading.Thread(target=threading.Event().wait, name="planted", daemon=True).start()
+        for _ in range(_EACH):
+            threading.Thread(target=threading.Event().wait, name="planted", daemon=True).start()
 
     def _descriptors(self) -> None:
-        self._kept.append(os.open(os.devnull, os.O_RDONLY))
+        self._kept += [os.open(os.devnull, os.O_RDONLY) for _ in range(_EACH)]
 
     def _lost(self) -> None:
         with self._books.call("planted loss") as call:
