@@ -45,7 +45,7 @@ def start(self: Any, prompt: str) -> dict[str, str]:
     # Without retries of the client, which have new UUIDs, so that the task can be collected by this UUID.
     job = get_client().submit.video_inference(
         positive_prompt=prompt,
-        model="klingai:5@3",
+        model="bytedance:seedance@1.5-pro",
         duration=5,
         task_uuid=task_uuid_for(f"{self.request.id} {self.request.retries}"),  # the same in every worker
         retry=0,

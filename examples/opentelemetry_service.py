@@ -42,7 +42,7 @@ async def serve(rw: AsyncRunware, subject: str) -> None:
                 rw.image_inference(positive_prompt=f"{subject}, {style}", model="runware:101@1", width=512, height=512)
                 for style in ("woodcut", "watercolour", "linocut")
             ),
-            rw.video_inference(positive_prompt=subject, model="klingai:5@3", duration=5),
+            rw.video_inference(positive_prompt=subject, model="bytedance:seedance@1.5-pro", duration=5),
         )
 
 

@@ -18,7 +18,7 @@ def main(rw: Runware) -> None:
     with rw:
         (video,) = rw.video_inference(
             positive_prompt="a serene mountain landscape at sunset",
-            model="klingai:5@3",
+            model="bytedance:seedance@1.5-pro",
             duration=10,
             width=1920,
             height=1080,
@@ -26,7 +26,8 @@ def main(rw: Runware) -> None:
         print(f"One video after {video.meta.elapsed:.1f} s: {video.url}")
 
         jobs = [
-            rw.submit.video_inference(positive_prompt=subject, model="klingai:5@3", duration=10) for subject in SUBJECTS
+            rw.submit.video_inference(positive_prompt=subject, model="bytedance:seedance@1.5-pro", duration=10)
+            for subject in SUBJECTS
         ]
         print("Three concurrently, in the order of completion:")
         for job in as_completed(jobs):

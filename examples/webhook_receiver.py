@@ -58,7 +58,9 @@ def served() -> Iterator[str]:
 
 
 def try_it(rw: Runware, url: str) -> None:
-    clip = VideoInference(positive_prompt="waves at dusk", model="klingai:5@3", duration=5, number_results=2)
+    clip = VideoInference(
+        positive_prompt="waves at dusk", model="bytedance:seedance@1.5-pro", duration=5, number_results=2
+    )
     (acknowledgement,) = rw.run(attrs.evolve(clip, webhook_url=sign(f"{url}?order=7", SECRET)))
     print(f"The call returned before the videos were made: {acknowledgement!r}")
     videos = receiver.expect(acknowledgement).result(30)

@@ -114,7 +114,7 @@ def image(
 @command
 def video(
     prompt: Prompt,
-    model: Model = "klingai:5@3",
+    model: Model = "bytedance:seedance@1.5-pro",
     duration: Annotated[float, typer.Option("--duration", "-d", metavar="SECONDS", help="Length in seconds.")] = 5,
     width: Width = None,
     height: Height = None,

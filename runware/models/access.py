@@ -290,7 +290,7 @@ class Models:
     def get(
         self, name: str, *, schema: bool = False, examples: bool = False, timeout: float = REFRESH_TIMEOUT
     ) -> Model:
-        """Return a model by its AIR (`"klingai:5@3"`) or its slug (`"bfl-flux-1-dev"`).
+        """Return a model by its AIR (`"bytedance:seedance@1.5-pro"`) or its slug (`"bfl-flux-1-dev"`).
 
         Args:
             name: The AIR or slug.

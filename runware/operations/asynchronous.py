@@ -269,7 +269,7 @@ class AsyncOperations(ABC):
         Ranges are those of the API reference (https://runware.ai/docs); a model may have narrower ones.
 
         Args:
-            model: The model's AIR, such as `"klingai:5@3"`.
+            model: The model's AIR, such as `"bytedance:seedance@1.5-pro"`.
             positive_prompt: What to generate, 2 or more characters; a few models need none.
             duration: Length in seconds, 1–10 for most models. Some accept only certain lengths, or `"auto"`.
             width: Width in pixels; a multiple of 8 from 256 to 1920. Some models accept only certain sizes.
