@@ -135,14 +135,17 @@ def test_invalid_job_reference_is_explained(here: pathlib.Path) -> None:
 def test_video_caption_upscale_models_and_account_commands(image_file: pathlib.Path, server: LocalServer) -> None:
     ran = run("video", "waves", "-d", "5", "--from", image_file, "-o", "out")
     assert (ran.code, pathlib.Path(ran.out.strip()).suffix) == (0, ".mp4")
-    assert server.ledger.tasks("videoInference")[0]["duration"] == 5
+    assert "is not a parameter" not in ran.err
+    (task,) = server.ledger.tasks("videoInference")
+    assert task["duration"] == 5
+    assert [frame["frame"] for frame in task["inputs"]["frameImages"]] == ["first"]
     assert run("image", "x y", "--from", image_file).code == 0
-    assert server.ledger.tasks("imageInference")[0]["seedImage"].startswith("data:image/png;base64,")
+    assert server.ledger.tasks("imageInference")[0]["inputs"]["seedImage"].startswith("data:image/png;base64,")
     assert len(run("caption", image_file).out.split()) > 2
     assert run("upscale", image_file, "-f", "4", "-o", "out").code == 0
     assert run("models", "flux", "--limit", "3").err == "3 of 28\n"
     assert len(run("models", "--json", "--limit", "4").json) == 4
-    assert "balance       $99.8" in run("account").out
+    assert "balance       $99.9" in run("account").out
     assert "apiKey" not in json.dumps([list(key) for key in run("account", "--json").json[0]["apiKeys"]])
 
 

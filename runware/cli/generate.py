@@ -91,7 +91,7 @@ def image(
         output = Output(as_json, out, overwrite, local, open_files)
         output.check(number)
         form = output.file_format(form, _IMAGES)
-        seed_image = media(start) if start is not None else None
+        inputs = {"seed_image": media(start)} if start is not None else None
         with client(local) as rw:
             job = rw.submit.image_inference(
                 positive_prompt=read_prompt(prompt),
@@ -103,7 +103,7 @@ def image(
                 seed=seed,
                 steps=steps,
                 output_format=form,
-                seed_image=seed_image,
+                inputs=inputs,
                 extra=further,
                 timeout=timeout,
                 include_cost=True,
@@ -142,7 +142,7 @@ def video(
         output = Output(as_json, out, overwrite, local, open_files)
         output.check(number)
         form = output.file_format(form, _VIDEOS)
-        frames = [{"inputImage": media(start), "frame": "first"}] if start is not None else None
+        inputs = {"frame_images": [{"image": media(start), "frame": "first"}]} if start is not None else None
         with client(local) as rw:
             job = rw.submit.video_inference(
                 positive_prompt=read_prompt(prompt),
@@ -154,7 +154,7 @@ def video(
                 negative_prompt=negative,
                 seed=seed,
                 output_format=form,
-                frame_images=frames,
+                inputs=inputs,
                 extra=further,
                 timeout=timeout,
                 include_cost=True,
