@@ -172,6 +172,10 @@ def make_images(rw: Runware) -> int:
     return len(rw.image_inference(**PICTURE))
 
 
+def set_variables(variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+
+
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_client_works_in_processes_that_are_not_forked(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch, method: str
@@ -183,7 +187,7 @@ def test_client_works_in_processes_that_are_not_forked(
         monkeypatch.setenv(name, value)
     # A fork server that another test has started has the variables of that time.
     pool = ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context(method), initializer=os.environ.update, initargs=(variables,)
+        1, mp_context=multiprocessing.get_context(method), initializer=set_variables, initargs=(variables,)
     )
     with Runware(timeout=30.0) as rw:
         assert make_images(rw) == 1
