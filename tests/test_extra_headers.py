@@ -246,6 +246,26 @@ def test_errors_and_logs_hold_no_secret_header(make: Make, how: str, caplog: pyt
     assert "81c5f0aa93" not in told
 
 
+def test_key_of_a_function_stays_hidden_after_calls_with_many_secret_headers(make: Make) -> None:
+    def echo(sock: socket.socket) -> None:
+        with suppress(OSError):
+            while head := read_head(sock).decode():
+                left = int(head.partition("Content-Length: ")[2].split()[0])
+                while left:
+                    left -= len(sock.recv(left))
+                body = json.dumps({"errors": [{"code": "invalidThing", "message": f"You sent {head}"}]}).encode()
+                sock.sendall(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with listening(echo) as port:
+        rw = make(lambda: "rw-5b1e77c0d4", url=f"http://127.0.0.1:{port}/v1", max_retries=0)
+        for number in range(20):
+            with pytest.raises(RunwareError, match="You sent") as caught:
+                rw.image_inference(**PICTURE, extra_headers={"X-Token": f"{number:03}-81c5f0aa93"})
+            assert "5b1e77c0d4" not in str(caught.value), number
+            assert "81c5f0aa93" not in str(caught.value), number
+        rw.close()
+
+
 @pytest.mark.parametrize("name", ["default_headers", "headers", "extra_headers"])
 def test_constructor_says_where_headers_go(name: str) -> None:
     with pytest.raises(UsageError, match=r"with_options\(extra_headers"):

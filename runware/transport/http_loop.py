@@ -403,12 +403,12 @@ class HttpLoop(Driver):
         self._bytes_in += len(answer.body)
         if exchange.headers:
             session.redactor.add(*secret_values(exchange.headers))  # a gateway may repeat them
+        if callable(self.options.api_key) and line.key is not None:
+            session.redactor.add(line.key)  # last, and each time: it keeps only the newest secrets
         if opened:
             session.counts["connections"] += opened
             if session.watched:
                 self._report(self._connection_event(Connected, line.connect_time, host=line.host))
-            if callable(self.options.api_key) and line.key is not None:
-                session.redactor.add(line.key)
         session.response_received(exchange, answer.status, answer.body, now, retry_after=answer.retry_after)
 
     def _report_failure(self, exchange: Exchange, failure: RequestError, key: str | None = None) -> None:
