@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from runware._support.lazy_modules import lazy_module
@@ -86,7 +86,10 @@ class Inputs:
             else:
                 done(new)
 
-        threading.Thread(target=run, name="runware-uploads", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="runware-uploads", daemon=True).start()
+        except RuntimeError as error:
+            failed(RunwareError(f"Could not start a thread to store the inputs again: {error}.", retryable=True))
 
 
 class Uploads:
@@ -147,23 +150,33 @@ class Uploads:
         """
         uuids: dict[str, str] = {}
         mine: dict[str, tuple[_Content, Future[str]]] = {}
-        others: dict[str, Future[str]] = {}
+        others: dict[str, tuple[_Content, Future[str]]] = {}
         now = time.time()
-        with self._lock:
-            for content in contents:
-                digest = content.digest
-                uuid, until = self._known.get(digest, ("", 0.0))
-                if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
-                    uuids[digest] = uuid
-                elif digest in self._running and digest not in mine:
-                    others[digest] = self._running[digest]
-                elif digest not in mine:
-                    self._running[digest] = Future()
-                    mine[digest] = content, self._running[digest]
-        if mine:
-            uuids |= self._store(mine)
-        # After its own: another call may wait for one of those.
-        return uuids | {digest: running.result() for digest, running in others.items()}
+        try:
+            with self._lock:
+                for content in contents:
+                    digest = content.digest
+                    uuid, until = self._known.get(digest, ("", 0.0))
+                    running = self._running.get(digest)
+                    if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
+                        uuids[digest] = uuid
+                    elif digest in mine:
+                        pass
+                    elif running is not None and not running.done():
+                        others[digest] = content, running
+                    else:
+                        mine[digest] = content, Future()  # before others can wait for it
+                        self._running[digest] = mine[digest][1]
+            if mine:
+                uuids |= self._store(mine)
+        finally:
+            self._end(mine)
+        for digest, (content, running) in others.items():  # after its own: another call may wait for one of those
+            try:
+                uuids[digest] = running.result()
+            except CancelledError:  # the call that stored it was interrupted
+                uuids |= self._uuids_of([content])
+        return uuids
 
     def _store(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> dict[str, str]:
         """Store media, or find in the store that it was stored; end each future, also if others fail."""
@@ -186,18 +199,22 @@ class Uploads:
                     running.set_exception(error)
                 else:
                     running.set_result(uuids[digest])
-        except BaseException as error:
+        except Exception as error:
             for _, running in mine.values():
                 if not running.done():
                     running.set_exception(error)
             raise
-        finally:
-            with self._lock:
-                for digest in mine:
-                    del self._running[digest]
         if failure is not None:
             raise failure
         return uuids
+
+    def _end(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> None:
+        """Let no call wait for media that is not being stored any more: Ctrl-C may have come at any step."""
+        for digest, (_, running) in mine.items():
+            running.cancel()  # unless it is done
+            with self._lock:
+                if self._running.get(digest) is running:
+                    del self._running[digest]
 
     def _remembered(self, digest: str) -> str | None:
         database = self._database()
