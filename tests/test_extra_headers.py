@@ -121,6 +121,24 @@ def test_polls_have_the_headers_of_their_calls(gateway: tuple[Gateway, str], mak
         assert tenant == "trains" or {by_uuid[task["taskUUID"]] for task in tasks} == {tenant}
 
 
+@pytest.mark.parametrize("by", ["call", "options"])
+def test_media_of_a_call_is_stored_with_its_headers(
+    server: LocalServer, gateway: tuple[Gateway, str], make: Make, by: str
+) -> None:
+    passed, url = gateway
+    rw = make(url=url, upload_inputs="once", check="off")
+    media = b"\x89PNG\r\n\x1a\n" + bytes(200_000)
+    for _ in range(2):
+        if by == "call":
+            rw.image_inference(**PICTURE, seed_image=media, extra_headers=HEADERS)
+        else:
+            rw.with_options(extra_headers=HEADERS).image_inference(**PICTURE, seed_image=media)
+        server.forget_media()
+    rw.close()
+    assert passed.tenants("mediaStorage") == ["kites"] * 2  # the second time because the server had forgotten it
+    assert set(passed.tenants()) == {"kites"}
+
+
 @pytest.mark.parametrize("transport", ["websocket", "http"])
 def test_streams_and_chats_have_headers_over_either_transport(
     gateway: tuple[Gateway, str], make: Make, transport: str
