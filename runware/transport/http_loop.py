@@ -334,9 +334,9 @@ class HttpLoop(Driver):
             return True
         if self._leave_idle(worker):
             return bool(self._inbox or self._waiting)
-        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given. Only
-        # Ctrl-C between the two steps of `_wake` takes a worker without ringing it. Two waits, since a process that was
-        # frozen may find the first one expired.
+        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given. An
+        # exception: Ctrl-C between the two steps of `_wake`, after which nothing rings it. Two waits, as the first
+        # may be over at once in a process that was frozen.
         for _ in range(2):
             if worker.bell.wait(_LATEST_RING) or self.stopped or self._orphaned:
                 break
