@@ -121,6 +121,21 @@ def test_polls_have_the_headers_of_their_calls(gateway: tuple[Gateway, str], mak
         assert tenant == "trains" or {by_uuid[task["taskUUID"]] for task in tasks} == {tenant}
 
 
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+def test_exact_estimate_is_asked_for_with_the_headers(gateway: tuple[Gateway, str], make: Make, transport: str) -> None:
+    passed, url = gateway
+    rw = make(url=url if transport == "http" else url.replace("http", "ws"), transport=transport)
+    tenant = rw.with_options(extra_headers=HEADERS)
+    for one in (
+        tenant.estimate(ImageInference(**PICTURE), exact=True),
+        tenant.estimate(ImageInference(**PICTURE, extra_headers={"x-tenant": "boats"}), exact=True),
+        rw.estimate(ImageInference(**PICTURE, extra_headers=HEADERS), exact=True),
+        rw.estimate(ImageInference(**PICTURE), exact=True),
+    ):
+        assert one.exact
+    assert passed.tenants("imageInference") == ["kites", "boats", "kites", None]
+
+
 @pytest.mark.parametrize("by", ["call", "options"])
 def test_media_of_a_call_is_stored_with_its_headers(
     server: LocalServer, gateway: tuple[Gateway, str], make: Make, by: str
