@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
 
-from runware._support.http_headers import Headers
+from runware._support.http_headers import Headers, encode_headers
 from runware._support.import_lock import loading
 from runware._support.lazy_modules import lazy_module, load_module
 from runware._support.locks import make_rlock
@@ -304,7 +304,13 @@ class Core:
             if not exact:
                 raise
             known = estimates.Estimate()
-        return dry_run.exact_estimate(self.options, wire, known) if exact else known
+        if not exact:
+            return known
+        options = self.options
+        if isinstance(task, Task) and task.extra_headers:
+            headers = encode_headers(options.extra_headers, task.extra_headers)
+            options = attrs.evolve(options, extra_headers={name.decode(): value.decode() for name, value in headers})
+        return dry_run.exact_estimate(options, wire, known)
 
     # ------------------------------------------------------------------ the I/O loop
 
@@ -788,6 +794,12 @@ class CoreView:
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before, as a core does."""
         return Core.follow(self, ref, timeout, on_partial, hidden=hidden, headers=headers)  # type: ignore[arg-type]
+
+    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool) -> Estimate:
+        """Return what a request will cost, as a core does, with the headers of these options."""
+        if exact:
+            return Core.estimate(self, task, exact=True)  # type: ignore[arg-type]
+        return self._whole.estimate(task, exact=False)
 
     def part(self, kind: type[C]) -> C:
         """Return the client's one object of a class, as a core does.

@@ -122,6 +122,39 @@ def test_polls_have_the_headers_of_their_calls(gateway: tuple[Gateway, str], mak
 
 
 @pytest.mark.parametrize("transport", ["websocket", "http"])
+def test_exact_estimate_is_asked_for_with_the_headers(gateway: tuple[Gateway, str], make: Make, transport: str) -> None:
+    passed, url = gateway
+    rw = make(url=url if transport == "http" else url.replace("http", "ws"), transport=transport)
+    tenant = rw.with_options(extra_headers=HEADERS)
+    for one in (
+        tenant.estimate(ImageInference(**PICTURE), exact=True),
+        tenant.estimate(ImageInference(**PICTURE, extra_headers={"x-tenant": "boats"}), exact=True),
+        rw.estimate(ImageInference(**PICTURE, extra_headers=HEADERS), exact=True),
+        rw.estimate(ImageInference(**PICTURE), exact=True),
+    ):
+        assert one.exact
+    assert passed.tenants("imageInference") == ["kites", "boats", "kites", None]
+
+
+@pytest.mark.parametrize("by", ["call", "options"])
+def test_media_of_a_call_is_stored_with_its_headers(
+    server: LocalServer, gateway: tuple[Gateway, str], make: Make, by: str
+) -> None:
+    passed, url = gateway
+    rw = make(url=url, upload_inputs="once", check="off")
+    media = b"\x89PNG\r\n\x1a\n" + bytes(200_000)
+    for _ in range(2):
+        if by == "call":
+            rw.image_inference(**PICTURE, seed_image=media, extra_headers=HEADERS)
+        else:
+            rw.with_options(extra_headers=HEADERS).image_inference(**PICTURE, seed_image=media)
+        server.forget_media()
+    rw.close()
+    assert passed.tenants("mediaStorage") == ["kites"] * 2  # the second time because the server had forgotten it
+    assert set(passed.tenants()) == {"kites"}
+
+
+@pytest.mark.parametrize("transport", ["websocket", "http"])
 def test_streams_and_chats_have_headers_over_either_transport(
     gateway: tuple[Gateway, str], make: Make, transport: str
 ) -> None:
@@ -244,6 +277,26 @@ def test_errors_and_logs_hold_no_secret_header(make: Make, how: str, caplog: pyt
     assert "kites" in str(error)  # which is no secret, so that the answer stays readable
     told = f"{error!r} {vars(error)} {seen} {caplog.text} {view!r} {ImageInference(**PICTURE, extra_headers=HEADERS)}"
     assert "81c5f0aa93" not in told
+
+
+def test_key_of_a_function_stays_hidden_after_calls_with_many_secret_headers(make: Make) -> None:
+    def echo(sock: socket.socket) -> None:
+        with suppress(OSError):
+            while head := read_head(sock).decode():
+                left = int(head.partition("Content-Length: ")[2].split()[0])
+                while left:
+                    left -= len(sock.recv(left))
+                body = json.dumps({"errors": [{"code": "invalidThing", "message": f"You sent {head}"}]}).encode()
+                sock.sendall(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with listening(echo) as port:
+        rw = make(lambda: "rw-5b1e77c0d4", url=f"http://127.0.0.1:{port}/v1", max_retries=0)
+        for number in range(20):
+            with pytest.raises(RunwareError, match="You sent") as caught:
+                rw.image_inference(**PICTURE, extra_headers={"X-Token": f"{number:03}-81c5f0aa93"})
+            assert "5b1e77c0d4" not in str(caught.value), number
+            assert "81c5f0aa93" not in str(caught.value), number
+        rw.close()
 
 
 @pytest.mark.parametrize("name", ["default_headers", "headers", "extra_headers"])

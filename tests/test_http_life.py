@@ -861,3 +861,26 @@ def test_ring_that_an_exception_ends_is_repeated_by_the_next_post(idle_loop: Any
         idle_loop._wake()
     idle_loop._wake()
     assert second.rings == 1
+
+
+def test_worker_whose_ring_was_interrupted_ends_as_others_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_loop, "LINGER", 0.5)
+    monkeypatch.setattr(http_loop, "_LATEST_RING", 0.05)
+    rw = make()
+    rw.image_inference(**PICTURE)
+    loop: Any = rw._core.io_loop()
+    until(lambda: loop._idle)
+    bell, ring = loop._idle[0].bell, http_loop._Bell.ring
+    rings: list[int] = []
+
+    def interrupted(self: Any) -> None:
+        if self is bell and threading.current_thread() is threading.main_thread() and not rings:
+            rings.append(1)
+            raise KeyboardInterrupt
+        ring(self)
+
+    monkeypatch.setattr(http_loop._Bell, "ring", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rw.image_inference(**PICTURE)
+    until(lambda: not own_threads())
+    assert rw.image_inference(**PICTURE)

@@ -123,12 +123,23 @@ def test_request_without_an_answer_was_sent_if_its_last_byte_was(body: bytes, le
     assert not failure.value.permanent
 
 
-def test_server_that_takes_no_output_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"])
+def test_server_that_takes_no_output_is_given_up_unless_it_has_answered(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_line, "_SLOWEST_WRITE", 0.01)
-    with connected([10, *[FULL] * 1000]) as line:
+    near, far = socket.socketpair()
+    with near, far:
+        line = Line(Options(api_key="rw-test-key", url=DEFAULT_URL), 1000, lambda _: None)
+        line.connection = http_line._Connection(Network(near, [10, *[FULL] * 1000]))
         with contextlib.suppress(BlockingIOError):
-            while line.network.sock.send(b"x" * 65_536):
+            while near.send(b"x" * 65_536):
                 pass
+        far.sendall(answer)
+        if answer:
+            assert line.post(b"[]", 5.0).status == 413
+            assert line._connection is None
+            return
         with pytest.raises(RequestError, match="timed out") as failure:
             line.post(b"[]", 5.0)
     assert not failure.value.sent

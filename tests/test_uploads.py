@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
+import itertools
 import pathlib
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,6 +20,8 @@ import pytest
 from runware import ConfigurationError, NotFoundError, Runware, RunwareError
 from runware.local import LocalServer
 from runware.store import uploads as stored_inputs
+from runware.store.uploads import LARGE as LARGE_TEXT
+from runware.store.uploads import Uploads
 
 from .conftest import until
 
@@ -157,3 +165,103 @@ def test_option_is_checked() -> None:
     with pytest.raises(ConfigurationError, match="'inline' or 'once'") as caught:
         Runware(api_key="k", upload_inputs="twice")  # type: ignore[arg-type]
     assert caught.value.parameter == "upload_inputs"
+
+
+class _Stored:
+    """The job of an upload, which is done at once."""
+
+    def __init__(self, uuid: str) -> None:
+        self._uuid = uuid
+
+    def wait_done(self) -> None:
+        pass
+
+    def result(self, timeout: float | None = None) -> _Stored:
+        return self
+
+    def as_input(self) -> str:
+        return self._uuid
+
+
+def _steps() -> list[Any]:
+    """Return the lines at which an upload may be interrupted, and how often each was reached before."""
+    steps: list[Any] = []
+    for function in (Uploads._uuids_of, Uploads._store, Uploads._stored, Uploads._remember):
+        source, first = inspect.getsourcelines(function)
+        for line in sorted({line for _, _, line in function.__code__.co_lines() if line is not None} - {first}):
+            if not source[line - first].strip().startswith("with "):  # its end is no step: CPython leaves it in one
+                for times in (0, 1):
+                    steps.append(
+                        pytest.param(function, line, times, id=f"{function.__name__} +{line - first}, {times}")
+                    )
+    return steps
+
+
+@pytest.mark.parametrize(("function", "line", "times"), _steps())
+def test_upload_interrupted_at_a_line_holds_up_no_other_call(function: Any, line: int, times: int) -> None:
+    numbers = itertools.count(1)
+    uploads: Any = Uploads(lambda task: _Stored(f"uuid {next(numbers)}"), lambda: None)  # type: ignore[arg-type]
+    wire = {"one": "A" * LARGE_TEXT, "two": "B" * LARGE_TEXT}
+    reached = itertools.count()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code is not function.__code__:
+            return None
+        if event == "line" and frame.f_lineno == line and next(reached) == times:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(KeyboardInterrupt):
+            uploads.replaced("imageInference", wire)
+    finally:
+        sys.settrace(before)
+    replaced: list[Any] = []
+    thread = threading.Thread(target=lambda: replaced.append(uploads.replaced("imageInference", wire)), daemon=True)
+    thread.start()
+    thread.join(5)
+    ((new, inputs),) = replaced
+    assert set(new.values()) == set(inputs.contents)
+    assert len(set(new.values())) == 2
+
+
+def test_upload_interrupted_in_one_thread_is_made_again_by_those_that_wait_for_it() -> None:
+    began, interrupt = threading.Event(), threading.Event()
+
+    class Interrupted(_Stored):
+        def wait_done(self) -> None:
+            began.set()
+            interrupt.wait(5)
+            raise KeyboardInterrupt
+
+    jobs = iter([Interrupted("uuid 1"), _Stored("uuid 2")])
+    uploads: Any = Uploads(lambda task: next(jobs), lambda: None)  # type: ignore[arg-type, return-value]
+    wire = {"one": "A" * LARGE_TEXT}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(uploads.replaced, "imageInference", wire)
+        assert began.wait(5)
+        second = pool.submit(uploads.replaced, "imageInference", wire)
+        until(lambda: bool(next(iter(uploads._running.values()))._condition._waiters))
+        interrupt.set()
+        assert second.result(5)[0] == {"one": "uuid 2"}
+        assert isinstance(first.exception(5), KeyboardInterrupt)
+
+
+def test_forgotten_media_fails_its_call_alone_if_no_thread_can_be_started(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "runware-uploads":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    rw.image_inference(**PICTURE, seed_image=LARGE)
+    server.forget_media()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RunwareError, match="start a thread"):
+        rw.image_inference(**PICTURE, seed_image=LARGE)
+    assert rw.image_inference(**PICTURE)

@@ -58,6 +58,7 @@ def _post(options: Options, body: bytes) -> dict[str, Any]:
     url = options.service_url("api")
     host = url.partition("://")[2].partition("/")[0]
     headers = {
+        **(options.extra_headers or {}),
         "Content-Type": "application/json",
         "X-Runware-Dry-Run": "1",
         **http_client.authorization(options),

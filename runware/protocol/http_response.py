@@ -16,7 +16,9 @@ MAX_HEAD = 64 * 1024
 _MAX_LINE = 4096
 """The size limit of the line before a chunk, which may hold extensions, in bytes."""
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: .*)?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\0\r\n]*)?")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)")
+"""A header. A proxy may end a line at a lone CR or LF, and would see other headers than this parser."""
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _CHUNK_HEAD = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _NO_BODY = (204, 304)
@@ -118,10 +120,10 @@ class ResponseParser:
             raise ResponseSyntaxError("the response does not begin like HTTP/1.1")
         headers: dict[bytes, bytes] = {}
         for line in lines[1:]:
-            name, colon, value = line.partition(b":")
-            if not colon or not name or name != name.strip() or b"\n" in value:
+            header = _HEADER.fullmatch(line)
+            if header is None:
                 raise ResponseSyntaxError("the response has a malformed header")
-            name, value = name.lower(), value.strip(b" \t")
+            name, value = header[1].lower(), header[2].strip(b" \t")
             headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
         self.headers = headers
         closes = b"close" in headers.get(b"connection", b"").lower()
@@ -133,6 +135,8 @@ class ResponseParser:
         coding, length = self.headers.get(b"transfer-encoding"), self.headers.get(b"content-length")
         self.status = status
         if status in _NO_BODY:
+            # A body that is announced may follow all the same, and would begin the next response.
+            self._kept_open = self._kept_open and coding is None and length in (None, b"0")
             self._finish(b"")
         elif coding is not None:
             if coding.lower() != b"chunked":

@@ -30,7 +30,9 @@ else:
 class Uploads(Protocol):
     """Stores large media once, as planning needs it."""
 
-    def replaced(self, task_type: str, wire: Mapping[str, Any]) -> tuple[dict[str, Any], StoredInputs | None]:
+    def replaced(
+        self, task_type: str, wire: Mapping[str, Any], headers: Headers = ()
+    ) -> tuple[dict[str, Any], StoredInputs | None]:
         """Return an API object with its large media stored and named by UUIDs, and what was replaced."""
         ...
 
@@ -174,7 +176,8 @@ class Planner:
             uuid = uuid(mark)
         inputs: StoredInputs | None = None
         if self._uploads is not None:
-            wire, inputs = self._uploads.replaced(task.task_type, wire)
+            # Those of a stream may go over HTTP while its media goes over the client's WebSocket.
+            wire, inputs = self._uploads.replaced(task.task_type, wire, headers if self._over_http else ())
         uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}

@@ -9,9 +9,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
+from runware._support.http_headers import Headers
 from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware.errors import RunwareError
@@ -58,8 +59,9 @@ class Inputs:
         contents: The media by the UUID that the call names.
     """
 
-    def __init__(self, uploads: Uploads, contents: Mapping[str, _Content]) -> None:
+    def __init__(self, uploads: Uploads, contents: Mapping[str, _Content], headers: Headers = ()) -> None:
         self._uploads = uploads
+        self._headers = headers
         self.contents = contents
 
     @property
@@ -77,7 +79,7 @@ class Inputs:
 
         def run() -> None:
             try:
-                new = self._uploads.renewed(self.contents)
+                new = self._uploads.renewed(self.contents, self._headers)
             except RunwareError as error:
                 failed(error)
             except Exception:
@@ -86,7 +88,10 @@ class Inputs:
             else:
                 done(new)
 
-        threading.Thread(target=run, name="runware-uploads", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="runware-uploads", daemon=True).start()
+        except RuntimeError as error:
+            failed(RunwareError(f"Could not start a thread to store the inputs again: {error}.", retryable=True))
 
 
 class Uploads:
@@ -109,12 +114,15 @@ class Uploads:
         self._running: dict[str, Future[str]] = {}
         self._contents: weakref.WeakValueDictionary[str, _Content] = weakref.WeakValueDictionary()
 
-    def replaced(self, task_type: str, wire: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs | None]:
+    def replaced(
+        self, task_type: str, wire: Mapping[str, Any], headers: Headers = ()
+    ) -> tuple[dict[str, Any], Inputs | None]:
         """Return an API object with its large media stored and named by UUIDs, and what was replaced.
 
         Args:
             task_type: The API's task type.
             wire: The API object.
+            headers: The headers of the task, with which its media is stored too.
 
         Raises:
             RunwareError: Media could not be stored. The task was not sent.
@@ -125,9 +133,10 @@ class Uploads:
         self._find(wire, found)
         if not found:
             return dict(wire), None
-        uuids = self._uuids_of(found.values())
+        uuids = self._uuids_of(found.values(), headers)
         contents = {uuids[content.digest]: content for content in found.values()}
-        return _named(wire, {text: uuids[content.digest] for text, content in found.items()}), Inputs(self, contents)
+        inputs = Inputs(self, contents, headers)
+        return _named(wire, {text: uuids[content.digest] for text, content in found.items()}), inputs
 
     def _find(self, value: Any, found: dict[str, _Content]) -> None:
         """Find the large media in an API object, by its text."""
@@ -140,35 +149,46 @@ class Uploads:
             for one in value.values() if isinstance(value, Mapping) else value:
                 self._find(one, found)
 
-    def _uuids_of(self, contents: Iterable[_Content]) -> dict[str, str]:
+    def _uuids_of(self, contents: Iterable[_Content], headers: Headers = ()) -> dict[str, str]:
         """Return the UUIDs of media by its digests. What is not stored yet is sent at once, not one after another.
 
         The first call that needs it stores it, and others wait for that.
         """
         uuids: dict[str, str] = {}
         mine: dict[str, tuple[_Content, Future[str]]] = {}
-        others: dict[str, Future[str]] = {}
+        others: dict[str, tuple[_Content, Future[str]]] = {}
         now = time.time()
-        with self._lock:
-            for content in contents:
-                digest = content.digest
-                uuid, until = self._known.get(digest, ("", 0.0))
-                if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
-                    uuids[digest] = uuid
-                elif digest in self._running and digest not in mine:
-                    others[digest] = self._running[digest]
-                elif digest not in mine:
-                    self._running[digest] = Future()
-                    mine[digest] = content, self._running[digest]
-        if mine:
-            uuids |= self._store(mine)
-        # After its own: another call may wait for one of those.
-        return uuids | {digest: running.result() for digest, running in others.items()}
+        try:
+            with self._lock:
+                for content in contents:
+                    digest = content.digest
+                    uuid, until = self._known.get(digest, ("", 0.0))
+                    running = self._running.get(digest)
+                    if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
+                        uuids[digest] = uuid
+                    elif digest in mine:
+                        pass
+                    elif running is not None and not running.done():
+                        others[digest] = content, running
+                    else:
+                        mine[digest] = content, Future()  # before others can wait for it
+                        self._running[digest] = mine[digest][1]
+            if mine:
+                uuids |= self._store(mine, headers)
+        finally:
+            self._end(mine)
+        for digest, (content, running) in others.items():  # after its own: another call may wait for one of those
+            try:
+                uuids[digest] = running.result()
+            except CancelledError:  # the call that stored it was interrupted
+                uuids |= self._uuids_of([content], headers)
+        return uuids
 
-    def _store(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> dict[str, str]:
+    def _store(self, mine: Mapping[str, tuple[_Content, Future[str]]], headers: Headers) -> dict[str, str]:
         """Store media, or find in the store that it was stored; end each future, also if others fail."""
         uuids: dict[str, str] = {}
         failure: RunwareError | None = None
+        extra = {name.decode(): value.decode() for name, value in headers} or None
         try:
             jobs: dict[str, Job[Any]] = {}
             for digest, (content, running) in mine.items():
@@ -176,7 +196,7 @@ class Uploads:
                     uuids[digest] = uuid
                     running.set_result(uuid)
                 else:
-                    jobs[digest] = self._submit(platform.MediaStorage(media=content.text))
+                    jobs[digest] = self._submit(platform.MediaStorage(media=content.text, extra_headers=extra))
             for digest, job in jobs.items():
                 content, running = mine[digest]
                 try:
@@ -186,18 +206,22 @@ class Uploads:
                     running.set_exception(error)
                 else:
                     running.set_result(uuids[digest])
-        except BaseException as error:
+        except Exception as error:
             for _, running in mine.values():
                 if not running.done():
                     running.set_exception(error)
             raise
-        finally:
-            with self._lock:
-                for digest in mine:
-                    del self._running[digest]
         if failure is not None:
             raise failure
         return uuids
+
+    def _end(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> None:
+        """Let no call wait for media that is not being stored any more: Ctrl-C may have come at any step."""
+        for digest, (_, running) in mine.items():
+            running.cancel()  # unless it is done
+            with self._lock:
+                if self._running.get(digest) is running:
+                    del self._running[digest]
 
     def _remembered(self, digest: str) -> str | None:
         database = self._database()
@@ -228,15 +252,16 @@ class Uploads:
                 database.put_input(connection, content.digest, uuid, len(content.text))
         return uuid
 
-    def renewed(self, contents: Mapping[str, _Content]) -> dict[str, str]:
+    def renewed(self, contents: Mapping[str, _Content], headers: Headers = ()) -> dict[str, str]:
         """Return the UUIDs under which media is stored now that the platform has forgotten those before.
 
         Args:
             contents: The media by the UUIDs before.
+            headers: The headers of the task.
         """
         for uuid, content in contents.items():
             self._forget(uuid, content)
-        uuids = self._uuids_of(contents.values())
+        uuids = self._uuids_of(contents.values(), headers)
         return {uuid: uuids[content.digest] for uuid, content in contents.items()}
 
     def _forget(self, uuid: str, content: _Content) -> None:

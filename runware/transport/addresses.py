@@ -166,13 +166,7 @@ class UnreachableError(Exception):
     """
 
     def __init__(self, host: str, failures: dict[Address, OSError]) -> None:
-        told = [
-            (
-                str(address[4][0]),
-                "no response in time" if isinstance(error, TimeoutError) else error.strerror or str(error),
-            )
-            for address, error in failures.items()
-        ]
+        told = [(str(address[4][0]), _reason(error)) for address, error in failures.items()]
         self.cause = next(reversed(failures.values()), None)
         if not told:
             what = "the name has no address"

@@ -279,8 +279,12 @@ class HttpLine:
         try:
             if not self._aborted:
                 rest = b"".join((b"%d\r\n" % len(body), *(b"%b: %b\r\n" % header for header in extra), b"\r\n"))
-                with suppress(ConnectionError):  # a server may answer a request before it has read all of it
+                try:
                     connection.write(b"".join((self._head, rest, body[:_TOGETHER])), memoryview(body)[_TOGETHER:])
+                except (ConnectionError, TimeoutError) as error:
+                    # A server may answer a request before it has read all of it, and then close, or read no more.
+                    if isinstance(error, TimeoutError) and connection.idle:
+                        raise
                 return self._read(connection, silence)
         except TooLargeError:
             raise

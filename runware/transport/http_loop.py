@@ -34,6 +34,8 @@ MAX_REQUESTS = 100
 """How many requests with tasks are made at once, unless `max_in_flight` says otherwise."""
 LINGER = 5.0
 """Seconds for which threads and connections are kept without work."""
+_LATEST_RING = 5.0
+"""Seconds within which a worker that was taken from the idle ones is rung, which takes microseconds."""
 _POLL_SILENCE = 15.0
 """Seconds to wait for each part of the answer to a poll, which the server sends at once."""
 
@@ -332,9 +334,12 @@ class HttpLoop(Driver):
             return True
         if self._leave_idle(worker):
             return bool(self._inbox or self._waiting)
-        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given.
-        while not worker.bell.wait(LINGER) and not (self.stopped or self._orphaned):
-            pass
+        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given. An
+        # exception: Ctrl-C between the two steps of `_wake`, after which nothing rings it. Two waits, as the first
+        # may be over at once in a process that was frozen.
+        for _ in range(2):
+            if worker.bell.wait(_LATEST_RING) or self.stopped or self._orphaned:
+                break
         return True
 
     def _next_waiting(self) -> Exchange | None:
@@ -403,12 +408,12 @@ class HttpLoop(Driver):
         self._bytes_in += len(answer.body)
         if exchange.headers:
             session.redactor.add(*secret_values(exchange.headers))  # a gateway may repeat them
+        if callable(self.options.api_key) and line.key is not None:
+            session.redactor.add(line.key)  # last, and each time: it keeps only the newest secrets
         if opened:
             session.counts["connections"] += opened
             if session.watched:
                 self._report(self._connection_event(Connected, line.connect_time, host=line.host))
-            if callable(self.options.api_key) and line.key is not None:
-                session.redactor.add(line.key)
         session.response_received(exchange, answer.status, answer.body, now, retry_after=answer.retry_after)
 
     def _report_failure(self, exchange: Exchange, failure: RequestError, key: str | None = None) -> None:
