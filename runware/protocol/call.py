@@ -463,7 +463,7 @@ class Call:
         self.state = state
 
     @property
-    def in_order(self) -> bool:
+    def was_sent_in_order(self) -> bool:
         """Whether its only message was sent before those of all calls that were submitted later."""
         return self.sends == 1 and not self.attempts and self.durable is None
 

@@ -38,8 +38,8 @@ class Connection:
         session_uuid: The server's name for the session, with which the next connection resumes it.
         stage: How far the attempt to connect is, for error messages.
         host: Which host that stage is about.
-        proven: The sequence of the call that the server has sent something about last over this connection; 0 if it has
-            sent nothing about any.
+        proven_sequence: The sequence of the call that the server has sent something about last over this connection; 0
+            if it has sent nothing about any.
         last_failure: Why the last attempt to connect failed; `None` once one has succeeded.
         unattributed_error: The code of the last error that named no task.
         key_accepted: Whether the key is known to be accepted, which only an exchange needs to know.
@@ -57,7 +57,7 @@ class Connection:
         self.session_uuid: str | None = None
         self.stage = "TCP"
         self.host = ""
-        self.proven = 0
+        self.proven_sequence = 0
         self.last_failure: ConnectionFailedError | None = None
         self.unattributed_error: str | None = None
         self.key_accepted = False
@@ -93,7 +93,7 @@ class Connection:
     def ready(self, now: float) -> None:
         """Go on to work."""
         self.enter(State.READY, now)
-        self.proven = 0
+        self.proven_sequence = 0
         self.unattributed_error = None
         self.last_failure = None
         self._ever_ready = True
@@ -115,7 +115,7 @@ class Connection:
 
     def lost(self, now: float) -> None:
         """Count the loss of a ready connection: as a first failure if the connection had been of use."""
-        self._failures = 1 if self.proven or now - self.since >= _PROVEN else self._failures + 1
+        self._failures = 1 if self.proven_sequence or now - self.since >= _PROVEN else self._failures + 1
 
     def give_up(self, now: float) -> None:
         """Return to idle; the next call starts with a clean record."""

@@ -620,11 +620,11 @@ class Session:
         They may fill the buffers of a proxy, a tunnel or a slow line long after they were written here, and a ping
         waits behind them. One that was sent before a call whose answer has come is there already.
         """
-        proven = self._connection.proven
+        proven = self._connection.proven_sequence
         sizes = (
             len(call.text)
             for call in self.calls.values()
-            if call.state is CallState.SENT and not (call.sequence < proven and call.in_order)
+            if call.state is CallState.SENT and not (call.sequence < proven and call.was_sent_in_order)
         )
         return min(_BUFFERED, sum(size for size in sizes if size > _LARGE)) / _SLOWEST_UPLOAD
 

@@ -260,7 +260,7 @@ class TaskTracker:
         connection = self._connection
         if call.state is not _SENT or not call.add_pushed(items, connection.epoch):
             return False
-        connection.proven = call.sequence
+        connection.proven_sequence = call.sequence
         output = self._output
         output.counts["results"] += 1
         if len(call.items) >= call.expected:
@@ -276,7 +276,7 @@ class TaskTracker:
         polling = call.polling
         polled = polling.take()
         polling.succeeded()
-        self._connection.proven = call.sequence
+        self._connection.proven_sequence = call.sequence
         epoch, counts = self._connection.epoch, self._output.counts
         if call.state is CallState.ACCEPTED and call.still_runs(items, epoch):
             # The most frequent answer.
