@@ -61,21 +61,24 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wra
     """Print a table on a terminal, as wide as the terminal at most. Cells are escaped.
 
     Args:
-        columns: The headings. The first column is never shortened, since it is what users copy.
+        columns: The headings. The first column is not shortened, since it is what users copy.
         rows: The cells of each row.
         wrap: Wrap cells that are too long, instead of shortening them.
     """
+    console = _console()
     table = rich_table.Table(box=None, header_style="bold", pad_edge=False)
+    # In a narrow terminal, a long one is folded after all: otherwise the other columns would have no room.
+    whole = max((len(str(row[0])) for row in rows), default=0) <= console.width // 2
     for position, name in enumerate(columns):
         table.add_column(
             name,
-            no_wrap=bool(position) and not wrap,
+            no_wrap=whole if not position else not wrap,
             overflow="fold" if wrap or not position else "ellipsis",
             style="bold cyan" if not position else "",
         )
     for row in rows:
         table.add_row(*(rich_text.Text(one_line("" if cell is None else cell, limit=None)) for cell in row))
-    _console().print(table)
+    console.print(table)
 
 
 @contextmanager
