@@ -127,6 +127,16 @@ def test_parameter_names_of_a_model_are_whole_on_a_terminal() -> None:
     assert max(map(len, narrow.splitlines())) <= 60
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_airs_are_whole_in_narrow_terminals(columns: int) -> None:
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal("models", "list", "-q", "kling", columns=columns).text)
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= columns
+    (line,) = [line for line in lines if line.startswith("klingai:kling-video@2.6-standard ")]
+    assert "Kling" in line
+    assert all(line.startswith("klingai:") for line in lines[1:-1])
+
+
 def test_doctor_wraps_long_findings_beside_their_names(environment: dict[str, str]) -> None:
     shown = on_terminal("doctor", columns=80, **environment)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.text).splitlines()
