@@ -508,6 +508,13 @@ def test_price_of_what_the_server_refuses(use: Tools) -> None:
     assert use.get_price("nobody:1@1").startswith("Error: ")
 
 
+def test_price_of_a_model_that_the_catalogue_lacks_is_that_of_what_is_asked_for(use: Tools) -> None:
+    video = use.get_price("klingai:5@3", duration=5)
+    assert "The catalogue does not say what klingai:5@3 makes; a video was assumed." in video
+    assert "$" not in video, "the server prices no video in a dry run; its price of an image would be wrong"
+    assert "an image was assumed" in use.get_price("civitai:25694@143906")
+
+
 def test_price_of_other_models_is_that_of_the_catalogue(use: Tools, server: LocalServer) -> None:
     assert use.get_price("anthropic:claude@fable-5").startswith("Prices of Claude Fable 5: $10.00 per million input")
     assert use.get_price("runware:152@2") == "The prices of runware:152@2 are not known."

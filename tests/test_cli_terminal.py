@@ -110,6 +110,41 @@ def test_every_command_has_help(name: str) -> None:
     assert "--help" in shown.output
 
 
+@pytest.mark.parametrize("name", ["", "image", "key", "key show", "jobs list", "models", "models list"])
+def test_help_shows_no_type_beside_flags(name: str) -> None:
+    shown = CliRunner().invoke(app, [*name.split(), "--help"])
+    assert "Show this message and exit." in shown.output
+    assert not re.search(r"<?bool(ean)?>?", shown.output, re.IGNORECASE)
+
+
+def test_parameter_names_of_a_model_are_whole_on_a_terminal() -> None:
+    shown = on_terminal("models", "show", "bfl-flux-2-klein-9b", columns=100)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.text)
+    assert re.search(r"accelerator_options\.cache_max_consecutive_steps +an integer between 1 and 5", plain)
+    assert re.search(r"advanced_features\.watermark +a dict", plain)
+    assert max(map(len, plain.splitlines())) <= 100
+    narrow = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal("models", "show", "bfl-flux-2-klein-9b", columns=60).text)
+    assert max(map(len, narrow.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_airs_are_whole_in_narrow_terminals(columns: int) -> None:
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal("models", "list", "-q", "kling", columns=columns).text)
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= columns
+    (line,) = [line for line in lines if line.startswith("klingai:kling-video@2.6-standard ")]
+    assert "Kling" in line
+    assert all(line.startswith("klingai:") for line in lines[1:-1])
+
+
+def test_doctor_wraps_long_findings_beside_their_names(environment: dict[str, str]) -> None:
+    shown = on_terminal("doctor", columns=80, **environment)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.text).splitlines()
+    (first,) = [at for at, line in enumerate(lines) if line.startswith("ok    packages")]
+    assert lines[first + 1].startswith(" " * 22 + lines[first + 1].strip()[0])
+    assert max(map(len, lines)) <= 80
+
+
 def test_no_color_leaves_no_colour(environment: dict[str, str]) -> None:
     coloured = on_terminal("models", "list", "-q", "kling", **environment)
     plain = on_terminal("models", "list", "-q", "kling", NO_COLOR="1", **environment)

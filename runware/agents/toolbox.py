@@ -257,8 +257,12 @@ class Toolbox:
             number: How many results.
         """
         known = self._model(model)
-        kind = (known.task_type if known is not None else None) or "imageInference"
+        kind = known.task_type if known is not None else None
         lines = []
+        if kind is None:
+            # A length is that of a video or of music. Videos cost more, and too high a price harms less.
+            kind, result = ("imageInference", "an image") if duration is None else ("videoInference", "a video")
+            lines.append(f"The catalogue does not say what {model} makes; {result} was assumed.")
         if kind in _MAKES:
             given: dict[str, Any] = {"width": width, "height": height, "duration": _whole(duration)}
             if kind == "imageInference":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from runware.cli.common import (
     GENERATE,
     PLATFORM,
     SETUP,
+    App,
     Json,
     Local,
     OpenFiles,
@@ -49,10 +51,8 @@ else:
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = App(
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
     help="Images, video, audio, text and 3D from the Runware API. The key comes from RUNWARE_API_KEY, or a file or "
     "keyring (see key --help); --local needs none.",
@@ -130,7 +130,7 @@ def _amount(value: object) -> object:
 @app.command(rich_help_panel=PLATFORM)
 @command
 def job(
-    ref: Annotated[str, typer.Argument(help="UUID of the task, or a job's ref as JSON.")],
+    ref: Annotated[str, typer.Argument(metavar="REF", help="UUID of the task, or a job's ref as JSON.")],
     out: Out = None,
     overwrite: Overwrite = False,
     open_files: OpenFiles = False,
@@ -218,7 +218,7 @@ app.command("completion", rich_help_panel=SETUP)(completion.completion)
 
 
 def _show_finding(finding: checks.Finding) -> None:
-    text = finding.as_text()
+    text = finding.as_text(shutil.get_terminal_size().columns if is_terminal() else None)
     if is_terminal():
         style = {"FAIL": "bold red", "note": "bold yellow"}.get(text[:4], "bold green")
         print_styled((text[:4], style), (escape_controls(text[4:]), ""))
@@ -262,7 +262,11 @@ def doctor(
 def mcp(
     folder: Annotated[
         Optional[Path],
-        typer.Option("--folder", help="Save results here, and read images from here. Default: Pictures/runware."),
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="Save results here, and read images from here. Default: Pictures/runware.",
+        ),
     ] = None,
     read: Annotated[
         Optional[list[Path]],

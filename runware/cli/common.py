@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Optional
 
 import attrs
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from runware.cli.completion import complete_file_format, complete_model, complete_setting
 
@@ -22,8 +23,10 @@ __all__ = [
     "PLATFORM",
     "SETTINGS",
     "SETUP",
+    "App",
     "Extra",
     "Given",
+    "Group",
     "Height",
     "Json",
     "Local",
@@ -132,6 +135,36 @@ def file_format(*formats: str) -> Any:
         help="File format. Default: that of the file name given with -o, or the server's.",
         autocompletion=complete_file_format(formats),
     )
+
+
+class _FlagsWithoutType:
+    """A command whose help shows no type beside a flag. Typer 0.29 shows `<bool>`, as if the flag took a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in found:
+            if getattr(one, "is_flag", False):
+                one.metavar = ""
+        return found
+
+
+class _Command(_FlagsWithoutType, TyperCommand):
+    pass
+
+
+class Group(_FlagsWithoutType, TyperGroup):
+    """A group of commands."""
+
+
+class App(typer.Typer):
+    """A `typer.Typer` that adds such commands, and is such a group unless `cls` says otherwise."""
+
+    def __init__(self, *, cls: type[Group] = Group, **options: Any) -> None:
+        super().__init__(cls=cls, rich_markup_mode="rich", pretty_exceptions_enable=False, **options)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Return a decorator that adds a command."""
+        return super().command(name, cls=_Command, **options)
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import ssl
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -51,6 +52,7 @@ _ADVICE = {
     "authentication": "Connected, but authentication was not answered. Try again in a minute.",
 }
 _MAX_CLOCK_SKEW = 120.0
+_INDENT = 22
 
 
 @attrs.frozen
@@ -69,9 +71,16 @@ class Finding:
     advice: str = ""
     exit_code: int = 0
 
-    def as_text(self) -> str:
-        """Return the check as a line of text, with the advice on a second line."""
+    def as_text(self, width: int | None = None) -> str:
+        """Return the check as a line of text, with the advice on a second line.
+
+        Args:
+            width: Wrap the line to this many columns, beside the name; `None` does not wrap it.
+        """
         value = one_line(self.value)
+        if width is not None:
+            room = max(width - _INDENT, 20)
+            value = f"\n{' ' * _INDENT}".join(textwrap.wrap(value, room, break_on_hyphens=False))
         line = f"{'FAIL' if self.exit_code else 'note' if self.advice else 'ok':4}  {self.name:15} {value}"
         return f"{line}\n      -> {self.advice}" if self.advice else line
 

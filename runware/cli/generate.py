@@ -171,7 +171,8 @@ def audio(
         typer.Option("--kind", help="What the prompt is: a description of music or sounds, or a text to speak."),
     ] = "music",
     voice: Annotated[
-        Optional[str], typer.Option("--voice", help="Voice, by the model's name for it; implies --kind speech.")
+        Optional[str],
+        typer.Option("--voice", metavar="NAME", help="Voice, by the model's name for it; implies --kind speech."),
     ] = None,
     duration: Annotated[
         Optional[float], typer.Option("--duration", "-d", metavar="SECONDS", help="Length in seconds.")

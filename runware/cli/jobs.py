@@ -10,7 +10,7 @@ import typer
 
 from runware import ConfigurationError, StoredTask
 from runware._support.lazy_modules import lazy_module
-from runware.cli.common import Json, command
+from runware.cli.common import App, Json, command
 from runware.cli.output import Output, client, echo, plural, reporting
 from runware.options import STORE_VARIABLE
 
@@ -26,10 +26,8 @@ else:
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = App(
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     help="Look at the tasks of a store, and go on with those that were broken off.",
 )
 
@@ -37,7 +35,7 @@ Store = Annotated[
     Optional[str],
     typer.Option("--store", metavar="URL", help=f"The store, such as sqlite:///jobs.db. Default: {STORE_VARIABLE}."),
 ]
-Run = Annotated[Optional[str], typer.Option("--run", help="Only the tasks of this run.")]
+Run = Annotated[Optional[str], typer.Option("--run", metavar="NAME", help="Only the tasks of this run.")]
 
 
 def _url(store: str | None) -> str:
@@ -63,7 +61,7 @@ def _list(
         Optional[Literal["open", "succeeded", "failed"]], typer.Option("--state", help="Only those in this state.")
     ] = None,
     run: Run = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of tasks.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="COUNT", min=1, help="Maximum number of tasks.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List tasks, the oldest first."""
@@ -135,7 +133,9 @@ def retry_failed(
 def recover(
     store: Store = None,
     run: Run = None,
-    timeout: Annotated[Optional[float], typer.Option("--timeout", help="Deadline of each task in seconds.")] = None,
+    timeout: Annotated[
+        Optional[float], typer.Option("--timeout", metavar="SECONDS", help="Deadline of each task in seconds.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Go on with the tasks that a dead program has left, and wait for them. Needs the API key."""

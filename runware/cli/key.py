@@ -8,16 +8,14 @@ import sys
 import typer
 
 from runware import ConfigurationError
-from runware.cli.common import SETTINGS, Json, command
+from runware.cli.common import SETTINGS, App, Json, command
 from runware.cli.key_sources import NO_KEY, delete_key, find_key, read_key_file, store_key
 from runware.cli.output import Output, echo, reporting
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = App(
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     help="Keep the API key in the keyring of the operating system (extra keyring).",
 )
 

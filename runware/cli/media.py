@@ -51,7 +51,8 @@ def caption(
 def upscale(
     given: Given,
     factor: Annotated[
-        float, typer.Option("--factor", "-f", help="Scale factor: 2 or 4, and others with some models.")
+        float,
+        typer.Option("--factor", "-f", metavar="NUMBER", help="Scale factor: 2 or 4, and others with some models."),
     ] = 2,
     model: OptionalModel = None,
     extra: Extra = None,

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import attrs
 import typer
-from typer.core import TyperGroup
 
 from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
-from runware.cli.common import Json, Local, command
+from runware.cli.common import App, Group, Json, Local, command
 from runware.cli.completion import complete_model, complete_parameter
 from runware.cli.output import Output, client, echo, note, reporting
 from runware.cli.parameters import read_parameters
@@ -27,7 +26,7 @@ else:
 __all__ = ["app", "show_estimate"]
 
 
-class _SearchByDefault(TyperGroup):
+class _SearchByDefault(Group):
     """Takes `models TEXT` as `models search TEXT`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -37,10 +36,8 @@ class _SearchByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = App(
     cls=_SearchByDefault,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     help="List models, and show what they take and cost. Without a command, search.",
 )
 
@@ -58,13 +55,16 @@ Pairs = Annotated[
 @command
 def _list(
     category: Annotated[
-        Optional[str], typer.Option("--category", help="What they make: image, video, audio, text or 3d.")
+        Optional[str],
+        typer.Option("--category", metavar="KIND", help="What they make: image, video, audio, text or 3d."),
     ] = None,
-    creator: Annotated[Optional[str], typer.Option("--creator", help="Who made them.")] = None,
+    creator: Annotated[Optional[str], typer.Option("--creator", metavar="NAME", help="Who made them.")] = None,
     capability: Annotated[
-        Optional[str], typer.Option("--capability", help="What they can do, such as text-to-video.")
+        Optional[str], typer.Option("--capability", metavar="NAME", help="What they can do, such as text-to-video.")
     ] = None,
-    text: Annotated[Optional[str], typer.Option("-q", help="Words in their name, AIR or slug.")] = None,
+    text: Annotated[
+        Optional[str], typer.Option("-q", metavar="WORDS", help="Words in their name, AIR or slug.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the known models. Needs no key and no network."""
@@ -85,8 +85,10 @@ def _list(
 @command
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Search text.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Maximum number of models.")] = 20,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="Number of models to skip.")] = 0,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="COUNT", min=1, max=100, help="Maximum number of models.")
+    ] = 20,
+    offset: Annotated[int, typer.Option("--offset", metavar="COUNT", min=0, help="Number of models to skip.")] = 0,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
@@ -164,7 +166,8 @@ def price(model: Model_, pairs: Pairs = None, as_json: Json = False) -> None:
 @app.command()
 @command
 def refresh(
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds for all of it.")] = 5.0, as_json: Json = False
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Seconds for all of it.")] = 5.0,
+    as_json: Json = False,
 ) -> None:
     """Fetch what is new from the catalogue into the cache of this user. Needs no key."""
     with reporting(as_json):

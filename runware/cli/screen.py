@@ -26,6 +26,9 @@ else:
 __all__ = ["JobProgress", "dollars", "is_terminal", "print_styled", "print_table", "waiting"]
 
 
+_LEAST_WIDTH = 8
+
+
 def is_terminal(*, err: bool = False) -> bool:
     """Return whether standard output, or standard error, is a terminal."""
     stream = sys.stderr if err else sys.stdout
@@ -61,21 +64,24 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wra
     """Print a table on a terminal, as wide as the terminal at most. Cells are escaped.
 
     Args:
-        columns: The headings. The first column is never shortened, since it is what users copy.
+        columns: The headings. The first column is not shortened, since it is what users copy.
         rows: The cells of each row.
         wrap: Wrap cells that are too long, instead of shortening them.
     """
+    console = _console()
     table = rich_table.Table(box=None, header_style="bold", pad_edge=False)
-    for position, name in enumerate(columns):
-        table.add_column(
-            name,
-            no_wrap=bool(position) and not wrap,
-            overflow="fold" if wrap or not position else "ellipsis",
-            style="bold cyan" if not position else "",
-        )
+    # In a narrow terminal, a long one is folded after all: otherwise the other columns would have no room.
+    most = console.width // 2 if wrap else console.width - _LEAST_WIDTH * (len(columns) - 1)
+    whole = max((len(str(row[0])) for row in rows), default=0) <= most
+    table.add_column(columns[0], no_wrap=whole, overflow="fold", style="bold cyan")
+    # That their cells do not wrap is said of the cells: rich would narrow the first column before such columns.
+    how: dict[str, Any] = {"overflow": "fold"} if wrap else {"overflow": "ellipsis", "no_wrap": True}
+    for name in columns[1:]:
+        table.add_column(rich_text.Text(name, **how))
     for row in rows:
-        table.add_row(*(rich_text.Text(one_line("" if cell is None else cell, limit=None)) for cell in row))
-    _console().print(table)
+        first, *others = (one_line("" if cell is None else cell, limit=None) for cell in row)
+        table.add_row(rich_text.Text(first), *(rich_text.Text(cell, **how) for cell in others))
+    console.print(table)
 
 
 @contextmanager

@@ -122,7 +122,8 @@ def takes(schema: Schema) -> str:
     if unit is not None:
         return kind if isinstance(unit, int) else f"a multiple of {unit}"
     is_list = not {"items", "minItems", "maxItems"}.isdisjoint(schema)
-    return type_words(schema["type"]) if "type" in schema else "a list" if is_list else ""
+    unsaid: list[str] = ["array"] if is_list else ["object"] if "properties" in schema else []
+    return type_words(schema.get("type", unsaid))
 
 
 def nearest_number(schema: Schema, value: float) -> float:

@@ -277,6 +277,7 @@ find("copy").addEventListener("click", async () => {
 });
 
 function parameterField(name, { default: value, choices }) {
+  if (typeof value === "boolean") choices = [false, true];
   if (choices.length) {
     const options = choices.map((choice) => make("option", { selected: choice === value }, String(choice)));
     return make("label", {}, name, make("select", { name }, ...options));
