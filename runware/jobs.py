@@ -185,7 +185,7 @@ class ClientFuture(LightFuture[R], Generic[R]):
         """Wait in the running event loop, as `wait_async` does."""
         wait = self.wait_in_loop()
         try:
-            yield from wait.done
+            yield from wait.__await__()
         except BaseException:  # the wait was cancelled
             self.remove_callback(wait)
             raise
@@ -580,45 +580,118 @@ class Job(ClientFuture[R], Generic[R]):
         return error
 
 
+_CANCELLED, _DONE = "cancelled", "done"
+
+
 class LoopWait:
     """The wait of a coroutine for a job. The job calls it when it is done, in any thread.
 
-    Thousands of them may exist at once, so it is one small object.
+    It is what `asyncio.Task` takes in place of a future (`_asyncio_future_blocking`, which has been there since Python
+    3.5), so that the task goes on in the very iteration of its event loop that learns of the result. A future would
+    cost another iteration, and a third of the objects of an awaited call. Where tasks take no such object, a future is
+    awaited.
 
     Args:
         loop: The event loop.
-
-    Attributes:
-        done: Done as soon as the job is, in the event loop.
     """
 
-    __slots__ = ("_inbox", "done")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_inbox", "_message", "_state")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
         self._inbox = _inbox_of(loop)
-        self.done: asyncio.Future[None] = loop.create_future()
+        self._state = ""
+        self._callback: Callable[[Any], object] | None = None
+        self._context: contextvars.Context | None = None
+        self._message: object = None
 
     def __call__(self) -> None:
         """Finish the wait in its event loop; called in any thread."""
         self._inbox.post(self._finish)
 
     def _finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+        if not self._state:
+            self._state = _DONE
+            callback, self._callback = self._callback, None
+            if callback is not None and self._context is not None:
+                self._context.run(callback, self)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._inbox.takes_waits:
+            return cast("Generator[Any, None, None]", self)
+        future = self.get_loop().create_future()
+
+        def finish(_: object) -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.add_done_callback(finish)
+        return future.__await__()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> LoopWait:
+        if self._state:
+            raise StopIteration
+        self._asyncio_future_blocking = True
+        return self
+
+    # ------------------------------------------------------------------ for the task
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop."""
+        return self._inbox.get_loop()
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: contextvars.Context | None = None
+    ) -> None:
+        """Call a function at the end of the wait, in this context: the one step of the one task that waits."""
+        context = context or contextvars.copy_context()
+        if self._state:
+            self.get_loop().call_soon(callback, self, context=context)
+        else:
+            self._callback, self._context = callback, context
+
+    def done(self) -> bool:
+        """Return whether the wait is over."""
+        return bool(self._state)
+
+    def result(self) -> None:
+        """Raise `CancelledError` if the wait was cancelled."""
+        if self._state == _CANCELLED:
+            raise asyncio.CancelledError(*([] if self._message is None else [self._message]))
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel the wait, because its task is cancelled; return `False` if it is over."""
+        if self._state:
+            return False
+        self._state, self._message = _CANCELLED, msg
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            self.get_loop().call_soon(callback, self, context=self._context)
+        return True
 
 
 class _LoopInbox:
     """Callbacks queued for an event loop. Waking the loop costs more than a callback, so several share one wake-up."""
 
-    __slots__ = ("_callbacks", "_loop", "_scheduled")
+    __slots__ = ("_callbacks", "_loop", "_scheduled", "takes_waits")
 
     BATCH_SIZE = 100
     """The maximum number of callbacks in one iteration of the loop, which has other work too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
+        self.takes_waits = hasattr(asyncio.Future, "_asyncio_future_blocking")
         self._callbacks: deque[Callable[[], object]] = deque()
         self._scheduled = False
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop, which is running."""
+        loop = self._loop()
+        assert loop is not None
+        return loop
 
     def post(self, callback: Callable[[], object]) -> None:
         """Queue a callback."""

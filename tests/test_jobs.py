@@ -24,6 +24,7 @@ import pytest
 import runware
 import runware._support.event_loops
 from runware import ImageInference, Job, Results, Runware, RunwareAsyncUsageWarning, TaskCancelledError, jobs
+from runware.jobs import LoopWait
 from runware.local import LocalServer
 from runware.protocol.call import Call
 from runware.transport import wakeup as waiting
@@ -605,3 +606,66 @@ def test_wait_for_partial_results_lasts_a_second_at_most_so_that_an_early_signal
     assert jobs.get_interruptibly(Watched()) == "item"  # type: ignore[arg-type]
     assert len(waits) == 2
     assert all(wait is not None and 0 < wait <= 1 for wait in waits)
+
+
+class TestLoopWait:
+    """What `asyncio.Task` takes in place of a future."""
+
+    @pytest.mark.parametrize("kind", [asyncio.Task, asyncio.tasks._PyTask])  # type: ignore[attr-defined]
+    def test_every_kind_of_task_waits_for_it(self, kind: Any) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(lambda loop, coro, **options: kind(coro, loop=loop, **options))
+            waits = [LoopWait(loop) for _ in range(3)]
+
+            async def wait(one: LoopWait) -> str:
+                await one
+                return "done"
+
+            tasks = [loop.create_task(wait(one)) for one in waits]
+            await asyncio.sleep(0)
+            waits[0]()
+            tasks[1].cancel("enough")
+            assert await tasks[0] == "done"
+            with pytest.raises(asyncio.CancelledError):
+                await tasks[1]
+            assert not tasks[2].done()
+            for one in waits:
+                one()  # also those that are over
+            assert await tasks[2] == "done"
+            assert [one.done() for one in waits] == [True] * 3
+            await waits[0]  # at once
+            assert not waits[0].cancel()
+
+        asyncio.run(main())
+
+    def test_future_is_awaited_where_tasks_take_nothing_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def main() -> None:
+            one = LoopWait(asyncio.get_running_loop())
+            monkeypatch.setattr(one._inbox, "takes_waits", False)
+            task = asyncio.ensure_future(one)
+            await asyncio.sleep(0)
+            one()
+            await task
+
+        asyncio.run(main())
+
+    def test_context_of_the_task_is_that_of_its_next_step(self) -> None:
+        name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+
+        async def main() -> None:
+            one = LoopWait(asyncio.get_running_loop())
+
+            async def wait() -> str:
+                name.set("inner")
+                await one
+                return name.get()
+
+            task = asyncio.ensure_future(wait())
+            await asyncio.sleep(0)
+            name.set("outer")
+            one()
+            assert await task == "inner"
+            assert name.get() == "outer"
+
+        asyncio.run(main())

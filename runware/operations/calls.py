@@ -52,7 +52,7 @@ def running(declared: Any, request: str, *, through: str = "run") -> Callable[..
             job = start_at_once(task, held) or await client._start_elsewhere(task, held)  # noqa: SLF001
             del task, start_at_once
             held = ()
-            await job.wait_in_loop().done
+            await job.wait_in_loop()
             return job.result(0)
         except BaseException as error:
             client._stopped_waiting(held if job is None else [job], error)  # noqa: SLF001
