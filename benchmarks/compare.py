@@ -66,6 +66,9 @@ def main() -> int:
     parser.add_argument("--clients", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     help_over = "plain or tls; both if not given"
     parser.add_argument("--over", action="append", choices=TRANSPORTS, metavar="TRANSPORT", help=help_over)
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="cases not begun by then are left out; 60 if not given"
+    )
     parser.add_argument("--share", action="store_true", help="let the server share processors with the clients")
     parser.add_argument("--environments", type=Path, metavar="DIR", help="where the clients are installed, and stay")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save what was measured")
@@ -92,7 +95,7 @@ def main() -> int:
         clients = [client for client in CLIENTS if client.name in (arguments.clients or names)]
         boards = {transport: Board() for transport in TRANSPORTS if transport in (arguments.over or TRANSPORTS)}
         cases = arguments.only or list(CASES)
-        how = {"quick": arguments.quick, "pin": not arguments.share}
+        how: dict[str, Any] = {"quick": arguments.quick, "pin": not arguments.share, "minutes": arguments.minutes}
         about = measure(boards, directory.resolve(), clients, cases, runs, **how)
         saved = {"format": FORMAT, **about, **results(boards)}
     print(f"\nours against the official clients\n{summary_table(boards)}")
@@ -125,7 +128,15 @@ def together(found: list[dict[str, Any]]) -> tuple[Boards, dict[str, Any]]:
 
 
 def measure(
-    boards: Boards, directory: Path, clients: list[Client], cases: list[str], runs: int, *, quick: bool, pin: bool
+    boards: Boards,
+    directory: Path,
+    clients: list[Client],
+    cases: list[str],
+    runs: int,
+    *,
+    quick: bool,
+    pin: bool,
+    minutes: float,
 ) -> dict[str, Any]:
     """Create the environments, run the cases, and return what was measured and where."""
     made = time.monotonic()
@@ -151,7 +162,8 @@ def measure(
                     continue
                 stage = Stage(ports, control, directory, able, runs, quick, board, cores, folder, transport)
                 try:
-                    _run(stage, [case for case in cases if transport == "plain" or case not in PLAIN_ONLY])
+                    possible = [case for case in cases if transport == "plain" or case not in PLAIN_ONLY]
+                    _run(stage, possible, until=started + minutes * 60)
                 finally:
                     stage.dismiss()
             control.close()
@@ -168,10 +180,13 @@ def _certify(folder: Path) -> Path | None:
         return None
 
 
-def _run(stage: Stage, cases: list[str]) -> None:
+def _run(stage: Stage, cases: list[str], until: float) -> None:
     for case, work in CASES.items():
         if case in cases:
             began = time.monotonic()
+            if began > until:
+                print(f"\n{case}, {TRANSPORTS[stage.transport]}: left out for time", flush=True)
+                continue
             try:
                 work(stage)
             except Exception as error:  # the others are measured all the same
