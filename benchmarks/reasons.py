@@ -4,7 +4,29 @@ from __future__ import annotations
 
 __all__ = ["REASONS"]
 
-REASONS: dict[tuple[str, str, str], str] = {}
+_TWO_THREADS = (
+    "The I/O thread hands each result to the event loop, and wakes it: two changes of thread for each call. They are the "
+    "price of a connection that is served whatever the program does."
+)
+_GIL = "The I/O thread waits for the interpreter lock beside the program's own work, once more than a client in one thread."
+
+REASONS: dict[tuple[str, str, str], str] = {
+    ("serial.wall", "ours-asyncio", "runware-sdk"): _TWO_THREADS,
+    ("serial.cpu", "ours-asyncio", "runware-sdk"): _TWO_THREADS,
+    ("timers.median", "ours-asyncio", "runware-sdk"): _GIL,
+    ("timers.p99", "ours-asyncio", "runware-sdk"): _GIL,
+    ("timers.cost", "ours-asyncio", "runware-sdk"): _GIL,
+    **{
+        (f"thread.{what}", f"ours-{form}", "runware-sdk"): _GIL
+        for what in ("median", "p99", "cost")
+        for form in ("blocking", "futures", "asyncio")
+    },
+    **{
+        (f"partial.{what}", f"ours-{form}", "sdk-js"): "Node runs the callback in the thread that reads."
+        for what in ("median", "p99")
+        for form in ("blocking", "futures", "asyncio")
+    },
+}
 """The key of the line, the form of this client that was compared, such as `ours-asyncio`, and the official client.
 
 A reason is entered when a profile has shown it, and removed with the line.
