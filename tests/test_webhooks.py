@@ -991,7 +991,7 @@ class TestExpect:
         pending = receiver.expect(job)
         if job.cancel():
             until(pending.done)
-            assert pending.cancelled()
+            assert pending.cancelled() or pending.result(0)  # a delivery may have been quicker
 
     def test_results_in_the_acknowledgement_need_no_delivery(
         self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str]
