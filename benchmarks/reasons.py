@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["REASONS"]
 
 _TWO_THREADS = (
-    "The I/O thread hands each result to the event loop, and wakes it: two changes of thread for each call. They are the "
-    "price of a connection that is served whatever the program does."
+    "The I/O thread hands each result to the event loop, and wakes it: two changes of thread for each call. They are "
+    "the price of a connection that is served whatever the program does."
 )
 _GIL = "The I/O thread waits for the interpreter lock beside the program's own work, once more than a client in one thread."
 
