@@ -8,7 +8,10 @@ _TWO_THREADS = (
     "The I/O thread hands each result to the event loop, and wakes it: two changes of thread for each call. They are "
     "the price of a connection that is served whatever the program does."
 )
-_GIL = "The I/O thread waits for the interpreter lock beside the program's own work, once more than a client in one thread."
+_GIL = (
+    "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a client "
+    "in one thread."
+)
 
 REASONS: dict[tuple[str, str, str], str] = {
     ("serial.wall", "ours-asyncio", "runware-sdk"): _TWO_THREADS,
