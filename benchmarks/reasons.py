@@ -9,8 +9,8 @@ _TWO_THREADS = (
     "the price of a connection that is served whatever the program does."
 )
 _GIL = (
-    "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a client "
-    "in one thread."
+    "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a "
+    "client in one thread."
 )
 
 REASONS: dict[tuple[str, str, str], str] = {
