@@ -576,8 +576,12 @@ class Core:
         job = text_streams.StreamJob(self, task, self.plan(task, planner=planner), dispatch)
         if held is not None:
             held.append(job)
-        job.start()
+        self._start_stream(job)
         return job
+
+    def _start_stream(self, job: StreamJob) -> None:
+        """Start to read a stream, on a thread of its own."""
+        job.start()
 
     def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
         """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""

@@ -216,7 +216,7 @@ class Uploads:
         return uuids
 
     def _end(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> None:
-        """Let no call wait for media that is not being stored any more: Ctrl-C may have come at any step."""
+        """End the waits of other calls for media that is not being stored any more, because of Ctrl-C at any step."""
         for digest, (_, running) in mine.items():
             running.cancel()  # unless it is done
             with self._lock:

@@ -50,12 +50,10 @@ if TYPE_CHECKING:
     from runware.serverless.calls import AppCalls, RunningJob
     from runware.serverless.flows import Flow
     from runware.store.keeper import Place
-    from runware.text import streams as text_streams
     from runware.text.streams import StreamJob
     from runware.transport.driver import Driver
 else:
     app_calls = lazy_module("runware.serverless.calls")
-    text_streams = lazy_module("runware.text.streams")
 
 __all__ = ["FakeRunware"]
 
@@ -188,14 +186,8 @@ class _FakeCore(Core):
         with self._driver.request(task):
             return super().submit(task, dispatch, held, place, planner)
 
-    def _submit_stream(
-        self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None, planner: Planner
-    ) -> StreamJob:
-        job = text_streams.StreamJob(self, task, self.plan(task, planner=planner), dispatch)
-        if held is not None:
-            held.append(job)
-        job.run()
-        return job
+    def _start_stream(self, job: StreamJob) -> None:
+        job.run()  # at once, as all that a fake client does
 
     def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
         """Encode the request of a stream, and keep it for its call."""

@@ -100,7 +100,7 @@ class Deadline:
                 self._shut_down()
 
     def end(self) -> None:
-        """Let the deadline pass now, from any thread."""
+        """End the requests at once, as their deadline would; callable in any thread."""
         self._ends = time.monotonic()
         self._shut_down()
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 from runware import AsyncRunware, ConnectionLostError
 
 from .books import Books, Call, Outcome
 from .clients import Clients
-from .threaded import CHAT_MODEL, TEXT_MODEL, add, check_seeds, picture_of
+from .threaded import CHAT_MODEL, TEXT_MODEL, add, check_seeds, picture_of, record_outcome
 
 __all__ = ["Asynchronous"]
 
@@ -67,19 +66,8 @@ class Asynchronous:
         outcomes = self._aio.map(self._aio.image_inference, inputs, return_exceptions=True)
         number = 0
         async for results in outcomes:
-            self._record(calls[number], results)
+            record_outcome(self._books, calls[number], results)
             number += 1
-
-    def _record(self, call: Call, results: Any) -> None:
-        try:
-            if isinstance(results, Exception):
-                raise results
-            check_seeds(call, results)
-        except Exception as error:
-            # Whatever it is, this call is lost, and the others are not.
-            self._books.lose(call, error)
-        else:
-            self._books.end(call)
 
     async def stream(self, rng: random.Random) -> None:
         """Read a token stream; one time in three, cancel the task that reads."""

@@ -21,7 +21,7 @@ from .books import Books, Call, Outcome
 from .clients import Clients
 from .server import LARGE_RESULT, digest
 
-__all__ = ["CHAT_MODEL", "TEXT_MODEL", "Threaded", "add", "check_seeds", "picture_of"]
+__all__ = ["CHAT_MODEL", "TEXT_MODEL", "Threaded", "add", "check_seeds", "picture_of", "record_outcome"]
 
 TEXT_MODEL = CHAT_MODEL = "google:gemma@4-31b"
 _CHILD_TIME = 60
@@ -50,6 +50,19 @@ def check_seeds(call: Call, results: Iterable[Any], count: int = 1) -> None:
 def add(first: int, second: int) -> int:
     """Add two numbers; a tool of the chats."""
     return first + second
+
+
+def record_outcome(books: Books, call: Call, results: Any) -> None:
+    """Record how one call of `map` ended, with results or an exception."""
+    try:
+        if isinstance(results, Exception):
+            raise results
+        check_seeds(call, results)
+    except Exception as error:
+        # Whatever it is, this call is lost, and the others are not.
+        books.lose(call, error)
+    else:
+        books.end(call)
 
 
 class Threaded:
@@ -128,7 +141,7 @@ class Threaded:
         ended = 0
         outcomes = self._rw.map(self._rw.image_inference, self._inputs("map", calls, count), return_exceptions=True)
         for call_number, results in enumerate(outcomes):
-            self._record(calls[call_number], results)
+            record_outcome(self._books, calls[call_number], results)
             ended += 1
             if ended > leave:
                 break
@@ -140,17 +153,6 @@ class Threaded:
         for _ in range(count):
             calls.append(self._books.begin(kind))
             yield picture_of(calls[-1])
-
-    def _record(self, call: Call, results: Any) -> None:
-        try:
-            if isinstance(results, Exception):
-                raise results
-            check_seeds(call, results)
-        except Exception as error:
-            # Whatever it is, this call is lost, and the others are not.
-            self._books.lose(call, error)
-        else:
-            self._books.end(call)
 
     # Polled tasks.
 
@@ -331,7 +333,7 @@ class Threaded:
         for _start in range(2):
             outcomes = rw.map(rw.image_inference, inputs, run=run, return_exceptions=True)
             for call, results in zip(calls, outcomes, strict=True):
-                self._record(call, results)
+                record_outcome(self._books, call, results)
 
 
 def _question(call: Call) -> list[dict[str, str]]:
