@@ -21,13 +21,14 @@ from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import fold_name, names_checked, near_name, unknown_name_error
 from runware.core import Core, Dispatch, shared_core
 from runware.errors import ConfigurationError, RunwareError, UsageError
-from runware.jobs import call_soon_in, get_interruptibly
+from runware.jobs import get_interruptibly
 from runware.map import AsyncMap, BlockingMap
 from runware.operations import AsyncOperations, BlockingOperations, JobOperations
 from runware.operations.chats import AsyncChats, BlockingChats
 from runware.options import Options, read_options, restore_options
 from runware.requests.base import Task
 from runware.transport.callbacks import run_guarded
+from runware.transport.loop_inbox import call_soon_in
 
 if TYPE_CHECKING:
     import asyncio

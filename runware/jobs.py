@@ -7,9 +7,7 @@ import copy
 import logging
 import threading
 import time
-import weakref
 from abc import abstractmethod
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -32,6 +30,7 @@ from runware.requests.base import Task
 from runware.results import Acknowledgement, Partial, Result, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
+from runware.transport.loop_inbox import LoopWait, call_soon_in
 from runware.transport.wakeup import POLL, wake
 
 if TYPE_CHECKING:
@@ -48,10 +47,8 @@ __all__ = [
     "Dispatch",
     "Job",
     "JobStatus",
-    "LoopWait",
     "Owner",
     "Progress",
-    "call_soon_in",
     "get_interruptibly",
     "wrong_thread_error",
 ]
@@ -578,172 +575,6 @@ class Job(ClientFuture[R], Generic[R]):
         )
         error.results = self._results_so_far()
         return error
-
-
-_CANCELLED, _DONE = "cancelled", "done"
-
-
-class LoopWait:
-    """The wait of a coroutine for a job. The job calls it when it is done, in any thread.
-
-    It is what `asyncio.Task` takes in place of a future (`_asyncio_future_blocking`, which has been there since Python
-    3.5), so that the task goes on in the very iteration of its event loop that learns of the result. A future would
-    cost another iteration, and a third of the objects of an awaited call. Where tasks take no such object, a future is
-    awaited.
-
-    Args:
-        loop: The event loop.
-    """
-
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_inbox", "_message", "_state")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
-        self._inbox = _inbox_of(loop)
-        self._state = ""
-        self._callback: Callable[[Any], object] | None = None
-        self._context: contextvars.Context | None = None
-        self._message: object = None
-
-    def __call__(self) -> None:
-        """Finish the wait in its event loop; called in any thread."""
-        self._inbox.post(self._finish)
-
-    def _finish(self) -> None:
-        if not self._state:
-            self._state = _DONE
-            callback, self._callback = self._callback, None
-            if callback is not None and self._context is not None:
-                self._context.run(callback, self)
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if self._inbox.takes_waits:
-            return cast("Generator[Any, None, None]", self)
-        future = self.get_loop().create_future()
-
-        def finish(_: object) -> None:
-            if not future.done():
-                future.set_result(None)
-
-        self.add_done_callback(finish)
-        return future.__await__()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> LoopWait:
-        if self._state:
-            raise StopIteration
-        self._asyncio_future_blocking = True
-        return self
-
-    # ------------------------------------------------------------------ for the task
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop."""
-        return self._inbox.get_loop()
-
-    def add_done_callback(
-        self, callback: Callable[[Any], object], *, context: contextvars.Context | None = None
-    ) -> None:
-        """Call a function at the end of the wait, in this context: the one step of the one task that waits."""
-        context = context or contextvars.copy_context()
-        if self._state:
-            self.get_loop().call_soon(callback, self, context=context)
-        else:
-            self._callback, self._context = callback, context
-
-    def done(self) -> bool:
-        """Return whether the wait is over."""
-        return bool(self._state)
-
-    def result(self) -> None:
-        """Raise `CancelledError` if the wait was cancelled."""
-        if self._state == _CANCELLED:
-            raise asyncio.CancelledError(*([] if self._message is None else [self._message]))
-
-    def cancel(self, msg: object = None) -> bool:
-        """Cancel the wait, because its task is cancelled; return `False` if it is over."""
-        if self._state:
-            return False
-        self._state, self._message = _CANCELLED, msg
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            self.get_loop().call_soon(callback, self, context=self._context)
-        return True
-
-
-class _LoopInbox:
-    """Callbacks queued for an event loop. Waking the loop costs more than a callback, so several share one wake-up."""
-
-    __slots__ = ("_callbacks", "_loop", "_scheduled", "takes_waits")
-
-    BATCH_SIZE = 100
-    """The maximum number of callbacks in one iteration of the loop, which has other work too."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self.takes_waits = hasattr(asyncio.Future, "_asyncio_future_blocking")
-        self._callbacks: deque[Callable[[], object]] = deque()
-        self._scheduled = False
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop, which is running."""
-        loop = self._loop()
-        assert loop is not None
-        return loop
-
-    def post(self, callback: Callable[[], object]) -> None:
-        """Queue a callback."""
-        self._callbacks.append(callback)
-        if not self._scheduled or (loop := self._loop()) is None or loop.is_closed():
-            self._schedule()
-
-    def _schedule(self) -> None:
-        self._scheduled = True
-        try:
-            if (loop := self._loop()) is None:
-                raise RuntimeError
-            loop.call_soon_threadsafe(self._run_batch)
-        except RuntimeError:
-            log.debug("the event loop that awaits a job is closed")
-            self._scheduled = False
-            self._callbacks.clear()
-
-    def _run_batch(self) -> None:
-        callbacks = self._callbacks
-        try:
-            # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
-            for _ in range(min(len(callbacks), self.BATCH_SIZE)):
-                if callbacks:  # a callback may have run the loop itself (nested loops)
-                    run_guarded(callbacks.popleft())
-        finally:
-            self._scheduled = False  # before the check, so that a later post schedules again
-            if callbacks:
-                self._schedule()
-
-
-_loop_inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopInbox] = weakref.WeakKeyDictionary()
-
-
-def _inbox_of(loop: asyncio.AbstractEventLoop) -> _LoopInbox:
-    """Return the inbox of an event loop.
-
-    It takes no lock, because a signal handler may cancel a job while the main thread is in here; each step is one
-    atomic operation of a dict.
-    """
-    inbox = _loop_inboxes.get(loop)
-    if inbox is None:
-        for ref in _loop_inboxes.keyrefs():
-            if (other := ref()) is not None and other.is_closed():
-                _loop_inboxes.pop(other, None)  # its callbacks may refer to the loop
-        inbox = _loop_inboxes.setdefault(loop, _LoopInbox(loop))
-    return inbox
-
-
-def call_soon_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    """Run a callback in an event loop, in the order of calls, unless the loop is closed."""
-    _inbox_of(loop).post(callback)
 
 
 def get_interruptibly(queue: SimpleQueue[T]) -> T:

@@ -21,11 +21,12 @@ from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import names_checked, unknown_name_error
 from runware.errors import ConfigurationError, DownloadError, UsageError, ValidationError
-from runware.jobs import Job, Progress, call_soon_in, get_interruptibly
+from runware.jobs import Job, Progress, get_interruptibly
 from runware.options import Budget
 from runware.requests.base import Task
 from runware.requests.raw import as_task
 from runware.requests.validation import brief
+from runware.transport.loop_inbox import call_soon_in
 
 R = TypeVar("R")
 T = TypeVar("T")

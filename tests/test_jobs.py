@@ -24,11 +24,11 @@ import pytest
 import runware
 import runware._support.event_loops
 from runware import ImageInference, Job, Results, Runware, RunwareAsyncUsageWarning, TaskCancelledError, jobs
-from runware.jobs import LoopWait
 from runware.local import LocalServer
 from runware.protocol.call import Call
 from runware.transport import wakeup as waiting
 from runware.transport.light_future import LightFuture
+from runware.transport.loop_inbox import LoopWait, call_soon_in
 
 from .conftest import until
 from .support import A
@@ -305,9 +305,9 @@ class TestSignalHandlers:
             number += 1
             loop = asyncio.new_event_loop()
             told: list[str] = []
-            at = AtLine(number, lambda loop=loop, told=told: jobs.call_soon_in(loop, lambda: told.append("handler")))  # type: ignore[misc]
+            at = AtLine(number, lambda loop=loop, told=told: call_soon_in(loop, lambda: told.append("handler")))  # type: ignore[misc]
             with at:
-                jobs.call_soon_in(loop, lambda: told.append("main"))
+                call_soon_in(loop, lambda: told.append("main"))
             reached = at.reached
             loop.call_soon(loop.stop)
             loop.run_forever()
@@ -414,9 +414,9 @@ class TestEventLoop:
                 nonlocal runs
                 runs += 1
                 if runs < 1_000_000:
-                    jobs.call_soon_in(loop, again)
+                    call_soon_in(loop, again)
 
-            jobs.call_soon_in(loop, again)
+            call_soon_in(loop, again)
             for _ in range(20):
                 await asyncio.sleep(0)
             found, runs = runs, 1_000_000
@@ -430,7 +430,7 @@ class TestEventLoop:
             loop = asyncio.get_running_loop()
             told: list[int] = []
             for number in range(5000):
-                jobs.call_soon_in(loop, lambda number=number: told.append(number))  # type: ignore[misc]
+                call_soon_in(loop, lambda number=number: told.append(number))  # type: ignore[misc]
             turns = 0
             while len(told) < 5000:
                 await asyncio.sleep(0)
