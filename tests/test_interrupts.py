@@ -183,7 +183,7 @@ def test_post_interrupted_before_the_wakeup_loses_no_later_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(io_loop._self_pipe, "wake", interrupted)
+        patch.setattr(io_loop, "_event", SimpleNamespace(set=interrupted))
         with pytest.raises(KeyboardInterrupt):
             client.submit.image_inference(**PICTURE)
     assert len(client.image_inference(**PICTURE)) == 1
@@ -221,12 +221,10 @@ class TestResourcesExhausted:
         )
         assert server.ledger.executed in (2, 3)
 
-    def test_failed_socket_pair_raises_a_retryable_error(
-        self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_failed_event_raises_a_retryable_error(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
         client = Runware(server.api_key, url=server.url, timeout=20.0)
         with monkeypatch.context() as patch:
-            patch.setattr(io_loop_module._SelfPipe, "__init__", self.refuse)
+            patch.setattr(io_loop_module, "make_event", self.refuse)
             with pytest.raises(RunwareError, match="Too many open files") as caught:
                 client.image_inference(**PICTURE)
         assert caught.value.retryable

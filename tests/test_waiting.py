@@ -14,6 +14,7 @@ import pytest
 from runware import Runware
 from runware.local import LocalServer
 from runware.transport import wakeup as waiting
+from runware.transport.kernel_event import make_event
 from runware.transport.light_future import LightFuture
 from runware.transport.wakeup import wakeup_pool
 
@@ -53,11 +54,11 @@ def test_settling_wakes_every_waiter_once(count: int, timeout: float | None) -> 
     assert future.settle(None, None) == ()  # no waiter is left
 
 
-def test_first_waiters_use_socket_pairs_and_further_ones_locks() -> None:
+def test_first_waiters_use_events_and_further_ones_locks() -> None:
     future = LightFuture[None]()
     waiters = Waiters(future, 12)
     sleepers = future.settle(None, None)
-    assert sum(isinstance(one, waiting._SocketWakeup) for one in sleepers) == (
+    assert sum(isinstance(one, waiting._EventWakeup) for one in sleepers) == (
         0 if waiting.POLL else wakeup_pool.MAX_SIZE
     )
     waiting.wake(sleepers)
@@ -97,7 +98,7 @@ class TestInterruptedWait:
     def broken_off(
         self, monkeypatch: pytest.MonkeyPatch, future: LightFuture[None], meanwhile: Callable[[], None]
     ) -> Any:
-        wakeup = Interrupted(waiting._SocketWakeup(socket.socketpair()), meanwhile)
+        wakeup = Interrupted(waiting._EventWakeup(make_event(blocking=True)), meanwhile)
         wakeup_pool.created.append(wakeup)  # type: ignore[arg-type]
         monkeypatch.setattr(wakeup_pool, "take", lambda: wakeup)
         with pytest.raises(KeyboardInterrupt):
@@ -131,9 +132,9 @@ class TestInterruptedWait:
 
 @pytest.mark.skipif(waiting.POLL is not None, reason="there are no wakeup_pool on Windows")
 def test_waking_a_closed_wakeup_raises_nothing() -> None:
-    ends = socket.socketpair()
-    wakeup = waiting._SocketWakeup(ends)
-    ends[1].close()
+    event = make_event(blocking=True)
+    wakeup = waiting._EventWakeup(event)
+    event.close()
     waiting.wake([wakeup])
 
 
@@ -198,10 +199,10 @@ def test_wait_ignores_the_default_timeout_of_sockets() -> None:
 
 
 def test_without_descriptors_waiters_use_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(**_: bool) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(socket, "socketpair", fail)
+    monkeypatch.setattr(waiting, "make_event", fail)
     future = LightFuture[None]()
     waiters = Waiters(future, 2)
     waiting.wake(future.settle(None, None))

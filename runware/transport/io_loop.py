@@ -1,7 +1,7 @@
 """The I/O loop: one thread that owns the WebSocket, feeds the session and performs its effects.
 
-Only this thread reads, writes and closes the socket. Other threads append to the inbox and, if the loop sleeps, write
-one byte to its self-pipe. Dialling blocks, so it runs on a separate thread: deadlines, cancellation and `close` work
+Only this thread reads, writes and closes the socket. Other threads append to the inbox and, if the loop sleeps, set
+its event. Dialling blocks, so it runs on a separate thread: deadlines, cancellation and `close` work
 while a connection is being made.
 """
 
@@ -22,6 +22,7 @@ from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameErr
 from runware.transport.callbacks import EventFeed
 from runware.transport.dialer import Attempt, Dialled, PermanentError, dial
 from runware.transport.driver import Driver, Recorder, clock, log_unexpected
+from runware.transport.kernel_event import KernelEvent, make_event
 from runware.transport.poller import READ, WRITE, Poller, make_poller
 from runware.transport.stream import WOULD_BLOCK, InputFirst, Stream
 from runware.transport.wakeup import wake
@@ -51,41 +52,6 @@ class _Connection:
         self.stalled = False  # the last write was blocked, and nothing has been written since
 
 
-class _SelfPipe:
-    """A socket pair that interrupts the poller: the I/O thread polls one end, other threads write to the other."""
-
-    def __init__(self) -> None:
-        self.near, self._far = socket.socketpair()
-        self.near.setblocking(False)
-        self._far.setblocking(False)
-
-    def wake(self) -> None:
-        """Make the poller return. A full buffer means that it is about to anyway."""
-        try:
-            self._far.send(b"\0")
-        except OSError:
-            pass
-
-    def drain(self) -> None:
-        """Discard the bytes that have been written."""
-        try:
-            self.near.recv(4096)
-        except WOULD_BLOCK:
-            pass
-
-    def close(self) -> None:
-        """Close both ends, ignoring that the process may have closed the descriptors already."""
-        for end in (self.near, self._far):
-            try:
-                end.close()
-            except OSError:
-                pass
-
-    def __del__(self) -> None:
-        if hasattr(self, "_far"):
-            self.close()
-
-
 class IOLoop(Driver):
     """Drive one session over a WebSocket.
 
@@ -97,26 +63,28 @@ class IOLoop(Driver):
 
     def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
         super().__init__(options, feed, recorder)
-        self._wake_byte_unread = False  # the self-pipe has to be drained
+        self._event_set = False  # the event has to be cleared
         self._connection: _Connection | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # including those still connecting
         self._poller: Poller = make_poller()  # replaced by `_prepare`
-        self._self_pipe: _SelfPipe | None = None
+        self._event: KernelEvent | None = None
         self._attempt: tuple[int, Attempt] | None = None  # the dial in progress, and its epoch
 
     def _prepare(self) -> None:
-        if self._self_pipe is None:
-            self_pipe, poller = _SelfPipe(), make_poller()
-            poller.register(self_pipe.near.fileno(), READ)
-            self._self_pipe, self._poller = self_pipe, poller
+        if self._event is None:
+            event, poller = make_event(blocking=False), make_poller()
+            poller.register(event.fileno(), READ)
+            self._event, self._poller = event, poller
 
     def _wake(self) -> None:
         # The loop sets `_asleep` before it checks the inbox for the last time, so no post is missed; while it is awake,
         # a post costs no system call.
-        if self._asleep and (self_pipe := self._self_pipe) is not None:
+        if self._asleep and (event := self._event) is not None:
             try:
                 self._asleep = False
-                self_pipe.wake()
+                event.set()
+            except OSError:  # the thread has ended
+                pass
             except BaseException:  # a signal handler raised, perhaps before the write: the next post repeats it
                 self._asleep = True
                 raise
@@ -127,7 +95,7 @@ class IOLoop(Driver):
         Returns:
             Whether to go on: `False` once the session is closed.
         """
-        assert self._self_pipe is not None
+        assert self._event is not None
         if self._inbox:
             self._drain_inbox()
         if self._to_wake:
@@ -142,9 +110,9 @@ class IOLoop(Driver):
             connection = self._connection
         if connection is None and session.state is State.CLOSED:
             return False
-        if self._wake_byte_unread:
-            self._wake_byte_unread = False
-            self._self_pipe.drain()  # after the write, which is what the caller waits for
+        if self._event_set:
+            self._event_set = False
+            self._event.take()  # after the write, which is what the caller waits for
         deadline = session.next_deadline()
         self._asleep = True
         if self._inbox or self._to_wake or (connection is not None and connection.stream.pending):
@@ -159,26 +127,26 @@ class IOLoop(Driver):
                 if event & ~WRITE and connection is self._connection:
                     self._read(deadline)
             else:
-                self._wake_byte_unread = True
+                self._event_set = True
         if connection is not None and connection.stream.pending and connection is self._connection:
             self._read(deadline)
-        # A greenlet that was forked has no self-pipe any more.
-        if deadline is not None and (now := clock()) >= deadline and self._self_pipe is not None:
+        # A greenlet that was forked has no event any more.
+        if deadline is not None and (now := clock()) >= deadline and self._event is not None:
             session.tick(now)
             self._perform()
         return True
 
     def _free(self) -> None:
-        assert self._self_pipe is not None
-        self._self_pipe.close()
+        assert self._event is not None
+        self._event.close()
 
     def _drop_connections(self) -> None:
         # Only close the descriptors: a shutdown, close frame or TLS alert would end the parent's connection.
-        if self._self_pipe is not None:
-            self._self_pipe.close()
+        if self._event is not None:
+            self._event.close()
         for sock in self._sockets:
             sock.close()
-        self._self_pipe = self._connection = self._put = None
+        self._event = self._connection = self._put = None
 
     # ------------------------------------------------------------------ effects
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runware._support.lazy_modules import lazy_module
 from runware.transport.callbacks import run_guarded
+from runware.transport.kernel_event import KernelEvent, make_event
 
 if TYPE_CHECKING:
     import asyncio
@@ -128,7 +128,7 @@ class _Inbox:
         prepared: Whether `prepare` was called.
     """
 
-    __slots__ = ("_callbacks", "_eventfd", "_loop", "_scheduled", "prepared", "takes_waits")
+    __slots__ = ("_callbacks", "_event", "_loop", "_scheduled", "prepared", "takes_waits")
 
     BATCH_SIZE = 100
     """The maximum number of callbacks in one iteration of the loop, which has other work too."""
@@ -137,30 +137,24 @@ class _Inbox:
         self._loop = weakref.ref(loop)
         self.takes_waits = hasattr(asyncio.Future, "_asyncio_future_blocking")
         self.prepared = False
-        self._eventfd: int | None = None
+        self._event: KernelEvent | None = None
         self._callbacks: deque[Callable[[], object]] = deque()
         self._scheduled = False
 
-    def __del__(self) -> None:
-        if self._eventfd is not None:
-            os.close(self._eventfd)
-
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make the loop watch an eventfd, if there are some here; called in the loop.
+        """Make the loop watch an event of its own, if it can; called in the loop.
 
-        Waking a loop by `call_soon_threadsafe` takes a new handle, a socket pair that is read twice, and an exception.
+        Waking a loop by `call_soon_threadsafe` takes a new handle, a socket pair that is read twice, and an exception:
+        4 % of an awaited call.
         """
         self.prepared = True
-        if not hasattr(os, "eventfd"):
-            return
         try:
-            self._eventfd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            event = make_event(blocking=False)
             # In an empty context, because the loop keeps it.
-            contextvars.Context().run(loop.add_reader, self._eventfd, self._woken)
-        except (OSError, NotImplementedError):  # out of descriptors, or a loop that cannot watch any
-            if self._eventfd is not None:
-                os.close(self._eventfd)
-                self._eventfd = None
+            contextvars.Context().run(loop.add_reader, event, self._woken)
+        except (OSError, NotImplementedError):  # no descriptor is left, or the loop cannot watch any
+            return
+        self._event = event
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the event loop, which is running."""
@@ -179,21 +173,18 @@ class _Inbox:
         try:
             if (loop := self._loop()) is None or loop.is_closed():
                 raise RuntimeError
-            if self._eventfd is not None:
-                os.eventfd_write(self._eventfd, 1)
+            if self._event is not None:
+                self._event.set()
             else:
                 loop.call_soon_threadsafe(self._run_batch)
-        except RuntimeError:
+        except (RuntimeError, OSError):
             log.debug("the event loop that awaits a job is closed")
             self._scheduled = False
             self._callbacks.clear()
 
     def _woken(self) -> None:
-        assert self._eventfd is not None
-        try:
-            os.eventfd_read(self._eventfd)
-        except BlockingIOError:  # another process has read it, which was forked from this one
-            pass
+        assert self._event is not None
+        self._event.take()
         self._run_batch()
 
     def _run_batch(self) -> None:

@@ -1,8 +1,8 @@
 """Wake the threads that wait for jobs.
 
 Releasing a lock wakes its waiter while the releasing thread still holds the GIL, so the waiter goes back to sleep until
-the GIL is free: four thread switches instead of one, 40 µs of a call. A byte written to a socket pair wakes the waiter
-after the GIL was released. So a few threads wait on socket pairs. Any more of them share the work anyway, and wait on
+the GIL is free: four thread switches instead of one, 40 µs of a call. Setting an event of the kernel wakes the waiter
+after the GIL was released. So a few threads wait on such events. Any more of them share the work anyway, and wait on
 locks. Greenlets of gevent always wait on locks, which switch within one thread.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import atexit
 import os
-import socket
 import sys
 from collections.abc import Iterable
 from typing import Protocol
 
 from runware.protocol.call import Wakeable
+from runware.transport.kernel_event import KernelEvent, make_event
 from runware.transport.patching import patched_by_gevent
 
 __all__ = ["POLL", "Waitable", "wake", "wakeup_pool"]
@@ -32,46 +32,42 @@ class Waitable(Wakeable, Protocol):
         ...
 
 
-class _SocketWakeup:
-    """A socket pair with the interface of a held lock."""
+class _EventWakeup:
+    """An event of the kernel with the interface of a held lock."""
 
-    __slots__ = ("_far", "_near")
+    __slots__ = ("_event",)
 
-    def __init__(self, ends: tuple[socket.socket, socket.socket]) -> None:
-        self._near, self._far = ends
-        self._near.settimeout(None)  # regardless of socket.setdefaulttimeout
+    def __init__(self, event: KernelEvent) -> None:
+        self._event = event
 
     def close(self) -> None:
-        """Close the sockets."""
-        self._near.close()
-        self._far.close()
-
-    __del__ = close
+        """Close the event."""
+        self._event.close()
 
     def acquire(self, timeout: float = -1) -> bool:  # noqa: ARG002 - a wait with a timeout uses a lock
-        """Block until it is released, or spuriously return earlier. If the sockets were closed, leave the pool."""
+        """Block until it is released, or spuriously return earlier. If the event was closed, leave the pool."""
         try:
-            return bool(self._near.recv(1))
+            return self._event.take()
         except OSError:  # a forked child, or the process closed all descriptors: the next wait uses a lock
             wakeup_pool.discard(self)
             return False
 
     def release(self) -> None:
         """Wake the thread that waits, or the next one."""
-        self._far.send(b"\0")
+        self._event.set()
 
 
 class _WakeupPool:
-    """A few socket pairs to wait on, shared by all clients of the process."""
+    """A few events to wait on, shared by all clients of the process."""
 
     MAX_SIZE = 4
 
     def __init__(self) -> None:
-        self.idle: list[_SocketWakeup] = []
-        self.created: list[_SocketWakeup] = []
+        self.idle: list[_EventWakeup] = []
+        self.created: list[_EventWakeup] = []
         self._permits = [None] * self.MAX_SIZE  # popped in one step, so that concurrent threads cannot exceed the limit
 
-    def take(self) -> _SocketWakeup | None:
+    def take(self) -> _EventWakeup | None:
         """Return a wake-up, or `None` if all are in use."""
         if patched_by_gevent():
             return None
@@ -85,14 +81,14 @@ class _WakeupPool:
         except IndexError:
             return None
         try:
-            wakeup = _SocketWakeup(socket.socketpair())
+            wakeup = _EventWakeup(make_event(blocking=True))
         except OSError:  # out of file descriptors; a lock needs none
             self._permits.append(None)
             return None
         self.created.append(wakeup)
         return wakeup
 
-    def put_back(self, wakeup: _SocketWakeup) -> None:
+    def put_back(self, wakeup: _EventWakeup) -> None:
         """Return a wake-up to the pool, unless it was discarded."""
         if wakeup in self.created:
             self.idle.append(wakeup)
@@ -102,7 +98,7 @@ class _WakeupPool:
         if (wakeup := self.take()) is not None:
             self.idle.append(wakeup)
 
-    def discard(self, wakeup: _SocketWakeup) -> None:
+    def discard(self, wakeup: _EventWakeup) -> None:
         """Remove a wake-up that may still receive a byte for a wait that is over."""
         if wakeup in self.created:
             self.created.remove(wakeup)
