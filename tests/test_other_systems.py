@@ -34,7 +34,7 @@ WITHOUT = """
 import os, select, signal, socket, sys, time
 for module, names in (
     (select, ("poll", "epoll")),
-    (os, ("fork", "forkpty", "register_at_fork", "getuid", "O_DIRECTORY", "O_NOFOLLOW", "mkfifo")),
+    (os, ("fork", "forkpty", "register_at_fork", "getuid", "O_DIRECTORY", "O_NOFOLLOW", "mkfifo", "eventfd")),
     (time, ("CLOCK_BOOTTIME",)),
     (signal, ("pthread_kill", "SIGALRM", "setitimer", "set_wakeup_fd")),
     (socket, ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "SO_REUSEPORT")),
@@ -72,6 +72,7 @@ def windows_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in (wakeup, light_future):
         monkeypatch.setattr(module, "POLL", 0.1)
     monkeypatch.delattr(select, "poll")
+    monkeypatch.delattr(os, "eventfd", raising=False)
     yield
     wakeup.wakeup_pool.clear()
 

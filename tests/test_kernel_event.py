@@ -1,0 +1,196 @@
+"""Events of the kernel, in both forms, and the event loops that watch one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import os
+import select
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from runware import Runware
+from runware.transport import kernel_event
+from runware.transport.kernel_event import KernelEvent, make_event
+from runware.transport.loop_inbox import LoopWait, _inbox_of, call_soon_in
+
+from .test_faces import PICTURE
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+FORMS = ["socket pair"] + ["eventfd"] * hasattr(os, "eventfd")
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "socket pair":
+        monkeypatch.delattr(os, "eventfd", raising=False)
+    return str(request.param)
+
+
+def is_set(event: KernelEvent) -> bool:
+    return bool(select.select([event], [], [], 0)[0])
+
+
+def test_event_is_taken_once_however_often_it_was_set(form: str) -> None:
+    event = make_event(blocking=False)
+    assert type(event) is (kernel_event._EventFd if form == "eventfd" else kernel_event._SocketPair)
+    assert not is_set(event)
+    assert not event.take()
+    for _ in range(3):
+        event.set()
+    assert is_set(event)
+    assert event.take()
+    assert not is_set(event)
+    event.close()
+
+
+@pytest.mark.usefixtures("form")
+def test_setting_an_event_that_nothing_takes_never_blocks() -> None:
+    event = make_event(blocking=True)
+    for _ in range(10_000):  # more than the buffer of a socket holds
+        event.set()
+    assert event.take()
+    event.close()
+
+
+@pytest.mark.usefixtures("form")
+def test_blocking_event_wakes_the_thread_that_waits() -> None:
+    event = make_event(blocking=True)
+    taken: list[bool] = []
+    thread = threading.Thread(target=lambda: taken.append(event.take()))
+    thread.start()
+    event.set()
+    thread.join(20)
+    assert taken == [True]
+    event.close()
+
+
+@pytest.mark.usefixtures("form")
+def test_closed_event_raises_an_os_error() -> None:
+    event = make_event(blocking=False)
+    event.close()
+    event.close()
+    with pytest.raises(OSError, match=r"closed|Bad file descriptor"):
+        event.set()
+    with pytest.raises(OSError, match=r"closed|Bad file descriptor"):
+        event.take()
+
+
+@pytest.mark.usefixtures("form")
+def test_dropped_event_leaves_no_descriptor() -> None:
+    before = descriptors()
+    for _ in range(10):
+        make_event(blocking=False)
+    assert descriptors() == before
+
+
+# In event loops.
+
+
+class Blind(asyncio.SelectorEventLoop):
+    """A loop that cannot watch descriptors, such as that of Windows."""
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("kind", [asyncio.SelectorEventLoop, Blind])
+def test_callbacks_of_other_threads_run_in_the_loop_in_order(kind: Any) -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        LoopWait(loop)  # so that the loop watches an event, if it can
+        assert (_inbox_of(loop)._event is None) is (kind is Blind)
+        got: list[int] = []
+        done = asyncio.Event()
+
+        def post() -> None:
+            for number in range(1000):
+                call_soon_in(loop, lambda number=number: got.append(number))  # type: ignore[misc]
+            call_soon_in(loop, done.set)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        await asyncio.wait_for(done.wait(), 20)
+        thread.join(20)
+        return got
+
+    with asyncio.Runner(loop_factory=kind) as runner:
+        assert runner.run(main()) == list(range(1000))
+
+
+class Kept:
+    def __call__(self) -> None:
+        raise AssertionError("the loop has ended")
+
+
+def test_loop_that_has_ended_keeps_no_callback_and_no_descriptor() -> None:
+    async def main() -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        LoopWait(loop)
+        return loop
+
+    before = descriptors()
+    ended = [asyncio.run(main())]
+    callback = Kept()
+    watched = weakref.ref(callback)
+    call_soon_in(ended[0], callback)
+    del callback
+    gc.collect()
+    assert watched() is None
+    ended.clear()
+    gc.collect()
+    assert descriptors() == before
+
+
+def test_loop_keeps_no_context_of_the_first_call() -> None:
+    value: contextvars.ContextVar[Any] = contextvars.ContextVar("value")
+
+    async def main() -> None:
+        async def first() -> weakref.ref[Any]:
+            big = type("Big", (), {})()
+            value.set(big)
+            LoopWait(asyncio.get_running_loop())
+            return weakref.ref(big)
+
+        big = await asyncio.create_task(first())
+        await asyncio.sleep(0)
+        gc.collect()
+        assert big() is None
+
+    asyncio.run(main())
+
+
+def test_many_event_loops_leave_no_descriptor(rw: Runware) -> None:
+    async def call() -> None:
+        await rw.aio.image_inference(**PICTURE)
+
+    asyncio.run(call())
+    gc.collect()
+    before = descriptors()
+    for _ in range(10):
+        asyncio.run(call())
+    gc.collect()
+    assert descriptors() == before
+
+
+def test_loop_without_a_descriptor_left_is_woken_all_the_same(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    rw.image_inference(**PICTURE)
+
+    def refuse(**_: bool) -> Any:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("runware.transport.loop_inbox.make_event", refuse)
+
+    async def call() -> int:
+        return len(await rw.aio.image_inference(**PICTURE))
+
+    assert asyncio.run(call()) == 1
