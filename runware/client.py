@@ -724,6 +724,9 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             self._stopped_waiting(held, error)
             raise
 
+    _own_run = staticmethod(run)
+    """The operations do what this does, unless `run` is another function."""
+
     @staticmethod
     def _stopped_waiting(held: list[Job[Any]], error: BaseException) -> None:
         """Cancel what a call has submitted, because its caller waits no more."""

@@ -463,6 +463,36 @@ def test_methods_can_be_patched(used: bool, server: LocalServer) -> None:
         assert len(server.ledger.tasks("imageInference")) == sent + 1
 
 
+def test_methods_run_what_a_subclass_or_a_test_has_in_place_of_run(server: LocalServer) -> None:
+    class Counting(AsyncRunware):
+        asked = 0
+
+        async def run(self, task: Any = None, **given: Any) -> Any:
+            self.__dict__["asked"] = self.asked + 1
+            return await super().run(task, **given)
+
+    class CountingToo(Runware):
+        asked = 0
+
+        def run(self, task: Any = None, **given: Any) -> Any:
+            self.__dict__["asked"] = self.asked + 1
+            return super().run(task, **given)
+
+    async def main() -> None:
+        async with Counting(server.api_key, url=server.url) as client:
+            assert len(await client.image_inference(positive_prompt="a kite")) == 1
+            assert client.asked == 1
+            with mock.patch.object(client, "run", mock.AsyncMock(return_value="made")):
+                assert await client.image_inference(positive_prompt="a kite") == "made"
+
+    asyncio.run(main())
+    with CountingToo(server.api_key, url=server.url) as client:
+        assert len(client.image_inference(positive_prompt="a kite")) == 1
+        assert client.asked == 1
+        with mock.patch.object(client.aio, "run", mock.AsyncMock(return_value="made")):
+            assert asyncio.run(client.aio.image_inference(positive_prompt="a kite")) == "made"
+
+
 def test_autospec_refuses_what_the_client_refuses() -> None:
     client = mock.create_autospec(Runware, instance=True)
     client.image_inference(positive_prompt="a kite", width=512)
