@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -78,17 +78,19 @@ class Figure:
 
 
 class Control:
-    """The control port of a server."""
+    """The control port of a server. Threads may share it."""
 
     def __init__(self, port: int) -> None:
+        self._lock = Lock()
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=60.0)
         self._file = self._sock.makefile("rw", encoding="utf-8", newline="\n")
 
     def __call__(self, do: str, **more: Any) -> dict[str, Any]:
         """Send a command and return its answer."""
-        self._file.write(json.dumps({"do": do, **more}) + "\n")
-        self._file.flush()
-        answer: dict[str, Any] = json.loads(self._file.readline())
+        with self._lock:
+            self._file.write(json.dumps({"do": do, **more}) + "\n")
+            self._file.flush()
+            answer: dict[str, Any] = json.loads(self._file.readline())
         return answer
 
     def close(self) -> None:

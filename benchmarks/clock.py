@@ -1,0 +1,124 @@
+"""The time of a comparison: what each case may take, what each client took in it, and how the rest is shared.
+
+A case has seconds of its own in a full comparison and in a quick one, measured on a quiet machine with two cores. A
+client of a case gets twice its share of them, because the clients differ; one that has used that is not measured again
+in the case. If the comparison is behind its time, all later shares shrink by the same factor, so that every table is
+made on a busy machine too, from fewer measurements. Each client is measured at least once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+__all__ = ["FULL", "QUICK", "SECONDS", "Clock"]
+
+FULL, QUICK = 1_700.0, 200.0
+"""Seconds of a whole comparison, and of a quick one."""
+SECONDS: dict[str, tuple[float, float]] = {
+    "serial": (45, 9),
+    "flight": (140, 9),
+    "growth": (60, 5),
+    "http": (40, 6),
+    "partial": (22, 3),
+    "tokens": (35, 4),
+    "polled": (22, 5),
+    "many": (50, 8),
+    "large": (55, 9),
+    "mixed": (55, 5),
+    "timers": (20, 3),
+    "thread": (35, 5),
+    "options": (14, 3),
+    "told": (25, 2),
+    "peak": (60, 6),
+    "idle": (32, 5),
+    "drop": (60, 6),
+    "start": (45, 5),
+    "import": (25, 4),
+    "memory": (35, 4),
+    "close": (3, 2),
+    "dead": (6, 2),
+    "far": (8, 1),
+    "far-first": (60, 6),
+    "far-calls": (35, 6),
+    "far-large": (40, 6),
+    "far-polled": (20, 4),
+    "far-drop": (60, 8),
+    "far-stall": (25, 4),
+}
+"""Seconds of each case over plain TCP, in a full comparison and in a quick one."""
+OTHER = 0.8
+"""What a case takes over TLS, as a part of that: a quick comparison has one run of it, a full one has fewer lines."""
+
+
+class Clock:
+    """The seconds of a comparison.
+
+    Args:
+        cases: Each transport and case that is to come, in their order.
+        total: Seconds of the whole comparison.
+        quick: Whether it is a quick one.
+        now: The seconds of a monotonic clock.
+
+    Attributes:
+        now: The seconds of that clock.
+        spent: The seconds of each transport, case and client. Clients that wait at the same time each have that time.
+        took: The seconds of each transport and case.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[tuple[str, str]],
+        total: float,
+        *,
+        quick: bool,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.planned = {
+            (transport, case): SECONDS[case][quick] * (1.0 if transport == "plain" else OTHER)
+            for transport, case in cases
+        }
+        self.spent: dict[tuple[str, str, str], float] = defaultdict(float)
+        self.took: dict[tuple[str, str], float] = {}
+        self._left = dict(self.planned)
+        self.now = now
+        self._end = now() + total
+        self._case = ("", "")
+        self._seconds = float("inf")
+
+    @contextmanager
+    def case(self, transport: str, case: str) -> Iterator[None]:
+        """Measure a case, and share what is left of the time between it and those that follow."""
+        began = self.now()
+        scale = max(0.0, self._end - began) / sum(self._left.values())
+        self._case = (transport, case)
+        self._seconds = self._left.pop(self._case) * min(1.0, scale)
+        try:
+            yield
+        finally:
+            self.took[self._case] = self.now() - began
+
+    @contextmanager
+    def client(self, client: str) -> Iterator[None]:
+        """Measure what a client takes of the case."""
+        key, began = (*self._case, client), self.now()
+        try:
+            yield
+        finally:
+            self.spent[key] += self.now() - began
+
+    def share(self, clients: int) -> float:
+        """Return the seconds that each of this number of clients may take for the case."""
+        return 2 * self._seconds / max(1, clients)
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return what was planned and taken, in the form in which it is saved."""
+        found: list[dict[str, object]] = []
+        for (transport, case), took in self.took.items():
+            clients = {name: round(one, 1) for (*key, name), one in self.spent.items() if key == [transport, case]}
+            planned = round(self.planned[transport, case], 1)
+            row = {"transport": transport, "case": case, "planned": planned, "took": round(took, 1)}
+            found.append({**row, "clients": clients})
+        return found
