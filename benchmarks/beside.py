@@ -99,12 +99,12 @@ print(time.perf_counter() - started)
 
 
 def peak(stage: Stage) -> None:
-    """100 results of 2 MB at once, 40 in a quick run: the peak of the memory by the size of the texts that are kept.
+    """100 results of 2 MB at once, 20 in a quick run: the peak of the memory by the size of the texts that are kept.
 
     It is counted above what the process had after a first such result.
     """
     stage.dismiss()
-    count = 40 if stage.quick else 100
+    count = 20 if stage.quick else 100
 
     def measure(client: Client) -> list[float]:
         with stage.fresh(client) as peer:

@@ -34,7 +34,7 @@ def flight(stage: Stage) -> None:
     """Many calls in flight at once; none is answered before the last has arrived."""
     left = stage.among("ours", "official", "limit", without=("socket",))
     slices = {100: 5, 1_000: 2}
-    shares = {100: 0.1, 1_000: 0.15, 10_000: 0.25, 100_000: 0.5}
+    shares = {100: 0.1, 1_000: 0.2, 10_000: 0.3, 100_000: 0.4}
     for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
 
         def measure(client: Client, count: int = count) -> list[float]:
@@ -50,8 +50,8 @@ def flight(stage: Stage) -> None:
 
 
 def growth(stage: Stage) -> None:
-    """100,000 calls at once, and the same number by the thousand: half of those before, half after; 20,000 if quick."""
-    count = 20_000 if stage.quick else 100_000
+    """100,000 calls at once, and the same number by the thousand: half of those before, half after; 10,000 if quick."""
+    count = 10_000 if stage.quick else 100_000
 
     def measure(client: Client) -> list[float]:
         peer = stage.peer(client)
@@ -247,7 +247,7 @@ def idle(stage: Stage) -> None:
 def memory(stage: Stage) -> None:
     """The memory that a call in flight adds to a process."""
     stage.dismiss()
-    count = 5_000 if stage.quick else 10_000
+    count = 2_000 if stage.quick else 10_000
 
     def measure(client: Client) -> list[float]:
         with stage.fresh(client) as peer:

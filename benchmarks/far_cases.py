@@ -222,9 +222,9 @@ def calls(stage: Stage) -> None:
         for ms in OTHERS[stage.quick :]:
             stage.together(clients, (f"far-calls.{ms}.trips",), partial(count, ms), most=1)
         lines = ("far-calls.100", "far-calls.100.trips", "far-calls.100.flight")
-        stage.together(clients, lines, measure)
+        stage.together(clients, lines, measure, share=0.5)
         lines = ("far-calls.http", "far-calls.http.trips", "far-calls.http.flight")
-        stage.together(over_http(clients), lines, measure)
+        stage.together(over_http(clients), lines, measure, share=0.4)
 
 
 def large(stage: Stage) -> None:
@@ -241,7 +241,7 @@ def large(stage: Stage) -> None:
             return [one["wall"] / count * MILLI for one in found]
 
     with placed(stage) as place:
-        stage.together(chosen(stage, *ALL), ("far-large.results", "far-large.inputs"), measure)
+        stage.together(chosen(stage, *ALL), ("far-large.results", "far-large.inputs"), measure, most=3)
 
 
 def polled(stage: Stage) -> None:
@@ -294,7 +294,7 @@ def drop(stage: Stage) -> None:
         for name, arrived in (("far-drop", True), ("far-drop.again", False)):
             lines = [f"{name}.{what}" for what in ("time", "trips", "lost", "doubled")]
             if arrived or stage.transport == "plain" or not stage.quick:
-                stage.together(clients, lines, partial(measure, name, arrived))
+                stage.together(clients, lines, partial(measure, name, arrived), share=0.5)
 
 
 def stall(stage: Stage) -> None:

@@ -8,6 +8,10 @@ _TWO_THREADS = (
     "The I/O thread hands each result to the event loop, and wakes it: two changes of thread for each call. They are "
     "the price of a connection that is served whatever the program does."
 )
+_THREE_WAITS = (
+    "The kernel counts three waits of threads for each result, of the I/O thread and of the event loop, in place of one: "
+    "what holds up the processor holds up this client more often, which shows in the slowest results."
+)
 _GIL = (
     "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a "
     "client in one thread."
@@ -24,6 +28,13 @@ REASONS: dict[tuple[str, str, str], str] = {
         for what in ("median", "p99", "cost")
         for form in ("blocking", "futures", "asyncio")
     },
+    **{
+        ("partial.p99", f"ours-{form}", client): _THREE_WAITS
+        for form in ("blocking", "asyncio")
+        for client in ("runware-sdk", "runware")
+    },
+    ("partial.median", "ours-asyncio", "runware-sdk"): _TWO_THREADS,
+    ("partial.median", "ours-asyncio", "runware"): _TWO_THREADS,
     **{
         (f"partial.{what}", f"ours-{form}", "sdk-js"): "Node runs the callback in the thread that reads."
         for what in ("median", "p99")

@@ -204,21 +204,22 @@ class Stage:
         seconds = share * self.clock.share(len(clients))
         spent = dict.fromkeys(clients, 0.0)
         left = list(clients)
-        for _ in range(runs):
+        for run in range(1, runs + 1):
             for client in left:
                 self.board.begin(lines, client.name)
             before = dict(spent)
             for number in range(slices):
                 for client in list(left):
-                    if number and spent[client] - before[client] > seconds / runs:
-                        continue
+                    here = spent[client] - before[client]
+                    if number and here * (number + 1) / number > seconds / runs:
+                        continue  # the next one would be too much
                     started = self.clock.now()
                     with self.judging(client, lines):
                         self._enter(client, lines, measure(client))
                     spent[client] += self.clock.now() - started
                     if self.spoiled(lines[0], client):
                         left.remove(client)
-            left = [client for client in left if spent[client] < seconds]
+            left = [client for client in left if spent[client] * (run + 1) / run <= seconds]
         self._note_fewer(clients, lines[0], runs * slices)
 
     def _enter(self, client: Client, lines: Sequence[str], values: Sequence[float]) -> None:
@@ -240,6 +241,7 @@ class Stage:
         *,
         once: bool = True,
         most: int | None = None,
+        share: float = 1.0,
     ) -> None:
         """Measure clients that mostly wait, all at the same time, each with a server of its own.
 
@@ -250,9 +252,10 @@ class Stage:
                 calls `meet` when that is ready, so that no start of another one disturbs what it measures.
             once: Whether a quick comparison has only one run.
             most: The number of runs that is enough; `None` for all.
+            share: The part of the time for the case that these lines may take.
         """
         runs = self.times(once=once, most=most)
-        seconds = self.clock.share(len(clients))
+        seconds = share * self.clock.seconds
         left, spent = list(clients), dict.fromkeys(clients, 0.0)
 
         def take(own: Stage, client: Client) -> None:
@@ -267,12 +270,13 @@ class Stage:
 
         with ThreadPoolExecutor(max(1, len(clients))) as pool:
             stages = {client: self._apart(client) for client in clients}
-            for _ in range(runs):
+            for run in range(1, runs + 1):
                 gate = threading.Barrier(max(1, len(left)))
                 for client in left:
                     self.board.begin(lines, client.name)
                 list(pool.map(take, [replace(stages[client], _gate=gate) for client in left], left))
-                left = [one for one in left if not self.spoiled(lines[0], one) and spent[one] < seconds]
+                left = [one for one in left if not self.spoiled(lines[0], one)]
+                left = [one for one in left if spent[one] * (run + 1) / run <= seconds]
         self._note_fewer(clients, lines[0], runs)
 
     def _apart(self, client: Client) -> Stage:

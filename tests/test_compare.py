@@ -273,20 +273,20 @@ def test_every_case_has_its_seconds_and_all_of_them_fit() -> None:
 
 def test_late_comparison_shares_what_is_left_of_its_time() -> None:
     now = Time()
-    clock = Clock([("plain", "serial"), ("plain", "http"), ("plain", "many")], 135.0, quick=False, now=now)
+    serial, http, many = (SECONDS[case][0] for case in ("serial", "http", "many"))
+    coming = [("plain", "serial"), ("plain", "http"), ("plain", "many")]
+    clock = Clock(coming, serial + http + many, quick=False, now=now)
     with clock.case("plain", "serial"):
-        assert clock.share(10) == pytest.approx(2 * SECONDS["serial"][0] / 10)
+        assert clock.share(10) == pytest.approx(2 * serial / 10)
         with clock.client("ours-blocking"):
-            now.now += 90.0
-    half = 45.0 / (SECONDS["http"][0] + SECONDS["many"][0])
-    assert half < 1
+            now.now += serial + http
     with clock.case("plain", "http"):
-        assert clock.share(10) == pytest.approx(2 * SECONDS["http"][0] * half / 10)
+        assert clock.share(10) == pytest.approx(2 * http / 10 * many / (http + many))
         now.now += 1_000.0
     with clock.case("plain", "many"):
         assert clock.share(10) == 0
-    assert clock.rows()[0]["clients"] == {"ours-blocking": 90.0}
-    assert [row["took"] for row in clock.rows()] == [90.0, 1_000.0, 0.0]
+    assert clock.rows()[0]["clients"] == {"ours-blocking": serial + http}
+    assert [row["took"] for row in clock.rows()] == [serial + http, 1_000.0, 0.0]
     assert "| all" in times_table(clock.rows())
 
 
@@ -313,12 +313,14 @@ def test_client_that_has_used_its_time_is_measured_once_in_every_run(control: Co
     def measure(client: Client) -> list[float]:
         counts[client.name] += 1
         if client.name == "sdk-js":
-            now.now += 0.02 * clock.share(2)
+            now.now += 0.3 * share
         return [1.0]
 
     with clock.case("plain", "serial"):
-        stage.turns(clients, ("serial.wall",), measure, slices=4, share=0.05)
+        share = clock.share(2)
+        stage.turns(clients, ("serial.wall",), measure, slices=4)
     assert counts == {"ours-blocking": 12, "sdk-js": 3}
+    assert found.cell("serial.wall", "sdk-js").values == [1.0, 1.0, 1.0]
     assert "- sdk-js: measured 3 times in place of 12" in case_table(found, "serial")
 
 
