@@ -9,8 +9,8 @@ _TWO_THREADS = (
     "the price of a connection that is served whatever the program does."
 )
 _THREE_WAITS = (
-    "The kernel counts three waits of threads for each result, of the I/O thread and of the event loop, in place of one: "
-    "what holds up the processor holds up this client more often, which shows in the slowest results."
+    "The kernel counts three waits of threads for each result, of the I/O thread and of the event loop, in place of "
+    "one: what holds up the processor holds up this client more often, which shows in the slowest results."
 )
 _GIL = (
     "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a "
