@@ -27,6 +27,8 @@ def serial(stage: Stage) -> None:
     """One call after another, in slices that alternate."""
     lines = ("serial.wall", "serial.cpu")
     clients = stage.among("ours", "official", "limit")
+    stage.ready(clients, lines)
+    clients = [client for client in clients if not stage.spoiled(lines[0], client)]
     stage.turns(clients, lines, stage.one_by_one, slices=4 if stage.quick else 8)
 
 

@@ -152,6 +152,12 @@ class Stage:
             peer.ask(self.limit, "open", url=self.url(client))
         return peer
 
+    def ready(self, clients: Sequence[Client], lines: Sequence[str]) -> None:
+        """Start the processes of clients, so that this is not in the time that their measurements may take."""
+        for client in clients:
+            with self.judging(client, lines):
+                self.peer(client)
+
     def dismiss(self) -> None:
         """End all processes."""
         for peer in self._peers.values():
@@ -204,6 +210,8 @@ class Stage:
         seconds = share * self.clock.share(len(clients))
         spent = dict.fromkeys(clients, 0.0)
         left = list(clients)
+        for client in clients:
+            self.board.cell(lines[0], client.name).wanted = runs * slices
         for run in range(1, runs + 1):
             for client in left:
                 self.board.begin(lines, client.name)
@@ -220,18 +228,10 @@ class Stage:
                     if self.spoiled(lines[0], client):
                         left.remove(client)
             left = [client for client in left if spent[client] * (run + 1) / run <= seconds]
-        self._note_fewer(clients, lines[0], runs * slices)
 
     def _enter(self, client: Client, lines: Sequence[str], values: Sequence[float]) -> None:
         for line, value in zip(lines, values, strict=True):
             self.board.cell(line, client.name).runs[-1].append(value)
-
-    def _note_fewer(self, clients: Sequence[Client], line: str, wanted: int) -> None:
-        for client in clients:
-            cell = self.board.cell(line, client.name)
-            count = sum(map(len, cell.runs))
-            if count < wanted and not cell.failed and not cell.note:
-                cell.note = f"measured {count} times in place of {wanted}, for its time was up"
 
     def together(
         self,
@@ -257,6 +257,8 @@ class Stage:
         runs = self.times(once=once, most=most)
         seconds = share * self.clock.seconds
         left, spent = list(clients), dict.fromkeys(clients, 0.0)
+        for client in clients:
+            self.board.cell(lines[0], client.name).wanted = runs
 
         def take(own: Stage, client: Client) -> None:
             started = self.clock.now()
@@ -277,7 +279,6 @@ class Stage:
                 list(pool.map(take, [replace(stages[client], _gate=gate) for client in left], left))
                 left = [one for one in left if not self.spoiled(lines[0], one)]
                 left = [one for one in left if spent[one] * (run + 1) / run <= seconds]
-        self._note_fewer(clients, lines[0], runs)
 
     def _apart(self, client: Client) -> Stage:
         """Return this stage with the server that the client has for itself."""

@@ -225,11 +225,18 @@ class Cell:
         runs: The values, slice by slice, of each run.
         failed: How it failed, if it did.
         note: A remark, such as why there is nothing to measure.
+        wanted: The number of measurements that were wanted; there are fewer if the time was up. 0 if it is not known.
     """
 
     runs: list[list[float]] = field(default_factory=list)
     failed: str = ""
     note: str = ""
+    wanted: int = 0
+
+    @property
+    def count(self) -> int:
+        """The number of measurements."""
+        return sum(map(len, self.runs))
 
     @property
     def values(self) -> list[float]:
@@ -301,7 +308,7 @@ class Board:
                     entry["runs"] = [[_short(value) for value in run] for run in cell.runs]
                 if key in BY_KEY and (factors := self.factor(BY_KEY[key], client)):
                     entry["factor"] = _short(statistics.median(factors))
-                entry |= {name: text for name in ("failed", "note") if (text := getattr(cell, name))}
+                entry |= {name: value for name in ("failed", "note", "wanted") if (value := getattr(cell, name))}
                 found.append(entry)
         return found
 
@@ -319,6 +326,7 @@ class Board:
             cell.runs += entry.get("runs", [])
             cell.failed = cell.failed or entry.get("failed", "")
             cell.note = cell.note or entry.get("note", "")
+            cell.wanted += entry.get("wanted", 0)
 
 
 def _short(value: float) -> float:

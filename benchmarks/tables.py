@@ -98,7 +98,14 @@ def case_table(board: Board, case: str) -> str:
         for client, cell in board.cells[line.key].items()
         if cell.note
     }
-    return "\n".join([table(head, rows), *([""] if notes else []), *sorted(notes)])
+    fewer = [
+        f"{client} {cell.count} of {cell.wanted} times ({line.title})"
+        for line in lines
+        for client, cell in board.cells[line.key].items()
+        if 0 < cell.count < cell.wanted and not cell.failed
+    ]
+    shown = sorted(notes) + ([f"- Measured less often, to keep to the time: {', '.join(fewer)}"] if fewer else [])
+    return "\n".join([table(head, rows), *([""] if shown else []), *shown])
 
 
 @dataclass(frozen=True)

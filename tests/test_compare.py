@@ -321,7 +321,7 @@ def test_client_that_has_used_its_time_is_measured_once_in_every_run(control: Co
         stage.turns(clients, ("serial.wall",), measure, slices=4)
     assert counts == {"ours-blocking": 12, "sdk-js": 3}
     assert found.cell("serial.wall", "sdk-js").values == [1.0, 1.0, 1.0]
-    assert "- sdk-js: measured 3 times in place of 12" in case_table(found, "serial")
+    assert "to keep to the time: sdk-js 3 of 12 times (one call after another)" in case_table(found, "serial")
 
 
 def test_waiting_clients_are_measured_together_when_all_are_ready(control: Control, tmp_path: pathlib.Path) -> None:
