@@ -167,7 +167,7 @@ LINES = (
     Line("close.idle", "close(), nothing in flight", "s", means=True),
     Line("close.busy", "close(), 1,000 calls in flight", "s", means=True),
     Line("close.dialling", "close() while the server does not answer", "s", means=True),
-    Line("dead.more", "connecting to a name whose first address is dead: more time", "s", means=True),
+    Line("dead.more", "first call to a name whose first address is dead: more time", "s", means=True),
     *FAR,
 )
 BY_KEY = {line.key: line for line in LINES}
@@ -390,7 +390,7 @@ BUDGETS = (
     Budget("close(), nothing in flight", "close.idle", 0.5, always=True),
     Budget("close(), 1,000 calls in flight", "close.busy", 0.5, always=True),
     Budget("close() while the server does not answer", "close.dialling", 0.5, always=True),
-    Budget("connecting to a name whose first address is dead: more time", "dead.more", 0.35),
+    Budget("first call to a name whose first address is dead: more time", "dead.more", 0.35),
     Budget("new process to first result, line of 100 ms: beside the round trips", "far-first.over", 0.15),
     Budget("reset or stall with 100 in flight, line of 100 ms: lost or run twice", "far.wrong", 0.0, always=True),
 )
