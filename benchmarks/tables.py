@@ -59,7 +59,7 @@ def show_factor(values: Sequence[float]) -> str:
 def show_spread(values: Sequence[float]) -> str:
     """Return half of the distance between the extremes, as a percentage of the median."""
     median = statistics.median(values)
-    return f" ±{50 * (max(values) - min(values)) / median:.0f}%" if len(values) > 1 and median else ""
+    return f" ±{50 * (max(values) - min(values)) / abs(median):.0f}%" if len(values) > 1 and median else ""
 
 
 def _briefly(text: str, length: int = 60) -> str:
