@@ -12,6 +12,10 @@ _THREE_WAITS = (
     "The kernel counts three waits of threads for each result, of the I/O thread and of the event loop, in place of "
     "one: what holds up the processor holds up this client more often, which shows in the slowest results."
 )
+_COLD = (
+    "Nothing spins: two threads take turns with the one that computes, where the other client has one, and each finds "
+    "the caches of the processor cold. The kernel counts about as much for the caller as for the I/O thread."
+)
 _GIL = (
     "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a "
     "client in one thread."
@@ -24,9 +28,10 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("timers.p99", "ours-asyncio", "runware-sdk"): _GIL,
     ("timers.cost", "ours-asyncio", "runware-sdk"): _GIL,
     **{
-        (f"thread.{what}", f"ours-{form}", "runware-sdk"): _GIL
+        (f"thread.{what}", f"ours-{form}", client): _COLD if what == "cost" else _GIL
         for what in ("median", "p99", "cost")
-        for form in ("blocking", "futures", "asyncio")
+        for form in ("blocking", "asyncio")
+        for client in ("runware-sdk", "runware")
     },
     **{
         ("partial.p99", f"ours-{form}", client): _THREE_WAITS
