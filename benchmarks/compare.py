@@ -163,7 +163,7 @@ def measure(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         certificate = _certify(folder) if "tls" in boards else None
-        over = [transport for transport in boards if transport == "plain" or certificate is not None]
+        over: list[Transport] = [transport for transport in boards if transport == "plain" or certificate is not None]
         coming = [
             (transport, case)
             for transport in over
