@@ -85,7 +85,7 @@ def told(stage: Stage) -> None:
         return [few * MICRO, many / few]
 
     clients = [client for client in stage.clients if client.name == "ours-once"]
-    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True)
+    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True, share=0.6)
 
 
 COLD = """

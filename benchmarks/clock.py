@@ -103,11 +103,12 @@ class Clock:
     @contextmanager
     def client(self, client: str) -> Iterator[None]:
         """Measure what a client takes of the case."""
-        key, began = (*self._case, client), self.now()
+        transport, case = self._case
+        began = self.now()
         try:
             yield
         finally:
-            self.spent[key] += self.now() - began
+            self.spent[transport, case, client] += self.now() - began
 
     @property
     def seconds(self) -> float:
