@@ -223,6 +223,14 @@ def test_durations_are_spread_around_the_mean() -> None:
     assert spread(1_000, 3) == [500, 1_000, 1_500]
 
 
+def test_every_reason_is_about_a_line_and_its_clients() -> None:
+    names = {client.name for client in CLIENTS if client.kind == "ours"}
+    for line, ours, client in REASONS:
+        assert line in BY_KEY
+        assert ours in names
+        assert client in OFFICIAL
+
+
 def test_every_line_has_a_case_and_a_client_of_ours() -> None:
     names = {client.name for client in CLIENTS}
     assert {line.case for line in LINES} == set(CASES)
