@@ -32,7 +32,7 @@ FORMAT = 2
 HEAD = """
 How far ours is ahead of each official client: `2.00 x` means that the other one took twice as long, or moved half as
 much. `±` is half the distance between the best and the worst run. **behind** means that the other one was ahead in
-every run; **equal**, that the runs disagree.
+every run; **equal**, that the runs disagree, or that less than 2 % lie between them.
 """
 READING = """\
 - **Ratios are what counts.** `1.5 x` means that this client is ahead by that factor: the other one took 1.5 times as
@@ -40,8 +40,8 @@ READING = """\
   slice. Absolute figures depend on the machine and its load.
 - `±` is half the distance between the best and the worst run, as a fraction of the median.
 - **ahead, equal, behind**: this client is ahead, or behind, if every run says so. If the lowest and the highest factor
-  of the runs have 1 between them, both are equal within the spread. With fewer than three runs, less than a tenth is
-  equal.
+  of the runs have 1 between them, both are equal within the spread, and so they are if the median differs by less than
+  2 %. With fewer than three runs, less than a tenth is equal.
 - **Over TLS** means TLS 1.3, which the measuring server speaks itself, in memory, with a certificate that all clients
   trust. The server's part of the encryption is in the time of every client, and not in its CPU.
 - **ours-blocking**, **-futures** and **-asyncio** are the three interface forms of this client; `+fast` is with the

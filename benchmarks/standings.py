@@ -201,6 +201,8 @@ TOP = (
 """The lines that matter most, each with the form of this client that is compared: the first table."""
 Boards = Mapping[Transport, "Board"]
 Standing = Literal["ahead", "equal", "behind"]
+SAME = 0.02
+"""The part by which a factor may differ from 1 in every run, and both are equal all the same."""
 ALONE = 0.1
 """The part by which a factor of fewer than three runs may be off, in place of their spread."""
 
@@ -208,9 +210,12 @@ ALONE = 0.1
 def standing(factors: Sequence[float]) -> Standing:
     """Return how this client stands against another one, given how far it is ahead in each run.
 
-    It is ahead, or behind, if every run says so; if the runs disagree, both are equal within the spread. Fewer than
-    three runs have no spread to judge by: then it must be ahead or behind by more than a tenth.
+    It is ahead, or behind, if every run says so; if the runs disagree, both are equal within the spread. So they are if
+    the median is within a fiftieth. Fewer than three runs have no spread to judge by: then it must be ahead or behind
+    by more than a tenth.
     """
+    if abs(statistics.median(factors) - 1) < SAME:
+        return "equal"
     low, high = min(factors), max(factors)
     if len(factors) < 3:
         low, high = low * (1 - ALONE), high * (1 + ALONE)
