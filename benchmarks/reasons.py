@@ -9,7 +9,7 @@ _TWO_THREADS = (
     "the price of a connection that is served whatever the program does."
 )
 _THREE_WAITS = (
-    "The kernel counts three waits of threads for each result, of the I/O thread and of the event loop, in place of "
+    "The kernel counts three waits of threads for each result, of the I/O thread and of the caller's, in place of "
     "one: what holds up the processor holds up this client more often, which shows in the slowest results."
 )
 _COLD = (
