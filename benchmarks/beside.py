@@ -9,7 +9,7 @@ from benchmarks.harness import percentile
 from benchmarks.peer import PeerError
 from benchmarks.stage import LARGE, Client, Stage
 
-__all__ = ["close", "mixed", "options", "peak", "thread", "timers", "told"]
+__all__ = ["close", "dead", "mixed", "options", "peak", "thread", "timers", "told"]
 
 MICRO, MILLI, MEGA = 1e6, 1e3, 1e6
 
@@ -24,7 +24,7 @@ def mixed(stage: Stage) -> None:
         return [percentile(lags, 0.5), percentile(lags, 0.99), found["moved"] / MEGA / seconds]
 
     lines = ("mixed.median", "mixed.p99", "mixed.moved")
-    stage.turns(stage.among("ours", "official"), lines, measure, once=True)
+    stage.turns(stage.among("ours", "official", fast=False), lines, measure, once=True)
 
 
 def _beside(stage: Stage, case: str, clients: list[Client]) -> None:
@@ -58,11 +58,10 @@ def options(stage: Stage) -> None:
     """What checks of requests, which are on by default, and a store on SQLite cost: calls of this client."""
     names = ("ours-futures", "ours-unchecked", "ours-store")
     clients = [client for client in stage.clients if client.name in names]
-    stage.turns(clients, ("options.wall", "options.cpu"), stage.one_by_one, slices=5)
+    alone = [one for one in clients if one.name == "ours-futures"]
+    stage.turns(clients, ("options.wall", "options.cpu"), stage.one_by_one, slices=3 if stage.quick else 5)
     stage.turns(clients, ("options.1000", "options.1000.cpu"), lambda client: stage.at_once(client, 1_000), slices=2)
-    stage.turns(
-        [one for one in clients if one.name == "ours-futures"], ("options.cold",), lambda one: _cold(stage, one)
-    )
+    stage.turns(alone, ("options.cold",), lambda client: [float(_output(stage, client, ["-c", COLD], 30.0)) * MILLI])
 
 
 def told(stage: Stage) -> None:
@@ -86,7 +85,7 @@ def told(stage: Stage) -> None:
         return [few * MICRO, many / few]
 
     clients = [client for client in stage.clients if client.name == "ours-once"]
-    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True, patience=30.0)
+    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True, share=0.6)
 
 
 COLD = """
@@ -99,17 +98,13 @@ print(time.perf_counter() - started)
 """
 
 
-def _cold(stage: Stage, client: Client) -> list[float]:
-    return [float(_output(stage, client, ["-c", COLD], 30.0)) * MILLI]
-
-
 def peak(stage: Stage) -> None:
-    """100 results of 2 MB at once, 40 in a quick run: the peak of the memory by the size of the texts that are kept.
+    """100 results of 2 MB at once, 20 in a quick run: the peak of the memory by the size of the texts that are kept.
 
     It is counted above what the process had after a first such result.
     """
     stage.dismiss()
-    count = 40 if stage.quick else 100
+    count = 20 if stage.quick else 100
 
     def measure(client: Client) -> list[float]:
         with stage.fresh(client) as peer:
@@ -122,7 +117,8 @@ def peak(stage: Stage) -> None:
             peer.ask(stage.limit, "peak", count=count, size=LARGE)
             return [(peer.peak() - before) / (count * LARGE)]
 
-    stage.turns(stage.among("ours", "official"), ("peak.ratio",), measure, once=True)
+    clients = stage.among("ours", "official", without=("ours-blocking+fast", "ours-asyncio+fast"))
+    stage.turns(clients, ("peak.ratio",), measure, once=True, most=2)
 
 
 def close(stage: Stage) -> None:
@@ -135,6 +131,41 @@ def close(stage: Stage) -> None:
                 for figure in json.loads(_output(stage, client, how, 120.0)):
                     if figure["name"] in lines:
                         stage.board.cell(figure["name"], client.name).runs = [[value] for value in figure["values"]]
+
+
+DEAD = """
+import itertools, json, socket, sys, time
+from runware import Runware
+resolve, live = socket.getaddrinfo, int(sys.argv[1])
+silent = socket.create_server(("127.0.0.1", 0), backlog=0)
+filling = [socket.socket() for _ in range(4)]
+for one in filling:
+    one.setblocking(False)
+    one.connect_ex(silent.getsockname())  # a full backlog: what comes later gets no answer, as from a dead address
+addresses, unknown = [], itertools.count(81)  # the client remembers lookups, and addresses that have won
+socket.getaddrinfo = lambda host, *more, **named: addresses if host == "localhost" else resolve(host, *more, **named)
+
+def first(*ports):
+    addresses[:] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    started = time.perf_counter()
+    with Runware("bench", url=f"ws://localhost:{next(unknown)}/v1") as rw:
+        rw.image_inference(positive_prompt="a lighthouse", model="runware:101@1", width=1024, height=1024)
+        return time.perf_counter() - started
+
+first(live)
+alone = first(live)
+print(json.dumps(first(silent.getsockname()[1], live) - alone))
+"""
+
+
+def dead(stage: Stage) -> None:
+    """What a name costs whose first address is dead: a first call, without what it takes if all are alive."""
+
+    def measure(client: Client) -> list[float]:
+        return [float(_output(stage, client, ["-c", DEAD, str(stage.ports["port"])], 30.0))]
+
+    clients = [client for client in stage.clients if client.name == "ours-blocking"]
+    stage.turns(clients, ("dead.more",), measure)
 
 
 def _output(stage: Stage, client: Client, arguments: list[str], limit: float) -> str:

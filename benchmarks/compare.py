@@ -12,28 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.charts import draw
+from benchmarks.clock import FULL, QUICK, Clock
 from benchmarks.contest import CASES, CLIENTS, PLAIN_ONLY, Client, Stage
 from benchmarks.environments import machine, make, versions
 from benchmarks.harness import ROOT, Control, ServerProcess, part
-from benchmarks.standings import (
-    TRANSPORTS,
-    Board,
-    Boards,
-    Transport,
+from benchmarks.standings import TRANSPORTS, Board, Boards, Transport, verdicts
+from benchmarks.tables import (
     budgets_table,
     case_table,
+    equals_list,
+    first_table,
     losses_list,
     summary_table,
-    verdicts,
+    times_table,
 )
 from benchmarks.tls import certify
 
 FORMAT = 2
+HEAD = """
+How far ours is ahead of each official client: `2.00 x` means that the other one took twice as long, or moved half as
+much. `±` is half the distance between the best and the worst run. **behind** means that the other one was ahead in
+every run; **equal**, that the runs disagree, or that less than 2 % lie between them.
+"""
 READING = """\
 - **Ratios are what counts.** `1.5 x` means that this client is ahead by that factor: the other one took 1.5 times as
   long, or moved 1/1.5 of the bytes. Below 1, this client is behind. Where clients alternate, they are divided slice by
   slice. Absolute figures depend on the machine and its load.
 - `±` is half the distance between the best and the worst run, as a fraction of the median.
+- **ahead, equal, behind**: this client is ahead, or behind, if every run says so. If the lowest and the highest factor
+  of the runs have 1 between them, both are equal within the spread, and so they are if the median differs by less than
+  2 %. With fewer than three runs, less than a tenth is equal.
 - **Over TLS** means TLS 1.3, which the measuring server speaks itself, in memory, with a certificate that all clients
   trust. The server's part of the encryption is in the time of every client, and not in its CPU.
 - **ours-blocking**, **-futures** and **-asyncio** are the three interface forms of this client; `+fast` is with the
@@ -66,9 +74,8 @@ def main() -> int:
     parser.add_argument("--clients", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     help_over = "plain or tls; both if not given"
     parser.add_argument("--over", action="append", choices=TRANSPORTS, metavar="TRANSPORT", help=help_over)
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="cases not begun by then are left out; 60 if not given"
-    )
+    help_minutes = "what the whole may take: with less, measurements are left out, not cases; 28, or 3.3 if quick"
+    parser.add_argument("--minutes", type=float, help=help_minutes)
     parser.add_argument("--share", action="store_true", help="let the server share processors with the clients")
     parser.add_argument("--environments", type=Path, metavar="DIR", help="where the clients are installed, and stay")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save what was measured")
@@ -95,11 +102,12 @@ def main() -> int:
         clients = [client for client in CLIENTS if client.name in (arguments.clients or names)]
         boards = {transport: Board() for transport in TRANSPORTS if transport in (arguments.over or TRANSPORTS)}
         cases = arguments.only or list(CASES)
-        how: dict[str, Any] = {"quick": arguments.quick, "pin": not arguments.share, "minutes": arguments.minutes}
+        seconds = arguments.minutes * 60 if arguments.minutes else QUICK if arguments.quick else FULL
+        how: dict[str, Any] = {"quick": arguments.quick, "pin": not arguments.share, "seconds": seconds}
         about = measure(boards, directory.resolve(), clients, cases, runs, **how)
         saved = {"format": FORMAT, **about, **results(boards)}
-    print(f"\nours against the official clients\n{summary_table(boards)}")
-    print(f"\n{losses_list(boards)}")
+    print(f"\nours against the official clients\n{first_table(boards)}\n\n{summary_table(boards)}")
+    print(f"\nbehind\n{losses_list(boards)}\n\n{equals_list(boards)}")
     print(f"\nbudgets\n{budgets_table(boards, everything=arguments.only is None)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -115,7 +123,7 @@ def together(found: list[dict[str, Any]]) -> tuple[Boards, dict[str, Any]]:
         ValueError: They measured different things, or on different machines.
     """
     boards: dict[Transport, Board] = {}
-    saved = {**found[0], "runs": 0, "seconds": 0}
+    saved = {**found[0], "runs": 0, "seconds": 0, "times": []}
     for one in found:
         for what in ("format", "quick", "pinned", "machine", "versions", "broken"):
             if one[what] != saved[what]:
@@ -124,6 +132,7 @@ def together(found: list[dict[str, Any]]) -> tuple[Boards, dict[str, Any]]:
             boards.setdefault(transport, Board()).extend(cells, saved["runs"])
         saved["runs"] += one["runs"]
         saved["seconds"] += one["seconds"]
+        saved["times"] += one.get("times", [])
     return boards, {**saved, **results(boards)}
 
 
@@ -136,7 +145,7 @@ def measure(
     *,
     quick: bool,
     pin: bool,
-    minutes: float,
+    seconds: float,
 ) -> dict[str, Any]:
     """Create the environments, run the cases, and return what was measured and where."""
     made = time.monotonic()
@@ -154,22 +163,30 @@ def measure(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         certificate = _certify(folder) if "tls" in boards else None
+        over: list[Transport] = [transport for transport in boards if transport == "plain" or certificate is not None]
+        coming = [
+            (transport, case)
+            for transport in over
+            for case in CASES
+            if case in cases and (transport == "plain" or case not in PLAIN_ONLY)
+        ]
+        clock = Clock(coming, seconds, quick=quick)
         with ServerProcess(certificate) as ports:
             control = Control(ports["control"])
             cores = part(control("usage")["pid"]) if pin else os.sched_getaffinity(0)
-            for transport, board in boards.items():
-                if transport == "tls" and certificate is None:
-                    continue
-                stage = Stage(ports, control, directory, able, runs, quick, board, cores, folder, transport)
+            for transport in over:
+                board = boards[transport]
+                stage = Stage(
+                    ports, control, directory, able, runs, quick, board, cores, folder, transport, clock, certificate
+                )
                 try:
-                    possible = [case for case in cases if transport == "plain" or case not in PLAIN_ONLY]
-                    _run(stage, possible, until=started + minutes * 60)
+                    _run(stage, [case for here, case in coming if here == transport])
                 finally:
-                    stage.dismiss()
+                    stage.close()
             control.close()
-    seconds = round(time.monotonic() - started)
-    print(f"\n{seconds} s without the environments")
-    return {**about, "broken": sorted(broken), "seconds": seconds}
+    taken = round(time.monotonic() - started)
+    print(f"\n{taken} s without the environments\n{times_table(clock.rows())}")
+    return {**about, "broken": sorted(broken), "seconds": taken, "times": clock.rows()}
 
 
 def _certify(folder: Path) -> Path | None:
@@ -180,21 +197,17 @@ def _certify(folder: Path) -> Path | None:
         return None
 
 
-def _run(stage: Stage, cases: list[str], until: float) -> None:
-    for case, work in CASES.items():
-        if case in cases:
-            began = time.monotonic()
-            if began > until:
-                print(f"\n{case}, {TRANSPORTS[stage.transport]}: left out for time", flush=True)
-                continue
-            try:
-                work(stage)
-            except Exception as error:  # the others are measured all the same
-                print(f"\n{case}, {TRANSPORTS[stage.transport]}: {type(error).__name__}: {error}", flush=True)
-                stage.dismiss()
-            head = f"{case}, {TRANSPORTS[stage.transport]}, {time.monotonic() - began:.0f} s"
-            if case in cases_of(stage.board):
-                print(f"\n{head}\n{case_table(stage.board, case)}", flush=True)
+def _run(stage: Stage, cases: list[str]) -> None:
+    for case in cases:
+        try:
+            with stage.clock.case(stage.transport, case):
+                CASES[case](stage)
+        except Exception as error:  # the others are measured all the same
+            print(f"\n{case}, {TRANSPORTS[stage.transport]}: {type(error).__name__}: {error}", flush=True)
+            stage.dismiss()
+        if case in cases_of(stage.board):
+            head = f"{case}, {TRANSPORTS[stage.transport]}, {stage.clock.took[stage.transport, case]:.0f} s"
+            print(f"\n{head}\n{case_table(stage.board, case)}", flush=True)
 
 
 def results(boards: Boards) -> dict[str, Any]:
@@ -231,23 +244,32 @@ def markdown(boards: Boards, saved: dict[str, Any], charts: list[str]) -> str:
     parts = [
         "# Against the official clients",
         "Written by `python -m benchmarks.compare --results benchmarks/RESULTS.md`; do not edit it.",
-        "## Ours ahead by",
-        summary_table(boards),
-        losses_list(boards),
+        HEAD.strip(),
+        first_table(boards),
+        equals_list(boards).partition("\n")[0] + " The lists are below the long table.",
         "## What was measured, and on what",
         _about(saved),
         *(f"![{name.removesuffix('.svg')}](charts/{name})" for name in charts),
         "## Budgets",
+        "The limits of the design. Each figure is the median of the runs, or the worst one where no run may miss it.",
         budgets_table(boards, everything=True),
         "## How to read it",
         READING.strip(),
-        "## Everything",
+        "## Every line",
+        summary_table(boards),
+        "### Behind",
+        losses_list(boards),
+        "### Equal within the spread",
+        equals_list(boards),
+        "## Every case and client",
     ]
     for case in dict.fromkeys(case for board in boards.values() for case in cases_of(board)):
         parts += [f"### {case}", " ".join((CASES[case].__doc__ or "").split())]
         for transport, board in boards.items():
             if case in cases_of(board):
                 parts += [f"{TRANSPORTS[transport][0].upper()}{TRANSPORTS[transport][1:]}:", case_table(board, case)]
+    if "times" in saved:
+        parts += ["## Where the time went", times_table(saved["times"])]
     return "\n\n".join(parts) + "\n"
 
 

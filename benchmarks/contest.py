@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks import far_cases
-from benchmarks.beside import close, mixed, options, peak, thread, timers, told
+from benchmarks.beside import close, dead, mixed, options, peak, thread, timers, told
 from benchmarks.harness import percentile
 from benchmarks.peer import PeerError
 from benchmarks.stage import CLIENTS, LARGE, Client, Stage
@@ -27,42 +27,49 @@ def serial(stage: Stage) -> None:
     """One call after another, in slices that alternate."""
     lines = ("serial.wall", "serial.cpu")
     clients = stage.among("ours", "official", "limit")
-    stage.turns(clients, lines, stage.one_by_one, slices=5 if stage.quick else 8)
+    stage.ready(clients, lines)
+    clients = [client for client in clients if not stage.spoiled(lines[0], client)]
+    stage.turns(clients, lines, stage.one_by_one, slices=4 if stage.quick else 8)
 
 
 def flight(stage: Stage) -> None:
     """Many calls in flight at once; none is answered before the last has arrived."""
     left = stage.among("ours", "official", "limit", without=("socket",))
     slices = {100: 5, 1_000: 2}
+    shares = {100: 0.1, 1_000: 0.2, 10_000: 0.3, 100_000: 0.4}
     for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
 
         def measure(client: Client, count: int = count) -> list[float]:
             return stage.at_once(client, count)
 
+        if count == 100_000:  # they are told from the others by then, and take minutes
+            left = [client for client in left if "+" not in client.name and client.name != "bare-default"]
+            if stage.clock.share(len(left)) * shares[count] < 2.0:
+                break  # the comparison is so late that even one measurement of each would be too much
         lines = (f"flight.{count}", f"flight.{count}.cpu")
-        stage.turns(left, lines, measure, slices=slices.get(count, 1))
+        stage.turns(left, lines, measure, slices=slices.get(count, 1), share=shares[count])
         for client in list(left):
             if stage.board.cell(lines[0], client.name).failed:
                 left.remove(client)  # it is not measured with more
 
 
 def growth(stage: Stage) -> None:
-    """100,000 calls at once, and the same number by the thousand: half of those before, half after."""
+    """100,000 calls at once, and the same number by the thousand: half of those before, half after; 10,000 if quick."""
+    count = 10_000 if stage.quick else 100_000
 
     def measure(client: Client) -> list[float]:
         peer = stage.peer(client)
-        before = sum(stage.flown(peer, 1_000) for _ in range(50))
-        many = stage.flown(peer, 100_000)
-        after = sum(stage.flown(peer, 1_000) for _ in range(50))
+        before = sum(stage.flown(peer, 1_000) for _ in range(count // 2_000))
+        many = stage.flown(peer, count)
+        after = sum(stage.flown(peer, 1_000) for _ in range(count // 2_000))
         return [many / (before + after)]
 
-    if not stage.quick:
-        stage.turns(stage.among("ours", fast=False), ("growth.ratio",), measure, patience=30.0)
+    stage.turns(stage.among("ours", fast=False), ("growth.ratio",), measure, once=True, share=0.5)
 
 
 def http(stage: Stage) -> None:
     """Calls over HTTP: one after another, and 100 at once, of which none is answered before the last has arrived."""
-    count, slices = 100, 5 if stage.quick else 8
+    count, slices = 100, 3 if stage.quick else 8
     one, all_at_once = ("http.wall", "http.cpu"), (f"http.{count}", f"http.{count}.cpu")
     able = []
     for client in stage.among("ours", "official", "limit", without=("socket", "bare-default")):
@@ -71,9 +78,9 @@ def http(stage: Stage) -> None:
         with stage.judging(over_http, (*one, *all_at_once)):
             stage.peer(over_http)
             able.append(over_http)
-    stage.turns(able, one, stage.one_by_one, slices=slices)
+    stage.turns(able, one, stage.one_by_one, slices=slices, share=0.6)
     able = [client for client in able if stage.board.good(one[0], client.name)]
-    stage.turns(able, all_at_once, lambda client: stage.at_once(client, count), slices=slices)
+    stage.turns(able, all_at_once, lambda client: stage.at_once(client, count), slices=slices, share=0.4)
 
 
 def large(stage: Stage) -> None:
@@ -82,7 +89,7 @@ def large(stage: Stage) -> None:
     for client in clients:
         if client.kind == "ours":
             with stage.judging(client, ("large.results", "large.inputs")):
-                stage.flown(stage.peer(client), 10_000)
+                stage.flown(stage.peer(client), 3_000 if stage.quick else 10_000)
         with stage.judging(client, ("large.plain",)):
             stage.peer(client).ask(stage.limit, "large", count=1, size=LARGE, plain=True)
     results, inputs = (4, 2) if stage.quick else (8, 4)
@@ -96,8 +103,9 @@ def large(stage: Stage) -> None:
         return [inputs * INPUT / MEGA / found["wall"]]
 
     clients = [client for client in clients if not stage.spoiled("large.results", client)]
-    stage.turns(clients, ("large.results",), down, slices=3)
-    stage.turns(clients, ("large.inputs",), up, slices=3)
+    slices = 2 if stage.quick else 3
+    stage.turns(clients, ("large.results",), down, slices=slices, share=0.5)
+    stage.turns(clients, ("large.inputs",), up, slices=slices, share=0.5)
     for client in clients:
         if failed := stage.board.cell("large.plain", client.name).failed:
             stage.board.cell("large.results", client.name).note = f"with its settings changed; as it comes: {failed}"
@@ -117,7 +125,7 @@ def partial(stage: Stage) -> None:
         return [percentile(lags, 0.5), percentile(lags, 0.99)]
 
     clients = stage.among("ours", "official", fast=False)
-    stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 3)
+    stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 2)
 
 
 def tokens(stage: Stage) -> None:
@@ -132,8 +140,8 @@ def tokens(stage: Stage) -> None:
         return [many / stage.peer(client).ask(stage.limit, "tokens", pieces=many, every=0)["wall"]]
 
     clients = stage.among("ours", "official", fast=False)
-    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, slices=1 if stage.quick else 2)
-    stage.turns(clients, ("tokens.rate",), rate, slices=1 if stage.quick else 2)
+    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, slices=1 if stage.quick else 2, share=0.6)
+    stage.turns(clients, ("tokens.rate",), rate, slices=1 if stage.quick else 2, share=0.4)
 
 
 def spread(mean: int, count: int) -> list[int]:
@@ -181,7 +189,7 @@ def many(stage: Stage) -> None:
         return [*asked, (peer.cpu() - before) / len(ms) * MILLI, percentile(lags, 0.5) * NANO]
 
     clients = [client for client in stage.waiters if client.name != "ours-blocking"]
-    stage.turns(clients, lines, measure, once=True, patience=20.0)
+    stage.turns(clients, lines, measure, once=True, share=0.5)
 
 
 def drop(stage: Stage) -> None:
@@ -189,22 +197,26 @@ def drop(stage: Stage) -> None:
     stage.dismiss()
     count = 100
     lines = ("drop.time", "drop.lost", "drop.doubled")
-    limit = 4.0 if stage.quick else 90.0 if stage.transport == "plain" else 20.0
+    limit = 4.0 if stage.quick else 65.0 if stage.transport == "plain" else 20.0
 
-    def measure(client: Client) -> list[float]:
-        with stage.fresh(client) as peer:
-            peer.hear(stage.limit)
-            peer.ask(stage.limit, "serial", count=1, seconds=1)
-            stage.control("reset")
-            stage.control("hold", count=10 * count)
-            stage.control("drop", after=count)
-            found = peer.ask(limit, "flight", count=count, surviving=True)
-        executed = stage.control("ledger")["executed"]
+    def measure(own: Stage, client: Client) -> list[float]:
+        with own.fresh(client) as peer:
+            peer.hear(own.limit)
+            peer.ask(own.limit, "serial", count=1, seconds=1)
+            own.control("reset")
+            own.control("hold", count=10 * count)
+            own.control("drop", after=count)
+            own.meet()
+            with own.alone:  # some are through in less time than it takes another to begin
+                peer.tell("flight", count=count, surviving=True)
+                time.sleep(0.2)
+            found = peer.hear(limit)
+        executed = own.control("ledger")["executed"]
         if found.get("error"):
             stage.board.cell("drop.lost", client.name).note = found["error"]
         return [found["wall"], count - found["right"], executed - count]
 
-    stage.turns(stage.waiters, lines, measure, slices=1 if stage.quick else 2, once=True)
+    stage.together(stage.waiters, lines, measure)
 
 
 # ---------------------------------------------------------------------- fixed costs
@@ -215,7 +227,7 @@ def idle(stage: Stage) -> None:
     seconds = 1.0 if stage.quick else 2.0
     lines = ("idle.wakeups", "idle.cpu")
     left = stage.waiters
-    for _ in range(stage.times(once=True)):
+    for _ in range(stage.times(once=True, most=3)):
         stage.dismiss()
         for client in left:
             stage.board.begin(lines, client.name)
@@ -239,7 +251,7 @@ def idle(stage: Stage) -> None:
 def memory(stage: Stage) -> None:
     """The memory that a call in flight adds to a process."""
     stage.dismiss()
-    count = 5_000 if stage.quick else 10_000
+    count = 2_000 if stage.quick else 10_000
 
     def measure(client: Client) -> list[float]:
         with stage.fresh(client) as peer:
@@ -252,7 +264,7 @@ def memory(stage: Stage) -> None:
             peer.ask(stage.limit, "collect")
             return [(peer.resident() - before) / count]
 
-    stage.turns(stage.among("ours", "official", fast=False), ("memory.call",), measure, once=True)
+    stage.turns(stage.among("ours", "official", fast=False), ("memory.call",), measure, once=True, most=3)
 
 
 def start(stage: Stage) -> None:
@@ -267,7 +279,7 @@ def start(stage: Stage) -> None:
             return [(time.perf_counter() - peer.started) * MILLI]
 
     clients = stage.among("ours", "official", without=("ours-futures+fast", "ours-asyncio+fast"))
-    stage.turns(clients, ("start",), measure, slices=1 if stage.quick else 3, patience=10.0)
+    stage.turns(clients, ("start",), measure, slices=1 if stage.quick else 2)
 
 
 IMPORT = """
@@ -285,7 +297,7 @@ IMPORT_JS = (
 
 def imports(stage: Stage) -> None:
     """The cost of importing: the best of several fresh processes per run."""
-    tries = 2 if stage.quick else 5
+    tries = 2 if stage.quick else 3
     chosen = ("ours-blocking", "ours-blocking+fast", "runware-sdk", "runware", "sdk-js", "bare")
     python = ("import.time", "import.modules")
 
@@ -333,8 +345,9 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "import": imports,
     "memory": memory,
     "close": close,
+    "dead": dead,
     **far_cases.CASES,
 }
 """Each case by its name. Those that need processes of their own come last. A case of another module is entered here."""
-PLAIN_ONLY = frozenset(("growth", "told", "import", "close")) | far_cases.PLAIN_ONLY
+PLAIN_ONLY = frozenset(("growth", "options", "told", "import", "close", "dead")) | far_cases.PLAIN_ONLY
 """Cases that do not depend on how a client connects."""

@@ -41,7 +41,6 @@ import select
 import selectors
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections import deque
@@ -50,7 +49,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from benchmarks.harness import Control, environment, percentile
+from benchmarks.harness import Child, Control, percentile
 
 __all__ = ["Far", "Line", "Relay", "Way"]
 
@@ -452,8 +451,8 @@ class Relay:
         return {}
 
 
-class Far:
-    """A relay in a process of its own, which ends with the `with` block, or with this process.
+class Far(Child):
+    """The relay.
 
     Args:
         cores: The processors it may use; `None` for all.
@@ -463,17 +462,10 @@ class Far:
     """
 
     def __init__(self, cores: set[int] | None = None) -> None:
-        self._cores = cores
+        super().__init__("benchmarks.far", cores=cores)
 
     def __enter__(self) -> Self:
-        line = [sys.executable, "-m", "benchmarks.far"]
-        self._process = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
-        )
-        if self._cores:
-            os.sched_setaffinity(self._process.pid, self._cores)
-        assert self._process.stdout is not None
-        self.control = Control(json.loads(self._process.stdout.readline())["control"])
+        self.control = Control(self.start()["control"])
         return self
 
     def line(self, to: int, rtt: float, jitter: float = 0.0, rate: float = 0.0) -> int:
@@ -489,15 +481,7 @@ class Far:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.control.close()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        super().__exit__(kind, error, trace)
 
 
 def main() -> None:

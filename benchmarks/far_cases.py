@@ -2,7 +2,8 @@
 
 Each measurement opens a line of its own and starts a process of its own, so that nothing of an earlier one counts.
 Most of the time is the line's, so a busy machine disturbs these figures less than those of the other cases; the round
-trips are the same on any machine.
+trips are the same on any machine. That is why times are measured over one line only, of 100 ms, and round trips counted
+over the others; and why clients are measured at the same time where they wait, each with a server of its own.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["CASES", "PLAIN_ONLY"]
 
 MILLI, NANO = 1e3, 1e-9
-RTTS = (20, 100, 300)
-"""Round trips in milliseconds."""
 USUAL = 100
-"""The round trip of what is measured over one line only, in milliseconds."""
+"""The round trip of the line over which times are measured, in milliseconds."""
+OTHERS = (20, 300)
+"""Those of the lines over which round trips are counted; a quick comparison takes the last only."""
 LARGE, INPUT = 2_000_000, 5_000_000
 IN_FLIGHT = 100
 SMALLEST = 120
@@ -53,6 +54,10 @@ class Place:
     def __init__(self, stage: Stage, far: Far) -> None:
         self.stage = stage
         self.far = far
+
+    def of(self, own: Stage) -> Place:
+        """Return a place with lines to the server of another stage."""
+        return Place(own, self.far)
 
     def line(self, ms: int, jitter: float = 0.0) -> int:
         """Open a line with a round trip of this many milliseconds, and return its port."""
@@ -107,7 +112,7 @@ class Place:
     def landed(self, peer: Peer, client: Client, line: str) -> list[float]:
         """Wait for the calls in flight, and return the seconds, how many failed, and how many ran more than once."""
         started = time.perf_counter()
-        found = peer.hear(min(self.stage.limit, 20.0))
+        found = peer.hear(min(self.stage.limit / 2, 12.0))
         took = time.perf_counter() - started
         if found.get("error"):
             self.stage.board.cell(line, client.name).note = found["error"]
@@ -135,7 +140,7 @@ def over_http(clients: list[Client]) -> list[Client]:
 
 def relay(stage: Stage) -> None:
     """The relay's own error: round trips of one byte over a line of 20 ms, beyond those and a direct one."""
-    ms, count = RTTS[0], 50 if stage.quick else 200
+    ms, count = 20, 50 if stage.quick else 200
     port = stage.ports["echo"]
     with placed(stage) as place:
         for _ in range(stage.runs):
@@ -166,75 +171,94 @@ def first(stage: Stage) -> None:
     more. Over HTTP they are two: TCP and the task.
     """
 
-    def measure(ms: int, client: Client) -> list[float]:
-        port = place.line(ms)
+    def measure(client: Client) -> list[float]:
+        port = place.line(USUAL)
         with place.begun(client, port) as peer:
             peer.tell("serial", count=1, seconds=stage.limit)
             peer.hear(stage.limit)
             peer.hear(stage.limit)
             return [(time.perf_counter() - peer.started) * MILLI, place.trips(port)]
 
+    def count(ms: int, own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        port = here.line(ms)
+        with here.begun(client, port) as peer:
+            peer.tell("serial", count=1, seconds=own.limit)
+            peer.hear(own.limit)
+            peer.hear(own.limit)
+            return [here.trips(port)]
+
     with placed(stage) as place:
         clients = chosen(stage, *ALL, form=BLOCKING)
-        for ms in (USUAL,) if stage.quick else RTTS:
-            lines = (f"far-first.{ms}", f"far-first.{ms}.trips")
-            stage.turns(clients, lines, partial(measure, ms), once=True, patience=60.0)
-        lines = ("far-first.http", "far-first.http.trips")
-        stage.turns(over_http(clients), lines, partial(measure, USUAL), once=True, patience=60.0)
+        for ms in OTHERS[stage.quick :]:
+            stage.together(clients, (f"far-first.{ms}.trips",), partial(count, ms), most=1)
+        stage.turns(clients, ("far-first.100", "far-first.100.trips"), measure, once=True, share=0.7)
+        stage.turns(over_http(clients), ("far-first.http", "far-first.http.trips"), measure, once=True, share=0.3)
 
 
 def calls(stage: Stage) -> None:
     """One call after another, and 100 in flight at once, on a connection that was used before; both over HTTP too."""
 
-    def measure(ms: int, client: Client) -> list[float]:
-        port = place.line(ms)
-        with place.connected(client, port) as peer:
-            found = peer.ask(stage.limit, "serial", count=3 if stage.quick else 10, seconds=stage.limit)
-            trips = place.trips(port)
-            return [
-                found["wall"] / found["count"] * MILLI,
-                trips / found["count"],
-                stage.flown(peer, IN_FLIGHT) * MILLI,
-            ]
+    def measure(own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        port = here.line(USUAL)
+        with here.connected(client, port) as peer:
+            own.meet()
+            found = peer.ask(own.limit, "serial", count=3 if own.quick else 10, seconds=own.limit)
+            trips = here.trips(port)
+            with own.alone:
+                flight = own.flown(peer, IN_FLIGHT)
+            return [found["wall"] / found["count"] * MILLI, trips / found["count"], flight * MILLI]
+
+    def count(ms: int, own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        port = here.line(ms)
+        with here.connected(client, port) as peer:
+            found = peer.ask(own.limit, "serial", count=3, seconds=own.limit)
+            return [here.trips(port) / found["count"]]
 
     with placed(stage) as place:
         clients = chosen(stage, *ALL)
-        for ms in (USUAL,) if stage.quick else RTTS:
-            lines = (f"far-calls.{ms}", f"far-calls.{ms}.trips", f"far-calls.{ms}.flight")
-            stage.turns(clients, lines, partial(measure, ms), once=True, patience=60.0)
-        if not stage.quick:
-            lines = ("far-calls.http", "far-calls.http.trips", "far-calls.http.flight")
-            stage.turns(over_http(clients), lines, partial(measure, USUAL), once=True, patience=60.0)
+        for ms in OTHERS[stage.quick :]:
+            stage.together(clients, (f"far-calls.{ms}.trips",), partial(count, ms), most=1)
+        lines = ("far-calls.100", "far-calls.100.trips", "far-calls.100.flight")
+        stage.together(clients, lines, measure, share=0.5)
+        lines = ("far-calls.http", "far-calls.http.trips", "far-calls.http.flight")
+        stage.together(over_http(clients), lines, measure, share=0.4)
 
 
 def large(stage: Stage) -> None:
     """Results of 2 MB in base64, and inputs of 5 MB, one after another."""
-    count = 1 if stage.quick else 3
+    count = 1 if stage.quick else 2
 
-    def measure(client: Client) -> list[float]:
-        with place.connected(client, place.line(USUAL)) as peer:
-            sizes = {"large": LARGE, "upload": INPUT}
-            found = [peer.ask(stage.limit, do, count=count, size=size) for do, size in sizes.items()]
+    def measure(own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        with here.connected(client, here.line(USUAL)) as peer:
+            own.meet()
+            with own.alone:
+                sizes = {"large": LARGE, "upload": INPUT}
+                found = [peer.ask(own.limit, do, count=count, size=size) for do, size in sizes.items()]
             return [one["wall"] / count * MILLI for one in found]
 
     with placed(stage) as place:
-        stage.turns(chosen(stage, *ALL), ("far-large.results", "far-large.inputs"), measure, once=True, patience=60.0)
+        stage.together(chosen(stage, *ALL), ("far-large.results", "far-large.inputs"), measure, most=3)
 
 
 def polled(stage: Stage) -> None:
     """From the end of an asynchronous task at the server to its caller, for 20 tasks of 0.5 to 1.5 s."""
     durations = [500 + 1_000 * number // 19 for number in range(20)]
 
-    def measure(ms: int, client: Client) -> list[float]:
-        with place.connected(client, place.line(ms)) as peer:
-            found = peer.ask(stage.limit + 3, "polled", ms=durations, spacing=0.0037)["lags"]
+    def measure(own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        with here.connected(client, here.line(USUAL)) as peer:
+            own.meet()
+            found = peer.ask(own.limit + 3, "polled", ms=durations, spacing=0.0037)["lags"]
             lags = [lag * NANO * MILLI for lag in found]
-            return [percentile(lags, 0.5), max(lags), stage.control("ledger")["poll_frames"]]
+            return [percentile(lags, 0.5), max(lags), own.control("ledger")["poll_frames"]]
 
     with placed(stage) as place:
-        for ms in () if stage.quick else (100, 300):
-            lines = (f"far-polled.{ms}", f"far-polled.{ms}.worst", f"far-polled.{ms}.frames")
-            stage.turns(chosen(stage, "ours", "official"), lines, partial(measure, ms), patience=60.0)
+        lines = ("far-polled.100", "far-polled.100.worst", "far-polled.100.frames")
+        stage.together(chosen(stage, "ours", "official"), lines, measure)
 
 
 def drop(stage: Stage) -> None:
@@ -243,48 +267,53 @@ def drop(stage: Stage) -> None:
     In the second case, the server knows nothing of the tasks, so that they have to be sent again.
     """
 
-    def measure(name: str, arrived: bool, client: Client) -> list[float]:
-        port = place.line(USUAL)
-        with place.connected(client, port) as peer:
-            if not arrived:
-                place.far.control("stall", port=port, seconds=60.0)
-            before = place.far.stats(port)["up"]
-            place.fly(peer, surviving=True)
-            if arrived:
-                place.wait(place.received)
-            else:
-                place.wait(lambda: bool(place.far.stats(port)["up"] > before + IN_FLIGHT * SMALLEST))
-                time.sleep(0.05)  # for the rest of them
-                stage.control("reset")  # so that it answers the tasks at once when they come
-            place.far.control("reset", port=port)
-            place.far.control("drop", port=port)
-            place.far.control("stall", port=port, seconds=0.0)
-            took, lost, doubled = place.landed(peer, client, f"{name}.lost")
-            return [took, place.trips(port), lost, doubled]
+    def measure(name: str, arrived: bool, own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        port = here.line(USUAL)
+        with here.connected(client, port) as peer:
+            own.meet()
+            with own.alone:
+                if not arrived:
+                    here.far.control("stall", port=port, seconds=60.0)
+                before = here.far.stats(port)["up"]
+                here.fly(peer, surviving=True)
+                if arrived:
+                    here.wait(here.received)
+                else:
+                    here.wait(lambda: bool(here.far.stats(port)["up"] > before + IN_FLIGHT * SMALLEST))
+                    time.sleep(0.05)  # for the rest of them
+                    own.control("reset")  # so that it answers the tasks at once when they come
+                here.far.control("reset", port=port)
+                here.far.control("drop", port=port)
+                here.far.control("stall", port=port, seconds=0.0)
+            took, lost, doubled = here.landed(peer, client, f"{name}.lost")
+            return [took, here.trips(port), lost, doubled]
 
     with placed(stage) as place:
         clients = chosen(stage, "ours", "official")
         for name, arrived in (("far-drop", True), ("far-drop.again", False)):
             lines = [f"{name}.{what}" for what in ("time", "trips", "lost", "doubled")]
-            if not stage.quick or (arrived and stage.transport == "plain"):
-                stage.turns(clients, lines, partial(measure, name, arrived), once=True, patience=60.0)
+            if arrived or stage.transport == "plain" or not stage.quick:
+                stage.together(clients, lines, partial(measure, name, arrived), share=0.5)
 
 
 def stall(stage: Stage) -> None:
     """A line of 100 ms with up to 20 ms of jitter each way stalls for 2 s, with 100 calls in flight; 1 s if quick."""
 
-    def measure(client: Client) -> list[float]:
-        port = place.line(USUAL, jitter=JITTER)
-        with place.connected(client, port) as peer:
-            place.fly(peer)
-            place.wait(place.received)
-            place.far.control("stall", port=port, seconds=SHORT if stage.quick else STALL)
-            stage.control("release")
-            return place.landed(peer, client, "far-stall.lost")
+    def measure(own: Stage, client: Client) -> list[float]:
+        here = place.of(own)
+        port = here.line(USUAL, jitter=JITTER)
+        with here.connected(client, port) as peer:
+            own.meet()
+            here.fly(peer)
+            here.wait(here.received)
+            here.far.control("stall", port=port, seconds=SHORT if own.quick else STALL)
+            own.control("release")
+            return here.landed(peer, client, "far-stall.lost")
 
     with placed(stage) as place:
         lines = ("far-stall.time", "far-stall.lost", "far-stall.doubled")
-        stage.turns(chosen(stage, *ALL), lines, measure, once=True, patience=60.0)
+        stage.together(chosen(stage, *ALL), lines, measure, most=3)
 
 
 CASES: dict[str, Callable[[Stage], None]] = {

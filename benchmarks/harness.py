@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 __all__ = [
     "ROOT",
     "Better",
+    "Child",
     "Column",
     "Context",
     "Control",
@@ -77,17 +78,19 @@ class Figure:
 
 
 class Control:
-    """The control port of a server."""
+    """The control port of a server. Threads may share it."""
 
     def __init__(self, port: int) -> None:
+        self._lock = Lock()
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=60.0)
         self._file = self._sock.makefile("rw", encoding="utf-8", newline="\n")
 
     def __call__(self, do: str, **more: Any) -> dict[str, Any]:
         """Send a command and return its answer."""
-        self._file.write(json.dumps({"do": do, **more}) + "\n")
-        self._file.flush()
-        answer: dict[str, Any] = json.loads(self._file.readline())
+        with self._lock:
+            self._file.write(json.dumps({"do": do, **more}) + "\n")
+            self._file.flush()
+            answer: dict[str, Any] = json.loads(self._file.readline())
         return answer
 
     def close(self) -> None:
@@ -96,24 +99,28 @@ class Control:
         self._sock.close()
 
 
-class ServerProcess:
-    """`benchmarks.server` in a process of its own, which ends with the `with` block, or with this process.
+class Child:
+    """A module of this package in a process of its own, which ends with the `with` block, or with this process.
+
+    It prints a JSON object on one line, its ports, when it is ready, and ends when its standard input does.
 
     Args:
-        certificate: A PEM file with which it serves TLS as well, on the port `tls`.
+        module: The module.
+        options: Its arguments.
+        cores: The processors it may use; `None` or an empty set for all.
     """
 
-    def __init__(self, certificate: Path | None = None) -> None:
-        self._options = [] if certificate is None else ["--certificate", str(certificate)]
+    def __init__(self, module: str, *options: str, cores: set[int] | None = None) -> None:
+        self._line = [sys.executable, "-m", module, *options]
+        self._cores = cores
 
-    def __enter__(self) -> dict[str, int]:
+    def start(self) -> dict[str, int]:
+        """Start the process, and return its ports when it is ready."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server", *self._options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            text=True,
+            self._line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
         )
+        if self._cores:
+            os.sched_setaffinity(self._process.pid, self._cores)
         assert self._process.stdout is not None
         ports: dict[str, int] = json.loads(self._process.stdout.readline())
         return ports
@@ -130,6 +137,22 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class ServerProcess(Child):
+    """`benchmarks.server`.
+
+    Args:
+        certificate: A PEM file with which it serves TLS as well, on the port `tls`.
+        cores: The processors it may use; `None` or an empty set for all.
+    """
+
+    def __init__(self, certificate: Path | None = None, cores: set[int] | None = None) -> None:
+        options = () if certificate is None else ("--certificate", str(certificate))
+        super().__init__("benchmarks.server", *options, cores=cores)
+
+    def __enter__(self) -> dict[str, int]:
+        return self.start()
 
 
 @dataclass

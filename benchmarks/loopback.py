@@ -188,47 +188,75 @@ def _one_flight(
 
 
 def growth(context: Context) -> list[Figure]:
-    """Whether 100,000 calls in flight cost as much per call as 1,000."""
+    """Whether 100,000 calls in flight cost as much per call as 1,000, in each interface form; 20,000 if quick."""
+    count = 20_000 if context.quick else 100_000
+    runs = min(context.runs, 3)  # a run takes most of a minute
+    figures: list[Figure] = []
     with client(context) as rw:
         bare = Bare(context.ports["port"])
+        forms: dict[str, Callable[[int], float]] = {
+            "blocking": lambda number: _mapped(context, rw, number),
+            "futures": lambda number: _futures(context, rw, number, hold=True).wall,
+            "asyncio": lambda number: _gathered(context, rw, number).wall,
+        }
+        for name, fly in forms.items():
 
-        def thousands() -> list[Stopwatch]:
-            return [_futures(context, rw, 1_000, hold=True) for _ in range(50)]
+            def thousands(fly: Callable[[int], float] = fly) -> float:
+                return sum(fly(1_000) for _ in range(count // 2_000))
 
-        # As many by the thousand as at once, half before and half after: the speed of a machine changes.
-        before, many, after, limit = interleave(
-            context.runs,
-            thousands,
-            lambda: [_futures(context, rw, 100_000, hold=True)],
-            thousands,
-            lambda: [_bare(context, bare, 100_000, hold=True)],
-            dry=not context.quick,
-        )
+            # As many by the thousand as at once, half before and half after: the speed of a machine changes.
+            before, many, after, limit = interleave(
+                runs,
+                thousands,
+                lambda fly=fly: fly(count),  # type: ignore[misc]
+                thousands,
+                lambda: _bare(context, bare, count, hold=True).wall,
+                dry=not context.quick,
+            )
+            few = [one + two for one, two in zip(before.turns, after.turns, strict=True)]
+            note = f"{name}: time of {count:,} at once, by as many a thousand at a time"
+            figures += [
+                Figure(f"growth.{name}", [one / two for one, two in zip(many.turns, few, strict=True)], "x", note=note),
+                Figure(f"growth.{name}_1000", [one / count * MICRO for one in few], "us", note="a task, by thousands"),
+                Figure(
+                    f"growth.{name}_many", [one / count * MICRO for one in many.turns], "us", note="a task, at once"
+                ),
+                Figure(
+                    f"growth.{name}_speed",
+                    [two / one for one, two in zip(many.turns, limit.turns, strict=True)],
+                    "x",
+                    "higher",
+                    "tasks/s at once, ours / bare",
+                ),
+            ]
         bare.close()
+    return figures
 
-    def seconds(flights: list[Stopwatch]) -> float:
-        return sum(map(wall, flights))
 
-    few = [sum(pair) for pair in zip(before.each(seconds), after.each(seconds), strict=True)]
-    ratio = [one / two for one, two in zip(many.each(seconds), few, strict=True)]
+def _mapped(context: Context, rw: Runware, count: int) -> float:
+    """Make blocking calls, all at once, of which none is answered before the last has arrived; return the seconds."""
+    context.control("reset")
+    context.control("hold", count=count)
+    inputs = [small(PROMPT + " #hold")] * count
+    with Stopwatch() as watch:
+        for results in rw.map(rw.image_inference, inputs, concurrency=count):
+            assert results[0].url
+    return watch.wall
 
-    def per_task(what: str, values: list[float], note: str) -> Figure:
-        return Figure(f"growth.{what}", [value / 100_000 * MICRO for value in values], "us", "lower", note)
 
-    return [
-        Figure(
-            "growth.wall",
-            ratio,
-            "x",
-            "lower",
-            "time of 100,000 at once, by as many a thousand at a time",
-        ),
-        Figure("growth.speed", limit.over(many, seconds), "x", "higher", "tasks/s at 100,000, ours / bare"),
-        per_task("wall_1000", few, "a task, a thousand at a time"),
-        per_task("wall_100000", many.each(seconds), "a task"),
-        per_task("wall_bare_100000", limit.each(seconds), "a task, bare"),
-        per_task("cpu_100000", many.each(lambda flights: flights[0].cpu), "CPU a task"),
-    ]
+def _gathered(context: Context, rw: Runware, count: int) -> Stopwatch:
+    """Gather a number of coroutines, of which none is answered before the last has arrived."""
+    context.control("reset")
+    context.control("hold", count=count)
+    parameters = small(PROMPT + " #hold")
+
+    async def gather() -> Stopwatch:
+        with Stopwatch() as watch:
+            found = await asyncio.gather(*(rw.aio.image_inference(**parameters) for _ in range(count)))
+            assert all(results[0].url for results in found)
+        return watch
+
+    return asyncio.run(gather())
 
 
 def asyncio_flight(context: Context) -> list[Figure]:
@@ -236,20 +264,11 @@ def asyncio_flight(context: Context) -> list[Figure]:
     count = 10_000
     with client(context) as rw:
         bare = Bare(context.ports["port"])
-        parameters = small(PROMPT + " #hold")
-
-        def ours() -> Stopwatch:
-            context.control("reset")
-            context.control("hold", count=count)
-
-            async def gather() -> Stopwatch:
-                with Stopwatch() as watch:
-                    await asyncio.gather(*(rw.aio.image_inference(**parameters) for _ in range(count)))
-                return watch
-
-            return asyncio.run(gather())
-
-        limit, own = interleave(context.runs, lambda: _bare(context, bare, count, hold=True), ours)
+        limit, own = interleave(
+            context.runs,
+            lambda: _bare(context, bare, count, hold=True),
+            lambda: _gathered(context, rw, count),
+        )
         bare.close()
     each = [value / count * MICRO for value in own.each(cpu)]
     return [

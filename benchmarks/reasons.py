@@ -8,6 +8,14 @@ _TWO_THREADS = (
     "The I/O thread hands each result to the event loop, and wakes it: two changes of thread for each call. They are "
     "the price of a connection that is served whatever the program does."
 )
+_THREE_WAITS = (
+    "The kernel counts three waits of threads for each result, of the I/O thread and of the caller's, in place of "
+    "one: what holds up the processor holds up this client more often, which shows in the slowest results."
+)
+_COLD = (
+    "Nothing spins: two threads take turns with the one that computes, where the other client has one, and each finds "
+    "the caches of the processor cold. The kernel counts about as much for the caller as for the I/O thread."
+)
 _GIL = (
     "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a "
     "client in one thread."
@@ -20,10 +28,18 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("timers.p99", "ours-asyncio", "runware-sdk"): _GIL,
     ("timers.cost", "ours-asyncio", "runware-sdk"): _GIL,
     **{
-        (f"thread.{what}", f"ours-{form}", "runware-sdk"): _GIL
+        (f"thread.{what}", f"ours-{form}", client): _COLD if what == "cost" else _GIL
         for what in ("median", "p99", "cost")
-        for form in ("blocking", "futures", "asyncio")
+        for form in ("blocking", "asyncio")
+        for client in ("runware-sdk", "runware")
     },
+    **{
+        ("partial.p99", f"ours-{form}", client): _THREE_WAITS
+        for form in ("blocking", "asyncio")
+        for client in ("runware-sdk", "runware")
+    },
+    ("partial.median", "ours-asyncio", "runware-sdk"): _TWO_THREADS,
+    ("partial.median", "ours-asyncio", "runware"): _TWO_THREADS,
     **{
         (f"partial.{what}", f"ours-{form}", "sdk-js"): "Node runs the callback in the thread that reads."
         for what in ("median", "p99")

@@ -18,9 +18,9 @@ from benchmarks.worker import CASES
 
 LIMIT = 600.0
 """Seconds that one case may take."""
-WITH_JSON = frozenset(("codec", "serial", "flight", "growth", "asyncio", "large", "mixed"))
+WITH_JSON = frozenset(("codec", "serial", "flight", "asyncio", "large", "mixed"))
 """Cases in which the JSON library matters; they are run with each available one."""
-WITH_JSON_QUICKLY = WITH_JSON - {"growth", "asyncio", "mixed"}
+WITH_JSON_QUICKLY = WITH_JSON - {"asyncio", "mixed"}
 
 
 def measure(case: str, library: str, runs: int, *, quick: bool) -> list[Figure]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.clock import Clock
 from benchmarks.environments import command, surroundings
-from benchmarks.harness import Control
+from benchmarks.harness import Control, ServerProcess, part
 from benchmarks.peer import CannotError, Peer, PeerError
 from benchmarks.standings import Board, Transport
 from benchmarks.tls import trusting
@@ -80,6 +84,9 @@ class Stage:
         cores: The processors that the clients may use.
         folder: The certificate of the server, and temporary files of the clients.
         transport: Whether the clients connect over TLS.
+        clock: The time that the cases may take, and have taken.
+        certificate: The server's certificate, with its key; `None` without TLS.
+        alone: Held by a client that is measured beside others while its figure depends on the processor.
     """
 
     ports: dict[str, int]
@@ -92,17 +99,18 @@ class Stage:
     cores: set[int]
     folder: Path
     transport: Transport = "plain"
+    clock: Clock = field(default_factory=lambda: Clock([], float("inf"), quick=False))
+    certificate: Path | None = None
+    alone: threading.Lock = field(default_factory=threading.Lock)
     _peers: dict[Client, Peer] = field(default_factory=dict)
+    _servers: dict[str, Stage] = field(default_factory=dict)
+    _open: ExitStack = field(default_factory=ExitStack)
+    _gate: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
 
     @property
     def limit(self) -> float:
         """Seconds that a client may take for one command. What takes forever does so over TLS as well."""
-        return 8.0 if self.quick else 60.0 if self.transport == "plain" else 20.0
-
-    @property
-    def patience(self) -> float:
-        """Seconds after which a slow client is not measured again in a case."""
-        return 1.5 if self.quick else 6.0 if self.transport == "plain" else 4.0
+        return 8.0 if self.quick else 30.0 if self.transport == "plain" else 20.0
 
     @property
     def waiters(self) -> list[Client]:
@@ -144,6 +152,12 @@ class Stage:
             peer.ask(self.limit, "open", url=self.url(client))
         return peer
 
+    def ready(self, clients: Sequence[Client], lines: Sequence[str]) -> None:
+        """Start the processes of clients, so that this is not in the time that their measurements may take."""
+        for client in clients:
+            with self.judging(client, lines):
+                self.peer(client)
+
     def dismiss(self) -> None:
         """End all processes."""
         for peer in self._peers.values():
@@ -153,9 +167,10 @@ class Stage:
 
     @contextmanager
     def judging(self, client: Client, lines: Sequence[str]) -> Iterator[None]:
-        """Record what a client could not do. A client that failed starts anew in the next case."""
+        """Record what a client took, and what it could not do. One that failed starts anew in the next case."""
         try:
-            yield
+            with self.clock.client(client.name):
+                yield
         except CannotError as error:
             for line in lines:
                 self.board.cell(line, client.name).note = str(error)
@@ -174,11 +189,13 @@ class Stage:
         *,
         slices: int = 1,
         once: bool = False,
-        patience: float | None = None,
+        most: int | None = None,
+        share: float = 1.0,
     ) -> None:
         """Measure the clients in turn, slice by slice, and enter one value per line.
 
-        A client that fails is out; one that takes too long is not measured again, and has fewer runs.
+        A client that fails is out. One that has used its share of the time has fewer slices in each run, at least one,
+        and then fewer runs.
 
         Args:
             clients: The clients to measure.
@@ -186,30 +203,104 @@ class Stage:
             measure: Returns a value for each line.
             slices: The number of turns per run.
             once: Whether a quick comparison has only one run.
-            patience: Total seconds a client may take; `None` uses the limit of all cases.
+            most: The number of runs that is enough, because the figure has little spread; `None` for all.
+            share: The part of a client's time for the case that these lines may take.
         """
-        patience = self.patience if patience is None else patience
+        runs = self.times(once=once, most=most)
+        seconds = share * self.clock.share(len(clients))
+        spent = dict.fromkeys(clients, 0.0)
         left = list(clients)
-        spent = dict.fromkeys([client.name for client in clients], 0.0)
-        for _ in range(self.times(once=once)):
+        for client in clients:
+            self.board.cell(lines[0], client.name).wanted = runs * slices
+        for run in range(1, runs + 1):
             for client in left:
                 self.board.begin(lines, client.name)
-            for _ in range(slices):
+            before = dict(spent)
+            for number in range(slices):
                 for client in list(left):
-                    if spent[client.name] > patience:
-                        continue
-                    started = time.monotonic()
+                    here = spent[client] - before[client]
+                    if number and here * (number + 1) / number > seconds / runs:
+                        continue  # the next one would be too much
+                    started = self.clock.now()
                     with self.judging(client, lines):
-                        for line, value in zip(lines, measure(client), strict=True):
-                            self.board.cell(line, client.name).runs[-1].append(value)
-                    spent[client.name] += time.monotonic() - started
+                        self._enter(client, lines, measure(client))
+                    spent[client] += self.clock.now() - started
                     if self.spoiled(lines[0], client):
                         left.remove(client)
-            left = [client for client in left if spent[client.name] < patience]
+            left = [client for client in left if spent[client] * (run + 1) / run <= seconds]
+
+    def _enter(self, client: Client, lines: Sequence[str], values: Sequence[float]) -> None:
+        for line, value in zip(lines, values, strict=True):
+            self.board.cell(line, client.name).runs[-1].append(value)
+
+    def together(
+        self,
+        clients: Sequence[Client],
+        lines: Sequence[str],
+        measure: Callable[[Stage, Client], Sequence[float]],
+        *,
+        once: bool = True,
+        most: int | None = None,
+        share: float = 1.0,
+    ) -> None:
+        """Measure clients that mostly wait, all at the same time, each with a server of its own.
+
+        Args:
+            clients: The clients to measure.
+            lines: The lines to enter.
+            measure: Returns a value for each line. It gets a stage with the client's own server, starts a process, and
+                calls `meet` when that is ready, so that no start of another one disturbs what it measures.
+            once: Whether a quick comparison has only one run.
+            most: The number of runs that is enough; `None` for all.
+            share: The part of the time for the case that these lines may take.
+        """
+        runs = self.times(once=once, most=most)
+        seconds = share * self.clock.seconds
+        left, spent = list(clients), dict.fromkeys(clients, 0.0)
         for client in clients:
-            cell = self.board.cell(lines[0], client.name)
-            if spent[client.name] >= patience and not cell.failed and not cell.note:
-                cell.note = f"slow, so measured {sum(map(len, cell.runs))} times only"
+            self.board.cell(lines[0], client.name).wanted = runs
+
+        def take(own: Stage, client: Client) -> None:
+            started = self.clock.now()
+            with self.judging(client, lines):
+                try:
+                    self._enter(client, lines, measure(own, client))
+                except BaseException:
+                    own._gate.abort()
+                    raise
+            spent[client] += self.clock.now() - started
+
+        with ThreadPoolExecutor(max(1, len(clients))) as pool:
+            stages = {client: self._apart(client) for client in clients}
+            for run in range(1, runs + 1):
+                gate = threading.Barrier(max(1, len(left)))
+                for client in left:
+                    self.board.begin(lines, client.name)
+                list(pool.map(take, [replace(stages[client], _gate=gate) for client in left], left))
+                left = [one for one in left if not self.spoiled(lines[0], one)]
+                left = [one for one in left if spent[one] * (run + 1) / run <= seconds]
+
+    def _apart(self, client: Client) -> Stage:
+        """Return this stage with the server that the client has for itself."""
+        if client.name not in self._servers:
+            ports = self._open.enter_context(ServerProcess(self.certificate))
+            control = Control(ports["control"])
+            self._open.callback(control.close)
+            if self.cores != os.sched_getaffinity(0):
+                part(control("usage")["pid"])
+            self._servers[client.name] = replace(self, ports=ports, control=control, _peers={})
+        return self._servers[client.name]
+
+    def close(self) -> None:
+        """End all processes, those of the servers of single clients as well."""
+        self.dismiss()
+        self._servers.clear()
+        self._open.close()
+
+    def meet(self) -> None:
+        """Wait until all clients that are measured at the same time are ready, or one of them has failed."""
+        with suppress(threading.BrokenBarrierError):
+            self._gate.wait(self.limit)
 
     def side_by_side(
         self,
@@ -235,13 +326,13 @@ class Stage:
             left = [client for client in left if not self.spoiled(lines[0], client)]
             for client in left:
                 with self.judging(client, lines):
-                    for line, value in zip(lines, end(client), strict=True):
-                        self.board.cell(line, client.name).runs[-1].append(value)
+                    self._enter(client, lines, end(client))
             left = [client for client in left if not self.spoiled(lines[0], client)]
 
-    def times(self, *, once: bool) -> int:
-        """Return the number of runs; *once* is for what a quick comparison measures once."""
-        return 1 if self.quick and (once or self.transport == "tls") else self.runs
+    def times(self, *, once: bool, most: int | None = None) -> int:
+        """Return the number of runs; *once* is for what a quick comparison measures once, *most* a limit."""
+        runs = 1 if self.quick and (once or self.transport == "tls") else self.runs
+        return runs if most is None else min(runs, most)
 
     def spoiled(self, line: str, client: Client) -> bool:
         """Return whether a client failed, or cannot be measured."""

@@ -1,35 +1,33 @@
-"""The measurements of all clients, line by line: ratios, growth, budgets, and the tables that show them."""
+"""The measurements of all clients, line by line: ratios, growth, and budgets. `tables.py` shows them."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.harness import Better, Figure
-from benchmarks.reasons import REASONS
-from benchmarks.report import Budget, Verdict, judge, number
+from benchmarks.report import Budget, Verdict, judge
 
 __all__ = [
     "BUDGETS",
+    "BY_KEY",
     "LINES",
     "OFFICIAL",
+    "TOP",
     "TRANSPORTS",
     "Board",
     "Boards",
     "Cell",
     "Line",
+    "Standing",
     "Transport",
-    "budgets_table",
-    "case_table",
     "figures",
     "fit",
-    "losses",
-    "losses_list",
-    "summary_table",
-    "table",
+    "growth",
+    "standing",
     "verdicts",
 ]
 
@@ -70,27 +68,21 @@ class Line:
 FAR = (
     Line("far.median", "the relay's own error, median", "ms", means=True),
     Line("far.p99", "the relay's own error, 99th percentile", "ms", means=True),
-    *(Line(f"far-first.{ms}", f"line of {ms} ms: new process to first result", "ms") for ms in (20, 100, 300)),
+    Line("far-first.100", "line of 100 ms: new process to first result", "ms"),
     *(Line(f"far-first.{ms}.trips", f"line of {ms} ms: its round trips", "", means=True) for ms in (20, 100, 300)),
     Line("far-first.http", "line of 100 ms: new process to first result over HTTP", "ms"),
     Line("far-first.http.trips", "over HTTP: its round trips", "", means=True),
-    *(Line(f"far-calls.{ms}", f"line of {ms} ms: a call", "ms", "ours-futures") for ms in (20, 100, 300)),
+    Line("far-calls.100", "line of 100 ms: a call", "ms", "ours-futures"),
     *(Line(f"far-calls.{ms}.trips", f"line of {ms} ms: its round trips", "", means=True) for ms in (20, 100, 300)),
-    *(Line(f"far-calls.{ms}.flight", f"line of {ms} ms: 100 in flight", "ms", "ours-futures") for ms in (20, 100, 300)),
+    Line("far-calls.100.flight", "line of 100 ms: 100 in flight", "ms", "ours-futures"),
     Line("far-calls.http", "line of 100 ms: a call over HTTP", "ms", "ours-futures"),
     Line("far-calls.http.trips", "over HTTP: its round trips", "", means=True),
     Line("far-calls.http.flight", "line of 100 ms: 100 over HTTP at once", "ms", "ours-futures"),
     Line("far-large.results", "line of 100 ms: a result of 2 MB", "ms", "ours-futures"),
     Line("far-large.inputs", "line of 100 ms: an input of 5 MB", "ms", "ours-futures"),
-    *(
-        Line(f"far-polled.{ms}", f"line of {ms} ms: polled tasks, median lag", "ms", "ours-futures")
-        for ms in (100, 300)
-    ),
-    *(
-        Line(f"far-polled.{ms}.worst", f"line of {ms} ms: polled tasks, worst lag of 20", "ms", "ours-futures")
-        for ms in (100, 300)
-    ),
-    *(Line(f"far-polled.{ms}.frames", f"line of {ms} ms: frames that ask", "", means=True) for ms in (100, 300)),
+    Line("far-polled.100", "line of 100 ms: polled tasks, median lag", "ms", "ours-futures"),
+    Line("far-polled.100.worst", "line of 100 ms: polled tasks, worst lag of 20", "ms", "ours-futures"),
+    Line("far-polled.100.frames", "line of 100 ms: frames that ask", "", means=True),
     Line("far-drop.time", "line of 100 ms: reset with 100 in flight, until all have ended", "s", "ours-futures"),
     Line("far-drop.trips", "its round trips", "", means=True),
     Line("far-drop.lost", "reset with 100 in flight, ended with an error", "", "ours-futures"),
@@ -175,9 +167,59 @@ LINES = (
     Line("close.idle", "close(), nothing in flight", "s", means=True),
     Line("close.busy", "close(), 1,000 calls in flight", "s", means=True),
     Line("close.dialling", "close() while the server does not answer", "s", means=True),
+    Line("dead.more", "first call to a name whose first address is dead: more time", "s", means=True),
     *FAR,
 )
 BY_KEY = {line.key: line for line in LINES}
+TOP = (
+    ("serial.wall", "ours-blocking"),
+    ("serial.wall", "ours-asyncio"),
+    ("flight.1000", "ours-futures"),
+    ("flight.10000", "ours-futures"),
+    ("flight.10000", "ours-asyncio"),
+    ("flight.10000.cpu", "ours-futures"),
+    ("memory.call", "ours-futures"),
+    ("http.wall", "ours-blocking"),
+    ("http.100", "ours-futures"),
+    ("partial.median", "ours-blocking"),
+    ("tokens.median", "ours-blocking"),
+    ("tokens.rate", "ours-blocking"),
+    ("polled.0.3s.median", "ours-futures"),
+    ("polled.2s.median", "ours-futures"),
+    ("many.cpu", "ours-futures"),
+    ("large.results", "ours-blocking"),
+    ("large.inputs", "ours-blocking"),
+    ("mixed.p99", "ours-futures"),
+    ("timers.median", "ours-asyncio"),
+    ("thread.median", "ours-blocking"),
+    ("idle.cpu", "ours-futures"),
+    ("drop.time", "ours-futures"),
+    ("start", "ours-blocking"),
+    ("far-first.100", "ours-blocking"),
+    ("far-drop.time", "ours-futures"),
+)
+"""The lines that matter most, each with the form of this client that is compared: the first table."""
+Boards = Mapping[Transport, "Board"]
+Standing = Literal["ahead", "equal", "behind"]
+SAME = 0.02
+"""The part by which a factor may differ from 1 in every run, and both are equal all the same."""
+ALONE = 0.1
+"""The part by which a factor of fewer than three runs may be off, in place of their spread."""
+
+
+def standing(factors: Sequence[float]) -> Standing:
+    """Return how this client stands against another one, given how far it is ahead in each run.
+
+    It is ahead, or behind, if every run says so; if the runs disagree, both are equal within the spread. So they are if
+    the median is within a fiftieth. Fewer than three runs have no spread to judge by: then it must be ahead or behind
+    by more than a tenth.
+    """
+    if abs(statistics.median(factors) - 1) < SAME:
+        return "equal"
+    low, high = min(factors), max(factors)
+    if len(factors) < 3:
+        low, high = low * (1 - ALONE), high * (1 + ALONE)
+    return "ahead" if low > 1 else "behind" if high < 1 else "equal"
 
 
 @dataclass
@@ -188,11 +230,18 @@ class Cell:
         runs: The values, slice by slice, of each run.
         failed: How it failed, if it did.
         note: A remark, such as why there is nothing to measure.
+        wanted: The number of measurements that were wanted; there are fewer if the time was up. 0 if it is not known.
     """
 
     runs: list[list[float]] = field(default_factory=list)
     failed: str = ""
     note: str = ""
+    wanted: int = 0
+
+    @property
+    def count(self) -> int:
+        """The number of measurements."""
+        return sum(map(len, self.runs))
 
     @property
     def values(self) -> list[float]:
@@ -264,7 +313,7 @@ class Board:
                     entry["runs"] = [[_short(value) for value in run] for run in cell.runs]
                 if key in BY_KEY and (factors := self.factor(BY_KEY[key], client)):
                     entry["factor"] = _short(statistics.median(factors))
-                entry |= {name: text for name in ("failed", "note") if (text := getattr(cell, name))}
+                entry |= {name: value for name in ("failed", "note", "wanted") if (value := getattr(cell, name))}
                 found.append(entry)
         return found
 
@@ -282,6 +331,7 @@ class Board:
             cell.runs += entry.get("runs", [])
             cell.failed = cell.failed or entry.get("failed", "")
             cell.note = cell.note or entry.get("note", "")
+            cell.wanted += entry.get("wanted", 0)
 
 
 def _short(value: float) -> float:
@@ -345,6 +395,7 @@ BUDGETS = (
     Budget("close(), nothing in flight", "close.idle", 0.5, always=True),
     Budget("close(), 1,000 calls in flight", "close.busy", 0.5, always=True),
     Budget("close() while the server does not answer", "close.dialling", 0.5, always=True),
+    Budget("first call to a name whose first address is dead: more time", "dead.more", 0.35),
     Budget("new process to first result, line of 100 ms: beside the round trips", "far-first.over", 0.15),
     Budget("reset or stall with 100 in flight, line of 100 ms: lost or run twice", "far.wrong", 0.0, always=True),
 )
@@ -397,7 +448,7 @@ def figures(board: Board, transport: Transport = "plain") -> list[Figure]:
         add("drop.wrong", "", [one + abs(two) for one, two in zip(lost.values, doubled.values, strict=True)])
     add_line("idle.wakeups", "idle.wakeups", "ours-futures")
     add_line("import.time", "import.time", "ours-blocking")
-    for name in ("close.idle", "close.busy", "close.dialling"):
+    for name in ("close.idle", "close.busy", "close.dialling", "dead.more"):
         add_line(name, name, "ours-blocking")
     if cell := board.good("far-first.100", "ours-blocking"):
         trips = 4 if transport == "plain" else 5  # TCP, TLS, the upgrade, the authentication, the task
@@ -411,193 +462,3 @@ def figures(board: Board, transport: Transport = "plain") -> list[Figure]:
 def verdicts(board: Board, transport: Transport = "plain") -> list[Verdict]:
     """Compare the budgets with the measurements."""
     return judge(figures(board, transport), BUDGETS)
-
-
-# ---------------------------------------------------------------------- tables
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with aligned columns."""
-    texts = [[one.replace("|", "/") for one in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
-    lines = [
-        "| " + " | ".join(one.ljust(width) for one, width in zip(row, widths, strict=True)) + " |" for row in texts
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def show_factor(values: Sequence[float]) -> str:
-    """Return how far this client is ahead."""
-    return f"{number(statistics.median(values))} x" if values else ""
-
-
-def _briefly(text: str, length: int = 60) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def show_cell(board: Board, line: Line, client: str) -> str:
-    """Return the value of a line, preceded by how far this client is ahead."""
-    cell = board.cells.get(line.key, {}).get(client)
-    if cell is None:
-        return ""
-    if cell.failed:
-        return "failed: " + _briefly(cell.failed)
-    if not cell.values:
-        return "–"
-    spread = f" ±{100 * cell.figure.spread:.0f}%" if len(cell.values) > 1 else ""
-    value = f"{number(cell.figure.median)} {line.unit}".rstrip() + spread
-    factor = show_factor(board.factor(line, client)) if client != line.ours else ""
-    return f"{factor} · {value}" if factor else value
-
-
-def case_table(board: Board, case: str) -> str:
-    """Return everything about a case: a row per client, a column per line, then the notes."""
-    lines = [line for line in LINES if line.case == case and line.key in board.cells]
-    clients = list(dict.fromkeys(client for line in lines for client in board.cells[line.key]))
-    head = ["client", *(line.title for line in lines)]
-    rows = [[client, *(show_cell(board, line, client) for line in lines)] for client in clients]
-    if case == "flight":
-        head.append("growth")
-        for client, row in zip(clients, rows, strict=True):
-            exponent = growth(board, client)
-            row.append("" if exponent is None else f"n^{exponent:.2f}")
-    notes = {
-        f"- {client}: {_briefly(cell.note, 200)}"
-        for line in lines
-        for client, cell in board.cells[line.key].items()
-        if cell.note
-    }
-    return "\n".join([table(head, rows), *([""] if notes else []), *sorted(notes)])
-
-
-Boards = Mapping[Transport, Board]
-
-
-@dataclass(frozen=True)
-class Behind:
-    """A line on which an official client is ahead.
-
-    Attributes:
-        transport: How the clients were connected.
-        line: The line, with the form of this client that was compared.
-        client: The client that is ahead.
-        factors: How far this client is ahead of it, which is below 1, one number per run.
-    """
-
-    transport: Transport
-    line: Line
-    client: str
-    factors: list[float]
-
-
-def top_lines(boards: Boards) -> list[Line]:
-    """Return the lines of the table on top: those that were measured and have a better and a worse way."""
-    found = []
-    for line in LINES:
-        if line.means or not any(line.key in board.cells for board in boards.values()):
-            continue
-        found.append(line)
-        if line.awaited and any(board.good(line.key, "ours-asyncio") for board in boards.values()):
-            found.append(replace(line, title=f"{line.title}, asyncio", ours="ours-asyncio"))
-    return found
-
-
-def losses(boards: Boards) -> list[Behind]:
-    """Return where an official client is ahead."""
-    found = []
-    for line in top_lines(boards):
-        for transport, board in boards.items():
-            for client in OFFICIAL:
-                factors = board.factor(line, client)
-                if factors and statistics.median(factors) < 1:
-                    found.append(Behind(transport, line, client, factors))
-    return found
-
-
-def losses_list(boards: Boards) -> str:
-    """Return where an official client is ahead, each line with the reason if it is known."""
-    found: dict[tuple[str, str, str], list[Behind]] = {}
-    for loss in losses(boards):
-        found.setdefault((loss.line.key, loss.line.ours, loss.client), []).append(loss)
-    rows = []
-    for key, here in found.items():
-        why = REASONS.get(key, "The reason is not known yet.")
-        rows.append(f"- **{here[0].line.title}**: behind {key[2]}, {'; '.join(map(_show_loss, here))}. {why}")
-    return "\n".join(rows) or "No official client is ahead on any line."
-
-
-def _show_loss(loss: Behind) -> str:
-    low, high = min(loss.factors), max(loss.factors)
-    spread = f", {number(low)} to {number(high)}" if len(loss.factors) > 1 else ""
-    doubt = ", which the spread can explain" if high >= 1 else ""
-    return f"{TRANSPORTS[loss.transport]} {number(statistics.median(loss.factors))} x{spread}{doubt}"
-
-
-def summary_table(boards: Boards) -> str:
-    """Return how far this client is ahead of the official clients, line by line, for each transport side by side."""
-    rows = [
-        [line.title, *(text for board in boards.values() for text in _standing(board, line))]
-        for line in top_lines(boards)
-    ]
-    head = [""]
-    for transport in boards:
-        name = "" if transport == "plain" else f"{transport.upper()}: "
-        head += [f"{name}{client}" for client in ("ours", *OFFICIAL)]
-    return table(head, rows)
-
-
-def _standing(board: Board, line: Line) -> list[str]:
-    if line.key not in board.cells:
-        return [""] * (1 + len(OFFICIAL))
-    row = [show_cell(board, line, line.ours)]
-    for client in OFFICIAL:
-        cell = board.cells[line.key].get(client)
-        factors = board.factor(line, client)
-        if cell is None:
-            row.append("")
-        elif cell.failed:
-            row.append("failed: " + _briefly(cell.failed, 40))
-        elif factors:
-            behind = " (behind)" if statistics.median(factors) < 1 else ""
-            row.append(show_factor(factors) + behind)
-        else:
-            row.append(show_cell(board, line, client))
-    return row
-
-
-def budgets_table(boards: Boards, *, everything: bool) -> str:
-    """Return the budgets, each with its figure for each transport.
-
-    Args:
-        boards: The measurements.
-        everything: Whether to show budgets that were not measured, too.
-    """
-    found = {
-        transport: {verdict.figure.name: verdict for verdict in verdicts(board, transport)}
-        for transport, board in boards.items()
-    }
-    rows = []
-    for budget in BUDGETS:
-        names = {name for verdict in found.values() for name, one in verdict.items() if one.budget == budget}
-        for name in sorted(names, key=lambda name: "+orjson" in name) or [""] * everything:
-            here = [verdict.get(name) for verdict in found.values()]
-            unit = next((verdict.figure.unit for verdict in here if verdict), "")
-            library = " (orjson)" if "+orjson" in name else ""
-            limit = f"{budget.sense} {number(budget.limit)} {unit}".rstrip()
-            rows.append([budget.what + library, limit, *map(_show_verdict, here)])
-    behind = len(losses(boards))
-    rows.append(
-        ["lines on which an official client is ahead", "at most 0", f"{behind}, {'missed' if behind else 'ok'}"]
-    )
-    rows[-1] += [""] * (len(boards) - 1)
-    return table(["budget", "limit", *(TRANSPORTS[transport] for transport in boards)], rows)
-
-
-def _show_verdict(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "–"
-    spread = f" ±{100 * verdict.figure.spread:.0f}%" if len(verdict.figure.values) > 1 else ""
-    value = f"{number(verdict.value)} {verdict.figure.unit}".rstrip()
-    return f"{value}{spread}, {'ok' if verdict.ok else 'missed'}"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from benchmarks import far_cases
+from benchmarks.environments import PEERS
 from benchmarks.far import DOWN, UP, Far, Line, Way
 from benchmarks.far_cases import CASES
 from benchmarks.harness import Control, ServerProcess
+from benchmarks.stage import CLIENTS, Stage
+from benchmarks.standings import Board
 from tests.test_compare import start
 
 GUARD = 20.0
@@ -259,6 +266,37 @@ def test_our_client_needs_one_round_trip_for_a_post_on_a_used_connection() -> No
         assert peer.ask(GUARD, "serial", count=3, seconds=GUARD)["count"] == 3
         assert far.stats(port)["trips"] == 4  # with the handshake
         assert far.stats(port)["connections"] == 1
+
+
+@pytest.mark.parametrize("case", ["far-first", "far-calls", "far-large", "far-polled", "far-drop", "far-stall"])
+def test_cases_measure_our_client(case: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(directory: pathlib.Path, environment: str, program: str, *how: str) -> list[str]:
+        return [sys.executable, str(PEERS / program), *how]
+
+    monkeypatch.setattr(far_cases, "command", command)
+    monkeypatch.setattr(far_cases, "USUAL", 2)
+    monkeypatch.setattr(far_cases, "OTHERS", (1, 2))
+    clients = [client for client in CLIENTS if client.name in ("ours-blocking", "ours-futures")]
+    board = Board()
+    with ServerProcess() as ports:
+        control = Control(ports["control"])
+        cores = os.sched_getaffinity(0)
+        stage = Stage(ports, control, tmp_path, clients, 1, True, board, cores, tmp_path)
+        try:
+            CASES[case](stage)
+        finally:
+            stage.close()
+            control.close()
+    assert not [cell.failed for cells in board.cells.values() for cell in cells.values() if cell.failed]
+    for line, cells in board.cells.items():
+        for cell in cells.values():
+            (value,) = cell.values
+            if line.endswith((".lost", ".doubled")):
+                assert value == 0
+            elif line.startswith("far-calls") and line.endswith(".trips"):
+                assert value == 1
+            else:
+                assert value > 0
 
 
 def test_every_case_says_what_it_measures() -> None:

@@ -9,10 +9,10 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Self
 
-from serving import HOLD, PROMPT, Cannot, Computing, Wait, answer, failure, judged, medium, stdout, telling
+from serving import HOLD, PROMPT, Cannot, Computing, Cost, Wait, answer, failure, judged, medium, stdout, telling
 
 __all__ = ["AsyncPeer", "serve_async"]
 
@@ -161,19 +161,35 @@ class AsyncPeer:
 
     async def do_beside(self, what: str, calls: int, every: float) -> dict[str, Any]:
         """Make paced calls beside a thread that computes, or beside many timers in the same event loop."""
-        with Computing() if what == "thread" else Timers() as work:
-            alone, together = Wait(work.done), Wait(work.done)
-            with alone:
-                for _ in range(calls):
-                    await asyncio.sleep(every)
-            lags = []
-            with together:
-                for _ in range(calls):
-                    await asyncio.sleep(every)
-                    started = time.perf_counter()
-                    await self.call(PROMPT)
-                    lags.append(time.perf_counter() - started)
+        lags: list[float] = []
+        if what == "thread":
+            with Computing() as work:
+                apart, beside = Cost(work.cpu), Cost(work.cpu)
+                await self._paced(calls, every, lags, apart, beside)
+            return {"lags": lags, "cost": (beside.cpu - apart.cpu) / calls}
+        with Timers() as timers:
+            alone, together = Wait(timers.done), Wait(timers.done)
+            await self._paced(calls, every, lags, alone, together)
         return {"lags": lags, "cost": together.more(alone) / calls}
+
+    async def _paced(
+        self,
+        calls: int,
+        every: float,
+        lags: list[float],
+        alone: AbstractContextManager[None],
+        together: AbstractContextManager[None],
+    ) -> None:
+        """Pause as often as there are calls, then make the calls between such pauses."""
+        with alone:
+            for _ in range(calls):
+                await asyncio.sleep(every)
+        with together:
+            for _ in range(calls):
+                await asyncio.sleep(every)
+                started = time.perf_counter()
+                await self.call(PROMPT)
+                lags.append(time.perf_counter() - started)
 
     async def do_upload(self, count: int, size: int) -> dict[str, Any]:
         seed_image = medium(size)

@@ -25,6 +25,7 @@ __all__ = [
     "PROMPT",
     "Cannot",
     "Computing",
+    "Cost",
     "Peer",
     "Wait",
     "answer",
@@ -187,7 +188,7 @@ class Peer:
         if what != "thread":
             raise Cannot("no event loop")
         with Computing() as work:
-            alone, together = Wait(work.done), Wait(work.done)
+            alone, together = Cost(work.cpu), Cost(work.cpu)
             with alone:
                 for _ in range(calls):
                     time.sleep(every)
@@ -198,7 +199,7 @@ class Peer:
                     started = time.perf_counter()
                     self.call(PROMPT)
                     lags.append(time.perf_counter() - started)
-        return {"lags": lags, "cost": together.more(alone) / calls}
+        return {"lags": lags, "cost": (together.cpu - alone.cpu) / calls}
 
     def do_upload(self, count: int, size: int) -> dict[str, Any]:
         seed_image = medium(size)
@@ -220,7 +221,6 @@ class Computing:
     """A thread that computes in Python, without a pause."""
 
     def __enter__(self) -> Self:
-        self._rounds = 0
         self._running = True
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -230,15 +230,36 @@ class Computing:
         self._running = False
         self._thread.join(10)
 
-    def done(self) -> int:
-        """Return how much it has computed."""
-        return self._rounds
+    def cpu(self) -> float:
+        """Return the CPU seconds of this thread so far."""
+        assert self._thread.ident is not None
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
 
     def _run(self) -> None:
         while self._running:
             for _ in range(200):
                 pass
-            self._rounds += 1
+
+
+class Cost:
+    """The CPU time of the process during something, without that of a thread.
+
+    Args:
+        thread: Returns the CPU seconds of the thread.
+
+    Attributes:
+        cpu: Seconds.
+    """
+
+    def __init__(self, thread: Callable[[], float]) -> None:
+        self._thread = thread
+        self.cpu = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.process_time() - self._thread()
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu = time.process_time() - self._thread() - self._started
 
 
 class Wait:
