@@ -10,11 +10,11 @@ _TWO_THREADS = (
 )
 _THREE_WAITS = (
     "The kernel counts three waits of threads for each result, of the I/O thread and of the caller's, in place of "
-    "one: what holds up the processor holds up this client more often, which shows in the slowest results."
+    "one. Whether that explains the slowest results was not shown."
 )
-_COLD = (
-    "Nothing spins: two threads take turns with the one that computes, where the other client has one, and each finds "
-    "the caches of the processor cold. The kernel counts about as much for the caller as for the I/O thread."
+_TURNS = (
+    "Nothing spins: two threads take turns with the one that computes, where the other client has one. The kernel "
+    "counts about as much time for the caller as for the I/O thread."
 )
 _GIL = (
     "The I/O thread waits for the interpreter lock beside the program's own work: once more for each call than a "
@@ -28,7 +28,7 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("timers.p99", "ours-asyncio", "runware-sdk"): _GIL,
     ("timers.cost", "ours-asyncio", "runware-sdk"): _GIL,
     **{
-        (f"thread.{what}", f"ours-{form}", client): _COLD if what == "cost" else _GIL
+        (f"thread.{what}", f"ours-{form}", client): _TURNS if what == "cost" else _GIL
         for what in ("median", "p99", "cost")
         for form in ("blocking", "asyncio")
         for client in ("runware-sdk", "runware")
