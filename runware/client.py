@@ -358,7 +358,8 @@ class _Client(_Handle):
             include_cost: Whether the server reports costs.
             check: What a request that its model does not accept does.
             extra_headers: Headers of the requests over HTTP, such as those that a gateway wants: tasks, questions about
-                them, streams and chats. `{}` removes them. Over a WebSocket, a task with headers raises `UsageError`.
+                them, streams, chats and `connect`. `{}` removes them. Over a WebSocket, a task with headers raises
+                `UsageError`.
 
         Raises:
             ConfigurationError: An option is invalid; `parameter` names it.

@@ -250,7 +250,8 @@ class Planner:
             ConfigurationError: The timeout is not valid.
         """
         limit = self._timeout if timeout is None else seconds(timeout, "timeout")
-        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
+        headers = self._headers if self._over_http else ()  # a view with headers for streams may connect a WebSocket
+        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION, headers=headers)
 
     def _headers_of(self, task: Task[Any]) -> Headers:
         if task.extra_headers is None and not self._headers:

@@ -197,10 +197,10 @@ class HttpLine:
 
     # ------------------------------------------------------------------ requests
 
-    def check_key(self, timeout: float) -> Answer:
+    def check_key(self, timeout: float, extra: Headers = ()) -> Answer:
         """Make the request that only checks the key, which is free; raises as `post` does."""
         key = self._read_key()
-        return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), timeout)
+        return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), timeout, extra)
 
     def post(self, body: bytes, silence: float | None, extra: Headers = ()) -> Answer:
         """Send tasks.

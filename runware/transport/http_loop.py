@@ -382,7 +382,7 @@ class HttpLoop(Driver):
             if exchange.text:
                 answer = line.post(exchange.text, _POLL_SILENCE if exchange.question else None, exchange.headers)
             else:
-                answer = line.check_key(self.options.connect_timeout)
+                answer = line.check_key(self.options.connect_timeout, exchange.headers)
         except RequestError as failure:
             key = line.key if line is not None and callable(self.options.api_key) else None
             self._report_failure(exchange, failure, key)
