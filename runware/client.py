@@ -257,7 +257,8 @@ class _Client(_Handle):
 
         Args:
             api_key: The API key, or a function that returns it. The function is called for each connection, on a
-                separate thread. `None` reads the environment variable `RUNWARE_API_KEY`.
+                separate thread; over HTTP also when the server rejects the key of a kept connection. `None` reads the
+                environment variable `RUNWARE_API_KEY`.
             transport: How to reach the server: `"websocket"` keeps one connection for everything, `"http"` makes a
                 request for each task, for cloud functions and networks without WebSockets (docs/guides/http.md). `None`
                 reads `RUNWARE_TRANSPORT` and defaults to `"websocket"`.

@@ -293,6 +293,65 @@ def test_key_of_a_function_is_asked_for_again_after_a_rejection(server: LocalSer
     assert len(rw.image_inference(**PICTURE)) == 1
 
 
+@pytest.mark.parametrize("call", ["task", "poll", "connect"])
+def test_key_that_was_rotated_is_read_again_on_a_kept_connection(server: LocalServer, make: Make, call: str) -> None:
+    current = "rw-test-key"
+    asked: list[str] = []
+
+    def key() -> str:
+        asked.append(current)
+        return current
+
+    rw = make(key)
+    job = None
+    if call == "connect":
+        with pytest.raises(ValidationError):
+            rw.image_inference(**PICTURE | {"positive_prompt": "a"})
+    elif call == "poll":
+        server.hold()
+        job = rw.submit.image_inference(**PICTURE, delivery_method="async")
+        until(lambda: server.ledger.executed == 1)
+    else:
+        rw.image_inference(**PICTURE)
+    server.api_key = current = "rw-new-key"
+    if call == "connect":
+        rw.connect()
+    elif job is not None:
+        server.release()
+        assert len(job.result()) == 1
+    else:
+        assert len(rw.image_inference(**PICTURE)) == 1
+    assert asked[-1] == "rw-new-key"
+    assert rw.stats.connections == 1
+    assert rw.stats.retries == 0
+
+
+def test_key_that_stays_the_same_is_rejected_once(server: LocalServer, make: Make) -> None:
+    rw = make(lambda: "rw-test-key")
+    rw.image_inference(**PICTURE)
+    before = server.ledger.http_requests
+    server.api_key = "rw-new-key"
+    with pytest.raises(AuthenticationError):
+        rw.image_inference(**PICTURE)
+    assert server.ledger.http_requests == before + 1
+
+
+def test_function_that_fails_after_a_rotation_ends_the_call(server: LocalServer, make: Make) -> None:
+    keys = iter(["rw-test-key"])
+
+    def key() -> str:
+        for one in keys:
+            return one
+        raise OSError("no vault")
+
+    rw = make(key)
+    rw.image_inference(**PICTURE)
+    server.api_key = "rw-new-key"
+    with pytest.raises(ConnectionFailedError, match="OSError") as caught:
+        rw.image_inference(**PICTURE)
+    assert caught.value.stage == "key"
+
+
 def test_key_of_a_function_is_asked_for_with_each_connection(server: LocalServer, make: Make) -> None:
     keys = iter(["rw-test-key", "rw-new-key"])
     rw = make(lambda: next(keys))
