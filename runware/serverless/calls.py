@@ -307,6 +307,8 @@ class AppCalls:
             if not limit.expired():
                 raise
             return _late(watch)
+        finally:
+            await watch.close_unfinished()
 
     # ------------------------------------------------------------------ requests
 
@@ -438,16 +440,31 @@ class _Watch:
     def __init__(self, register: Callable[[Any], None] | None = None) -> None:
         self.sent = False
         self._register = register
+        self._unfinished: Any = None  # the connection, until the request is written to it
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith(".send_request_headers.started"):
-            self.sent |= info["request"].method != b"CONNECT"  # which is for the proxy
-        elif self._register is not None and event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._register(info["return_value"])
+            if info["request"].method != b"CONNECT":  # which is for the proxy
+                self.sent, self._unfinished = True, None
+        elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._unfinished = info["return_value"]
+            if self._register is not None:
+                self._register(self._unfinished)
 
     async def asynchronously(self, event: str, info: Mapping[str, Any]) -> None:
         """Watch a request of an `AsyncClient`."""
         self(event, info)
+
+    async def close_unfinished(self) -> None:
+        """Close a connection that an `AsyncClient` has begun to make, and that no request was written to.
+
+        httpcore2 does not if the task is cancelled, or its timeout passes, during the TLS handshake: the connection
+        belongs to nothing then, and stays open until it is collected as garbage.
+        """
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is not None:
+            with suppress(Exception):
+                await unfinished.aclose()
 
 
 def _late(watch: _Watch) -> Failure:
