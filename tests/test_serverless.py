@@ -433,6 +433,37 @@ def test_key_function_that_fails_is_a_typed_error(app: LocalServer, key: Any, er
     rw.close()
 
 
+@pytest.mark.parametrize("form", FORMS, ids=repr)
+def test_key_that_was_rotated_during_a_call_is_read_again(app: LocalServer, form: Form) -> None:
+    current = "rw-test-key"
+
+    def rotate(payload: dict[str, Any]) -> dict[str, Any]:
+        nonlocal current
+        app.api_key = current = "rw-new-key"
+        return payload
+
+    app.app(NAME, {"run": rotate})
+    rw = Runware(lambda: current, url=app.url)
+    assert form.call(rw, "call", ("run",), {"n": 1}, None).output == {"n": 1}
+    assert len(sent(app)) == 1
+    rw.close()
+
+
+def test_key_that_stays_the_same_is_rejected_once(app: LocalServer) -> None:
+    asked: list[str] = []
+
+    def key() -> str:
+        asked.append("rw-old-key")
+        return asked[-1]
+
+    rw = Runware(key, url=app.url)
+    with pytest.raises(AuthenticationError):
+        rw.app(NAME).call("run")
+    assert len(asked) == 2
+    assert app.ledger.refusals == 1
+    rw.close()
+
+
 # ---------------------------------------------------------------------- bad input
 
 
