@@ -885,6 +885,22 @@ def idle_loop(make: Make) -> Iterator[Any]:
     loop._thread = None
 
 
+def test_every_state_of_a_worker_can_be_reached_and_ends() -> None:
+    states, following = set(http_loop.WorkerState), http_loop.FOLLOWING
+    assert following.keys() == states
+    reached = {http_loop._Worker().state}
+    for _ in states:
+        reached |= {after for state in reached for after in following[state]}
+    assert reached == states
+    assert [state for state in states if not following[state]] == [http_loop.WorkerState.ENDED]
+
+
+def test_worker_refuses_a_state_that_does_not_follow() -> None:
+    worker = http_loop._Worker()
+    with pytest.raises(RuntimeError, match="from driving to taken"):
+        worker.enter(http_loop.WorkerState.TAKEN)
+
+
 def idle_workers(loop: Any, *bells: Bell) -> None:
     for bell in bells:
         worker = http_loop._Worker()

@@ -12,6 +12,7 @@ import socket
 import threading
 import weakref
 from collections import deque
+from enum import Enum
 from typing import Any
 
 import attrs
@@ -61,10 +62,38 @@ class _Bell:
         return self._lock.acquire(timeout=timeout)
 
 
+class WorkerState(Enum):
+    """The state of a worker. `FOLLOWING` holds which state may follow which."""
+
+    DRIVING = "driving"
+    """Drives the session, unless another thread does, and looks for a request to make."""
+    REQUESTING = "requesting"
+    """Makes the request it was given."""
+    IDLE = "idle"
+    """Waits among the idle ones, from which whoever has something to do takes it, and rings afterwards."""
+    TAKEN = "taken"
+    """Its wait was over when it had just been taken: its bell will ring."""
+    ENDED = "ended"
+    """Its thread ends, and closes its connection."""
+
+
+_DRIVING, _REQUESTING, _IDLE, _TAKEN, _ENDED = WorkerState
+FOLLOWING: dict[WorkerState, tuple[WorkerState, ...]] = {
+    # A post that came while the session was driven makes the same worker drive it again.
+    _DRIVING: (_REQUESTING, _IDLE, _DRIVING, _ENDED),
+    _REQUESTING: (_DRIVING,),
+    _IDLE: (_DRIVING, _TAKEN, _ENDED),
+    _TAKEN: (_DRIVING,),
+    _ENDED: (),
+}
+"""The states that may follow each state."""
+
+
 class _Worker:
     """A thread that makes requests, one after another, and its connection.
 
     Attributes:
+        state: The state, which only its own thread changes, through `enter`.
         bell: Wakes the thread.
         exchange: The request to make next. Whoever takes the worker from the idle ones sets it, before ringing.
         line: The connection.
@@ -72,10 +101,21 @@ class _Worker:
     """
 
     def __init__(self) -> None:
+        self.state = _DRIVING
         self.bell = _Bell()
         self.exchange: Exchange | None = None
         self.line: HttpLine | None = None
         self.thread: threading.Thread | None = None
+
+    def enter(self, state: WorkerState) -> None:
+        """Change the state.
+
+        Raises:
+            RuntimeError: The state does not follow the current one.
+        """
+        if state not in FOLLOWING[self.state]:
+            raise RuntimeError(f"a worker cannot go from {self.state.value} to {state.value}")
+        self.state = state
 
 
 class _Round:
@@ -142,15 +182,8 @@ class HttpLoop(Driver):
         look = self._look
         if self._rung is look:
             return  # a thread was rung that has not looked yet: one is enough for many posts
-        if self._thread is None or self.stopped:
-            self._bell.ring()
-        else:
-            try:
-                worker = self._idle.pop()
-            except IndexError:
-                self._bell.ring()
-            else:
-                worker.bell.ring()
+        worker = None if self._thread is None or self.stopped else self._pop_idle()
+        (self._bell if worker is None else worker.bell).ring()
         self._rung = look  # last, so that the posts of a signal handler, before this, ring too
 
     # ------------------------------------------------------------------ driving
@@ -196,9 +229,8 @@ class HttpLoop(Driver):
     def _assign(self, exchanges: list[Exchange]) -> None:
         """Assign each request to an idle worker, or start one. Without a thread to start, busy workers take it."""
         for exchange in exchanges:
-            try:
-                worker = self._idle.pop()
-            except IndexError:
+            worker = self._pop_idle()
+            if worker is None:
                 self._start_worker(exchange)
             else:
                 worker.exchange = exchange
@@ -293,8 +325,8 @@ class HttpLoop(Driver):
 
     def _work(self, worker: _Worker) -> None:
         try:
-            while self._serve(worker):
-                pass
+            while worker.state is not _ENDED:
+                worker.enter(self._next_state(worker))
         except BaseException:  # such as from `sys.exit()` in a callback of a future
             if not self._orphaned:
                 log.exception("a request thread failed; all calls fail")
@@ -309,42 +341,67 @@ class HttpLoop(Driver):
         if not self._workers:
             self._bell.ring()  # the I/O thread may end too
 
-    def _serve(self, worker: _Worker) -> bool:
-        """Do what there is to do, or wait for it; return whether the worker goes on."""
+    def _next_state(self, worker: _Worker) -> WorkerState:
+        """Do what there is to do in the state of a worker; return the state that follows."""
+        if worker.state is _DRIVING:
+            return self._drive_as(worker)
+        if worker.state is _REQUESTING:
+            exchange, worker.exchange = worker.exchange, None
+            assert exchange is not None
+            self._make_guarded(worker, exchange)
+            return _DRIVING
+        return self._wait_idle(worker) if worker.state is _IDLE else self._wait_for_ring(worker)
+
+    def _drive_as(self, worker: _Worker) -> WorkerState:
+        """Drive the session, and take one of the requests it asks for."""
         done = self._drive()
         if worker.exchange is None:
             worker.exchange = done.fresh.pop() if done.fresh else self._next_waiting() if self._waiting else None
         self._assign(done.fresh)
-        if (exchange := worker.exchange) is not None:
-            worker.exchange = None
+        if worker.exchange is not None:
             wake(done.to_wake)
             if self._inbox and not done.by_other:
                 self._wake()  # another thread
-            self._make_guarded(worker, exchange)
-            return True
+            return _REQUESTING
         if self.stopped or self._orphaned:
             wake(done.to_wake)
-            return False
+            return _ENDED
         self._idle.append(worker)
         wake(done.to_wake)  # only now, so that their next calls find this worker idle
         if ((self._inbox and not done.by_other) or self.stopped) and self._leave_idle(worker):
-            return True
+            return _DRIVING
+        return _IDLE
+
+    def _wait_idle(self, worker: _Worker) -> WorkerState:
+        """Wait for a ring, and end without one, unless there is something to do by then."""
         if worker.bell.wait(LINGER):
             self._leave_idle(worker)  # it is still there if the ring was a late one
-            return True
-        if self._leave_idle(worker):
-            return bool(self._inbox or self._waiting)
-        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given. An
-        # exception: Ctrl-C between the two steps of `_wake`, after which nothing rings it. Two waits, as the first
-        # may be over at once in a process that was frozen.
+            return _DRIVING
+        if not self._leave_idle(worker):
+            return _TAKEN
+        return _DRIVING if self._inbox or self._waiting else _ENDED
+
+    def _wait_for_ring(self, worker: _Worker) -> WorkerState:
+        """Wait for the ring of whoever has taken the worker: going on before could overwrite the request it is given.
+
+        After Ctrl-C between the two steps of `_wake`, nothing rings it, so that the wait is bounded. There are two
+        waits, as the first may be over at once in a process that was frozen.
+        """
         for _ in range(2):
             if worker.bell.wait(_LATEST_RING) or self.stopped or self._orphaned:
                 break
-        return True
+        return _DRIVING
 
     def _next_waiting(self) -> Exchange | None:
         try:
             return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def _pop_idle(self) -> _Worker | None:
+        """Take a worker from the idle ones, which has to be rung then; return `None` if there is none."""
+        try:
+            return self._idle.pop()
         except IndexError:
             return None
 
