@@ -863,16 +863,16 @@ def test_exception_that_ends_a_thread_fails_the_calls_and_not_the_client(server:
     assert len(rw.image_inference(**PICTURE)) == 1
 
 
-class Bell:
-    """Counts its rings, and may do something during the first one, as a signal handler does."""
+class Wakeup:
+    """Counts its wake-ups, and may do something during the first one, as a signal handler does."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self.rings = 0
+        self.count = 0
         self.meanwhile = meanwhile
 
-    def ring(self) -> None:
-        self.rings += 1
-        if self.rings == 1:
+    def wake(self) -> None:
+        self.count += 1
+        if self.count == 1:
             self.meanwhile()
 
 
@@ -901,60 +901,60 @@ def test_worker_refuses_a_state_that_does_not_follow() -> None:
         worker.enter(http_loop.WorkerState.TAKEN)
 
 
-def idle_workers(loop: Any, *bells: Bell) -> None:
-    for bell in bells:
+def idle_workers(loop: Any, *wakeups: Wakeup) -> None:
+    for wakeup in wakeups:
         worker = http_loop._Worker()
-        worker.bell = bell  # type: ignore[assignment]
+        worker.wakeup = wakeup  # type: ignore[assignment]
         loop._idle.append(worker)
 
 
-def test_many_posts_ring_one_worker_until_it_looks_into_the_inbox(idle_loop: Any) -> None:
-    first, second = Bell(), Bell()
+def test_many_posts_wake_one_worker_until_it_looks_into_the_inbox(idle_loop: Any) -> None:
+    first, second = Wakeup(), Wakeup()
     idle_workers(idle_loop, second, first)
     for _ in range(3):
         idle_loop._wake()
-    assert (first.rings, second.rings) == (1, 0)
+    assert (first.count, second.count) == (1, 0)
     idle_loop._drive()
     idle_loop._wake()
-    assert (first.rings, second.rings) == (1, 1)
+    assert (first.count, second.count) == (1, 1)
 
 
-def test_post_by_a_signal_handler_in_the_middle_of_a_ring_rings_too(idle_loop: Any) -> None:
-    first, second = Bell(meanwhile=idle_loop._wake), Bell()
+def test_post_by_a_signal_handler_in_the_middle_of_a_wakeup_wakes_a_thread_too(idle_loop: Any) -> None:
+    first, second = Wakeup(meanwhile=idle_loop._wake), Wakeup()
     idle_workers(idle_loop, second, first)
     idle_loop._wake()
-    assert (first.rings, second.rings) == (1, 1)
+    assert (first.count, second.count) == (1, 1)
 
 
-def test_ring_that_an_exception_ends_is_repeated_by_the_next_post(idle_loop: Any) -> None:
+def test_wakeup_that_an_exception_ends_is_repeated_by_the_next_post(idle_loop: Any) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    first, second = Bell(meanwhile=interrupt), Bell()
+    first, second = Wakeup(meanwhile=interrupt), Wakeup()
     idle_workers(idle_loop, second, first)
     with pytest.raises(KeyboardInterrupt):
         idle_loop._wake()
     idle_loop._wake()
-    assert second.rings == 1
+    assert second.count == 1
 
 
-def test_worker_whose_ring_was_interrupted_ends_as_others_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_whose_wakeup_was_interrupted_ends_as_others_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_loop, "LINGER", 0.5)
-    monkeypatch.setattr(http_loop, "_LATEST_RING", 0.05)
+    monkeypatch.setattr(http_loop, "_LATEST_WAKEUP", 0.05)
     rw = make()
     rw.image_inference(**PICTURE)
     loop: Any = rw._core.io_loop()
     until(lambda: loop._idle)
-    bell, ring = loop._idle[0].bell, http_loop._Bell.ring
-    rings: list[int] = []
+    wakeup, wake = loop._idle[0].wakeup, http_loop._Wakeup.wake
+    interrupts: list[int] = []
 
     def interrupted(self: Any) -> None:
-        if self is bell and threading.current_thread() is threading.main_thread() and not rings:
-            rings.append(1)
+        if self is wakeup and threading.current_thread() is threading.main_thread() and not interrupts:
+            interrupts.append(1)
             raise KeyboardInterrupt
-        ring(self)
+        wake(self)
 
-    monkeypatch.setattr(http_loop._Bell, "ring", interrupted)
+    monkeypatch.setattr(http_loop._Wakeup, "wake", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rw.image_inference(**PICTURE)
     until(lambda: not own_threads())

@@ -39,7 +39,7 @@ _REMEMBERED = 600.0
 """Seconds for which an address that won against others is tried first (RFC 6555, section 4.2). Then those that the
 system prefers, usually IPv6, get another chance, which costs at most `_ATTEMPT_DELAY`."""
 _MAX_REMEMBERED = 64
-_MAX_TOLD = 8
+_MAX_SHOWN = 8
 """The number of addresses in an error message."""
 
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
@@ -148,7 +148,7 @@ def look_up(host: str, port: int, attempt: Attempt) -> list[Address]:
         ipaddress.ip_address(host)
     except ValueError:
         return _lookups.wait(host, port, attempt)
-    return _getaddrinfo(host, port)  # asks nobody
+    return _getaddrinfo(host, port)  # which needs no name server
 
 
 # ---------------------------------------------------------------------- TCP
@@ -166,15 +166,15 @@ class UnreachableError(Exception):
     """
 
     def __init__(self, host: str, failures: dict[Address, OSError]) -> None:
-        told = [(str(address[4][0]), _reason(error)) for address, error in failures.items()]
+        shown = [(str(address[4][0]), _reason(error)) for address, error in failures.items()]
         self.cause = next(reversed(failures.values()), None)
-        if not told:
+        if not shown:
             what = "the name has no address"
-        elif len(told) == 1 and told[0][0] == host:
-            what = told[0][1]
+        elif len(shown) == 1 and shown[0][0] == host:
+            what = shown[0][1]
         else:
-            more = f" and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
-            tried = ", ".join(f"{address} ({why})" for address, why in told[:_MAX_TOLD])
+            more = f" and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
+            tried = ", ".join(f"{address} ({why})" for address, why in shown[:_MAX_SHOWN])
             what = f"no address of the host accepted a connection: {tried}{more}"
         super().__init__(what)
 
