@@ -258,7 +258,8 @@ class _Client(_Handle):
 
         Args:
             api_key: The API key, or a function that returns it. The function is called for each connection, on a
-                separate thread. `None` reads the environment variable `RUNWARE_API_KEY`.
+                separate thread; over HTTP also when the server rejects the key of a kept connection. `None` reads the
+                environment variable `RUNWARE_API_KEY`.
             transport: How to reach the server: `"websocket"` keeps one connection for everything, `"http"` makes a
                 request for each task, for cloud functions and networks without WebSockets (docs/guides/http.md). `None`
                 reads `RUNWARE_TRANSPORT` and defaults to `"websocket"`.
@@ -359,7 +360,8 @@ class _Client(_Handle):
             include_cost: Whether the server reports costs.
             check: What a request that its model does not accept does.
             extra_headers: Headers of the requests over HTTP, such as those that a gateway wants: tasks, questions about
-                them, streams and chats. `{}` removes them. Over a WebSocket, a task with headers raises `UsageError`.
+                them, streams, chats and `connect`. `{}` removes them. Over a WebSocket, a task with headers raises
+                `UsageError`.
 
         Raises:
             ConfigurationError: An option is invalid; `parameter` names it.

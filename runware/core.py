@@ -783,6 +783,10 @@ class CoreView:
         """Encode a request and queue it, as a core does."""
         return self._whole.submit(task, dispatch, held, place, self._planner)
 
+    def connect(self, timeout: float | None) -> Job[None]:
+        """Request a connection, as a core does."""
+        return Core.connect(self, timeout)  # type: ignore[arg-type]
+
     def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
         """Encode the request of a stream, as a core does."""
         return self._whole.plan(task, uuid, self._planner)

@@ -886,7 +886,7 @@ def test_deadline_while_a_tool_runs(form: Form, rw: Runware) -> None:
     def pass_time(run: ToolRun) -> None:
         if run.name == "get_weather" and run.done:
             assert started.wait(GUARD)
-            chat._busy[1]._asking.deadline = time.monotonic()
+            chat._busy[1]._requests.deadline = time.monotonic()
 
     chat = form.chat(rw, tools=[wait, wait_async, get_weather], on_event=pass_time)
     try:

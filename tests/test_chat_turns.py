@@ -22,9 +22,9 @@ from runware.errors import (
 from runware.options import DEFAULT_URL, Options
 from runware.protocol.redaction import Redactor
 from runware.protocol.retry import Retries
-from runware.text.asking import Asking
 from runware.text.chat import Conversation
 from runware.text.exchange import BrokenConnectionError, DeadlineError, Read, Reply, Sleep
+from runware.text.model_requests import ModelRequests
 from runware.text.steps import AwaitTool, Hand, Open, Prepare, StartTools, Step
 from runware.text.turns import Turn
 from runware.transport.activity import Activity
@@ -50,8 +50,8 @@ class Owner:
     def check_thread(self) -> None: ...
 
 
-def asking(clock: Clock, *, timeout: float = 1000.0, retries: int = 2) -> Asking:
-    return Asking(
+def requests(clock: Clock, *, timeout: float = 1000.0, retries: int = 2) -> ModelRequests:
+    return ModelRequests(
         deadline=clock() + timeout,
         timeout=timeout,
         silence=60.0,
@@ -105,8 +105,8 @@ class Driver:
         return self.send(b"") if isinstance(self.step, Read) and self.result is None else self.step
 
 
-def ask(clock: Clock, **given: Any) -> tuple[Driver, Asking]:
-    made = asking(clock, **given)
+def ask(clock: Clock, **given: Any) -> tuple[Driver, ModelRequests]:
+    made = requests(clock, **given)
     return Driver(made.ask({"model": "m", "messages": []})), made
 
 
@@ -224,7 +224,7 @@ def add(one: int, two: int) -> int:
 
 
 def turn(clock: Clock, chat: Conversation[Any], *messages: dict[str, Any]) -> Driver:
-    return Driver(Turn(chat, messages, asking(clock), streaming=False).steps())
+    return Driver(Turn(chat, messages, requests(clock), streaming=False).steps())
 
 
 def conversation(**given: Any) -> Conversation[Any]:

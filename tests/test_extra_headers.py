@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from runware import ConfigurationError, ImageInference, Runware, RunwareError, UsageError, ValidationError
+from runware import (
+    ConfigurationError,
+    ImageInference,
+    Runware,
+    RunwareError,
+    TaskTimeoutError,
+    UsageError,
+    ValidationError,
+)
 from runware.local import LocalServer
 
 from .net import listening, read_head
@@ -102,6 +110,33 @@ def test_headers_of_with_options_go_with_its_calls_only(gateway: tuple[Gateway, 
     rw.image_inference(**PICTURE)
     rw.close()
     assert passed.tenants() == ["kites", "boats", "kites", None, None]
+
+
+def test_headers_of_with_options_go_with_connect(gateway: tuple[Gateway, str], make: Make) -> None:
+    passed, url = gateway
+
+    async def connect(rw: Runware) -> None:
+        await rw.aio.connect()
+
+    with_headers, from_asyncio, without = make(url=url), make(url=url), make(url=url)
+    with_headers.with_options(extra_headers=HEADERS).connect()
+    asyncio.run(connect(from_asyncio.with_options(extra_headers={"X-Tenant": "boats"})))
+    without.connect()
+    for rw in (with_headers, from_asyncio, without):
+        rw.close()
+    assert passed.tenants("authentication") == ["kites", "boats", None]
+
+
+def test_timeout_of_with_options_ends_connect(make: Make) -> None:
+    with listening(_stay_silent) as port:
+        rw = make(url=f"http://127.0.0.1:{port}/v1", connect_timeout=600.0, timeout=600.0)
+        with pytest.raises(TaskTimeoutError):
+            rw.with_options(timeout=0.05).connect()
+
+
+def test_view_with_headers_connects_a_websocket(server: LocalServer) -> None:
+    with Runware("rw-test-key", url=server.url, timeout=20.0) as rw:
+        rw.with_options(extra_headers=HEADERS).connect()
 
 
 def test_polls_have_the_headers_of_their_calls(gateway: tuple[Gateway, str], make: Make) -> None:
@@ -326,3 +361,8 @@ def test_headers_given_to_with_options_are_copied(gateway: tuple[Gateway, str], 
     tenant.image_inference(**PICTURE, extra_headers={"X-Other": "1"})
     rw.close()
     assert passed.tenants() == ["kites"]
+
+
+def _stay_silent(sock: socket.socket) -> None:
+    while sock.recv(65536):
+        pass

@@ -293,6 +293,65 @@ def test_key_of_a_function_is_asked_for_again_after_a_rejection(server: LocalSer
     assert len(rw.image_inference(**PICTURE)) == 1
 
 
+@pytest.mark.parametrize("call", ["task", "poll", "connect"])
+def test_key_that_was_rotated_is_read_again_on_a_kept_connection(server: LocalServer, make: Make, call: str) -> None:
+    current = "rw-test-key"
+    asked: list[str] = []
+
+    def key() -> str:
+        asked.append(current)
+        return current
+
+    rw = make(key)
+    job = None
+    if call == "connect":
+        with pytest.raises(ValidationError):
+            rw.image_inference(**PICTURE | {"positive_prompt": "a"})
+    elif call == "poll":
+        server.hold()
+        job = rw.submit.image_inference(**PICTURE, delivery_method="async")
+        until(lambda: server.ledger.executed == 1)
+    else:
+        rw.image_inference(**PICTURE)
+    server.api_key = current = "rw-new-key"
+    if call == "connect":
+        rw.connect()
+    elif job is not None:
+        server.release()
+        assert len(job.result()) == 1
+    else:
+        assert len(rw.image_inference(**PICTURE)) == 1
+    assert asked[-1] == "rw-new-key"
+    assert rw.stats.connections == 1
+    assert rw.stats.retries == 0
+
+
+def test_key_that_stays_the_same_is_rejected_once(server: LocalServer, make: Make) -> None:
+    rw = make(lambda: "rw-test-key")
+    rw.image_inference(**PICTURE)
+    before = server.ledger.http_requests
+    server.api_key = "rw-new-key"
+    with pytest.raises(AuthenticationError):
+        rw.image_inference(**PICTURE)
+    assert server.ledger.http_requests == before + 1
+
+
+def test_function_that_fails_after_a_rotation_ends_the_call(server: LocalServer, make: Make) -> None:
+    keys = iter(["rw-test-key"])
+
+    def key() -> str:
+        for one in keys:
+            return one
+        raise OSError("no vault")
+
+    rw = make(key)
+    rw.image_inference(**PICTURE)
+    server.api_key = "rw-new-key"
+    with pytest.raises(ConnectionFailedError, match="OSError") as caught:
+        rw.image_inference(**PICTURE)
+    assert caught.value.stage == "key"
+
+
 def test_key_of_a_function_is_asked_for_with_each_connection(server: LocalServer, make: Make) -> None:
     keys = iter(["rw-test-key", "rw-new-key"])
     rw = make(lambda: next(keys))
@@ -804,16 +863,16 @@ def test_exception_that_ends_a_thread_fails_the_calls_and_not_the_client(server:
     assert len(rw.image_inference(**PICTURE)) == 1
 
 
-class Bell:
-    """Counts its rings, and may do something during the first one, as a signal handler does."""
+class Wakeup:
+    """Counts its wake-ups, and may do something during the first one, as a signal handler does."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self.rings = 0
+        self.count = 0
         self.meanwhile = meanwhile
 
-    def ring(self) -> None:
-        self.rings += 1
-        if self.rings == 1:
+    def wake(self) -> None:
+        self.count += 1
+        if self.count == 1:
             self.meanwhile()
 
 
@@ -826,60 +885,76 @@ def idle_loop(make: Make) -> Iterator[Any]:
     loop._thread = None
 
 
-def idle_workers(loop: Any, *bells: Bell) -> None:
-    for bell in bells:
+def test_every_state_of_a_worker_can_be_reached_and_ends() -> None:
+    states, following = set(http_loop.WorkerState), http_loop.FOLLOWING
+    assert following.keys() == states
+    reached = {http_loop._Worker().state}
+    for _ in states:
+        reached |= {after for state in reached for after in following[state]}
+    assert reached == states
+    assert [state for state in states if not following[state]] == [http_loop.WorkerState.ENDED]
+
+
+def test_worker_refuses_a_state_that_does_not_follow() -> None:
+    worker = http_loop._Worker()
+    with pytest.raises(RuntimeError, match="from driving to taken"):
+        worker.enter(http_loop.WorkerState.TAKEN)
+
+
+def idle_workers(loop: Any, *wakeups: Wakeup) -> None:
+    for wakeup in wakeups:
         worker = http_loop._Worker()
-        worker.bell = bell  # type: ignore[assignment]
+        worker.wakeup = wakeup  # type: ignore[assignment]
         loop._idle.append(worker)
 
 
-def test_many_posts_ring_one_worker_until_it_looks_into_the_inbox(idle_loop: Any) -> None:
-    first, second = Bell(), Bell()
+def test_many_posts_wake_one_worker_until_it_looks_into_the_inbox(idle_loop: Any) -> None:
+    first, second = Wakeup(), Wakeup()
     idle_workers(idle_loop, second, first)
     for _ in range(3):
         idle_loop._wake()
-    assert (first.rings, second.rings) == (1, 0)
+    assert (first.count, second.count) == (1, 0)
     idle_loop._drive()
     idle_loop._wake()
-    assert (first.rings, second.rings) == (1, 1)
+    assert (first.count, second.count) == (1, 1)
 
 
-def test_post_by_a_signal_handler_in_the_middle_of_a_ring_rings_too(idle_loop: Any) -> None:
-    first, second = Bell(meanwhile=idle_loop._wake), Bell()
+def test_post_by_a_signal_handler_in_the_middle_of_a_wakeup_wakes_a_thread_too(idle_loop: Any) -> None:
+    first, second = Wakeup(meanwhile=idle_loop._wake), Wakeup()
     idle_workers(idle_loop, second, first)
     idle_loop._wake()
-    assert (first.rings, second.rings) == (1, 1)
+    assert (first.count, second.count) == (1, 1)
 
 
-def test_ring_that_an_exception_ends_is_repeated_by_the_next_post(idle_loop: Any) -> None:
+def test_wakeup_that_an_exception_ends_is_repeated_by_the_next_post(idle_loop: Any) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    first, second = Bell(meanwhile=interrupt), Bell()
+    first, second = Wakeup(meanwhile=interrupt), Wakeup()
     idle_workers(idle_loop, second, first)
     with pytest.raises(KeyboardInterrupt):
         idle_loop._wake()
     idle_loop._wake()
-    assert second.rings == 1
+    assert second.count == 1
 
 
-def test_worker_whose_ring_was_interrupted_ends_as_others_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_whose_wakeup_was_interrupted_ends_as_others_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_loop, "LINGER", 0.5)
-    monkeypatch.setattr(http_loop, "_LATEST_RING", 0.05)
+    monkeypatch.setattr(http_loop, "_LATEST_WAKEUP", 0.05)
     rw = make()
     rw.image_inference(**PICTURE)
     loop: Any = rw._core.io_loop()
     until(lambda: loop._idle)
-    bell, ring = loop._idle[0].bell, http_loop._Bell.ring
-    rings: list[int] = []
+    wakeup, wake = loop._idle[0].wakeup, http_loop._Wakeup.wake
+    interrupts: list[int] = []
 
     def interrupted(self: Any) -> None:
-        if self is bell and threading.current_thread() is threading.main_thread() and not rings:
-            rings.append(1)
+        if self is wakeup and threading.current_thread() is threading.main_thread() and not interrupts:
+            interrupts.append(1)
             raise KeyboardInterrupt
-        ring(self)
+        wake(self)
 
-    monkeypatch.setattr(http_loop._Bell, "ring", interrupted)
+    monkeypatch.setattr(http_loop._Wakeup, "wake", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rw.image_inference(**PICTURE)
     until(lambda: not own_threads())

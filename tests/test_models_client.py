@@ -748,6 +748,43 @@ def test_raw_task_of_a_community_model_may_have_python_names() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "parameter", "words"),
+    [
+        ({"conditioning_scale": 0.8}, "conditioning_scale", "of FLUX.2 [klein] 9B. API parameters have no underscores"),
+        ({"num_inference_steps": 4}, "num_inference_steps", "; did you mean steps?"),
+        ({"lora": [{"model": "a:1@1", "conditioning_scale": 0.8}]}, "lora[0].conditioning_scale", "is not a parameter"),
+        ({"settings": {"conditioning_scale": 0.8}}, None, ""),
+        ({"conditioningScale": 0.8}, None, ""),
+    ],
+)
+def test_names_that_no_api_parameter_has_are_refused_in_a_dict(
+    server: LocalServer, given: dict[str, Any], parameter: str | None, words: str
+) -> None:
+    with Runware(server.api_key, url=server.url, check="off") as rw:
+        server.ledger.reset()
+        if parameter is None:
+            rw.run(image(**given))
+            return
+        with pytest.raises(ValidationError) as failure:
+            rw.run(image(**given))
+        assert failure.value.parameter == parameter
+        assert words in failure.value.message
+        assert server.ledger.received == []
+        rw.check(image(**given))  # which returns problems, and raises for none of them
+
+
+def test_names_that_no_api_parameter_has_are_refused_in_a_dict_in_place_of_an_object(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url, check="off") as rw:
+        server.ledger.reset()
+        net = {"model": "civitai:1@1", "guide_image": "https://example.com/a.png", "conditioning_scale": 0.8}
+        with pytest.raises(ValidationError) as failure:
+            rw.image_inference(**image(model="civitai:9@9"), control_net=[net])
+        assert failure.value.parameter == "control_net[0].conditioning_scale"
+        assert server.ledger.received == []
+        rw.image_inference(**image(), extra={"conditioning_scale": 0.8, "deep": {"a_b": 1}})
+
+
 # ---------------------------------------------------------------------- refusals of the server
 
 
@@ -779,9 +816,9 @@ def test_refusal_of_the_server_is_completed(rw: Runware, server: LocalServer, in
         ("lora.0.weight", "lora[0].weight", {}, None),
         ("lora[0].weight", "lora[0].weight", {}, None),
         (
+            "numInferenceSteps",
             "num_inference_steps",
-            "num_inference_steps",
-            {"num_inference_steps": 4},
+            {"numInferenceSteps": 4},
             "No. num_inference_steps is not a parameter of FLUX.2 [klein] 9B; did you mean steps?",
         ),
         ("neverHeardOf", "never_heard_of", {}, "No."),

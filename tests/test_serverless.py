@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import signal
@@ -432,6 +433,37 @@ def test_key_function_that_fails_is_a_typed_error(app: LocalServer, key: Any, er
     rw.close()
 
 
+@pytest.mark.parametrize("form", FORMS, ids=repr)
+def test_key_that_was_rotated_during_a_call_is_read_again(app: LocalServer, form: Form) -> None:
+    current = "rw-test-key"
+
+    def rotate(payload: dict[str, Any]) -> dict[str, Any]:
+        nonlocal current
+        app.api_key = current = "rw-new-key"
+        return payload
+
+    app.app(NAME, {"run": rotate})
+    rw = Runware(lambda: current, url=app.url)
+    assert form.call(rw, "call", ("run",), {"n": 1}, None).output == {"n": 1}
+    assert len(sent(app)) == 1
+    rw.close()
+
+
+def test_key_that_stays_the_same_is_rejected_once(app: LocalServer) -> None:
+    asked: list[str] = []
+
+    def key() -> str:
+        asked.append("rw-old-key")
+        return asked[-1]
+
+    rw = Runware(key, url=app.url)
+    with pytest.raises(AuthenticationError):
+        rw.app(NAME).call("run")
+    assert len(asked) == 2
+    assert app.ledger.refusals == 1
+    rw.close()
+
+
 # ---------------------------------------------------------------------- bad input
 
 
@@ -600,6 +632,37 @@ def test_cancelled_await_ends_at_once(gate: Gate, rw: Runware) -> None:
             await call
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout", "close"])
+def test_call_that_ends_during_the_tls_handshake_closes_its_connection(how: str) -> None:
+    greeted, ended = threading.Event(), threading.Event()
+
+    def never_answer(sock: socket.socket) -> None:
+        while sock.recv(65536):
+            greeted.set()
+        ended.set()
+
+    async def main(port: int) -> None:
+        rw = Runware("rw-test-key", url=f"wss://127.0.0.1:{port}/v1", max_retries=0, reconnect=False)
+        timeout = 0.2 if how == "timeout" else 60.0
+        call = asyncio.ensure_future(rw.aio.app(NAME).call("run", timeout=timeout))
+        assert await asyncio.to_thread(greeted.wait, 10)
+        if how == "cancel":
+            call.cancel()
+        elif how == "close":
+            await rw.aio.close()
+        with pytest.raises((asyncio.CancelledError, ClientClosedError, ConnectionFailedError, TaskTimeoutError)):
+            await call
+        assert await asyncio.to_thread(ended.wait, 10)
+        await rw.aio.close()
+
+    gc.disable()  # which would close it
+    try:
+        with listening(never_answer) as port:
+            asyncio.run(main(port))
+    finally:
+        gc.enable()
 
 
 def test_cancelled_job_cuts_its_connection(app: LocalServer, gate: Gate, rw: Runware) -> None:

@@ -463,6 +463,14 @@ def test_extra_cannot_replace_the_task_uuid() -> None:
         runware.ImageInference(positive_prompt="x", extra={"taskUUID": "y"})
 
 
+@pytest.mark.parametrize("name", ["negative_prompt", "task_uuid", "on_partial"])
+def test_extra_cannot_hold_a_parameter_under_its_python_name(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"pass {name}=") as caught:
+        runware.ImageInference(positive_prompt="x", extra={name: "y"})
+    assert caught.value.parameter == "extra"
+    assert "conditioning_scale" in runware.ImageInference(positive_prompt="x", extra={"conditioning_scale": 1}).wire()
+
+
 async def _awaitable(results: Any, error: Any) -> None: ...
 
 

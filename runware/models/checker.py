@@ -7,14 +7,16 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
+from runware._support.api_names import python_name, python_path
 from runware._support.escaping import one_line
 from runware._support.logs import log_or_stderr
 from runware.errors import NotFoundError, ValidationError
 from runware.models.access import Catalogue
 from runware.models.catalogue import Model
-from runware.models.names import to_api_names
+from runware.models.names import stray_names, to_api_names
 from runware.models.problems import Problem
 from runware.models.schema import matches
+from runware.models.wording import right_name
 
 __all__ = ["Check", "Checker", "Route", "validation_error"]
 
@@ -169,6 +171,33 @@ class Checker:
         name = task.get("model")
         model = self.catalogue.get(name) if isinstance(name, str) else None
         return to_api_names(task, model.schema if model is not None else {}, kept)
+
+    def refuse_stray_names(self, task: Mapping[str, Any], kept: Collection[str], objects: Collection[str]) -> None:
+        """Refuse a task with a name that no parameter of the API can have.
+
+        Args:
+            task: The task, with API names wherever they are known.
+            kept: Parameters that stay as they are.
+            objects: Parameters that take objects that the client describes.
+
+        Raises:
+            ValidationError: It has one; `parameter` names it.
+        """
+        name = task.get("model")
+        model = self.catalogue.get(name) if isinstance(name, str) else None
+        schema = model.schema if model is not None else {}
+        path = next((python_path(one) for one in stray_names(task, schema, kept, objects)), None)
+        if path is None:
+            return
+        right = right_name(path, schema.get("properties") or ()) if path in task else None
+        hint = "API parameters have no underscores: pass one that the client does not know by its API name."
+        raise ValidationError(
+            f"{path} is not a parameter{f' of {model.name}' if model is not None else ''}"
+            f"{f'; did you mean {python_name(right)}?' if right else f'. {hint}'}",
+            code="invalidParameter",
+            parameter=path,
+            task_type=str(task.get("taskType")),
+        )
 
     def completed(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """Return a task given as a plain dict with API names, and with the task type of its model if it has none.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from runware._support.api_names import wire_name
+from runware.models.wording import join_path
 
-__all__ = ["to_api_names"]
+__all__ = ["stray_names", "to_api_names"]
 
 _CONTENTS = frozenset(("tools", "jsonSchema", "json_schema"))
 """Parameters whose dicts have names of the user's own."""
@@ -15,6 +16,9 @@ _OF_CALL = {"task_type": "taskType", "task_uuid": "taskUUID"}
 """Parameters that every task has, whatever its schema lists."""
 _OPEN = frozenset(("settings", "providerSettings", "inputs", "lora"))
 """Parameters whose dicts have names of the API, also where a schema does not list them."""
+
+_OF_OTHERS = frozenset(("messages", "settings", "providerSettings"))
+"""Parameters whose dicts may have names of other vendors, which may have underscores."""
 
 
 def to_api_names(
@@ -41,6 +45,42 @@ def to_api_names(
         known = properties.get(api)
         made[api] = value if api in _CONTENTS else _inside(value, known, api in _OPEN)
     return made
+
+
+def stray_names(
+    task: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    kept: Collection[str] = frozenset(),
+    objects: Collection[str] = frozenset(),
+) -> Iterator[str]:
+    """Yield the paths of names with an underscore that `to_api_names` has left, where the API cannot have such a name.
+
+    Those are names of the task itself, and names in objects that its schema or the client describes.
+
+    Args:
+        task: The task, with API names.
+        schema: The request schema of its model; empty if that is not known.
+        kept: Parameters that stay as they are.
+        objects: Parameters that the client describes.
+    """
+    properties = schema.get("properties") or {}
+    for name, value in task.items():
+        if name in kept or name in _CONTENTS or name in _OF_OTHERS:
+            continue
+        if "_" in str(name) and name not in properties:
+            yield str(name)
+        else:
+            yield from _strays_inside(value, properties.get(name), name, name in objects)
+
+
+def _strays_inside(value: Any, schema: Any, path: str, is_known: bool) -> Iterator[str]:
+    facts: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
+    if isinstance(value, Mapping):
+        if is_known or facts.get("properties"):
+            yield from (join_path(path, name) for name in stray_names(value, facts))
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _strays_inside(one, facts.get("items"), f"{path}[{number}]", is_known)
 
 
 def _api_name(name: str, given: Mapping[str, Any], properties: Mapping[str, Any]) -> str:

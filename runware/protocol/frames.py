@@ -52,12 +52,112 @@ def _add(pieces: list[_Piece], piece: Payload) -> None:
         pieces.append(piece)
 
 
+class _Message:
+    """A message of which not all frames have come, or not all bytes of a frame that is too large.
+
+    Attributes:
+        opcode: Its opcode, that of its first frame.
+        received: The bytes of its content so far, which are kept or dropped.
+        skip: The bytes of the current frame that are to be skipped, and have not come.
+        last: Whether the frame that is skipped is its last one.
+    """
+
+    __slots__ = ("_dropped", "_names", "_pieces", "_size", "_tail", "last", "opcode", "received", "skip")
+
+    def __init__(self, opcode: int) -> None:
+        self.opcode = opcode
+        self.received = 0
+        self.skip = 0
+        self.last = False
+        self._pieces: list[_Piece] = []
+        self._size = 0  # of the pieces
+        self._dropped = False
+        self._names: set[bytes] = set()
+        self._tail = b""
+
+    def add(self, payload: Payload, max_size: int) -> None:
+        """Add the payload of a frame, and drop the content if it has become too large."""
+        if payload:
+            _add(self._pieces, payload)
+        self._size += len(payload)
+        self.received += len(payload)
+        if self._dropped or self._size > max_size:
+            self.drop()
+
+    def drop(self) -> None:
+        """Drop the content, of this frame and those to come, except for the task UUIDs in it."""
+        self._dropped = True
+        for piece in self._pieces:
+            self._search(bytes(piece))
+        self._pieces, self._size = [], 0
+
+    def drop_frame(self, first: int, length: int) -> None:
+        """Drop the content, and skip the payload of the frame with this first byte and this length."""
+        self.drop()
+        self.skip, self.last = length, bool(first & 0x80)
+
+    def skip_over(self, data: bytes) -> bytes:
+        """Search the skipped bytes of a frame for task UUIDs, and return the bytes after them."""
+        skipped = data[: self.skip]
+        self.skip -= len(skipped)
+        self.received += len(skipped)
+        self._search(skipped)
+        return data[len(skipped) :]
+
+    def _search(self, dropped: bytes) -> None:
+        text = self._tail + dropped  # a UUID may be cut in two
+        if len(self._names) < _MOST_NAMES:
+            self._names.update(_NAMES.findall(text))
+        self._tail = text[-_LONGEST_NAME:]
+
+    def result(self) -> tuple[int, Payload]:
+        """Return the complete message, or the task UUIDs of one that was dropped."""
+        if self._dropped:
+            return OVERSIZED, b" ".join(sorted(self._names))
+        return self.opcode, b"".join(self._pieces)
+
+
+class _LargeFrame:
+    """A large frame that is arriving in a buffer of its own.
+
+    Attributes:
+        first: Its first byte.
+        buffer: The buffer, which may still be smaller than the payload.
+        filled: The bytes of the payload that have come.
+    """
+
+    __slots__ = ("_length", "buffer", "filled", "first")
+
+    def __init__(self, first: int, length: int, buffer: bytearray) -> None:
+        self.first = first
+        self.buffer = buffer
+        self.filled = 0
+        self._length = length
+
+    def add(self, count: int) -> bool:
+        """Note that bytes have come, enlarge the buffer if it is full, and return whether the payload is complete."""
+        self.filled += count
+        if self.filled == self._length:
+            return True
+        if self.filled == len(self.buffer):
+            more = bytes(min(self.filled, self._length - self.filled))
+            try:
+                self.buffer += more
+            except BufferError:  # a view of it still exists
+                self.buffer = self.buffer + more
+        return False
+
+
 class FrameReader:
     """Parses bytes into messages.
 
     Bytes come in through `feed`. While a large frame arrives, they may be received into `space` instead, which saves
     two copies of the frame; `filled` then takes the place of `feed`. A payload is valid until the next call of either:
     the buffer of a large one is used again.
+
+    What the next byte is follows from two attributes: a part of the payload of `_large`, if there is such a frame; to
+    be skipped, if `_message` says so; otherwise a part of a frame's head or small payload, of which `_chunks` holds
+    what has come.
 
     Args:
         max_size: The most bytes of a message. Of a larger one only the UUIDs of its tasks are kept.
@@ -66,35 +166,26 @@ class FrameReader:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._limit = max(_PASSED_OVER, 4 * max_size)
-        self._total = 0  # bytes of content of the unfinished message, without those in `_chunks`
-        self._chunks: list[_Piece] = []
-        self._have = 0
-        self._need = 2
-        self._body: bytearray | None = None  # of the large frame that is arriving
+        self._message: _Message | None = None  # the one that has begun, if it is not one frame that is kept
+        self._large: _LargeFrame | None = None
         self._spare: bytearray | None = None  # of the last large message
-        self._first = 0  # the first byte of the large frame
-        self._length = 0  # of its payload
-        self._filled = 0
-        self._fragments: list[_Piece] = []
-        self._size = 0  # of the fragments
-        self._fragmented: int | None = None
-        self._oversized = False
-        self._final = False  # of the frame that is skipped
-        self._skip = 0  # its bytes that have not come yet
-        self._names: set[bytes] = set()
-        self._tail = b""
+        self._chunks: list[_Piece] = []
+        self._have = 0  # bytes in the chunks
+        self._need = 2  # bytes with which parsing can go on
 
     @property
     def unfinished(self) -> int:
         """The bytes received of a message that is not complete. Empty frames add nothing."""
-        return self._total + self._have + self._filled
+        message, large = self._message, self._large
+        return self._have + (message.received if message else 0) + (large.filled if large else 0)
 
     def space(self) -> memoryview | None:
         """Return where the next bytes of the large frame belong that is arriving; `None` if no such frame is arriving.
 
         Release it before `filled`, which may enlarge the buffer.
         """
-        return None if self._body is None else memoryview(self._body)[self._filled :]
+        large = self._large
+        return None if large is None else memoryview(large.buffer)[large.filled :]
 
     def filled(self, count: int) -> Iterable[tuple[int, Payload]]:
         """Note that this many bytes were received into `space`, and return the message that they complete.
@@ -102,21 +193,16 @@ class FrameReader:
         Raises:
             FrameError: The frame violates the protocol.
         """
-        assert self._body is not None
-        self._filled += count
-        if self._filled < self._length:
-            if self._filled == len(self._body):
-                more = bytes(min(self._filled, self._length - self._filled))
-                try:
-                    self._body += more
-                except BufferError:  # a view of it still exists
-                    self._body = self._body + more
+        large = self._large
+        assert large is not None
+        if not large.add(count):
             return ()
-        payload, self._body, self._filled = self._body, None, 0
-        if self._first == 0x80 | TEXT and self._fragmented is None:
+        self._large = None
+        payload = large.buffer
+        if large.first == 0x80 | TEXT and self._message is None:
             self._spare = payload if len(payload) <= _KEPT else None
             return ((TEXT, payload),)
-        message = self._other(self._first, payload)
+        message = self._other(large.first, payload)
         return () if message is None else (message,)
 
     def _buffer(self, length: int, first: int) -> bytearray:
@@ -141,17 +227,18 @@ class FrameReader:
         Raises:
             FrameError: The bytes violate the protocol; it may be raised while the messages are iterated.
         """
-        if self._body is not None:
-            return self._fill(self._body, data)
+        if self._large is not None:
+            return self._fill(self._large, data)
         size = len(data)
-        fresh = size > 4 and not (self._have or self._fragmented or self._skip)
+        fresh = size > 4 and not self._have and self._message is None
         if fresh and data[:2] == b"\x81\x7e" and size == 4 + (data[2] << 8 | data[3]) <= self._max_size:
             return ((TEXT, data[4:]),)  # one short message and nothing else, the usual case
         return self._join(data)
 
-    def _fill(self, body: bytearray, data: bytes) -> Iterator[tuple[int, Payload]]:
-        count = min(len(data), len(body) - self._filled)
-        body[self._filled : self._filled + count] = data[:count]
+    def _fill(self, large: _LargeFrame, data: bytes) -> Iterator[tuple[int, Payload]]:
+        start = large.filled
+        count = min(len(data), len(large.buffer) - start)
+        large.buffer[start : start + count] = data[:count]
         yield from self.filled(count)
         if count < len(data):
             yield from self.feed(data[count:])
@@ -164,13 +251,17 @@ class FrameReader:
         buffer = data if len(self._chunks) == 1 else b"".join(self._chunks)
         size = len(buffer)
         start = 0
+        self._need = 2
         while True:
-            if self._skip:
-                buffer = self._pass_over(buffer[start:])
+            message = self._message
+            if message is not None and message.skip:
+                buffer = message.skip_over(buffer[start:])
                 size, start = len(buffer), 0
-                if self._final and not self._skip:
-                    yield self._passed()
-            self._need = 1 if self._skip else 2  # a skipped message may end with a single byte
+                self._need = 1 if message.skip else 2  # it may end with a single byte
+                if message.last and not message.skip:
+                    self._message = None
+                    yield message.result()
+                    message = None
             if size - start < 2:
                 break
             first, length = buffer[start], buffer[start + 1]
@@ -187,9 +278,7 @@ class FrameReader:
                 raise FrameError("a frame of the server was masked")
             end = body + length
             if length > self._max_size and body <= size:
-                self._begin(first, length)
-                self._drop_fragments()
-                self._final, self._skip = bool(first & 0x80), length
+                self._begin(first, length).drop_frame(first, length)
                 start = body
                 continue
             if end > size:
@@ -197,10 +286,10 @@ class FrameReader:
                 break
             payload = buffer[body:end]
             start = end
-            if first == 0x80 | TEXT and self._fragmented is None:
+            if first == 0x80 | TEXT and message is None:
                 yield TEXT, payload
-            elif (message := self._other(first, payload)) is not None:
-                yield message
+            elif (complete := self._other(first, payload)) is not None:
+                yield complete
         rest = buffer[start:]
         self._chunks = [rest] if rest else []
         self._have = len(rest)
@@ -218,9 +307,10 @@ class FrameReader:
             self._need = body + length - start
             return start
         received = len(buffer) - body
-        self._body = self._buffer(length, min(length, max(_STEP, received + 1)))
-        self._body[:received] = buffer[body:]
-        self._first, self._length, self._filled = buffer[start], length, received
+        large = _LargeFrame(buffer[start], length, self._buffer(length, min(length, max(_STEP, received + 1))))
+        large.buffer[:received] = buffer[body:]
+        large.filled = received
+        self._large = large
         return len(buffer)
 
     def _other(self, first: int, payload: Payload) -> tuple[int, Payload] | None:
@@ -230,58 +320,25 @@ class FrameReader:
             if first & 0x70 or not final or len(payload) > 125:
                 raise FrameError("a control frame is fragmented or too long, or has reserved bits set")
             return opcode, payload
-        self._begin(first, len(payload))
-        if payload:
-            _add(self._fragments, payload)
-        self._size += len(payload)
-        self._total += len(payload)
-        if self._oversized or self._size > self._max_size:
-            self._drop_fragments()
+        message = self._begin(first, len(payload))
+        message.add(payload, self._max_size)
         if not final:
             return None
-        if self._oversized:
-            return self._passed()
-        message = (self._fragmented or TEXT, b"".join(self._fragments))
-        self._fragments, self._size, self._total, self._fragmented = [], 0, 0, None
-        return message
+        self._message = None
+        return message.result()
 
-    def _begin(self, first: int, length: int) -> None:
-        """Check that a frame with a message, or a part of one, may begin here."""
-        opcode = first & 0x0F
+    def _begin(self, first: int, length: int) -> _Message:
+        """Check that a frame with a message, or a part of one, may begin here; return the message."""
+        opcode, message = first & 0x0F, self._message
         if first & 0x70:
             raise FrameError("a frame has reserved bits set")
-        if opcode in (TEXT, _BINARY) and self._fragmented is None:
-            self._fragmented = opcode
-        elif opcode != _CONTINUATION or self._fragmented is None:
+        if message is None and opcode in (TEXT, _BINARY):
+            message = self._message = _Message(opcode)
+        elif message is None or opcode != _CONTINUATION:
             raise FrameError(f"a frame with opcode {opcode} is out of place")
-        if self._total + length > self._limit:
+        if message.received + length > self._limit:
             raise FrameError(f"a message has more than {self._limit:,} bytes")
-
-    def _drop_fragments(self) -> None:
-        """Drop a message that is too large; search the fragments so far for task UUIDs."""
-        self._oversized = True
-        for piece in self._fragments:
-            self._total -= len(piece)  # it was counted
-            self._skip = len(piece)
-            self._pass_over(bytes(piece))
-        self._fragments, self._size = [], 0
-
-    def _pass_over(self, data: bytes) -> bytes:
-        """Search skipped bytes for task UUIDs, and return the bytes after them."""
-        piece, rest = data[: self._skip], data[self._skip :]
-        self._skip -= len(piece)
-        self._total += len(piece)
-        text = self._tail + piece  # a UUID may be cut in two
-        if len(self._names) < _MOST_NAMES:
-            self._names.update(_NAMES.findall(text))
-        self._tail = text[-_LONGEST_NAME:]
-        return rest
-
-    def _passed(self) -> tuple[int, bytes]:
-        names = b" ".join(sorted(self._names))
-        self._fragmented, self._oversized, self._total = None, False, 0
-        self._names, self._tail = set(), b""
-        return OVERSIZED, names
+        return message
 
 
 _PONG = object()

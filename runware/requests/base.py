@@ -137,6 +137,9 @@ class Task(RequestModel, Generic[R_co]):
             self._reject("extra", f"must be a dict with API names as keys; got {brief(self.extra)}")
         if self.extra is not None and "taskUUID" in self.extra:
             self._reject("extra", "must not contain taskUUID, which identifies the response; pass task_uuid instead")
+        for name in self.extra or ():
+            if "_" in name and any(name == field.name for field in attrs.fields(type(self))):
+                self._reject("extra", f"has API names as keys; pass {name}=... beside it")
         if self.extra_headers is not None and (wrong := header_problem(self.extra_headers)):
             self._reject("extra_headers", wrong)
 

@@ -15,6 +15,8 @@ from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
 from runware.requests import request_class
 from runware.requests.base import Task, no_stream
+from runware.requests.raw import RawTask
+from runware.requests.validation import object_names
 from runware.results.base import shortened
 
 if TYPE_CHECKING:
@@ -133,8 +135,9 @@ class Planner:
             ValidationError: A media input cannot be read.
         """
         wire = task.wire()
-        if _NESTING.isdisjoint(map(type, wire.values())) or not _has_python_names(wire):
-            return wire
+        return self._named(task, wire) if _has_python_names(wire) else wire
+
+    def _named(self, task: Task[Any], wire: dict[str, Any]) -> dict[str, Any]:
         return self._knowledge.checker.named(wire, task.extra or ())
 
     def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None, *, counts: bool = False) -> Plan:
@@ -147,12 +150,17 @@ class Planner:
             counts: Whether its cost counts for a budget of its own, so that it is asked for.
 
         Raises:
-            ValidationError: A media input cannot be read, a stream is asked for where there is none, or the model does
-                not accept the request and the client's `check` is `"error"`.
+            ValidationError: A media input cannot be read, a stream is asked for where there is none, a name in a dict
+                cannot be one of the API's, or the model does not accept the request and the client's `check` is
+                `"error"`.
             UsageError: There are headers, and the task does not go over HTTP.
         """
         headers = self._headers_of(task)
-        wire = self.wire(task)
+        wire = task.wire()
+        if _has_python_names(wire) or (isinstance(task, RawTask) and any("_" in name for name in wire)):
+            wire = self._named(task, wire)
+            objects = object_names(type(task))  # type: ignore[arg-type]  # classes are hashable, objects are not
+            self._knowledge.checker.refuse_stray_names(wire, task.extra or (), objects)
         include_cost = True if counts and self._include_cost is None else self._include_cost
         if include_cost is not None and task.priced:
             wire.setdefault("includeCost", include_cost)
@@ -250,7 +258,8 @@ class Planner:
             ConfigurationError: The timeout is not valid.
         """
         limit = self._timeout if timeout is None else seconds(timeout, "timeout")
-        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION)
+        headers = self._headers if self._over_http else ()  # a view with headers for streams may connect a WebSocket
+        return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION, headers=headers)
 
     def _headers_of(self, task: Task[Any]) -> Headers:
         if task.extra_headers is None and not self._headers:
@@ -293,7 +302,10 @@ _NESTING = frozenset((dict, list))
 
 def _has_python_names(task: Mapping[str, Any]) -> bool:
     """Return whether a dict inside a task has a name with an underscore, which the API has nowhere."""
-    return any(type(value) in _NESTING and _names_inside(value) for value in task.values())
+    values = task.values()
+    if _NESTING.isdisjoint(map(type, values)):
+        return False  # the common case
+    return any(type(value) in _NESTING and _names_inside(value) for value in values)
 
 
 def _names_inside(value: Any) -> bool:

@@ -351,6 +351,12 @@ def _misspelt(value: Any, check: _Check, path: str) -> Iterator[tuple[str, str]]
 
 
 @cache
+def object_names(cls: Any) -> frozenset[str]:
+    """Return the API names of the fields of a class that take objects."""
+    return frozenset(wire_name(name) for name, check in _checks(cls).items() if check.object_class is not None)
+
+
+@cache
 def _names(cls: Any) -> dict[str, str]:
     """Return the field of a class for each of its Python and API names."""
     return {spelling: name for name in _checks(cls) for spelling in (name, wire_name(name))}

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
+import attrs
 import httpx2
 
 from runware._support.event_loops import running_loop
@@ -162,7 +163,11 @@ class AppCalls:
                     reply = None
                     stop.wait(step.seconds)
                 else:
+                    began = time.monotonic()
                     reply = self._send(step, headers, connections)
+                    if self._key_may_be_old(reply) and (newer := self._headers()) != headers:
+                        headers = newer
+                        reply = self._send(_rest_of(step, began), headers, connections)
                 if stop.is_set():
                     raise _closed_error()  # a job that is over already ignores it
         finally:
@@ -237,7 +242,7 @@ class AppCalls:
         reply: Any = None
         try:
             async with self._ended_by_close(loop), self._async_http(loop) as client:
-                headers = await asyncio.to_thread(self._headers) if callable(self._options.api_key) else self._headers()
+                headers = await self._headers_async()
                 while True:
                     try:
                         step = flow.send(reply)
@@ -248,7 +253,11 @@ class AppCalls:
                         reply = None
                         await asyncio.sleep(step.seconds)
                     else:
+                        began = time.monotonic()
                         reply = await self._send_async(client, step, headers)
+                        if self._key_may_be_old(reply) and (newer := await self._headers_async()) != headers:
+                            headers = newer
+                            reply = await self._send_async(client, _rest_of(step, began), headers)
         finally:
             flow.close()
 
@@ -307,6 +316,8 @@ class AppCalls:
             if not limit.expired():
                 raise
             return _late(watch)
+        finally:
+            await watch.close_unfinished()
 
     # ------------------------------------------------------------------ requests
 
@@ -332,6 +343,14 @@ class AppCalls:
         with self._lock:
             self.redactor.add(key)
         return headers
+
+    async def _headers_async(self) -> dict[str, str]:
+        """Return the headers of a call in an event loop, which a function that returns the key may not hold up."""
+        return await asyncio.to_thread(self._headers) if callable(self._options.api_key) else self._headers()
+
+    def _key_may_be_old(self, reply: Answer | Failure) -> bool:
+        """Return whether a request was refused with a key that a function returned, which may rotate keys."""
+        return isinstance(reply, Answer) and reply.status == 401 and callable(self._options.api_key)
 
     def _request(self, exchange: Exchange, headers: Mapping[str, str]) -> dict[str, Any]:
         content_type = {} if exchange.content is None else {"Content-Type": "application/json"}
@@ -438,16 +457,36 @@ class _Watch:
     def __init__(self, register: Callable[[Any], None] | None = None) -> None:
         self.sent = False
         self._register = register
+        self._unfinished: Any = None  # the connection, until the request is written to it
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith(".send_request_headers.started"):
-            self.sent |= info["request"].method != b"CONNECT"  # which is for the proxy
-        elif self._register is not None and event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._register(info["return_value"])
+            if info["request"].method != b"CONNECT":  # which is for the proxy
+                self.sent, self._unfinished = True, None
+        elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._unfinished = info["return_value"]
+            if self._register is not None:
+                self._register(self._unfinished)
 
     async def asynchronously(self, event: str, info: Mapping[str, Any]) -> None:
         """Watch a request of an `AsyncClient`."""
         self(event, info)
+
+    async def close_unfinished(self) -> None:
+        """Close a connection that an `AsyncClient` has begun to make, and that no request was written to.
+
+        httpcore2 does not if the task is cancelled, or its timeout passes, during the TLS handshake: the connection
+        belongs to nothing then, and stays open until it is collected as garbage.
+        """
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is not None:
+            with suppress(Exception):
+                await unfinished.aclose()
+
+
+def _rest_of(exchange: Exchange, began: float) -> Exchange:
+    """Return the same exchange with the time that is left of it."""
+    return attrs.evolve(exchange, timeout=max(0.001, exchange.timeout - (time.monotonic() - began)))
 
 
 def _late(watch: _Watch) -> Failure:

@@ -18,10 +18,10 @@ from runware.protocol.redaction import Redactor, secrets_of
 from runware.protocol.retry import Retries
 from runware.results.text import Usage
 from runware.text.answers import Answer, ResponseFormat
-from runware.text.asking import Asking
 from runware.text.completions import ChatPiece, added
 from runware.text.drivers import AsyncDriver, BlockingDriver, ChatOwner
 from runware.text.messages import Content, check_messages, encode_messages, invalid, user_message
+from runware.text.model_requests import ModelRequests
 from runware.text.tools import ToolRun, Tools
 from runware.text.turns import Turn
 
@@ -223,7 +223,7 @@ class Conversation(Generic[T]):
         options = self._owner.options
         new = [] if content is None and images is None else [user_message("" if content is None else content, images)]
         limit = seconds(timeout, "timeout") if timeout is not None else self._timeout or options.longest_timeout
-        asking = Asking(
+        requests = ModelRequests(
             deadline=time.monotonic() + limit,
             timeout=limit,
             silence=self._silence or DEFAULT_SILENCE,
@@ -232,7 +232,7 @@ class Conversation(Generic[T]):
             clock=time.monotonic,
             activity=self._owner.activity,
         )
-        return Turn(self, new, asking, streaming=streaming)
+        return Turn(self, new, requests, streaming=streaming)
 
     # ------------------------------------------------------------------ saving
 

@@ -1,4 +1,4 @@
-"""What happens in a stream of text: attempts, pieces, and how it ends. No I/O: a driver performs the steps.
+"""The life of one stream of text: attempts, pieces, and its end. No I/O: a driver performs the steps.
 
 `Exchange.steps` is a generator. It yields what to do next, and its driver sends back the outcome or throws the error.
 So the blocking, the asyncio and the job form share every decision.
@@ -55,7 +55,7 @@ log = logging.getLogger("runware.text")
 DEFAULT_SILENCE = 120.0
 """Seconds without a piece after which a connection is given up. Models may think for a minute or two."""
 KEEPALIVE_FACTOR = 5.0
-"""How many times as long it may take while keep-alive comments come."""
+"""The factor by which that limit grows while only keep-alive comments come."""
 MAX_RECEIVED = 512 * 1024 * 1024
 """The most bytes that one stream may have: some hundred times the longest answer of a model."""
 MAX_REFUSAL = 16 * 1024 * 1024

@@ -13,9 +13,9 @@ from runware.errors import AnswerFormatError, RunwareError, ToolRoundsError
 from runware.media.inputs import holds_payload
 from runware.results.text import Usage
 from runware.text.answers import Answer
-from runware.text.asking import Asking
 from runware.text.completions import TASK_TYPE, ChatPiece, Completion, added
 from runware.text.messages import check_messages, encode_messages, open_calls
+from runware.text.model_requests import ModelRequests
 from runware.text.steps import AwaitTool, DeadlineError, Hand, Prepare, Prepared, StartTools, Step
 from runware.text.tools import ToolRun
 
@@ -39,16 +39,16 @@ class Turn(Generic[T]):
     Args:
         chat: The chat.
         new: The messages to add; none to let the model go on from those that are there.
-        asking: The requests of this turn.
+        requests: The requests of this turn.
         streaming: Whether the answer is streamed.
     """
 
     def __init__(
-        self, chat: Conversation[T], new: Sequence[Mapping[str, Any]], asking: Asking, *, streaming: bool
+        self, chat: Conversation[T], new: Sequence[Mapping[str, Any]], requests: ModelRequests, *, streaming: bool
     ) -> None:
         self._chat = chat
         self._new = new
-        self._asking = asking
+        self._requests = requests
         self._streaming = streaming
         self._rounds = 0
         self._kept = 0
@@ -63,7 +63,7 @@ class Turn(Generic[T]):
     @property
     def sent(self) -> bool:
         """Whether a request is under way, so that it may be billed."""
-        return self._asking.sent
+        return self._requests.sent
 
     def steps(self) -> Generator[Step, Any, Answer[T]]:
         """Yield the steps until the model has answered.
@@ -111,7 +111,7 @@ class Turn(Generic[T]):
         if self._streaming:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         request = {**body, **chat.extra}
-        completion = self._last = yield from self._asking.ask(request)
+        completion = self._last = yield from self._requests.ask(request)
         chat.longest_answer = request.get("max_tokens")
         self._usage = added(self._usage, completion.usage)
         self._cost = _sum(self._cost, completion.cost)
@@ -143,7 +143,7 @@ class Turn(Generic[T]):
         """Return the answer so far."""
         last = self._last
         return Answer(
-            text=self._asking.parts.text if last is None else last.text,
+            text=self._requests.parts.text if last is None else last.text,
             reasoning="" if last is None else last.reasoning,
             finish_reason=None if last is None else last.finish_reason,
             tool_calls=tuple(self._runs),
@@ -154,7 +154,7 @@ class Turn(Generic[T]):
 
     def _complete(self, error: RunwareError) -> None:
         """Add to an error what has come."""
-        if self._asking.sent:
+        if self._requests.sent:
             self._last = None
         answer = self._answer()
         if not error.results and (answer.text or answer.tool_calls):
@@ -193,9 +193,9 @@ class Turn(Generic[T]):
         yield StartTools(ready)
         for _ in ready:
             try:
-                run = yield AwaitTool(self._asking.deadline)
+                run = yield AwaitTool(self._requests.deadline)
             except DeadlineError:
-                raise self._asking.timeout_error() from None
+                raise self._requests.timeout_error() from None
             yield from self._end(run)
         self._settle()
 

@@ -39,7 +39,7 @@ _REMEMBERED = 600.0
 """Seconds for which an address that won against others is tried first (RFC 6555, section 4.2). Then those that the
 system prefers, usually IPv6, get another chance, which costs at most `_ATTEMPT_DELAY`."""
 _MAX_REMEMBERED = 64
-_MAX_TOLD = 8
+_MAX_SHOWN = 8
 """The number of addresses in an error message."""
 
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
@@ -148,7 +148,7 @@ def look_up(host: str, port: int, attempt: Attempt) -> list[Address]:
         ipaddress.ip_address(host)
     except ValueError:
         return _lookups.wait(host, port, attempt)
-    return _getaddrinfo(host, port)  # asks nobody
+    return _getaddrinfo(host, port)  # which needs no name server
 
 
 # ---------------------------------------------------------------------- TCP
@@ -166,15 +166,15 @@ class UnreachableError(Exception):
     """
 
     def __init__(self, host: str, failures: dict[Address, OSError]) -> None:
-        told = [(str(address[4][0]), _reason(error)) for address, error in failures.items()]
+        shown = [(str(address[4][0]), _reason(error)) for address, error in failures.items()]
         self.cause = next(reversed(failures.values()), None)
-        if not told:
+        if not shown:
             what = "the name has no address"
-        elif len(told) == 1 and told[0][0] == host:
-            what = told[0][1]
+        elif len(shown) == 1 and shown[0][0] == host:
+            what = shown[0][1]
         else:
-            more = f" and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
-            tried = ", ".join(f"{address} ({why})" for address, why in told[:_MAX_TOLD])
+            more = f" and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
+            tried = ", ".join(f"{address} ({why})" for address, why in shown[:_MAX_SHOWN])
             what = f"no address of the host accepted a connection: {tried}{more}"
         super().__init__(what)
 
@@ -228,50 +228,99 @@ def connect(
     Raises:
         UnreachableError: No address accepted a connection.
     """
-    order = _in_order(host, port, addresses)
-    waiting = deque(order)
-    racing: dict[int, tuple[socket.socket, Address]] = {}
-    failures: dict[Address, OSError] = {}
-    poller = make_poller()
-    next_start = 0.0
-    try:
-        while waiting or racing:
-            if waiting and (not racing or time.monotonic() >= next_start):
-                address = waiting.popleft()
-                try:
-                    sock = socket.socket(*address[:3])
-                    racing[sock.fileno()] = sock, address
-                except OSError as error:  # no support for the family
-                    failures[address] = error
-                    continue
-                attempt.adopt(sock)
-                code = sock.connect_ex(address[4])
-                if code in _IN_PROGRESS:
-                    poller.register(sock.fileno(), WRITE)
-                    next_start = time.monotonic() + _ATTEMPT_DELAY
-                    if address is order[0]:
-                        meanwhile()
-                    continue
-                ended = [(sock.fileno(), code)]
-            else:
-                ready = attempt.poll(poller, next_start if waiting else math.inf)
-                ended = [(fd, racing[fd][0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) for fd, _ in ready]
-                if not ended and not attempt.remaining():
-                    failures.update((address, TimeoutError("timed out")) for _, address in racing.values())
-                    break
-                for fd, _ in ended:
-                    poller.unregister(fd)
-            for fd, code in ended:
-                sock, address = racing.pop(fd)
-                if not code:
-                    if address is not order[0]:
-                        _remember(host, port, address)
-                    return sock
-                attempt.discard(sock)
-                failures[address] = OSError(code, os.strerror(code))
-                next_start = 0.0
-    finally:
-        for sock, _ in racing.values():
-            attempt.discard(sock)
-    _winners.pop((host, port), None)
-    raise UnreachableError(host, {address: failures[address] for address in order if address in failures})
+    race = _Race(_in_order(host, port, addresses), attempt, meanwhile)
+    won = race.run()
+    if won is None:
+        _winners.pop((host, port), None)
+        raise UnreachableError(host, race.failures)
+    sock, address = won
+    if address is not race.order[0]:
+        _remember(host, port, address)
+    return sock
+
+
+class _Race:
+    """Attempts to connect to several addresses, of which the first that answers wins.
+
+    Args:
+        order: The addresses in the order in which to try them.
+        attempt: The deadline, and the means to cancel.
+        meanwhile: Called once, while the first address is on its way to answer.
+
+    Attributes:
+        order: The same.
+    """
+
+    def __init__(self, order: list[Address], attempt: Attempt, meanwhile: Callable[[], object]) -> None:
+        self.order = order
+        self._attempt = attempt
+        self._meanwhile = meanwhile
+        self._waiting = deque(order)
+        self._racing: dict[int, tuple[socket.socket, Address]] = {}
+        self._failures: dict[Address, OSError] = {}
+        self._poller = make_poller()
+        self._next_start = 0.0
+
+    @property
+    def failures(self) -> dict[Address, OSError]:
+        """The error of each address that was tried, in their order."""
+        return {address: self._failures[address] for address in self.order if address in self._failures}
+
+    def run(self) -> tuple[socket.socket, Address] | None:
+        """Return the connected socket and its address; `None` if no address answered."""
+        won = None
+        try:
+            while won is None and (self._waiting or self._racing):
+                due = self._waiting and (not self._racing or time.monotonic() >= self._next_start)
+                won = self._start_next() if due else self._wait()
+        finally:
+            self._give_up()
+        return won
+
+    def _start_next(self) -> tuple[socket.socket, Address] | None:
+        address = self._waiting.popleft()
+        try:
+            sock = socket.socket(*address[:3])
+        except OSError as error:  # no support for the family
+            self._failures[address] = error
+            return None
+        fd = sock.fileno()
+        self._racing[fd] = sock, address
+        self._attempt.adopt(sock)
+        code = sock.connect_ex(address[4])
+        if code not in _IN_PROGRESS:
+            return self._ended(fd, code)
+        self._poller.register(fd, WRITE)
+        self._next_start = time.monotonic() + _ATTEMPT_DELAY
+        if address is self.order[0]:
+            self._meanwhile()
+        return None
+
+    def _wait(self) -> tuple[socket.socket, Address] | None:
+        """Wait until an address has answered, the next one is due, or the time is up."""
+        ready = self._attempt.poll(self._poller, self._next_start if self._waiting else math.inf)
+        ended = [(fd, self._racing[fd][0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) for fd, _ in ready]
+        if not ended and not self._attempt.remaining():
+            self._failures.update((address, TimeoutError("timed out")) for _, address in self._racing.values())
+            self._give_up()
+        for fd, _ in ended:
+            self._poller.unregister(fd)
+        results = (self._ended(fd, code) for fd, code in ended)
+        return next((won for won in results if won is not None), None)
+
+    def _ended(self, fd: int, code: int) -> tuple[socket.socket, Address] | None:
+        """Take the outcome of one attempt: 0, or the code of an error, after which the next one starts at once."""
+        sock, address = self._racing.pop(fd)
+        if not code:
+            return sock, address
+        self._attempt.discard(sock)
+        self._failures[address] = OSError(code, os.strerror(code))
+        self._next_start = 0.0
+        return None
+
+    def _give_up(self) -> None:
+        """End the attempts that go on, and start no further one."""
+        self._waiting.clear()
+        for sock, _ in self._racing.values():
+            self._attempt.discard(sock)
+        self._racing.clear()

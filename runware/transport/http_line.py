@@ -197,10 +197,11 @@ class HttpLine:
 
     # ------------------------------------------------------------------ requests
 
-    def check_key(self, timeout: float) -> Answer:
+    def check_key(self, timeout: float, extra: Headers = ()) -> Answer:
         """Make the request that only checks the key, which is free; raises as `post` does."""
-        key = self._read_key()
-        return self._post(dumps([{"taskType": "authentication", "apiKey": key}]), timeout)
+        return self._with_key(
+            lambda key: self._post(dumps([{"taskType": "authentication", "apiKey": key}]), timeout, extra)
+        )
 
     def post(self, body: bytes, silence: float | None, extra: Headers = ()) -> Answer:
         """Send tasks.
@@ -214,31 +215,48 @@ class HttpLine:
             RequestError: There is no response.
             TooLargeError: The response is too large.
         """
-        self._read_key()
-        return self._post(body, silence, extra)
+        return self._with_key(lambda _: self._post(body, silence, extra))
+
+    def _with_key(self, send: Callable[[str], Answer]) -> Answer:
+        """Make a request; if a key that a function returned for an earlier one is rejected, repeat it with a new one.
+
+        The function may rotate keys, and is only called for each connection. A request that is refused with its key has
+        run nothing, so that it may be repeated.
+        """
+        key = self._key
+        if key is None or (callable(self._options.api_key) and not self._connected):
+            return send(self._read_key())
+        answer = send(key)
+        if answer.status == 401 and callable(self._options.api_key) and (new := self._read_key()) != key:
+            return send(new)
+        return answer
 
     def _read_key(self) -> str:
-        if self._key is None or (callable(self._options.api_key) and not self._connected):
-            try:
-                self._key = read_key(self._options, _key_error)
-            except PermanentError as error:
-                raise RequestError(error.error, sent=False, permanent=True) from None
-            parts = self._parts
-            named = {
-                "Host": parts.netloc,
-                "User-Agent": user_agent(self._options.app),
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",  # without it, a server may compress
-                "Authorization": f"Bearer {self._key}",
-            }
-            if self._options.dry_run:
-                named["X-Runware-Dry-Run"] = "1"
-            lines = [
-                f"POST {quote(parts.path or '/', _IN_PATH)} HTTP/1.1",
-                *(f"{name}: {value}" for name, value in named.items()),
-            ]
-            self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
-        return self._key
+        """Read the API key, and make the headers with it.
+
+        Raises:
+            RequestError: A function that returns it raised, or returned none.
+        """
+        try:
+            key = self._key = read_key(self._options, _key_error)
+        except PermanentError as error:
+            raise RequestError(error.error, sent=False, permanent=True) from None
+        parts = self._parts
+        named = {
+            "Host": parts.netloc,
+            "User-Agent": user_agent(self._options.app),
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",  # without it, a server may compress
+            "Authorization": f"Bearer {key}",
+        }
+        if self._options.dry_run:
+            named["X-Runware-Dry-Run"] = "1"
+        lines = [
+            f"POST {quote(parts.path or '/', _IN_PATH)} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in named.items()),
+        ]
+        self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
+        return key
 
     @property
     def _connected(self) -> bool:

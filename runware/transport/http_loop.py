@@ -1,9 +1,9 @@
 """The HTTP driver: requests on short-lived threads, while the session decides which.
 
-No thread is there without work. A caller's post goes to an idle worker, which drives the session itself, makes the
-request it asks for, and hands the response to the session: two thread switches for a call. Whoever drives the session
-holds `_driving`; a post that finds it held is processed by the holder. The I/O thread only watches the time, and drives
-when no worker is idle. All threads and connections end a few seconds after the last work.
+Without work, there is no thread. A caller's post wakes an idle worker, which drives the session itself, makes the
+request it asks for, and hands the response to the session: two thread switches for a call. The thread that drives the
+session holds `_driving`; it also processes the posts that find the lock held. The I/O thread only watches the time, and
+drives when no worker is idle. All threads and connections end a few seconds after the last work.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import threading
 import weakref
 from collections import deque
+from enum import Enum
 from typing import Any
 
 import attrs
@@ -34,14 +35,14 @@ MAX_REQUESTS = 100
 """How many requests with tasks are made at once, unless `max_in_flight` says otherwise."""
 LINGER = 5.0
 """Seconds for which threads and connections are kept without work."""
-_LATEST_RING = 5.0
-"""Seconds within which a worker that was taken from the idle ones is rung, which takes microseconds."""
+_LATEST_WAKEUP = 5.0
+"""Seconds within which a worker that was taken from the idle ones is woken, which takes microseconds."""
 _POLL_SILENCE = 15.0
 """Seconds to wait for each part of the answer to a poll, which the server sends at once."""
 
 
-class _Bell:
-    """Wakes one thread. Rings are not counted."""
+class _Wakeup:
+    """Wakes one thread. Several wake-ups before its next wait count as one."""
 
     __slots__ = ("_lock",)
 
@@ -49,33 +50,72 @@ class _Bell:
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the thread, or make its next wait return at once."""
         try:
             self._lock.release()
-        except RuntimeError:  # it rings already
+        except RuntimeError:  # it was woken already
             pass
 
     def wait(self, timeout: float) -> bool:
-        """Wait for the bell, up to *timeout* seconds (-1: forever); return whether it rang."""
+        """Wait for a wake-up, up to *timeout* seconds (-1: forever); return whether there was one."""
         return self._lock.acquire(timeout=timeout)
+
+
+class WorkerState(Enum):
+    """The state of a worker. `FOLLOWING` holds which state may follow which."""
+
+    DRIVING = "driving"
+    """Drives the session, unless another thread does, and looks for a request to make."""
+    REQUESTING = "requesting"
+    """Makes the request it was given."""
+    IDLE = "idle"
+    """Waits in the list of idle workers. A thread that has something to do takes it from there, then wakes it."""
+    TAKEN = "taken"
+    """Was taken from the list just as its wait timed out; the wake-up will follow."""
+    ENDED = "ended"
+    """Its thread ends, and closes its connection."""
+
+
+_DRIVING, _REQUESTING, _IDLE, _TAKEN, _ENDED = WorkerState
+FOLLOWING: dict[WorkerState, tuple[WorkerState, ...]] = {
+    # A post that came while the session was driven makes the same worker drive it again.
+    _DRIVING: (_REQUESTING, _IDLE, _DRIVING, _ENDED),
+    _REQUESTING: (_DRIVING,),
+    _IDLE: (_DRIVING, _TAKEN, _ENDED),
+    _TAKEN: (_DRIVING,),
+    _ENDED: (),
+}
+"""The states that may follow each state."""
 
 
 class _Worker:
     """A thread that makes requests, one after another, and its connection.
 
     Attributes:
-        bell: Wakes the thread.
-        exchange: The request to make next. Whoever takes the worker from the idle ones sets it, before ringing.
+        state: The state, which only its own thread changes, through `enter`.
+        wakeup: Wakes the thread.
+        exchange: The request to make next. The thread that takes the worker from the idle ones sets it, then wakes it.
         line: The connection.
         thread: The thread.
     """
 
     def __init__(self) -> None:
-        self.bell = _Bell()
+        self.state = _DRIVING
+        self.wakeup = _Wakeup()
         self.exchange: Exchange | None = None
         self.line: HttpLine | None = None
         self.thread: threading.Thread | None = None
+
+    def enter(self, state: WorkerState) -> None:
+        """Change the state.
+
+        Raises:
+            RuntimeError: The state does not follow the current one.
+        """
+        if state not in FOLLOWING[self.state]:
+            raise RuntimeError(f"a worker cannot go from {self.state.value} to {state.value}")
+        self.state = state
 
 
 class _Round:
@@ -107,9 +147,9 @@ class HttpLoop(Driver):
     def __init__(self, options: Options, feed: EventFeed | None = None, recorder: Recorder | None = None) -> None:
         super().__init__(options, feed, recorder)
         self._driving = threading.Lock()
-        self._bell = _Bell()
-        self._look = object()  # another one each time before a thread looks into the inbox
-        self._rung: object = None  # the one of when a thread was rung last
+        self._io_wakeup = _Wakeup()
+        self._inbox_check = object()  # a new one each time, before a thread looks into the inbox
+        self._woken_for: object = None  # the check before which a thread was woken last
         self._sleeps_until = float("inf")  # when the I/O thread looks at the time by itself
         self._fresh: list[Exchange] = []  # to be given to a worker
         self._waiting: deque[Exchange] = deque()  # for which there was none
@@ -129,9 +169,9 @@ class HttpLoop(Driver):
             timeout = 0.0  # in a callback of this thread, for which the others wait
         deadline = clock() + timeout
         super().close(timeout)
-        self._bell.ring()
+        self._io_wakeup.wake()
         for worker in list(self._workers):
-            worker.bell.ring()
+            worker.wakeup.wake()
         for worker in list(self._workers):
             if (thread := worker.thread) is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock()))
@@ -139,30 +179,23 @@ class HttpLoop(Driver):
     # ------------------------------------------------------------------ waking
 
     def _wake(self) -> None:
-        look = self._look
-        if self._rung is look:
-            return  # a thread was rung that has not looked yet: one is enough for many posts
-        if self._thread is None or self.stopped:
-            self._bell.ring()
-        else:
-            try:
-                worker = self._idle.pop()
-            except IndexError:
-                self._bell.ring()
-            else:
-                worker.bell.ring()
-        self._rung = look  # last, so that the posts of a signal handler, before this, ring too
+        check = self._inbox_check
+        if self._woken_for is check:
+            return  # a thread was woken that has not looked yet: one is enough for many posts
+        worker = None if self._thread is None or self.stopped else self._pop_idle()
+        (self._io_wakeup if worker is None else worker.wakeup).wake()
+        self._woken_for = check  # last, so that posts of a signal handler, before this, wake a thread too
 
     # ------------------------------------------------------------------ driving
 
     def _drive(self) -> _Round:
         """Feed the session what is in the inbox and perform its effects, unless another thread does.
 
-        The thread that did it has to look into the inbox again afterwards: a post that came meanwhile is left to it.
+        The thread that did has to look into the inbox again afterwards: a post that came meanwhile is left to it.
         """
         done = _Round()
         driving = self._driving
-        self._look = object()
+        self._inbox_check = object()
         if not self._inbox or self._orphaned:
             return done
         if not driving.acquire(blocking=False):
@@ -177,7 +210,7 @@ class HttpLoop(Driver):
             self.ident = None
             driving.release()
         if due is not None and due < self._sleeps_until:
-            self._bell.ring()
+            self._io_wakeup.wake()
         return done
 
     def _collect(self, done: _Round) -> None:
@@ -196,13 +229,12 @@ class HttpLoop(Driver):
     def _assign(self, exchanges: list[Exchange]) -> None:
         """Assign each request to an idle worker, or start one. Without a thread to start, busy workers take it."""
         for exchange in exchanges:
-            try:
-                worker = self._idle.pop()
-            except IndexError:
+            worker = self._pop_idle()
+            if worker is None:
                 self._start_worker(exchange)
             else:
                 worker.exchange = exchange
-                worker.bell.ring()
+                worker.wakeup.wake()
 
     # ------------------------------------------------------------------ the I/O thread: time
 
@@ -228,7 +260,7 @@ class HttpLoop(Driver):
         with self._driving:
             self._shut_down()
         for worker in list(self._workers):
-            worker.bell.ring()
+            worker.wakeup.wake()
 
     def _run_once(self) -> bool:
         """Wait until something is due, or no worker was idle; end the thread if there is nothing to do for long.
@@ -240,7 +272,7 @@ class HttpLoop(Driver):
         driving = self._driving
         with driving:
             self.ident = threading.get_ident()
-            self._look = object()
+            self._inbox_check = object()
             try:
                 self._drain_inbox()
                 due = self._session.next_deadline()
@@ -261,8 +293,8 @@ class HttpLoop(Driver):
         if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
             pass
         elif due is not None:
-            self._bell.wait(min(max(0.0, due - clock()), threading.TIMEOUT_MAX))
-        elif not self._workers or not self._bell.wait(LINGER):
+            self._io_wakeup.wait(min(max(0.0, due - clock()), threading.TIMEOUT_MAX))
+        elif not self._workers or not self._io_wakeup.wait(LINGER):
             self._rest()
         return self._session.state is not State.CLOSED
 
@@ -293,54 +325,72 @@ class HttpLoop(Driver):
 
     def _work(self, worker: _Worker) -> None:
         try:
-            while self._serve(worker):
-                pass
+            while worker.state is not _ENDED:
+                worker.enter(self._next_state(worker))
         except BaseException:  # such as from `sys.exit()` in a callback of a future
             if not self._orphaned:
                 log.exception("a request thread failed; all calls fail")
                 self.stopped = True
                 self._inbox.append((self._session.close, ()))
-                self._bell.ring()
+                self._io_wakeup.wake()
         if self._orphaned:
             threading.Event().wait()  # see `Driver._run`
         if worker.line is not None:
             worker.line.close()
         self._workers.discard(worker)
         if not self._workers:
-            self._bell.ring()  # the I/O thread may end too
+            self._io_wakeup.wake()  # the I/O thread may end too
 
-    def _serve(self, worker: _Worker) -> bool:
-        """Do what there is to do, or wait for it; return whether the worker goes on."""
+    def _next_state(self, worker: _Worker) -> WorkerState:
+        """Do what there is to do in the state of a worker; return the state that follows."""
+        if worker.state is _DRIVING:
+            return self._drive_as(worker)
+        if worker.state is _REQUESTING:
+            exchange, worker.exchange = worker.exchange, None
+            assert exchange is not None
+            self._make_guarded(worker, exchange)
+            return _DRIVING
+        return self._wait_idle(worker) if worker.state is _IDLE else self._wait_for_wakeup(worker)
+
+    def _drive_as(self, worker: _Worker) -> WorkerState:
+        """Drive the session, and take one of the requests it asks for."""
         done = self._drive()
         if worker.exchange is None:
             worker.exchange = done.fresh.pop() if done.fresh else self._next_waiting() if self._waiting else None
         self._assign(done.fresh)
-        if (exchange := worker.exchange) is not None:
-            worker.exchange = None
+        if worker.exchange is not None:
             wake(done.to_wake)
             if self._inbox and not done.by_other:
                 self._wake()  # another thread
-            self._make_guarded(worker, exchange)
-            return True
+            return _REQUESTING
         if self.stopped or self._orphaned:
             wake(done.to_wake)
-            return False
+            return _ENDED
         self._idle.append(worker)
         wake(done.to_wake)  # only now, so that their next calls find this worker idle
         if ((self._inbox and not done.by_other) or self.stopped) and self._leave_idle(worker):
-            return True
-        if worker.bell.wait(LINGER):
-            self._leave_idle(worker)  # it is still there if the ring was a late one
-            return True
-        if self._leave_idle(worker):
-            return bool(self._inbox or self._waiting)
-        # It was taken at the last moment, and will be rung. Going on before could overwrite the request it is given. An
-        # exception: Ctrl-C between the two steps of `_wake`, after which nothing rings it. Two waits, as the first
-        # may be over at once in a process that was frozen.
+            return _DRIVING
+        return _IDLE
+
+    def _wait_idle(self, worker: _Worker) -> WorkerState:
+        """Wait for a wake-up. Without one, end the worker, unless there is something to do by then."""
+        if worker.wakeup.wait(LINGER):
+            self._leave_idle(worker)  # it is still there if the wake-up was a late one
+            return _DRIVING
+        if not self._leave_idle(worker):
+            return _TAKEN
+        return _DRIVING if self._inbox or self._waiting else _ENDED
+
+    def _wait_for_wakeup(self, worker: _Worker) -> WorkerState:
+        """Wait for the thread that has taken the worker: going on before could overwrite the request it gives.
+
+        After Ctrl-C between the two steps of `_wake`, nothing wakes it, so that the wait is bounded. There are two
+        waits, as the first may be over at once in a process that was frozen.
+        """
         for _ in range(2):
-            if worker.bell.wait(_LATEST_RING) or self.stopped or self._orphaned:
+            if worker.wakeup.wait(_LATEST_WAKEUP) or self.stopped or self._orphaned:
                 break
-        return True
+        return _DRIVING
 
     def _next_waiting(self) -> Exchange | None:
         try:
@@ -348,8 +398,15 @@ class HttpLoop(Driver):
         except IndexError:
             return None
 
+    def _pop_idle(self) -> _Worker | None:
+        """Take a worker from the idle ones, which has to be woken then; return `None` if there is none."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
     def _leave_idle(self, worker: _Worker) -> bool:
-        """Take a worker from the idle ones; return whether it was still there: otherwise it was, or will be, rung."""
+        """Take a worker from the idle ones; return whether it was still there: otherwise it was, or will be, woken."""
         try:
             self._idle.remove(worker)
         except ValueError:
@@ -382,7 +439,7 @@ class HttpLoop(Driver):
             if exchange.text:
                 answer = line.post(exchange.text, _POLL_SILENCE if exchange.question else None, exchange.headers)
             else:
-                answer = line.check_key(self.options.connect_timeout)
+                answer = line.check_key(self.options.connect_timeout, exchange.headers)
         except RequestError as failure:
             key = line.key if line is not None and callable(self.options.api_key) else None
             self._report_failure(exchange, failure, key)

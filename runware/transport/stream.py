@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import overload
 
 from runware.transport.poller import READ, WRITE
 
@@ -141,31 +142,14 @@ class TlsStream(Stream):
         if self._ended:
             return b""
         self._receive()
-        incoming = self._incoming
+        incoming, tls = self._incoming, self._tls
         parts: list[bytes] = []
-        read, tls = self._tls.read, self._tls
-        try:
-            while True:
-                part = read(_RECORD)
-                if not part:
-                    self._ended = True  # close_notify
-                    break
-                parts.append(part)
-                if not incoming.pending and not tls.pending():
-                    break  # the usual case of a short message; an incomplete record stays in the TLS object
-        except ssl.SSLWantReadError:
-            pass
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            self._ended = True
-        if self._outgoing.pending:
-            self._answer()
-        if parts:
-            self.pending = self._ended
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-        if self._ended:
-            self.pending = False
-            return b""
-        raise BlockingIOError
+        while part := self._decrypt(_RECORD):
+            parts.append(part)
+            if not incoming.pending and not tls.pending():
+                break  # the usual case of a short message; an incomplete record stays in the TLS object
+        self._finish_read(received=bool(parts))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def recv_into(self, space: memoryview) -> int:
         """Decrypt the next bytes into *space* and return their number; 0 at the end of the stream."""
@@ -176,25 +160,13 @@ class TlsStream(Stream):
         self._receive()
         incoming, tls = self._incoming, self._tls
         count, size = 0, len(space)
-        try:
-            while count < size:
-                read: int = tls.read(size - count, space[count:])  # type: ignore[assignment]
-                if not read:
-                    self._ended = True  # close_notify
-                    break
-                count += read
-                if not incoming.pending and not tls.pending():
-                    break
-        except ssl.SSLWantReadError:
-            pass
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            self._ended = True
-        if self._outgoing.pending:
-            self._answer()
-        if not count and not self._ended:
-            raise BlockingIOError
-        # What follows the frame may be here already: the socket need not become readable again.
-        self.pending = bool(count) and (self._ended or incoming.pending > 0 or tls.pending() > 0)
+        while count < size and (read := self._decrypt(size - count, space[count:])):
+            count += read
+            if not incoming.pending and not tls.pending():
+                break
+        self._finish_read(received=count > 0)
+        if count and (incoming.pending or tls.pending()):
+            self.pending = True  # what follows the frame is here already: the socket need not become readable again
         return count
 
     def _receive(self) -> None:
@@ -205,6 +177,38 @@ class TlsStream(Stream):
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+
+    @overload
+    def _decrypt(self, size: int) -> bytes: ...
+    @overload
+    def _decrypt(self, size: int, space: memoryview) -> int: ...
+    def _decrypt(self, size: int, space: memoryview | None = None) -> bytes | int:
+        """Decrypt up to *size* bytes of one record, into *space* if there is one.
+
+        Returns:
+            The bytes, or their number; nothing if no record is complete, or at the end of the stream, which is noted.
+        """
+        try:
+            read = self._tls.read(size) if space is None else self._tls.read(size, space)
+        except ssl.SSLWantReadError:
+            return b""
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            read = b""
+        if not read:
+            self._ended = True  # close_notify, or without one
+        return read
+
+    def _finish_read(self, *, received: bool) -> None:
+        """Answer messages of TLS itself, and note whether the end of the stream is to be returned next.
+
+        Raises:
+            BlockingIOError: Nothing was received, and the stream has not ended.
+        """
+        if self._outgoing.pending:
+            self._answer()
+        if not received and not self._ended:
+            raise BlockingIOError
+        self.pending = received and self._ended
 
     def _answer(self) -> None:
         """Write the messages of TLS itself (key update, renegotiation), or leave them to the next `send`."""

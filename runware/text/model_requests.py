@@ -1,4 +1,4 @@
-"""One request to a model: its attempts, its reply, and how it may end. No I/O: a driver performs the steps."""
+"""The requests of a chat to a model: attempts, replies, and how one may end. No I/O: a driver performs the steps."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from runware.text.sse import EventParser, EventTooLargeError
 from runware.text.steps import BrokenConnectionError, DeadlineError, Hand, Open, Read, Reply, Sleep, Step
 from runware.transport.activity import ActiveCall, Activity
 
-__all__ = ["Asking"]
+__all__ = ["ModelRequests"]
 
 log = logging.getLogger("runware.text")
 
 PATH = "/chat/completions"
 MODELS_PATH = "/models"
 KEEPALIVE_FACTOR = 5.0
-"""How many silence limits may pass while only keep-alive comments come, or before a reply that is no stream."""
+"""The factor by which the silence limit grows while only keep-alive comments come, or before a whole reply."""
 MAX_RECEIVED = 256 * 1024 * 1024
 """The most bytes that one reply may have."""
 REPEATED = (429, 503)
@@ -50,7 +50,7 @@ REPEATED = (429, 503)
 _LENGTHS = frozenset(("max_tokens", "max_completion_tokens"))
 
 
-class Asking:
+class ModelRequests:
     """Requests to a model within one deadline.
 
     Args:
