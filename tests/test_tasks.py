@@ -48,6 +48,10 @@ def test_every_operation_has_an_example() -> None:
     assert {name for name, _, _ in FULL} == set(WIRE_TYPES)
 
 
+def test_task_types_are_those_of_the_operations() -> None:
+    assert set(runware.TaskType) == {*WIRE_TYPES.values(), "authentication", "ping"}
+
+
 @pytest.mark.parametrize("cls", REQUEST_CLASSES)
 def test_every_request_has_the_common_parameters(cls: type[Task[Any]]) -> None:
     task = cls(**needed(cls))
