@@ -442,6 +442,13 @@ def test_raw_task_is_sent_unchanged() -> None:
         as_task("imageInference")  # type: ignore[arg-type]
 
 
+def test_request_whose_constructor_failed_has_a_repr() -> None:
+    with pytest.raises(runware.UsageError) as caught:
+        runware.VideoInference(positive_prompt="waves")  # type: ignore[call-arg]
+    shown = [repr(entry.frame.f_locals["self"]) for entry in caught.traceback if "self" in entry.frame.f_locals]
+    assert shown == ["VideoInference()"]
+
+
 def test_reprs_show_neither_prompts_nor_media() -> None:
     secret = "a very private prompt about a person"
     task = runware.TextInference(
