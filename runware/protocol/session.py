@@ -239,7 +239,7 @@ class Session:
         if call.state is not CallState.UNRECORDED or call.uuid != uuid or (durable := call.durable) is None:
             return
         call.sends = max(1, call.sends)  # that client may have sent it
-        self._tracker.works_on(call)
+        self._tracker.use_long_timeout(call)
         if elsewhere:
             return
         call.items = items

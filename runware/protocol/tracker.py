@@ -193,7 +193,7 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ polling
 
-    def works_on(self, call: Call) -> None:
+    def use_long_timeout(self, call: Call) -> None:
         """Apply the long timeout to a call: another client has sent its task."""
         _extend_deadline(call)
 
