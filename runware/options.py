@@ -79,7 +79,8 @@ class RetryPolicy(ValidatedAsInstance):
     """When and how often a failed call is retried, in terms of tenacity.
 
     Each part is a tenacity stop, wait or retry object, or a callable with the same signature. It is called with a
-    `tenacity.RetryCallState`. No thread sleeps between attempts, and no attempt starts after the deadline of the call.
+    `tenacity.RetryCallState`, on a thread that serves all calls of the client, so that it must not block. No thread
+    sleeps between attempts, and no attempt starts after the deadline of the call.
 
     Attributes:
         stop: When to give up, such as `tenacity.stop_after_attempt(3)`. `None` uses the client's `max_retries`.

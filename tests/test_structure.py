@@ -144,6 +144,26 @@ def test_imports_have_no_circle() -> None:
         visit(name, ())
 
 
+def drawing() -> str:
+    """Return the rows of the package, each with the numbers of the rows that it imports from, and what points up."""
+    used: dict[int, set[int]] = {number: set() for number in range(len(ROWS))}
+    for name in MODULES:
+        mine = row(name)
+        assert mine is not None
+        used[mine] |= {theirs for other in imported_modules(name) if (theirs := row(other)) is not None}
+    lines = [
+        f"{number:2}  {', '.join(sorted(ROWS[number]))}  ->  {' '.join(map(str, sorted(rows - {number}))) or 'nothing'}"
+        for number, rows in used.items()
+    ]
+    up = [f"row {number} imports from row {other}" for number, rows in used.items() for other in rows if other < number]
+    inside = [f"{file} imports {module}: {reason}" for (file, module), reason in FUNCTION_LEVEL_IMPORTS.items()]
+    return "\n".join([*lines, "", "Up:", *(up or ["nothing"]), "", "Inside functions:", *inside])
+
+
+def test_drawing_shows_nothing_that_points_up() -> None:
+    assert "\nUp:\nnothing\n" in drawing()
+
+
 FUNCTION_LEVEL_IMPORTS = {
     ("pytest_runware.py", "runware.local"): "every project with the plugin loads it, and must load nothing of runware",
     (
@@ -316,3 +336,7 @@ def test_another_websocket_package_is_explained(tmp_path: pathlib.Path) -> None:
     )
     assert "ImportError" in result.stderr
     assert "pip uninstall websocket " in result.stderr
+
+
+if __name__ == "__main__":
+    print(drawing())

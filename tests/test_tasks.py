@@ -48,6 +48,10 @@ def test_every_operation_has_an_example() -> None:
     assert {name for name, _, _ in FULL} == set(WIRE_TYPES)
 
 
+def test_task_types_are_those_of_the_operations() -> None:
+    assert set(runware.TaskType) == {*WIRE_TYPES.values(), "authentication", "ping"}
+
+
 @pytest.mark.parametrize("cls", REQUEST_CLASSES)
 def test_every_request_has_the_common_parameters(cls: type[Task[Any]]) -> None:
     task = cls(**needed(cls))
@@ -436,6 +440,13 @@ def test_raw_task_is_sent_unchanged() -> None:
         as_task({"model": "m"})
     with pytest.raises(ValidationError):
         as_task("imageInference")  # type: ignore[arg-type]
+
+
+def test_request_whose_constructor_failed_has_a_repr() -> None:
+    with pytest.raises(runware.UsageError) as caught:
+        runware.VideoInference(positive_prompt="waves")  # type: ignore[call-arg]
+    shown = [repr(entry.frame.f_locals["self"]) for entry in caught.traceback if "self" in entry.frame.f_locals]
+    assert shown == ["VideoInference()"]
 
 
 def test_reprs_show_neither_prompts_nor_media() -> None:

@@ -81,6 +81,9 @@ class Session:
          `connection_lost`; the session may have moved on already, and ignores it then.
        - `Close(epoch)`: send a close frame and close; messages that were not begun are left out.
        - a `Call`: notify its job of new items or statuses. `Ended(call, error)`: end its job.
+       - `Record(call, step, uuid)`: have the store write the step. After `Step.TASK`, report one of `task_recorded`,
+         `task_known`, `task_settled` and `recording_failed`.
+       - `Renew(call, inputs)`: store the media again. Report `inputs_renewed` or `renewal_failed`.
        - `Happened(kind, facts)`: emit the event, with the time of day.
     5. When a connection ends for any reason, report `connection_lost` with all calls whose message was not written to
        the last byte: those are sent again without asking the server, so a mistake here runs a task twice.
@@ -236,7 +239,7 @@ class Session:
         if call.state is not CallState.UNRECORDED or call.uuid != uuid or (durable := call.durable) is None:
             return
         call.sends = max(1, call.sends)  # that client may have sent it
-        self._tracker.works_on(call)
+        self._tracker.use_long_timeout(call)
         if elsewhere:
             return
         call.items = items

@@ -101,8 +101,8 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ after a loss, and after the next connection
 
-    def suspend(self, unsent: Iterable[Call], reason: str, now: float) -> list[Call]:
-        """Prepare every call for the next connection, and return those whose message can simply be sent again.
+    def suspend(self, unsent: Iterable[Call], reason: str, now: float) -> None:
+        """Prepare every call for the next connection: queue it again, or mark it to be asked for.
 
         Args:
             unsent: The calls whose message was not written to its last byte.
@@ -128,7 +128,6 @@ class TaskTracker:
             self._dispatcher.requeue(call)
             if call in never_written:
                 call.sends -= 1
-        return again
 
     def resume(self, now: float) -> None:
         """Ask at once for everything that the server has or may have: a new connection is ready."""
@@ -194,7 +193,7 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ polling
 
-    def works_on(self, call: Call) -> None:
+    def use_long_timeout(self, call: Call) -> None:
         """Apply the long timeout to a call: another client has sent its task."""
         _extend_deadline(call)
 

@@ -120,10 +120,10 @@ class Planner:
         self._retries = Retries.of(None, options.max_retries, options.retry_delay)
         self._timeout = options.timeout
         self._long_timeout = options.longest_timeout
-        # A timeout that the user has chosen holds for slow models too.
         self._over_http = options.transport == "http"
         self._given_headers = options.extra_headers
         self._headers = encode_headers(options.extra_headers)
+        # A timeout that the user has chosen holds for slow models too.
         self._slow_after = options.timeout / 2 if options.timeout == DEFAULT_TIMEOUT else None
         counts = options.store is not None or options.budget is not None
         self._include_cost = True if options.include_cost is None and counts else options.include_cost

@@ -244,11 +244,12 @@ class RequestModel(ValidatedAsInstance):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # Leaves out prompts and media: reprs end up in logs and tracebacks.
+        # Leaves out prompts and media: reprs end up in logs and tracebacks. Error reporters also show the instance of a
+        # constructor that has failed, which lacks attributes.
         given = (
             f"{field.name}={_shown(field.name, value)}"
             for field in attrs.fields(type(self))
-            if (value := getattr(self, field.name)) != field.default and field.repr
+            if (value := getattr(self, field.name, field.default)) != field.default and field.repr
         )
         return f"{type(self).__name__}({', '.join(given)})"
 

@@ -171,7 +171,7 @@ class _FakeCore(Core):
             raise ClientClosedError("The client is closed. Create a new one for further calls.")
         return cast("Driver", self._driver)
 
-    def _other(self) -> Core:
+    def _dry_run_sibling(self) -> Core:
         return _FakeCore(attrs.evolve(self.options, dry_run=not self.options.dry_run), self._script)
 
     def submit(
