@@ -13,15 +13,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import attrs
-import cattrs
-from cattrs.fns import identity
 
 from runware._support.api_names import wire_name
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.protocol.json_blobs import LONG, dumps_with, loads_with
+
+if TYPE_CHECKING:
+    import cattrs
+else:
+    cattrs = lazy_module("cattrs")
 
 __all__ = [
     "dumps",
@@ -29,6 +33,7 @@ __all__ = [
     "loads",
     "loads_leniently",
     "new_converter",
+    "new_writer",
     "read_frame",
     "read_message",
     "rules",
@@ -88,6 +93,27 @@ def form_of(converter: cattrs.Converter, given: object, whole: object, name: str
     raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
 
 
+def new_writer(cls: Any, omit: frozenset[str], converter: Callable[[], cattrs.Converter]) -> Callable[..., Item]:
+    """Make the function that writes request objects of a class, into a JSON object that may have values already.
+
+    Args:
+        cls: The class.
+        omit: Field names that are settings of the call and are not sent.
+        converter: Returns the converter for values that are not simple. Most requests have none, and need no cattrs.
+    """
+    rows = {field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit}
+
+    def write(value: Any, wire: Item | None = None) -> Item:
+        wire = {} if wire is None else wire
+        for name, given in vars(value).items():
+            row = rows.get(name)
+            if row is not None and given != row[1]:
+                wire[row[0]] = given if type(given) in _SIMPLE else form_of(converter(), given, value, name)
+        return wire
+
+    return write
+
+
 def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: type) -> cattrs.Converter:
     """Make the converter from request objects to JSON objects.
 
@@ -98,7 +124,7 @@ def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: 
     """
     converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
     for plain in _SIMPLE - {float, int}:
-        converter.register_unstructure_hook(plain, identity)
+        converter.register_unstructure_hook(plain, lambda value: value)
     # A NumPy number may be a subclass of float, which not every JSON encoder accepts.
     converter.register_unstructure_hook(int, int)
     converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
@@ -122,48 +148,39 @@ def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: 
         lambda value: plain_form(value, _DEEPEST),
     )
 
-    @converter.register_unstructure_hook_factory(attrs.has)
-    def _(cls: type) -> Callable[[Any], Item]:
-        rows = {
-            field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit
-        }
-
-        def write(value: Any, wire: Item | None = None) -> Item:
-            wire = {} if wire is None else wire
-            for name, given in vars(value).items():
-                row = rows.get(name)
-                if row is not None and given != row[1]:
-                    wire[row[0]] = given if type(given) in _SIMPLE else form_of(converter, given, value, name)
-            return wire
-
-        return write
-
+    converter.register_unstructure_hook_factory(attrs.has, lambda cls: new_writer(cls, omit, lambda: converter))
     return converter
-
-
-_reading = cattrs.Converter(detailed_validation=False)
-
-
-@_reading.register_structure_hook_factory(attrs.has)
-def _(cls: type[T]) -> Callable[[object, object], T]:
-    # An object inside an item, in the same way; a value that is no object becomes one without values.
-    return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
 def _is_sequence(kind: object) -> bool:
     return get_origin(kind) is Sequence
 
 
-@_reading.register_structure_hook_factory(_is_sequence)
-def _(kind: object) -> Callable[[object, object], tuple[Any, ...]]:
-    (item,) = get_args(kind)
+@cache
+def _reading() -> cattrs.Converter:
+    """Make the converter for fields whose values are not kept as they are."""
+    converter = cattrs.Converter(detailed_validation=False)
 
-    def read(value: object, _: object) -> tuple[Any, ...]:
-        if not isinstance(value, list):  # the letters of a text, the names of an object
-            raise TypeError
-        return tuple(_reading.structure(one, item) for one in value)
+    @converter.register_structure_hook_factory(attrs.has)
+    def _(cls: type[T]) -> Callable[[object, object], T]:
+        # An object inside an item, in the same way; a value that is no object becomes one without values.
+        return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
-    return read
+    @converter.register_structure_hook_factory(_is_sequence)
+    def _(kind: object) -> Callable[[object, object], tuple[Any, ...]]:
+        (item,) = get_args(kind)
+
+        def read(value: object, _: object) -> tuple[Any, ...]:
+            if not isinstance(value, list):  # the letters of a text, the names of an object
+                raise TypeError
+            return tuple(converter.structure(one, item) for one in value)
+
+        return read
+
+    for kind in (str, bool, int):
+        converter.register_structure_hook(kind, _only(kind))
+    converter.register_structure_hook(float, _number)
+    return converter
 
 
 def _only(kind: type[T]) -> Callable[[object, object], T]:
@@ -177,12 +194,7 @@ def _only(kind: type[T]) -> Callable[[object, object], T]:
     return read
 
 
-for _kind in (str, bool, int):
-    _reading.register_structure_hook(_kind, _only(_kind))
-
-
-@_reading.register_structure_hook
-def _(value: object, _: object) -> float:
+def _number(value: object, _: object) -> float:
     if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # others may not fit a float
         return value
     raise TypeError
@@ -212,7 +224,7 @@ def rules(cls: Any) -> dict[str, Rule]:
 
         def make(value: Any) -> Any:
             try:
-                return _reading.structure(value, field.type)
+                return _reading().structure(value, field.type)
             except Exception as error:
                 log.debug("%s.%s: %s does not fit: %s", cls.__name__, field.name, wire, type(error).__name__)
                 return None

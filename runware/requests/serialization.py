@@ -11,7 +11,7 @@ import attrs
 from runware._support.api_names import wire_name
 from runware.errors import ValidationError
 from runware.media.inputs import ReadableFile, encode_media, holds_payload
-from runware.protocol.codec import form_of, new_converter
+from runware.protocol.codec import form_of, new_converter, new_writer
 from runware.requests.validation import SETTINGS, ObjectDict, number_of
 from runware.results import Result
 
@@ -41,7 +41,7 @@ def holds_payload_in(value: object) -> bool:
 
 @cache
 def _writer(cls: Any) -> Any:
-    return _converter().get_unstructure_hook(cls)
+    return new_writer(cls, SETTINGS, _converter)
 
 
 @cache
