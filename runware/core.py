@@ -39,7 +39,6 @@ from runware.protocol.codec import loads, rules
 from runware.protocol.ids import StableUUID, is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
-from runware.requests.raw import as_task
 from runware.results import Acknowledgement, Results
 from runware.transport.activity import Activity
 from runware.transport.callbacks import CallbackThread, EventFeed, Listener
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from runware.models.catalogue import Model
     from runware.models.checker import Checker
     from runware.models.estimates import Estimate
-    from runware.requests import platform
+    from runware.requests import platform, raw
     from runware.requests.text import StreamText
     from runware.store import keeper, uploads
     from runware.store.database import Database
@@ -82,6 +81,7 @@ else:
     uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
+    raw = lazy_module("runware.requests.raw")
     progress = lazy_module("runware.display.progress")
     text_readers = lazy_module("runware.text.readers")
     text_streams = lazy_module("runware.text.streams")
@@ -261,7 +261,7 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return task if isinstance(task, Task) else as_task(task, self._completed)
+        return task if isinstance(task, Task) else raw.as_task(task, self._completed)
 
     def _completed(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an API object with its task type and the API's names, for which models are needed only sometimes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,13 +16,17 @@ from runware.media.downloads import Session
 from runware.media.files import MAX_EMBEDDED
 from runware.media.kinds import url_extension
 from runware.media.templates import with_extension
-from runware.media.viewer import check_display, open_file
 from runware.protocol.codec import structure
 from runware.results.base import ApiObject, Result, shown_url, wire_objects
 
 if TYPE_CHECKING:
+    import tempfile
+
     from runware.display import notebook
+    from runware.media import viewer
 else:
+    tempfile = lazy_module("tempfile")
+    viewer = lazy_module("runware.media.viewer")
     notebook = lazy_module("runware.display.notebook")
 
 __all__ = [
@@ -140,8 +143,8 @@ class MediaResult(Result, Downloadable):
         if notebook.in_notebook():
             notebook.show(self)
             return
-        check_display()
-        open_file(self.save(f"{tempfile.mkdtemp(prefix='runware-')}/", timeout=timeout))
+        viewer.check_display()
+        viewer.open_file(self.save(f"{tempfile.mkdtemp(prefix='runware-')}/", timeout=timeout))
 
     def as_input(self) -> str:
         """Return the identifier to send when this result is the input of another task."""
