@@ -552,6 +552,7 @@ class Core:
                 "its media first, and pass their UUIDs or URLs.",
                 task_type=task.task_type,
             )
+        task.load_results()
         call = plan.start()
         if io_loop.watched:
             call.origin = self._feed.origin(plan.model, plan.sent)

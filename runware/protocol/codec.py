@@ -34,6 +34,7 @@ __all__ = [
     "loads_leniently",
     "new_converter",
     "new_writer",
+    "plain_form",
     "read_frame",
     "read_message",
     "rules",
@@ -79,27 +80,59 @@ def _finite(value: float) -> float:
     return value
 
 
-def form_of(converter: cattrs.Converter, given: object, whole: object, name: str) -> Any:
+Convert = Callable[[Any], Any]
+
+
+def form_of(convert: Convert, given: object, whole: object, name: str) -> Any:
     """Convert one value of a request to JSON types.
+
+    Args:
+        convert: Converts the value.
+        given: The value.
+        whole: The request, and *name* the parameter, for the error.
+        name: The name of the parameter.
 
     Raises:
         ValidationError: JSON cannot represent something in it; `parameter` is *name*.
     """
     try:
-        return converter.unstructure(given)
+        return convert(given)
     except (_NotJsonError, RecursionError) as error:
         why = _TOO_DEEP if isinstance(error, RecursionError) else error
         message, kind = f"{type(whole).__name__}: {name} {why}.", getattr(whole, "task_type", None)
     raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
 
 
-def new_writer(cls: Any, omit: frozenset[str], converter: Callable[[], cattrs.Converter]) -> Callable[..., Item]:
+def plain_form(value: Any, convert: Convert, part: type, levels: int = _DEEPEST) -> Any:
+    """Convert dicts and lists, whose values are mostly simple, to JSON types.
+
+    Args:
+        value: The dict or list.
+        convert: Converts values of other types.
+        part: A class of dicts that it converts too.
+        levels: How many levels of dicts and lists it may have.
+    """
+    if type(value) in _SIMPLE:
+        return _finite(value) if type(value) is float else value
+    if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
+        if not levels:
+            raise _NotJsonError(_TOO_DEEP)
+        if isinstance(value, Mapping):
+            return {
+                name if type(name) is str else convert(name): plain_form(one, convert, part, levels - 1)
+                for name, one in value.items()
+            }
+        return [plain_form(one, convert, part, levels - 1) for one in value]
+    return convert(value)
+
+
+def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[..., Item]:
     """Make the function that writes request objects of a class, into a JSON object that may have values already.
 
     Args:
         cls: The class.
         omit: Field names that are settings of the call and are not sent.
-        converter: Returns the converter for values that are not simple. Most requests have none, and need no cattrs.
+        convert: Converts values that are not simple.
     """
     rows = {field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit}
 
@@ -108,7 +141,7 @@ def new_writer(cls: Any, omit: frozenset[str], converter: Callable[[], cattrs.Co
         for name, given in vars(value).items():
             row = rows.get(name)
             if row is not None and given != row[1]:
-                wire[row[0]] = given if type(given) in _SIMPLE else form_of(converter(), given, value, name)
+                wire[row[0]] = given if type(given) in _SIMPLE else form_of(convert, given, value, name)
         return wire
 
     return write
@@ -129,26 +162,11 @@ def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: 
     converter.register_unstructure_hook(int, int)
     converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
 
-    def plain_form(value: object, levels: int) -> object:
-        if type(value) in _SIMPLE:
-            return _finite(value) if type(value) is float else value
-        if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
-            if not levels:
-                raise _NotJsonError(_TOO_DEEP)
-            if isinstance(value, Mapping):
-                return {
-                    name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
-                    for name, one in value.items()
-                }
-            return [plain_form(one, levels - 1) for one in value]
-        return converter.unstructure(value)
-
     converter.register_unstructure_hook_func(
         lambda kind: isinstance(kind, type) and issubclass(kind, (Mapping, list, tuple)),
-        lambda value: plain_form(value, _DEEPEST),
+        lambda value: plain_form(value, converter.unstructure, part),
     )
-
-    converter.register_unstructure_hook_factory(attrs.has, lambda cls: new_writer(cls, omit, lambda: converter))
+    converter.register_unstructure_hook_factory(attrs.has, lambda cls: new_writer(cls, omit, converter.unstructure))
     return converter
 
 
