@@ -23,21 +23,20 @@ if TYPE_CHECKING:
         Upscale,
         Vectorize,
     )
-    from runware.requests.image import (
+    from runware.requests.image import ImageInference, PhotoMaker
+    from runware.requests.image_parts import (
         AcceleratorOptions,
         AcePlusPlus,
         AdvancedFeatures,
         ControlNet,
         Embedding,
         FluxKontext,
-        ImageInference,
         ImageInputs,
         InstantID,
         IPAdapter,
         Lora,
         Lycoris,
         Outpaint,
-        PhotoMaker,
         PhotoMakerSettings,
         PuLID,
         Refiner,
@@ -81,10 +80,11 @@ _MODULES = {
             "Caption ControlNetPreprocess EditingInputs ImageMasking RemoveBackground RemoveBackgroundSettings"
             " Upscale Vectorize"
         ),
-        "image": (
+        "image": "ImageInference PhotoMaker",
+        "image_parts": (
             "AcceleratorOptions AcePlusPlus AdvancedFeatures ControlNet Embedding FluxKontext IPAdapter"
-            " ImageInference ImageInputs InstantID Lora Lycoris Outpaint PhotoMaker PhotoMakerSettings PuLID Refiner"
-            " Region RegionalPrompting Ultralytics Watermark"
+            " ImageInputs InstantID Lora Lycoris Outpaint PhotoMakerSettings PuLID Refiner Region"
+            " RegionalPrompting Ultralytics Watermark"
         ),
         "inference": "Safety",
         "platform": (

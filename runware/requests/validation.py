@@ -189,9 +189,7 @@ def _checks(cls: Any) -> dict[str, _Check]:
         kinds = tuple(_kinds(expected))
         media = Path in kinds
         object_class = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, RequestModel)), None)
-        # A str given as media may be a file name by mistake.
-        accepted = _accepted_types(expected) - ({str} if media else set())
-        return _Check(accepted, expected, field.default is attrs.NOTHING, media, object_class)
+        return _Check(_accepted_types(expected), expected, field.default is attrs.NOTHING, media, object_class)
 
     return {field.name: check(field) for field in attrs.fields(cls) if field.name not in SETTINGS}
 
@@ -206,11 +204,25 @@ def _kinds(expected: Any) -> Iterator[Any]:
 
 
 def _accepted_types(expected: Any) -> frozenset[type]:
+    """Return the types whose values need no further check."""
     options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
-    # A float may be NaN and needs the full check.
-    return frozenset(option for option in options if option in (str, int, bool)) | (
-        {int} if float in options else set()
-    )
+    # A float may be NaN and needs the full check. A str given as media may be a file name by mistake.
+    simple = (int, bool) if Path in _kinds(expected) else (str, int, bool)
+    return frozenset(option for option in options if option in simple) | ({int} if float in options else set())
+
+
+@cache
+def _simple(cls: Any) -> dict[str, frozenset[type]]:
+    """Return the types whose values need no further check, by field, without reading annotations that are strings.
+
+    Those refer to modules that are not loaded yet, which the usual request does not need.
+    """
+
+    def accepted(field: Any) -> frozenset[type]:
+        known = frozenset() if isinstance(field.type, str) else _accepted_types(field.type)
+        return known if field.default is attrs.NOTHING else known | {NoneType}
+
+    return {field.name: accepted(field) for field in attrs.fields(cls)}
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -223,9 +235,11 @@ class RequestModel(ValidatedAsInstance):
         cls.__init__ = _keyword_init(cls)  # type: ignore[method-assign]
 
     def __attrs_post_init__(self) -> None:
-        checks = _checks(type(self))  # type: ignore[arg-type]
+        simple = _simple(type(self))  # type: ignore[arg-type]
         for name, value in vars(self).items():
-            check = checks.get(name)
+            if type(value) in simple.get(name, ()) or name in SETTINGS:
+                continue
+            check = _checks(type(self)).get(name)  # type: ignore[arg-type]
             if check is None or type(value) in check.accepted:
                 continue
             if value is not None:
