@@ -219,6 +219,7 @@ class Core:
         self.options = options
         self._lock = make_rlock()
         self._io_loop: Driver | None = None
+        self._prepared = False
         self._patches: tuple[object, object] | None = None
         self._closed = False
         self._callbacks = CallbackThread()
@@ -314,8 +315,11 @@ class Core:
 
     # ------------------------------------------------------------------ the I/O loop
 
-    def io_loop(self) -> Driver:
+    def io_loop(self, *, prepare: bool = True) -> Driver:
         """Return the I/O loop; the first call creates it.
+
+        Args:
+            prepare: Load what checks requests, so that a later call from an event loop need not.
 
         Raises:
             ClientClosedError: The client is closed.
@@ -324,6 +328,8 @@ class Core:
         if self._pid != os.getpid():
             self.abandon()  # a fork that skipped the hooks of os.register_at_fork
         io_loop = self._io_loop
+        if prepare and not self._prepared:
+            self._prepare()
         if io_loop is not None and not (self._closed or io_loop.stopped):
             if self._patches != patch_fingerprint():
                 raise ConfigurationError(
@@ -333,14 +339,10 @@ class Core:
                 )
             return io_loop
         try:
-            if self.options.check != "off":
-                self.knowledge.prepare()
-            # The requests too, so that a later call from an event loop finds them loaded.
-            load_module("runware.requests.image")
             driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
             recorder = None if self._keeper is None else self._keeper.recorder
         except OSError as error:
-            raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
+            raise _not_loaded(error) from error
 
         with self._lock:
             if self._closed:
@@ -355,6 +357,14 @@ class Core:
                 self._finalizer = weakref.finalize(self, _close_at_exit, io_loop, self._keeper)
                 self._io_loop = io_loop
             return self._io_loop
+
+    def _prepare(self) -> None:
+        try:
+            if self.options.check != "off":
+                self.knowledge.prepare()
+        except OSError as error:
+            raise _not_loaded(error) from error
+        self._prepared = True
 
     def abandon(self) -> None:
         """Reset after a fork, in the child: fail the parent's jobs; the next call connects."""
@@ -461,7 +471,7 @@ class Core:
     @property
     def started(self) -> bool:
         """Whether the I/O loop is loaded. Loading it takes a fifth of a second, too long for an event loop."""
-        return self._io_loop is not None
+        return self._io_loop is not None and self._prepared
 
     def close(self, timeout: float = 0.5) -> None:
         """Close permanently, and wait at most *timeout* seconds for the threads to end.
@@ -713,8 +723,17 @@ class Core:
 
     def connect(self, timeout: float | None) -> Job[None]:
         """Request a connection; the job is done when it is ready."""
-        io_loop = self.io_loop()
-        return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
+        started = self.started
+        job = self._submit_plan(self.io_loop(prepare=False), _Connect(), self._planner.connection(timeout))
+        if started:
+            return job
+        try:  # what the first call needs is loaded while the connection is being made
+            self._prepare()
+            load_module("runware.requests.image")
+        except BaseException:
+            job.cancel()
+            raise
+        return job
 
     def _submit_plan(
         self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
@@ -822,6 +841,10 @@ class CoreView:
     def with_options(self, changes: Mapping[str, Any]) -> CoreView:
         """Return a view with these options in addition."""
         return self._whole.view(attrs.evolve(self.options, **changes))
+
+
+def _not_loaded(error: OSError) -> RunwareError:
+    return RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True)
 
 
 def _closed_error() -> ClientClosedError:
