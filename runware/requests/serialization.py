@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["holds_payload_in", "sent_form", "to_wire"]
 
 _PLAIN = frozenset((NoneType, str, int, float, bool))
-_OF_JSON = frozenset((dict, list, tuple))
+_OF_JSON = _PLAIN | {dict, list, tuple}
 
 
 def holds_payload_in(value: object) -> bool:
@@ -51,6 +51,8 @@ def _convert(value: object) -> Any:
 
 
 def _convert_other(value: object) -> Any:
+    if type(value) is ObjectDict:
+        return value.wire(_convert)
     return _converter().unstructure(value)
 
 
