@@ -470,7 +470,7 @@ class Core:
 
     @property
     def started(self) -> bool:
-        """Whether the I/O loop is loaded. Loading it takes a fifth of a second, too long for an event loop."""
+        """Whether the I/O loop and the models are loaded. Loading them would block an event loop for too long."""
         return self._io_loop is not None and self._prepared
 
     def close(self, timeout: float = 0.5) -> None:

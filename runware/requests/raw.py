@@ -27,9 +27,9 @@ def _class_for(item: Mapping[str, Any]) -> type[Result]:
     return platform.class_for(item)
 
 
-def _fact(name: str) -> Any:
+def _fact(name: str, otherwise: object = False) -> Any:
     """Return a property with a fact of the request class, which is loaded only if the task is sent."""
-    return property(lambda task: getattr(request_class(task.task_type), name))
+    return property(lambda task: getattr(request_class(task.task_type), name) or otherwise)
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -48,7 +48,7 @@ class RawTask(Task[Results[Result]]):
     statuses = _fact("statuses")
     inspects = _fact("inspects")
     priced = _fact("priced")
-    counted = property(lambda task: request_class(task.task_type).counted or "numberResults")
+    counted = _fact("counted", "numberResults")
 
     task_type: str = attrs.field(init=False)  # type: ignore[misc]
     body: Mapping[str, Any]
