@@ -797,9 +797,11 @@ class AsyncRunware(_Client, AsyncMap, AsyncChats, AsyncOperations):
             TaskTimeoutError: The deadline passed.
         """
         core = self._core
-        if not core.started:
-            await run_elsewhere(core.io_loop)
-        await _awaited(core.connect(timeout))
+        if core.started:
+            job = core.connect(timeout)
+        else:
+            job = await run_elsewhere(lambda: core.connect(timeout), unwanted=lambda job: job.cancel())
+        await _awaited(job)
 
     ensure_connection = connect
 

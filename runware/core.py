@@ -39,7 +39,6 @@ from runware.protocol.codec import loads, rules
 from runware.protocol.ids import StableUUID, is_uuid
 from runware.requests.base import PartialCallback, Task
 from runware.requests.plan import Plan, Planner
-from runware.requests.raw import as_task
 from runware.results import Acknowledgement, Results
 from runware.transport.activity import Activity
 from runware.transport.callbacks import CallbackThread, EventFeed, Listener
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from runware.models.catalogue import Model
     from runware.models.checker import Checker
     from runware.models.estimates import Estimate
-    from runware.requests import platform
+    from runware.requests import platform, raw
     from runware.requests.text import StreamText
     from runware.store import keeper, uploads
     from runware.store.database import Database
@@ -82,6 +81,7 @@ else:
     uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
+    raw = lazy_module("runware.requests.raw")
     progress = lazy_module("runware.display.progress")
     text_readers = lazy_module("runware.text.readers")
     text_streams = lazy_module("runware.text.streams")
@@ -219,6 +219,7 @@ class Core:
         self.options = options
         self._lock = make_rlock()
         self._io_loop: Driver | None = None
+        self._prepared = False
         self._patches: tuple[object, object] | None = None
         self._closed = False
         self._callbacks = CallbackThread()
@@ -261,7 +262,7 @@ class Core:
 
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return task if isinstance(task, Task) else as_task(task, self._with_task_type)
+        return task if isinstance(task, Task) else raw.as_task(task, self._with_task_type)
 
     def _with_task_type(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
@@ -314,8 +315,11 @@ class Core:
 
     # ------------------------------------------------------------------ the I/O loop
 
-    def io_loop(self) -> Driver:
+    def io_loop(self, *, prepare: bool = True) -> Driver:
         """Return the I/O loop, which is the driver of the client's transport; the first call creates it.
+
+        Args:
+            prepare: Load what checks requests, so that a later call from an event loop need not.
 
         Raises:
             ClientClosedError: The client is closed.
@@ -324,6 +328,8 @@ class Core:
         if self._pid != os.getpid():
             self.abandon()  # a fork that skipped the hooks of os.register_at_fork
         io_loop = self._io_loop
+        if prepare and not self._prepared:
+            self._prepare()
         if io_loop is not None and not (self._closed or io_loop.stopped):
             if self._patches != patch_fingerprint():
                 raise ConfigurationError(
@@ -333,14 +339,10 @@ class Core:
                 )
             return io_loop
         try:
-            if self.options.check != "off":
-                self.knowledge.prepare()
-            # The requests too, so that a later call from an event loop finds them loaded.
-            load_module("runware.requests.image")
             driver: type[Driver] = http_loop.HttpLoop if self.options.transport == "http" else socket_loop.IOLoop
             recorder = None if self._keeper is None else self._keeper.recorder
         except OSError as error:
-            raise RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True) from error
+            raise _not_loaded(error) from error
 
         with self._lock:
             if self._closed:
@@ -355,6 +357,14 @@ class Core:
                 self._finalizer = weakref.finalize(self, _close_at_exit, io_loop, self._keeper)
                 self._io_loop = io_loop
             return self._io_loop
+
+    def _prepare(self) -> None:
+        try:
+            if self.options.check != "off":
+                self.knowledge.prepare()
+        except OSError as error:
+            raise _not_loaded(error) from error
+        self._prepared = True
 
     def abandon(self) -> None:
         """Reset after a fork, in the child: fail the parent's jobs; the next call connects."""
@@ -460,8 +470,8 @@ class Core:
 
     @property
     def started(self) -> bool:
-        """Whether the I/O loop is loaded. Loading it takes 0.1 s of CPU time, too long for an event loop."""
-        return self._io_loop is not None
+        """Whether the I/O loop and the models are loaded. Loading them would block an event loop for too long."""
+        return self._io_loop is not None and self._prepared
 
     def close(self, timeout: float = 0.5) -> None:
         """Close permanently, and wait at most *timeout* seconds for the threads to end.
@@ -552,6 +562,7 @@ class Core:
                 "its media first, and pass their UUIDs or URLs.",
                 task_type=task.task_type,
             )
+        task.load_results()
         call = plan.start()
         if io_loop.watched:
             call.origin = self._feed.origin(plan.model, plan.sent)
@@ -712,8 +723,17 @@ class Core:
 
     def connect(self, timeout: float | None) -> Job[None]:
         """Request a connection; the job is done when it is ready."""
-        io_loop = self.io_loop()
-        return self._submit_plan(io_loop, _Connect(), self._planner.connection(timeout))
+        started = self.started
+        job = self._submit_plan(self.io_loop(prepare=False), _Connect(), self._planner.connection(timeout))
+        if started:
+            return job
+        try:  # what the first call needs is loaded while the connection is being made
+            self._prepare()
+            load_module("runware.requests.image")
+        except BaseException:
+            job.cancel()
+            raise
+        return job
 
     def _submit_plan(
         self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
@@ -825,6 +845,10 @@ class CoreView:
     def with_options(self, changes: Mapping[str, Any]) -> CoreView:
         """Return a view with these options in addition."""
         return self._whole.view(attrs.evolve(self.options, **changes))
+
+
+def _not_loaded(error: OSError) -> RunwareError:
+    return RunwareError(f"Could not load the client's modules: {error.strerror}.", retryable=True)
 
 
 def _closed_error() -> ClientClosedError:

@@ -24,7 +24,6 @@ from runware.errors import ConfigurationError, DownloadError, UsageError, Valida
 from runware.jobs import Job, Progress, get_interruptibly
 from runware.options import Budget
 from runware.requests.base import Task
-from runware.requests.raw import as_task
 from runware.requests.validation import brief
 from runware.transport.loop_inbox import call_soon_in
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from runware.display import progress as progress_display
     from runware.media import saving
     from runware.media.saving import Saver, Template
-    from runware.requests import signatures
+    from runware.requests import raw, signatures
     from runware.store import places
     from runware.store import runs as store_runs
     from runware.store.keeper import Place
@@ -62,6 +61,7 @@ else:
     asyncio = lazy_module("asyncio")
     progress_display = lazy_module("runware.display.progress")
     places = lazy_module("runware.store.places")
+    raw = lazy_module("runware.requests.raw")
     saving = lazy_module("runware.media.saving")
     signatures = lazy_module("runware.requests.signatures")
     store_runs = lazy_module("runware.store.runs")
@@ -333,7 +333,7 @@ def requests_from(
     what: object,
     inputs: Iterable[object] | None,
     common: Mapping[str, object] | None = None,
-    task_of: Callable[[Any], Task[Any]] = as_task,
+    task_of: Callable[[Any], Task[Any]] | None = None,
 ) -> Iterator[Input[Any]]:
     """Create the requests lazily; an input that is not valid becomes its error.
 
@@ -341,12 +341,12 @@ def requests_from(
         what: An operation, a request class, or (without *inputs*) an iterable of request objects or wire objects.
         inputs: For each request, its parameters or the value of its main parameter.
         common: Parameters for every request; those of the input take precedence.
-        task_of: Makes a request of a request object or API object.
+        task_of: Makes a request of a request object or API object; `None` takes the task type from the object itself.
 
     Raises:
         UsageError: The arguments do not fit together.
     """
-    return (task for _, task in _given_inputs(what, inputs, common, task_of))
+    return (task for _, task in _given_inputs(what, inputs, common, task_of or raw.as_task))
 
 
 def _given_inputs(

@@ -25,7 +25,9 @@ from runware.results import platform  # noqa: E402
 
 WIDTH = 120
 NAMES = {name: f"requests.{name}" for name in requests.__all__}
-"""How annotations name the classes of `runware.requests`, which are loaded on first use, and other types."""
+"""How annotations name the classes of requests and results, which are loaded on first use, and other types."""
+NAMES |= {name: f"results.{name}" for name in results.__all__ if name not in ("Result", "Results")}
+NAMES |= {name: f"platform.{name}" for name in platform.__all__}
 NAMES |= {name: name for name in ("Media", "PartialCallback", "ProgressCallback")}
 
 
@@ -102,16 +104,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from runware import requests, text
+from runware import requests, results, text
+from runware._support.lazy_modules import lazy_module
 {jobs}from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
-from runware.results import (
-{results}
-)
-from runware.results.platform import {platform}
+from runware.results import Result, Results
+
+if TYPE_CHECKING:
+    from runware.results import platform
+else:
+    platform = lazy_module("runware.results.platform")
 
 __all__ = ["{class_name}"]
 
@@ -134,13 +139,9 @@ STREAM = '''
 
 def module_text(form: Form) -> str:
     """Return the text of the module of one form."""
-    answers = [answer_of(getattr(requests, name)) for name, *_ in requests.OPERATIONS.values()]
-    used = {name for answer in answers for name in spell(answer).replace("[", " ").replace("]", " ").split()}
     head = HEAD.format(
         title=form.title,
         jobs="from runware.jobs import Job\n" if form.module == "jobs" else "",
-        results="\n".join(f"    {name}," for name in sorted(used & set(results.__all__))),
-        platform=", ".join(sorted(used & set(platform.__all__))),
         class_name=form.class_name,
         about=form.about,
         define=form.define,

@@ -10,13 +10,23 @@ A client has the same as `rw.models`, with its own proxy and trust store, and wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from runware._support.lazy_modules import load_module
 from runware.models.access import AsyncModels, Catalogue, Models
 from runware.models.catalogue import Model, ModelExample, Parameter, Price, Rate, Size
-from runware.models.estimates import Estimate
 from runware.models.problems import Problem
 from runware.options import read_options
+
+if TYPE_CHECKING:
+    from runware.models.estimates import Estimate
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name != "Estimate":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return load_module("runware.models.estimates").Estimate
+
 
 __all__ = [
     "AsyncModels",

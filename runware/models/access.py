@@ -9,13 +9,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import names_checked
 from runware.errors import ConnectionFailedError, RunwareError, ValidationError
 from runware.models.catalogue import Model, ModelExample, Snapshot, bundled_snapshot, unknown_model
@@ -24,6 +24,11 @@ from runware.models.newer import NONSENSE, NewerModels
 from runware.models.services import Cache, Services
 from runware.models.wording import LISTED
 from runware.options import Options
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = lazy_module("difflib")
 
 __all__ = ["AsyncModels", "Catalogue", "Models"]
 
@@ -479,7 +484,7 @@ def _check_filter(
     by_form = {alike(one): one for one in known if one}
     if value is None or (isinstance(value, str) and alike(value) in by_form):
         return
-    near = get_close_matches(alike(value), by_form, 1) if isinstance(value, str) else []
+    near = difflib.get_close_matches(alike(value), by_form, 1) if isinstance(value, str) else []
     names = sorted(by_form.values())
     words = f"must be one of {', '.join(map(repr, names))}" if len(names) <= LISTED else "is that of no known model"
     raise ValidationError(

@@ -12,19 +12,25 @@ import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import attrs
 
 from runware._support.escaping import one_line
+from runware._support.lazy_modules import lazy_module
 from runware.errors import NotFoundError
 from runware.models.descriptions import described, described_as_html, price_lines
-from runware.models.estimates import Estimate, estimate
 from runware.models.names import to_api_names
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import prepare
 from runware.models.similar import similar_models
 from runware.models.wording import either_of, join_path, python_path, takes
+
+if TYPE_CHECKING:
+    from runware.models import estimates
+    from runware.models.estimates import Estimate
+else:
+    estimates = lazy_module("runware.models.estimates")
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -314,7 +320,7 @@ class Model:
         Args:
             parameters: The parameters of the request, with Python or API names.
         """
-        return estimate(self, to_api_names(parameters, self.schema))
+        return estimates.estimate(self, to_api_names(parameters, self.schema))
 
     def check_task(self, task: Mapping[str, Any]) -> list[Problem]:
         """Return every problem of a task with API names; empty if the model accepts it, as far as is known."""

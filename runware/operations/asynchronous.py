@@ -8,26 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from runware import requests, text
+from runware import requests, results, text
+from runware._support.lazy_modules import lazy_module
 from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
-from runware.results import (
-    Audio,
-    GuideImage,
-    Image,
-    MaskImage,
-    Model3D,
-    Result,
-    Results,
-    StoredMedia,
-    Text,
-    ToolOutput,
-    Video,
-)
-from runware.results.platform import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel
+from runware.results import Result, Results
+
+if TYPE_CHECKING:
+    from runware.results import platform
+else:
+    platform = lazy_module("runware.results.platform")
 
 __all__ = ["AsyncOperations"]
 
@@ -112,7 +105,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Image]:
+    ) -> Results[results.Image]:
         """Generate images from text, other images, or both.
 
         Ranges are those of the API reference (https://runware.ai/docs); a model may have narrower ones.
@@ -261,7 +254,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Video]:
+    ) -> Results[results.Video]:
         """Generate videos.
 
         The server runs the task asynchronously; the client polls until it is done.
@@ -383,7 +376,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Audio]:
+    ) -> Results[results.Audio]:
         """Generate speech, music or sound effects.
 
         For long audio, pass `delivery_method="async"`.
@@ -488,7 +481,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Model3D]:
+    ) -> Results[results.Model3D]:
         """Generate 3D models.
 
         The server runs the task asynchronously; the client polls until it is done.
@@ -588,7 +581,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Text]:
+    ) -> Results[results.Text]:
         """Generate text with a chat model.
 
         Args:
@@ -772,7 +765,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Image | Video:
+    ) -> results.Image | results.Video:
         """Upscale an image or a video.
 
         Args:
@@ -871,7 +864,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Image | Video:
+    ) -> results.Image | results.Video:
         """Remove the background of an image or a video.
 
         Args:
@@ -956,7 +949,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Text:
+    ) -> results.Text:
         """Describe an image or a video in words.
 
         Args:
@@ -1031,7 +1024,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Text]:
+    ) -> Results[results.Text]:
         """Expand a short prompt into more detailed ones.
 
         Args:
@@ -1131,7 +1124,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> GuideImage:
+    ) -> results.GuideImage:
         """Turn an image into a guide image for a ControlNet model.
 
         The task is sent under its current name, `controlNetPreprocess`. For a server that only knows the legacy name,
@@ -1233,7 +1226,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> MaskImage:
+    ) -> results.MaskImage:
         """Detect objects in an image, such as faces, and return a mask of them.
 
         The model decides what is detected.
@@ -1348,7 +1341,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Results[Image]:
+    ) -> Results[results.Image]:
         """Generate images of a person from photographs.
 
         The prompt refers to the person as `rwre`; the server adds the word if it is missing.
@@ -1448,7 +1441,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Image:
+    ) -> results.Image:
         """Convert an image to a vector graphic, or generate one from a prompt.
 
         Args:
@@ -1544,7 +1537,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> ToolOutput:
+    ) -> results.ToolOutput:
         """Convert, cut or join media files, with ffmpeg.
 
         The client polls until the files are there.
@@ -1622,7 +1615,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> TrainedModel:
+    ) -> platform.TrainedModel:
         """Train a model.
 
         Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with
@@ -1715,7 +1708,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> UploadedModel:
+    ) -> platform.UploadedModel:
         """Upload a model.
 
         The server downloads it from a URL and reports progress until it is ready.
@@ -1813,7 +1806,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> ModelPage:
+    ) -> platform.ModelPage:
         """Search for models.
 
         Returns one page of results.
@@ -1884,7 +1877,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> StoredMedia:
+    ) -> results.StoredMedia:
         """Store an image on the server.
 
         Legacy form of `media_storage`, which also accepts video and audio.
@@ -1943,7 +1936,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> StoredMedia:
+    ) -> results.StoredMedia:
         """Store media on the server, to be referred to by UUID; or delete stored media.
 
         Args:
@@ -2057,7 +2050,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> TaskDetails:
+    ) -> platform.TaskDetails:
         """Fetch the request and the response of any task of the account.
 
         Args:
@@ -2124,7 +2117,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Account:
+    ) -> platform.Account:
         """Fetch details of the account: balance, team, keys and usage.
 
         Args:

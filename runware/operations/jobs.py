@@ -8,27 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from runware import requests, text
+from runware import requests, results, text
+from runware._support.lazy_modules import lazy_module
 from runware.jobs import Job
 from runware.media import Media
 from runware.options import RetryPolicy
 from runware.requests.base import PartialCallback, ProgressCallback, Task
-from runware.results import (
-    Audio,
-    GuideImage,
-    Image,
-    MaskImage,
-    Model3D,
-    Result,
-    Results,
-    StoredMedia,
-    Text,
-    ToolOutput,
-    Video,
-)
-from runware.results.platform import Account, ModelPage, TaskDetails, TrainedModel, UploadedModel
+from runware.results import Result, Results
+
+if TYPE_CHECKING:
+    from runware.results import platform
+else:
+    platform = lazy_module("runware.results.platform")
 
 __all__ = ["JobOperations"]
 
@@ -109,7 +102,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Image]]:
+    ) -> Job[Results[results.Image]]:
         """Generate images from text, other images, or both.
 
         Ranges are those of the API reference (https://runware.ai/docs); a model may have narrower ones.
@@ -258,7 +251,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Video]]:
+    ) -> Job[Results[results.Video]]:
         """Generate videos.
 
         The server runs the task asynchronously; the client polls until it is done.
@@ -380,7 +373,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Audio]]:
+    ) -> Job[Results[results.Audio]]:
         """Generate speech, music or sound effects.
 
         For long audio, pass `delivery_method="async"`.
@@ -485,7 +478,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Model3D]]:
+    ) -> Job[Results[results.Model3D]]:
         """Generate 3D models.
 
         The server runs the task asynchronously; the client polls until it is done.
@@ -585,7 +578,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Text]]:
+    ) -> Job[Results[results.Text]]:
         """Generate text with a chat model.
 
         Args:
@@ -771,7 +764,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Image | Video]:
+    ) -> Job[results.Image | results.Video]:
         """Upscale an image or a video.
 
         Args:
@@ -870,7 +863,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Image | Video]:
+    ) -> Job[results.Image | results.Video]:
         """Remove the background of an image or a video.
 
         Args:
@@ -955,7 +948,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Text]:
+    ) -> Job[results.Text]:
         """Describe an image or a video in words.
 
         Args:
@@ -1030,7 +1023,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Text]]:
+    ) -> Job[Results[results.Text]]:
         """Expand a short prompt into more detailed ones.
 
         Args:
@@ -1130,7 +1123,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[GuideImage]:
+    ) -> Job[results.GuideImage]:
         """Turn an image into a guide image for a ControlNet model.
 
         The task is sent under its current name, `controlNetPreprocess`. For a server that only knows the legacy name,
@@ -1232,7 +1225,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[MaskImage]:
+    ) -> Job[results.MaskImage]:
         """Detect objects in an image, such as faces, and return a mask of them.
 
         The model decides what is detected.
@@ -1347,7 +1340,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Results[Image]]:
+    ) -> Job[Results[results.Image]]:
         """Generate images of a person from photographs.
 
         The prompt refers to the person as `rwre`; the server adds the word if it is missing.
@@ -1447,7 +1440,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Image]:
+    ) -> Job[results.Image]:
         """Convert an image to a vector graphic, or generate one from a prompt.
 
         Args:
@@ -1543,7 +1536,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[ToolOutput]:
+    ) -> Job[results.ToolOutput]:
         """Convert, cut or join media files, with ffmpeg.
 
         The client polls until the files are there.
@@ -1621,7 +1614,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[TrainedModel]:
+    ) -> Job[platform.TrainedModel]:
         """Train a model.
 
         Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with
@@ -1714,7 +1707,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[UploadedModel]:
+    ) -> Job[platform.UploadedModel]:
         """Upload a model.
 
         The server downloads it from a URL and reports progress until it is ready.
@@ -1812,7 +1805,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[ModelPage]:
+    ) -> Job[platform.ModelPage]:
         """Search for models.
 
         Returns one page of results.
@@ -1883,7 +1876,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[StoredMedia]:
+    ) -> Job[results.StoredMedia]:
         """Store an image on the server.
 
         Legacy form of `media_storage`, which also accepts video and audio.
@@ -1942,7 +1935,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[StoredMedia]:
+    ) -> Job[results.StoredMedia]:
         """Store media on the server, to be referred to by UUID; or delete stored media.
 
         Args:
@@ -2056,7 +2049,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[TaskDetails]:
+    ) -> Job[platform.TaskDetails]:
         """Fetch the request and the response of any task of the account.
 
         Args:
@@ -2123,7 +2116,7 @@ class JobOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         dry_run: bool | None = None,
         include_cost: bool | None = None,
-    ) -> Job[Account]:
+    ) -> Job[platform.Account]:
         """Fetch details of the account: balance, team, keys and usage.
 
         Args:

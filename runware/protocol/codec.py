@@ -13,15 +13,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import attrs
-import cattrs
-from cattrs.fns import identity
 
 from runware._support.api_names import wire_name
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.protocol.json_blobs import LONG, dumps_with, loads_with
+
+if TYPE_CHECKING:
+    import cattrs
+else:
+    cattrs = lazy_module("cattrs")
 
 __all__ = [
     "dumps",
@@ -29,6 +33,8 @@ __all__ = [
     "loads",
     "loads_leniently",
     "new_converter",
+    "new_writer",
+    "plain_form",
     "read_frame",
     "read_message",
     "rules",
@@ -74,18 +80,71 @@ def _finite(value: float) -> float:
     return value
 
 
-def form_of(converter: cattrs.Converter, given: object, whole: object, name: str) -> Any:
+Convert = Callable[[Any], Any]
+
+
+def form_of(convert: Convert, given: object, whole: object, name: str) -> Any:
     """Convert one value of a request to JSON types.
+
+    Args:
+        convert: Converts the value.
+        given: The value.
+        whole: The request, and *name* the parameter, for the error.
+        name: The name of the parameter.
 
     Raises:
         ValidationError: JSON cannot represent something in it; `parameter` is *name*.
     """
     try:
-        return converter.unstructure(given)
+        return convert(given)
     except (_NotJsonError, RecursionError) as error:
         why = _TOO_DEEP if isinstance(error, RecursionError) else error
         message, kind = f"{type(whole).__name__}: {name} {why}.", getattr(whole, "task_type", None)
     raise ValidationError(message, code="invalidParameter", parameter=name, task_type=kind)
+
+
+def plain_form(value: Any, convert: Convert, part: type, levels: int = _DEEPEST) -> Any:
+    """Convert dicts and lists, whose values are mostly simple, to JSON types.
+
+    Args:
+        value: The dict or list.
+        convert: Converts values of other types.
+        part: A class of dicts that it converts too.
+        levels: How many levels of dicts and lists it may have.
+    """
+    if type(value) in _SIMPLE:
+        return _finite(value) if type(value) is float else value
+    if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
+        if not levels:
+            raise _NotJsonError(_TOO_DEEP)
+        if isinstance(value, Mapping):
+            return {
+                name if type(name) is str else convert(name): plain_form(one, convert, part, levels - 1)
+                for name, one in value.items()
+            }
+        return [plain_form(one, convert, part, levels - 1) for one in value]
+    return convert(value)
+
+
+def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[..., Item]:
+    """Make the function that writes request objects of a class, into a JSON object that may have values already.
+
+    Args:
+        cls: The class.
+        omit: Field names that are settings of the call and are not sent.
+        convert: Converts values that are not simple.
+    """
+    rows = {field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit}
+
+    def write(value: Any, wire: Item | None = None) -> Item:
+        wire = {} if wire is None else wire
+        for name, given in vars(value).items():
+            row = rows.get(name)
+            if row is not None and given != row[1]:
+                wire[row[0]] = given if type(given) in _SIMPLE else form_of(convert, given, value, name)
+        return wire
+
+    return write
 
 
 def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: type) -> cattrs.Converter:
@@ -98,72 +157,48 @@ def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: 
     """
     converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
     for plain in _SIMPLE - {float, int}:
-        converter.register_unstructure_hook(plain, identity)
+        converter.register_unstructure_hook(plain, lambda value: value)
     # A NumPy number may be a subclass of float, which not every JSON encoder accepts.
     converter.register_unstructure_hook(int, int)
     converter.register_unstructure_hook(float, lambda value: _finite(float(value)))
 
-    def plain_form(value: object, levels: int) -> object:
-        if type(value) in _SIMPLE:
-            return _finite(value) if type(value) is float else value
-        if isinstance(value, (Mapping, list, tuple)) and not isinstance(value, part):
-            if not levels:
-                raise _NotJsonError(_TOO_DEEP)
-            if isinstance(value, Mapping):
-                return {
-                    name if type(name) is str else converter.unstructure(name): plain_form(one, levels - 1)
-                    for name, one in value.items()
-                }
-            return [plain_form(one, levels - 1) for one in value]
-        return converter.unstructure(value)
-
     converter.register_unstructure_hook_func(
         lambda kind: isinstance(kind, type) and issubclass(kind, (Mapping, list, tuple)),
-        lambda value: plain_form(value, _DEEPEST),
+        lambda value: plain_form(value, converter.unstructure, part),
     )
-
-    @converter.register_unstructure_hook_factory(attrs.has)
-    def _(cls: type) -> Callable[[Any], Item]:
-        rows = {
-            field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit
-        }
-
-        def write(value: Any, wire: Item | None = None) -> Item:
-            wire = {} if wire is None else wire
-            for name, given in vars(value).items():
-                row = rows.get(name)
-                if row is not None and given != row[1]:
-                    wire[row[0]] = given if type(given) in _SIMPLE else form_of(converter, given, value, name)
-            return wire
-
-        return write
-
+    converter.register_unstructure_hook_factory(attrs.has, lambda cls: new_writer(cls, omit, converter.unstructure))
     return converter
-
-
-_reading = cattrs.Converter(detailed_validation=False)
-
-
-@_reading.register_structure_hook_factory(attrs.has)
-def _(cls: type[T]) -> Callable[[object, object], T]:
-    # An object inside an item, in the same way; a value that is no object becomes one without values.
-    return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
 
 def _is_sequence(kind: object) -> bool:
     return get_origin(kind) is Sequence
 
 
-@_reading.register_structure_hook_factory(_is_sequence)
-def _(kind: object) -> Callable[[object, object], tuple[Any, ...]]:
-    (item,) = get_args(kind)
+@cache
+def _reading() -> cattrs.Converter:
+    """Make the converter for fields whose values are not kept as they are."""
+    converter = cattrs.Converter(detailed_validation=False)
 
-    def read(value: object, _: object) -> tuple[Any, ...]:
-        if not isinstance(value, list):  # the letters of a text, the names of an object
-            raise TypeError
-        return tuple(_reading.structure(one, item) for one in value)
+    @converter.register_structure_hook_factory(attrs.has)
+    def _(cls: type[T]) -> Callable[[object, object], T]:
+        # An object inside an item, in the same way; a value that is no object becomes one without values.
+        return lambda value, _: structure(value if isinstance(value, dict) else {}, cls)
 
-    return read
+    @converter.register_structure_hook_factory(_is_sequence)
+    def _(kind: object) -> Callable[[object, object], tuple[Any, ...]]:
+        (item,) = get_args(kind)
+
+        def read(value: object, _: object) -> tuple[Any, ...]:
+            if not isinstance(value, list):  # the letters of a text, the names of an object
+                raise TypeError
+            return tuple(converter.structure(one, item) for one in value)
+
+        return read
+
+    for kind in (str, bool, int):
+        converter.register_structure_hook(kind, _only(kind))
+    converter.register_structure_hook(float, _number)
+    return converter
 
 
 def _only(kind: type[T]) -> Callable[[object, object], T]:
@@ -177,12 +212,7 @@ def _only(kind: type[T]) -> Callable[[object, object], T]:
     return read
 
 
-for _kind in (str, bool, int):
-    _reading.register_structure_hook(_kind, _only(_kind))
-
-
-@_reading.register_structure_hook
-def _(value: object, _: object) -> float:
+def _number(value: object, _: object) -> float:
     if type(value) is float or (type(value) is int and abs(value) < 1 << 63):  # others may not fit a float
         return value
     raise TypeError
@@ -212,7 +242,7 @@ def rules(cls: Any) -> dict[str, Rule]:
 
         def make(value: Any) -> Any:
             try:
-                return _reading.structure(value, field.type)
+                return _reading().structure(value, field.type)
             except Exception as error:
                 log.debug("%s.%s: %s does not fit: %s", cls.__name__, field.name, wire, type(error).__name__)
                 return None

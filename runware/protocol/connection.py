@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 from runware.errors import ConnectionFailedError
-from runware.events import Disconnected
 from runware.protocol.effects import FOREVER, Open, SessionConfig, State
 from runware.protocol.keepalive import Keepalive
 from runware.protocol.output import Output
@@ -134,7 +133,7 @@ class Connection:
         """Emit that the connection, or the attempt to make it, is over; called before the state changes."""
         stage = None if self.state is State.READY else self.stage
         self._output.connection_event(
-            Disconnected, self.epoch, now - self.since, reason=reason, stage=stage, in_flight=in_flight
+            "Disconnected", self.epoch, now - self.since, reason=reason, stage=stage, in_flight=in_flight
         )
 
     def where(self) -> str:

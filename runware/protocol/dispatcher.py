@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable
 
 from runware.errors import ClientClosedError, ConflictError, RunwareError
-from runware.events import Sent
 from runware.protocol.call import Call, CallState, Completion
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.connection import Connection
@@ -193,7 +192,7 @@ class Dispatcher:
             if durable is not None and durable.line is not None:
                 output.effects.append(Record(call, Step.SENT, call.uuid))
             if output.watched:
-                output.task_event(Sent, call, now, size=len(call.text))
+                output.task_event("Sent", call, now, size=len(call.text))
 
     # ------------------------------------------------------------------ ending
 

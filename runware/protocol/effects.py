@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
 from runware._support.http_headers import Headers
 from runware.errors import RunwareError
-from runware.events import Event
 from runware.protocol.call import Call, Origin, StoredInputs
 from runware.protocol.codec import dumps
+
+if TYPE_CHECKING:
+    from runware.events import Event
 
 __all__ = [
     "FOREVER",

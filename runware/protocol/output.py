@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import RunwareError
-from runware.events import ConnectionEvent, Resolved, TaskEvent
 from runware.protocol.call import Call, Completion
 from runware.protocol.effects import Effect, Ended, Happened, Send
 from runware.protocol.spending import Spending
+
+if TYPE_CHECKING:
+    from runware import events
+else:
+    events = lazy_module("runware.events")
 
 __all__ = ["Output"]
 
@@ -25,6 +30,9 @@ _COUNTED: tuple[str, ...] = (
     "drops",
 )
 
+# The names of event classes, which are loaded when events are wanted.
+_TaskEvent = Literal["Accepted", "Interrupted", "PartialResults", "Polled", "Resolved", "Retrying", "Sent"]
+_ConnectionEvent = Literal["Authenticated", "Connected", "Disconnected"]
 
 _CONNECTION = Completion.CONNECTION
 
@@ -49,7 +57,7 @@ class Output:
         self.watched = watched
         self._dry_run = dry_run
 
-    def task_event(self, kind: type[TaskEvent], call: Call, now: float, **facts: Any) -> None:
+    def task_event(self, kind: _TaskEvent, call: Call, now: float, **facts: Any) -> None:
         """Emit an event about a task."""
         origin = call.origin
         if call.completion is Completion.CONNECTION or (origin is not None and origin.hidden):
@@ -62,12 +70,12 @@ class Output:
         }
         if origin is not None:
             facts["model"], facts["context"] = origin.model, origin.context
-        self.effects.append(Happened(kind, facts, origin))
+        self.effects.append(Happened(getattr(events, kind), facts, origin))
 
-    def connection_event(self, kind: type[ConnectionEvent], epoch: int, elapsed: float, **facts: Any) -> None:
+    def connection_event(self, kind: _ConnectionEvent, epoch: int, elapsed: float, **facts: Any) -> None:
         """Emit an event about a connection, if events are wanted."""
         if self.watched:
-            self.effects.append(Happened(kind, facts | {"connection": epoch, "elapsed": elapsed}))
+            self.effects.append(Happened(getattr(events, kind), facts | {"connection": epoch, "elapsed": elapsed}))
 
     def call_ended(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
         """Emit the end of a call. A cancelled call gets no `Ended`: its caller has stopped waiting."""
@@ -90,7 +98,7 @@ class Output:
             spent = Spending()
             spent.add(call.items)
             facts |= spent.facts()
-        self.task_event(Resolved, call, now, status=status, completed=len(call.items), total=call.expected, **facts)
+        self.task_event("Resolved", call, now, status=status, completed=len(call.items), total=call.expected, **facts)
 
     def _spends(self, call: Call) -> bool:
         """Return whether a call's results state costs that are its own: those of a lookup are of another call."""

@@ -17,7 +17,6 @@ from runware.errors import (
     TaskError,
     error_from_wire,
 )
-from runware.events import Authenticated, Connected
 from runware.protocol.call import Call, CallState, Completion, Item, Question
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, is_empty_answer, named_tasks, read_frame
@@ -315,7 +314,7 @@ class Session:
         if connection.session_uuid:
             task["connectionSessionUUID"] = connection.session_uuid
         self.effects.append(Send(dumps([task])))
-        self._output.connection_event(Connected, self.epoch, now - connection.since, host=connection.host)
+        self._output.connection_event("Connected", self.epoch, now - connection.since, host=connection.host)
 
     def connection_failed(
         self, epoch: int, error: RunwareError, now: float, *, permanent: bool = False, reason: str | None = None
@@ -544,7 +543,7 @@ class Session:
             return
         uuid = item.get("connectionSessionUUID")
         resumed = uuid is not None and uuid == connection.session_uuid
-        self._output.connection_event(Authenticated, self.epoch, now - connection.since, resumed=resumed)
+        self._output.connection_event("Authenticated", self.epoch, now - connection.since, resumed=resumed)
         connection.session_uuid = uuid if isinstance(uuid, str) else None
         self.counts["connections"] += 1
         connection.ready(now)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from runware._support.http_headers import Headers
-from runware.events import Polled
 from runware.protocol.call import Call
 from runware.protocol.connection import Connection
 from runware.protocol.effects import Send, State
@@ -41,7 +40,7 @@ class TaskPoller:
             self._timers.set_poll_limit(call, due)
             call.polling.outstanding = True
             if self._output.watched:
-                self._output.task_event(Polled, call, now, progress=call.progress)
+                self._output.task_event("Polled", call, now, progress=call.progress)
         self._output.counts["questions"] += len(calls)
         if exchanges is None:
             self._output.effects.extend(Send(text) for text, _ in question_frames(calls))

@@ -24,7 +24,6 @@ from runware.errors import (
     ValidationError,
     error_from_wire,
 )
-from runware.events import Accepted, Interrupted, PartialResults, Retrying
 from runware.protocol.call import COUNTS, Call, CallState, Completion, Item, Question, is_acknowledgement
 from runware.protocol.call_queue import CallQueue
 from runware.protocol.codec import dumps, loads
@@ -113,7 +112,7 @@ class TaskTracker:
         again: list[Call] = []
         for call in self._registry.calls.values():
             if self._output.watched and call.may_run:
-                self._output.task_event(Interrupted, call, now, reason=reason)
+                self._output.task_event("Interrupted", call, now, reason=reason)
             if call.poll_outstanding:
                 call.polling.outstanding = False
             if call.state is not CallState.RETRYING:
@@ -155,7 +154,7 @@ class TaskTracker:
             retry_after: The seconds that the server asks to wait, if it did.
         """
         if self._output.watched:
-            self._output.task_event(Interrupted, call, now, reason="the answer was lost")
+            self._output.task_event("Interrupted", call, now, reason="the answer was lost")
         wait = self._pause_before_sending(call, retry_after)
         if call.repeatable or call.completion is Completion.CONNECTION:
             self._queue.release_slot(call)
@@ -245,7 +244,7 @@ class TaskTracker:
             if call.durable is not None and call.durable.line is not None:
                 self._output.effects.append(Record(call, Step.ACCEPTED, call.uuid))
             if self._output.watched:
-                self._output.task_event(Accepted, call, now)
+                self._output.task_event("Accepted", call, now)
         return call.accepted_at
 
     def _next_delay(self, call: Call, now: float) -> float:
@@ -267,7 +266,7 @@ class TaskTracker:
         else:
             output.effects.append(call)
             if output.watched:
-                output.task_event(PartialResults, call, now, completed=len(call.items), total=call.expected)
+                output.task_event("PartialResults", call, now, completed=len(call.items), total=call.expected)
         return True
 
     def items_received(self, call: Call, items: list[Item], now: float) -> None:
@@ -317,7 +316,7 @@ class TaskTracker:
         if new or call.completion is Completion.STATUSES:
             self._output.effects.append(call)
             if self._output.watched and new:
-                self._output.task_event(PartialResults, call, now, completed=len(call.items), total=call.expected)
+                self._output.task_event("PartialResults", call, now, completed=len(call.items), total=call.expected)
         if call.completion is Completion.STATUSES and not (followed or _must_be_polled(call, items)):
             return  # its statuses are pushed
         call.polling.incomplete_since = 0.0
@@ -597,7 +596,7 @@ class TaskTracker:
         output = self._output
         output.counts["retries"] += 1
         if output.watched:
-            output.task_event(Retrying, call, now, error=type(error).__name__, code=error.code, delay=wait)
+            output.task_event("Retrying", call, now, error=type(error).__name__, code=error.code, delay=wait)
         self._fail_attempt(call, error)
         self._timers.set(call, now + wait)
 

@@ -23,21 +23,20 @@ if TYPE_CHECKING:
         Upscale,
         Vectorize,
     )
-    from runware.requests.image import (
+    from runware.requests.image import ImageInference, PhotoMaker
+    from runware.requests.image_parts import (
         AcceleratorOptions,
         AcePlusPlus,
         AdvancedFeatures,
         ControlNet,
         Embedding,
         FluxKontext,
-        ImageInference,
         ImageInputs,
         InstantID,
         IPAdapter,
         Lora,
         Lycoris,
         Outpaint,
-        PhotoMaker,
         PhotoMakerSettings,
         PuLID,
         Refiner,
@@ -81,10 +80,11 @@ _MODULES = {
             "Caption ControlNetPreprocess EditingInputs ImageMasking RemoveBackground RemoveBackgroundSettings"
             " Upscale Vectorize"
         ),
-        "image": (
+        "image": "ImageInference PhotoMaker",
+        "image_parts": (
             "AcceleratorOptions AcePlusPlus AdvancedFeatures ControlNet Embedding FluxKontext IPAdapter"
-            " ImageInference ImageInputs InstantID Lora Lycoris Outpaint PhotoMaker PhotoMakerSettings PuLID Refiner"
-            " Region RegionalPrompting Ultralytics Watermark"
+            " ImageInputs InstantID Lora Lycoris Outpaint PhotoMakerSettings PuLID Refiner Region"
+            " RegionalPrompting Ultralytics Watermark"
         ),
         "inference": "Safety",
         "platform": (
@@ -133,7 +133,8 @@ STREAMS = {"stream_text": ("StreamText",)}
 @cache
 def request_class(task_type: str) -> "type[Task[Any]]":
     """Return the request class for a task type; `Task` if there is none."""
-    for name, module in _MODULES.items():
+    # Most classes have the name of the task type, so that only their module is loaded.
+    for name, module in sorted(_MODULES.items(), key=lambda one: one[0].lower() != task_type.lower()):
         found = getattr(load_module(f"{__name__}.{module}"), name)
         if getattr(found, "task_type", None) == task_type:
             return cast("type[Task[Any]]", found)

@@ -152,6 +152,9 @@ class Task(RequestModel, Generic[R_co]):
         """Return whether the client's `long_timeout` applies to the task with this API object."""
         return self.polled or self.statuses or wire.get("deliveryMethod") == "async"
 
+    def load_results(self) -> None:
+        """Load the classes of its results, if they are not loaded yet: the I/O thread imports nothing."""
+
     def holds_payload(self) -> bool:
         """Return whether encoding reads files or copies large data, and so must not run on an event loop."""
         for value in vars(self).values():  # the usual request needs no more, and may be made on an event loop

@@ -3,19 +3,33 @@
 # No `from __future__ import annotations` in this package: validation reads the annotations as types.
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.requests import request_class
 from runware.requests.base import ClassOf, Task, works_on_video
 from runware.requests.serialization import to_wire
 from runware.requests.validation import length
 from runware.results import Result, Results
-from runware.results.platform import class_for
+
+if TYPE_CHECKING:
+    from runware.results import platform
+else:
+    platform = lazy_module("runware.results.platform")
 
 __all__ = ["RawTask", "as_task"]
+
+
+def _class_for(item: Mapping[str, Any]) -> type[Result]:
+    return platform.class_for(item)
+
+
+def _fact(name: str, otherwise: object = False) -> Any:
+    """Return a property with a fact of the request class, which is loaded only if the task is sent."""
+    return property(lambda task: getattr(request_class(task.task_type), name) or otherwise)
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -27,7 +41,14 @@ class RawTask(Task[Results[Result]]):
     """
 
     many: ClassVar[bool] = True
-    class_of: ClassVar[ClassOf | None] = staticmethod(class_for)
+    class_of: ClassVar[ClassOf | None] = staticmethod(_class_for)
+    # Delivery depends on the task type, not on how the task was written.
+    polled = _fact("polled")
+    repeatable = _fact("repeatable")
+    statuses = _fact("statuses")
+    inspects = _fact("inspects")
+    priced = _fact("priced")
+    counted = _fact("counted", "numberResults")
 
     task_type: str = attrs.field(init=False)  # type: ignore[misc]
     body: Mapping[str, Any]
@@ -40,16 +61,15 @@ class RawTask(Task[Results[Result]]):
                 "body", "must have a taskType, such as {'taskType': 'imageInference', ...}, or a model that tells it"
             )
         object.__setattr__(self, "task_type", kind)
-        # Delivery depends on the task type, not on how the task was written.
-        known = request_class(kind)
-        for fact in ("polled", "repeatable", "statuses", "inspects", "priced"):
-            object.__setattr__(self, fact, getattr(known, fact))
-        object.__setattr__(self, "counted", known.counted or "numberResults")
 
     def wire(self) -> dict[str, Any]:
         """Return the API object, without its UUID."""
         wire = to_wire(self)
         return {**wire.pop("body"), **wire}
+
+    def load_results(self) -> None:
+        """Load all classes that its results may have."""
+        platform.class_for({})
 
     def takes_long(self, wire: Mapping[str, Any]) -> bool:
         """Return whether the client's `long_timeout` applies to the task with this API object."""

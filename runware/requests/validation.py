@@ -179,21 +179,37 @@ class _Check(NamedTuple):
     object_class: Any  # the class a dict is accepted in place of
 
 
+_hints = cache(get_type_hints)
+
+
+def _without_extras(annotation: Any) -> Any:
+    """Return an annotation as `get_type_hints` returns it, without what `Annotated` adds to types inside it."""
+    return get_type_hints(type("_", (), {"__annotations__": {"_": annotation}}))["_"]
+
+
 @cache
 def _checks(cls: Any) -> dict[str, _Check]:
     """Return the checks of a class, built from its annotations at first use."""
-    hints = get_type_hints(cls)
+    found = ((field.name, _check(cls, field.name)) for field in attrs.fields(cls))
+    return {name: check for name, check in found if check is not None}
 
-    def check(field: Any) -> _Check:
-        expected = hints[field.name]
-        kinds = tuple(_kinds(expected))
-        media = Path in kinds
-        object_class = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, RequestModel)), None)
-        # A str given as media may be a file name by mistake.
-        accepted = _accepted_types(expected) - ({str} if media else set())
-        return _Check(accepted, expected, field.default is attrs.NOTHING, media, object_class)
 
-    return {field.name: check(field) for field in attrs.fields(cls) if field.name not in SETTINGS}
+@cache
+def _check(cls: Any, name: str) -> _Check | None:
+    """Return the check of one field; `None` if there is none.
+
+    Only an annotation that is a string is looked up: it refers to a module that the usual request does not need.
+    """
+    field = attrs.fields_dict(cls).get(name)
+    if field is None or name in SETTINGS:
+        return None
+    try:
+        expected = _hints(cls)[name] if isinstance(field.type, str) else _without_extras(field.type)
+    except NameError:  # a type inside it is a string
+        expected = _hints(cls)[name]
+    kinds = tuple(_kinds(expected))
+    object_class = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, RequestModel)), None)
+    return _Check(_accepted_types(expected), expected, field.default is attrs.NOTHING, Path in kinds, object_class)
 
 
 def _kinds(expected: Any) -> Iterator[Any]:
@@ -206,11 +222,22 @@ def _kinds(expected: Any) -> Iterator[Any]:
 
 
 def _accepted_types(expected: Any) -> frozenset[type]:
+    """Return the types whose values need no further check."""
     options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
-    # A float may be NaN and needs the full check.
-    return frozenset(option for option in options if option in (str, int, bool)) | (
-        {int} if float in options else set()
-    )
+    # A float may be NaN and needs the full check. A str given as media may be a file name by mistake.
+    simple = (int, bool) if Path in _kinds(expected) else (str, int, bool)
+    return frozenset(option for option in options if option in simple) | ({int} if float in options else set())
+
+
+@cache
+def _simple(cls: Any) -> dict[str, frozenset[type]]:
+    """Return the types whose values need no further check, by field, as far as annotations are no strings."""
+
+    def accepted(field: Any) -> frozenset[type]:
+        known = frozenset() if isinstance(field.type, str) else _accepted_types(field.type)
+        return known if field.default is attrs.NOTHING else known | {NoneType}
+
+    return {field.name: accepted(field) for field in attrs.fields(cls)}
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
@@ -223,9 +250,11 @@ class RequestModel(ValidatedAsInstance):
         cls.__init__ = _keyword_init(cls)  # type: ignore[method-assign]
 
     def __attrs_post_init__(self) -> None:
-        checks = _checks(type(self))  # type: ignore[arg-type]
+        simple = _simple(type(self))  # type: ignore[arg-type]
         for name, value in vars(self).items():
-            check = checks.get(name)
+            if type(value) in simple.get(name, ()):
+                continue
+            check = _check(type(self), name)  # type: ignore[arg-type]
             if check is None or type(value) in check.accepted:
                 continue
             if value is not None:

@@ -7,7 +7,8 @@ import attrs
 
 from runware.media import Media
 from runware.requests.audio import Speech
-from runware.requests.image import Acceleration, AcceleratorOptions, AdvancedFeatures, Lora
+from runware.requests.image import Acceleration
+from runware.requests.image_parts import AcceleratorOptions, AdvancedFeatures, Lora
 from runware.requests.inference import Generation
 from runware.requests.validation import RequestModel
 from runware.results import Results, Video

@@ -1,23 +1,51 @@
-"""Result classes: one per kind of media or text, and the list that calls return."""
+"""Result classes: one per kind of media or text, and the list that calls return.
 
-from runware.results.acknowledgement import Acknowledgement
+Modules are loaded when one of their classes is first used: most programs use one kind of result.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from runware._support.lazy_modules import load_module
 from runware.results.base import ApiObject, Meta, Partial, Result, Results
-from runware.results.media import (
-    Audio,
-    Detection,
-    FilesResult,
-    GuideImage,
-    Image,
-    MaskImage,
-    MediaResult,
-    Model3D,
-    StoredMedia,
-    ToolOutput,
-    Video,
-)
-from runware.results.pieces import TextPiece
-from runware.results.reading import from_dict, from_json
-from runware.results.text import Source, Text, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from runware.results.acknowledgement import Acknowledgement
+    from runware.results.images import Image, MediaResult
+    from runware.results.media import (
+        Audio,
+        Detection,
+        FilesResult,
+        GuideImage,
+        MaskImage,
+        Model3D,
+        StoredMedia,
+        ToolOutput,
+        Video,
+    )
+    from runware.results.pieces import TextPiece
+    from runware.results.reading import from_dict, from_json
+    from runware.results.text import Source, Text, ToolCall, Usage
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(load_module(f"{__name__}.{_MODULES[name]}"), name)
+        return found
+
+
+_MODULES = {
+    name: module
+    for module, names in {
+        "acknowledgement": "Acknowledgement",
+        "images": "Image MediaResult",
+        "media": "Audio Detection FilesResult GuideImage MaskImage Model3D StoredMedia ToolOutput Video",
+        "pieces": "TextPiece",
+        "reading": "from_dict from_json",
+        "text": "Source Text ToolCall Usage",
+    }.items()
+    for name in names.split()
+}
 
 Part = ApiObject
 """The name of `ApiObject` in version 0.2.0."""

@@ -165,7 +165,7 @@ class _FakeCore(Core):
         """A function that runs a callback at once."""
         return run_guarded
 
-    def io_loop(self) -> Driver:
+    def io_loop(self, *, prepare: bool = True) -> Driver:  # noqa: ARG002 - there is nothing to load
         """Return what answers the calls."""
         if self.closed:
             raise ClientClosedError("The client is closed. Create a new one for further calls.")

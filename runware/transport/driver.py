@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+from runware._support.lazy_modules import load_module
 from runware._support.locks import make_rlock, release_thread_lock, thread_lock_count
 from runware._support.logs import RepeatLimit, warn_interrupted
 from runware.errors import ClientClosedError, RunwareError
@@ -94,6 +95,7 @@ class Driver:
         self.options = options
         self._feed = feed or EventFeed()
         self.watched = self._feed.wanted
+        self._load_events()
         self._recorder: Recorder | None = None
         if recorder is not None:
             self.use_recorder(recorder)
@@ -193,7 +195,14 @@ class Driver:
 
     def watch(self) -> None:
         """Take notice of a change of the feed's listeners."""
-        self.watched = self._session.watched = self._feed.wanted
+        self.watched = self._feed.wanted
+        self._load_events()
+        self._session.watched = self.watched
+
+    def _load_events(self) -> None:
+        """Load the classes of events if they are wanted: the I/O thread must import nothing."""
+        if self.watched:
+            load_module("runware.events")
 
     def unfinished_tasks(self) -> list[str]:
         """Return the UUIDs of unfinished tasks, except accepted ones, which another process can still pick up."""

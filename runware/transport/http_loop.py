@@ -13,14 +13,14 @@ import threading
 import weakref
 from collections import deque
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from runware._support.escaping import one_line
 from runware._support.http_headers import secret_values
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ConnectionFailedError, RunwareError
-from runware.events import Connected, ConnectionEvent, Disconnected
 from runware.options import Options
 from runware.protocol.call import Wakeable
 from runware.protocol.effects import DropExchange, Effect, Exchange, Happened, SessionConfig, State
@@ -28,6 +28,11 @@ from runware.transport.callbacks import EventFeed
 from runware.transport.driver import Driver, Recorder, clock, log, log_unexpected
 from runware.transport.http_line import HttpLine, RequestError, TooLargeError
 from runware.transport.wakeup import wake
+
+if TYPE_CHECKING:
+    from runware import events
+else:
+    events = lazy_module("runware.events")
 
 __all__ = ["LINGER", "MAX_REQUESTS", "HttpLoop"]
 
@@ -470,7 +475,7 @@ class HttpLoop(Driver):
         if opened:
             session.counts["connections"] += opened
             if session.watched:
-                self._report(self._connection_event(Connected, line.connect_time, host=line.host))
+                self._report(self._connection_event(events.Connected, line.connect_time, host=line.host))
         session.response_received(exchange, answer.status, answer.body, now, retry_after=answer.retry_after)
 
     def _report_failure(self, exchange: Exchange, failure: RequestError, key: str | None = None) -> None:
@@ -486,10 +491,10 @@ class HttpLoop(Driver):
             stage = getattr(error, "stage", None)
             elapsed = getattr(error, "elapsed", 0.0)
             facts = {"reason": one_line(error), "stage": stage, "in_flight": session.in_flight}
-            self._report(self._connection_event(Disconnected, elapsed, **facts))
+            self._report(self._connection_event(events.Disconnected, elapsed, **facts))
         session.exchange_failed(exchange, error, now, sent=failure.sent, permanent=failure.permanent)
 
-    def _connection_event(self, kind: type[ConnectionEvent], elapsed: float, **facts: Any) -> Happened:
+    def _connection_event(self, kind: type[events.ConnectionEvent], elapsed: float, **facts: Any) -> Happened:
         return Happened(kind, {"connection": self._session.counts["connections"], "elapsed": elapsed, **facts})
 
     # ------------------------------------------------------------------ the end
