@@ -328,7 +328,9 @@ def test_results_are_held_and_connections_dropped_by_click(server: LocalServer, 
     server.ledger.wait_for(lambda ledger: ledger.resumes == 1)
     page.click("#hold")
     assert len(job.result()) == 1
-    page.until('document.getElementById("hold").getAttribute("aria-pressed") === "false"')  # else a click releases again
+    page.until(
+        'document.getElementById("hold").getAttribute("aria-pressed") === "false"'
+    )  # else a click releases again
     page.click("#hold")
     page.until('document.getElementById("hold").getAttribute("aria-pressed") === "true"')
     server.release()  # by the program, which ends every hold

@@ -14,6 +14,7 @@ import attrs
 
 from runware._support.event_loops import warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import cannot_start
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
 from runware.media.conversion import converted, fits
@@ -286,6 +287,7 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
     Raises:
         FileExistsError: A file exists already. As with any error, the other results are saved nevertheless.
         DownloadError: A result could not be downloaded.
+        RunwareError: The system allows no more threads.
     """
     warn_in_event_loop("await results.asave_all()")
     files = [item for item in items if isinstance(item, Downloadable)]
@@ -305,6 +307,9 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
                 for item, one, name in zip(files, settings, names, strict=True)
             ]
             errors = [error for future in running if (error := future.exception()) is not None]
+        except RuntimeError as error:
+            saving.cancel.set()
+            raise cannot_start(error, "to save the results") from error
         except BaseException:
             saving.cancel.set()
             raise

@@ -20,9 +20,11 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
+from runware._support.threads import cannot_start
 from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, RunwareError
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.redaction import Redactor, secrets_of
@@ -220,9 +222,11 @@ class AppCalls:
         job.when_done(connections.disconnect)
         try:
             thread.start()
-        except BaseException:
+        except BaseException as error:
             with self._lock:
                 self._jobs.pop(job, None)
+            if isinstance(error, RuntimeError):
+                raise cannot_start(error, "for the call") from error
             raise
 
     # ------------------------------------------------------------------ in event loops
@@ -237,7 +241,7 @@ class AppCalls:
         reply: Any = None
         try:
             async with self._ended_by_close(loop), self._async_http(loop) as client:
-                headers = await asyncio.to_thread(self._headers) if callable(self._options.api_key) else self._headers()
+                headers = await run_elsewhere(self._headers) if callable(self._options.api_key) else self._headers()
                 while True:
                     try:
                         step = flow.send(reply)

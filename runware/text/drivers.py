@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 from runware.errors import (
     ClientClosedError,
     RunwareError,
@@ -221,8 +222,13 @@ def _in_threads(calls: list[Prepared], ended: Callable[[ToolRun], object]) -> No
                 context, one = waiting.get_nowait()
                 ended(context.run(_run, one))
 
-    for _ in range(min(len(calls), _THREADS)):
-        threading.Thread(target=work, name="runware-tool", daemon=True).start()
+    for number in range(min(len(calls), _THREADS)):
+        try:
+            start_thread(work, "runware-tool", "to call a tool")
+        except RunwareError:
+            if not number:
+                raise
+            break  # the threads that there are call the other tools too
 
 
 class BlockingDriver(_Driver[R]):
@@ -327,8 +333,7 @@ class BlockingDriver(_Driver[R]):
                         )
 
         context = copy_context()
-        thread = threading.Thread(target=context.run, args=(asyncio.run, run_all()), name="runware-tools", daemon=True)
-        thread.start()
+        thread = start_thread(lambda: context.run(asyncio.run, run_all()), "runware-tools", "to call tools")
         self._async_tools = thread, {one.run.id for one in tasks}
 
         def cancel() -> None:

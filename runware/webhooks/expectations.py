@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 from runware.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -150,6 +151,7 @@ class Expectations:
 
         Raises:
             ValidationError: *task* is no job, acknowledgement or UUID, or *results* is no number above 0.
+            RunwareError: The system allows no more threads.
         """
         job: Any = task if isinstance(task, Future) and hasattr(task, "task_uuid") else None
         if isinstance(task, list) and len(task) == 1:
@@ -169,7 +171,11 @@ class Expectations:
         entry = _Entry(future, now + timeout, math.inf if self._poll_after is None else now + self._poll_after)
         with self._condition:
             self._entries.setdefault(entry.key, []).append(entry)
-            self._schedule(entry)
+            try:
+                self._schedule(entry)
+            except BaseException:
+                self._remove(entry)
+                raise
         future.add_done_callback(lambda _: self._remove(entry))  # the caller may cancel it
         self._claim_kept(entry)
         if job is not None:
@@ -306,8 +312,7 @@ class Expectations:
         """Add an entry to the timers. It may be there more than once; a time that no longer holds is passed over."""
         heapq.heappush(self._timers, (entry.ask_at, next(self._sequence), weakref.ref(entry)))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="runware-webhooks", daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._watch, "runware-webhooks", "to watch the deadlines")
         elif self._timers[0][2]() is entry:
             self._condition.notify_all()
 
