@@ -361,7 +361,7 @@ class Job(ClientFuture[R], Generic[R]):
         """Cancel a job whose caller was interrupted. If its task was sent, log the UUID: it may be billed."""
         cancelled = self._cancel(interrupted=True)
         if self.status == "succeeded" and self._call.sends and not self._call.repeatable:
-            warn_interrupted(log, self._call.uuid)
+            warn_interrupted(self._call.uuid)
         return cancelled
 
     def _cancel(self, *, interrupted: bool) -> bool:
@@ -404,8 +404,7 @@ class Job(ClientFuture[R], Generic[R]):
                     if (owner := self._owner) is not None:
                         owner.check_thread()
                     warn_in_event_loop("async for ... in job")
-                    while not changed.wait(_LONGEST_WAIT):
-                        pass
+                    _wait_for(changed)
         finally:
             self.unlisten(changed.set)
         self.result(0)
@@ -448,7 +447,10 @@ class Job(ClientFuture[R], Generic[R]):
     def unlisten(self, listener: Callable[[], object]) -> None:
         """Remove a listener."""
         with self._condition:
-            self._listeners = [one for one in self._listeners or () if one != listener]
+            left = [*(self._listeners or ())]
+            if listener in left:
+                left.remove(listener)
+            self._listeners = left
 
     # ------------------------------------------------------------------ called on the I/O thread
 
@@ -578,6 +580,11 @@ class Job(ClientFuture[R], Generic[R]):
         )
         error.results = self._results_so_far()
         return error
+
+
+def _wait_for(changed: threading.Event) -> None:
+    while not changed.wait(_LONGEST_WAIT):
+        pass
 
 
 _CANCELLED, _DONE = "cancelled", "done"
@@ -713,14 +720,17 @@ class _LoopInbox:
     def _run_batch(self) -> None:
         callbacks = self._callbacks
         try:
-            # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
-            for _ in range(min(len(callbacks), self.BATCH_SIZE)):
-                if callbacks:  # a callback may have run the loop itself (nested loops)
-                    run_guarded(callbacks.popleft())
+            self._run_some(callbacks)
         finally:
             self._scheduled = False  # before the check, so that a later post schedules again
             if callbacks:
                 self._schedule()
+
+    def _run_some(self, callbacks: deque[Callable[[], object]]) -> None:
+        # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
+        for _ in range(min(len(callbacks), self.BATCH_SIZE)):
+            if callbacks:  # a callback may have run the loop itself (nested loops)
+                run_guarded(callbacks.popleft())
 
 
 _loop_inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopInbox] = weakref.WeakKeyDictionary()

@@ -25,6 +25,7 @@ from runware.media.templates import FileTemplate, with_extension
 
 if TYPE_CHECKING:
     import concurrent.futures.thread as thread_pools
+    from concurrent.futures import Future
 
     import PIL
     from PIL import Image as pillow  # noqa: N813 - a module
@@ -306,7 +307,7 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
                 pool.submit(item.save_with, sessions[id(one)], saving, name)
                 for item, one, name in zip(files, settings, names, strict=True)
             ]
-            errors = [error for future in running if (error := future.exception()) is not None]
+            errors = _errors_of(running)
         except RuntimeError as error:
             saving.cancel.set()
             raise cannot_start(error, "to save the results") from error
@@ -320,6 +321,11 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
             errors[0].add_note(f"{len(errors)} of {len(files)} results were not saved; the others were.")
         raise errors[0]
     return [future.result() for future in running]
+
+
+def _errors_of(running: Sequence[Future[Path]]) -> list[BaseException]:
+    """Wait for all, and return their errors."""
+    return [error for future in running if (error := future.exception()) is not None]
 
 
 def _names(files: Sequence[Downloadable], stem: str | None) -> list[str]:

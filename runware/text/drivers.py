@@ -256,22 +256,27 @@ class BlockingDriver(_Driver[R]):
         self._begin()
         going_on = False
         try:
-            outcome: Any = None
-            error: Exception | None = None
-            while (step := self._advance(outcome, error)) is not None:
-                if isinstance(step, Hand):
-                    going_on = True
-                    return step.piece
-                outcome = error = None
-                try:
-                    outcome = self._perform(step)
-                except Exception as failure:
-                    error = self._meaning(step, failure)
-            return None
+            step = self._take_steps()
+            going_on = step is not None
+            return None if step is None else step.piece
         finally:
             self._running = False
             if not going_on or self.ended_by:
                 self._end()
+
+    def _take_steps(self) -> Hand | None:
+        """Take steps until there is a piece; return `None` at the end."""
+        outcome: Any = None
+        error: Exception | None = None
+        while (step := self._advance(outcome, error)) is not None:
+            if isinstance(step, Hand):
+                return step
+            outcome = error = None
+            try:
+                outcome = self._perform(step)
+            except Exception as failure:
+                error = self._meaning(step, failure)
+        return None
 
     def _perform(self, step: Step) -> Any:
         if self.ended_by:

@@ -196,11 +196,13 @@ class Expectations:
             return True
 
     def _claim_kept(self, entry: _Entry) -> None:
-        start = entry.key + ":"
         with self._condition:
-            early = [self._forget(key) for key in list(self._kept) if key.startswith(start)]
+            early = self._forget_all(entry.key + ":")
         for delivery in early:
             self.take(delivery, 0)
+
+    def _forget_all(self, start: str) -> list[Delivery]:
+        return [self._forget(key) for key in list(self._kept) if key.startswith(start)]
 
     def _forget(self, key: str) -> Delivery:
         _, size, delivery = self._kept.pop(key)
@@ -238,23 +240,28 @@ class Expectations:
             delivery: The delivery.
             size: Bytes that it takes.
         """
-        complete: list[_Entry] = []
         with self._condition:
-            found = self._entries.get(delivery.task_uuid.lower(), ())
-            if not found:
-                self._keep(delivery, size)
-            for entry in found:
-                if delivery.result is not None:
-                    entry.results[delivery.key] = delivery.result
-                elif delivery.error is not None:
-                    entry.errors[delivery.key] = delivery.error
-                if entry.missing <= 0:
-                    complete.append(entry)
-                elif self._poll_after is not None:
-                    # After an error no more may come, if it is that of the whole task. Only the server knows.
-                    self._ask_in(entry, 0.0 if delivery.error is not None else self._poll_after)
+            complete = self._hand_out(delivery, size)
         for entry in complete:
             self._conclude(entry)
+
+    def _hand_out(self, delivery: Delivery, size: int) -> list[_Entry]:
+        """Add a delivery to the entries that expect it, and return those that are complete."""
+        complete: list[_Entry] = []
+        found = self._entries.get(delivery.task_uuid.lower(), ())
+        if not found:
+            self._keep(delivery, size)
+        for entry in found:
+            if delivery.result is not None:
+                entry.results[delivery.key] = delivery.result
+            elif delivery.error is not None:
+                entry.errors[delivery.key] = delivery.error
+            if entry.missing <= 0:
+                complete.append(entry)
+            elif self._poll_after is not None:
+                # After an error no more may come, if it is that of the whole task. Only the server knows.
+                self._ask_in(entry, 0.0 if delivery.error is not None else self._poll_after)
+        return complete
 
     def _keep(self, delivery: Delivery, size: int) -> None:
         if delivery.key in self._kept:
