@@ -910,6 +910,11 @@ def shared_core_replaced(core: Core) -> Iterator[None]:
         _replacements.remove(core)
 
 
+def _forget_closed_cores() -> None:
+    for closed in [other for other, shared in _shared.items() if shared.closed]:
+        del _shared[closed]
+
+
 def shared_core(options: Options) -> Core:
     """Return the core shared by all clients of this process with equal options.
 
@@ -925,7 +930,6 @@ def shared_core(options: Options) -> Core:
     with loading:
         core = _shared.get(key)
         if core is None or core.closed:
-            for closed in [other for other, shared in _shared.items() if shared.closed]:
-                del _shared[closed]
+            _forget_closed_cores()
             core = _shared[key] = Core(options)
         return core

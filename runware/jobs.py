@@ -358,7 +358,7 @@ class Job(ClientFuture[R], Generic[R]):
         """Cancel a job whose caller was interrupted. If its task was sent, log the UUID: it may be billed."""
         cancelled = self._cancel(interrupted=True)
         if self.status == "succeeded" and self._call.sends and not self._call.repeatable:
-            warn_interrupted(log, self._call.uuid)
+            warn_interrupted(self._call.uuid)
         return cancelled
 
     def _cancel(self, *, interrupted: bool) -> bool:
@@ -401,8 +401,7 @@ class Job(ClientFuture[R], Generic[R]):
                     if (owner := self._owner) is not None:
                         owner.check_thread()
                     warn_in_event_loop("async for ... in job")
-                    while not changed.wait(_LONGEST_WAIT):
-                        pass
+                    _wait_for(changed)
         finally:
             self.unlisten(changed.set)
         self.result(0)
@@ -445,7 +444,10 @@ class Job(ClientFuture[R], Generic[R]):
     def unlisten(self, listener: Callable[[], object]) -> None:
         """Remove a listener."""
         with self._condition:
-            self._listeners = [one for one in self._listeners or () if one != listener]
+            left = [*(self._listeners or ())]
+            if listener in left:
+                left.remove(listener)
+            self._listeners = left
 
     # ------------------------------------------------------------------ called on the I/O thread
 
@@ -575,6 +577,11 @@ class Job(ClientFuture[R], Generic[R]):
         )
         error.results = self._results_so_far()
         return error
+
+
+def _wait_for(changed: threading.Event) -> None:
+    while not changed.wait(_LONGEST_WAIT):
+        pass
 
 
 def get_interruptibly(queue: SimpleQueue[T]) -> T:

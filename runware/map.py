@@ -616,6 +616,7 @@ class _Window(Generic[R]):
         """The exception raised by the iterable of inputs."""
         self._entries: deque[_Entry[R]] = deque()  # in order, under way or ready; if unordered, only under way
         self._finished: deque[_Entry[R]] = deque()  # if unordered
+        self._leaving: _Entry[R] | None = None  # its outcome is about to be yielded
 
     def next_task(self) -> tuple[_Entry[R], Task[R]] | None:
         """Return the next request to submit; `None` if the window is full or there are no more."""
@@ -662,16 +663,22 @@ class _Window(Generic[R]):
         if not ready:
             self._saving += 1
         elif not self._ordered:
+            self._finished.append(entry)  # before it is removed: Ctrl-C may come in between
             self._entries.remove(entry)
-            self._finished.append(entry)
 
     def next_outcome(self) -> _Entry[R] | None:
         """Remove and return the next input with an outcome; `None` if there is none yet."""
-        if self._finished:
-            return self._finished.popleft()
+        ready = self._finished
         if self._ordered and self._entries and self._entries[0].ready:
-            return self._entries.popleft()
-        return None
+            ready = self._entries
+        if not ready:
+            return None
+        self._leaving = ready[0]  # before it is removed, too
+        return ready.popleft()
+
+    def yielded(self) -> None:
+        """Note that the caller has the last outcome."""
+        self._leaving = None
 
     @property
     def running(self) -> bool:
@@ -688,10 +695,11 @@ class _Window(Generic[R]):
 
         Args:
             held: Jobs whose submission was interrupted.
-            interrupted: Whether to log the UUIDs of tasks that were sent.
+            interrupted: Whether to log the UUIDs of tasks that were sent, and whose outcomes the caller does not have.
         """
         self._inputs = None
-        for job in (*(entry.job for entry in self._entries), *held):
+        entries = (*self._entries, *self._finished, self._leaving)
+        for job in dict.fromkeys((*(None if entry is None else entry.job for entry in entries), *held)):
             if job is not None:
                 job.interrupt() if interrupted else job.cancel()
 
@@ -704,22 +712,26 @@ def _run_blocking(window: _Window[R], extras: _Pass, *, return_exceptions: bool)
     def notify(entry: _Entry[R], ready: bool) -> None:
         done.put((entry, ready))
 
+    def submit_next() -> None:
+        while (following := window.next_task()) is not None:
+            entry, task = following
+            try:
+                job = extras.core.submit(task, None, held, extras.place)
+            except Exception as error:  # also of this input only, e.g. a closed file
+                window.add_failed(entry, error)
+                held.clear()
+            else:
+                window.add(entry, job)
+                held.clear()
+                extras.watch(entry, notify)
+
     def run() -> Iterator[R | BaseException]:
         try:
             while True:
-                while (following := window.next_task()) is not None:
-                    entry, task = following
-                    try:
-                        job = extras.core.submit(task, None, held, extras.place)
-                    except Exception as error:  # also of this input only, e.g. a closed file
-                        window.add_failed(entry, error)
-                        held.clear()
-                    else:
-                        window.add(entry, job)
-                        held.clear()
-                        extras.watch(entry, notify)
+                submit_next()
                 if (outcome := window.next_outcome()) is not None:
                     yield outcome.outcome(return_exceptions=return_exceptions)
+                    window.yielded()
                 elif window.running:
                     warn_in_event_loop("async for ... in rw.aio.map(...)")
                     entry, ready = get_interruptibly(done)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import json
 import os
+import pathlib
 import socket
 import ssl
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,10 +38,33 @@ from runware.protocol.call import Call
 from runware.protocol.session import Session
 from runware.transport.io_loop import IOLoop
 from runware.transport.poller import READ
+from runware.webhooks import WebhookReceiver
 
 from .conftest import Interface, until
 from .net import listening, pump, read_head, refusing_port
 from .test_faces import PICTURE
+
+TEXT: dict[str, Any] = {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "Hello"}]}
+CALL = '[call:{} {{"port": "Oslo"}}]'
+PICTURE_UUID = "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"
+
+
+def tide(port: str) -> str:
+    """Return the tide of a port."""
+    return port
+
+
+async def ebb(port: str) -> str:
+    """Return the ebb of a port."""
+    return port
+
+
+async def awaited(method: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
+    return await method(*arguments, **named)
+
+
+async def first(items: AsyncIterator[Any]) -> Any:
+    return await anext(aiter(items))
 
 
 def client_for(url: str, **options: Any) -> Runware:
@@ -742,6 +767,57 @@ class TestThreadsThatCannotBeStarted:
         rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: None).result(20)
         rw.submit.image_inference(**PICTURE, on_partial=lambda results, error: told.set()).result(20)
         assert told.wait(20)
+
+    @pytest.mark.parametrize(
+        ("thread", "call"),
+        [
+            ("runware-progress", lambda rw: rw.image_inference(**PICTURE, progress=lambda now: None)),
+            ("runware-elsewhere", lambda rw: asyncio.run(awaited(rw.aio.image_inference, **PICTURE))),
+            ("runware-elsewhere", lambda rw: asyncio.run(awaited(rw.aio.connect))),
+            ("runware-elsewhere", lambda rw: asyncio.run(first(rw.aio.map(rw.aio.image_inference, [PICTURE])))),
+            ("runware-elsewhere", lambda rw: asyncio.run(first(rw.aio.stream_text(**TEXT)))),
+            ("runware-elsewhere", lambda rw: asyncio.run(awaited(rw.aio.app("my-upscaler").call, "run", n=1))),
+            ("runware-stream", lambda rw: rw.submit.stream_text(**TEXT).result(20)),
+            ("runware-tool", lambda rw: rw.chat(model=TEXT["model"], tools=[tide]).send(CALL.format("tide"))),
+            ("runware-tools", lambda rw: rw.chat(model=TEXT["model"], tools=[ebb]).send(CALL.format("ebb"))),
+            ("runware-app-call", lambda rw: rw.submit.app("my-upscaler").call("run", n=1).result(20)),
+            ("runware-webhooks", lambda rw: WebhookReceiver(secret="long enough a secret").expect(PICTURE_UUID)),
+        ],
+        ids=[
+            "progress", "asyncio", "connect", "map", "stream", "asyncio app", "stream job", "tool", "async tool", "app",
+            "webhook",
+        ],
+    )  # fmt: skip
+    def test_each_kind_is_a_typed_error_and_the_client_goes_on(
+        self, thread: str, call: Callable[[Runware], object], server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("runware.serverless.apps._loaded", [])
+        server.app("my-upscaler", {"run": lambda payload: payload})
+        client = client_for(server.url)
+        self.refuse_once(monkeypatch, thread)
+        with pytest.raises(RunwareError, match="can't start new thread") as caught:
+            call(client)
+        assert caught.value.retryable
+        assert not server.ledger.tasks("imageInference")
+        assert len(client.image_inference(**PICTURE)) == 1
+        client.close()
+
+    @pytest.mark.parametrize("form", ["save_all", "asave_all", "asave"])
+    def test_saving_is_a_typed_error_and_can_be_repeated(
+        self, form: str, rw: Runware, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images = rw.image_inference(**PICTURE, number_results=3)
+
+        def save() -> Any:
+            if form == "save_all":
+                return images.save_all(tmp_path, overwrite=True)
+            method = images[0].asave if form == "asave" else images.asave_all
+            return asyncio.run(awaited(method, tmp_path, overwrite=True))
+
+        self.refuse_once(monkeypatch, "runware-save" if form == "save_all" else "asyncio")
+        with pytest.raises(RunwareError, match="can't start new thread"):
+            save()
+        assert save()
 
 
 def test_failed_io_loop_is_replaced_for_the_next_call(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:

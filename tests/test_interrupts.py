@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import dis
+import importlib
+import inspect
 import pathlib
 import subprocess
 import sys
 import textwrap
 import threading
-from types import FrameType, SimpleNamespace
+from collections.abc import Iterator
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -311,3 +316,60 @@ def test_lock_is_released_when_a_signal_handler_raises() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=PROJECT, timeout=50, check=False)
     assert done.returncode == 0
+
+
+SIGNALLED = (
+    "core", "jobs", "map", "media.downloadable", "store.uploads", "text.drivers", "text.readers", "transport.callbacks",
+    "transport.light_future", "transport.wakeup", "webhooks.expectations", "webhooks.memory",
+)  # fmt: skip
+"""The modules whose code runs in threads of the user, one of which may be the main thread."""
+UNSIGNALLED = {"Expectations._watch"}
+"""Functions that only run on threads of their own."""
+
+
+def code_of(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from code_of(constant)
+
+
+def within(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and what is in it, except for other functions."""
+    yield node
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.GeneratorExp)):
+        for child in ast.iter_child_nodes(node):
+            yield from within(child)
+
+
+def handled_loops(tree: ast.AST) -> set[tuple[int, int]]:
+    """Return the first and the last line of each loop in the body of a `try` or `with`."""
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.With))]
+    nodes = [node for body in bodies for statement in body for node in within(statement)]
+    kinds = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp)
+    return {(node.lineno, node.end_lineno or 0) for node in nodes if isinstance(node, kinds)}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="before, Python looked for signals after the jump")
+@pytest.mark.parametrize("name", SIGNALLED)
+def test_no_loop_can_be_left_past_its_handler(name: str) -> None:
+    """Ctrl-C between two rounds must find the `finally`, `except` or `with` around a loop.
+
+    Python looks for signals at the jump to the next round. Where a loop or a comprehension is in a `try` or `with`, the
+    compiler may leave that jump out of the table of handlers: a lock then stays locked, or a paid task is not named. A
+    loop in a function of its own, which is called in the `try` or `with`, has no such gap.
+    """
+    module = importlib.import_module(f"runware.{name}")
+    source = inspect.getsource(module)
+    loops = handled_loops(ast.parse(source))
+    for code in code_of(compile(source, name, "exec")):
+        if code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR) or code.co_qualname in UNSIGNALLED:
+            continue  # asyncio cancels the task instead
+        table = dis._parse_exception_table(code)  # type: ignore[attr-defined]
+        instructions = {one.offset: one for one in dis.get_instructions(code)}
+        for jump in instructions.values():
+            if jump.opname == "JUMP_BACKWARD" and not any(one.start <= jump.offset < one.end for one in table):
+                target = instructions[jump.argval].positions
+                line = target.lineno if target is not None and target.lineno is not None else 0
+                inside = [first for first, last in loops if first <= line <= last and first > code.co_firstlineno]
+                assert not inside, f"{code.co_qualname}, line {line}"

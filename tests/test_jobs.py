@@ -384,6 +384,41 @@ class TestInterrupt:
         assert number > 30
         assert words
 
+    @pytest.mark.parametrize("ordered", [True, False])
+    def test_interrupt_at_any_line_of_map_names_each_task_that_was_not_yielded(
+        self, ordered: bool, server: LocalServer, words: list[str]
+    ) -> None:
+        with Runware(server.api_key, url=server.url, timeout=GUARD) as rw:
+            known = [rw.image_inference(**PICTURE)[0].task_uuid]
+            number, reached = 0, True
+            while reached:
+                number += 1
+                at = AtLine(number, self.interrupt, "map.py")
+                try:
+                    with at:
+                        for images in rw.map(rw.image_inference, [PICTURE] * 3, concurrency=3, ordered=ordered):
+                            known.append(images[0].task_uuid)
+                            # The others are done by then, and wait to be yielded.
+                            until(lambda: not rw._core.io_loop()._session.calls)
+                except KeyboardInterrupt:
+                    pass
+                reached = at.reached
+            rw.connect()  # after what was posted before
+            ran = [task["taskUUID"] for task in server.ledger.tasks("imageInference")]
+            said = " ".join([*words, *known])
+            assert [uuid for uuid in ran if uuid not in said] == []
+        assert number > 30
+
+    def test_interrupts_of_many_calls_name_every_task(self, server: LocalServer, words: list[str]) -> None:
+        with Runware(server.api_key, url=server.url, timeout=GUARD) as rw, server.hold():
+            jobs = [rw.submit.image_inference(**PICTURE) for _ in range(50)]
+            server.ledger.wait_for(lambda ledger: ledger.held == 50)
+            for job in jobs:
+                job.interrupt()
+            rw.connect()
+            said = " ".join(words)
+            assert [job.task_uuid for job in jobs if job.task_uuid not in said] == []
+
     def test_interrupt_at_any_line_of_submit_leaves_no_call(self, server: LocalServer, words: list[str]) -> None:
         with Runware(server.api_key, url=server.url, timeout=GUARD) as rw:
             rw.connect()

@@ -217,6 +217,21 @@ def test_corrupt_cache_is_removed_with_a_log_line(
         assert not saved.exists()
 
 
+def test_user_without_a_home_directory_has_no_cache_and_can_call(
+    rw: Runware, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import platformdirs
+
+    def no_home(*_: Any, **__: Any) -> str:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("RUNWARE_CACHE")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", no_home)
+    assert len(rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, height=512)) == 1
+    rw.models.refresh()
+    assert "RUNWARE_CACHE can name one" in caplog.text
+
+
 def test_unwritable_cache_is_only_logged(
     rw: Runware, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

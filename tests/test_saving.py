@@ -9,6 +9,7 @@ import gzip
 import io
 import pickle
 import random
+import socket
 import ssl
 import sys
 import threading
@@ -805,6 +806,22 @@ def test_downloads_send_neither_the_key_nor_netrc_passwords(
     assert "Authorization" not in headers
     assert "Cookie" not in headers
     assert headers["User-Agent"].startswith("runware-client/")
+
+
+def test_download_without_a_free_descriptor_is_a_typed_error(
+    rw: Runware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (image,) = rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, height=512)
+
+    def refuse(self: socket.socket) -> socket.socket:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "dup", refuse)
+        with pytest.raises(DownloadError, match="Too many open files") as caught:
+            image.save(tmp_path)
+    assert caught.value.retryable
+    assert image.save(tmp_path).exists()
 
 
 def test_downloads_use_the_clients_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

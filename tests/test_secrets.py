@@ -7,16 +7,18 @@ import base64
 import contextlib
 import copy
 import io
+import json
 import logging
 import pathlib
 import pickle
 import random
 import socket
+import struct
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -380,6 +382,50 @@ def test_invalid_prompt_is_not_quoted(make: Callable[[Any], Any], given: Any, wi
         make(given)
     witness.sees(caught.value)
     assert witness.secrets() == []
+
+
+REFUSAL = json.dumps({"errors": [{"code": "x", "message": KEY}]})
+HEAD = f"{KEY}\r\nX-Key: {KEY}\r\nConnection: close\r\n\r\n"
+REPLIES: dict[str, str] = {
+    "a reset": "",
+    "no HTTP": f"SSH-2.0 {KEY}\r\n\r\n",
+    "a page": f"HTTP/1.1 200 {HEAD}{KEY}",
+    "a refusal": f"HTTP/1.1 401 {HEAD}{REFUSAL}",
+}
+OVER_HTTP: dict[str, Callable[[Runware], Any]] = {
+    "app": lambda rw: rw.app("my-upscaler").call("run", n=1),
+    "asyncio app": lambda rw: asyncio.run(awaited(rw.aio.app("my-upscaler").call("run", n=1))),
+    "tasks of an app": lambda rw: list(rw.app("my-upscaler").tasks()),
+    "estimate": lambda rw: rw.estimate({"model": "runware:101@1", "positive_prompt": SHORT}, exact=True),
+}
+
+
+async def awaited(call: Awaitable[Any]) -> Any:
+    return await call
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=list(REPLIES))
+@pytest.mark.parametrize("call", OVER_HTTP.values(), ids=list(OVER_HTTP))
+def test_failed_request_over_http_reveals_no_key(call: Callable[[Runware], Any], reply: str, witness: Witness) -> None:
+    def answer(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(reply.encode())
+        if not reply:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with listening(answer) as port:
+        rw = Runware(KEY, url=f"ws://127.0.0.1:{port}/v1", timeout=1.0, max_retries=0)
+        with pytest.raises(RunwareError) as caught:
+            call(rw)
+        rw.close()
+    for one in chain(caught.value):
+        assert KEY not in f"{one} {one!r} {one.args} {vars(one)}"
+        trace = one.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename != __file__:
+                shown = {name: text(value) for name, value in trace.tb_frame.f_locals.items()}
+                assert not {name for name, value in shown.items() if KEY in value}, trace.tb_frame
+            trace = trace.tb_next
 
 
 def test_reprs_of_texts_show_no_text(server: LocalServer, witness: Witness) -> None:

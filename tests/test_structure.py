@@ -48,6 +48,7 @@ ROWS = [
         "runware._support.logs",
         "runware._support.event_loops",
         "runware._support.elsewhere",
+        "runware._support.threads",
         "runware._support.unknown_names",
     },
     {"runware.errors", "runware.events"},

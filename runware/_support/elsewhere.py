@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runware._support.event_loops import running_loop
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +27,9 @@ async def run_elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object
     Args:
         work: The function to run. It is not started if the wait is cancelled before.
         unwanted: Called with the result if the wait was cancelled meanwhile.
+
+    Raises:
+        RunwareError: The system allows no more threads.
     """
     running_loop()
     done: Future[T] = Future()
@@ -39,7 +42,7 @@ async def run_elsewhere(work: Callable[[], T], *, unwanted: Callable[[T], object
             except BaseException as error:  # it is raised where it is waited for
                 done.set_exception(error)
 
-    threading.Thread(target=run, name="runware-elsewhere", daemon=True).start()
+    start_thread(run, "runware-elsewhere", "for blocking work")
     try:
         return await asyncio.wrap_future(done)
     except asyncio.CancelledError:

@@ -51,10 +51,14 @@ def log_or_stderr(
             sys.stderr.write(text)
 
 
-def warn_interrupted(logger: logging.Logger, task_uuid: str) -> None:
+_jobs_log = logging.getLogger("runware.jobs")
+"""Has no `RepeatLimit`: each warning names another task."""
+
+
+def warn_interrupted(task_uuid: str) -> None:
     """Warn that a call was interrupted after its task was sent."""
     log_or_stderr(
-        logger,
+        _jobs_log,
         "A call was interrupted after its task was sent: it may run and be billed. Pick it up with rw.job(%r).",
         task_uuid,
         level=logging.WARNING,

@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from runware import display as settings
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 from runware.errors import DownloadError, RunwareError
 from runware.media.files import decode_base64
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
@@ -139,7 +141,7 @@ def follow(job: Job[Any]) -> None:
     job.listen(changed.set)
     display: Any = ipython_display.display
     handle = display(job_bundle(job), raw=True, display_id=True)
-    threading.Thread(target=_update, args=(job, handle, changed), name="runware-display", daemon=True).start()
+    start_thread(partial(_update, job, handle, changed), "runware-display", "to keep the display up to date")
 
 
 def _update(job: Job[Any], handle: Any, changed: threading.Event) -> None:

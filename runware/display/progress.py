@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 from runware.display.notebook import Bar, in_notebook
 from runware.errors import ConfigurationError
 from runware.jobs import Job, Progress
@@ -77,6 +78,9 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
     Args:
         job: The job.
         progress: `True` shows a bar; a function is called on each change.
+
+    Raises:
+        RunwareError: The system allows no more threads.
     """
     show = progress if callable(progress) else _bar_for(job)
     changed = threading.Event()
@@ -98,9 +102,7 @@ def watch(job: Job[Any], progress: bool | Callable[[Progress], object]) -> None:
             changed.wait(_REFRESH)
         job.unlisten(changed.set)
 
-    thread = threading.Thread(target=run, name="runware-progress", daemon=True)
-    _watchers[thread] = job
-    thread.start()
+    _watchers[start_thread(run, "runware-progress", "to show the progress")] = job
 
 
 @atexit.register

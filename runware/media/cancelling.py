@@ -8,6 +8,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import cannot_start
 from runware.errors import DownloadError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ async def in_thread(work: Callable[[CancelToken], T]) -> T:
     cancel = CancelToken()
     context = copy_context()  # for events and logs
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, lambda: context.run(work, cancel))
+        return await _in_executor(lambda: context.run(work, cancel))
     except asyncio.CancelledError:
         cancel.set()
         raise
@@ -91,7 +92,6 @@ async def iterate_in_thread(make: Callable[[CancelToken], Generator[bytes, None,
     Args:
         make: Creates the generator; called with a token, which is set when the iteration ends early.
     """
-    loop = asyncio.get_running_loop()
     cancel = CancelToken()
     context = copy_context()
     chunks = make(cancel)
@@ -106,8 +106,20 @@ async def iterate_in_thread(make: Callable[[CancelToken], Generator[bytes, None,
             chunks.close()
 
     try:
-        while (chunk := await loop.run_in_executor(None, step)) is not None:
+        while (chunk := await _in_executor(step)) is not None:
             yield chunk
     finally:
         cancel.set()
-        loop.run_in_executor(None, end)
+        _in_executor(end)
+
+
+def _in_executor(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run a function in the running loop's executor.
+
+    Raises:
+        RunwareError: The system allows no more threads.
+    """
+    try:
+        return asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError as error:
+        raise cannot_start(error, "for a download") from error

@@ -14,6 +14,7 @@ import attrs
 
 from runware._support.event_loops import warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import cannot_start
 from runware.errors import ConfigurationError, DownloadError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
 from runware.media.conversion import converted, fits
@@ -24,6 +25,7 @@ from runware.media.templates import FileTemplate, with_extension
 
 if TYPE_CHECKING:
     import concurrent.futures.thread as thread_pools
+    from concurrent.futures import Future
 
     import PIL
     from PIL import Image as pillow  # noqa: N813 - a module
@@ -286,6 +288,7 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
     Raises:
         FileExistsError: A file exists already. As with any error, the other results are saved nevertheless.
         DownloadError: A result could not be downloaded.
+        RunwareError: The system allows no more threads.
     """
     warn_in_event_loop("await results.asave_all()")
     files = [item for item in items if isinstance(item, Downloadable)]
@@ -304,7 +307,10 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
                 pool.submit(item.save_with, sessions[id(one)], saving, name)
                 for item, one, name in zip(files, settings, names, strict=True)
             ]
-            errors = [error for future in running if (error := future.exception()) is not None]
+            errors = _errors_of(running)
+        except RuntimeError as error:
+            saving.cancel.set()
+            raise cannot_start(error, "to save the results") from error
         except BaseException:
             saving.cancel.set()
             raise
@@ -315,6 +321,11 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
             errors[0].add_note(f"{len(errors)} of {len(files)} results were not saved; the others were.")
         raise errors[0]
     return [future.result() for future in running]
+
+
+def _errors_of(running: Sequence[Future[Path]]) -> list[BaseException]:
+    """Wait for all, and return their errors."""
+    return [error for future in running if (error := future.exception()) is not None]
 
 
 def _names(files: Sequence[Downloadable], stem: str | None) -> list[str]:

@@ -243,8 +243,13 @@ class Session:
     def _register(self, event: str, info: Mapping[str, Any]) -> None:
         """Trace callback: register each new connection, so that it can be shut down."""
         if event.endswith(".connect_tcp.complete"):
-            # A duplicate: the TLS handshake replaces the original socket object.
-            self._sockets.append(info["return_value"].get_extra_info("socket").dup())
+            stream = info["return_value"]
+            try:
+                # A duplicate: the TLS handshake replaces the original socket object.
+                self._sockets.append(stream.get_extra_info("socket").dup())
+            except OSError as error:
+                stream.close()
+                raise DownloadError(f"The result could not be downloaded: {error.strerror}.", retryable=True) from error
             if self._cancel.is_set():
                 self._disconnect()
 

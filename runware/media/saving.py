@@ -14,6 +14,7 @@ from typing import Protocol
 
 import attrs
 
+from runware._support.threads import start_thread
 from runware.errors import DownloadError, RunwareError, StoreError, ValidationError
 from runware.media.cancelling import CancelToken
 from runware.media.downloadable import Downloadable, Saving
@@ -164,8 +165,8 @@ class Saver:
         with self._lock:
             self._running += 1
         try:
-            threading.Thread(target=self._work, name="runware-save", daemon=True).start()
-        except RuntimeError:  # the system allows no more threads
+            start_thread(self._work, "runware-save", "to save the results")
+        except RunwareError:  # the system allows no more threads
             with self._lock:
                 self._running -= 1
             if not self._threads:

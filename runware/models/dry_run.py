@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -42,8 +43,7 @@ def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimat
     if isinstance(answer.get("error"), dict):
         errors.append(answer["error"])
     if errors:
-        redactor = Redactor(secrets_of(options))
-        raise error_from_wire(redactor.clean(errors[0]), task_type=str(task.get("taskType")))
+        raise error_from_wire(errors[0], task_type=str(task.get("taskType")))
     costs = [
         one["cost"]
         for one in answer.get("data") or ()
@@ -57,27 +57,34 @@ def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimat
 def _post(options: Options, body: bytes) -> dict[str, Any]:
     url = options.service_url("api")
     host = url.partition("://")[2].partition("/")[0]
-    headers = {
-        **(options.extra_headers or {}),
-        "Content-Type": "application/json",
-        "X-Runware-Dry-Run": "1",
-        **http_client.authorization(options),
-    }
+    redactor, header = Redactor(secrets_of(options)), http_client.KeyHeader(options)
+    redactor.add(header.key)
+    answer: Any = None
+    problem = ""
     with http_client.Deadline(options.timeout) as deadline, http_client.http_client(options, url) as client:
         try:
             response = client.post(
-                url, content=body, headers=headers, timeout=deadline.left, extensions=deadline.extensions
+                url,
+                content=body,
+                headers={
+                    **(options.extra_headers or {}),
+                    "Content-Type": "application/json",
+                    "X-Runware-Dry-Run": "1",
+                    **header.headers,
+                },
+                timeout=deadline.left,
+                extensions=deadline.extensions,
             )
         except httpx2.HTTPError as error:
             late = deadline.left <= 0
-            what = f"did not answer within {deadline.seconds:g} s" if late else f"failed ({type(error).__name__})"
-            raise ConnectionFailedError(f"The dry run at {host} {what}.", stage="HTTP", host=host) from error
-    try:
-        answer = response.json()
-    except (ValueError, RecursionError) as error:
-        raise ConnectionFailedError(
-            f"The dry run at {host} was answered with status {response.status_code}, and not with JSON.",
-            stage="HTTP",
-            host=host,
-        ) from error
+            words = redactor.hide(str(error)) or type(error).__name__
+            problem = f"did not answer within {deadline.seconds:g} s" if late else f"failed ({words})"
+        else:
+            status = response.status_code
+            with suppress(ValueError, RecursionError):
+                answer = redactor.clean(response.json())
+            del response  # the server may echo the key
+            problem = "" if answer is not None else f"was answered with status {status}, and not with JSON"
+    if problem:  # outside of `except`: the texts and the frames of those errors may hold the key
+        raise ConnectionFailedError(f"The dry run at {host} {problem}.", stage="HTTP", host=host)
     return answer if isinstance(answer, dict) else {"data": answer}

@@ -43,8 +43,17 @@ _FORMAT = 1
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache: `RUNWARE_CACHE`, or the user's cache directory."""
-    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("runware", appauthor=False))
+    """Return the folder of the cache: `RUNWARE_CACHE`, or the user's cache directory.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder)
+    try:
+        return Path(platformdirs.user_cache_dir("runware", appauthor=False))
+    except RuntimeError as error:  # a user without a home directory, as in some containers
+        raise FileNotFoundError(f"the user has no cache directory; {CACHE_VARIABLE} can name one") from error
 
 
 class Services:
@@ -199,9 +208,8 @@ class Cache:
 
     def read(self) -> dict[str, Any]:
         """Return what was saved; empty if there is nothing."""
-        path = self._path()
         try:
-            saved = json.loads(path.read_bytes())
+            saved = json.loads(self._path().read_bytes())
             if isinstance(saved, dict) and saved.get("format") == _FORMAT:
                 return saved
             reason = "it has another format"
@@ -221,8 +229,8 @@ class Cache:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Save what the services said, in one step: a reader never sees half of it."""
-        path = self._path()
         try:
+            path = self._path()
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
             try:

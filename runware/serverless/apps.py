@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.logs import log_or_stderr
@@ -255,7 +256,7 @@ class AsyncApp(_AppHandle):
         running_loop()
         settings = self._settings(endpoint, task_id=task_id, timeout=timeout, wait=wait, sync=sync)
         if _holds_files(inputs if payload is None else payload):
-            invocation = await asyncio.to_thread(self._invocation, settings, payload, inputs)
+            invocation = await run_elsewhere(lambda: self._invocation(settings, payload, inputs))
         else:
             await self._load()
             invocation = self._invocation(settings, payload, inputs)
@@ -291,7 +292,7 @@ class AsyncApp(_AppHandle):
     async def _load(self) -> AppCalls:
         """Return what runs the calls. What that needs is loaded on another thread, once."""
         if not _loaded:
-            await asyncio.to_thread(_load)
+            await run_elsewhere(_load)
         return self._calls()
 
 

@@ -21,14 +21,16 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import httpx2
 
+from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
-from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, RunwareError
-from runware.options import KEY_VARIABLE, Options
+from runware._support.threads import cannot_start
+from runware.errors import ClientClosedError, RunwareError
+from runware.options import Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.serverless.flows import Answer, Exchange, Failure, Flow, Pause
-from runware.transport.http_client import async_http_client, authorization, http_client
+from runware.transport.http_client import KeyHeader, async_http_client, http_client
 
 __all__ = ["AppCalls"]
 
@@ -152,7 +154,7 @@ class AppCalls:
         reply: Any = None
         try:
             self.check_open()
-            headers = self._headers()
+            header = self._key_header()
             while True:
                 try:
                     step = flow.send(reply)
@@ -164,21 +166,21 @@ class AppCalls:
                     stop.wait(step.seconds)
                 else:
                     began = time.monotonic()
-                    reply = self._send(step, headers, connections)
-                    if self._key_may_be_old(reply) and (newer := self._headers()) != headers:
-                        headers = newer
-                        reply = self._send(_rest_of(step, began), headers, connections)
+                    reply = self._send(step, header, connections)
+                    if self._key_may_be_old(reply) and (newer := self._key_header()).key != header.key:
+                        header = newer
+                        reply = self._send(_rest_of(step, began), header, connections)
                 if stop.is_set():
                     raise _closed_error()  # a job that is over already ignores it
         finally:
             flow.close()
 
-    def _send(self, exchange: Exchange, headers: Mapping[str, str], connections: _Connections) -> Answer | Failure:
+    def _send(self, exchange: Exchange, header: KeyHeader, connections: _Connections) -> Answer | Failure:
         end = time.monotonic() + exchange.timeout
         watch = _Watch(connections.register)
-        request = self._request(exchange, headers)
         try:
-            with connections.client().stream(**request, extensions={"trace": watch}) as response:
+            client = connections.client()
+            with client.stream(**self._request(exchange, header), extensions={"trace": watch}) as response:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -225,9 +227,11 @@ class AppCalls:
         job.when_done(connections.disconnect)
         try:
             thread.start()
-        except BaseException:
+        except BaseException as error:
             with self._lock:
                 self._jobs.pop(job, None)
+            if isinstance(error, RuntimeError):
+                raise cannot_start(error, "for the call") from error
             raise
 
     # ------------------------------------------------------------------ in event loops
@@ -242,7 +246,8 @@ class AppCalls:
         reply: Any = None
         try:
             async with self._ended_by_close(loop), self._async_http(loop) as client:
-                headers = await self._headers_async()
+                called = callable(self._options.api_key)
+                header = await run_elsewhere(self._key_header) if called else self._key_header()
                 while True:
                     try:
                         step = flow.send(reply)
@@ -254,10 +259,12 @@ class AppCalls:
                         await asyncio.sleep(step.seconds)
                     else:
                         began = time.monotonic()
-                        reply = await self._send_async(client, step, headers)
-                        if self._key_may_be_old(reply) and (newer := await self._headers_async()) != headers:
-                            headers = newer
-                            reply = await self._send_async(client, _rest_of(step, began), headers)
+                        reply = await self._send_async(client, step, header)
+                        if self._key_may_be_old(reply):
+                            newer = await run_elsewhere(self._key_header)
+                            if newer.key != header.key:
+                                header = newer
+                                reply = await self._send_async(client, _rest_of(step, began), header)
         finally:
             flow.close()
 
@@ -296,14 +303,12 @@ class AppCalls:
                 self._loops.pop(loop, None)
                 await client.aclose()
 
-    async def _send_async(
-        self, client: httpx2.AsyncClient, exchange: Exchange, headers: Mapping[str, str]
-    ) -> Answer | Failure:
+    async def _send_async(self, client: httpx2.AsyncClient, exchange: Exchange, header: KeyHeader) -> Answer | Failure:
         watch = _Watch()
         limit = asyncio.timeout(exchange.timeout)
-        request = self._request(exchange, headers)
+        extensions = {"trace": watch.asynchronously}
         try:
-            async with limit, client.stream(**request, extensions={"trace": watch.asynchronously}) as response:
+            async with limit, client.stream(**self._request(exchange, header), extensions=extensions) as response:
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     body += chunk
@@ -321,38 +326,23 @@ class AppCalls:
 
     # ------------------------------------------------------------------ requests
 
-    def _headers(self) -> dict[str, str]:
-        """Return the headers of a call. If the key comes from a function, it is called.
+    def _key_header(self) -> KeyHeader:
+        """Return the header with the key. If the key comes from a function, it is called.
 
         Raises:
             ConnectionFailedError: The function raised.
             ConfigurationError: It returned no key.
         """
-        try:
-            headers = authorization(self._options)
-        except Exception as error:
-            failed = ConnectionFailedError(f"api_key() raised {type(error).__name__}.", stage="key")
-            failed.retryable = False
-            raise failed from error.with_traceback(None)  # its frames may hold the key
-        key = headers["Authorization"].removeprefix("Bearer ")
-        if key in ("", "None") or not key.isprintable():
-            raise ConfigurationError(
-                f"api_key() returned no key. {KEY_VARIABLE} is not used when api_key is a function.",
-                parameter="api_key",
-            )
+        header = KeyHeader(self._options)
         with self._lock:
-            self.redactor.add(key)
-        return headers
-
-    async def _headers_async(self) -> dict[str, str]:
-        """Return the headers of a call in an event loop, which a function that returns the key may not hold up."""
-        return await asyncio.to_thread(self._headers) if callable(self._options.api_key) else self._headers()
+            self.redactor.add(header.key)
+        return header
 
     def _key_may_be_old(self, reply: Answer | Failure) -> bool:
         """Return whether a request was refused with a key that a function returned, which may rotate keys."""
         return isinstance(reply, Answer) and reply.status == 401 and callable(self._options.api_key)
 
-    def _request(self, exchange: Exchange, headers: Mapping[str, str]) -> dict[str, Any]:
+    def _request(self, exchange: Exchange, header: KeyHeader) -> dict[str, Any]:
         content_type = {} if exchange.content is None else {"Content-Type": "application/json"}
         limit = exchange.timeout
         return {
@@ -360,7 +350,7 @@ class AppCalls:
             "url": self._url + exchange.path,
             "params": exchange.query or None,
             "content": exchange.content,
-            "headers": {**headers, **content_type, "Accept": "application/json, application/problem+json"},
+            "headers": {**header.headers, **content_type, "Accept": "application/json, application/problem+json"},
             "timeout": httpx2.Timeout(limit, connect=min(limit, self._options.connect_timeout)),
         }
 

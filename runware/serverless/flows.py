@@ -71,9 +71,9 @@ class Answer:
     """The answer to a request."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=False)  # the server may echo the key
     """With lower-case names."""
-    body: bytes
+    body: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen

@@ -238,7 +238,7 @@ class Uploads:
         with self._lock:
             self._known.pop(digest, None)  # so that it is the newest again
             self._known[digest] = uuid, stored + KEPT_FOR
-            while len(self._known) > _REMEMBERED:
+            if len(self._known) > _REMEMBERED:  # by one
                 del self._known[next(iter(self._known))]
 
     def _stored(self, content: _Content, job: Job[Any]) -> str:

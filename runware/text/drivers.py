@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 from runware.errors import (
     ClientClosedError,
     RunwareError,
@@ -221,8 +222,13 @@ def _in_threads(calls: list[Prepared], ended: Callable[[ToolRun], object]) -> No
                 context, one = waiting.get_nowait()
                 ended(context.run(_run, one))
 
-    for _ in range(min(len(calls), _THREADS)):
-        threading.Thread(target=work, name="runware-tool", daemon=True).start()
+    for number in range(min(len(calls), _THREADS)):
+        try:
+            start_thread(work, "runware-tool", "to call a tool")
+        except RunwareError:
+            if not number:
+                raise
+            break  # the threads that there are call the other tools too
 
 
 class BlockingDriver(_Driver[R]):
@@ -250,22 +256,27 @@ class BlockingDriver(_Driver[R]):
         self._begin()
         going_on = False
         try:
-            outcome: Any = None
-            error: Exception | None = None
-            while (step := self._advance(outcome, error)) is not None:
-                if isinstance(step, Hand):
-                    going_on = True
-                    return step.piece
-                outcome = error = None
-                try:
-                    outcome = self._perform(step)
-                except Exception as failure:
-                    error = self._meaning(step, failure)
-            return None
+            step = self._take_steps()
+            going_on = step is not None
+            return None if step is None else step.piece
         finally:
             self._running = False
             if not going_on or self.ended_by:
                 self._end()
+
+    def _take_steps(self) -> Hand | None:
+        """Take steps until there is a piece; return `None` at the end."""
+        outcome: Any = None
+        error: Exception | None = None
+        while (step := self._advance(outcome, error)) is not None:
+            if isinstance(step, Hand):
+                return step
+            outcome = error = None
+            try:
+                outcome = self._perform(step)
+            except Exception as failure:
+                error = self._meaning(step, failure)
+        return None
 
     def _perform(self, step: Step) -> Any:
         if self.ended_by:
@@ -327,8 +338,7 @@ class BlockingDriver(_Driver[R]):
                         )
 
         context = copy_context()
-        thread = threading.Thread(target=context.run, args=(asyncio.run, run_all()), name="runware-tools", daemon=True)
-        thread.start()
+        thread = start_thread(lambda: context.run(asyncio.run, run_all()), "runware-tools", "to call tools")
         self._async_tools = thread, {one.run.id for one in tasks}
 
         def cancel() -> None:

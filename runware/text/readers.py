@@ -131,7 +131,8 @@ class OpenStreams:
     def unfinished(self) -> list[str]:
         """Return the names of the streams that were sent and are not complete."""
         with self._lock:
-            return [name for one in self._open if (name := one.in_flight) is not None]
+            every = list(self._open)
+        return [name for one in every if (name := one.in_flight) is not None]
 
     def close(self) -> None:
         """End every stream, for good."""
@@ -276,7 +277,7 @@ class Reader(Requester):
     def interrupted(self) -> None:
         """Warn that reading was interrupted, if the task was sent."""
         if self.exchange is not None and (self._sent or self.exchange.sent):
-            warn_interrupted(log, self.exchange.uuid)
+            warn_interrupted(self.exchange.uuid)
 
 
 class BlockingReader(Reader):
@@ -315,21 +316,9 @@ class BlockingReader(Reader):
             if self._plan is not None:
                 plan, self._plan = self._plan, None
                 self.begin(plan)
-            outcome: Any = None
-            error: Exception | None = None
-            while (step := self.advance(outcome, error)) is not None:
-                if self.on_step is not None:
-                    self.on_step(step)
-                if isinstance(step, Pieces):
-                    going_on = True
-                    return step.pieces
-                outcome = error = None
-                try:
-                    outcome = self._perform(step)
-                except Exception as failure:
-                    error = self.translated(failure)
-                    failure.__traceback__ = None  # its frames hold the key
-            return ()
+            step = self._take_steps()
+            going_on = step is not None
+            return () if step is None else step.pieces
         except RunwareError:
             raise
         except BaseException:  # Ctrl-C
@@ -340,6 +329,23 @@ class BlockingReader(Reader):
             self.reading = False
             if not going_on or self.ended_by:
                 self._disconnect()
+
+    def _take_steps(self) -> Pieces | None:
+        """Take steps until there are pieces; return `None` at the end."""
+        outcome: Any = None
+        error: Exception | None = None
+        while (step := self.advance(outcome, error)) is not None:
+            if self.on_step is not None:
+                self.on_step(step)
+            if isinstance(step, Pieces):
+                return step
+            outcome = error = None
+            try:
+                outcome = self._perform(step)
+            except Exception as failure:
+                error = self.translated(failure)
+                failure.__traceback__ = None  # its frames hold the key
+        return None
 
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Read):

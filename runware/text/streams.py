@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
+from runware._support.threads import start_thread
 from runware.errors import RunwareError, ValidationError
 from runware.jobs import Job, Owner
 from runware.protocol.call import CallState
@@ -229,12 +229,9 @@ class StreamJob(Job[Text]):
         """Start reading.
 
         Raises:
-            RunwareError: No thread could be started.
+            RunwareError: The system allows no more threads.
         """
-        try:
-            threading.Thread(target=self.run, name="runware-stream", daemon=True).start()
-        except RuntimeError as error:
-            raise RunwareError(f"No thread could be started for the stream: {error}.", retryable=True) from error
+        start_thread(self.run, "runware-stream", "to read the stream")
 
     def __iter__(self) -> Iterator[TextPiece]:  # type: ignore[override] # the items are pieces, as with several results
         """Yield each piece as it comes; at the end, raise the error if the stream failed."""

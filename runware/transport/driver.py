@@ -362,7 +362,7 @@ class Driver:
 
     def _cancel_interrupted(self, call: Call, now: float) -> None:
         if call.may_have_run and not call.repeatable:  # even if it has ended and that is not delivered yet
-            warn_interrupted(log, call.uuid)
+            warn_interrupted(call.uuid)
         self._session.cancel(call, now)
 
     def _drain_inbox(self) -> None:

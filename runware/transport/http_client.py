@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from runware._support.lazy_modules import lazy_module
-from runware.errors import ConfigurationError
-from runware.options import Options
+from runware._support.threads import cannot_start
+from runware.errors import ConfigurationError, ConnectionFailedError
+from runware.options import KEY_VARIABLE, Options
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,7 +27,7 @@ else:
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
-__all__ = ["Deadline", "async_http_client", "authorization", "http_client"]
+__all__ = ["Deadline", "KeyHeader", "async_http_client", "authorization", "http_client"]
 
 
 def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None) -> httpx2.Client:
@@ -58,6 +59,42 @@ def authorization(options: Options) -> dict[str, str]:
     return {"Authorization": f"Bearer {key() if callable(key) else key}"}
 
 
+class KeyHeader:
+    """The header with the API key, in an object: error reporters show the variables of each frame.
+
+    Args:
+        options: The options of the client. If the key comes from a function, it is called, which may block.
+
+    Attributes:
+        headers: The header.
+
+    Raises:
+        ConnectionFailedError: The function raised.
+        ConfigurationError: It returned no key.
+    """
+
+    __slots__ = ("headers",)
+
+    def __init__(self, options: Options) -> None:
+        try:
+            self.headers = authorization(options)
+        except Exception as error:
+            failed = ConnectionFailedError(f"api_key() raised {type(error).__name__}.", stage="key", retryable=False)
+            raise failed from error.with_traceback(None)  # its frames may hold the key
+        if not self.key:
+            raise ConfigurationError(
+                f"api_key() returned no key, or one with control characters. {KEY_VARIABLE} is not used when api_key "
+                "is a function.",
+                parameter="api_key",
+            )
+
+    @property
+    def key(self) -> str:
+        """The key; empty if there is no usable one."""
+        key = self.headers["Authorization"].removeprefix("Bearer ")
+        return key if key.strip() and key != "None" and key.isprintable() else ""
+
+
 class Deadline:
     """Ends the blocking requests of one block of code in time, also those whose server sends a byte now and then.
 
@@ -75,7 +112,10 @@ class Deadline:
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        try:
+            self._timer.start()
+        except RuntimeError as error:
+            raise cannot_start(error, "to watch the time") from error
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -208,7 +208,11 @@ class LightFuture(Future[R], Generic[R]):
                 wakeables = self._wakeables or ()
                 still_listed = waitable in wakeables
                 if still_listed:
-                    self._wakeables = [other for other in wakeables if other is not waitable]
+                    left = [*wakeables]
+                    left.remove(
+                        waitable
+                    )  # no loop: Ctrl-C could leave it without releasing the lock (tests/test_interrupts.py)
+                    self._wakeables = left
             if wakeup is not None:
                 if woken or still_listed:
                     wakeup_pool.put_back(wakeup)

@@ -190,14 +190,17 @@ class _Inbox:
     def _run_batch(self) -> None:
         callbacks = self._callbacks
         try:
-            # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
-            for _ in range(min(len(callbacks), self.BATCH_SIZE)):
-                if callbacks:  # a callback may have run the loop itself (nested loops)
-                    run_guarded(callbacks.popleft())
+            self._run_some(callbacks)
         finally:
             self._scheduled = False  # before the check, so that a later post schedules again
             if callbacks:
                 self._schedule()
+
+    def _run_some(self, callbacks: deque[Callable[[], object]]) -> None:
+        # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
+        for _ in range(min(len(callbacks), self.BATCH_SIZE)):
+            if callbacks:  # a callback may have run the loop itself (nested loops)
+                run_guarded(callbacks.popleft())
 
 
 _inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = weakref.WeakKeyDictionary()

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runware._support.lazy_modules import lazy_module
+from runware._support.threads import start_thread
 from runware.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -150,6 +151,7 @@ class Expectations:
 
         Raises:
             ValidationError: *task* is no job, acknowledgement or UUID, or *results* is no number above 0.
+            RunwareError: The system allows no more threads.
         """
         job: Any = task if isinstance(task, Future) and hasattr(task, "task_uuid") else None
         if isinstance(task, list) and len(task) == 1:
@@ -169,7 +171,11 @@ class Expectations:
         entry = _Entry(future, now + timeout, math.inf if self._poll_after is None else now + self._poll_after)
         with self._condition:
             self._entries.setdefault(entry.key, []).append(entry)
-            self._schedule(entry)
+            try:
+                self._schedule(entry)
+            except BaseException:
+                self._remove(entry)
+                raise
         future.add_done_callback(lambda _: self._remove(entry))  # the caller may cancel it
         self._claim_kept(entry)
         if job is not None:
@@ -190,11 +196,13 @@ class Expectations:
             return True
 
     def _claim_kept(self, entry: _Entry) -> None:
-        start = entry.key + ":"
         with self._condition:
-            early = [self._forget(key) for key in list(self._kept) if key.startswith(start)]
+            early = self._forget_all(entry.key + ":")
         for delivery in early:
             self.take(delivery, 0)
+
+    def _forget_all(self, start: str) -> list[Delivery]:
+        return [self._forget(key) for key in list(self._kept) if key.startswith(start)]
 
     def _forget(self, key: str) -> Delivery:
         _, size, delivery = self._kept.pop(key)
@@ -232,23 +240,28 @@ class Expectations:
             delivery: The delivery.
             size: Bytes that it takes.
         """
-        complete: list[_Entry] = []
         with self._condition:
-            found = self._entries.get(delivery.task_uuid.lower(), ())
-            if not found:
-                self._keep(delivery, size)
-            for entry in found:
-                if delivery.result is not None:
-                    entry.results[delivery.key] = delivery.result
-                elif delivery.error is not None:
-                    entry.errors[delivery.key] = delivery.error
-                if entry.missing <= 0:
-                    complete.append(entry)
-                elif self._poll_after is not None:
-                    # After an error no more may come, if it is that of the whole task. Only the server knows.
-                    self._ask_in(entry, 0.0 if delivery.error is not None else self._poll_after)
+            complete = self._hand_out(delivery, size)
         for entry in complete:
             self._conclude(entry)
+
+    def _hand_out(self, delivery: Delivery, size: int) -> list[_Entry]:
+        """Add a delivery to the entries that expect it, and return those that are complete."""
+        complete: list[_Entry] = []
+        found = self._entries.get(delivery.task_uuid.lower(), ())
+        if not found:
+            self._keep(delivery, size)
+        for entry in found:
+            if delivery.result is not None:
+                entry.results[delivery.key] = delivery.result
+            elif delivery.error is not None:
+                entry.errors[delivery.key] = delivery.error
+            if entry.missing <= 0:
+                complete.append(entry)
+            elif self._poll_after is not None:
+                # After an error no more may come, if it is that of the whole task. Only the server knows.
+                self._ask_in(entry, 0.0 if delivery.error is not None else self._poll_after)
+        return complete
 
     def _keep(self, delivery: Delivery, size: int) -> None:
         if delivery.key in self._kept:
@@ -306,8 +319,7 @@ class Expectations:
         """Add an entry to the timers. It may be there more than once; a time that no longer holds is passed over."""
         heapq.heappush(self._timers, (entry.ask_at, next(self._sequence), weakref.ref(entry)))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="runware-webhooks", daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._watch, "runware-webhooks", "to watch the deadlines")
         elif self._timers[0][2]() is entry:
             self._condition.notify_all()
 

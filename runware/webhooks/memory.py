@@ -44,12 +44,15 @@ class RecentKeys:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def _drop_old(self, now: float) -> None:
+        while self._keys and next(iter(self._keys.values())) <= now:
+            self._keys.popitem(last=False)
+
     def add(self, key: str) -> bool:
         """Remember a key; return whether it was new."""
         now = time.monotonic()
         with self._lock:
-            while self._keys and next(iter(self._keys.values())) <= now:
-                self._keys.popitem(last=False)
+            self._drop_old(now)
             if key in self._keys:
                 return False
             if len(self._keys) >= self._most:
