@@ -320,7 +320,7 @@ def test_lock_is_released_when_a_signal_handler_raises() -> None:
 
 SIGNALLED = (
     "core", "jobs", "map", "media.downloadable", "store.uploads", "text.drivers", "text.readers", "transport.callbacks",
-    "transport.light_future", "transport.wakeup", "webhooks.expectations", "webhooks.memory",
+    "transport.light_future", "transport.loop_inbox", "transport.wakeup", "webhooks.expectations", "webhooks.memory",
 )  # fmt: skip
 """The modules whose code runs in threads of the user, one of which may be the main thread."""
 UNSIGNALLED = {"Expectations._watch"}
