@@ -201,6 +201,7 @@ def test_stream_is_recorded_and_replayed(path: pathlib.Path, service: LocalServe
 
     with recorder(path, service) as server, Runware(KEY, url=server.url) as rw:
         recorded = read(rw)
+        assert lines(path)[1]["complete"] is True  # as soon as the client has it
     with LocalServer(replay=path) as server, Runware(server.api_key, url=server.url) as rw:
         assert read(rw) == recorded != ""
 

@@ -199,12 +199,23 @@ class RecordingRelay:
     ) -> web.StreamResponse:
         answer = web.StreamResponse(status=response.status, headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
-        received = b""
+        received, noted = b"", False
         async for chunk in response.content.iter_any():
             received += chunk
+            if not noted and _LAST_EVENT in received:  # before the client has it, which may end the recording at once
+                noted = self._note_stream(payload, received)
             await answer.write(chunk)
-        self._note({"data": [_streamed_result(json.loads(payload)[0], received.decode())]})
+        if not noted:
+            self._note_stream(payload, received)
         return answer
+
+    def _note_stream(self, payload: bytes, received: bytes) -> bool:
+        """Record the result of a stream; return `True`."""
+        self._note({"data": [_streamed_result(json.loads(payload)[0], received.decode(errors="replace"))]})
+        return True
+
+
+_LAST_EVENT = b"data: [DONE]"
 
 
 def _streamed_result(task: dict[str, Any], text: str) -> dict[str, Any]:

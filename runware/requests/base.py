@@ -77,6 +77,8 @@ class Task(RequestModel, Generic[R_co]):
     """Whether the task queries another task and carries that task's UUID."""
     streamed: ClassVar[bool] = False
     """Whether the response is a stream over an HTTP connection of its own."""
+    plain: ClassVar[bool] = False
+    """Whether the task is a plain API object, so that no parameters of a class say which names are right."""
     hidden: ClassVar[frozenset[str]] = frozenset()
     """Inherited parameters that the operation refuses, and does not show."""
     priced: ClassVar[bool] = True

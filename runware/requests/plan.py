@@ -15,7 +15,6 @@ from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
 from runware.requests import request_class
 from runware.requests.base import Task, no_stream
-from runware.requests.raw import RawTask
 from runware.requests.validation import object_names
 from runware.results.base import shortened
 
@@ -157,7 +156,7 @@ class Planner:
         """
         headers = self._headers_of(task)
         wire = task.wire()
-        if _has_python_names(wire) or (isinstance(task, RawTask) and any("_" in name for name in wire)):
+        if _has_python_names(wire) or (task.plain and any("_" in name for name in wire)):
             wire = self._named(task, wire)
             objects = object_names(type(task))  # type: ignore[arg-type]  # classes are hashable, objects are not
             self._knowledge.checker.refuse_stray_names(wire, task.extra or (), objects)

@@ -41,6 +41,7 @@ class RawTask(Task[Results[Result]]):
     """
 
     many: ClassVar[bool] = True
+    plain: ClassVar[bool] = True
     class_of: ClassVar[ClassOf | None] = staticmethod(_class_for)
     # Delivery depends on the task type, not on how the task was written.
     polled = _fact("polled")
