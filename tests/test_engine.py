@@ -792,6 +792,7 @@ class TestThreadsThatCannotBeStarted:
         self, thread: str, call: Callable[[Runware], object], server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("runware.serverless.apps._loaded", [])
+        monkeypatch.setattr("runware.text.readers.ready", [])
         server.app("my-upscaler", {"run": lambda payload: payload})
         client = client_for(server.url)
         self.refuse_once(monkeypatch, thread)

@@ -533,7 +533,7 @@ class TestInterrupt:
             server.ledger.wait_for(lambda ledger: ledger.held == 2, 20)
         _, err = script.communicate(timeout=20)
         assert script.returncode == 0
-        assert re.fullmatch(r"runware.engine: A call was interrupted .* rw\.job\('[0-9a-f-]{36}'\)\.\n", err)
+        assert re.fullmatch(r"runware\.jobs: A call was interrupted .* rw\.job\('[0-9a-f-]{36}'\)\.\n", err)
 
 
 class TestPickle:

@@ -208,10 +208,9 @@ class LightFuture(Future[R], Generic[R]):
                 wakeables = self._wakeables or ()
                 still_listed = waitable in wakeables
                 if still_listed:
+                    # Without a loop, which Ctrl-C could leave without releasing the lock (tests/test_interrupts.py).
                     left = [*wakeables]
-                    left.remove(
-                        waitable
-                    )  # no loop: Ctrl-C could leave it without releasing the lock (tests/test_interrupts.py)
+                    left.remove(waitable)
                     self._wakeables = left
             if wakeup is not None:
                 if woken or still_listed:
