@@ -22,6 +22,7 @@ from .test_faces import PICTURE
 
 
 def descriptors() -> int:
+    gc.collect()  # others may close some meanwhile, but open none
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
@@ -89,7 +90,7 @@ def test_dropped_event_leaves_no_descriptor() -> None:
     before = descriptors()
     for _ in range(10):
         make_event(blocking=False)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 # In event loops.
@@ -147,8 +148,7 @@ def test_loop_that_has_ended_keeps_no_callback_and_no_descriptor() -> None:
     gc.collect()
     assert watched() is None
     ended.clear()
-    gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_loop_keeps_no_context_of_the_first_call() -> None:
@@ -174,12 +174,10 @@ def test_many_event_loops_leave_no_descriptor(rw: Runware) -> None:
         await rw.aio.image_inference(**PICTURE)
 
     asyncio.run(call())
-    gc.collect()
     before = descriptors()
     for _ in range(10):
         asyncio.run(call())
-    gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_loop_without_a_descriptor_left_is_woken_all_the_same(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
