@@ -45,7 +45,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run the tests: more than there are processors, since most tests wait for something."""
-    return min(12, 3 * (os.cpu_count() or 1))
+    return min(12, 2 * (os.cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)

@@ -290,7 +290,7 @@ def outcome(call: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
         ended: Any = call()
     except RunwareError as error:
         ended = error
-    assert time.monotonic() - start < timeout + 1.0
+    assert time.monotonic() - start < timeout + 5.0  # far from hanging, on a busy machine too
     return ended
 
 
