@@ -388,23 +388,27 @@ class Job(ClientFuture[R], Generic[R]):
         changed = threading.Event()
         self.listen(changed.set)
         try:
-            seen = 0
-            while True:
-                changed.clear()
-                done = self.done()
-                new = self._results[seen:]
-                seen += len(new)
-                yield from new
-                if done:
-                    break
-                if not new:
-                    if (owner := self._owner) is not None:
-                        owner.check_thread()
-                    warn_in_event_loop("async for ... in job")
-                    _wait_for(changed)
+            yield from self._each(changed)
         finally:
             self.unlisten(changed.set)
         self.result(0)
+
+    def _each(self, changed: threading.Event) -> Iterator[Any]:
+        # A loop in the `try` itself could be left without the `finally` by Ctrl-C (tests/test_interrupts.py).
+        seen = 0
+        while True:
+            changed.clear()
+            done = self.done()
+            new = self._results[seen:]
+            seen += len(new)
+            yield from new
+            if done:
+                break
+            if not new:
+                if (owner := self._owner) is not None:
+                    owner.check_thread()
+                warn_in_event_loop("async for ... in job")
+                _wait_for(changed)
 
     @overload
     def __aiter__(self: Job[Results[T]]) -> AsyncIterator[T]: ...

@@ -325,7 +325,8 @@ def test_stream_has_tokens_and_the_time_of_its_first_piece(
     assert shown["gen_ai.usage.input_tokens"] > 0
     assert shown["gen_ai.usage.output_tokens"] > 0
     assert shown["runware.cost"] > 0
-    assert 0 < shown["gen_ai.response.time_to_first_chunk"] <= (call.end_time - call.start_time) / 1e9
+    duration = (call.end_time - call.start_time) / 1e9
+    assert 0 < shown["gen_ai.response.time_to_first_chunk"] <= duration + 0.01  # another clock
     (attempt,) = telemetry.children(call)
     assert named(attempt) == ["runware.first_piece"]
     (first,) = telemetry.points("gen_ai.client.operation.time_to_first_chunk")
