@@ -314,6 +314,29 @@ class TestSignalHandlers:
             loop.close()
             assert sorted(told) == ["handler", "main"][not reached :]
 
+    def test_post_that_a_handler_interrupts_stops_no_later_one(self) -> None:
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        number, reached = 0, True
+        while reached:
+            number += 1
+            loop = asyncio.new_event_loop()
+            told: list[str] = []
+            at = AtLine(number, interrupt, "transport/loop_inbox.py")
+            try:
+                with at:
+                    call_soon_in(loop, lambda told=told: told.append("interrupted"))  # type: ignore[misc]
+            except KeyboardInterrupt:
+                pass
+            reached = at.reached
+            call_soon_in(loop, lambda told=told: told.append("later"))  # type: ignore[misc]
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            loop.close()
+            assert told[-1:] == ["later"], f"after an interrupt at line {number}"
+        assert number > 5
+
 
 class Waiter:
     """Stands for what `concurrent.futures.wait` adds to a future."""

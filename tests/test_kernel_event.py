@@ -180,6 +180,17 @@ def test_many_event_loops_leave_no_descriptor(rw: Runware) -> None:
     assert descriptors() <= before
 
 
+def test_loop_whose_event_the_process_has_closed_is_woken_all_the_same(rw: Runware) -> None:
+    async def main() -> int:
+        await rw.aio.image_inference(**PICTURE)
+        event = _inbox_of(asyncio.get_running_loop())._event
+        assert event is not None
+        event.close()
+        return len(await asyncio.wait_for(rw.aio.image_inference(**PICTURE), 20))
+
+    assert asyncio.run(main()) == 1
+
+
 def test_loop_without_a_descriptor_left_is_woken_all_the_same(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
     rw.image_inference(**PICTURE)
 

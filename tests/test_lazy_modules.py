@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runware._support.lazy_modules import lazy_module, load_module
+from runware._support.lazy_modules import lazy_attributes, lazy_module, load_module
 
 
 @pytest.fixture
@@ -109,3 +109,13 @@ print(*order, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=Path.cwd()
     )
     assert result.stdout == "imported forked 42\n", result.stderr
+
+
+def test_attributes_of_a_package_are_loaded_once_and_unknown_ones_named() -> None:
+    package = {"__name__": "email"}
+    load = lazy_attributes(package, {"Message": "message"})
+    sys.modules.pop("email.message", None)
+    assert load("Message") is sys.modules["email.message"].Message
+    assert package["Message"] is sys.modules["email.message"].Message  # the next use does not come here
+    with pytest.raises(AttributeError, match="module 'email' has no attribute 'Massage'"):
+        load("Massage")

@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 from runware import ContentModerationError, IncompleteResultsError, Runware, RunwareError, ValidationError
 from runware.local import LocalServer
 from runware.local.recording import Recording
+
+from .net import listening, read_head
 
 MODEL = {"model": "runware:101@1", "width": 512, "height": 512}
 KEY = "rw-very-secret-key"
@@ -204,6 +208,31 @@ def test_stream_is_recorded_and_replayed(path: pathlib.Path, service: LocalServe
         assert lines(path)[1]["complete"] is True  # as soon as the client has it
     with LocalServer(replay=path) as server, Runware(server.api_key, url=server.url) as rw:
         assert read(rw) == recorded != ""
+
+
+def test_stream_that_speaks_of_its_own_end_is_recorded_whole(path: pathlib.Path) -> None:
+    parts, arrived = ["the last line is data: [DONE]", ", and this is a later piece"], threading.Event()
+
+    def event(text: str, finish: str | None) -> bytes:
+        body = {"taskType": "textInference", "delta": {"text": text}, "finishReason": finish}
+        return f"data: {json.dumps(body)}\n\n".encode()
+
+    def answer(sock: socket.socket) -> None:
+        head = read_head(sock)
+        sock.recv(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        sock.sendall(event(parts[0], None))
+        arrived.wait(20)
+        sock.sendall(event(parts[1], "stop") + b"data: [DONE]\n\n")
+
+    with listening(answer) as port, LocalServer(record=path, upstream=f"ws://127.0.0.1:{port}/v1") as server:
+        client, got = Runware(KEY, url=server.url), []  # it makes no WebSocket
+        for piece in client.stream_text(model="google:gemma@4-31b", messages=[{"role": "user", "content": "hello"}]):
+            got.append(piece.text)
+            arrived.set()
+        client.close()
+        assert "".join(filter(None, got)) == "".join(parts)
+        assert lines(path)[1]["results"][0]["text"] == "".join(parts)
 
 
 def test_wrong_key_is_refused_by_the_service(path: pathlib.Path, service: LocalServer) -> None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from runware._support.import_lock import loading
 
-__all__ = ["is_installed", "lazy_module", "load_module"]
+__all__ = ["is_installed", "lazy_attributes", "lazy_module", "load_module"]
 
 
 class _LazyModule:
@@ -54,6 +55,23 @@ def lazy_module(name: str) -> Any:
         An object with the module's attributes. Using one raises `ImportError` if the module cannot be imported.
     """
     return _LazyModule(name)
+
+
+def lazy_attributes(package: dict[str, Any], modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a package that loads each of its names at its first use.
+
+    Args:
+        package: The package's `globals()`.
+        modules: The module in the package that has each name.
+    """
+
+    def load(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}")
+        found = package[name] = getattr(load_module(f"{package['__name__']}.{modules[name]}"), name)
+        return found
+
+    return load
 
 
 def is_installed(name: str) -> bool:

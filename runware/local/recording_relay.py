@@ -203,19 +203,19 @@ class RecordingRelay:
         async for chunk in response.content.iter_any():
             received += chunk
             if not noted and _LAST_EVENT in received:  # before the client has it, which may end the recording at once
-                noted = self._note_stream(payload, received)
+                self._note_stream(payload, received)
+                noted = True
             await answer.write(chunk)
         if not noted:
             self._note_stream(payload, received)
         return answer
 
-    def _note_stream(self, payload: bytes, received: bytes) -> bool:
-        """Record the result of a stream; return `True`."""
+    def _note_stream(self, payload: bytes, received: bytes) -> None:
         self._note({"data": [_streamed_result(json.loads(payload)[0], received.decode(errors="replace"))]})
-        return True
 
 
-_LAST_EVENT = b"data: [DONE]"
+_LAST_EVENT = b"\ndata: [DONE]"
+"""A line of its own: the text of an answer may contain the same, with its line breaks escaped."""
 
 
 def _streamed_result(task: dict[str, Any], text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from runware._support.lazy_modules import load_module
+from runware._support.lazy_modules import lazy_attributes
 from runware.models.access import AsyncModels, Catalogue, Models
 from runware.models.catalogue import Model, ModelExample, Parameter, Price, Rate, Size
 from runware.models.problems import Problem
@@ -21,12 +21,7 @@ from runware.options import read_options
 if TYPE_CHECKING:
     from runware.models.estimates import Estimate
 else:
-
-    def __getattr__(name: str) -> Any:
-        if name != "Estimate":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return load_module("runware.models.estimates").Estimate
-
+    __getattr__ = lazy_attributes(globals(), {"Estimate": "estimates"})
 
 __all__ = [
     "AsyncModels",

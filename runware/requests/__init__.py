@@ -7,7 +7,7 @@ Modules are loaded when one of their classes is first used: loading all of them 
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from runware._support.lazy_modules import lazy_module, load_module
+from runware._support.lazy_modules import lazy_attributes, lazy_module, load_module
 
 if TYPE_CHECKING:
     from runware.requests import base
@@ -65,13 +65,6 @@ if TYPE_CHECKING:
 else:
     base = lazy_module("runware.requests.base")
 
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(load_module(f"{__name__}.{_MODULES[name]}"), name)
-        return found
-
-
 _MODULES = {
     name: module
     for module, names in {
@@ -98,6 +91,8 @@ _MODULES = {
     }.items()
     for name in names.split()
 }
+if not TYPE_CHECKING:
+    __getattr__ = lazy_attributes(globals(), _MODULES)
 
 OPERATIONS = {
     "image_inference": ("ImageInference", "request_images"),

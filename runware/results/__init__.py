@@ -3,9 +3,9 @@
 Modules are loaded when one of their classes is first used: most programs use one kind of result.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runware._support.lazy_modules import load_module
+from runware._support.lazy_modules import lazy_attributes
 from runware.results.base import ApiObject, Meta, Partial, Result, Results
 
 if TYPE_CHECKING:
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from runware.results.pieces import TextPiece
     from runware.results.reading import from_dict, from_json
     from runware.results.text import Source, Text, ToolCall, Usage
-else:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(load_module(f"{__name__}.{_MODULES[name]}"), name)
-        return found
-
 
 _MODULES = {
     name: module
@@ -46,6 +38,8 @@ _MODULES = {
     }.items()
     for name in names.split()
 }
+if not TYPE_CHECKING:
+    __getattr__ = lazy_attributes(globals(), _MODULES)
 
 Part = ApiObject
 """The name of `ApiObject` in version 0.2.0."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from runware._support.lazy_modules import load_module as _load_module
+from runware._support.lazy_modules import lazy_attributes as _lazy_attributes
 
 if TYPE_CHECKING:
     from runware.text.answers import Answer
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runware.text.tools import Tool, ToolRun, tool
 else:
     _WHERE = {
-        name: f"runware.text.{module}"
+        name: module
         for module, names in {
             "answers": "Answer",
             "chat": "AsyncChat AsyncChatStream Chat ChatStream",
@@ -23,12 +23,7 @@ else:
         for name in names.split()
     }
 
-    def __getattr__(name: str) -> object:
-        if name not in _WHERE:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(_load_module(_WHERE[name]), name)
-        return found
-
+    __getattr__ = _lazy_attributes(globals(), _WHERE)
 
 __all__ = [
     "Answer",

@@ -216,7 +216,7 @@ class LightFuture(Future[R], Generic[R]):
                 if woken or still_listed:
                     wakeup_pool.put_back(wakeup)
                 else:
-                    wakeup_pool.discard(wakeup)  # its byte was or will be written, and must not wake the next thread
+                    wakeup_pool.discard(wakeup)  # its event was or will be set, and must not wake the next thread
 
     def _pop_wakeables(self) -> Sequence[Wakeable]:
         """Remove and return the waiting threads."""

@@ -7,6 +7,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from runware._support.lazy_modules import lazy_module
@@ -169,22 +170,32 @@ class _Inbox:
             self._schedule()
 
     def _schedule(self) -> None:
-        self._scheduled = True
         try:
+            self._scheduled = True
             if (loop := self._loop()) is None or loop.is_closed():
                 raise RuntimeError
-            if self._event is not None:
-                self._event.set()
-            else:
-                loop.call_soon_threadsafe(self._run_batch)
-        except (RuntimeError, OSError):
+            self._wake(loop)
+        except RuntimeError:
             log.debug("the event loop that awaits a job is closed")
             self._scheduled = False
             self._callbacks.clear()
+        except BaseException:  # a signal handler raised, perhaps before the loop was woken: the next post repeats it
+            self._scheduled = False
+            raise
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        if (event := self._event) is not None:
+            try:
+                event.set()
+                return
+            except OSError:  # the process has closed its descriptors
+                self._event = None
+        loop.call_soon_threadsafe(self._run_batch)
 
     def _woken(self) -> None:
-        assert self._event is not None
-        self._event.take()
+        if (event := self._event) is not None:
+            with suppress(OSError):  # the process has closed its descriptors
+                event.take()
         self._run_batch()
 
     def _run_batch(self) -> None:

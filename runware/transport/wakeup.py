@@ -99,7 +99,7 @@ class _WakeupPool:
             self.idle.append(wakeup)
 
     def discard(self, wakeup: _EventWakeup) -> None:
-        """Remove a wake-up that may still receive a byte for a wait that is over."""
+        """Remove a wake-up whose event may still be set for a wait that is over."""
         if wakeup in self.created:
             self.created.remove(wakeup)
             self._permits.append(None)
