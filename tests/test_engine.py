@@ -448,6 +448,8 @@ def upgrade(sock: socket.socket) -> None:
     import hashlib
 
     head = read_head(sock).decode()
+    if not head:
+        raise ConnectionResetError  # a client that was closed while it connected again
     key = next(line.split(": ")[1] for line in head.split("\r\n") if line.startswith("Sec-WebSocket-Key"))
     assert "x-sdk-name: runware-client" in head.lower()
     assert "sdk=runware-client&version=" in head
