@@ -19,8 +19,9 @@ from runware.protocol.timers import BATCH, Timers
 
 __all__ = ["Dispatcher"]
 
-_DONE = CallState.DONE
-_CONNECTION = Completion.CONNECTION
+_SENT, _RECOVERING, _DONE = CallState.SENT, CallState.RECOVERING, CallState.DONE
+_ANSWER, _CONNECTION, _EXISTING = Completion.ANSWER, Completion.CONNECTION, Completion.EXISTING
+_READY, _CLOSED = State.READY, State.CLOSED
 
 
 class Dispatcher:
@@ -67,44 +68,47 @@ class Dispatcher:
 
     def admit(self, call: Call, now: float) -> bool:
         """Queue a new call, or end it at once if that is not possible; return whether it was queued."""
-        queue = self._queue
+        queue, registry, durable = self._queue, self._registry, call.durable
         call.started = now
         call.deadline = call.scheduled_deadline = now + call.timeout
         call.sequence = next(self._numbers)
-        durable = call.durable
         held = durable is not None and not durable.recorded
-        if call.completion is Completion.ANSWER or (
-            durable is not None
-            and held
-            and (call.completion is Completion.EXISTING or (durable.shared and call.uuid in self._registry.calls))
-        ):
+        if call.completion is _ANSWER or (held and self._may_be_followed(call)):
             call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
-        error: RunwareError
         waiting = len(queue.new) + len(queue.returned) + len(self._unrecorded)
-        if waiting >= self._max_queued:
-            queue.drop_ended()
-            waiting = len(queue) + len(self._unrecorded)
-        if self._connection.state is State.CLOSED:
-            error = ClientClosedError("The client is closed.")
-        elif call.key in self._registry.calls:
-            error = _already_running()
-        elif waiting >= self._max_queued:
-            error = RunwareError(
-                f"{waiting} calls are waiting already. Wait for some of them, or raise max_queued.",
-                retryable=True,
-            )
+        if self._connection.state is _CLOSED or waiting >= self._max_queued or call.key in registry.calls:
+            error = self._refusal(call)
+            if error is not None:
+                call.enter(_DONE)
+                self._output.call_ended(call, now, _attributed(error, call))
+                return False
+        registry.add(call)
+        self._timers.add_deadline(call)
+        if held:
+            self._output.effects.append(Record(call, Step.TASK, call.uuid))
+            self.hold(call)
         else:
-            self._registry.add(call)
-            self._timers.add_deadline(call)
-            if held:
-                self._output.effects.append(Record(call, Step.TASK, call.uuid))
-                self.hold(call)
-            else:
-                queue.new.append(call)
-            return True
-        call.enter(_DONE)
-        self._output.call_ended(call, now, _attributed(error, call))
-        return False
+            queue.new.append(call)
+        return True
+
+    def _may_be_followed(self, call: Call) -> bool:
+        """Return whether the task of a durable call may be that of another call of this client."""
+        shared = call.durable is not None and call.durable.shared
+        return call.completion is _EXISTING or (shared and call.uuid in self._registry.calls)
+
+    def _refusal(self, call: Call) -> RunwareError | None:
+        """Return why a new call cannot be queued; `None` if it can, without the queued calls that have ended."""
+        if self._connection.state is _CLOSED:
+            return ClientClosedError("The client is closed.")
+        if call.key in self._registry.calls:
+            return _already_running()
+        self._queue.drop_ended()
+        waiting = len(self._queue) + len(self._unrecorded)
+        if waiting < self._max_queued:
+            return None
+        return RunwareError(
+            f"{waiting} calls are waiting already. Wait for some of them, or raise max_queued.", retryable=True
+        )
 
     def requeue(self, call: Call) -> None:
         """Queue a call again, at the place it had."""
@@ -153,7 +157,7 @@ class Dispatcher:
     def send_queued(self, now: float) -> None:
         """Send the calls that wait, in order, as far as limits allow: a batch at once, the rest at the next tick."""
         self.more_to_send = False
-        if self._connection.state is not State.READY:
+        if self._connection.state is not _READY:
             return
         queue, output, exchanges = self._queue, self._output, self._exchanges
         sends = 0
@@ -173,13 +177,13 @@ class Dispatcher:
             call.epoch = self._connection.epoch
             queue.in_flight += 1
             durable = call.durable
-            if call.completion is Completion.EXISTING or (durable is not None and durable.asks):
+            if call.completion is _EXISTING or (durable is not None and durable.asks):
                 if durable is not None:
                     durable.asks = False  # once: a task that the server does not know is sent
-                call.enter(CallState.RECOVERING)
+                call.enter(_RECOVERING)
                 self._poller.poll([call], now)
                 continue
-            call.enter(CallState.SENT)
+            call.enter(_SENT)
             call.sends += 1
             sends += 1
             if exchanges is not None:
@@ -220,7 +224,7 @@ class Dispatcher:
         """End the calls whose deadline has come."""
         connection = self._connection
         for call in self._timers.expired(now):
-            unreached = connection.last_failure if connection.state is not State.READY else None
+            unreached = connection.last_failure if connection.state is not _READY else None
             error = at_the_server(call, connection.unattributed_error)
             self.end(call, now, error or before_it_was_sent(call, connection.where(), unreached))
 

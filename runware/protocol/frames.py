@@ -384,7 +384,12 @@ class FrameWriter:
             # A block at a time: each call releases the GIL, and has to acquire it again.
             self._keys = os.urandom(1024)
         key, self._keys = self._keys[:4], self._keys[4:]
-        self.waiting.append((head + key, key, payload, token))
+        head += key
+        if length <= _SLICE:
+            mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
+            head += (int.from_bytes(payload, "little") ^ mask).to_bytes(length, "little")
+            key = b""
+        self.waiting.append((head, key, payload, token))
 
     def leave_out_rest(self) -> None:
         """Drop every message but the one that was begun."""
@@ -395,36 +400,40 @@ class FrameWriter:
     def chunk(self) -> bytes:
         """Return the next 64 to 96 KiB to write; empty when no message is left that is still wanted."""
         parts: list[bytes] = []
-        size = 0
-        while self.waiting and size < 65_536:
-            head, key, payload, token = self.waiting[0]
+        waiting, made = self.waiting, self._made
+        enough = made + 65_536
+        while waiting and made < enough:
+            head, key, payload, token = waiting[0]
             offset = self._offset
-            if not offset:
+            if not (offset or self._wanted(token, payload)):
+                waiting.popleft()
+                continue
+            if not key:  # a whole frame
+                waiting.popleft()
                 if token is _PONG:
-                    self.waiting.popleft()
                     self.put(PONG, self._pong or b"")
-                    self.waiting.rotate(1)  # to the front, where its token was
+                    waiting.rotate(1)  # to the front, where its token was
                     self._pong = None
                     continue
-                if not self._wanted(token, payload):
-                    self.waiting.popleft()
-                    continue
                 parts.append(head)
-                size += len(head)
-            piece = payload[offset : offset + _SLICE] if len(payload) > _SLICE else payload
+                made += len(head)
+                self._ends.append((made, token))
+                continue
+            if not offset:
+                parts.append(head)
+                made += len(head)
+            piece = payload[offset : offset + _SLICE]
             length = len(piece)
-            if length:
-                if length < _SLICE or not offset:
-                    self._mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
-                parts.append((int.from_bytes(piece, "little") ^ self._mask).to_bytes(length, "little"))
-                size += length
-            if offset + length < len(payload):
-                self._offset = offset + length
-            else:
+            if length < _SLICE or not offset:
+                self._mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
+            parts.append((int.from_bytes(piece, "little") ^ self._mask).to_bytes(length, "little"))
+            made += length
+            self._offset = offset + length
+            if self._offset == len(payload):
                 self._offset = 0
-                self.waiting.popleft()
-                self._ends.append((self._made + size, token))
-        self._made += size
+                waiting.popleft()
+                self._ends.append((made, token))
+        self._made = made
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def written(self, count: int) -> list[object]:

@@ -34,7 +34,7 @@ _COUNTED: tuple[str, ...] = (
 _TaskEvent = Literal["Accepted", "Interrupted", "PartialResults", "Polled", "Resolved", "Retrying", "Sent"]
 _ConnectionEvent = Literal["Authenticated", "Connected", "Disconnected"]
 
-_CONNECTION = Completion.CONNECTION
+_ANSWER, _CONNECTION = Completion.ANSWER, Completion.CONNECTION
 
 
 class Output:
@@ -102,10 +102,7 @@ class Output:
 
     def _spends(self, call: Call) -> bool:
         """Return whether a call's results state costs that are its own: those of a lookup are of another call."""
-        for item in call.items:
-            if "cost" in item or "usage" in item:
-                return call.completion is not Completion.ANSWER and not self._dry_run
-        return False
+        return bool(call.items) and call.completion is not _ANSWER and not self._dry_run
 
     def take_back_sends(self) -> list[Call]:
         """Remove the `Send` effects that were not performed yet, and return their calls."""

@@ -38,6 +38,8 @@ __all__ = ["Session"]
 log = logging.getLogger("runware.session")
 log.addFilter(RepeatLimit())
 
+_IDLE, _READY = State.IDLE, State.READY  # an attribute of an enum takes longer than a global variable
+_CONNECTION = Completion.CONNECTION
 _LARGE = 64 * 1024
 """Bytes above which the upload time of a message counts."""
 _BUFFERED = 4 * 1024 * 1024
@@ -200,20 +202,20 @@ class Session:
         """Send the calls that wait, of which this is one, if there is a connection; else ask for one."""
         connection = self._connection
         if self._exchanges is not None:
-            if connection.state is State.IDLE:
-                connection.enter(State.READY, now)
-            self._dispatcher.send_queued(now)
-            return
-        if connection.state is State.READY and not self._queue.in_flight and connection.keepalive.suspect(now):
-            # The machine slept, or the client's thread was stopped: nothing new is sent over the old connection.
-            reason = "no sign of life for too long"
-            self.effects.append(Abort(self.epoch, reason))
-            self._left(reason, now)
-            connection.enter(State.IDLE, now)
-        if connection.state is State.IDLE:
+            if connection.state is _IDLE:
+                connection.enter(_READY, now)
+        elif connection.state is _READY:
+            if not self._queue.in_flight and connection.keepalive.suspect(now):
+                # The machine slept, or the client's thread was stopped: nothing new is sent over the old connection.
+                reason = "no sign of life for too long"
+                self.effects.append(Abort(self.epoch, reason))
+                self._left(reason, now)
+                connection.enter(_IDLE, now)
+                connection.dial(now)
+            elif call.completion is _CONNECTION:
+                self._dispatcher.end(call, now)  # before all others that wait
+        elif connection.state is _IDLE:
             connection.dial(now)
-        elif connection.state is State.READY and call.completion is Completion.CONNECTION:
-            self._dispatcher.end(call, now)  # before all others that wait
         self._dispatcher.send_queued(now)
 
     # ------------------------------------------------------------------ facts about the store
@@ -577,8 +579,9 @@ class Session:
         if self._dispatcher.more_to_send:
             return float("-inf")
         connection = self._connection
-        due = min(connection.until, self._timers.first())
-        if connection.state is State.READY and self._exchanges is None:
+        due = self._timers.first()
+        due = min(due, connection.until)
+        if connection.state is _READY and self._exchanges is None:
             due = min(due, connection.keepalive.due(busy=self._queue.in_flight > 0))
         return None if due == FOREVER else due
 

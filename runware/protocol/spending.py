@@ -51,6 +51,6 @@ class Spending:
 
 def _number(value: object) -> float | None:
     """Return a number of the server; `None` if it is none, or not a finite one."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGEST:
-        return None
-    return value
+    if (type(value) is float or type(value) is int) and abs(value) < _LARGEST:
+        return value
+    return None

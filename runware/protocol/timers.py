@@ -92,10 +92,18 @@ class Timers:
 
     def first(self) -> float:
         """Return when the first timer is due."""
-        in_order, deadlines, steps, polls = self._in_order, self._deadlines, self._steps, self._polls
+        in_order = self._in_order
         while in_order and in_order[0].state is _DONE:
             in_order.popleft()
             self._stale -= 1
+        first = in_order[0].scheduled_deadline if in_order else FOREVER
+        if self._deadlines or self._steps or self._polls:
+            return min(first, self._first_of_others())
+        return first  # the common case
+
+    def _first_of_others(self) -> float:
+        """Return when the first timer is due that is not among the deadlines that came in order."""
+        deadlines, steps, polls = self._deadlines, self._steps, self._polls
         while deadlines and deadlines[0].state is _DONE:
             heapq.heappop(deadlines)
             self._stale -= 1
@@ -105,9 +113,7 @@ class Timers:
         while polls and _is_stale(polls[0]):
             polls.popleft()
             self._stale -= 1
-        first = in_order[0].scheduled_deadline if in_order else FOREVER
-        if deadlines and deadlines[0].scheduled_deadline < first:
-            first = deadlines[0].scheduled_deadline
+        first = deadlines[0].scheduled_deadline if deadlines else FOREVER
         if steps and steps[0][0] < first:
             first = steps[0][0]
         if polls and polls[0][0] < first:

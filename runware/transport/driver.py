@@ -390,6 +390,7 @@ class Driver:
     # ------------------------------------------------------------------ effects
 
     def _perform(self) -> None:
+        """Perform the session's effects, in order."""
         effects = self._session.effects
         several = False
         while effects:
@@ -398,45 +399,49 @@ class Driver:
                 effects.popleft()
                 if (put := self._put) is not None:
                     put(effect.text, PING_TASK if effect.text is PING_TASK else effect.call)
-                continue
-            if ended := isinstance(effect, Ended):
-                call, error = effect
-            elif isinstance(effect, Call):
-                call, error = effect, None
+            elif isinstance(effect, (Ended, Call)):
+                try:
+                    self._deliver(effect)
+                finally:
+                    effects.popleft()  # only now: a child forked meanwhile has to find it
+                several = several or (effect.call if isinstance(effect, Ended) else effect).expected > 1
             else:
                 effects.popleft()
-                if isinstance(effect, Happened):
-                    self._report(effect)
-                elif isinstance(effect, Record):
-                    assert self._recorder is not None
-                    self._recorder.record(effect)
-                elif isinstance(effect, Renew):
-                    session, call = self._session, effect.call
-                    effect.inputs.renew(
-                        partial(self._post, session.inputs_renewed, call),
-                        partial(self._post, session.renewal_failed, call),
-                    )
-                else:
-                    self._act(effect)
-                continue
-            try:
-                waiter = call.job
-                assert waiter is not None
-                if call.durable is not None and call.durable.line is not None:
-                    self._keep(call, error, ended=ended)
-                if ended:
-                    self._to_wake += waiter.call_ended(call, error)
-                    # A timer may keep the call until its deadline. Free the job and its results now.
-                    call.job = None
-                else:
-                    waiter.call_arrived(call)
-            except Exception:  # must not affect other calls
-                log.exception("delivering the outcome of %s failed", call)
-            finally:
-                effects.popleft()  # only now: a child forked meanwhile has to find it
-            several = several or call.expected > 1
+                self._perform_rare(effect)
         if several:
             self._yield_gil()
+
+    def _deliver(self, effect: Ended | Call) -> None:
+        """Bring the outcome of a call, or its new results, to its job."""
+        call, error = effect if isinstance(effect, Ended) else (effect, None)
+        try:
+            waiter = call.job
+            assert waiter is not None
+            if call.durable is not None and call.durable.line is not None:
+                self._keep(call, error, ended=effect is not call)
+            if effect is call:
+                waiter.call_arrived(call)
+            else:
+                self._to_wake += waiter.call_ended(call, error)
+                # A timer may keep the call until its deadline. Free the job and its results now.
+                call.job = None
+        except Exception:  # must not affect other calls
+            log.exception("delivering the outcome of %s failed", call)
+
+    def _perform_rare(self, effect: Effect) -> None:
+        """Perform an effect that not every call has."""
+        if isinstance(effect, Happened):
+            self._report(effect)
+        elif isinstance(effect, Record):
+            assert self._recorder is not None
+            self._recorder.record(effect)
+        elif isinstance(effect, Renew):
+            session, call = self._session, effect.call
+            effect.inputs.renew(
+                partial(self._post, session.inputs_renewed, call), partial(self._post, session.renewal_failed, call)
+            )
+        else:
+            self._act(effect)
 
     def _keep(self, call: Call, error: RunwareError | None, *, ended: bool) -> None:
         """Pass results or the end of a durable call to the recorder, whose mistakes must not keep a job from ending."""

@@ -325,11 +325,11 @@ class IOLoop(Driver):
             return
         stream, writer = connection.stream, connection.writer
         blocked = False
-        while connection.chunk or writer.waiting or stream.backlog:
-            if not connection.chunk:
-                connection.chunk = memoryview(writer.chunk())
+        while (chunk := connection.chunk) or writer.waiting or stream.backlog:
+            if not chunk:
+                chunk = connection.chunk = memoryview(writer.chunk())
             try:
-                count = stream.send(connection.chunk)
+                count = stream.send(chunk)
             except WOULD_BLOCK:
                 blocked = True
                 break
@@ -340,7 +340,7 @@ class IOLoop(Driver):
                 self._perform()
                 return
             self._bytes_out += count
-            connection.chunk = connection.chunk[count:]
+            connection.chunk = chunk[count:]
             connection.stalled = False
             for token in writer.written(count):
                 if token is PING_TASK:
