@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from runware._support.api_names import python_name, python_path
@@ -50,11 +51,27 @@ class _Memory(NamedTuple):
         version: The version of the catalogue.
         good: Requests without problems, with the limits of what varies among them, and their routes.
         routes: Routes by model.
+        fixed: Functions that return what does not vary of tasks with certain names.
     """
 
     version: object
     good: dict[Any, tuple[list[_Limit], Route]]
     routes: dict[str, Route]
+    fixed: dict[tuple[str, ...], Callable[[Mapping[str, Any]], tuple[Any, ...]]]
+
+    def flat_key(self, task: Mapping[str, Any]) -> Any:
+        """Return what `_key` does for a task without objects, lists and long texts, in steps that run in C."""
+        names = tuple(task)
+        fixed = self.fixed.get(names)
+        if fixed is None:
+            if len(self.fixed) >= _REMEMBERED:
+                self.fixed.clear()
+            # Two names at least, since one alone would not give a tuple.
+            fixed = self.fixed[names] = itemgetter(
+                "taskType", "model", *(name for name in names if name not in _VARYING)
+            )
+        values = fixed(task)
+        return fixed, values, *map(type, values)  # the types, since 1 equals True
 
 
 class _Limit(NamedTuple):
@@ -105,15 +122,19 @@ class Checker:
     def __init__(self, catalogue: Catalogue, mode: Check) -> None:
         self.catalogue = catalogue
         self._mode = mode
-        self._memory = _Memory(None, {}, {})
+        self._memory = _Memory(None, {}, {}, {})
         self._warned: set[tuple[str, str]] = set()
 
     def prepare(self) -> None:
         """Read the snapshot and the cache."""
         self.catalogue.get("")
 
-    def check(self, task: dict[str, Any]) -> Route | None:
+    def check(self, task: dict[str, Any], *, flat: bool = False) -> Route | None:
         """Check a task with API names. A slug in place of the model's AIR is replaced.
+
+        Args:
+            task: The task.
+            flat: Whether it is known to have neither objects nor lists nor long texts.
 
         Returns:
             How the model delivers its results; `None` if it is not known, or checks are off.
@@ -130,8 +151,8 @@ class Checker:
             return None
         catalogue, memory = self.catalogue, self._memory
         if memory.version is not (version := catalogue.renewed()):  # a refresh has brought other models
-            memory = self._memory = _Memory(version, {}, {})
-        key = _key(task)
+            memory = self._memory = _Memory(version, {}, {}, {})
+        key = memory.flat_key(task) if flat else _key(task)
         good = memory.good.get(key) if key is not None else None
         if good is not None:
             for limit in good[0]:
@@ -153,7 +174,7 @@ class Checker:
             return None
         if problems:
             self._report(model, problems)
-        elif key is not None:
+        elif key is not None and not (flat and _has_longer_text(task)):
             if len(memory.good) >= _REMEMBERED:
                 memory.good.clear()
             properties = model.schema.get("properties", {})
@@ -304,6 +325,11 @@ def _key(task: Mapping[str, Any]) -> Any:
     except ValueError:
         return None
     return tuple(key)
+
+
+def _has_longer_text(task: Mapping[str, Any]) -> bool:
+    """Return whether a flat task has a text that is too long to be remembered."""
+    return any(type(one) is str and len(one) > _LONGEST_TEXT for name, one in task.items() if name not in _VARYING)
 
 
 def _frozen(value: Any) -> Any:

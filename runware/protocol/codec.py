@@ -20,7 +20,7 @@ import attrs
 from runware._support.api_names import wire_name
 from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
-from runware.protocol.json_blobs import LONG, dumps_with, loads_with
+from runware.protocol.json_blobs import LONG, dumps_with, is_flat, loads_with
 
 if TYPE_CHECKING:
     import cattrs
@@ -30,6 +30,7 @@ else:
 __all__ = [
     "dumps",
     "form_of",
+    "is_flat",
     "loads",
     "loads_leniently",
     "new_converter",
@@ -284,8 +285,12 @@ _decode: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())[
 _encode = _encoder()
 
 
-def dumps(value: object) -> bytes:
+def dumps(value: object, *, flat: bool = False) -> bytes:
     """Encode compact JSON in UTF-8.
+
+    Args:
+        value: The value to write.
+        flat: Whether it is known to be a list of tasks that all pass `is_flat`.
 
     Raises:
         TypeError: It contains an object that cannot be written as JSON.
@@ -298,7 +303,7 @@ def dumps(value: object) -> bytes:
         except TypeError:  # integers of more than 64 bits, lone surrogates: the standard library can write them
             pass
     try:
-        return dumps_with(_encode, value)
+        return _encode(value).encode() if flat else dumps_with(_encode, value)
     except UnicodeEncodeError:  # a lone surrogate, which can only be written as an escape
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 

@@ -8,10 +8,10 @@ escape, takes less than half of that; for 2 MB, a quarter, which is less than or
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["LONG", "dumps_with", "loads_with"]
+__all__ = ["LONG", "dumps_with", "is_flat", "loads_with"]
 
 LONG = 64 * 1024
 """The length from which a string is cut out."""
@@ -30,7 +30,7 @@ def dumps_with(encode: Callable[[object], str], value: object) -> bytes:
         encode: Writes the rest, without the long strings.
         value: The value to write.
     """
-    if _is_short(value):
+    if isinstance(value, list) and all(isinstance(one, dict) and is_flat(one) for one in value):
         return encode(value).encode()
     cut: list[bytes] = []
     rest = encode(_without(value, cut)).encode()
@@ -61,16 +61,15 @@ def _without(part: object, cut: list[bytes]) -> object:
     return [_without(one, cut) for one in part] if isinstance(part, (list, tuple)) else part
 
 
-def _is_short(message: object) -> bool:
-    """Return whether a message is a list of flat objects without long strings, as most are."""
-    if not isinstance(message, list):
-        return False
-    for task in message:
-        if not isinstance(task, dict):
-            return False
-        for value in task.values():
-            if len(value) > LONG if type(value) is str else type(value) not in _FLAT:
+def is_flat(task: Mapping[str, object]) -> bool:
+    """Return whether a task has neither objects nor lists nor long texts, as most have none."""
+    for value in task.values():  # `all` with a generator takes three times as long
+        kind = type(value)
+        if kind is str:
+            if len(value) > LONG:  # type: ignore[arg-type]  # it is a str
                 return False
+        elif kind not in _FLAT:
+            return False
     return True
 
 

@@ -10,7 +10,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import UsageError, ValidationError
 from runware.options import DEFAULT_TIMEOUT, Options, seconds
 from runware.protocol.call import Call, Completion, StoredInputs
-from runware.protocol.codec import dumps
+from runware.protocol.codec import dumps, is_flat
 from runware.protocol.ids import new_uuid
 from runware.protocol.retry import Retries
 from runware.requests import request_class
@@ -154,9 +154,10 @@ class Planner:
                 `"error"`.
             UsageError: There are headers, and the task does not go over HTTP.
         """
-        headers = self._headers_of(task)
+        headers = () if task.extra_headers is None and not self._headers else self._headers_of(task)
         wire = task.wire()
-        if _has_python_names(wire) or (task.plain and any("_" in name for name in wire)):
+        flat = is_flat(wire)
+        if not (flat or not _has_python_names(wire)) or (task.plain and any("_" in name for name in wire)):
             wire = self._named(task, wire)
             objects = object_names(type(task))  # type: ignore[arg-type]  # classes are hashable, objects are not
             self._knowledge.checker.refuse_stray_names(wire, task.extra or (), objects)
@@ -173,7 +174,7 @@ class Planner:
         model, slow = wire.get("model"), False
         if model is not None and (self._checks or ":" not in str(model)):
             checker = self._checker = self._checker or self._knowledge.checker
-            route = checker.check(wire)
+            route = checker.check(wire, flat=flat)
             if route is not None:
                 if route.asynchronous:
                     wire.setdefault("deliveryMethod", "async")
@@ -185,10 +186,11 @@ class Planner:
         if self._uploads is not None:
             # Those of a stream may go over HTTP while its media goes over the client's WebSocket.
             wire, inputs = self._uploads.replaced(task.task_type, wire, headers if self._over_http else ())
+            flat = False
         uuid = task.task_uuid or uuid or new_uuid()
         task_type, timeout, retry = task.task_type, task.timeout, task.retry
         wire = {"taskType": task_type, "taskUUID": uuid, **wire}
-        text = dumps([wire])
+        text = dumps([wire], flat=flat)
         return Plan(
             uuid,
             text,
@@ -261,8 +263,6 @@ class Planner:
         return Plan(new_uuid(), b"", "", limit, completion=Completion.CONNECTION, headers=headers)
 
     def _headers_of(self, task: Task[Any]) -> Headers:
-        if task.extra_headers is None and not self._headers:
-            return ()  # the common case
         headers = encode_headers(self._given_headers, task.extra_headers)
         return headers if task.streamed else self._checked(headers)
 

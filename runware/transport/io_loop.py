@@ -46,7 +46,7 @@ class _Connection:
         self.stream = stream
         self.reader = FrameReader(max_message)
         self.writer = FrameWriter(_still_needed)
-        self.chunk = memoryview(b"")
+        self.chunk: bytes | memoryview = b""
         self.fd = stream.fd
         self.interest = READ
         self.stalled = False  # the last write was blocked, and nothing has been written since
@@ -327,7 +327,7 @@ class IOLoop(Driver):
         blocked = False
         while (chunk := connection.chunk) or writer.waiting or stream.backlog:
             if not chunk:
-                chunk = connection.chunk = memoryview(writer.chunk())
+                chunk = connection.chunk = writer.chunk()
             try:
                 count = stream.send(chunk)
             except WOULD_BLOCK:
@@ -340,7 +340,7 @@ class IOLoop(Driver):
                 self._perform()
                 return
             self._bytes_out += count
-            connection.chunk = chunk[count:]
+            connection.chunk = memoryview(chunk)[count:] if count < len(chunk) else b""
             connection.stalled = False
             for token in writer.written(count):
                 if token is PING_TASK:
