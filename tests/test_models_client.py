@@ -1019,6 +1019,30 @@ def test_remembered_request_is_checked_where_it_differs(strict: Runware) -> None
         checker.check({**task, "negativePrompt": "fog"})
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_remembered_request_equals_only_requests_with_the_same_types(strict: Runware, flat: bool) -> None:
+    checker = strict._core.knowledge.checker
+    task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512}
+    checker.check({**task, "steps": 1}, flat=flat)
+    assert len(checker._memory.good) == 1
+    checker.check({"steps": 1, **task}, flat=flat)
+    assert len(checker._memory.good) == 2  # with the names in another order
+    for wrong in (True, 1.5, "1", None):
+        with pytest.raises(ValidationError, match="steps"):
+            checker.check({**task, "steps": wrong}, flat=flat)
+    with pytest.raises(ValidationError, match="positive_prompt"):
+        checker.check({**task, "steps": 1, "positivePrompt": "x" * 4000}, flat=flat)
+
+
+def test_flat_requests_with_long_texts_are_not_kept(strict: Runware) -> None:
+    checker = strict._core.knowledge.checker
+    task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y" * 500, "width": 512, "height": 512}
+    checker.check(dict(task), flat=True)
+    assert len(checker._memory.good) == 1
+    checker.check({**task, "webhookURL": "https://example.com/" + "a" * 1000}, flat=True)
+    assert len(checker._memory.good) == 1
+
+
 def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
     checker = rw._core.knowledge.checker
     task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512}

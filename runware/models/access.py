@@ -56,6 +56,7 @@ class Catalogue:
 
     Attributes:
         version: What is known, another object after each refresh; `None` before the first look at a model.
+        ages: Whether `renew` has ever something to do.
     """
 
     def __init__(self, options: Options, snapshot: Snapshot | None = None) -> None:
@@ -66,6 +67,7 @@ class Catalogue:
         # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
         self.version: tuple[dict[str, Any], NewerModels] | None = None
         self._max_age = options.models_max_age
+        self.ages = self._max_age is not None
         self._due = math.inf if self._max_age is None else 0.0
         """When what is known is too old, as a time of `time.time`; 0 before that was computed."""
         self._renewing = threading.Lock()  # taken without waiting, so that a fork cannot leave anyone waiting for it
@@ -76,12 +78,6 @@ class Catalogue:
     def snapshot(self) -> Snapshot:
         """The models in the package."""
         return self._snapshot or bundled_snapshot()
-
-    def renewed(self) -> object:
-        """Return `version`, and begin a refresh in the background if it is too old."""
-        if self._max_age is not None:
-            self.renew()
-        return self.version
 
     def get(self, name: str) -> Model | None:
         """Return the model with an AIR or slug; `None` if it is not known."""

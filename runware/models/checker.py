@@ -73,6 +73,14 @@ class _Memory(NamedTuple):
         values = fixed(task)
         return fixed, values, *map(type, values)  # the types, since 1 equals True
 
+    def remember(self, key: Any, task: Mapping[str, Any], model: Model, route: Route) -> None:
+        """Note that a task with this key has no problems."""
+        if len(self.good) >= _REMEMBERED:
+            self.good.clear()
+        properties = model.schema.get("properties", {})
+        limits = [_Limit.of(name, properties.get(name, True)) for name in task if name in _VARYING]
+        self.good[key] = limits, route
+
 
 class _Limit(NamedTuple):
     """What a parameter that varies takes, in the form that is checked fastest.
@@ -150,7 +158,9 @@ class Checker:
         if self._mode == "off":
             return None
         catalogue, memory = self.catalogue, self._memory
-        if memory.version is not (version := catalogue.renewed()):  # a refresh has brought other models
+        if catalogue.ages:
+            catalogue.renew()
+        if memory.version is not (version := catalogue.version):  # a refresh has brought other models
             memory = self._memory = _Memory(version, {}, {}, {})
         key = memory.flat_key(task) if flat else _key(task)
         good = memory.good.get(key) if key is not None else None
@@ -175,11 +185,7 @@ class Checker:
         if problems:
             self._report(model, problems)
         elif key is not None and not (flat and _has_longer_text(task)):
-            if len(memory.good) >= _REMEMBERED:
-                memory.good.clear()
-            properties = model.schema.get("properties", {})
-            limits = [_Limit.of(name, properties.get(name, True)) for name in task if name in _VARYING]
-            memory.good[key] = limits, route
+            memory.remember(key, task, model, route)
         return route
 
     def named(self, task: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:

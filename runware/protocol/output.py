@@ -78,12 +78,15 @@ class Output:
             self.effects.append(Happened(getattr(events, kind), facts | {"connection": epoch, "elapsed": elapsed}))
 
     def call_ended(self, call: Call, now: float, error: RunwareError | None = None, status: str = "") -> None:
-        """Emit the end of a call. A cancelled call gets no `Ended`: its caller has stopped waiting."""
+        """Emit the end of a call. A cancelled call gets no `Ended`: its caller has stopped waiting.
+
+        What its results cost is its own, unless it is a lookup of another call's task or was only checked.
+        """
         status = status or ("succeeded" if error is None else "failed")
         origin = call.origin
         if call.completion is not _CONNECTION and (origin is None or not origin.hidden):
             self.counts[status] += 1
-            if self._spends(call):
+            if call.items and call.completion is not _ANSWER and not self._dry_run:
                 self.spent.add(call.items)
         if status != "cancelled":
             self.effects.append(Ended(call, error))
@@ -94,15 +97,11 @@ class Output:
         facts: dict[str, Any] = {} if error is None else {"error": type(error).__name__, "code": error.code}
         if call.origin is not None and call.origin.request is not None:
             facts |= {"request": call.origin.request, "response": list(call.items)}
-        if self._spends(call):
+        if call.items and call.completion is not _ANSWER and not self._dry_run:
             spent = Spending()
             spent.add(call.items)
             facts |= spent.facts()
         self.task_event("Resolved", call, now, status=status, completed=len(call.items), total=call.expected, **facts)
-
-    def _spends(self, call: Call) -> bool:
-        """Return whether a call's results state costs that are its own: those of a lookup are of another call."""
-        return bool(call.items) and call.completion is not _ANSWER and not self._dry_run
 
     def take_back_sends(self) -> list[Call]:
         """Remove the `Send` effects that were not performed yet, and return their calls."""
