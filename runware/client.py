@@ -19,7 +19,7 @@ from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import RunwareAsyncUsageWarning, running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import fold_name, names_checked, near_name, unknown_name_error
-from runware.core import Core, Dispatch, shared_core
+from runware.core import Core, Dispatch
 from runware.errors import ConfigurationError, RunwareError, UsageError
 from runware.jobs import get_interruptibly
 from runware.map import AsyncMap, BlockingMap
@@ -27,6 +27,7 @@ from runware.operations import AsyncOperations, BlockingOperations, JobOperation
 from runware.operations.chats import AsyncChats, BlockingChats
 from runware.options import Options, read_options, restore_options
 from runware.requests.base import Task
+from runware.shared_cores import shared_core
 from runware.transport.callbacks import run_guarded
 from runware.transport.loop_inbox import call_soon_in
 

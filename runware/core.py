@@ -1,4 +1,4 @@
-"""The core of a client, shared by its blocking, asyncio and job interfaces; and the registry of shared cores.
+"""The core of a client, shared by its blocking, asyncio and job interfaces: what it has, from its start to its end.
 
 The first call loads and starts the I/O loop. In a forked child, a core starts from scratch.
 """
@@ -11,35 +11,32 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
-from runware._support.http_headers import Headers, encode_headers
-from runware._support.import_lock import loading
-from runware._support.lazy_modules import lazy_module, load_module
+from runware._support.lazy_modules import lazy_module
 from runware._support.locks import make_rlock
 from runware._support.logs import log_or_stderr
+from runware.core_calls import CoreCalls, CoreView
 from runware.errors import (
     ClientClosedError,
     ConfigurationError,
-    NotFoundError,
     PayloadTooLargeError,
     RunwareError,
-    UsageError,
     ValidationError,
 )
 from runware.jobs import Dispatch, Job, wrong_thread_error
+from runware.knowledge import Knowledge
 from runware.media.downloads import Downloads
 from runware.options import Options
 from runware.protocol.call import Call, Durable, Origin
-from runware.protocol.codec import loads, rules
-from runware.protocol.ids import StableUUID, is_uuid
-from runware.requests.base import PartialCallback, Task
+from runware.protocol.codec import rules
+from runware.protocol.ids import StableUUID
+from runware.requests.base import Task
 from runware.requests.plan import Plan, Planner
-from runware.results import Acknowledgement, Results
+from runware.results import Results
 from runware.transport.activity import Activity
 from runware.transport.callbacks import CallbackThread, EventFeed, Listener
 from runware.transport.patching import check_patches, patch_fingerprint
@@ -50,10 +47,6 @@ if TYPE_CHECKING:
     from runware.display import progress
     from runware.models import access, dry_run, estimates, refusals
     from runware.models import checker as checking
-    from runware.models.access import Catalogue
-    from runware.models.catalogue import Model
-    from runware.models.checker import Checker
-    from runware.models.estimates import Estimate
     from runware.requests import platform, raw
     from runware.requests.text import StreamText
     from runware.store import keeper, uploads
@@ -93,8 +86,6 @@ __all__ = [
     "Dispatch",
     "attach_to_every_core",
     "detach_from_new_cores",
-    "shared_core",
-    "shared_core_replaced",
 ]
 
 R = TypeVar("R")
@@ -148,63 +139,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-class Knowledge:
-    """What a client knows about models. It is loaded when it is first used, and holds no reference to the client.
-
-    Args:
-        options: The client's options.
-        catalogue: The models that are known already; `None` reads them when they are first used.
-    """
-
-    def __init__(self, options: Options, catalogue: Catalogue | None = None) -> None:
-        self._options = options
-        # Plain attributes: Python 3.11 computes a cached_property under a lock, which a fork could leave locked.
-        self._catalogue = catalogue
-        self._checker: Checker | None = None
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The models that are known."""
-        if self._catalogue is None:
-            self._catalogue = access.Catalogue(self._options)
-        return self._catalogue
-
-    @property
-    def checker(self) -> Checker:
-        """Checks requests before they are sent."""
-        if self._checker is None:
-            self._checker = checking.Checker(self.catalogue, self._options.check)
-        return self._checker
-
-    def prepare(self) -> None:
-        """Load it, so that a call from an event loop need not."""
-        self.checker.prepare()
-
-    def close(self) -> None:
-        """End a refresh of the catalogue in the background."""
-        if self._catalogue is not None:
-            self._catalogue.close()
-
-    def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
-        """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.
-
-        Args:
-            error: The error.
-            sent: The message with the task, or the task without its large inputs.
-        """
-        task = loads(sent)[0] if isinstance(sent, bytes) else sent
-        if error.parameter == "task_type":
-            return refusals.with_task_type(error, str(task.get("taskType")))
-        name = task.get("model")
-        model = self.catalogue.get(name) if isinstance(name, str) else None
-        if model is not None:
-            return refusals.completed(error, task, model)
-        if isinstance(name, str) and error.parameter == "model":
-            return refusals.with_models(error, self.catalogue.nearest(name))
-        return error
-
-
-class Core:
+class Core(CoreCalls):
     """Own a client's options, I/O loop and callback threads.
 
     Args:
@@ -258,61 +193,6 @@ class Core:
 
         return uploads.Uploads(submit, database)
 
-    # ------------------------------------------------------------------ models
-
-    def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
-        """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
-        return task if isinstance(task, Task) else raw.as_task(task, self._with_task_type)
-
-    def _with_task_type(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an API object with its task type and the API's names, for which models are needed only sometimes."""
-        if "taskType" in body and not any("_" in str(name) for name in body):
-            return dict(body)
-        return self.knowledge.checker.completed(body)
-
-    def model_of(self, task: Task[Any] | Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
-        """Return the model of a request, and the request with API names.
-
-        Raises:
-            NotFoundError: The model is not known.
-        """
-        self._check_known(task)
-        wire = self._wire_of(task)
-        return self.knowledge.checker.model_of(wire), wire
-
-    def _check_known(self, task: Task[Any] | Mapping[str, Any]) -> None:
-        """Raise `NotFoundError` for a dict whose model is not known, even if it has no task type."""
-        if isinstance(task, Mapping) and "model" in task:
-            self.knowledge.checker.model_of(dict(task))
-
-    def _wire_of(self, task: Task[Any] | Mapping[str, Any]) -> dict[str, Any]:
-        whole = self.task_of(task)
-        return {"taskType": whole.task_type, **self._planner.wire(whole)}
-
-    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool) -> Estimate:
-        """Return what a request will cost, from the catalogue or, if *exact*, from the server. The latter blocks.
-
-        Raises:
-            NotFoundError: The model is not known, and *exact* is not set.
-            RunwareError: The server refuses the request, or cannot be reached.
-        """
-        if not exact:
-            self._check_known(task)
-        wire = self._wire_of(task)
-        try:
-            known = estimates.estimate(self.knowledge.checker.model_of(wire), wire)
-        except NotFoundError:
-            if not exact:
-                raise
-            known = estimates.Estimate()
-        if not exact:
-            return known
-        options = self.options
-        if isinstance(task, Task) and task.extra_headers:
-            headers = encode_headers(options.extra_headers, task.extra_headers)
-            options = attrs.evolve(options, extra_headers={name.decode(): value.decode() for name, value in headers})
-        return dry_run.exact_estimate(options, wire, known)
-
     # ------------------------------------------------------------------ the I/O loop
 
     def io_loop(self, *, prepare: bool = True) -> Driver:
@@ -329,7 +209,7 @@ class Core:
             self.abandon()  # a fork that skipped the hooks of os.register_at_fork
         io_loop = self._io_loop
         if prepare and not self._prepared:
-            self._prepare()
+            self.prepare()
         if io_loop is not None and not (self._closed or io_loop.stopped):
             if self._patches != patch_fingerprint():
                 raise ConfigurationError(
@@ -358,7 +238,8 @@ class Core:
                 self._io_loop = io_loop
             return self._io_loop
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Load what checks requests, if it is not loaded yet."""
         try:
             if self.options.check != "off":
                 self.knowledge.prepare()
@@ -424,7 +305,7 @@ class Core:
 
     @property
     def whole(self) -> Core:
-        """This core; for a view, the core behind it."""
+        """This core."""
         return self
 
     @property
@@ -505,29 +386,6 @@ class Core:
 
     # ------------------------------------------------------------------ calls
 
-    def start(self, task: Task[R], dispatch: Dispatch | None, then: Callable[[Job[R]], T]) -> T:
-        """Submit a request and pass its job to *then*. An exception in between, such as Ctrl-C, cancels the call.
-
-        If the task was sent by then, its UUID is logged: it may be billed, and the caller has no handle on it.
-
-        Args:
-            task: The request.
-            dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
-            then: Waits for the job, or returns it.
-        """
-        held: list[Job[R]] = []
-        try:
-            return then(self.submit(task, dispatch, held))
-        except BaseException:
-            self.interrupt(held)
-            raise
-
-    @staticmethod
-    def interrupt(held: list[Job[R]]) -> None:
-        """Cancel a job that was submitted, because its caller was interrupted, and log its UUID if it was sent."""
-        for job in held:
-            job.interrupt()
-
     def submit(
         self,
         task: Task[R],
@@ -595,20 +453,16 @@ class Core:
         job.start()
 
     def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
-        """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one."""
+        """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
         if self._pid != os.getpid():
             self.abandon()
         if self._closed:
-            raise ClientClosedError("The client is closed. Create a new one for further calls.")
+            raise _closed_error()
         return (planner or self._planner).request(task, uuid)
-
-    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
-        """Return a view of this core whose calls have other options.
-
-        Raises:
-            ConfigurationError: An option is invalid.
-        """
-        return self.view(attrs.evolve(self.options, **changes))
 
     def view(self, options: Options) -> CoreView:
         """Return a view of this core whose calls have these options."""
@@ -626,49 +480,9 @@ class Core:
                 weakref.finalize(self, _close_streams, self._streams)
             return self._streams
 
-    def follow(
-        self,
-        ref: str | Mapping[str, Any] | Acknowledgement,
-        timeout: float | None,
-        on_partial: PartialCallback | None,
-        *,
-        hidden: bool = False,
-        headers: Headers | None = None,
-    ) -> Job[Results[Any]]:
-        """Wait for a task that was submitted before, perhaps by another process.
-
-        Args:
-            ref: What names it.
-            timeout: Deadline in seconds; `None` uses the client's.
-            on_partial: Callback for new results.
-            hidden: Whether this is a part of another call, so that it is neither counted nor reported.
-            headers: The headers of that call, which are used if the client's transport is HTTP; `None` uses those of
-                the options.
-
-        Raises:
-            ValidationError: *ref* is neither a job's ref nor a UUID nor an acknowledgement.
-        """
-        io_loop = self.io_loop()
-        if isinstance(ref, Acknowledgement):
-            ref = {"task_uuid": ref.task_uuid, "task_type": ref.task_type}
-        found = ref if isinstance(ref, Mapping) else {"task_uuid": ref}
-        uuid = found.get("task_uuid")
-        if found.get("task_type") == "serverless":
-            raise ValidationError(
-                "job(): ref is of a task of an app; rw.app(...).task(uuid, wait=True) waits for it.",
-                code="invalidParameter",
-                parameter="ref",
-            )
-        if not is_uuid(uuid):
-            raise ValidationError(
-                "job(): ref must be a job's ref, the UUID of a task, or an Acknowledgement.",
-                code="invalidParameter",
-                parameter="ref",
-            )
-        task = platform.Existing(task_uuid=uuid, timeout=timeout, on_partial=on_partial)
-        plan = self._planner.existing(uuid, str(found.get("task_type") or ""), task.timeout, headers)
-        durable = None if self._keeper is None else self._keeper.following(uuid, plan.task_type)
-        return self._submit_plan(io_loop, task, plan, durable, hidden=hidden)
+    def durable_for(self, uuid: str, task_type: str) -> Durable | None:
+        """Return what the store keeps of a task that is only waited for; `None` if the client keeps nothing."""
+        return None if self._keeper is None else self._keeper.following(uuid, task_type)
 
     def go_on(self, stored: StoredTask, timeout: float | None) -> Job[Results[Any]]:
         """Follow a task of the store, and send it if the server does not know it."""
@@ -679,7 +493,7 @@ class Core:
             plan = self._planner.existing(stored.task_uuid, stored.task_type, task.timeout)
         else:
             plan = self._planner.again(stored.request, stored.task_uuid, stored.expected, task.timeout)
-        return self._submit_plan(io_loop, task, plan, self._keeper.resuming(stored))
+        return self.submit_plan(io_loop, task, plan, self._keeper.resuming(stored))
 
     @property
     def keeper(self) -> Keeper:
@@ -721,23 +535,18 @@ class Core:
                 self._keeper = made
             return self._keeper
 
-    def connect(self, timeout: float | None) -> Job[None]:
-        """Request a connection; the job is done when it is ready."""
-        started = self.started
-        job = self._submit_plan(self.io_loop(prepare=False), _Connect(), self._planner.connection(timeout))
-        if started:
-            return job
-        try:  # what the first call needs is loaded while the connection is being made
-            self._prepare()
-            load_module("runware.requests.image")
-        except BaseException:
-            job.cancel()
-            raise
-        return job
-
-    def _submit_plan(
+    def submit_plan(
         self, io_loop: Driver, task: Task[R], plan: Plan, durable: Durable | None = None, *, hidden: bool = False
     ) -> Job[R]:
+        """Queue a call that is planned already.
+
+        Args:
+            io_loop: The I/O loop.
+            task: Its request.
+            plan: Its plan.
+            durable: What it needs because its task outlives the process, if it does.
+            hidden: Whether it is a part of another call, so that it is neither counted nor reported.
+        """
         call = plan.start()
         call.durable = durable
         if hidden:
@@ -770,81 +579,6 @@ class Core:
         here, io_loop = threading.get_ident(), self._io_loop
         if here == self._callbacks.ident or (io_loop is not None and here == io_loop.ident):
             raise wrong_thread_error()
-
-
-class CoreView:
-    """A core with other options for its calls: it shares everything else with the core of the client.
-
-    Args:
-        core: The core of the client.
-        options: The options of the calls.
-        planner: Plans the calls.
-    """
-
-    def __init__(self, core: Core, options: Options, planner: Planner) -> None:
-        self._whole = core
-        self._planner = planner
-        self.options = options
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._whole, name)
-
-    def start(self, task: Task[R], dispatch: Dispatch | None, then: Callable[[Job[R]], T]) -> T:
-        """Submit a request and pass its job to *then*, as a core does."""
-        return Core.start(self, task, dispatch, then)  # type: ignore[arg-type]  # all it needs is `submit`
-
-    def submit(
-        self,
-        task: Task[R],
-        dispatch: Dispatch | None = None,
-        held: list[Job[R]] | None = None,
-        place: Place | None = None,
-    ) -> Job[R]:
-        """Encode a request and queue it, as a core does."""
-        return self._whole.submit(task, dispatch, held, place, self._planner)
-
-    def connect(self, timeout: float | None) -> Job[None]:
-        """Request a connection, as a core does."""
-        return Core.connect(self, timeout)  # type: ignore[arg-type]
-
-    def plan(self, task: StreamText, uuid: str | None = None) -> Plan:
-        """Encode the request of a stream, as a core does."""
-        return self._whole.plan(task, uuid, self._planner)
-
-    def follow(
-        self,
-        ref: str | Mapping[str, Any] | Acknowledgement,
-        timeout: float | None,
-        on_partial: PartialCallback | None,
-        *,
-        hidden: bool = False,
-        headers: Headers | None = None,
-    ) -> Job[Results[Any]]:
-        """Wait for a task that was submitted before, as a core does."""
-        return Core.follow(self, ref, timeout, on_partial, hidden=hidden, headers=headers)  # type: ignore[arg-type]
-
-    def estimate(self, task: Task[Any] | Mapping[str, Any], *, exact: bool) -> Estimate:
-        """Return what a request will cost, as a core does, with the headers of these options."""
-        if exact:
-            return Core.estimate(self, task, exact=True)  # type: ignore[arg-type]
-        return self._whole.estimate(task, exact=False)
-
-    def part(self, kind: type[C]) -> C:
-        """Return the client's one object of a class, as a core does.
-
-        Raises:
-            UsageError: There are headers, which calls of apps do not have.
-        """
-        if self.options.extra_headers:
-            raise UsageError(
-                "extra_headers are for tasks, streams and chats; calls of apps have none. Use the client without them.",
-                parameter="extra_headers",
-            )
-        return self._whole.part(kind)
-
-    def with_options(self, changes: Mapping[str, Any]) -> CoreView:
-        """Return a view with these options in addition."""
-        return self._whole.view(attrs.evolve(self.options, **changes))
 
 
 def _not_loaded(error: OSError) -> RunwareError:
@@ -882,54 +616,3 @@ def _log_unfinished(running: list[str], kind: str) -> None:
             "" if len(running) == 1 else "s",
             ", ".join(running[:20]) + (", ..." if len(running) > 20 else ""),
         )
-
-
-class _Connect(Task[None]):
-    """The request of `connect`. It is never sent."""
-
-    task_type: ClassVar[str] = ""
-
-    @classmethod
-    def assemble(cls, results: Results[Any]) -> None:
-        """Return `None`: `connect` has no result."""
-
-
-# ---------------------------------------------------------------------- one client a process
-
-_shared: dict[tuple[object, ...], Core] = {}
-_replacements: list[Core] = []
-
-
-@contextmanager
-def shared_core_replaced(core: Core) -> Iterator[None]:
-    """Make `shared_core` return one core for all options, in tests."""
-    _replacements.append(core)
-    try:
-        yield
-    finally:
-        _replacements.remove(core)
-
-
-def _forget_closed_cores() -> None:
-    for closed in [other for other, shared in _shared.items() if shared.closed]:
-        del _shared[closed]
-
-
-def shared_core(options: Options) -> Core:
-    """Return the core shared by all clients of this process with equal options.
-
-    Options that cannot be compared get a separate core, which is closed when it is garbage collected.
-    """
-    if _replacements:
-        return _replacements[-1]
-    key = options.identity()
-    if key is None:
-        return Core(options)
-    # Under the import lock, which is free in a forked child. A lock of its own could be taken in either order with it:
-    # creating a core may import modules, and the body of a module may call `get_client`.
-    with loading:
-        core = _shared.get(key)
-        if core is None or core.closed:
-            _forget_closed_cores()
-            core = _shared[key] = Core(options)
-        return core

@@ -394,7 +394,14 @@ class TestInterrupt:
             while reached:
                 number += 1
                 at = AtLine(
-                    number, self.interrupt, "core.py", "client.py", "jobs.py", "map.py", "transport/light_future.py"
+                    number,
+                    self.interrupt,
+                    "core.py",
+                    "core_calls.py",
+                    "client.py",
+                    "jobs.py",
+                    "map.py",
+                    "transport/light_future.py",
                 )
                 try:
                     with at:
@@ -449,7 +456,13 @@ class TestInterrupt:
             while reached:
                 number += 1
                 at = AtLine(
-                    number, self.interrupt, "core.py", "client.py", "transport/io_loop.py", "transport/driver.py"
+                    number,
+                    self.interrupt,
+                    "core.py",
+                    "core_calls.py",
+                    "client.py",
+                    "transport/io_loop.py",
+                    "transport/driver.py",
                 )
                 try:
                     with at:

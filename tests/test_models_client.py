@@ -862,7 +862,7 @@ def test_refusal_is_not_said_twice(rw: Runware, server: LocalServer) -> None:
 def test_refusal_is_completed_once_and_not_on_the_io_thread(
     rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runware.core import Knowledge
+    from runware.knowledge import Knowledge
 
     threads: list[str] = []
     whole = Knowledge.complete

@@ -31,7 +31,9 @@ ROWS = [
     {"runware.store.asynchronous"},
     {"runware.store.runs"},
     {"runware.store.access"},
+    {"runware.shared_cores"},
     {"runware.core", "runware.webhooks"},
+    {"runware.core_calls", "runware.knowledge"},
     {"runware.serverless"},
     {"runware.display.progress", "runware.text"},
     {"runware.jobs"},
@@ -178,7 +180,7 @@ FUNCTION_LEVEL_IMPORTS = {
 
 IMPORT_LOCK_USERS = {
     "_support/lazy_modules.py": "loads modules",
-    "core.py": "the registry of shared clients: creating one imports, and an import may look one up",
+    "shared_cores.py": "the registry of shared clients: creating one imports, and an import may look one up",
     "operations/own.py": "a user's function that returns a request class usually imports it",
 }
 """Every file of the client that takes the import lock, and its reason."""

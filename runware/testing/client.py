@@ -15,7 +15,7 @@ import attrs
 from runware import requests
 from runware._support.lazy_modules import lazy_module
 from runware.client import Runware
-from runware.core import Core, Part, shared_core_replaced
+from runware.core import Core, Part
 from runware.errors import ClientClosedError, ConfigurationError, NotFoundError, RunwareError
 from runware.options import KEY_VARIABLE, Options
 from runware.protocol.call import Call, CallState, Completion
@@ -23,6 +23,7 @@ from runware.protocol.codec import loads
 from runware.protocol.effects import State
 from runware.requests.base import Task
 from runware.results import TextPiece
+from runware.shared_cores import shared_core_replaced
 from runware.testing.http_service import FakeOptions, HttpService
 from runware.testing.responses import (
     FakeCall,
