@@ -94,7 +94,8 @@ class Plan(NamedTuple):
 
     def start(self) -> Call:
         """Return a new call in its initial state."""
-        call = Call(*self[:9])  # up to `policy`, in the order of its parameters
+        uuid, text, task_type, timeout, long_timeout, expected, completion, repeatable, policy, *_ = self
+        call = Call(uuid, text, task_type, timeout, long_timeout, expected, completion, repeatable, policy)
         call.headers = self.headers
         return call
 
