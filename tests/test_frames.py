@@ -15,7 +15,7 @@ from websocket import ABNF
 
 from runware.protocol.frames import CLOSE, OVERSIZED, PING, PONG, TEXT, FrameError, FrameReader, FrameWriter, _Message
 
-SIZES = [0, 1, 125, 126, 127, 32_767, 32_768, 32_769, 65_535, 65_536, 98_304, 200_000, 300_001]
+SIZES = [0, 1, 125, 126, 127, 4096, 4097, 32_767, 32_768, 32_769, 65_535, 65_536, 98_304, 200_000, 300_001]
 
 
 def server_frame(payload: bytes, opcode: int = TEXT, fin: int = 1) -> bytes:

@@ -29,6 +29,8 @@ _STEP = 4 * 1024 * 1024
 _KEPT = 8 * 1024 * 1024
 """The most bytes of a buffer that is kept for the next large frame."""
 _SMALL = 4 * 1024
+_SMALL = 4 * 1024
+"""The length up to which a message is masked when it is queued. Larger ones would need much memory twice."""
 _SLICE = 32 * 1024  # a multiple of the mask's four bytes; larger slices do not fit the cache
 
 
@@ -385,7 +387,7 @@ class FrameWriter:
             self._keys = os.urandom(1024)
         key, self._keys = self._keys[:4], self._keys[4:]
         head += key
-        if length <= _SLICE:
+        if length <= _SMALL:
             mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
             head += (int.from_bytes(payload, "little") ^ mask).to_bytes(length, "little")
             key = b""
