@@ -358,6 +358,7 @@ class FrameWriter:
 
     def __init__(self, wanted: Callable[[object, bytes], bool] = lambda token, payload: True) -> None:
         self._wanted = wanted
+        # Its first bytes, the key of its mask, its payload, its token. Without a key, the first bytes are all of it.
         self.waiting: deque[tuple[bytes, bytes, bytes, object]] = deque()
         self._offset = 0  # into the payload of the first frame
         self._made = 0
