@@ -400,7 +400,7 @@ class TestInterrupt:
                     "core_calls.py",
                     "client.py",
                     "jobs.py",
-                    "map.py",
+                    "map/",
                     "transport/light_future.py",
                 )
                 try:
@@ -423,7 +423,7 @@ class TestInterrupt:
             number, reached = 0, True
             while reached:
                 number += 1
-                at = AtLine(number, self.interrupt, "map.py")
+                at = AtLine(number, self.interrupt, "map/")
                 try:
                     with at:
                         for images in rw.map(rw.image_inference, [PICTURE] * 3, concurrency=3, ordered=ordered):
