@@ -447,7 +447,7 @@ class TestJobs:
             server.ledger.wait_for(lambda ledger: ledger.held)
             first = rw.submit.image_inference(**PICTURE, task_uuid=uuid)
             second = rw.submit.image_inference(**PICTURE, task_uuid=uuid)
-            until(lambda: rw._core.keeper.recorder._watched)  # type: ignore[union-attr]
+            until(lambda: rw._core.keeper.recorder._calls.watched)  # type: ignore[union-attr]
             first.cancel()
             held.release()
             assert len(second.result(20)) == len(busy.result(20)) == 1
@@ -623,7 +623,7 @@ class TestAfterTheEnd:
                 server.ledger.wait_for(lambda ledger: ledger.held, 30)
                 with client(server, path) as rw:
                     job = rw.submit.image_inference(**PICTURE, task_uuid=uuid)
-                    until(lambda: rw._core.keeper.recorder._watched)  # type: ignore[union-attr]
+                    until(lambda: rw._core.keeper.recorder._calls.watched)  # type: ignore[union-attr]
                     assert server.ledger.polls(uuid) == 0
                     process.kill()
                     server.ledger.wait_for(lambda ledger: ledger.polls(uuid))
@@ -753,20 +753,20 @@ class TestBadStores:
 
     def fail(self, rw: Runware, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         """Let the store fail for as long as the returned list is not empty."""
-        real, failing = recording.StoreRecorder._write, [True]
+        real, failing = recording.StepWriter.write, [True]
 
         def write(self: Any, *args: Any) -> None:
             if failing:
                 raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
             real(self, *args)
 
-        monkeypatch.setattr(recording.StoreRecorder, "_write", write)
+        monkeypatch.setattr(recording.StepWriter, "write", write)
         return failing
 
     def test_full_disk_in_the_middle(
         self, rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(recording, "_RETRY", 0.05)
+        monkeypatch.setattr(recording, "_RETRY_INTERVAL", 0.05)
         with server.hold("imageInference"):
             paid = rw.submit.image_inference(**PICTURE)
             server.ledger.wait_for(lambda ledger: ledger.held)
@@ -794,7 +794,7 @@ class TestBadStores:
             import resource, signal
             from runware import StoreError
             import runware.store.recorder as recording
-            recording._RETRY = 0.05
+            recording._RETRY_INTERVAL = 0.05
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             rw = client()
             first = rw.image_inference(**PICTURE)
@@ -1194,8 +1194,8 @@ class TestLife:
         recorder = rw._core.keeper.recorder
         assert isinstance(recorder, recording.StoreRecorder)
         assert recorder.flush(10.0)
-        until(lambda: not recorder._open)
-        assert recorder._wait() is None
+        until(lambda: not recorder._calls.own)
+        assert recorder._seconds_until_due() is None
 
     def test_calls_are_not_kept_after_their_end(self, rw: Runware) -> None:
         recorder = rw._core.keeper.recorder
@@ -1205,7 +1205,7 @@ class TestLife:
         for job in jobs:
             job.result(20)
         assert recorder.flush(10.0)
-        assert (recorder._open, recorder._watched, recorder._backlog) == ({}, {}, [])
+        assert (recorder._calls.own, recorder._calls.watched, recorder._backlog) == ({}, {}, [])
         assert all(call() is not None for call in calls)
 
 

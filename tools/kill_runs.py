@@ -37,6 +37,7 @@ MODULES = [
     "runware.media.saving",
     "runware.store.places",
     "runware.store.recorder",
+    "runware.store.step_writer",
     "runware.store.runs",
     "runware.transport.io_loop",
     "httpx2",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from runware import errors
 from runware.errors import BudgetExceededError, RunwareError
 from runware.protocol.call import Call
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
 
 __all__ = [
     "UNSENT",
@@ -22,6 +25,7 @@ __all__ = [
     "line_of",
     "nano_dollars",
     "stored_error",
+    "total_cost",
 ]
 
 
@@ -140,6 +144,18 @@ def billed(items: Iterable[Mapping[str, Any]]) -> int | None:
         cost for item in items if isinstance(cost := item.get("cost"), (int, float)) and not isinstance(cost, bool)
     ]
     return nano_dollars(sum(costs)) if costs else None
+
+
+def total_cost(row: RowMapping, items: Iterable[Mapping[str, Any]]) -> int | None:
+    """Return what all attempts of a task have cost, in billionths of a dollar; `None` if no bill has come.
+
+    Args:
+        row: The task's row.
+        items: The results of its last attempt.
+    """
+    bill = billed(items)
+    before: int = row["cost_before"]
+    return row["cost"] if bill is None else before + bill
 
 
 def line_of(call: Call) -> Line:
