@@ -20,9 +20,9 @@ from runware.transport.dialer import dial
 
 from .conftest import until
 from .net import listening, pump, refusing_port, swallowing
-from .test_dialling import dial_threads
-from .test_engine import client_for
-from .test_faces import PICTURE
+from .test_dialer import dial_threads
+from .test_io_loop import client_for
+from .test_three_interfaces import PICTURE
 
 LONG = 60.0
 needs_silent_ports = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")

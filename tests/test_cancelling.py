@@ -15,8 +15,8 @@ from runware.protocol.call import Call, CallState
 
 from .conftest import until
 from .support import A, B, Desk, ack, failure, image
-from .test_faces import PICTURE
 from .test_session import ready_desk
+from .test_three_interfaces import PICTURE
 
 
 def while_dialling() -> tuple[Desk, Call]:

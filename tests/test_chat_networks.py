@@ -26,7 +26,7 @@ from runware.local import LocalServer
 
 from .net import listening, read_head, refusing_port
 from .test_chat import Form, get_weather
-from .test_stream_networks import HEAD, authority, chunk, proxy, read_request, tls_server, trusting  # noqa: F401
+from .test_text_stream_networks import HEAD, authority, chunk, proxy, read_request, tls_server, trusting  # noqa: F401
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 

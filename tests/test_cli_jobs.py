@@ -15,7 +15,7 @@ from runware import Runware
 from runware.cli.commands import app
 from runware.local import LocalServer
 
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 run = CliRunner().invoke
 

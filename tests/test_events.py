@@ -32,7 +32,7 @@ from runware.transport import callbacks
 from .conftest import Interface, until
 from .net import listening
 from .support import A, Desk, ack, failure, image, video
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 
 def kinds_of_events(desk: Desk) -> list[str]:

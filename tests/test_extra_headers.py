@@ -26,8 +26,8 @@ from runware import (
 from runware.local import LocalServer
 
 from .net import listening, read_head
-from .test_faces import PICTURE
-from .test_http_life import Make, make
+from .test_http_lifecycle import Make, make
+from .test_three_interfaces import PICTURE
 
 __all__ = ["make"]
 

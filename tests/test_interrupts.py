@@ -24,7 +24,7 @@ from runware.transport.http_loop import HttpLoop
 from runware.transport.io_loop import IOLoop
 
 from .conftest import until
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 PROJECT = pathlib.Path(__file__).parent.parent
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits are others there")

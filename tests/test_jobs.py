@@ -32,7 +32,7 @@ from runware.transport.loop_inbox import LoopWait, call_soon_in
 
 from .conftest import until
 from .support import A
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 GUARD = 20
 PACKAGE = str(pathlib.Path(runware.__file__).parent)

@@ -18,7 +18,7 @@ from runware.transport import kernel_event
 from runware.transport.kernel_event import KernelEvent, make_event
 from runware.transport.loop_inbox import LoopWait, _inbox_of, call_soon_in
 
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 
 def descriptors() -> int:

@@ -15,7 +15,7 @@ from runware.local.__main__ import create_parser
 from runware.local.access_control import denial_reason
 
 from .net import read_head
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from runware.display.notebook import Bar, in_notebook
 from runware.local import LocalServer
 from runware.local.images import encode, scene
 
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 PROJECT = pathlib.Path(__file__).parent.parent
 EVIL = "\"><script>alert('1')</script><img src=x onerror=alert(1)>"

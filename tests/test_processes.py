@@ -21,7 +21,7 @@ from runware import ConfigurationError, Image, ImageInference, Results, Runware,
 from runware.local import LocalServer
 
 from .net import free_port
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 PROJECT = pathlib.Path(__file__).parent.parent
 # Python 3.12 and later warn about a fork in a process with threads, which these tests do on purpose. The text of -W is

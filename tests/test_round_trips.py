@@ -19,8 +19,8 @@ from runware import ConnectionFailedError, Runware
 from runware.local import LocalServer
 
 from .net import listening
-from .test_engine import client_for
-from .test_faces import PICTURE
+from .test_io_loop import client_for
+from .test_three_interfaces import PICTURE
 
 
 class Relay:

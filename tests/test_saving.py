@@ -33,7 +33,7 @@ from runware.media import files as media
 from runware.media.downloads import Downloads
 
 from .net import listening, read_head
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 PNG = encode(scene("a file", 1, 64, 64), "png", 90)
 LONG = PNG + bytes(200_000)

@@ -45,7 +45,7 @@ from runware import (
 from runware.local import LocalServer
 
 from .net import listening, read_head, refusing_port
-from .test_engine import read_frame, upgrade
+from .test_io_loop import read_frame, upgrade
 
 KEY = "rw-key-7f3aqxw0v5"
 PROMPT = "clandestine lighthouse of zirconium"

@@ -37,7 +37,6 @@ MODULES = [
     "runware.media.saving",
     "runware.store.places",
     "runware.store.recorder",
-    "runware.store.step_writer",
     "runware.store.runs",
     "runware.transport.io_loop",
     "httpx2",

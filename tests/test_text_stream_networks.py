@@ -20,7 +20,7 @@ from runware.errors import ConnectionFailedError, ConnectionLostError, RateLimit
 from runware.local import LocalServer
 
 from .net import listening, pump, read_head, refusing_port
-from .test_streams import ANSWER, FORMS, Form, asked
+from .test_text_streams import ANSWER, FORMS, Form, asked
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"

@@ -20,7 +20,7 @@ from runware.results import from_dict, from_json
 from tests.test_results import FRAMES, class_for, example, read
 from tools import frameworks
 
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 SECRET = {**PICTURE, "positive_prompt": "a secret kite"}
 

@@ -32,8 +32,8 @@ from runware._support.unknown_names import near_name
 from runware.local import LocalServer
 from runware.requests import validation
 
-from .test_faces import PICTURE
 from .test_serverless import PNG
+from .test_three_interfaces import PICTURE
 
 
 @pytest.mark.parametrize(

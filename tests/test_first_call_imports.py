@@ -14,7 +14,7 @@ import pytest
 from runware import Runware
 from runware.local import LocalServer
 
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 START = """
 import asyncio, sys

@@ -19,7 +19,7 @@ from benchmarks.far_cases import CASES
 from benchmarks.harness import Control, ServerProcess
 from benchmarks.stage import CLIENTS, Stage
 from benchmarks.standings import Board
-from tests.test_compare import start
+from tests.test_benchmark_comparison import start
 
 GUARD = 20.0
 

@@ -33,7 +33,7 @@ from runware.local import LocalServer
 from runware.transport import callbacks
 
 from .conftest import until
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 
 @pytest.fixture

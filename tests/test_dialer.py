@@ -19,8 +19,8 @@ from runware import ConnectionFailedError
 
 from .conftest import until
 from .net import listening, read_head, swallowing
-from .test_engine import client_for, frame, read_frame, upgrade
-from .test_faces import PICTURE
+from .test_io_loop import client_for, frame, read_frame, upgrade
+from .test_three_interfaces import PICTURE
 
 DIALS = "runware-dial"
 

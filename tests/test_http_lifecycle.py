@@ -39,8 +39,8 @@ from runware.transport import http_loop
 
 from .conftest import INTERFACES, until
 from .net import listening, pump, read_head, refusing_port
-from .test_faces import PICTURE
 from .test_processes import environment, needs_fork, run, start
+from .test_three_interfaces import PICTURE
 
 HTTP = "rw = Runware(transport='http', timeout=20.0, retry_delay=0.05)\n"
 Make = Callable[..., Runware]

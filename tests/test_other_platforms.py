@@ -27,7 +27,7 @@ from runware.media.files import name_problem, write_file
 from runware.transport import driver, light_future, poller, wakeup
 
 from .net import refusing_port
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 WITHOUT = """

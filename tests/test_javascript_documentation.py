@@ -283,7 +283,7 @@ def test_timeout_and_retry_can_be_set_per_request(rw: Runware, server: LocalServ
 
 
 def test_parameters_can_be_a_request_object(rw: Runware, interface: Interface) -> None:
-    """Parameters are an object of their own; `tests/typing/page.py` has what type checkers make of this."""
+    """`tests/typing/javascript_documentation.py` checks what type checkers make of this."""
     request = ImageInference(
         positive_prompt="A professional product photograph", model="runware:101@1", width=1024, height=1024, steps=30
     )

@@ -21,8 +21,8 @@ from runware.media import downloads as module
 from runware.media.downloads import Downloads, Network, network_of
 
 from .net import listening, read_head
-from .test_faces import PICTURE
 from .test_saving import PNG, Site, fetched_by, whole
+from .test_three_interfaces import PICTURE
 
 OUTSIDE = "127.0.0.2"
 """Taken for an address on the internet in these tests."""

@@ -7,8 +7,8 @@ import pytest
 from runware import Runware
 from runware.local import LocalServer
 
-from .test_faces import PICTURE
 from .test_processes import run
+from .test_three_interfaces import PICTURE
 
 WATCHED = """
 import logging

@@ -32,7 +32,7 @@ from runware.map import requests_from
 from runware.requests.base import Task
 
 from .conftest import until
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 from .wire_objects import IMAGE, UUID
 
 

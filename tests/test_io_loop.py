@@ -42,7 +42,7 @@ from runware.webhooks import WebhookReceiver
 
 from .conftest import Interface, until
 from .net import listening, pump, read_head, refusing_port
-from .test_faces import PICTURE
+from .test_three_interfaces import PICTURE
 
 TEXT: dict[str, Any] = {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "Hello"}]}
 CALL = '[call:{} {{"port": "Oslo"}}]'
