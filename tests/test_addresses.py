@@ -276,7 +276,7 @@ class TestMessages:
         assert isinstance(caught.value.__cause__, ConnectionRefusedError)
 
     @needs_silent_ports
-    def test_dialler_names_addresses_that_do_not_answer(self, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_dialer_names_addresses_that_do_not_answer(self, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(addresses, "_ATTEMPT_DELAY", 0.0)
         found = [v4(dead), v6(refusing_port())]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
@@ -286,7 +286,7 @@ class TestMessages:
         assert "::1 (" in str(caught.value)
         assert caught.value.stage == "TCP"
 
-    def test_dialler_gives_up_before_the_session_whose_error_says_less(
+    def test_dialer_gives_up_before_the_session_whose_error_says_less(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         limits: list[float] = []
@@ -433,7 +433,7 @@ class TestHangingLookup:
         until(lambda: not lookup_threads())
         assert not addresses._lookups._running
 
-    def test_failure_reaches_everyone_who_waits(self, resolver: Resolver) -> None:
+    def test_failure_reaches_every_waiter(self, resolver: Resolver) -> None:
         def fail(port: int) -> list[Address]:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
@@ -524,7 +524,7 @@ class TestHangingLookup:
         client.close()
         assert caught.value.stage == ("proxy" if scheme == "socks5h" else "name lookup")
 
-    def test_dialler_says_that_the_lookup_took_too_long(self, resolver: Resolver) -> None:
+    def test_dialer_says_that_the_lookup_took_too_long(self, resolver: Resolver) -> None:
         client = Runware("rw-test-key", url="wss://somewhere.example/v1", connect_timeout=0.05)
         with pytest.raises(ConnectionFailedError, match=r"'somewhere\.example' was not resolved in time") as caught:
             dial(client._core.options, lambda stage, host: None)

@@ -128,7 +128,7 @@ def test_video_starts_from_an_image(use: Tools, server: LocalServer) -> None:
     assert sent(server, "videoInference")["duration"] == 5
 
 
-def test_speech_and_description(use: Tools, server: LocalServer) -> None:
+def test_speech_is_made_and_an_image_is_described(use: Tools, server: LocalServer) -> None:
     speech = use.make_speech("Good morning", voice="Ann")
     assert speech.startswith("1 audio file for $")
     assert sent(server, "audioInference")["speech"] == {"text": "Good morning", "voice": "Ann"}

@@ -73,7 +73,7 @@ def test_factor_is_inverted_where_more_is_better() -> None:
     assert found.factor(line, "sdk-js") == [5]
 
 
-def test_zero_value_divides_nothing() -> None:
+def test_measurement_of_zero_makes_no_division_by_zero() -> None:
     found = Board()
     for client, value in (("ours-futures", 0.0), ("sdk-js", 90.0)):
         found.cell("idle.wakeups", client).runs = [[value]]

@@ -237,7 +237,7 @@ def test_other_media_have_their_own_parts(rw: Runware, server: LocalServer, tmp_
     assert second["input_audio"]["format"] == "wav"
 
 
-def test_mistakes_of_other_code_stay_what_they_are(form: Form, rw: Runware) -> None:
+def test_exceptions_of_user_code_are_not_wrapped(form: Form, rw: Runware) -> None:
     class Odd:
         def read(self, size: int = -1) -> bytes:
             raise ZeroDivisionError
@@ -383,14 +383,14 @@ def test_tools_see_the_callers_context(form: Form, rw: Runware) -> None:
     assert [run.result for run in answer.tool_calls] == ["the caller's"] * 2
 
 
-def test_several_rounds(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_tools_run_in_several_rounds(form: Form, rw: Runware, server: LocalServer) -> None:
     chat = form.chat(rw, tools=[get_weather, get_time])
     answer = form.send(chat, '[call:get_weather {"city": "Oslo"}] [then] [call:get_time {"zone": "CET"}]')
     assert [run.name for run in answer.tool_calls] == ["get_weather", "get_time"]
     assert len(requests(server)) == 3
 
 
-def test_limit_of_rounds(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_exceeding_max_rounds_raises(form: Form, rw: Runware, server: LocalServer) -> None:
     ran: list[int] = []
 
     def count() -> int:
@@ -613,7 +613,7 @@ def test_response_type_that_cannot_be_described(rw: Runware) -> None:
 # ---------------------------------------------------------------------- streams
 
 
-def test_stream_in_pieces(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_streamed_answer_arrives_in_pieces(form: Form, rw: Runware, server: LocalServer) -> None:
     chat = form.chat(rw, system_prompt="Be brief.", thinking_level="high")
     pieces, answer = form.stream(chat, "Hello")
     assert "".join(piece.text for piece in pieces) == answer.text == "[Be brief.] You wrote “Hello”, ☃."
@@ -640,7 +640,7 @@ def test_stream_of_a_parsed_answer(form: Form, rw: Runware) -> None:
     assert answer.parsed == Forecast("local", 7.5)
 
 
-def test_text_of_a_stream(rw: Runware) -> None:
+def test_text_method_of_a_stream_yields_its_text(rw: Runware) -> None:
     with rw.chat(MODEL).stream("Hello") as stream:
         assert "".join(stream.text()) == stream.result().text
 
@@ -663,7 +663,9 @@ def test_nothing_is_sent_before_the_first_piece(rw: Runware, server: LocalServer
 
 
 @pytest.mark.parametrize("shape", ["split", "crlf", "joined", "no-space", "no-newline", "no-done"])
-def test_streams_in_every_shape(form: Form, rw: Runware, server: LocalServer, shape: str) -> None:
+def test_stream_is_read_in_every_form_the_server_may_use(
+    form: Form, rw: Runware, server: LocalServer, shape: str
+) -> None:
     """An answer whose end has come is whole, also without `[DONE]`."""
     with server.play("X21", form=shape):
         pieces, answer = form.stream(form.chat(rw), "Grüße ☃☃")
@@ -671,7 +673,9 @@ def test_streams_in_every_shape(form: Form, rw: Runware, server: LocalServer, sh
 
 
 @pytest.mark.parametrize("shape", ["cut", "fin", "torn", "torn-fin", "garbage"])
-def test_broken_streams(form: Form, rw: Runware, server: LocalServer, shape: str) -> None:
+def test_broken_stream_raises_with_the_text_so_far_and_is_not_repeated(
+    form: Form, rw: Runware, server: LocalServer, shape: str
+) -> None:
     chat = form.chat(rw)
     with server.play("X21", form=shape, after=3), pytest.raises(ConnectionLostError) as failure:
         form.stream(chat, "Hello")
@@ -684,14 +688,16 @@ def test_broken_streams(form: Form, rw: Runware, server: LocalServer, shape: str
     assert form.send(chat, "Hello").text == "You wrote “Hello”, ☃."
 
 
-def test_stream_without_an_answer(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_stream_that_ends_without_an_answer_raises(form: Form, rw: Runware, server: LocalServer) -> None:
     with server.play("X21", form="garbage", after=0) as fault, pytest.raises(ConnectionLostError):
         form.stream(form.chat(rw), "Hello")
     assert fault.played == 1
 
 
 @pytest.mark.parametrize("shape", ["error", "error-singular"])
-def test_error_inside_a_stream(form: Form, rw: Runware, server: LocalServer, shape: str) -> None:
+def test_error_inside_a_stream_is_raised_with_the_text_so_far(
+    form: Form, rw: Runware, server: LocalServer, shape: str
+) -> None:
     chat = form.chat(rw)
     with server.play("X21", form=shape, after=3), pytest.raises(TaskError, match="provider stopped") as failure:
         form.stream(chat, "Hello")
@@ -702,7 +708,7 @@ def test_error_inside_a_stream(form: Form, rw: Runware, server: LocalServer, sha
 
 
 @pytest.mark.parametrize("shape", ["silence", "pings"])
-def test_silent_streams(form: Form, rw: Runware, server: LocalServer, shape: str) -> None:
+def test_silent_stream_ends_after_the_silence_timeout(form: Form, rw: Runware, server: LocalServer, shape: str) -> None:
     chat = form.chat(rw, silence_timeout=0.5)
     with server.play("X21", form=shape, after=3), pytest.raises(ConnectionLostError, match="silent") as failure:
         form.stream(chat, "Hello")
@@ -710,7 +716,7 @@ def test_silent_streams(form: Form, rw: Runware, server: LocalServer, shape: str
     server.ledger.wait_for(lambda ledger: ledger.streams_dropped == 1)
 
 
-def test_deadline_of_a_stream(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_pings_do_not_extend_the_deadline_of_a_stream(form: Form, rw: Runware, server: LocalServer) -> None:
     chat = form.chat(rw)
     with server.play("X21", form="pings", after=3), pytest.raises(TaskTimeoutError) as failure:
         form.stream(chat, "Hello", timeout=2.0)
@@ -752,7 +758,7 @@ def test_leaving_an_async_stream_ends_the_connection(rw: Runware, server: LocalS
     ("mark", "cls"),
     [("[rate-limit]", RateLimitError), ("[unsafe]", TaskError), ("[overloaded]", TaskError), ("[timeout]", TaskError)],
 )
-def test_errors_in_every_form(
+def test_server_error_in_every_form_raises_its_class(
     form: Form, rw: Runware, server: LocalServer, shape: str, mark: str, cls: type[Exception]
 ) -> None:
     server.switch(p8=shape)
@@ -862,7 +868,7 @@ def test_default_length_that_is_too_long_is_replaced(form: Form, rw: Runware, se
         form.send(form.chat(rw, model="unknown"), "Hello")
 
 
-def test_deadline_of_an_answer(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_late_answer_raises_a_timeout_error(form: Form, rw: Runware, server: LocalServer) -> None:
     server.configure(delay=GUARD)
     with pytest.raises(TaskTimeoutError) as failure:
         form.send(form.chat(rw, timeout=2.0), "Hello")
@@ -933,7 +939,7 @@ def test_closing_the_client_ends_chats(form: Form, rw: Runware, server: LocalSer
         form.send(chat, "Hello")
 
 
-def test_closing_the_client_ends_streams_that_nobody_reads_now(rw: Runware, server: LocalServer) -> None:
+def test_closing_the_client_ends_streams_that_are_not_being_read(rw: Runware, server: LocalServer) -> None:
     with server.play("X21", form="silence", after=3, times=2):
         stream = rw.chat(MODEL).stream("Hello")
         next(stream)
@@ -1038,7 +1044,7 @@ def test_cancelling_a_task_cancels_its_async_tools(rw: Runware) -> None:
     asyncio.run(main())
 
 
-def test_many_chats_at_once(rw: Runware) -> None:
+def test_fifty_chats_run_concurrently(rw: Runware) -> None:
     async def main() -> None:
         chats = [rw.aio.chat(MODEL, tools=[get_time]) for _ in range(50)]
         answers = await asyncio.gather(*(chat.send(f"{at} [call:get_time {{}}]") for at, chat in enumerate(chats)))
@@ -1054,7 +1060,7 @@ def test_chats_of_a_client_that_uses_http(form: Form, server: LocalServer) -> No
     assert server.ledger.connections == 0
 
 
-def test_no_thread_is_left(rw: Runware) -> None:
+def test_chat_with_tools_leaves_no_thread(rw: Runware) -> None:
     before = set(threading.enumerate())
     chat = rw.chat(MODEL, tools=[get_weather, get_time])
     chat.send(PROMPT)
@@ -1182,7 +1188,7 @@ def test_the_example_chats_with_a_pipe(tmp_path: pathlib.Path) -> None:
     assert "Going on with 2 messages." in result.stdout
 
 
-def test_tool_by_decorator(form: Form, rw: Runware, server: LocalServer) -> None:
+def test_decorated_function_and_tool_object_are_called(form: Form, rw: Runware, server: LocalServer) -> None:
     @tool(name="weather", description="Tell the weather.")
     def look_up(city: str) -> str:
         return f"rain in {city}"

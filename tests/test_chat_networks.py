@@ -98,7 +98,7 @@ def test_stream_that_comes_byte_by_byte(form: Form) -> None:
     ids=["object", "choices", "html", "done", "nothing", "garbage", "short", "head", "noise", "closed"],
 )  # fmt: skip
 @pytest.mark.parametrize("streaming", [False, True])
-def test_answers_without_an_answer(form: Form, answer: bytes, streaming: bool) -> None:
+def test_incomplete_response_is_a_lost_connection(form: Form, answer: bytes, streaming: bool) -> None:
     with listening(once(answer)) as port:
         rw = client(port)
         error = error_of(form, rw, streaming=streaming)

@@ -129,7 +129,9 @@ class Positive:
     ],
     ids=str,
 )
-def test_types_and_their_values(kind: Any, schema: dict[str, Any], value: Any, expected: Any) -> None:
+def test_type_becomes_a_schema_and_its_values_are_loaded(
+    kind: Any, schema: dict[str, Any], value: Any, expected: Any
+) -> None:
     shape = shape_of(kind)
     assert shape.schema == schema
     loaded = shape.load(value, "value")
@@ -137,7 +139,7 @@ def test_types_and_their_values(kind: Any, schema: dict[str, Any], value: Any, e
     assert type(loaded) is type(expected)
 
 
-def test_classes() -> None:
+def test_class_becomes_an_object_schema() -> None:
     shape = shape_of(Place)
     assert shape.schema == {
         "type": "object",
@@ -158,14 +160,14 @@ def test_classes() -> None:
     assert shape_of(Loose).schema["required"] == ["name"]
 
 
-def test_class_that_contains_itself() -> None:
+def test_recursive_class_becomes_a_schema_with_a_reference() -> None:
     shape = shape_of(Node)
     assert shape.schema["$ref"] == "#/$defs/Node"
     assert shape.schema["$defs"]["Node"]["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
     assert shape.load({"_value": 1, "children": [{"_value": 2}]}, "x") == Node(1, [Node(2)])
 
 
-def test_pydantic_models() -> None:
+def test_pydantic_model_becomes_a_schema_and_is_loaded() -> None:
     pydantic = pytest.importorskip("pydantic", reason="pydantic is an optional part of the test environment")
 
     class Inner(pydantic.BaseModel):  # type: ignore[misc, name-defined]
@@ -248,7 +250,7 @@ class Complex(Enum):
     ],
     ids=str,
 )
-def test_types_without_a_schema(kind: Any, words: str) -> None:
+def test_type_without_a_schema_raises(kind: Any, words: str) -> None:
     with pytest.raises(IndescribableTypeError, match=words):
         shape_of(kind)
 
@@ -279,7 +281,7 @@ def test_response_types_are_objects_for_the_endpoint() -> None:
     assert ResponseFormat(Node).parse('{"_value": 1}') == Node(1)
 
 
-def test_docstrings() -> None:
+def test_docstring_gives_the_description_and_those_of_parameters() -> None:
     def documented() -> None:
         """Do it.
 
@@ -314,7 +316,7 @@ def get_weather(city: Annotated[str, "The city."], unit: Unit = Unit.CELSIUS, *,
     return f"{city} {unit} {days}"
 
 
-def test_definition_of_a_function() -> None:
+def test_function_becomes_a_tool_definition() -> None:
     assert Tool(get_weather).definition() == {
         "type": "function",
         "function": {
@@ -401,12 +403,12 @@ def test_tools_that_cannot_be_described(given: Any, words: str) -> None:
 @pytest.mark.parametrize(
     "parameters", [5, {"type": "string"}, {"properties": {"x": object()}}], ids=["int", "type", "object"]
 )
-def test_bad_schema_by_hand(parameters: Any) -> None:
+def test_invalid_explicit_schema_raises(parameters: Any) -> None:
     with pytest.raises(ValidationError):
         Tool(no_annotation, parameters=parameters)
 
 
-def test_schema_by_hand_helps_a_function_without_annotations() -> None:
+def test_explicit_schema_replaces_missing_annotations() -> None:
     made = tool(name="x", parameters={"properties": {"city": {"type": "string"}}})(no_annotation)
     assert made.definition()["function"]["parameters"] == {
         "type": "object", "properties": {"city": {"type": "string"}},
@@ -427,7 +429,7 @@ def delta(**given: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("with_index", [True, False])
-def test_calls_in_fragments(with_index: bool) -> None:
+def test_fragments_of_tool_calls_are_joined(with_index: bool) -> None:
     parts = CompletionParts()
 
     def call(index: int, **given: Any) -> None:
@@ -461,7 +463,7 @@ def test_calls_without_ids_get_one() -> None:
      {"usage": {"cost": float("inf")}}, {"usage": {"cost": 10**400}}],
     ids=str,
 )  # fmt: skip
-def test_odd_chunks_are_survived(chunk: dict[str, Any]) -> None:
+def test_malformed_chunks_are_ignored(chunk: dict[str, Any]) -> None:
     parts = CompletionParts()
     parts.add(chunk)
     completion = parts.completion()
@@ -469,7 +471,7 @@ def test_odd_chunks_are_survived(chunk: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("odd", [{"index": [1]}, {"index": {}}, {"id": ["a"]}, {"id": 5}], ids=str)
-def test_calls_with_odd_names_are_survived(odd: dict[str, Any]) -> None:
+def test_tool_call_with_malformed_fields_is_read(odd: dict[str, Any]) -> None:
     parts = CompletionParts()
     parts.add(delta(tool_calls=[{"function": {"name": "f", "arguments": "{}"}, **odd}]))
     (call,) = parts.completion().tool_calls
@@ -537,7 +539,7 @@ def test_reasoning_and_content_in_their_forms() -> None:
     ],
     ids=str,
 )
-def test_errors_are_typed(status: int, body: Any, cls: type[RunwareError]) -> None:
+def test_status_and_body_choose_the_error_class(status: int, body: Any, cls: type[RunwareError]) -> None:
     error = reply_error(status, body, "<html>")
     assert type(error) is cls
     assert error.may_have_run is (status >= 500 or status == 200)
@@ -569,7 +571,7 @@ def test_longest_answer_of_a_model() -> None:
     assert max_output_tokens(None, "y") is None
 
 
-def test_json_of_many_things() -> None:
+def test_dump_json_writes_classes_enums_dates_and_sets() -> None:
     value = {"place": Place("Oslo"), "unit": Unit.CELSIUS, "when": dt.date(2026, 1, 2), "many": {3}, "odd": 1j}
     assert json.loads(dump_json(value)) == {
         "place": {"city": "Oslo", "unit": "c"}, "unit": "c", "when": "2026-01-02", "many": [3], "odd": "1j",

@@ -234,7 +234,7 @@ def conversation(**given: Any) -> Conversation[Any]:
 USER = {"role": "user", "content": "?"}
 
 
-def test_turn_with_tools() -> None:
+def test_turn_runs_its_tools_and_sends_their_results() -> None:
     chat = conversation()
     driver = turn(Clock(), chat, USER)
     step = driver.answer(called(("1", "add", '{"one": 1, "two": 2}'), ("2", "add", '{"one": "x", "two": 2}')))

@@ -124,7 +124,7 @@ class TestClose:
         assert order == ["closed", "second"]
         assert rw.closed
 
-    def test_close_from_on_event(self, server: LocalServer, client_threads: Threads) -> None:
+    def test_client_can_be_closed_from_on_event(self, server: LocalServer, client_threads: Threads) -> None:
         rw = Runware(server.api_key, url=server.url, on_event=lambda event: rw.close())
         with server.hold("imageInference"):
             job = rw.submit.image_inference(**PICTURE)

@@ -175,7 +175,7 @@ def test_connection_is_kept_between_calls(make: Make) -> None:
     assert rw.stats.connections <= 2
 
 
-def test_hundred_calls_at_once(server: LocalServer, make: Make) -> None:
+def test_at_most_a_hundred_calls_are_in_flight(server: LocalServer, make: Make) -> None:
     rw = make()
     with server.hold("imageInference"):
         jobs = [rw.submit.image_inference(**PICTURE, seed=seed) for seed in range(1, 151)]
@@ -739,7 +739,7 @@ def test_exit_without_close_waits_for_nothing(server: LocalServer) -> None:
     run(server, HTTP + "rw.image_inference(**PICTURE)")
 
 
-def test_gevent(server: LocalServer) -> None:
+def test_http_client_works_under_gevent(server: LocalServer) -> None:
     pytest.importorskip("gevent", reason="gevent is not installed", exc_type=ImportError)
     code = """
 from gevent import monkey; monkey.patch_all()
@@ -814,7 +814,7 @@ def test_responses_that_come_twice_end_no_other_call(server: LocalServer, make: 
     assert set(server.ledger.executions_by_prompt().values()) == {1}
 
 
-def test_bulk_work(server: LocalServer, make: Make) -> None:
+def test_map_over_http_executes_each_request_once(server: LocalServer, make: Make) -> None:
     prompts = [f"kite {number}" for number in range(300)]
     rw = make(max_in_flight=20)
     tasks = (ImageInference(positive_prompt=prompt, model="runware:101@1") for prompt in prompts)

@@ -243,7 +243,7 @@ def refused_may_have_run(error: RunwareError | None) -> bool:
 
 class TestErrorsOfTasks:
     @pytest.mark.parametrize("status", [200, 400])
-    def test_error_that_names_nobody_is_about_the_request(self, desk: HttpDesk, status: int) -> None:
+    def test_error_without_a_task_uuid_ends_the_call_of_its_request(self, desk: HttpDesk, status: int) -> None:
         call, other = desk.submit(A), desk.submit(B)
         desk.answer(failure("invalidWidth", None), status)
         error = desk.ended[call]
@@ -261,7 +261,7 @@ class TestErrorsOfTasks:
         desk.answer({"data": [], **failure("conflictTaskUUID")}, 400)
         assert isinstance(desk.ended[call], ConflictError)
 
-    def test_5xx_that_names_nobody_is_no_word_about_the_task(self, desk: HttpDesk) -> None:
+    def test_status_5xx_without_a_task_uuid_leaves_the_outcome_open(self, desk: HttpDesk) -> None:
         call = desk.submit(retry=2)
         desk.answer({"error": "upstream failed"}, 500)
         assert desk.question() == "getResponse"
@@ -289,7 +289,7 @@ class TestLostAnswers:
         desk.answer({"data": [image(status="success")]})
         assert desk.ended == {call: None}
 
-    def test_empty_answers_say_nothing(self, desk: HttpDesk) -> None:
+    def test_empty_answers_to_questions_end_no_call(self, desk: HttpDesk) -> None:
         call = desk.submit(timeout=5.0)
         desk.fail(sent=True)
         asked = set()
@@ -594,7 +594,7 @@ class TestSchedules:
         def error(self, uuid: str) -> dict[str, Any]:
             return {"code": "inferenceError", "message": "It failed.", "taskUUID": uuid, "taskType": "imageInference"}
 
-    def test_rules_hold(self) -> None:
+    def test_rules_hold_in_random_schedules(self) -> None:
         for seed in range(2 * SCHEDULES):
             self.play(seed)
 

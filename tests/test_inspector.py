@@ -131,7 +131,7 @@ def test_foreign_pages_are_refused(server: LocalServer, headers: dict[str, str])
     assert not server.faults.playing
 
 
-def test_forms_cannot_act(server: LocalServer) -> None:
+def test_html_form_of_a_foreign_page_cannot_act(server: LocalServer) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         assert act(server, "play", "X6", Content_Type=kind)[0] == 403
     assert ask(server, "GET", "/inspector/action")[0] == 405

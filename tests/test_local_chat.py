@@ -105,14 +105,14 @@ def test_bad_requests_are_refused(server: LocalServer, body: Any, code: str) -> 
     assert server.ledger.rejected == 1
 
 
-def test_quirks_are_switches(server: LocalServer) -> None:
+def test_deviations_from_the_documentation_are_switches(server: LocalServer) -> None:
     server.switch(tools_without_parameters="accepted", chat_default_length="exceeds")
     tools = [{"type": "function", "function": {"name": "f"}}, {"type": "search"}]
     assert call(server, chat("x", tools=tools))[1]["errors"][0]["parameter"] == "max_tokens"
     assert call(server, chat("x", tools=tools, max_tokens=10))[0] == 200
 
 
-def test_forms_of_errors(server: LocalServer) -> None:
+def test_switch_chooses_the_form_of_errors(server: LocalServer) -> None:
     bodies = {}
     for form in ("errors", "error", "openai", "provider"):
         server.switch(chat_errors=form)

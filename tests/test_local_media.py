@@ -400,7 +400,7 @@ def test_webhooks_of_all_tasks_are_mixed(receiver: tuple[str, list[Any]]) -> Non
             assert sent != [(task, seed) for task in tasks for seed in range(1, 6)]
 
 
-def test_webhooks_are_late(receiver: tuple[str, list[Any]]) -> None:
+def test_fault_delays_webhooks(receiver: tuple[str, list[Any]]) -> None:
     url, taken = receiver
     with LocalServer() as server, Peer(server) as peer, server.play("W3", seconds=0.2):
         task = peer.task(webhookURL=url)
@@ -422,7 +422,7 @@ def test_webhook_comes_before_the_acknowledgement(receiver: tuple[str, list[Any]
     assert len(taken) == 2
 
 
-def test_webhooks_are_lost(receiver: tuple[str, list[Any]]) -> None:
+def test_fault_loses_webhooks(receiver: tuple[str, list[Any]]) -> None:
     url, taken = receiver
     with LocalServer() as server, Peer(server) as peer:
         server.play("W5")

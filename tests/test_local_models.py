@@ -111,7 +111,7 @@ class TestContentService:
     def test_unknown_name_gets_404(self, server: LocalServer, path: str) -> None:
         assert get(server, path)[0] == 404
 
-    def test_parts_of_a_model(self, server: LocalServer) -> None:
+    def test_model_has_pricing_guides_and_examples(self, server: LocalServer) -> None:
         pricing = get(server, "/models/klingai%3Akling-video%402.6-pro/pricing")[2]
         assert {rate["label"] for rate in pricing["pricingRates"]} == {"with audio", "without audio"}
         assert pricing["category"] == ["video"]
@@ -140,7 +140,7 @@ class TestContentService:
         dates = [one.get("releasedAt", "") for one in get(server, "/models?sort=newest")[2]]
         assert dates == sorted(dates, reverse=True)
 
-    def test_pages_make_the_list(self, server: LocalServer) -> None:
+    def test_pages_together_are_the_list(self, server: LocalServer) -> None:
         everything, found, offset = get(server, "/models")[2], [], 0
         while True:
             page = get(server, f"/models?paginate=true&limit=100&offset={offset}")[2]
@@ -151,7 +151,7 @@ class TestContentService:
                 break
         assert found == everything
 
-    def test_creators_collections_and_capabilities(self, server: LocalServer) -> None:
+    def test_creators_collections_and_capabilities_are_listed(self, server: LocalServer) -> None:
         creators = get(server, "/creators")[2]
         one = next(one for one in creators if one["id"] == "kling-ai")
         assert {model["creator"] for model in one["models"]} == {"kling-ai"}
@@ -171,7 +171,7 @@ class TestContentService:
 
 
 class TestSchemaService:
-    def test_registry_is_sent_once_to_who_keeps_its_etag(self, server: LocalServer) -> None:
+    def test_registry_is_not_sent_again_for_its_etag(self, server: LocalServer) -> None:
         status, headers, registry = get(server, "/registry.json")
         assert (status, headers["Cache-Control"]) == (200, "max-age=300")
         assert registry["models"][DEV] == {"taskType": "imageInference", "id": "bfl-flux-1-dev"}
@@ -181,7 +181,7 @@ class TestSchemaService:
         assert (again[0], again[1]["ETag"], again[2]) == (304, headers["ETag"], b"")
         assert get(server, "/registry.json", If_None_Match='"other"')[0] == 200
 
-    def test_schema_of_a_model(self, server: LocalServer) -> None:
+    def test_schema_of_a_model_is_served(self, server: LocalServer) -> None:
         found = get(server, "/resolve/runware%3A400%402")[2]
         assert found["responseSchema"] is None
         assert found["documentation"].endswith("/bfl-flux-2-klein-9b")
@@ -261,7 +261,7 @@ class TestClientOfTheServices:
             assert server.ledger.service_requests <= 1
 
     @pytest.mark.parametrize("form", ["nonsense", "html"])
-    def test_nonsense_instead_of_a_schema_is_an_error(self, server: LocalServer, models: Models, form: str) -> None:
+    def test_malformed_schema_is_an_error(self, server: LocalServer, models: Models, form: str) -> None:
         with server.play("X25", form=form, path="/resolve"), pytest.raises(ConnectionFailedError):
             models.get(KLEIN, schema=True)
         assert models.get(KLEIN).parameters == known(KLEIN).parameters
@@ -556,7 +556,7 @@ class TestPrices:
         [item] = post(server, [image(DEV, includeCost=True)])[1]["data"]
         assert item["cost"] == cost
 
-    def test_text_costs_its_tokens(self, server: LocalServer) -> None:
+    def test_text_is_billed_by_its_tokens(self, server: LocalServer) -> None:
         task = {
             "taskType": "textInference",
             "taskUUID": new_uuid(),

@@ -364,7 +364,7 @@ def test_text_is_not_taken_for_media(text: str) -> None:
     assert sniff(bytes(100)) == ("application/octet-stream", "")
 
 
-def test_hostile_bytes_are_recognised_in_bounded_time() -> None:
+def test_malicious_bytes_are_recognised_in_bounded_time() -> None:
     """A backtracking expression would need years for these."""
     for part in (b"<??>", b"<!---->", b"<?", b"<!--", b" ", b"<?x?> "):
         assert sniff(part * 100_000) == ("application/octet-stream", "")

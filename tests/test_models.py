@@ -133,7 +133,7 @@ def test_prices_are_shown_in_words() -> None:
     ]
 
 
-def test_record_of_nonsense_makes_a_model_that_works() -> None:
+def test_malformed_record_makes_a_usable_model() -> None:
     nonsense: list[Any] = [None, 0, 1.5, True, "x", [], [0], {}, {"x": 0}]
     for value in nonsense:
         names = ["name", "creator", "status", "replacedBy", "contextWindow", "outputModality", "pricingRates"]

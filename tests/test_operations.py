@@ -274,7 +274,7 @@ def test_subclass_may_extend_an_operation(server: LocalServer) -> None:
     assert called == ["a kite", "a heron"]
 
 
-def test_lists_of_names_agree() -> None:
+def test_lists_of_public_names_agree() -> None:
     source = inspect.getsource(requests)
     for name, module in requests._MODULES.items():
         assert getattr(requests, name).__module__ == f"runware.requests.{module}"

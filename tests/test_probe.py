@@ -144,9 +144,7 @@ def test_probe_ends_when_its_time_or_its_money_is_up(slow_server: LocalServer) -
             made.post([])
 
 
-def test_answer_that_nobody_has_thought_of_ends_no_probe(
-    slow_server: LocalServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unexpected_answer_ends_no_probe(slow_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def odd(_: Probe) -> None:
         raise KeyError(json.dumps(KEY))
 

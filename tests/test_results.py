@@ -684,7 +684,7 @@ class TestListOperations:
         assert one.errors == (self.LOST, self.OTHER)
         assert runware.Results().errors == ()
 
-    def test_products_are_results(self) -> None:
+    def test_repeated_results_stay_results(self) -> None:
         results = self.results(0, 1, errors=[self.LOST])
         for many in (results * 2, 2 * results):
             assert type(many) is runware.Results

@@ -551,7 +551,7 @@ class TestRuns:
         with pytest.raises(NotFoundError, match=r"no run .weekly.\. It has .nightly."):
             rw.runs.get("weekly")
 
-    def test_asyncio_has_the_same(self, start: Start) -> None:
+    def test_async_runs_have_the_same_methods(self, start: Start) -> None:
         rw = start()
         kites(rw, ["a kite", "[error:modelNotFound] a heron"], return_exceptions=True)
 

@@ -1092,7 +1092,7 @@ def test_field_errors_of_the_server_reach_the_caller(app: LocalServer, rw: Runwa
         (NAME, {"run": str}, {"environments": "production"}),
     ],
 )
-def test_local_app_is_checked(server: LocalServer, name: str, endpoints: Any, options: Any) -> None:
+def test_invalid_local_app_raises(server: LocalServer, name: str, endpoints: Any, options: Any) -> None:
     with pytest.raises(ValueError, match="got"):
         server.app(name, endpoints, **options)
 

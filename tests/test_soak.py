@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tools.soak.books import Books, Outcome
+from tools.soak.call_log import CallLog, Outcome
 from tools.soak.growth import THRESHOLDS, Sample, fit, fits_of
 from tools.soak.plants import PLANTS
 from tools.soak.report import Findings, failures
@@ -108,26 +108,26 @@ def test_resident_memory_is_not_judged_before_large_messages_have_been_there() -
     assert "memory" not in [line.name for line, _ in fits_of(short)]
 
 
-def test_books_account_for_every_call() -> None:
-    books = Books(100)
-    with books.call("small") as small:
+def test_every_call_is_accounted_for() -> None:
+    call_log = CallLog(100)
+    with call_log.call("small") as small:
         pass
-    with books.call("chat") as chat:
+    with call_log.call("chat") as chat:
         chat.outcome = Outcome.CUT
-    with books.call("small") as lost:
+    with call_log.call("small") as lost:
         raise ValueError("wrong result")
-    hung = books.begin("job")
-    assert [books.outcome_of(call.number) for call in (small, chat, lost, hung)] == [
+    hung = call_log.begin("job")
+    assert [call_log.outcome_of(call.number) for call in (small, chat, lost, hung)] == [
         Outcome.DONE,
         Outcome.CUT,
         Outcome.LOST,
         Outcome.BEGUN,
     ]
-    assert books.of(Outcome.BEGUN) == ["job 3"]
-    assert books.by_kind() == {"small": 2, "chat": 1, "job": 1}
-    assert books.losses == ["small 2: ValueError: wrong result"]
+    assert call_log.of(Outcome.BEGUN) == ["job 3"]
+    assert call_log.by_kind() == {"small": 2, "chat": 1, "job": 1}
+    assert call_log.losses == ["small 2: ValueError: wrong result"]
     executed = bytes([2, 1, 0, 0, *bytes(96)])
-    findings = Findings(books, account=Account(executed, [], 1, 0, 0, []))
+    findings = Findings(call_log, account=Account(executed, [], 1, 0, 0, []))
     assert failures(findings) == [
         "1 calls were lost",
         "1 calls were executed more than once",
@@ -136,8 +136,8 @@ def test_books_account_for_every_call() -> None:
 
 
 def test_call_that_was_answered_without_being_executed_is_a_failure() -> None:
-    books = Books(10)
-    with books.call("small"):
+    call_log = CallLog(10)
+    with call_log.call("small"):
         pass
-    findings = Findings(books, account=Account(bytes(10), [], 1, 0, 0, []))
+    findings = Findings(call_log, account=Account(bytes(10), [], 1, 0, 0, []))
     assert failures(findings) == ["1 calls were answered without having been executed"]

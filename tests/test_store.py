@@ -334,7 +334,7 @@ class TestRows:
         (task,) = rw.jobs
         assert task.request is None
 
-    def test_asyncio(self, server: LocalServer, path: pathlib.Path) -> None:
+    def test_async_client_keeps_its_calls_in_the_store(self, server: LocalServer, path: pathlib.Path) -> None:
         async def main() -> None:
             async with AsyncRunware(server.api_key, url=server.url, store=path, check="off") as rw:
                 images = await asyncio.gather(*(rw.image_inference(**PICTURE) for _ in range(5)))
@@ -384,7 +384,7 @@ class TestJobs:
         with pytest.raises(ValidationError, match="state"):
             rw.jobs.list(state="broken")  # type: ignore[arg-type]
 
-    def test_unknown_task(self, rw: Runware) -> None:
+    def test_unknown_task_raises_not_found(self, rw: Runware) -> None:
         with pytest.raises(NotFoundError):
             rw.jobs.get("0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01")
 
@@ -888,12 +888,12 @@ class TestBudgets:
     MODEL = "runware:101@1"
 
     @pytest.mark.parametrize("budget", [-1, -0.01, float("nan"), float("inf"), "5", True])
-    def test_nonsense_is_refused(self, budget: Any) -> None:
+    def test_invalid_budget_is_refused(self, budget: Any) -> None:
         with pytest.raises(ConfigurationError) as caught:
             Runware("rw-test-key", budget=budget)
         assert caught.value.parameter == "budget"
 
-    def test_budget_needs_bills(self) -> None:
+    def test_budget_needs_include_cost(self) -> None:
         with pytest.raises(ConfigurationError) as caught:
             Runware("rw-test-key", budget=1.0, include_cost=False)
         assert caught.value.parameter == "include_cost"
@@ -1244,7 +1244,7 @@ class TestErrorsInTheStore:
         assert type(again) is TaskError
         assert type(error_from_stored({})) is TaskError
 
-    def test_connection_lost_keeps_its_doubt(self) -> None:
+    def test_stored_connection_lost_error_keeps_may_have_run(self) -> None:
         error = ConnectionLostError("gone", may_have_run=True)
         again = error_from_stored(json.loads(json.dumps(stored_error(error))))
         assert (again.may_have_run, again.retryable) == (True, False)

@@ -72,7 +72,7 @@ def make(rw: Runware, **more: Any) -> Any:
     return rw.image_inference(**{"positive_prompt": "a red kite", **MODEL, **more})
 
 
-def test_results_are_made_up(rw: FakeRunware) -> None:
+def test_fake_client_returns_plausible_results(rw: FakeRunware) -> None:
     first, second = make(rw, number_results=2, seed=5, include_cost=True)
     assert isinstance(first, Image)
     assert first.url.startswith("https://fake.invalid/")
@@ -243,7 +243,7 @@ def test_jobs_are_done_and_run_their_callbacks(rw: FakeRunware) -> None:
         rw.job("5a3b1f0e-6f0c-4d5e-9f57-9d8d2b0f9a11").result()
 
 
-def test_acknowledgement_and_partial_results(rw: FakeRunware) -> None:
+def test_fake_client_returns_acknowledgements_and_raises_given_errors(rw: FakeRunware) -> None:
     job = rw.submit.video_inference(model="klingai:5@3", positive_prompt="waves", skip_response=True)
     assert type(job.result()[0]).__name__ == "Acknowledgement"
     rw.respond("image_inference", IncompleteResultsError("Half of it."))

@@ -343,7 +343,7 @@ def test_any_cut_of_any_stream_is_completed_without_a_gap_or_a_repetition(data: 
 
 
 class TestTime:
-    def test_silence_without_any_byte(self) -> None:
+    def test_ten_seconds_without_a_byte_end_the_stream(self) -> None:
         desk = Desk(chunks=[Late(9, event("a")), Late(9, event("b")), Late(11, event("c"))], found=whole("ab!")).run()
         assert desk.text == "ab!"
         assert desk.now == 1028.0
@@ -357,7 +357,7 @@ class TestTime:
         assert desk.error is None
 
     @pytest.mark.parametrize("chunk", [event("a"), b": ping\n\n", b"x"])
-    def test_deadline_bounds_the_whole(self, chunk: bytes) -> None:
+    def test_deadline_bounds_the_whole_stream(self, chunk: bytes) -> None:
         desk = Desk(chunks=[Late(4, chunk)] * 1000, timeout=30.0).run()
         assert isinstance(desk.error, TaskTimeoutError)
         assert desk.error.may_have_run

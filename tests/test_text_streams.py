@@ -172,7 +172,7 @@ def test_dry_run_costs_nothing(server: LocalServer, read: Form) -> None:
     assert server.ledger.executed == 0
 
 
-def test_strings_of_a_stream(rw: Runware) -> None:
+def test_text_method_of_a_stream_yields_its_text(rw: Runware) -> None:
     with rw.stream_text(**asked()) as stream:
         assert "".join(stream.text()) == ANSWER.format("Tell me about the sea")
 
@@ -378,7 +378,7 @@ def test_silence_ends_at_its_limit_and_is_completed(server: LocalServer, rw: Run
 
 
 @pytest.mark.parametrize("form", ["silence", "pings"])
-def test_timeout_bounds_the_whole(server: LocalServer, rw: Runware, read: Form, form: str) -> None:
+def test_timeout_bounds_the_whole_stream(server: LocalServer, rw: Runware, read: Form, form: str) -> None:
     server.play("X21", form=form, after=3)
     began = time.monotonic()
     outcome = read(rw, **asked(timeout=0.4))
@@ -726,7 +726,7 @@ def test_200_streams_at_once_in_a_loop(server: LocalServer, rw: Runware) -> None
     assert [text.text for text in asyncio.run(main())] == [ANSWER.format(f"number {number}") for number in range(MANY)]
 
 
-def test_200_jobs_at_once(server: LocalServer, rw: Runware) -> None:
+def test_two_hundred_stream_jobs_run_concurrently(server: LocalServer, rw: Runware) -> None:
     jobs = [rw.submit.stream_text(**asked(f"number {number}")) for number in range(MANY)]
     assert [job.result(60).text for job in jobs] == [ANSWER.format(f"number {number}") for number in range(MANY)]
 
@@ -807,7 +807,7 @@ def test_echoed_key_is_removed_from_errors(server: LocalServer, rw: Runware, rea
     assert server.api_key not in str(outcome.error) + repr(outcome.error.raw)
 
 
-def test_key_from_a_function(server: LocalServer, read: Form) -> None:
+def test_key_may_come_from_a_function(server: LocalServer, read: Form) -> None:
     rw = Runware(lambda: server.api_key, url=server.url)
     assert read(rw, **asked()).error is None
     rw.close()

@@ -300,9 +300,7 @@ def test_prompt_by_position_is_answered_with_its_name() -> None:
         (lambda rw: rw.models.list(search="flux"), "did you mean 'q'"),
     ],
 )
-def test_calls_as_they_are_elsewhere_are_errors_of_the_package_that_help(
-    call: Callable[[Any], object], words: str
-) -> None:
+def test_calls_written_for_other_sdks_raise_helpful_errors(call: Callable[[Any], object], words: str) -> None:
     with pytest.raises(RunwareError) as caught:
         call(Runware("key"))
     assert isinstance(caught.value, (TypeError, ValueError))
@@ -385,7 +383,7 @@ def test_checks_of_with_options_are_those_of_its_calls() -> None:
 
 
 @pytest.mark.parametrize("name", ["black-forest-labs/FLUX.1-dev", "black-forest-labs/flux-schnell", "bfl/flux-1-dev"])
-def test_models_named_as_elsewhere_are_answered_with_the_air(name: str) -> None:
+def test_model_names_of_other_services_are_answered_with_the_air(name: str) -> None:
     with (
         LocalServer() as server,
         Runware(server.api_key, url=server.url) as rw,

@@ -93,7 +93,7 @@ class TestParse:
         assert (delivery.task_uuid, delivery.error.task_uuid, delivery.result) == (A, A, None)
         assert delivery.task_type == "videoInference"
 
-    def test_error_as_a_text(self) -> None:
+    def test_error_that_is_a_string_is_parsed(self) -> None:
         (delivery,) = parse({"taskUUID": A, "taskType": "caption", "status": "error", "error": "It broke."})
         assert delivery.error is not None
         assert (delivery.error.code, delivery.error.message) == ("taskFailed", "It broke.")
@@ -170,7 +170,7 @@ class TestParse:
         assert caught.value.status == 400
         assert "secret-word" not in f"{caught.value}{caught.value.__cause__}{caught.value.__context__}"
 
-    def test_body_above_the_limit(self) -> None:
+    def test_body_above_the_limit_raises(self) -> None:
         body = json.dumps(image())
         assert parse(body, max_size=len(body))
         with pytest.raises(WebhookError, match="bytes; the limit is") as caught:
@@ -245,7 +245,7 @@ class TestTokens:
     @pytest.mark.parametrize(
         "url", ["http://h", "http://h/", "http://h?", "http://h/a%2Fb?x=%C3%A9", "http://h//a//b/?a=&b&&c=1=2;d"]
     )
-    def test_urls_of_many_forms(self, url: str) -> None:
+    def test_url_of_any_form_can_be_signed_and_verified(self, url: str) -> None:
         verify(sign(url, SECRET), SECRET)
 
     def test_encoding_on_the_way_does_not_matter(self) -> None:
@@ -298,13 +298,13 @@ class TestTokens:
             with pytest.raises(WebhookTokenError):
                 verify(other, SECRET)
 
-    def test_missing_token(self) -> None:
+    def test_missing_token_raises(self) -> None:
         for url in (URL, "/hook/", "", "?x=runware_token"):
             with pytest.raises(WebhookTokenError, match="not made by sign") as caught:
                 verify(url, SECRET)
             assert caught.value.reason == "missing"
 
-    def test_expiry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_token_expires(self, monkeypatch: pytest.MonkeyPatch) -> None:
         signed, forever = sign(URL, SECRET, expires_in=60), sign(URL, SECRET, expires_in=None)
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 59)
@@ -327,7 +327,7 @@ class TestTokens:
             verify(sign(URL, [new, old]), old)
 
     @pytest.mark.parametrize("secret", ["", "too short", b"x", [], [SECRET, "short"], None, 7, [None], {SECRET: 1}])
-    def test_unusable_secret(self, secret: Any) -> None:
+    def test_invalid_secret_raises(self, secret: Any) -> None:
         for use in (lambda: sign(URL, secret), lambda: verify(URL, secret)):
             with pytest.raises(ConfigurationError) as caught:
                 use()
@@ -335,13 +335,13 @@ class TestTokens:
             assert "short" not in str(caught.value).replace("shorter", "")
 
     @pytest.mark.parametrize("url", ["", "/hook", "ftp://h/", "http:///x", "http://[::1/", "http://h/a b", None, b"x"])
-    def test_unusable_url(self, url: Any) -> None:
+    def test_invalid_url_raises(self, url: Any) -> None:
         with pytest.raises(ConfigurationError) as caught:
             sign(url, SECRET)
         assert caught.value.parameter == "url"
 
     @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60"])
-    def test_unusable_time(self, seconds: Any) -> None:
+    def test_invalid_expires_in_raises(self, seconds: Any) -> None:
         with pytest.raises(ConfigurationError) as caught:
             sign(URL, SECRET, expires_in=seconds)
         assert caught.value.parameter == "expires_in"
@@ -486,10 +486,10 @@ class TestReceiver:
         assert [delivery.result is not None for delivery in inbox.taken] == [True]
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
-    def test_other_methods(self, site: Site, method: str) -> None:
+    def test_other_methods_than_post_get_405(self, site: Site, method: str) -> None:
         assert site.post(image(), method=method) == 405
 
-    def test_forged_and_expired_tokens(
+    def test_forged_and_expired_tokens_get_403(
         self, site: Site, inbox: Inbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for url in (
@@ -506,7 +506,7 @@ class TestReceiver:
         assert "refused a delivery" in caplog.text
         assert SECRET not in caplog.text
 
-    def test_bodies_above_the_limit(self, site: Site, inbox: Inbox) -> None:
+    def test_body_above_the_limit_gets_413(self, site: Site, inbox: Inbox) -> None:
         assert site.post(b"x", length="10001") == 413
         assert site.post(b"x", length="9" * 40) == 413
         assert site.post(image(x="y" * 10_000)) == 413
@@ -514,7 +514,7 @@ class TestReceiver:
         assert inbox.taken == []
 
     @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<html>", b"[]", b'{"taskUUID": "x"}', b"[" * 5000])
-    def test_garbage(self, site: Site, body: bytes) -> None:
+    def test_malformed_body_gets_400(self, site: Site, body: bytes) -> None:
         assert site.post(body) == 400
 
     def test_failing_handler_is_logged(self, site: Site, inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -534,7 +534,7 @@ class TestReceiver:
             assert [site.post(body) for _ in range(4)] == [500, 200, 200, 200]
         assert sorted(delivery.key for delivery in inbox.taken) == sorted(one.key for one in parse(body))
 
-    def test_async_handler(self, kind: str) -> None:
+    def test_async_handler_receives_each_delivery_once(self, kind: str) -> None:
         taken: list[Delivery] = []
 
         async def handler(delivery: Delivery) -> None:
@@ -546,7 +546,7 @@ class TestReceiver:
             assert [site.post(body) for body in (image(), image(), NAMED)] == [200, 200, 200]
         assert len(taken) == 2
 
-    def test_failing_async_handler(self, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_failing_async_handler_gets_500_and_is_logged(self, kind: str, caplog: pytest.LogCaptureFixture) -> None:
         async def handler(delivery: Delivery) -> None:
             raise RuntimeError("the disk is full")
 
@@ -554,7 +554,7 @@ class TestReceiver:
             assert Site(kind, receiver).post(image()) == 500
         assert "the disk is full" in caplog.text
 
-    def test_shared_memory(self, kind: str, inbox: Inbox) -> None:
+    def test_receivers_may_share_the_memory_of_deliveries(self, kind: str, inbox: Inbox) -> None:
         class Table:
             def __init__(self) -> None:
                 self.keys: set[str] = set()
@@ -731,7 +731,7 @@ class TestReceiver:
             ("remember", 1e9), ("workers", 0), ("poll_after", -1), ("poll_after", None),
         ],
     )  # fmt: skip
-    def test_invalid_options(self, name: str, value: Any) -> None:
+    def test_invalid_option_raises(self, name: str, value: Any) -> None:
         with pytest.raises(ConfigurationError) as caught:
             WebhookReceiver(**{"secret": SECRET, name: value})
         assert caught.value.parameter == name
@@ -854,7 +854,7 @@ class TestExpect:
         assert len(pending.result(0)) == 2
         assert receiver.expect(B).result(0)[0].task_uuid == B
 
-    def test_errors(self) -> None:
+    def test_expectation_raises_delivered_errors(self) -> None:
         receiver = WebhookReceiver(secret=SECRET)
         one, two = receiver.expect(A), receiver.expect(A, results=2)
         self.receive(receiver, NAMED)
@@ -884,7 +884,7 @@ class TestExpect:
         self.receive(receiver, image(number=9))
         assert len(kept) == 1
 
-    def test_time_is_up(self) -> None:
+    def test_expectation_times_out_with_the_results_so_far(self) -> None:
         receiver = WebhookReceiver(secret=SECRET)
         pending = receiver.expect(A, results=2, timeout=0.1)
         self.receive(receiver, image())
@@ -920,12 +920,12 @@ class TestExpect:
         assert "done" in repr(pending)
 
     @pytest.mark.parametrize("task", [None, 7, "x", [], [1, 2], {"task_uuid": A}])
-    def test_invalid_task(self, task: Any) -> None:
+    def test_invalid_task_raises(self, task: Any) -> None:
         with pytest.raises(ValidationError) as caught:
             WebhookReceiver(secret=SECRET).expect(task)
         assert caught.value.parameter == "task"
 
-    def test_invalid_numbers(self) -> None:
+    def test_invalid_results_and_timeout_raise(self) -> None:
         receiver = WebhookReceiver(secret=SECRET)
         for results in (0, -1, True, 1.5):
             with pytest.raises(ValidationError) as caught:
@@ -935,7 +935,7 @@ class TestExpect:
             with pytest.raises(ConfigurationError):
                 receiver.expect(A, timeout=timeout)
 
-    def test_await(self) -> None:
+    def test_expectation_can_be_awaited(self) -> None:
         receiver = WebhookReceiver(secret=SECRET)
 
         async def main() -> None:
@@ -960,7 +960,7 @@ class TestExpect:
 
     @pytest.mark.parametrize("body", ["flat", "data"])
     @pytest.mark.parametrize("given", ["job", "done job", "acknowledgement", "list"])
-    def test_results_of_a_call(
+    def test_expectation_returns_the_results_of_a_call(
         self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str], body: str, given: str
     ) -> None:
         receiver, url = served
@@ -976,7 +976,9 @@ class TestExpect:
         assert server.ledger.executed == 1
         assert server.ledger.polls(job.task_uuid) == 0
 
-    def test_many_tasks_at_once(self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str]) -> None:
+    def test_fifty_expected_tasks_complete(
+        self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str]
+    ) -> None:
         receiver, url = served
         pending = [receiver.expect(rw.submit.video_inference(**CLIP, webhook_url=url)) for _ in range(50)]
         found = {future.result(0)[0].uuid for future in as_completed(pending, 20)}
@@ -1011,7 +1013,9 @@ class TestExpect:
         assert pending.result(20)[0].task_uuid != first
         assert pending.task_uuid == job.task_uuid
 
-    def test_errors_of_the_server(self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str]) -> None:
+    def test_expectation_raises_errors_of_the_server(
+        self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str]
+    ) -> None:
         receiver, url = served
         clip = {**CLIP, "positive_prompt": "waves [unsafe]"}
         with pytest.raises(ContentModerationError):
@@ -1035,7 +1039,7 @@ class TestExpect:
             assert len(pending.result(20)) == 2
             assert server.ledger.executed == 1
 
-    def test_question_that_is_answered_with_nothing_ends_nothing(self, rw: Runware, server: LocalServer) -> None:
+    def test_empty_answer_to_a_poll_ends_no_expectation(self, rw: Runware, server: LocalServer) -> None:
         with WebhookReceiver(secret=SECRET, client=rw, poll_after=0.05) as receiver:
             pending = receiver.expect(A)
             server.ledger.wait_for(lambda ledger: ledger.polls(A))
@@ -1078,7 +1082,7 @@ class TestFaults:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("body", ["flat", "data"])
-    def test_results(
+    def test_expectation_survives_faults_of_webhooks(
         self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str], fault: str, body: str
     ) -> None:
         receiver, url = served
@@ -1094,7 +1098,9 @@ class TestFaults:
         assert all(server.ledger.polls(job.task_uuid) == 0 for job in jobs)
 
     @pytest.mark.parametrize("form", ["errors", "error", "item", "data", "flat"])
-    def test_errors(self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str], form: str) -> None:
+    def test_error_in_every_form_of_the_server_is_raised(
+        self, rw: Runware, server: LocalServer, served: tuple[WebhookReceiver, str], form: str
+    ) -> None:
         receiver, url = served
         server.switch(webhook_error=form)
         job = rw.submit.video_inference(**{**CLIP, "positive_prompt": "waves [unsafe]"}, webhook_url=url)
@@ -1103,7 +1109,7 @@ class TestFaults:
         assert caught.value.task_uuid == job.task_uuid
         assert caught.value.code == "invalidProviderContent"
 
-    def test_lost_webhooks(self, rw: Runware, server: LocalServer) -> None:
+    def test_lost_webhooks_are_replaced_by_polling(self, rw: Runware, server: LocalServer) -> None:
         server.play("W5", times=None)
         with WebhookReceiver(secret=SECRET, client=rw, poll_after=0.05) as receiver:
             job = rw.submit.video_inference(**CLIP, webhook_url=sign("http://127.0.0.1:9/", SECRET))

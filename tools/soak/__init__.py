@@ -11,7 +11,7 @@ hangs, or if anything grows.
 | module | what it has |
 |---|---|
 | `server` | the server's process: counts the executions of each call |
-| `books` | the outcome of each call, in the client's process |
+| `call_log` | the outcome of each call, in the client's process |
 | `pacing` | the rate, and the gate that holds all callers |
 | `threaded`, `asynchronous` | the callers: what a stranger's program might do |
 | `growth` | measurements, the fit, and the thresholds |

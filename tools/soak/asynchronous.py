@@ -7,7 +7,7 @@ import random
 
 from runware import AsyncRunware, ConnectionLostError
 
-from .books import Books, Call, Outcome
+from .call_log import Call, CallLog, Outcome
 from .clients import Clients
 from .threaded import CHAT_MODEL, TEXT_MODEL, add, check_seeds, picture_of, record_outcome
 
@@ -19,13 +19,13 @@ class Asynchronous:
 
     Args:
         clients: The clients.
-        books: Where each call is recorded.
+        call_log: Where each call is recorded.
     """
 
-    def __init__(self, clients: Clients, books: Books) -> None:
+    def __init__(self, clients: Clients, call_log: CallLog) -> None:
         self._clients = clients
         self._aio = clients.main.aio
-        self._books = books
+        self._call_log = call_log
 
     async def gathered(self, rng: random.Random) -> None:
         """Make many calls at the same time."""
@@ -36,12 +36,12 @@ class Asynchronous:
         await asyncio.gather(*(self._one("asyncio, HTTP", self._clients.http.aio) for _ in range(5)))
 
     async def _one(self, kind: str, rw: AsyncRunware) -> None:
-        with self._books.call(kind) as call:
+        with self._call_log.call(kind) as call:
             check_seeds(call, await rw.image_inference(**picture_of(call)))
 
     async def cancelled(self, rng: random.Random) -> None:
         """Start tasks, and cancel some of them at any moment."""
-        calls = [self._books.begin("cancelled task") for _ in range(10)]
+        calls = [self._call_log.begin("cancelled task") for _ in range(10)]
         tasks = [asyncio.create_task(self._image(call)) for call in calls]
         spared = set(range(10)) - set(rng.sample(range(10), 6))
         for number in set(range(10)) - spared:
@@ -50,28 +50,28 @@ class Asynchronous:
         results = await asyncio.gather(*tasks, return_exceptions=True)
         for number, (call, error) in enumerate(zip(calls, results, strict=True)):
             if error is None:
-                self._books.end(call)
+                self._call_log.end(call)
             elif isinstance(error, asyncio.CancelledError) and number not in spared:
-                self._books.end(call, Outcome.CANCELLED)
+                self._call_log.end(call, Outcome.CANCELLED)
             else:
-                self._books.lose(call, error)
+                self._call_log.lose(call, error)
 
     async def _image(self, call: Call) -> None:
         check_seeds(call, await self._aio.image_inference(**picture_of(call)))
 
     async def mapped(self, rng: random.Random) -> None:
         """Run `map` over a number of inputs."""
-        calls = [self._books.begin("asyncio map") for _ in range(rng.randint(1, 39))]
+        calls = [self._call_log.begin("asyncio map") for _ in range(rng.randint(1, 39))]
         inputs = [picture_of(call) for call in calls]
         outcomes = self._aio.map(self._aio.image_inference, inputs, return_exceptions=True)
         number = 0
         async for results in outcomes:
-            record_outcome(self._books, calls[number], results)
+            record_outcome(self._call_log, calls[number], results)
             number += 1
 
     async def stream(self, rng: random.Random) -> None:
         """Read a token stream; one time in three, cancel the task that reads."""
-        with self._books.call("asyncio stream") as call:
+        with self._call_log.call("asyncio stream") as call:
             task = asyncio.create_task(self._read(call))
             if rng.random() < 0.33:
                 await asyncio.sleep(rng.uniform(0.0, 0.05))
@@ -94,7 +94,7 @@ class Asynchronous:
     async def chat(self, _: random.Random) -> None:
         """Send a message of a chat whose answer calls a function."""
         chat = self._aio.chat(CHAT_MODEL, tools=[add])
-        with self._books.call("chat with a tool") as call:
+        with self._call_log.call("chat with a tool") as call:
             question = f'[call:add {{"first": {call.number}, "second": 1}}] {call.prompt}'
             try:
                 answer = await chat.send(question)
@@ -105,6 +105,6 @@ class Asynchronous:
 
     async def client(self, _: random.Random) -> None:
         """Open a client for one call, as a web service should not."""
-        with self._books.call("new client, asyncio") as call:
+        with self._call_log.call("new client, asyncio") as call:
             async with AsyncRunware(self._clients.current_key, **self._clients.options) as client:
                 check_seeds(call, await client.image_inference(**picture_of(call)))

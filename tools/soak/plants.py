@@ -6,7 +6,7 @@ import os
 import random
 import threading
 
-from .books import Books
+from .call_log import CallLog
 from .clients import Clients
 from .threaded import check_seeds, picture_of
 
@@ -22,13 +22,13 @@ class Plants:
 
     Args:
         clients: The clients.
-        books: Where each call is recorded.
+        call_log: Where each call is recorded.
         planted: Some of `PLANTS`.
     """
 
-    def __init__(self, clients: Clients, books: Books, planted: list[str]) -> None:
+    def __init__(self, clients: Clients, call_log: CallLog, planted: list[str]) -> None:
         self._rw = clients.main
-        self._books = books
+        self._call_log = call_log
         self._planted = planted
         self._kept: list[object] = []
 
@@ -48,13 +48,13 @@ class Plants:
         self._kept += [os.open(os.devnull, os.O_RDONLY) for _ in range(_EACH)]
 
     def _lost(self) -> None:
-        with self._books.call("planted loss") as call:
+        with self._call_log.call("planted loss") as call:
             check_seeds(call, [])
 
     def _doubled(self) -> None:
-        with self._books.call("planted double") as call:
+        with self._call_log.call("planted double") as call:
             for _ in range(2):
                 check_seeds(call, self._rw.image_inference(**picture_of(call)))
 
     def _hung(self) -> None:
-        self._books.begin("planted call that never ends")
+        self._call_log.begin("planted call that never ends")

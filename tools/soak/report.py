@@ -9,7 +9,7 @@ from collections import Counter
 
 import attrs
 
-from .books import Books, Outcome
+from .call_log import CallLog, Outcome
 from .growth import THRESHOLDS, UNITS, Census, Fit, Sample, fits_of
 from .server import Account, resident
 
@@ -25,7 +25,7 @@ class Findings:
     """What a soak has found.
 
     Attributes:
-        books: The outcome of each call.
+        call_log: The outcome of each call.
         samples: What the process held.
         drops: How often connections were dropped, by the way it was done.
         account: What the server reported.
@@ -42,7 +42,7 @@ class Findings:
         seconds: How long it took.
     """
 
-    books: Books
+    call_log: CallLog
     samples: list[Sample] = attrs.Factory(list)
     drops: Counter[str] = attrs.Factory(Counter)
     account: Account = attrs.Factory(lambda: Account(b"", [], 0, 0, 0, []))
@@ -62,19 +62,19 @@ class Findings:
         """Return the calls that the server executed more than once."""
         found = []
         for number, count in enumerate(self.account.executed):
-            if count > 1 and count > (_ROUNDS if "tool" in self.books.kind_of(number) else 1):
-                found.append(f"{self.books.kind_of(number)} {number}: {count} times")
+            if count > 1 and count > (_ROUNDS if "tool" in self.call_log.kind_of(number) else 1):
+                found.append(f"{self.call_log.kind_of(number)} {number}: {count} times")
         return found
 
     def unexecuted(self) -> list[str]:
         """Return the calls that were answered, and never executed."""
         executed = self.account.executed
         return [
-            f"{self.books.kind_of(number)} {number}"
-            for number in range(min(self.books.begun, len(executed)))
+            f"{self.call_log.kind_of(number)} {number}"
+            for number in range(min(self.call_log.begun, len(executed)))
             if not executed[number]
-            and self.books.outcome_of(number) == Outcome.DONE
-            and self.books.kind_of(number) != "upload"  # has no prompt to count by
+            and self.call_log.outcome_of(number) == Outcome.DONE
+            and self.call_log.kind_of(number) != "upload"  # has no prompt to count by
         ]
 
 
@@ -82,7 +82,7 @@ def row(sample: Sample, found: Findings, server: int) -> None:
     """Print one line while the soak runs."""
     print(
         f"{sample.at:6.0f} s {sample.calls:10,} calls {sum(found.drops.values()):4} drops "
-        f"{found.books.count(Outcome.LOST):3} lost {sample.threads:4} threads {sample.descriptors:4} descriptors "
+        f"{found.call_log.count(Outcome.LOST):3} lost {sample.threads:4} threads {sample.descriptors:4} descriptors "
         f"{sample.memory:7.1f} MiB {sample.blocks:8,} blocks, server {resident(server):6.0f} MiB",
         flush=True,
     )
@@ -91,9 +91,9 @@ def row(sample: Sample, found: Findings, server: int) -> None:
 def failures(found: Findings) -> list[str]:
     """Return what went wrong, in words; empty if the soak has passed."""
     wrong = [
-        (found.books.count(Outcome.LOST), "calls were lost"),
+        (found.call_log.count(Outcome.LOST), "calls were lost"),
         (len(found.doubled()), "calls were executed more than once"),
-        (found.books.count(Outcome.BEGUN), "calls have not ended"),
+        (found.call_log.count(Outcome.BEGUN), "calls have not ended"),
         (len(found.unexecuted()), "calls were answered without having been executed"),
         (len(found.hanging), "callers hang"),
         (len(found.crashes), "callers have crashed"),
@@ -125,24 +125,24 @@ def _growth(calls: Fit, hours: Fit) -> str:
 
 def report(found: Findings) -> int:
     """Print the summary, and return the exit code."""
-    books, account = found.books, found.account
-    print(f"\ncalls        {books.begun:,} in {found.seconds:,.0f} s")
+    call_log, account = found.call_log, found.account
+    print(f"\ncalls        {call_log.begun:,} in {found.seconds:,.0f} s")
     print(f"CPU          {found.cpu:,.0f} s in the client's process, {account.cpu:,.0f} s in the server's")
-    for kind, count in sorted(books.by_kind().items()):
-        print(f"             {count:10,} {kind}, slowest {books.slowest.get(kind, 0.0):.1f} s")
+    for kind, count in sorted(call_log.by_kind().items()):
+        print(f"             {count:10,} {kind}, slowest {call_log.slowest.get(kind, 0.0):.1f} s")
     kinds = ", ".join(f"{count} {how}" for how, count in sorted(found.drops.items()))
     print(f"drops        {found.drops.total()}: {kinds}; the main client lost {found.lost_connections} connections")
     print(
         f"server       {account.connections:,} connections, {account.resumes:,} resumed, "
         f"{account.conflicts:,} conflicts, errors {account.errors}"
     )
-    print(f"outcomes     {', '.join(f'{books.count(outcome):,} {outcome.name.lower()}' for outcome in Outcome)}")
-    print(f"large        {books.large / 2**20:,.0f} MiB of base64, {len(account.spoilt)} spoilt")
-    print(f"lost         {books.count(Outcome.LOST)} {dict(books.errors) or ''}")
-    doubled, hung = found.doubled(), books.of(Outcome.BEGUN)
+    print(f"outcomes     {', '.join(f'{call_log.count(outcome):,} {outcome.name.lower()}' for outcome in Outcome)}")
+    print(f"large        {call_log.large / 2**20:,.0f} MiB of base64, {len(account.spoilt)} spoilt")
+    print(f"lost         {call_log.count(Outcome.LOST)} {dict(call_log.errors) or ''}")
+    doubled, hung = found.doubled(), call_log.of(Outcome.BEGUN)
     print(f"doubled      {len(doubled)} {doubled[:_SHOWN] or ''}")
     print(f"hung         {len(hung)} {hung[:_SHOWN] or ''} {found.hanging or ''}")
-    for loss in books.losses:
+    for loss in call_log.losses:
         print(f"             {loss}")
     for crash in found.crashes:
         print(crash)

@@ -22,7 +22,7 @@ import attrs
 import trustme
 
 from .asynchronous import Asynchronous
-from .books import Books
+from .call_log import CallLog
 from .clients import PATIENCE, Clients
 from .growth import WARM_UP, Census, Sample
 from .pacing import Gate, Pace
@@ -99,9 +99,9 @@ class Caller:
         return [Pace(gate, rate, f"{settings.seed} {name} {worker}") for worker in range(self.workers)]
 
 
-def threaded(clients: Clients, books: Books, settings: Settings) -> list[Caller]:
+def threaded(clients: Clients, call_log: CallLog, settings: Settings) -> list[Caller]:
     """Return the callers that work in threads."""
-    does = Threaded(clients, books, settings.seed)
+    does = Threaded(clients, call_log, settings.seed)
     callers = [
         Caller(does.small, 4, 0.32),
         Caller(does.futures, 2, 0.21, 20),
@@ -125,13 +125,13 @@ def threaded(clients: Clients, books: Books, settings: Settings) -> list[Caller]
         Caller(does.fork, 1, 0.0004),
     ]
     if settings.planted:
-        callers.append(Caller(Plants(clients, books, settings.planted).plant, 1, 0.02))
+        callers.append(Caller(Plants(clients, call_log, settings.planted).plant, 1, 0.02))
     return callers
 
 
-def asynchronous(clients: Clients, books: Books) -> list[Caller]:
+def asynchronous(clients: Clients, call_log: CallLog) -> list[Caller]:
     """Return the callers that work in an event loop."""
-    does = Asynchronous(clients, books)
+    does = Asynchronous(clients, call_log)
     return [
         Caller(does.gathered, 2, 0.21, 20),
         Caller(does.mapped, 1, 0.04, 20),
@@ -150,15 +150,15 @@ class Crew:
         gate: Holds them.
         settings: What is asked for.
         clients: The clients.
-        books: Where each call is recorded.
+        call_log: Where each call is recorded.
     """
 
-    def __init__(self, gate: Gate, settings: Settings, clients: Clients, books: Books) -> None:
+    def __init__(self, gate: Gate, settings: Settings, clients: Clients, call_log: CallLog) -> None:
         self.crashes: list[str] = []
         self._gate = gate
         self._settings = settings
-        self._threaded = threaded(clients, books, settings)
-        self._asynchronous = asynchronous(clients, books)
+        self._threaded = threaded(clients, call_log, settings)
+        self._asynchronous = asynchronous(clients, call_log)
         self._threads: list[threading.Thread] = []
 
     def warm_up(self) -> None:
@@ -229,13 +229,13 @@ class Soak:
     """
 
     def __init__(self, settings: Settings, clients: Clients, pipe: Connection, process: int, folder: Path) -> None:
-        self.found = Findings(Books(settings.limit))
+        self.found = Findings(CallLog(settings.limit))
         self._settings = settings
         self._clients = clients
         self._pipe = pipe
         self._process = process
         self._gate = Gate()
-        self._crew = Crew(self._gate, settings, clients, self.found.books)
+        self._crew = Crew(self._gate, settings, clients, self.found.call_log)
         self._random = random.Random(settings.seed)
         self._warm = int(settings.moments * WARM_UP)
         self._snapshot = str(folder / "allocations")  # in a file, as it would count as growth itself
@@ -284,7 +284,7 @@ class Soak:
         while (pending := self._clients.pending()) and time.monotonic() < patience:
             time.sleep(0.01)
         found.leftovers = max(found.leftovers, pending)
-        sample = Sample.take(self._start, found.books.begun)
+        sample = Sample.take(self._start, found.call_log.begun)
         found.samples.append(sample)
         row(sample, found, self._process)
         if len(found.samples) % _INTERIM == 0:

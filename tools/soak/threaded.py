@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from runware import ConnectionLostError, Runware
 
-from .books import Books, Call, Outcome
+from .call_log import Call, CallLog, Outcome
 from .clients import Clients
 from .server import LARGE_RESULT, digest
 
@@ -52,7 +52,7 @@ def add(first: int, second: int) -> int:
     return first + second
 
 
-def record_outcome(books: Books, call: Call, results: Any) -> None:
+def record_outcome(call_log: CallLog, call: Call, results: Any) -> None:
     """Record how one call of `map` ended, with results or an exception."""
     try:
         if isinstance(results, Exception):
@@ -60,9 +60,9 @@ def record_outcome(books: Books, call: Call, results: Any) -> None:
         check_seeds(call, results)
     except Exception as error:
         # Whatever it is, this call is lost, and the others are not.
-        books.lose(call, error)
+        call_log.lose(call, error)
     else:
-        books.end(call)
+        call_log.end(call)
 
 
 class Threaded:
@@ -70,14 +70,14 @@ class Threaded:
 
     Args:
         clients: The clients.
-        books: Where each call is recorded.
+        call_log: Where each call is recorded.
         seed: Of the large inputs.
     """
 
-    def __init__(self, clients: Clients, books: Books, seed: int) -> None:
+    def __init__(self, clients: Clients, call_log: CallLog, seed: int) -> None:
         self._clients = clients
         self._rw = clients.main
-        self._books = books
+        self._call_log = call_log
         self._bytes = random.Random(seed).randbytes(2 * MIB)
         self._runs = itertools.count()
 
@@ -85,17 +85,17 @@ class Threaded:
 
     def small(self, _: random.Random) -> None:
         """Make one blocking call."""
-        with self._books.call("small") as call:
+        with self._call_log.call("small") as call:
             check_seeds(call, self._rw.image_inference(**picture_of(call)))
 
     def http(self, _: random.Random) -> None:
         """Make one blocking call over HTTP."""
-        with self._books.call("HTTP") as call:
+        with self._call_log.call("HTTP") as call:
             check_seeds(call, self._clients.http.image_inference(**picture_of(call)))
 
     def futures(self, rng: random.Random) -> None:
         """Submit many jobs, and collect them in one of several ways."""
-        calls = [self._books.begin("future") for _ in range(rng.randint(1, 39))]
+        calls = [self._call_log.begin("future") for _ in range(rng.randint(1, 39))]
         start = time.monotonic()
         jobs: dict[Future[Any], Call] = {self._rw.submit.image_inference(**picture_of(call)): call for call in calls}
         how = rng.randrange(3)
@@ -109,22 +109,22 @@ class Threaded:
             for job, call in jobs.items():
                 job.add_done_callback(partial(self._settle, call=call))
             concurrent.futures.wait(jobs)
-        self._books.took("future", time.monotonic() - start)
+        self._call_log.took("future", time.monotonic() - start)
 
     def _settle(self, job: Future[Any], call: Call) -> None:
         try:
             check_seeds(call, job.result())
         except CancelledError:
-            self._books.end(call, Outcome.CANCELLED)
+            self._call_log.end(call, Outcome.CANCELLED)
         except Exception as error:
             # Whatever it is, this call is lost, and the others are not.
-            self._books.lose(call, error)
+            self._call_log.lose(call, error)
         else:
-            self._books.end(call)
+            self._call_log.end(call)
 
     def cancelled(self, rng: random.Random) -> None:
         """Submit jobs, and cancel some of them at any moment."""
-        calls = [self._books.begin("cancelled job") for _ in range(10)]
+        calls = [self._call_log.begin("cancelled job") for _ in range(10)]
         method: Literal["sync", "async"] = "async" if rng.random() < 0.2 else "sync"
         jobs = {self._rw.submit.image_inference(**picture_of(call), delivery_method=method): call for call in calls}
         for job in rng.sample(list(jobs), 6):
@@ -141,30 +141,30 @@ class Threaded:
         ended = 0
         outcomes = self._rw.map(self._rw.image_inference, self._inputs("map", calls, count), return_exceptions=True)
         for call_number, results in enumerate(outcomes):
-            record_outcome(self._books, calls[call_number], results)
+            record_outcome(self._call_log, calls[call_number], results)
             ended += 1
             if ended > leave:
                 break
         del outcomes
         for call in calls[ended:]:
-            self._books.end(call, Outcome.CANCELLED)
+            self._call_log.end(call, Outcome.CANCELLED)
 
     def _inputs(self, kind: str, calls: list[Call], count: int) -> Iterator[dict[str, Any]]:
         for _ in range(count):
-            calls.append(self._books.begin(kind))
+            calls.append(self._call_log.begin(kind))
             yield picture_of(calls[-1])
 
     # Polled tasks.
 
     def polled(self, _: random.Random) -> None:
         """Run a polled task with two results, as a job."""
-        with self._books.call("polled") as call:
+        with self._call_log.call("polled") as call:
             job = self._rw.submit.image_inference(**picture_of(call), number_results=2, delivery_method="async")
             check_seeds(call, job.result(), 2)
 
     def video(self, _: random.Random) -> None:
         """Make a video."""
-        with self._books.call("video") as call:
+        with self._call_log.call("video") as call:
             videos = self._rw.video_inference(positive_prompt=call.prompt, model="klingai:5@3", duration=5)
             assert len(videos) == 1
             assert videos[0].url
@@ -173,14 +173,14 @@ class Threaded:
 
     def large_result(self, _: random.Random) -> None:
         """Ask for an image as base64."""
-        with self._books.call("large result") as call:
+        with self._call_log.call("large result") as call:
             images = self._rw.image_inference(**picture_of(call), output_type="base64Data", output_format="PNG")
             check_seeds(call, images)
             data = images[0].base64_data
             assert data is not None
             assert len(data) >= LARGE_RESULT
             assert base64.b64decode(data).startswith(b"\x89PNG")
-            self._books.carried(len(data))
+            self._call_log.carried(len(data))
 
     def large_input(self, rng: random.Random) -> None:
         """Send an image of 0.3 to 1.3 MB of base64.
@@ -189,24 +189,24 @@ class Threaded:
         connection that falls silent then holds up all calls for up to 25 s.
         """
         uri = "data:image/png;base64," + self._base64(rng, MIB // 4, MIB)
-        with self._books.call("large input") as call:
+        with self._call_log.call("large input") as call:
             prompt = f"large input {digest(uri)} {call.number}"
             images = self._rw.image_inference(positive_prompt=prompt, seed=call.seed, seed_image=uri, strength=0.5)
             check_seeds(call, images)
-            self._books.carried(len(uri))
+            self._call_log.carried(len(uri))
 
     def stored_input(self, rng: random.Random) -> None:
         """Send one of 50 images that the client stores on the server first, unless it has stored them before."""
         start = rng.randrange(50)
         uri = "data:image/png;base64," + base64.b64encode(self._bytes[start : start + 100_000]).decode()
-        with self._books.call("stored input") as call:
+        with self._call_log.call("stored input") as call:
             once = self._clients.once
             images = once.image_inference(positive_prompt=call.prompt, seed=call.seed, seed_image=uri, strength=0.5)
             check_seeds(call, images)
 
     def upload(self, rng: random.Random) -> None:
         """Upload an image."""
-        with self._books.call("upload"):
+        with self._call_log.call("upload"):
             upload = self._rw.image_upload(image="data:image/png;base64," + self._base64(rng, 20_000, 60_000))
             assert upload.uuid
 
@@ -218,7 +218,7 @@ class Threaded:
 
     def stream(self, _: random.Random) -> None:
         """Read a token stream to its end."""
-        with self._books.call("stream") as call:
+        with self._call_log.call("stream") as call:
             try:
                 with self._rw.stream_text(model=TEXT_MODEL, messages=_question(call)) as stream:
                     pieces = "".join(stream.text())
@@ -231,7 +231,7 @@ class Threaded:
 
     def stream_left(self, rng: random.Random) -> None:
         """Leave a token stream after some pieces."""
-        with self._books.call("stream left early") as call:
+        with self._call_log.call("stream left early") as call:
             call.outcome = Outcome.CANCELLED
             with (
                 contextlib.suppress(ConnectionLostError),
@@ -242,7 +242,7 @@ class Threaded:
 
     def stream_job(self, _: random.Random) -> None:
         """Read a token stream as a job."""
-        with self._books.call("stream job") as call:
+        with self._call_log.call("stream job") as call:
             job = self._rw.submit.stream_text(model=TEXT_MODEL, messages=_question(call))
             try:
                 pieces = "".join(piece.text for piece in job)
@@ -255,12 +255,12 @@ class Threaded:
     def chat(self, _: random.Random) -> None:
         """Send two messages of a chat, one of them by pieces."""
         chat = self._rw.chat(CHAT_MODEL)
-        with self._books.call("chat") as call:
+        with self._call_log.call("chat") as call:
             try:
                 assert call.prompt in chat.send(call.prompt).text
             except ConnectionLostError:
                 call.outcome = Outcome.CUT
-        with self._books.call("chat") as call:
+        with self._call_log.call("chat") as call:
             try:
                 with chat.stream(call.prompt) as stream:
                     pieces = "".join(stream.text())
@@ -271,7 +271,7 @@ class Threaded:
     def tools(self, _: random.Random) -> None:
         """Send a message of a chat whose answer calls a function."""
         chat = self._rw.chat(CHAT_MODEL, tools=[add])
-        with self._books.call("chat with a tool") as call:
+        with self._call_log.call("chat with a tool") as call:
             question = f'[call:add {{"first": {call.number}, "second": 1}}] {call.prompt}'
             try:
                 answer = chat.send(question)
@@ -284,7 +284,7 @@ class Threaded:
 
     def fork(self, _: random.Random) -> None:
         """Fork a child, which makes a call with the client that it inherits."""
-        with self._books.call("forked child") as call:
+        with self._call_log.call("forked child") as call:
             child = os.fork()
             if child == 0:
                 self._be_child(call)
@@ -311,7 +311,7 @@ class Threaded:
     def client(self, rng: random.Random) -> None:
         """Open a client, make a call, and close the client, or drop it without closing."""
         transport: Literal["websocket", "http"] = "websocket" if rng.random() < 0.5 else "http"
-        with self._books.call(f"new client, {transport}") as call:
+        with self._call_log.call(f"new client, {transport}") as call:
             client = Runware(self._clients.current_key, transport=transport, **self._clients.options)
             check_seeds(call, client.image_inference(**picture_of(call)))
             if rng.random() < 0.5:
@@ -319,7 +319,7 @@ class Threaded:
 
     def durable(self, _: random.Random) -> None:
         """Submit five durable calls."""
-        calls = [self._books.begin("durable") for _ in range(5)]
+        calls = [self._call_log.begin("durable") for _ in range(5)]
         jobs = {self._clients.durable.submit.image_inference(**picture_of(call)): call for call in calls}
         for job, call in jobs.items():
             self._settle(job, call)
@@ -328,12 +328,12 @@ class Threaded:
         """Start a run twice; the second start must send nothing."""
         rw = self._clients.durable
         run = f"run-{next(self._runs)}"
-        calls = [self._books.begin("durable run") for _ in range(10)]
+        calls = [self._call_log.begin("durable run") for _ in range(10)]
         inputs = [picture_of(call) for call in calls]
         for _start in range(2):
             outcomes = rw.map(rw.image_inference, inputs, run=run, return_exceptions=True)
             for call, results in zip(calls, outcomes, strict=True):
-                record_outcome(self._books, call, results)
+                record_outcome(self._call_log, call, results)
 
 
 def _question(call: Call) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-__all__ = ["Books", "Call", "Outcome"]
+__all__ = ["Call", "CallLog", "Outcome"]
 
 _SHOWN = 20
 
@@ -39,7 +39,7 @@ class Call:
 
     Attributes:
         number: Its number. The server finds it at the end of the prompt.
-        outcome: What it counts as if the block of `Books.call` ends without an error.
+        outcome: What it counts as if the block of `CallLog.call` ends without an error.
     """
 
     __slots__ = ("kind", "number", "outcome")
@@ -60,7 +60,7 @@ class Call:
         return self.number + 1
 
 
-class Books:
+class CallLog:
     """One byte for the outcome of each call, and one for its kind, allocated and touched at the start.
 
     Args:
