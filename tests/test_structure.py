@@ -238,6 +238,19 @@ def test_protocol_does_no_io(path: pathlib.Path) -> None:
     assert not {module.split(".")[0] for module in imports(path)} & forbidden
 
 
+MAX_LINES = 60
+"""The most lines that a function may have, without its docstring."""
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_are_short(path: pathlib.Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            documented = ast.get_docstring(node, clean=False) is not None
+            first = (node.body[0].end_lineno or 0) + 1 if documented else node.lineno
+            assert (node.end_lineno or 0) - first < MAX_LINES, node.name
+
+
 WEBSOCKET_USERS = {
     "transport/dialer.py": "the client's connection",
     "cli/probe/lines.py": "asks the service what the client's connection hides",

@@ -19,7 +19,8 @@ from runware.cli.screen import dollars, is_terminal, waiting
 
 if TYPE_CHECKING:
     from runware import Runware
-    from runware.text import Chat
+    from runware.results.text import Text
+    from runware.text import Chat, TextStream
     from runware.text import chat as text_chat
 else:
     text_chat = lazy_module("runware.text.chat")
@@ -38,7 +39,7 @@ Temperature = Annotated[Optional[float], typer.Option("--temperature", metavar="
 
 
 class Screen:
-    """Print pieces of a text on standard output as they arrive, without the server's control characters."""
+    """Prints pieces of a text on standard output as they arrive, without the server's control characters."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -47,7 +48,7 @@ class Screen:
     def write(self, text: str) -> None:
         """Print a piece."""
         text = self._held + text
-        # It may be the first half of CRLF.
+        # A CR at the end may be the first half of CRLF.
         self._held = "\r" if text.endswith("\r") else ""
         shown = escape_controls(text[: len(text) - len(self._held)])
         if shown:
@@ -107,41 +108,55 @@ def text(
                 include_cost=True,
                 include_usage=True,
             )
-            with stream, waiting(f"waiting for {model}") as arrived:
-                screen = Screen()
-                thought = False
-                try:
-                    for piece in stream:
-                        if reasoning and piece.reasoning and not as_json:
-                            arrived("")
-                            thought = True
-                            _think(piece.reasoning)
-                        if piece.text and not as_json:
-                            arrived("")
-                            if thought:
-                                sys.stderr.write("\n\n")
-                                thought = False
-                            screen.write(piece.text)
-                finally:
-                    arrived("")
-                    screen.end()
-                answer = stream.received
+            answer = _print_stream(stream, model, shown=not as_json, reasoning=reasoning)
             if as_json:
                 Output.json([without_secrets(answer.raw)])
                 return
             if answer.finish_reason == "length":
                 note("the answer ends at its maximum length; allow more with --max-tokens")
             if answer.cost is not None:
-                note(_counted(answer.usage, answer.cost))
+                note(_usage_line(answer.usage, answer.cost))
 
 
-def _think(words: str) -> None:
-    shown = escape_controls(words)
+def _print_stream(stream: TextStream, model: str, *, shown: bool, reasoning: bool) -> Text:
+    """Print a text as it arrives, and return it.
+
+    Args:
+        stream: The stream, which is closed at the end.
+        model: The model's name, for the line that is shown until the first piece arrives.
+        shown: Whether anything is printed.
+        reasoning: Whether the model's reasoning is printed, on standard error.
+    """
+    screen = Screen()
+    after_reasoning = False
+    with stream, waiting(f"waiting for {model}") as status:
+        try:
+            for piece in stream:
+                if reasoning and piece.reasoning and shown:
+                    status("")
+                    after_reasoning = True
+                    _print_reasoning(piece.reasoning)
+                if piece.text and shown:
+                    status("")
+                    if after_reasoning:
+                        sys.stderr.write("\n\n")
+                        after_reasoning = False
+                    screen.write(piece.text)
+        finally:
+            status("")
+            screen.end()
+        return stream.received
+
+
+def _print_reasoning(text: str) -> None:
+    """Print a piece of reasoning on standard error, dimmed on a terminal."""
+    shown = escape_controls(text)
     sys.stderr.write(f"\x1b[2m{shown}\x1b[0m" if is_terminal(err=True) else shown)
     sys.stderr.flush()
 
 
-def _counted(usage: Any, cost: float) -> str:
+def _usage_line(usage: Any, cost: float) -> str:
+    """Return tokens and cost in words."""
     tokens = getattr(usage, "total_tokens", None)
     return f"{tokens} tokens, {dollars(cost)}" if isinstance(tokens, int) else dollars(cost)
 
@@ -179,6 +194,7 @@ def chat(
 
 
 def _load(path: Path, rw: Runware) -> Chat[None] | None:
+    """Return the chat in a file; `None` if there is no such file."""
     if not path.exists():
         return None
     data = json.loads(path.read_text("utf-8"))
@@ -207,9 +223,10 @@ class _Conversation:
             elif message.strip():
                 self._answer(message)
         if self._interactive and self._chat.cost is not None:
-            note(_counted(self._chat.usage, self._chat.cost))
+            note(_usage_line(self._chat.usage, self._chat.cost))
 
     def _messages(self) -> Iterator[str]:
+        """Yield the messages that the user types, or the lines of standard input."""
         if not self._interactive:
             yield from (line.rstrip("\n") for line in sys.stdin)
             return
@@ -232,6 +249,7 @@ class _Conversation:
             yield line
 
     def _command(self, name: str) -> bool:
+        """Run a command of the user, such as `/cost`; return whether the chat goes on."""
         if name == "/exit":
             return False
         if name == "/clear":
@@ -239,7 +257,7 @@ class _Conversation:
             self._keep()
             note("forgotten")
         elif name == "/cost":
-            note(_counted(self._chat.usage, self._chat.cost or 0.0))
+            note(_usage_line(self._chat.usage, self._chat.cost or 0.0))
         elif name == "/model":
             note(self._chat.model)
         else:
@@ -248,16 +266,17 @@ class _Conversation:
         return True
 
     def _answer(self, message: str) -> None:
+        """Send a message, and print its answer as it arrives."""
         screen = Screen()
         try:
-            with self._chat.stream(message) as stream, waiting(f"waiting for {self._chat.model}") as arrived:
+            with self._chat.stream(message) as stream, waiting(f"waiting for {self._chat.model}") as status:
                 try:
                     for words in stream.text():
-                        arrived("")
+                        status("")
                         if not self._json:
                             screen.write(words)
                 finally:
-                    arrived("")
+                    status("")
                     screen.end()
                 answer = stream.result()
         except KeyboardInterrupt:
@@ -276,11 +295,13 @@ class _Conversation:
         self._keep()
 
     def _keep(self) -> None:
+        """Write the chat to the file of `--history`."""
         if self._history is not None:
             self._history.write_text(json.dumps(self._chat.to_dict(), ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def _ask(prompt: str) -> str:
+    """Return a line that the user types. Raise `EOFError` at the end of the input."""
     if is_terminal():
         return input(prompt)
     sys.stderr.write(prompt)

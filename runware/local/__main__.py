@@ -84,7 +84,7 @@ def describe_all() -> str:
     return "\n".join(lines)
 
 
-def _describe_way(server: LocalServer, *, recording: bool) -> str:
+def _describe_access(server: LocalServer, *, recording: bool) -> str:
     """Return how to reach a server; the first line is its URL."""
     # A key that somebody chose may be one of the real service.
     key = server.api_key if server.api_key == DEFAULT_KEY else "'the key given with --key'"
@@ -106,30 +106,40 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.cert)
     try:
-        switches = dict(pair.split("=", 1) for pair in options.switch)
-        server = LocalServer(
-            port=options.port,
-            host=options.host,
-            api_key=options.key,
-            delay=options.delay,
-            spread=options.spread,
-            result_order=options.order,
-            frame_size=options.frame_size,
-            balance=options.balance,
-            ssl_context=context,
-            switches=switches,
-            faults=options.fault,
-            keep=options.keep,
-            allowed_hosts=options.allow_host,
-            replay=options.replay,
-            record=options.record,
-            upstream=options.upstream,
-        )
+        server = _create_server(options, context)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     # The server keeps most of its objects; collecting garbage with the default thresholds costs a third of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    return _serve(server, options)
+
+
+def _create_server(options: argparse.Namespace, context: ssl.SSLContext | None) -> LocalServer:
+    """Create the server that the arguments describe. Raise `ValueError` or `OSError` if one is not valid."""
+    switches = dict(pair.split("=", 1) for pair in options.switch)
+    return LocalServer(
+        port=options.port,
+        host=options.host,
+        api_key=options.key,
+        delay=options.delay,
+        spread=options.spread,
+        result_order=options.order,
+        frame_size=options.frame_size,
+        balance=options.balance,
+        ssl_context=context,
+        switches=switches,
+        faults=options.fault,
+        keep=options.keep,
+        allowed_hosts=options.allow_host,
+        replay=options.replay,
+        record=options.record,
+        upstream=options.upstream,
+    )
+
+
+def _serve(server: LocalServer, options: argparse.Namespace) -> int:
+    """Run the server until SIGINT or SIGTERM; return the exit code of the program."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -138,7 +148,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m runware.local
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return 1
-    sys.stdout.write(_describe_way(server, recording=options.record is not None))
+    sys.stdout.write(_describe_access(server, recording=options.record is not None))
     sys.stdout.flush()
     if options.open:
         webbrowser.open(server.inspector_url)

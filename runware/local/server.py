@@ -113,14 +113,7 @@ class LocalServer:
         record: str | os.PathLike[str] | None = None,
         upstream: str = DEFAULT_UPSTREAM,
     ) -> None:
-        if not is_loopback(host):
-            raise ValueError(f"host must be a loopback address, such as 127.0.0.1 or ::1; got {host!r}")
-        if isinstance(allowed_hosts, str):
-            raise TypeError(
-                f"allowed_hosts takes a list of names: allowed_hosts=[{allowed_hosts!r}]; got a single name"
-            )
-        if replay is not None and record is not None:
-            raise ValueError("replay and record exclude each other")
+        _check_arguments(host, allowed_hosts, replay, record)
         options = ServerOptions(
             api_key, inactivity=inactivity, resume_window=resume_window, allowed_hosts=tuple(allowed_hosts)
         )
@@ -563,3 +556,13 @@ class LocalServer:
             self.ledger.reset()
 
         self._call(action)
+
+
+def _check_arguments(host: str, allowed_hosts: object, replay: object, record: object) -> None:
+    """Raise `ValueError` or `TypeError` for arguments with which no server can start."""
+    if not is_loopback(host):
+        raise ValueError(f"host must be a loopback address, such as 127.0.0.1 or ::1; got {host!r}")
+    if isinstance(allowed_hosts, str):
+        raise TypeError(f"allowed_hosts takes a list of names: allowed_hosts=[{allowed_hosts!r}]; got a single name")
+    if replay is not None and record is not None:
+        raise ValueError("replay and record exclude each other")
