@@ -26,15 +26,15 @@ __all__ = ["State", "StoreView", "StoredJobs"]
 State = Literal["open", "succeeded", "failed"]
 _PAGE = 500
 _FLUSH = 2.0
-"""Seconds to wait for what is being written before the store is read."""
+"""Seconds to wait, before the store is read, until this client's own steps are written."""
 
 
 class StoreView:
-    """The tasks of a store, to look at. Iterating over it yields all of them, oldest first, a page at a time.
+    """Read-only access to the tasks of a store. Iterating over it yields all of them, oldest first, a page at a time.
 
     Args:
         database: The store, open.
-        owners: Tells which clients live.
+        owners: Tells which clients are alive.
     """
 
     def __init__(self, database: Database, owners: Owners) -> None:
@@ -59,7 +59,8 @@ class StoreView:
             NotFoundError: It is not in the store.
             StoreError: The store cannot be read.
         """
-        database = self.database  # once: what it waits for may need the database that a transaction has locked
+        # The property is read before the transaction: it waits for the recorder, which may need the database.
+        database = self.database
         with database.reading() as connection:
             row = database.row_of(connection, uuid)
         if row is None:
@@ -106,10 +107,10 @@ class StoreView:
             after = rows[-1]["created"], rows[-1]["key"]
 
     def unfinished(self, *, run: str | None = None) -> builtins.list[StoredTask]:
-        """Return the open tasks that no living client follows, oldest first: those that a dead one has left.
+        """Return the open tasks that no living client follows, oldest first.
 
         Tasks that were cancelled before they were sent are left out.
-        Whether a client on another machine lives shows only after some 20 seconds; until then it is taken for alive.
+        The end of a client on another machine is noticed after 20 seconds; until then, its tasks are left out, too.
 
         Args:
             run: Only those of this run; `None` means all.
@@ -128,7 +129,7 @@ class StoreView:
 
 
 class StoredJobs(StoreView):
-    """The tasks of a client's store, and how to go on with them."""
+    """The tasks of a client's store: read them, and continue those that their clients have left open."""
 
     def __init__(self, core: Core) -> None:
         recorder = core.keeper.recorder
@@ -145,9 +146,9 @@ class StoredJobs(StoreView):
         return self._store
 
     def recover(self, *, run: str | None = None, timeout: float | None = None) -> builtins.list[Job[Results[Any]]]:
-        """Go on with the tasks that dead clients have left, and return their jobs, oldest first.
+        """Continue the tasks that dead clients have left open, and return their jobs, oldest first.
 
-        Each task is asked for at the server first. One that the server does not know is sent, with the UUID it had,
+        The server is asked for each task first. A task that the server does not know is sent with the UUID it had,
         unless its request was too large to be kept: its job fails with `NotFoundError`, and the task stays open.
 
         Args:
@@ -160,7 +161,9 @@ class StoredJobs(StoreView):
         return [self._core.go_on(task, timeout) for task in self.unfinished(run=run)]
 
     def deliver(self, delivery: Delivery) -> bool:
-        """Write what a webhook has brought to the store, where every process finds it: a handler for `WebhookReceiver`.
+        """Write a delivery of a webhook to the store, where every process finds it.
+
+        It can be a handler of `WebhookReceiver`.
 
         Jobs that wait for the task end, in this process and in others. A task is done when all its results came or
         failed. What is delivered twice counts once, as far as results have names.

@@ -1,4 +1,4 @@
-"""What was billed and what is reserved, within one transaction."""
+"""The sums that were billed and are reserved, read and written within one transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Accounts", "scopes_of"]
 _FIRST = "store"
 """The scope that is locked before all others, so that no two transactions wait for each other."""
 
-# Made once: making a statement takes SQLAlchemy as long as running it.
+# Built once: building a statement takes SQLAlchemy as long as running it.
 _READ = select(spending.c.billed, spending.c.reserved).where(spending.c.scope == bindparam("b_scope")).with_for_update()
 _ADD = (
     update(spending)
@@ -25,7 +25,7 @@ _ADD = (
 
 
 class Accounts:
-    """The accounts that the tasks of one transaction count for.
+    """The accounts to which the tasks of one transaction are charged.
 
     Each account is read once, and stays locked until the transaction ends; `write` writes them all at its end.
 
@@ -43,7 +43,7 @@ class Accounts:
 
         Args:
             line: The task.
-            scopes: What its bill counts for.
+            scopes: The accounts to which it is charged.
             limits: The budgets, by their scopes.
 
         Raises:
@@ -57,7 +57,7 @@ class Accounts:
         self.change({*scopes, *limits}, 0, line.reserve)
 
     def change(self, scopes: Iterable[str], billed: int, reserved: int) -> None:
-        """Add to what was billed, and to what is reserved."""
+        """Add to the billed and to the reserved sum of some accounts, in billionths of a dollar."""
         if not (billed or reserved):
             return
         for scope in scopes:
@@ -88,7 +88,7 @@ class Accounts:
         connection.execute(delete(spending).where(spending.c.scope == scope))
 
     def _account(self, scope: str) -> tuple[int, int]:
-        """Return what was billed and is reserved, with the changes of this transaction."""
+        """Return the billed and the reserved sum of an account, with the changes of this transaction."""
         if scope not in self._read:
             if not self._read and scope != _FIRST:
                 self._account(_FIRST)
@@ -110,5 +110,5 @@ class Accounts:
 
 
 def scopes_of(day: str, run: str | None) -> list[str]:
-    """Return what a task's bill counts for, whatever budget there is."""
+    """Return the accounts to which a task is charged, with or without a budget."""
     return [_FIRST, *([f"day {day}"] if day else ()), *([f"run {run}"] if run else ())]

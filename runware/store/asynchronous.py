@@ -52,11 +52,11 @@ class AsyncStoredJobs:
     async def recover(
         self, *, run: str | None = None, timeout: float | None = None
     ) -> builtins.list[Job[Results[Any]]]:
-        """Go on with the tasks that dead clients have left; see `StoredJobs.recover`. Its jobs can be awaited."""
+        """Continue the tasks that dead clients have left open; see `StoredJobs.recover`. Its jobs can be awaited."""
         return await run_elsewhere(lambda: self._jobs().recover(run=run, timeout=timeout))
 
     async def deliver(self, delivery: Delivery) -> bool:
-        """Write what a webhook has brought to the store; see `StoredJobs.deliver`."""
+        """Write a delivery of a webhook to the store; see `StoredJobs.deliver`."""
         return await run_elsewhere(lambda: self._jobs().deliver(delivery))
 
 

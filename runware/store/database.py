@@ -1,4 +1,4 @@
-"""The database of a store: opening it, and what is read and written in one transaction."""
+"""The database of a store: opens it, and has the statements that a transaction runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def store_error(error: BaseException, doing: str) -> StoreError:
     return StoreError(f"The store {doing}: {words[:300] or type(reason).__name__}.", retryable=True)
 
 
-# Making a statement takes SQLAlchemy as long as running it; those of each call are made once.
+# Building a statement takes SQLAlchemy as long as running it, so those of every call are built once.
 
 
 @cache
@@ -99,7 +99,7 @@ _ADD = insert(tasks)
 
 
 class Database:
-    """Reads and writes a store.
+    """The database of a store, with its engine and its statements.
 
     Args:
         url: The URL of the database. Nothing is opened before `open`.
@@ -110,7 +110,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            # A path may have characters that mean something else in a URL; its reading differs by release.
+            # A path may have characters with a meaning in URLs, which releases of SQLAlchemy read differently.
             path = url.path if isinstance(url, StorePath) else None
             parsed = sqlalchemy.make_url(url) if path is None else sqlalchemy.URL.create("sqlite", database=path)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -191,7 +191,7 @@ class Database:
 
     def after_fork(self) -> None:
         """Allow connections again."""
-        with contextlib.suppress(RuntimeError):  # it could not be locked
+        with contextlib.suppress(RuntimeError):  # `before_fork` could not lock it in time
             self._lock.release()
 
     @contextlib.contextmanager
@@ -248,7 +248,7 @@ class Database:
 
     @staticmethod
     def add(connection: Connection, lines: Sequence[Line], owner: str) -> list[Line]:
-        """Write the lines of new tasks; return those whose key is there already, which are not written."""
+        """Write the rows of new tasks; return the lines whose key exists already, which are not written."""
         now = time.time()
         values = [
             {
@@ -332,7 +332,7 @@ class Database:
                 **values,
             )
         )
-        # What was saved of an attempt that failed may be replaced by what the next one makes.
+        # Files saved from the failed attempt may be replaced by those of the next one.
         connection.execute(update(files).where(files.c.key == row["key"]).values(size=STALE))
         return changed.rowcount == 1
 
@@ -389,29 +389,29 @@ class Database:
 
     @staticmethod
     def stored_input(connection: Connection, digest: str) -> RowMapping | None:
-        """Return where the platform keeps media with this hash."""
+        """Return the row of stored media with this hash."""
         return connection.execute(select(inputs).where(inputs.c.digest == digest)).mappings().first()
 
     @staticmethod
     def put_input(connection: Connection, digest: str, media_uuid: str, size: int) -> None:
-        """Note where the platform keeps media with this hash."""
+        """Write under which UUID the platform stores media with this hash."""
         connection.execute(delete(inputs).where(inputs.c.digest == digest))
         connection.execute(insert(inputs).values(digest=digest, media_uuid=media_uuid, size=size, stored=time.time()))
 
     @staticmethod
     def forget_input(connection: Connection, digest: str) -> None:
-        """Forget media that the platform does not keep any more."""
+        """Delete the row of media that the platform does not have any more."""
         connection.execute(delete(inputs).where(inputs.c.digest == digest))
 
     @staticmethod
     def saved_files(connection: Connection, key: str) -> dict[int, tuple[str, int]]:
-        """Return where files of a task's results are: path and size by position."""
+        """Return the path and size of each saved file of a task's results, by position."""
         rows = connection.execute(select(files).where(files.c.key == key)).all()
         return {row.position: (row.path, row.size) for row in rows}
 
     @staticmethod
     def put_files(connection: Connection, key: str, saved: Mapping[int, tuple[str, int]]) -> None:
-        """Note where files of a task's results are."""
+        """Write the path and size of saved files of a task's results."""
         connection.execute(delete(files).where(files.c.key == key, files.c.position.in_(saved)))
         values = [
             {"key": key, "position": position, "path": path, "size": size} for position, (path, size) in saved.items()
@@ -420,7 +420,7 @@ class Database:
 
 
 def stored_task(row: RowMapping) -> StoredTask:
-    """Return a row as people see it."""
+    """Convert the row of a task to a `StoredTask`."""
     error: RunwareError | None = error_from_stored(json.loads(row["error"])) if row["error"] else None
     return StoredTask(
         key=row["key"],
@@ -445,7 +445,10 @@ def stored_task(row: RowMapping) -> StoredTask:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder of a file, and wait until the disk has its name. SQLite sees to what is inside."""
+    """Create the folder of a file and synchronize its parents, so that a power cut cannot lose it.
+
+    SQLite synchronizes the files in it.
+    """
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in made:
@@ -458,11 +461,12 @@ def _make_folder(folder: Path) -> None:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin below, and not when the module thinks so
+    # `_begin_sqlite` begins transactions. The module itself would begin them only before a write.
+    connection.isolation_level = None
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA journal_mode=WAL")
-        # With less, the last transactions are lost when the power fails, and a task that was sent with them.
+        # With less, a power cut loses the last transactions, whose tasks may have been sent.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA fullfsync=ON")  # macOS: also through the cache of the disk
     finally:
@@ -472,7 +476,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return  # it only reads
-    # Of two that read first and write later, one would fail at once instead of waiting.
+    # Of two transactions that read first and write later, one would fail at once instead of waiting.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

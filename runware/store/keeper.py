@@ -1,4 +1,4 @@
-"""What a client with a store or a budget does with each call: which are durable, and what is written of them."""
+"""Decides which calls of a client with a store or a budget are durable, and what is written of them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ else:
 __all__ = ["Keeper", "Place"]
 
 _MAX_REQUEST = 65_536
-"""The size in bytes up to which a request is kept. A larger one holds media, and is not sent again from the store."""
+"""The size in bytes up to which a request is kept. A larger one, with media, cannot be sent again from the store."""
 _DURABLE = (Completion.RESULTS, Completion.ACKNOWLEDGEMENT, Completion.STATUSES)
 
 
 class Knowledge(Protocol):
-    """What a client knows about models, as estimates need it."""
+    """Access to the models that a client knows, as estimates need it."""
 
     @property
     def checker(self) -> Checker:
@@ -53,7 +53,7 @@ class Place(Protocol):
         number: Which of several equal tasks of the run it is, from 0.
         retries_failed: Whether a task that has failed before is run again.
         budget: A limit of its own.
-        scope: What that limit is for, as the store calls it.
+        scope: The account of that limit, by its name in the store.
     """
 
     run: str | None
@@ -68,7 +68,7 @@ class Place(Protocol):
 
 
 class Keeper:
-    """Decides which calls are durable, and makes what is written of them.
+    """Decides which calls are durable, and makes the lines that are written of them.
 
     Args:
         options: The client's options.
@@ -130,11 +130,11 @@ class Keeper:
         return None if place is None or place.run is None or not self._keeps(task) else place.uuid_for
 
     def _keeps(self, task: Task[Any]) -> bool:
-        """Return whether a request makes something, and is not only checked."""
+        """Return whether the outcome of a request is kept: it executes a task, and is neither a query nor a dry run."""
         return not (task.repeatable or task.inspects or self._options.dry_run)
 
     def of(self, task: Task[Any], plan: Plan, place: Place | None = None) -> Durable | None:
-        """Return what makes a call durable; `None` for one that only reads, and for one that is not written."""
+        """Return the durable part of a call; `None` for a call that only reads, or is not written."""
         stable = isinstance(plan.uuid, StableUUID)
         if not (self._keeps(task) and task.priced) or plan.completion not in _DURABLE:
             return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
@@ -157,7 +157,7 @@ class Keeper:
         return Durable(line, stable=stable, shared=shared, inputs=plan.inputs)
 
     def resuming(self, stored: StoredTask) -> Durable:
-        """Return what makes a call go on with a task of the store."""
+        """Return the durable part of a call that continues a task of the store."""
         line = Line(
             key=stored.key,
             task_type=stored.task_type,
@@ -174,7 +174,7 @@ class Keeper:
         return Durable(line, stable=True)
 
     def following(self, uuid: str, task_type: str) -> Durable | None:
-        """Return what makes a call follow a task through the store, if there is one."""
+        """Return the durable part of a call that follows a task; `None` without a store."""
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
     def _limits(self, run: str | None, place: Place | None) -> dict[str, int]:
@@ -193,7 +193,7 @@ class Keeper:
         return limits
 
     def _estimate(self, line: Line, wire: Mapping[str, Any]) -> None:
-        """Note what a task may cost, if there is a budget for it."""
+        """Set the cost to reserve for a task, if it has a budget."""
         if not line.limits:
             return
         try:

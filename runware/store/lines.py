@@ -1,4 +1,4 @@
-"""What a store keeps of a task, and how errors are kept."""
+"""The values that a store keeps of a task, and the conversion of errors to JSON and back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNSENT = ("waiting", "cancelled")
 
 @attrs.define(kw_only=True, eq=False)
 class Line:
-    """What is written of a call before its task is sent.
+    """The values that are written of a call before its task is sent.
 
     Attributes:
         key: The UUID of the first attempt.
@@ -43,18 +43,18 @@ class Line:
         kind: The name of the request class.
         request: The API object as JSON; `None` if it is too large, or not known.
         expected: How many results complete it.
-        fingerprint: A hash of what is asked for.
+        fingerprint: A hash of the request.
         run: The name of the run, if it is part of one.
         number: Which of several equal tasks of the run it is, from 0.
-        reserve: What it may cost, in billionths of a dollar.
-        priced: Whether that is known.
+        reserve: The most that it may cost, in billionths of a dollar.
+        priced: Whether *reserve* is known.
         limits: The budgets that apply: their scopes, with billionths of a dollar.
-        follows: Whether it only follows a task: nothing is written for one that the store does not know.
+        follows: Whether the call only follows a task. Nothing is written of a task that the store does not have.
         retries_failed: Whether a task that has failed before is run again.
         acknowledged: Whether the call ends with the server's acknowledgement, when the task has only begun.
-        day: The day that its bill counts for, set when it is written.
+        day: The day to which it is charged, set when it is written.
         attempt: The number of the attempt.
-        fresh: Whether the store did not know the task.
+        fresh: Whether the store did not have the task before.
     """
 
     key: str
@@ -90,10 +90,10 @@ class StoredTask:
         expected: The number of results asked for.
         run: The run that it belongs to, or `None`.
         number: Which of several equal inputs of its run it is, from 0.
-        fingerprint: A hash of what it asks for.
+        fingerprint: A hash of its request.
         state: `"open"`, `"succeeded"` or `"failed"`.
         step: How far an open task is: `"recorded"`, `"sent"`, `"accepted"`, `"waiting"` (it was not sent),
-            `"cancelled"` (neither, and its caller does not want it any more), `"refused"` (its last attempt failed in a
+            `"cancelled"` (it was not sent, and its caller has cancelled it), `"refused"` (its last attempt failed in a
             way that may pass).
         owner: The client that follows it, or `None`.
         items: The API objects of its results so far.
@@ -129,7 +129,7 @@ class StoredTask:
 
 
 def nano_dollars(dollars: float) -> int:
-    """Return US dollars as whole billionths, of which sums are exact."""
+    """Return US dollars as whole billionths, whose sums are exact."""
     return round(dollars * 1e9)
 
 
@@ -139,7 +139,7 @@ def dollars(nano: int) -> float:
 
 
 def billed(items: Iterable[Mapping[str, Any]]) -> int | None:
-    """Return what results have cost, in billionths of a dollar; `None` if none of them says so."""
+    """Return the cost of results, in billionths of a dollar; `None` if none of them has one."""
     costs = [
         cost for item in items if isinstance(cost := item.get("cost"), (int, float)) and not isinstance(cost, bool)
     ]
@@ -159,7 +159,7 @@ def total_cost(row: RowMapping, items: Iterable[Mapping[str, Any]]) -> int | Non
 
 
 def line_of(call: Call) -> Line:
-    """Return what is written of a durable call."""
+    """Return the line of a durable call."""
     durable = call.durable
     assert durable is not None
     assert isinstance(durable.line, Line)

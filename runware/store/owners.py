@@ -1,9 +1,10 @@
-"""Which client follows which task: a client's entry among the owners, and whether another one is alive.
+"""The clients that own open tasks: the row of this client, and whether another one is alive.
 
-Clocks jump, and differ between machines. So a client lets a number grow while it follows tasks. On the same machine,
-the operating system says whether its process exists; for other machines, one that has not counted further for `LEASE`
-seconds of the observer's own time is dead, and so is one whose last sign of life is older than `LONG_GONE` by the
-clock. A mistake costs some polls, and never a purchase: the UUIDs of tasks see to that.
+Clocks jump, and differ between machines, so a client increments a heartbeat counter while it follows tasks. On the same
+machine, the operating system says whether its process exists. A client of another machine is dead if its counter has
+not changed for `LEASE` seconds of the observer's monotonic clock, or if its last heartbeat is older than `LONG_GONE` by
+the time of day. A wrong answer costs some polls, and never buys anything twice, because the UUIDs of tasks prevent
+that.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from runware.store.tables import owners
 __all__ = ["BEAT", "LEASE", "LONG_GONE", "Owner", "Owners"]
 
 BEAT = 5.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 LEASE = 20.0
-"""Seconds without one after which a client of another machine is taken for dead."""
+"""Seconds without a heartbeat after which a client of another machine is considered dead."""
 LONG_GONE = 300.0
-"""Seconds after its last sign of life, by the clocks of both machines, after which a client is dead at first sight."""
+"""Seconds since the last heartbeat, by the time of day, after which a client is considered dead at once."""
 
 
 class Owner:
-    """This client, as the store knows it."""
+    """The row of this client among the owners."""
 
     def __init__(self) -> None:
         self.id = new_uuid()
@@ -39,7 +40,7 @@ class Owner:
         self._beat = 0
 
     def beat(self, connection: Connection) -> None:
-        """Write a sign of life, and the owner's row if it is missing: at first, and after others removed it."""
+        """Write a heartbeat, and the owner's row if it is missing: at first, and after others have removed it."""
         self._beat += 1
         now = time.time()
         changed = connection.execute(update(owners).where(owners.c.id == self.id).values(beat=self._beat, seen=now))
@@ -59,7 +60,10 @@ class Owners:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def alive(self, connection: Connection, owner: str) -> bool:
-        """Return whether a client lives, as far as that is known. One that was just found is taken for alive."""
+        """Return whether a client is alive, as far as that is known.
+
+        One that is seen for the first time is considered alive.
+        """
         if owner == self._me.id:
             return True
         row = connection.execute(select(owners).where(owners.c.id == owner)).mappings().first()
@@ -78,7 +82,7 @@ class Owners:
 
 
 def _machine() -> str:
-    """Return a name for the machine since it was booted, and for the process namespace: pids mean the same there."""
+    """Return a name for this boot of the machine and this process namespace, in which process IDs are unique."""
     boot = pids = ""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -89,13 +93,13 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process of this machine started, in a form to compare; `""` if it is not there or cannot be told.
+    """Return when a process of this machine started, as text to compare; `""` if that is not known.
 
-    A zombie does not count as alive.
+    For a process that does not exist, and for a zombie, the result is `""`, too.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    after = stat.rpartition(")")[2].split()  # the name of the program may contain anything
+    after = stat.rpartition(")")[2].split()  # the name before it may contain spaces and parentheses
     return "" if len(after) < 20 or after[0] in "ZX" else after[19]

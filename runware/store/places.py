@@ -1,4 +1,4 @@
-"""The places of tasks in a run of `map`. Their UUIDs come from these, so that a second start meets the same tasks."""
+"""The places of tasks in a run of `map`: UUIDs are derived from them, so that a second start finds the same tasks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class MapPlace:
         return int(seen.execute("SELECT times FROM seen WHERE task = ?", task).fetchone()[0])
 
     def close(self) -> None:
-        """Forget which inputs there were."""
+        """Delete the temporary file in which inputs are counted."""
         if self._seen is not None:
             self._seen.close()
 
@@ -95,7 +95,9 @@ def check_run_name(run: object) -> None:
 
 
 def described(operation: str, common: Mapping[str, object] | None) -> str:
-    """Return what the starts of a run have in common, as JSON: the operation, and a hash of each common parameter.
+    """Return the description of a run as JSON: the operation, and a hash of each common parameter.
+
+    It must be the same at each start.
 
     Args:
         operation: The name of the request class.

@@ -1,8 +1,8 @@
 """The recorder: a thread that writes what happens to durable calls, and lets their tasks be sent once that is on disk.
 
-The I/O thread hands it steps and never waits. It writes whatever has come in one transaction, and reports back: an
-attempt may be sent, or the store knows the task already. A task that another client follows is watched in the store
-until it has an outcome, or its owner is gone.
+The I/O thread hands it steps and never waits. The recorder writes all steps that have come in one transaction, and
+reports back: an attempt may be sent, or the store has the task already. A task that another client follows is watched
+in the store until it has an outcome, or its owner is gone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log.addFilter(RepeatLimit())
 _MAX_BATCH = 500
 """How many steps one transaction takes at most."""
 _WATCH_INTERVAL = 0.2
-"""Seconds between two looks at the tasks that others follow."""
+"""Seconds between two checks of the tasks that others follow."""
 _LINGER = 0.05
 """Seconds for which steps without a waiting call are collected: each transaction costs the disk a write."""
 _RETRY_INTERVAL = 1.0
@@ -49,7 +49,7 @@ _RETRY_INTERVAL = 1.0
 _TRANSACTION_ATTEMPTS = 3
 """How often a transaction is tried that fails for a reason that may pass at once."""
 _RETRY_WITHIN = 5.0
-"""Seconds after which a transaction that has failed is not repeated at once: it has waited for long enough."""
+"""A transaction that fails after more seconds than this is not repeated at once: it has waited long enough."""
 _MAX_BACKLOG = 10_000
 """How many steps are kept while the store cannot be written; further ones are dropped, and logged."""
 
@@ -248,9 +248,9 @@ class StoreRecorder:
             self._written.notify_all()
 
     def _with_backlog(self, batch: list[RecorderStep], *, due: bool) -> list[RecorderStep]:
-        """Return what is to be written now: with the backlog if it is due, and else new attempts only.
+        """Return the steps to write now: the backlog and the batch if the backlog is due, otherwise only new attempts.
 
-        What happened to a call is written in its order, so everything else waits behind the backlog.
+        The steps of a call are written in order, so all others wait behind the backlog.
         """
         if due:
             self._backlog, batch = [], self._backlog + batch
@@ -270,7 +270,7 @@ class StoreRecorder:
                 self._handle_failure(
                     batch, store_error(error, "cannot be written"), keep=not isinstance(error, DataError)
                 )
-            else:  # a mistake here must not leave calls without an answer
+            else:  # a bug here must not leave calls without an outcome
                 log.exception("the store failed; the steps of %d tasks are not written", len(batch))
                 self._handle_failure(batch, StoreError("The store failed; see the log."), keep=False)
 
@@ -302,8 +302,8 @@ class StoreRecorder:
 
         Args:
             batch: The steps to write.
-            watches: Whether to look at the tasks that others follow.
-            beats: Whether to write a sign of life.
+            watches: Whether to check the tasks that others follow.
+            beats: Whether to write a heartbeat.
         """
         with self.database.transaction() as connection:
             if beats:
@@ -337,7 +337,7 @@ class StoreRecorder:
         if not line_of(record.call).follows:
             self._fail_attempt(record.call, record.uuid, problem)
         elif self._driver is not None:
-            self._driver.task_recorded(record.call, record.uuid)  # it sends nothing, and can ask the server
+            self._driver.task_recorded(record.call, record.uuid)  # it sends no task, and can ask the server
 
     def _fail_attempt(self, call: Call, uuid: str, problem: StoreError) -> None:
         """Report that an attempt must not be sent, because of a problem of the store."""

@@ -1,4 +1,4 @@
-"""`rw.runs`: the runs of a client's store, which `map(run=...)` starts and goes on with."""
+"""`rw.runs`: the runs of a client's store, which `map(run=...)` starts and continues."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["AsyncRun", "Run", "Runs", "start_run"]
 
 @attrs.frozen(kw_only=True, repr=False)
 class _Counts:
-    """What the store says of a run. A snapshot: get the run again for newer numbers.
+    """The numbers of a run in the store. A snapshot: get the run again for newer ones.
 
     Attributes:
         name: Its name.
@@ -50,12 +50,12 @@ class _Counts:
 
     @property
     def total(self) -> int:
-        """How many tasks were begun: inputs that the starts so far have not come to are not counted."""
+        """How many tasks were begun. Inputs that no start has reached yet are not counted."""
         return self.open + self.succeeded + self.failed
 
     @property
     def progress(self) -> float:
-        """How much of what was begun has succeeded or failed, in percent; 0.0 if there is nothing."""
+        """How many of the tasks begun have succeeded or failed, in percent; 0.0 if there is none."""
         return 100.0 * (self.succeeded + self.failed) / self.total if self.total else 0.0
 
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ class Runs:
         return Run(**self.facts_of(name))
 
     def facts_of(self, name: str) -> dict[str, Any]:
-        """Return what `Run` and `AsyncRun` are made of.
+        """Return the arguments for a `Run` or `AsyncRun`.
 
         Raises:
             NotFoundError: The store has no such run.
@@ -176,7 +176,7 @@ class Runs:
         return found[0]
 
     def facts(self, name: str | None = None) -> builtins.list[dict[str, Any]]:
-        """Return what each `Run` or `AsyncRun` is made of; only for the run with this name, unless it is `None`."""
+        """Return the arguments for each `Run` or `AsyncRun`; only for the run with this name, unless it is `None`."""
         database = self._jobs.database
         with database.reading() as connection:
             rows = database.run_rows(connection, name)
@@ -226,7 +226,7 @@ def start_run(core: Core, name: str, description: str) -> None:
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return how a run was started differently, in words. The store has only hashes of the parameters."""
+    """Describe how this start of a run differs from the first one. The store has only hashes of the parameters."""
     if before["operation"] != now["operation"]:
         return f"{before['operation']}, and not {now['operation']}"
     names = sorted(

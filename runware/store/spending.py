@@ -17,7 +17,7 @@ __all__ = ["SpendingRecorder"]
 
 
 class SpendingRecorder:
-    """Lets tasks be sent as far as the budget goes. It writes nothing, and answers at once."""
+    """Lets tasks be sent while their budgets allow it. It writes nothing, and reports at once."""
 
     def __init__(self) -> None:
         self._driver: Driver | None = None
@@ -67,7 +67,7 @@ class SpendingRecorder:
         line = self._lines.pop(call, None)
         if line is not None:
             cost = billed(call.items)
-            # What may have run may be billed: the estimate stands for a bill that did not come.
+            # A task that may have run may be billed: without a bill, its estimate counts.
             owed = line.reserve if may_have_run or line.acknowledged or call.items else 0
             for scope in line.limits:
                 self._spent[scope] += owed if cost is None else max(cost, owed if may_have_run else 0)
@@ -81,5 +81,5 @@ class SpendingRecorder:
         """Do nothing: nothing is open."""
 
     def abandon(self) -> None:
-        """Start anew after a fork, in the child, which has a budget of its own."""
+        """Reset after a fork, in the child, which has a budget of its own."""
         self.__init__()  # type: ignore[misc]

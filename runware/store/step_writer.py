@@ -1,4 +1,4 @@
-"""Write the steps of durable calls in one transaction, and decide what the driver is told of them afterwards."""
+"""Write the steps of durable calls in one transaction, and decide what is reported to the driver afterwards."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StepWriter:
     def write(self, batch: Sequence[RecorderStep]) -> None:
         """Write a batch of steps, each kind at once: what has ended, what is new, how it went on, and how that ended.
 
-        What ends first makes room in the budgets for what is new.
+        Ends come first, because they free budget for new tasks.
         """
         steps: dict[str, str] = {}
         arrived: dict[str, list[dict[str, Any]]] = {}
@@ -106,7 +106,7 @@ class StepWriter:
     # ------------------------------------------------------------------ reports
 
     def _report_recorded(self, call: Call, uuid: str) -> None:
-        """Let an attempt be sent."""
+        """Report that an attempt was written, so that it may be sent."""
         self.reports.append(methodcaller("task_recorded", call, uuid))
 
     def _report_known(
@@ -210,7 +210,7 @@ class StepWriter:
         owner = row["owner"]
         mine = self._calls.own.get(line.key)
         if mine is not None and mine is not call and line_of(mine).follows and not line.follows:
-            self._calls.watched[mine] = line.key  # it only asks for the task, which this one can send
+            self._calls.watched[mine] = line.key  # the other call only asks for the task, and this one can send it
         elif owner is not None and self._has_follower(owner, line.key, call):
             self._watch(call, uuid, row)
             return
@@ -246,7 +246,7 @@ class StepWriter:
         return True
 
     def _send_again(self, call: Call, uuid: str, row: RowMapping) -> None:
-        """Let a task be sent of which nothing runs, so that it is a new expense."""
+        """Let a task be sent of which no attempt runs, so that it needs a reservation of its own."""
         line = line_of(call)
         if not self._reserve(call, uuid):
             self._database.set_values(self._connection, [{"key": row["key"], "owner": None}])
@@ -259,7 +259,10 @@ class StepWriter:
             self._report_recorded(call, uuid)
 
     def _reopen(self, call: Call, row: RowMapping, uuid: str) -> None:
-        """Begin the next attempt of a task; if its last one has failed by the server's word, it gets a new UUID."""
+        """Begin the next attempt of a task.
+
+        It gets a new UUID if the server has reported that the last attempt failed.
+        """
         line = line_of(call)
         unsent = row["step"] in UNSENT and row["state"] == "open"
         line.attempt = row["attempt"] + (not unsent)
@@ -273,7 +276,7 @@ class StepWriter:
             self._watch(call, uuid, row)
 
     def check_watched(self) -> None:
-        """Look at the tasks that others follow: some are done, and some have lost their owner."""
+        """Check the tasks that others follow: report the outcomes, and take over the tasks whose owner is gone."""
         calls = self._calls
         rows = self._database.rows(self._connection, set(calls.watched.values()))
         alive: dict[str, bool] = {}
@@ -326,7 +329,7 @@ class StepWriter:
         may_run = state == "open" and step not in (*UNSENT, "refused")
         reserved = max(0, row["reserved"] - bill) if may_run else 0
         if state == "succeeded" and cost is None:
-            bill = row["reserved"]  # the estimate stands for a bill that did not come
+            bill = row["reserved"]  # without a bill, the estimate counts
         line.day = row["scope"] or ""
         self._accounts.change({*scopes_of(line.day, row["run"]), *self._limits(line)}, bill, reserved - row["reserved"])
         return {
@@ -344,13 +347,13 @@ class StepWriter:
 
 
 def _of_earlier_attempts(row: RowMapping) -> list[dict[str, Any]]:
-    """Return the results of a task that came from other attempts than the last one, which the server is asked for."""
+    """Return the results of a task's earlier attempts. The server is asked for those of the last one."""
     items: list[dict[str, Any]] = json.loads(row["items"]) if row["items"] else []
     return [item for item in items if item.get("taskUUID") not in (None, row["uuid"])]
 
 
 _ACCOUNT_ERRORS = (AuthenticationError, InsufficientCreditsError)
-"""Errors of the account, not of the task: it can be sent again once they are settled."""
+"""Errors of the account, not of the task, which can be sent again once they are resolved."""
 
 
 def _state_after(ended: EndedCall) -> tuple[str, str | None]:

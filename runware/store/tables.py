@@ -1,7 +1,7 @@
 """The tables of a store, and their versions.
 
-Money is in whole billionths of a US dollar, so that sums are exact. Times are seconds since the epoch, for people to
-read only: no decision depends on a clock.
+Money is in whole billionths of a US dollar, so that sums are exact. Times are seconds since the epoch, and are only
+shown: no decision depends on the time of day, except `LONG_GONE` of `owners`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Stri
 __all__ = ["MIGRATIONS", "VERSION", "files", "inputs", "metadata", "owners", "runs", "settings", "spending", "tasks"]
 
 VERSION = 1
-"""The version of the tables below. A store of a later one is refused."""
+"""The version of the tables below. A store of a later version is refused."""
 
 MIGRATIONS: dict[int, Callable[[object], None]] = {}
 """For each earlier version, the function that changes its tables to the next one, given the connection."""
@@ -68,8 +68,8 @@ tasks = Table(
     Index("runware_tasks_run", "run", "state"),
     Index("runware_tasks_state", "state", "owner"),
 )
-"""The tasks. `key` is the UUID of the first attempt, `uuid` that of the last. `request` is the API object, or nothing
-if it was too large. `cost` is all that it has cost, `cost_before` the part of attempts that had failed when it was
+"""The tasks. `key` is the UUID of the first attempt, `uuid` that of the last. `request` is the API object, or NULL if
+it was too large. `cost` is all that it has cost, `cost_before` the part of attempts that had failed when it was
 begun again. `state` is open, succeeded or failed; `step` is how far an open one is: recorded, sent, accepted,
 refused (the next attempt needs a new UUID), waiting (nothing was sent),
 cancelled (nothing was sent, and nothing is to be sent, unless the same task is asked for again)."""
@@ -90,7 +90,8 @@ spending = Table(
     Column("billed", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
 )
-"""What was billed, and what running tasks may cost, for each budget: `store`, `day 2026-01-31`, `run nightly`."""
+"""What was billed, and what is reserved for running tasks, for each account: `store`,
+`day 2026-01-31`, `run nightly`."""
 
 inputs = Table(
     "runware_inputs",

@@ -1,4 +1,4 @@
-"""Media that is sent once: large inputs are stored on the platform by their content, and named by their UUID."""
+"""Media that is uploaded once: large inputs are stored on the platform by their content, and named by their UUID."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Submit = Callable[[Any], "Job[Any]"]
 
 
 class _Content:
-    """Media by its content. It lives as long as a call that uses it, so that it can be stored again."""
+    """The content of media. It lives as long as a call uses it, so that it can be stored again."""
 
     __slots__ = ("__weakref__", "digest", "text")
 
@@ -70,7 +70,7 @@ class Inputs:
         return frozenset(self.contents)
 
     def renew(self, done: Callable[[Mapping[str, str]], object], failed: Callable[[RunwareError], object]) -> None:
-        """Store all of it again, on a thread.
+        """Store all media of the call again, on a thread.
 
         Args:
             done: Called with the new UUIDs by the old ones.
@@ -150,7 +150,7 @@ class Uploads:
                 self._find(one, found)
 
     def _uuids_of(self, contents: Iterable[_Content], headers: Headers = ()) -> dict[str, str]:
-        """Return the UUIDs of media by its digests. What is not stored yet is sent at once, not one after another.
+        """Return the UUIDs of media by its digests. Media that is not stored yet is uploaded concurrently.
 
         The first call that needs it stores it, and others wait for that.
         """
@@ -164,20 +164,21 @@ class Uploads:
                     digest = content.digest
                     uuid, until = self._known.get(digest, ("", 0.0))
                     running = self._running.get(digest)
-                    if now < until <= now + KEPT_FOR:  # the second part: the clock may have jumped back
+                    if now < until <= now + KEPT_FOR:  # the upper limit: the clock may have jumped back
                         uuids[digest] = uuid
                     elif digest in mine:
                         pass
                     elif running is not None and not running.done():
                         others[digest] = content, running
                     else:
-                        mine[digest] = content, Future()  # before others can wait for it
+                        mine[digest] = content, Future()  # set before other calls can wait for it
                         self._running[digest] = mine[digest][1]
             if mine:
                 uuids |= self._store(mine, headers)
         finally:
             self._end(mine)
-        for digest, (content, running) in others.items():  # after its own: another call may wait for one of those
+        # After its own media was stored, for which another call may wait.
+        for digest, (content, running) in others.items():
             try:
                 uuids[digest] = running.result()
             except CancelledError:  # the call that stored it was interrupted
@@ -216,7 +217,10 @@ class Uploads:
         return uuids
 
     def _end(self, mine: Mapping[str, tuple[_Content, Future[str]]]) -> None:
-        """End the waits of other calls for media that is not being stored any more, because of Ctrl-C at any step."""
+        """End the waits of other calls for media that is not being stored any more.
+
+        Ctrl-C may have come at any line.
+        """
         for digest, (_, running) in mine.items():
             running.cancel()  # unless it is done
             with self._lock:
@@ -236,7 +240,7 @@ class Uploads:
 
     def _remember(self, digest: str, uuid: str, stored: float) -> None:
         with self._lock:
-            self._known.pop(digest, None)  # so that it is the newest again
+            self._known.pop(digest, None)  # moves it to the newest
             self._known[digest] = uuid, stored + KEPT_FOR
             if len(self._known) > _REMEMBERED:  # by one
                 del self._known[next(iter(self._known))]
