@@ -73,7 +73,7 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    del version  # its callback has done it
+    del version  # the callback of the option has printed it
     accept_any_text()
 
 
@@ -305,6 +305,6 @@ def mcp(
         else:
             if sys.stdin.isatty():
                 echo("MCP server on standard input; an MCP host starts it. End it with Ctrl-C.", err=True)
-                # Python's own handler would wait for the thread that reads a line from the terminal.
+                # Python's default handler would wait for the thread that reads a line from the terminal.
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
             stdio(toolbox)

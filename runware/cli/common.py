@@ -1,4 +1,4 @@
-"""What the commands have in common: their options, and the settings that reach every part of a command."""
+"""The options that commands share, and the settings that apply to every part of a command."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Group(_FlagsWithoutType, TyperGroup):
 
 
 class App(typer.Typer):
-    """A `typer.Typer` that adds such commands, and is such a group unless `cls` says otherwise."""
+    """A `typer.Typer` whose commands and groups are of these classes, unless `cls` is given."""
 
     def __init__(self, *, cls: type[Group] = Group, **options: Any) -> None:
         super().__init__(cls=cls, rich_markup_mode="rich", pretty_exceptions_enable=False, **options)
@@ -169,7 +169,7 @@ class App(typer.Typer):
 
 @attrs.frozen
 class Settings:
-    """Options of the running command that reach every part of it.
+    """Options of the running command that apply to every part of it.
 
     Attributes:
         names: Whether JSON has the names of the API or those of Python.

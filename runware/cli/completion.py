@@ -1,4 +1,4 @@
-"""Completion by the shell: what to offer, and the command that prints the script of a shell."""
+"""Shell completion: the values to offer, and the command that prints the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _TASK_TYPES = {
     "remove-background": "removeBackground",
     "vectorize": "vectorize",
 }
-"""What the models of a command do."""
+"""The capabilities that the models of a command need."""
 
 _BREAKS = re.compile(r"[:=@]+")
 
@@ -96,7 +96,7 @@ def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell. It completes commands, options, models and their parameters."""
-    # The protocol by which typer's own scripts call the program.
+    # typer's own scripts call the program in the same way.
     variable = f"_{_PROGRAM.upper()}_COMPLETE"
     os.environ[variable] = f"source_{shell}"
     try:
@@ -112,12 +112,12 @@ def _plain(text: str) -> str:
 def completing_in_bash(app: Callable[[], object]) -> None:
     """Run the command line for a completion in bash, which splits words at `:`, `=` and `@`.
 
-    The words are joined again, and what bash keeps of the last one is left out of the answers.
+    The words are joined again, and the part of the last one that bash keeps is removed from the completions.
     """
     typed = os.environ["COMP_WORDS"]
     try:
         split = shlex.split(typed)
-    except ValueError:  # a quote that is still open
+    except ValueError:  # a quotation mark is still open
         split = typed.split()
     words, kept = _joined(split, int(os.environ["COMP_CWORD"]))
     os.environ["COMP_WORDS"] = shlex.join(words)

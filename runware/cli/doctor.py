@@ -117,7 +117,7 @@ def _findings(given: dict[str, Any]) -> Iterator[Finding]:
     if options.url.startswith(("wss:", "https:")):
         yield _trust()
     reached = True
-    # Over HTTP, the sign-in says which step fails.
+    # Over HTTP, the error of the authentication says which step fails.
     for finding in () if options.transport == "http" else _steps(options):
         reached = reached and not finding.exit_code
         yield finding
@@ -192,7 +192,7 @@ def _steps(options: Options) -> Iterator[Finding]:
     try:
         dialled = dial(options, lambda stage, host: begun.append((stage, host, time.perf_counter())))
     except (RunwareError, PermanentError) as error:
-        yield from _timed(begun[:-1], begun[-1][2] if begun else 0.0)  # the last one failed
+        yield from _timed(begun[:-1], begun[-1][2] if begun else 0.0)  # the previous check failed
         failure = error.error if isinstance(error, PermanentError) else error
         stage = getattr(failure, "stage", "options")
         message = Redactor(secrets_of(options)).hide(failure.message)  # a proxy may echo its password
@@ -220,7 +220,7 @@ def _clock(options: Options) -> Finding:
         there = parsedate_to_datetime(stamp)
     except (httpx2.HTTPError, RunwareError, TypeError, ValueError):
         return Finding("clock", f"{_now()}; the server sends no Date header")
-    skew = (before + after) / 2 - there.timestamp() - 0.5  # the header is truncated to seconds
+    skew = (before + after) / 2 - there.timestamp() - 0.5  # the header has no fraction of a second
     value = f"{_now()}; within a few seconds of the server's" if abs(skew) < 5 else f"{_now()}; {skew:+.0f} s off"
     return Finding("clock", value, "Set this machine's clock." if abs(skew) > _MAX_CLOCK_SKEW else "")
 

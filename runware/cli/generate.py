@@ -45,7 +45,7 @@ _MODELS_3D = {"GLB": ".glb", "PLY": ".ply", "OBJ": ".obj", "FBX": ".fbx", "STL":
 
 
 def _whole(number: float) -> float:
-    """Return an integer if it is one: some models refuse 5.0."""
+    """Return a whole number as `int`: some models refuse 5.0."""
     return int(number) if number == int(number) else number
 
 
@@ -264,7 +264,7 @@ def three_d(
 
 
 def _inputs(model: str, source: Any) -> dict[str, Any]:
-    """Return the image in the field that the model has for it: some take one image, others a list."""
+    """Return the image in the input field of the model: some models take one image, others a list."""
     from_catalogue = knowledge.catalogue().catalogue.get(model)
     names = {one.name for one in from_catalogue.parameters} if from_catalogue is not None else set()
     return {"images": [source]} if "inputs.images" in names and "inputs.image" not in names else {"image": source}

@@ -138,7 +138,7 @@ def recover(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with the tasks that a dead program has left, and wait for them. Needs the API key."""
+    """Continue the tasks that a dead program has left open, and wait for them. Needs the API key."""
     with reporting(as_json):
         failed, outcomes = 0, []
         with client(False, store=_url(store)) as rw:

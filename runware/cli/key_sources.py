@@ -85,7 +85,7 @@ def _stored() -> str | None:
         found = keyring.get_password(_SERVICE, _USER)
     except ImportError:
         return None
-    except keyring_errors.KeyringError:  # no keyring on this machine, or it stays locked
+    except keyring_errors.KeyringError:  # this machine has no keyring, or the user did not unlock it
         return None
     return found if isinstance(found, str) else None
 

@@ -1,4 +1,4 @@
-"""The commands that work with media that are there: describe, edit and store them."""
+"""The commands for existing media: describe, edit and store it."""
 
 from __future__ import annotations
 

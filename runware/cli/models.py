@@ -1,4 +1,4 @@
-"""The commands `models ...`: what models take and cost. Only `search` needs an API key."""
+"""The commands `models ...`: find models, and show their parameters and prices. Only `search` needs an API key."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def search(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Search all models of the platform, those of the community too."""
+    """Search all models of the platform, including those of the community."""
     with reporting(as_json, local), client(local) as rw:
         output = Output(as_json)
         page = output.wait(rw.submit.model_search(search=text or None, limit=limit, offset=offset or None))
@@ -169,7 +169,7 @@ def refresh(
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Seconds for all of it.")] = 5.0,
     as_json: Json = False,
 ) -> None:
-    """Fetch what is new from the catalogue into the cache of this user. Needs no key."""
+    """Fetch new models from the catalogue into the cache of this user. Needs no key."""
     with reporting(as_json):
         knowledge.refresh(timeout)
         count = len(knowledge.list())

@@ -123,12 +123,12 @@ def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
 
 
 def _is_broken_pipe(error: BaseException) -> bool:
-    """Return whether an error is that of a pipe whose reader has gone, as Windows reports it."""
+    """Return whether an error means that the reader of a pipe has gone, in the form that Windows reports."""
     return type(error) is OSError and error.errno == errno.EINVAL and error.filename is None and os.name == "nt"
 
 
 def accept_any_text() -> None:
-    """Print characters that an output's encoding does not have as escapes, instead of failing.
+    """Escape characters that the encoding of an output does not have, instead of failing.
 
     Pipes on Windows have a code page of 256 characters, unless `PYTHONUTF8=1` is set.
     """
@@ -142,12 +142,12 @@ def _is_unicode(stream: object) -> bool:
 
 
 def drop_standard_output() -> None:
-    """Stop writing to standard output, whose reader has gone: nothing is said when the interpreter flushes it."""
+    """Stop writing to standard output, whose reader has gone, so that the interpreter's last flush reports no error."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-    except (OSError, ValueError):  # it is no file of the system
+    except (OSError, ValueError):  # it has no file descriptor
         pass
 
 
@@ -175,7 +175,7 @@ def _message(error: BaseException, local: bool) -> str:
         message = ended if local else f"{error.message} {_advice(error)}"
     elif isinstance(error, TaskCancelledError):
         message = "interrupted" if local else f"interrupted; the task may continue. {_advice(error)}"
-    elif isinstance(error, IncompleteResultsError):  # its message contains only one of them
+    elif isinstance(error, IncompleteResultsError):  # its message contains only one of the errors
         others = (one.message for one in error.errors if one.message not in error.message)
         message = " ".join(dict.fromkeys([message, *others]))
     elif isinstance(error, json.JSONDecodeError):
@@ -193,7 +193,7 @@ _COMMANDS = {
     "rw.models.search(...)": "`runware models search WORD`",
     "job(): ref must be a job's ref, the UUID of a task, or an Acknowledgement.": "REF must be the UUID of a task.",
 }
-"""Advice for Python code, and the commands that do the same."""
+"""Advice for Python code, and the same advice in terms of commands."""
 
 
 def _advice(error: RunwareError) -> str:
@@ -289,19 +289,19 @@ class Output:
             results: How many results the command may get.
 
         Raises:
-            ValidationError: Nothing can be saved so.
+            ValidationError: Results cannot be saved in this way.
         """
         self._target.check(results)
 
     def file_format(self, given: str | None, formats: Mapping[str, str]) -> str | None:
-        """Return the file format to ask for: the one that was given, or else the one that the file's name says.
+        """Return the file format to request: the given one, or else that of the file's name.
 
         Args:
             given: The value of `--format`.
             formats: The formats of the command, and their extensions.
 
         Raises:
-            ValidationError: The name says another format, or one that the command does not make.
+            ValidationError: The name has another format, or one that the command does not make.
         """
         wanted = self._target.extension
         if not wanted:
@@ -347,7 +347,7 @@ class Output:
             self._save(results, paths)
         except BrokenPipeError:
             raise
-        except (RunwareError, OSError) as error:  # their URLs still work
+        except (RunwareError, OSError) as error:  # their URLs can still be downloaded
             reports.append(_facts(error, self._local))
         self._print(results, paths, reports)
         if interrupted:
@@ -393,7 +393,7 @@ class Output:
     @staticmethod
     def _show(one: Result, path: Path | None) -> None:
         if path is not None:
-            # The path is the caller's, and a program that reads this output needs it unchanged.
+            # The path comes from the caller, and a program that reads this output needs it unchanged.
             typer.echo(one_line(path, limit=None) if sys.stdout.isatty() else str(path))
         elif isinstance(one, Text):
             echo(str(one), lines=True)

@@ -37,7 +37,7 @@ def read_parameters(pairs: Iterable[str], schema: Mapping[str, Any]) -> dict[str
 
 
 def _value(text: str, schema: Mapping[str, Any]) -> Any:
-    """Return the value that a text stands for, as the schema wants it: `2024` is a number, except as a prompt."""
+    """Convert a text to the type that the schema has: `2024` is a number, but not as a prompt."""
     if text.startswith("@") and (path := Path(text[1:])).is_file():
         return path
     if schema.get("type") == "string":
@@ -50,7 +50,7 @@ def _value(text: str, schema: Mapping[str, Any]) -> Any:
 
 
 def _put(made: dict[str, Any], steps: list[str], value: Any, name: str) -> None:
-    """Put a value where its name says; make the objects and lists on the way."""
+    """Set a value at a path, and create the objects and lists on the way."""
     inside: Any = made
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         fresh: Any = value if following is None else [] if following.isdigit() else {}

@@ -27,9 +27,9 @@ else:
 __all__ = ["report"]
 
 SECONDS = 240.0
-"""Time for a probe."""
+"""Seconds that a probe may take."""
 LISTENING = 35.0
-"""How long an idle connection is watched for pings, while other questions are asked."""
+"""Seconds for which an idle connection is watched for pings, while other questions are asked."""
 
 _STYLES = {"holds": "bold green", "differs": "bold yellow", "found": "bold cyan", "open": "dim"}
 

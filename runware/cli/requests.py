@@ -1,4 +1,4 @@
-"""The requests of `run`: from a JSON file, or from a model and parameters."""
+"""The requests of the command `run`: from a JSON file, or from a model and parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["examine", "expected_results", "tasks_of"]
 
 
 def tasks_of(target: str, pairs: Sequence[str], timeout: float | None) -> list[Task[Any]]:
-    """Return the tasks to run. All of them are valid, so that an error does not abandon running ones.
+    """Return the tasks to run. All of them are checked first, so that an invalid one does not leave others running.
 
     Args:
         target: A file, `-` for standard input, or the AIR or slug of a model.
@@ -88,7 +88,7 @@ def expected_results(task: Task[Any]) -> int:
 
 
 def _is_model(target: str) -> bool:
-    """Return whether an argument that is no file names a model: any AIR may be one of the community."""
+    """Return whether an argument that is not a file names a model. Any AIR may be that of a community model."""
     if "/" in target or target.endswith(".json"):
         return False
     return ":" in target or knowledge.catalogue().catalogue.get(target) is not None

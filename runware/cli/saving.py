@@ -17,7 +17,7 @@ from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 __all__ = ["FIELDS", "Target", "actual_format"]
 
 FIELDS = ("number", "seed", "uuid", "ext")
-"""What a template may hold in braces."""
+"""The fields that a template may have in braces."""
 
 _UNIQUE = frozenset(("number", "seed", "uuid"))
 _SAME = {".jpeg": ".jpg", ".tif": ".tiff", ".m4v": ".mp4", ".htm": ".html"}
@@ -43,7 +43,7 @@ class Target:
 
     @property
     def is_template(self) -> bool:
-        """Whether the name has something in braces."""
+        """Whether the name has a field in braces."""
         return self.text is not None and "{" in self.text
 
     @property
@@ -57,7 +57,7 @@ class Target:
 
     @property
     def extension(self) -> str:
-        """The extension that the files are to have, in lower case; `""` if it is left open."""
+        """The extension for the files, in lower case; `""` if it is not given."""
         text = self.text or ""
         if self.is_stream or (self.file is None and not self.is_template):
             return ""
@@ -136,7 +136,7 @@ class Target:
             path = self.file or self._fill(_values(one, number))
             try:
                 paths[id(one)] = one.save(path, overwrite=self.overwrite)
-            except Exception as error:  # the other results are paid for as well
+            except Exception as error:  # the other results have been billed, too
                 first = first or error
         if first is not None:
             raise first
@@ -155,7 +155,7 @@ def _values(one: MediaResult, number: int) -> dict[str, Any]:
 
 
 def actual_format(path: Path) -> str | None:
-    """Return the format of a file whose name says another one, such as `"JPG"`; `None` if the name is right."""
+    """Return the format of a file if its name has another one, such as `"JPG"`; `None` if the name is right."""
     if not path.is_file():
         return None
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What the commands draw on a terminal: progress, tables and styled lines. Nothing of it reaches a pipe."""
+"""Output for terminals: progress, tables and styled lines. None of it is written to a pipe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_terminal(*, err: bool = False) -> bool:
     stream = sys.stderr if err else sys.stdout
     try:
         return stream.isatty()
-    except ValueError:  # it is closed
+    except ValueError:  # the stream is closed
         return False
 
 
@@ -70,11 +70,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wra
     """
     console = _console()
     table = rich_table.Table(box=None, header_style="bold", pad_edge=False)
-    # In a narrow terminal, a long one is folded after all: otherwise the other columns would have no room.
+    # In a narrow terminal, a long cell of the first column is folded: otherwise the other columns would have no room.
     most = console.width // 2 if wrap else console.width - _LEAST_WIDTH * (len(columns) - 1)
     whole = max((len(str(row[0])) for row in rows), default=0) <= most
     table.add_column(columns[0], no_wrap=whole, overflow="fold", style="bold cyan")
-    # That their cells do not wrap is said of the cells: rich would narrow the first column before such columns.
+    # `no_wrap` is set for cells, not for columns: rich would narrow the first column before columns with `no_wrap`.
     how: dict[str, Any] = {"overflow": "fold"} if wrap else {"overflow": "ellipsis", "no_wrap": True}
     for name in columns[1:]:
         table.add_column(rich_text.Text(name, **how))
@@ -86,14 +86,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wra
 
 @contextmanager
 def waiting(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
-    """Show on a terminal that something is waited for.
+    """Show on a terminal what the command waits for.
 
     Args:
-        words: What is waited for.
+        words: The text to show.
         shown: Whether to show it at all.
 
     Yields:
-        A function that shows other words; `""` ends it.
+        A function that shows another text; `""` removes it.
     """
     if not (shown and is_terminal(err=True)):
         yield lambda _: None
@@ -131,7 +131,7 @@ class JobProgress:
                 rich_progress.TextColumn("{task.fields[count]}", markup=False),
                 console=_console(err=True),
                 transient=True,
-                auto_refresh=False,  # no thread draws while this one prints
+                auto_refresh=False,  # refreshed by this thread, so that none draws while it prints
             )
 
     def __enter__(self) -> Self:
@@ -159,7 +159,7 @@ class JobProgress:
             "total": total,
             "count": ", ".join([*facts, f"{now.elapsed:.0f} s"]),
         }
-        if self._line is None:  # a command that is done at once draws nothing
+        if self._line is None:  # a command that ends at once draws nothing
             self._line = self._bar.add_task(**line)
             self._bar.start()
         self._bar.update(self._line, refresh=True, **line)

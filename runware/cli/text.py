@@ -1,4 +1,4 @@
-"""The commands `text` and `chat`: answers of language models, printed as they arrive."""
+"""The commands `text` and `chat`, which print the answers of language models as they arrive."""
 
 from __future__ import annotations
 
@@ -316,5 +316,5 @@ def _edit_lines() -> None:
     """Enable line editing and history for `input`, where the system has them."""
     try:
         load_module("readline")
-    except ImportError:  # Windows, whose terminal does that itself
+    except ImportError:  # Windows has no such module, and its terminal edits lines itself
         pass

@@ -1,4 +1,4 @@
-"""What models are, take and cost. No key is needed, and no network.
+"""What models make, which parameters they take, and what they cost. Neither a key nor a network is needed.
 
     >>> from runware import models
     >>> models.get("bfl-flux-1-dev").air

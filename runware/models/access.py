@@ -35,7 +35,7 @@ __all__ = ["AsyncModels", "Catalogue", "Models"]
 log = logging.getLogger("runware.models")
 
 REFRESH_TIMEOUT = 5.0
-"""Seconds that the services have to answer, for everything that is asked for at once."""
+"""Seconds that the services have to answer, for all requests of one call together."""
 
 
 class ModelList(list[Model]):
@@ -46,31 +46,31 @@ class ModelList(list[Model]):
 
 
 class Catalogue:
-    """The models that a process knows: the snapshot, and what the services said since. Thread-safe.
+    """The models that a process knows: the snapshot, and what the services have returned since. Thread-safe.
 
-    Nothing here waits for the network but `refresh`, `listing` and what has `fetch` in its name.
+    Only `refresh`, `listing` and the methods with `fetch` in their names wait for the network.
 
     Args:
         options: The client's options, for the services.
         snapshot: The models to begin with; `None` is the snapshot in the package.
 
     Attributes:
-        version: What is known, another object after each refresh; `None` before the first look at a model.
-        ages: Whether `renew` has ever something to do.
+        version: The known models, another object after each refresh; `None` before the first use.
+        ages: Whether the known models are ever refreshed by `renew`.
     """
 
     def __init__(self, options: Options, snapshot: Snapshot | None = None) -> None:
         self._options = options
         self._snapshot = snapshot
         self._cache = Cache(options)
-        # What was saved, and the models it describes. It is replaced as a whole and under no lock: a child that was
-        # forked while another thread held one would wait for ever. Reading the cache twice does no harm.
+        # The saved responses, and the models that they describe. They are replaced as a whole and without a lock: a
+        # child that was forked while another thread held it would wait for ever. Reading the cache twice does no harm.
         self.version: tuple[dict[str, Any], NewerModels] | None = None
         self._max_age = options.models_max_age
         self.ages = self._max_age is not None
         self._due = math.inf if self._max_age is None else 0.0
-        """When what is known is too old, as a time of `time.time`; 0 before that was computed."""
-        self._renewing = threading.Lock()  # taken without waiting, so that a fork cannot leave anyone waiting for it
+        """When the next refresh is due, as a time of `time.time`; 0 before that was computed."""
+        self._renewing = threading.Lock()  # only tried, never waited for: a fork may leave it locked
         self._renewal: Services | None = None
         self._closed = False
 
@@ -87,7 +87,7 @@ class Catalogue:
         return self.snapshot.get(name) if key is None else newer.model(key)
 
     def all(self) -> Iterator[Model]:
-        """Yield every model once, those of the services instead of those of the snapshot."""
+        """Yield every model once; a record of the services replaces that of the snapshot."""
         self.renew()
         newer = self._load()[1]
         seen: set[str | None] = set()
@@ -108,7 +108,7 @@ class Catalogue:
     # ------------------------------------------------------------------ what the services said
 
     def refresh(self, timeout: float) -> None:
-        """Ask the services for what is new, and keep it in the user's cache directory.
+        """Fetch new models and schemas from the services, and keep them in the user's cache directory.
 
         Raises:
             ConnectionFailedError: They did not answer in time. What was known stays.
@@ -123,7 +123,7 @@ class Catalogue:
         records = list(services.models())
         if registry is not None:
             fetched = {"etag": etag, "registry": registry}
-            with suppress(ConnectionFailedError):  # the schemas that there was no time for stay as they were
+            with suppress(ConnectionFailedError):  # the schemas for which no time was left stay as they were
                 for name in known.get("schemas", {}):
                     if (schema := services.schema(name)) is not None:
                         fetched.setdefault("schemas", {})[name] = schema
@@ -132,14 +132,14 @@ class Catalogue:
         self._keep({**fetched, "at": time.time()})
 
     def renew(self) -> None:
-        """Refresh what is known in the background, if it is older than the client's `models_max_age`. Never waits."""
+        """Refresh the known models in the background, if they are older than the client's `models_max_age`."""
         if self._max_age is None or time.time() < self._due or not self._renewing.acquire(blocking=False):
             return
         try:
             now, first = time.time(), self._due == 0.0
-            if now < self._due:  # another thread was here
+            if now < self._due:  # another thread has started it
                 return
-            self._due = now + self._max_age  # before the attempt: if it fails, the next one is not due earlier
+            self._due = now + self._max_age  # set before the attempt: if it fails, the next one is not due earlier
             age = self._age(self._load()[0]) if first else math.inf
             if age < self._max_age:
                 self._due -= age
@@ -151,7 +151,7 @@ class Catalogue:
             self._renewing.release()
 
     def _renew(self) -> None:
-        """Take what another process has fetched meanwhile, or else ask the services. Failures are only logged."""
+        """Read what another process has fetched meanwhile, or else ask the services. Only log failures."""
         try:
             saved = self._read()
             if self._age(saved) < (self._max_age or 0.0):
@@ -161,7 +161,7 @@ class Catalogue:
                 self._renewal = services
                 if not self._closed:
                     self._refresh(services)
-        except Exception as error:  # whatever it is, calls must not notice it
+        except Exception as error:  # no error of a refresh may reach a call
             if not self._closed:
                 self._log_renewal(error)
         finally:
@@ -171,11 +171,11 @@ class Catalogue:
         log.info("the catalogue of models was not refreshed, and stays as it is: %s", one_line(error))
 
     def _age(self, saved: Mapping[str, Any]) -> float:
-        """Return how many seconds ago the services were asked, or the snapshot was made, whatever was later."""
+        """Return the seconds since the services were asked or the snapshot was made, whichever is less."""
         made = datetime.fromisoformat(self.snapshot.date).replace(tzinfo=UTC).timestamp()
         asked = saved.get("at")
         age = time.time() - max(made, asked if isinstance(asked, (int, float)) else 0.0)
-        return age if age >= 0.0 else math.inf  # a time in the future: the clock was wrong once
+        return age if age >= 0.0 else math.inf  # a time in the future: the clock was wrong when it was saved
 
     def close(self) -> None:
         """End a refresh in the background."""
@@ -224,7 +224,7 @@ class Catalogue:
             return services.listing(what)
 
     def _load(self) -> tuple[dict[str, Any], NewerModels]:
-        """Return what the services said, and the models it describes. The first call reads the cache."""
+        """Return the responses of the services, and the models that they describe. The first call reads the cache."""
         if self.version is None:
             saved = self._read()
             try:
@@ -232,20 +232,20 @@ class Catalogue:
             except NONSENSE as error:
                 self._cache.discard(error)
                 saved, newer = {}, NewerModels({}, self.snapshot)
-            if self.version is None:  # nothing was fetched meanwhile
+            if self.version is None:  # no response was kept meanwhile
                 self.version = saved, newer
         return self.version
 
     def _read(self) -> dict[str, Any]:
-        """Return what was saved; empty if that was beside an older snapshot, which knew less than the present one."""
+        """Return the saved responses; empty if they were saved with an older snapshot, which was less complete."""
         saved = self._cache.read()
         return saved if str(saved.get("snapshot", self.snapshot.date)) >= self.snapshot.date else {}
 
     def _keep(self, fetched: dict[str, Any]) -> None:
-        """Use what the services said besides what is known, and save it.
+        """Add responses of the services to the known ones, and save them.
 
         Raises:
-            ConnectionFailedError: It has not the form that it should have. What was known stays.
+            ConnectionFailedError: A response is malformed. The known models stay as they were.
         """
         known = self._load()[0]
         schemas = {**known.get("schemas", {}), **fetched.get("schemas", {})}
@@ -327,13 +327,13 @@ class Models:
         q: str | None = None,
         status: str | None = None,
     ) -> Sequence[Model]:
-        """Return the known models, those that fit all filters.
+        """Return the known models that fit all filters.
 
         Args:
-            capability: What they can do, such as `"text-to-video"`; prefixes (`"io:"`) are optional.
-            category: What they make: `"image"`, `"video"`, `"audio"`, `"text"` or `"3d"`.
+            capability: A capability, such as `"text-to-video"`; prefixes (`"io:"`) are optional.
+            category: The kind of their results: `"image"`, `"video"`, `"audio"`, `"text"` or `"3d"`.
             creator: Who made them, without regard to case.
-            q: Words that their name, AIR or slug has.
+            q: Words that are all in their name, AIR or slug.
             status: Their status, such as `"live"`.
 
         Raises:
@@ -357,7 +357,7 @@ class Models:
         )
 
     def search(self, text: str, **filters: Any) -> Iterator[Any]:
-        """Search all models at the API, those of the community too; yield them page after page.
+        """Search all models of the platform, including those of the community, and yield them page by page.
 
         Args:
             text: What to search for.
@@ -404,12 +404,12 @@ class Models:
         return self.catalogue.listing("collections", timeout)
 
     def capabilities(self) -> Sequence[str]:
-        """Return everything that known models can do, such as `"text-to-image"`."""
+        """Return the capabilities of the known models, such as `"text-to-image"`."""
         return sorted({one for model in self.catalogue.all() for one in model.capabilities})
 
 
 class AsyncModels:
-    """The same for asyncio. What may read files or the network runs in a thread.
+    """The same as `Models`, for asyncio. Methods that may read files or use the network run in a thread.
 
     Args:
         models: The blocking form.
@@ -444,7 +444,7 @@ class AsyncModels:
         )
 
     async def search(self, text: str, **filters: Any) -> AsyncIterator[Any]:
-        """Search all models at the API; yield them page after page. See `Models.search`."""
+        """Search all models of the platform; see `Models.search`."""
         if self._search is None:
             raise RunwareError("A search needs a client: use rw.models.search(...).")
         offset = 0
@@ -469,7 +469,7 @@ class AsyncModels:
         return await run_elsewhere(lambda: self._models.collections(timeout))
 
     async def capabilities(self) -> Sequence[str]:
-        """Return everything that known models can do; see `Models.capabilities`."""
+        """Return the capabilities of the known models; see `Models.capabilities`."""
         return await run_elsewhere(self._models.capabilities)
 
 

@@ -64,7 +64,7 @@ _CALL_SETTINGS = ("taskType", "taskUUID", "model")
 
 @attrs.frozen(kw_only=True)
 class Rate:
-    """What one unit costs.
+    """The price of one unit.
 
     Attributes:
         amount: US dollars for a unit.
@@ -81,7 +81,7 @@ class Rate:
 
 @attrs.frozen(kw_only=True)
 class Price:
-    """What a run with a certain configuration did cost, and how long it took.
+    """The price and the duration of an earlier run with a certain configuration.
 
     Attributes:
         configuration: The configuration in words, such as `"1024x1024, 28 steps"`.
@@ -136,12 +136,12 @@ class Parameter:
 
 @attrs.frozen(kw_only=True)
 class ModelExample:
-    """A request that runs, with what it made.
+    """A request that can be run, with its result.
 
     Attributes:
-        title: What it shows.
+        title: Its title.
         request: The task with API names, without a UUID.
-        asset: URL of what it made, or `None`.
+        asset: URL of its result, or `None`.
     """
 
     title: str
@@ -149,7 +149,10 @@ class ModelExample:
     asset: str | None = None
 
     def run(self, rw: Runner[R]) -> R:
-        """Run it: return what `rw.run` returns, which is a job for `rw.submit`, and to be awaited for `rw.aio`."""
+        """Run the request.
+
+        Return what `run` of the given form returns: results, a job for `rw.submit`, an awaitable for `rw.aio`.
+        """
         return rw.run(dict(self.request))
 
 
@@ -194,7 +197,7 @@ class Model:
 
     @classmethod
     def of(cls, record: Mapping[str, Any], enums: Mapping[str, list[Any]] | None = None) -> Model:
-        """Return the model of a record of the snapshot or of the content service."""
+        """Create a model from a record of the snapshot or of the content service."""
         text: dict[str, Any] = {
             field: value for field, api in _TEXTS.items() if isinstance(value := record.get(api), str) and value
         }
@@ -245,7 +248,7 @@ class Model:
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """What its units cost. Several units add up; several labels of one unit are alternatives."""
+        """The prices of its units. Several units add up; several labels of one unit are alternatives."""
         return tuple(
             Rate(
                 amount=float(one["amount"]),
@@ -259,7 +262,7 @@ class Model:
 
     @property
     def prices(self) -> tuple[Price, ...]:
-        """What runs did cost: measured ones, and those of examples."""
+        """The prices of earlier runs: measured ones, and those of examples."""
         found = [*self._listed("pricingMeasured"), *self._listed("pricingExamples")]
         return tuple(
             Price(
@@ -273,7 +276,7 @@ class Model:
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """The sizes it offers; empty if it takes others, or they are not known."""
+        """The sizes it offers, if it takes no others; otherwise, or if they are not known, empty."""
         return tuple(
             Size(width, height, str(one.get("label") or ""))
             for one in self._listed("dimensions")
@@ -281,7 +284,7 @@ class Model:
         )
 
     def _listed(self, name: str) -> list[Mapping[str, Any]]:
-        """Return the objects in a list of the record; others, which no service should send, are left out."""
+        """Return the objects in a list of the record, without items of other types, which no service should send."""
         found = self.raw.get(name)
         return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
@@ -299,7 +302,7 @@ class Model:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What its requests take, required ones first. Those inside objects follow their object."""
+        """The parameters of its requests, required ones first. Parameters inside an object follow that object."""
         required = self.schema.get("required", ())
         found = _parameters(self.schema, "")
         return tuple(sorted(found, key=lambda one: _STEP.split(one.api_name)[0] not in required))
@@ -315,7 +318,7 @@ class Model:
         return self.check_task(to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema))
 
     def estimate(self, **parameters: Any) -> Estimate:
-        """Return what a request to this model will cost, from its rates or from earlier runs.
+        """Estimate the cost of a request to this model, from its rates or from earlier runs.
 
         Args:
             parameters: The parameters of the request, with Python or API names.
@@ -436,7 +439,7 @@ def bundled_snapshot() -> Snapshot:
 
 
 def in_words(model: Model) -> str:
-    """Return the name that requests use, with the one for people."""
+    """Return the AIR or slug of a model, with its name for people."""
     return f"{model.air or model.slug} ({model.name})"
 
 

@@ -1,4 +1,4 @@
-"""A model in words: as text for a terminal, and as HTML for a notebook."""
+"""Descriptions of models: text for a terminal, and HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def described(model: Model) -> str:
         lines += ["", *(f"  {price}" for price in prices)]
     if model.documentation:
         lines += ["", f"  {model.documentation}"]
-    return "\n".join(one_line(line, limit=None) for line in lines)  # a service may have written them
+    return "\n".join(one_line(line, limit=None) for line in lines)  # the service may have sent control characters
 
 
 def described_as_html(model: Model) -> str:

@@ -26,7 +26,7 @@ __all__ = ["exact_estimate"]
 
 
 def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimate) -> Estimate:
-    """Return what the server says that a task will cost.
+    """Return the cost of a task according to the server.
 
     Args:
         options: The client's options, whose `timeout` applies.
@@ -85,6 +85,6 @@ def _post(options: Options, body: bytes) -> dict[str, Any]:
                 answer = redactor.clean(response.json())
             del response  # the server may echo the key
             problem = "" if answer is not None else f"was answered with status {status}, and not with JSON"
-    if problem:  # outside of `except`: the texts and the frames of those errors may hold the key
+    if problem:  # raised outside of `except`, because those errors and their frames may contain the key
         raise ConnectionFailedError(f"The dry run at {host} {problem}.", stage="HTTP", host=host)
     return answer if isinstance(answer, dict) else {"data": answer}

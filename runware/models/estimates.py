@@ -1,4 +1,4 @@
-"""What a request will cost, from the rates of its model, or from what runs did cost before."""
+"""Estimates of the cost of a request, from the rates of its model, or from the prices of earlier runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Estimate:
         seconds: How long a typical run takes; `None` if none was measured.
         basis: Where the numbers come from: `"rates"` times units; `"measured"`, the prices of earlier runs, which may
             have had other settings; `"dry run"`, the server's own word; `"unknown"`.
-        exact: Whether it is the price, and not a range or an experience.
+        exact: Whether it is the price itself, and neither a range nor the price of earlier runs.
     """
 
     minimum: float | None = None
@@ -71,11 +71,11 @@ class _Range(NamedTuple):
 
 
 def estimate(model: Model, task: Mapping[str, Any]) -> Estimate:
-    """Return what a task with API names will cost at most and at least.
+    """Estimate the lowest and the highest cost of a task with API names.
 
     Args:
         model: The model of the task.
-        task: The task. What it leaves out is taken from the model's defaults; what has none makes a range.
+        task: The task. Missing parameters have the model's defaults; a parameter without a default makes a range.
     """
     results = _integer(task, model, "numberResults", 1)
     from_rates = _from_rates(model, task, results)
@@ -122,7 +122,7 @@ def _from_rates(model: Model, task: Mapping[str, Any], results: int) -> _Range |
 
 
 def _amount(unit: str, task: Mapping[str, Any], model: Model, results: int) -> _Range | None:
-    """Return how many units a task uses; `None` if that cannot be told."""
+    """Return how many units a task uses; `None` if that is not known."""
     count = _COUNTS.get(unit)
     if count is None:
         return None
@@ -202,7 +202,7 @@ _COUNTS: dict[str, Callable[[Mapping[str, Any], Model], _Range | None]] = {
     "step": _steps,
     "inputToken": _input_tokens,
     "outputToken": _output_tokens,
-    # Nothing says that the cache will be used, and its use only makes a request cheaper.
+    # It is not known whether the cache will be used, which only makes a request cheaper.
     "cachedInputToken": lambda *_: _exactly(0),
     "cacheWriteToken": lambda *_: _exactly(0),
 }
@@ -291,7 +291,7 @@ def _size_lists(schema: Any) -> Iterable[Mapping[Any, str]]:
 
 
 def _has_audio(task: Mapping[str, Any]) -> bool | None:
-    """Return whether a task asks for sound; `None` if it does not say so."""
+    """Return whether a task asks for sound; `None` if that is left open."""
     places = [task, task.get("settings")]
     providers = task.get("providerSettings")
     if isinstance(providers, Mapping):
@@ -308,7 +308,7 @@ def _has_audio(task: Mapping[str, Any]) -> bool | None:
 
 
 def _comparable(prices: tuple[Price, ...], task: Mapping[str, Any], model: Model) -> list[Price]:
-    """Return the earlier runs that are like a task: of the same size and steps, if there are any."""
+    """Return the earlier runs that agree most with a task in size, steps and duration."""
     width, height = task.get("width"), task.get("height")
     steps = task.get("steps", _default(model, "steps"))
     facts = [f"{width}x{height}", f"{steps} steps", f"{task.get('duration')}s"]

@@ -26,8 +26,8 @@ def to_api_names(
 ) -> dict[str, Any]:
     """Return a task whose Python names are replaced by the API's, also inside objects and lists of objects.
 
-    A name is replaced if the schema has the API's form of it. Where nothing is known of an object, all its names are
-    replaced, since the API has no names with underscores. The user's own contents stay as they are: `tools`,
+    A name is replaced if the schema has the API's form of it. If the schema does not describe an object, all its names
+    are replaced, since the API has no names with underscores. The user's own contents stay as they are: `tools`,
     `jsonSchema`, and other objects that the schema does not describe.
 
     Args:

@@ -1,4 +1,4 @@
-"""The models that the services described since the snapshot was made."""
+"""Models from responses of the services that are newer than the snapshot."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from runware.models.schema import prepare
 __all__ = ["NONSENSE", "NewerModels"]
 
 NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading an answer of another form than expected raises."""
+"""The exceptions that reading a malformed response raises."""
 
 
 class NewerModels:
-    """Models by AIR and by slug, made when they are asked for. Thread-safe.
+    """Models by AIR and by slug, created at their first use. Thread-safe.
 
     Args:
-        saved: What the services said: the registry, records of the catalogue, and request schemas by AIR. What has
-            another form raises one of `NONSENSE`.
-        snapshot: The models in the package. A record adds to what the snapshot says of the model.
+        saved: The responses of the services: the registry, records of the catalogue, and request schemas by AIR. A
+            malformed one raises one of `NONSENSE`.
+        snapshot: The models in the package. A record is merged into that of the snapshot.
     """
 
     def __init__(self, saved: Mapping[str, Any], snapshot: Snapshot) -> None:
@@ -56,7 +56,7 @@ class NewerModels:
                 self._add(known.air, known.slug, {})
             prepared = prepare(schema)
             tried = Model(air=name, slug="", name=name, schema=prepared)
-            tuple(tried.parameters)  # fails if it is no schema
+            tuple(tried.parameters)  # raises if it is not a schema
             tried.check()
             yield self._keys[name.lower()], prepared
 

@@ -1,4 +1,4 @@
-"""What is wrong with a task: every problem at once, in the words of Python code. Nothing is written into the task."""
+"""Find everything that is wrong with a task, in terms of Python code. The task is not changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TEXT_LIMITS = frozenset(("minLength", "maxLength", "format", "pattern", "anyOf"
 
 @attrs.frozen(kw_only=True, repr=False)
 class Problem:
-    """One thing that the model does not accept.
+    """One reason why a model does not accept a request.
 
     Attributes:
         parameter: The parameter as Python code names it: `"width"`, `"settings.system_prompt"`, `"lora[0].weight"`.
@@ -45,7 +45,7 @@ class Problem:
         allowed: All values that are accepted, if there is a list of them.
         minimum: The smallest number accepted, if there is one.
         maximum: The largest number accepted, if there is one.
-        suggestion: The nearest good value, or the right name for a wrong one; `None` if there is none.
+        suggestion: The nearest accepted value, or the right name for a wrong one; `None` if there is none.
     """
 
     parameter: str
@@ -64,7 +64,7 @@ class Problem:
 
 
 def find_problems(schema: Schema, task: Mapping[str, Any], model: str) -> list[Problem]:
-    """Return everything in a task that its schema does not accept; empty if it is good.
+    """Return every problem of a task; empty if its schema accepts it.
 
     Args:
         schema: The request schema of the model.
@@ -163,7 +163,7 @@ class _Check:
     # ------------------------------------------------------------------ values
 
     def _wrong_value(self, schema: Schema, value: Any, path: str) -> Problem | None:
-        """Return what is wrong with a value itself, apart from what is inside it."""
+        """Return the problem of a value itself, without those of its items or fields."""
         choices = choices_of(schema)
         if choices is not None:
             good = any(matches(one, value) if isinstance(one, Mapping) else is_equal(one, value) for one in choices)
@@ -178,7 +178,7 @@ class _Check:
             wrong = self._wrong_text(schema, value, path)
         if wrong is not None:
             return wrong
-        # What is inside an object or a list is looked at afterwards, part by part.
+        # The items of a list and the fields of an object are checked later, one by one.
         rest = schema
         if isinstance(value, Mapping):
             rest = {name: schema[name] for name in ("anyOf",) if name in schema}
@@ -249,7 +249,7 @@ class _Check:
                 yield from self._no_option(schema[keyword], value, path, "")
 
     def _rule(self, rule: Any, value: Mapping[str, Any], path: str, because: str = "") -> Iterator[Problem]:
-        """Yield what a part of a schema that applies to the whole object does not accept."""
+        """Yield the problems that a rule of a schema finds in an object as a whole."""
         if matches(rule, value):
             return
         if not isinstance(rule, Mapping):
@@ -312,7 +312,7 @@ class _Check:
     def _conflict(self, rule: Any, value: Mapping[str, Any], path: str, because: str = "") -> Problem:
         given = [name for name in dict.fromkeys(_named(rule)) if _reach(value, name)]
         names = [python_path(join_path(path, name)) for name in given]
-        # Where any of them is enough to be refused, they do not have to be together.
+        # With `anyOf`, each parameter is refused alone, so the message says nothing of a combination.
         if len(names) > 1 and not (isinstance(rule, Mapping) and "anyOf" in rule):
             message = f"cannot be combined with {either_of(names[1:])}{because}{self._for}"
         else:
@@ -350,7 +350,7 @@ class _Check:
 
 
 def _plain(schema: Schema, value: Any) -> bool:
-    """Return whether a value needs no further check, as most do."""
+    """Return whether a value needs no further check, which is true of most values."""
     kind = schema.get("type")
     return isinstance(kind, str) and kind in _QUICK and TYPES[kind](value) and _TEXT_LIMITS.isdisjoint(schema)
 
@@ -362,12 +362,12 @@ def _distance(size: tuple[float, float], given: tuple[float, float]) -> float:
 
 
 def _named(rule: Any, path: str = "") -> Iterator[str]:
-    """Yield the paths that a condition is about."""
+    """Yield the paths of the parameters in a condition."""
     if not isinstance(rule, Mapping):
         return
     nested = rule.get("properties", {})
     for name in rule.get("required", ()):
-        if not any(True for _ in _named(nested.get(name))):  # else what is inside it says more
+        if not any(True for _ in _named(nested.get(name))):  # otherwise, its nested conditions are more specific
             yield join_path(path, name)
     for name, one in nested.items():
         yield from _named(one, join_path(path, name))

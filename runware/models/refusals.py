@@ -1,4 +1,4 @@
-"""Complete the server's refusals from the schema of the model: what it takes, and the nearest good value."""
+"""Complete validation errors of the server from the schema of the model: the accepted values, and the nearest one."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from runware.task_types import TaskType
 __all__ = ["completed", "with_models", "with_task_type"]
 
 _OF_CALL = frozenset(("taskType", "taskUUID", "model"))
-"""Parameters of which the schema of a model only knows its own values."""
+"""Parameters for which the schema of a model only lists its own values."""
 
 
 def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> ValidationError:
-    """Return the server's error with what the model accepts. Its words come first, and `raw` stays as it is.
+    """Return the server's error completed with what the model accepts. Its own message comes first; `raw` is unchanged.
 
     Args:
         error: The error, which names at least one parameter.
         task: The task with API names.
         model: The model of the task.
     """
-    given = error.raw.get("parameter")  # as the API names it
+    given = error.raw.get("parameter")  # the API's name
     names = [given] if isinstance(given, str) else [name for name in given or () if isinstance(name, str)]
     if not names or not _OF_CALL.isdisjoint(names):
         return error
@@ -42,7 +42,7 @@ def completed(error: ValidationError, task: Mapping[str, Any], model: Model) -> 
 
 
 def with_models(error: ValidationError, near: Sequence[Model]) -> ValidationError:
-    """Return the server's refusal of a model that is not known, with those that may have been meant."""
+    """Return the server's error about an unknown model, completed with the models that may have been meant."""
     if not near:
         return error.restated(_sentence(error.message, iter(("rw.models.list(q=...) finds known ones by a word.",))))
     named = [model for model in near if (model.air or model.slug) not in error.message]
@@ -52,7 +52,7 @@ def with_models(error: ValidationError, near: Sequence[Model]) -> ValidationErro
 
 
 def with_task_type(error: ValidationError, given: str) -> ValidationError:
-    """Return the server's refusal of a task type with the one that may have been meant."""
+    """Return the server's error about an unknown task type, completed with the one that may have been meant."""
     near = near_name(given, list(map(str, TaskType)))
     if near is None or near == given:
         return error
@@ -60,7 +60,7 @@ def with_task_type(error: ValidationError, given: str) -> ValidationError:
 
 
 def _advice(message: str, names: list[str], task: Mapping[str, Any], model: Model) -> Iterator[str]:
-    """Yield what the server's message does not say yet."""
+    """Yield the advice that the server's message does not contain yet."""
     problems = {problem.parameter: problem for problem in model.check_task(task)}
     for name in names:
         problem = problems.get(python_path(name))
@@ -80,6 +80,6 @@ def _sentence(message: str, advice: Iterator[str]) -> str:
     if words and words[-1] not in ".!?":
         words += "."
     found = " ".join(advice)
-    if found.startswith(words.rstrip(".!?")):  # the same, and more
+    if found.startswith(words.rstrip(".!?")):  # it contains the same advice, and more
         return found
     return f"{words} {found}" if found else message

@@ -37,7 +37,7 @@ _NUMBERS = (int, float)
 
 
 def prepare(schema: Any, enums: Mapping[str, list[Any]] | None = None) -> Any:
-    """Return a schema in the form that is checked fastest: references resolved, lists of sizes as a dict.
+    """Return a schema in a form that is fast to check: with references resolved, and lists of sizes as a dict.
 
     Args:
         schema: A schema as the service sends it, or as the snapshot has it.
@@ -84,7 +84,7 @@ def matches(schema: Any, value: Any) -> bool:
 
 
 def is_equal(one: Any, other: Any) -> bool:
-    """Compare as JSON does: 1 equals 1.0, but not `true`."""
+    """Return whether two values are equal in JSON: 1 equals 1.0, but not `true`."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -136,9 +136,9 @@ def _fits_pattern(pattern: str, text: str) -> bool:
     if len(text) > _LONGEST_PATTERN:
         return True
     try:
-        # The service's pattern for data URIs knows letters only, which image/svg+xml is not.
+        # The service's pattern for data URIs allows letters only, and image/svg+xml has a plus sign.
         return re.search(pattern, text) is not None or text.startswith("data:")
-    except re.error:  # a pattern of another dialect says nothing
+    except re.error:  # a pattern in another dialect of regular expressions cannot be checked
         return True
 
 

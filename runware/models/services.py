@@ -1,7 +1,7 @@
 """The services that describe models, over HTTP: a catalogue, a registry, and a request schema for each model.
 
-None of them needs an API key, and none gets it. What they say is kept in the user's cache directory, so that later
-processes know it without the network.
+None of them needs an API key, and none gets it. Responses are kept in the user's cache directory, so that later
+processes need no network.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def cache_folder() -> Path:
 
 
 class Services:
-    """Requests to the services, within one time limit.
+    """Requests to the services, with one time limit for all of them.
 
     Args:
         options: The client's options: its proxy, trust store and URL.
-        timeout: Seconds for everything that is asked for.
+        timeout: Seconds for all requests together.
     """
 
     def __init__(self, options: Options, timeout: float) -> None:
@@ -79,7 +79,7 @@ class Services:
             client.close()
 
     def end(self) -> None:
-        """End what is being asked for, from another thread."""
+        """Abort the requests, from another thread."""
         self._deadline.end()
 
     def registry(self, etag: str | None) -> tuple[dict[str, Any] | None, str | None]:
@@ -141,7 +141,7 @@ class Services:
     ) -> tuple[Any, str | None] | None:
         """Return the JSON at a path and its ETag; `None` for 404 and for 304.
 
-        A body that the deadline cuts off is an error of HTTP, or is not JSON.
+        A body that is cut off at the deadline raises an HTTP error, or is not JSON.
 
         Raises:
             ConnectionFailedError: The service does not answer in time, or not with JSON.
@@ -193,7 +193,7 @@ def _failed(host: str, what: str) -> ConnectionFailedError:
 
 
 class Cache:
-    """What the services said, in a file of the user's cache directory.
+    """The responses of the services, in a file of the user's cache directory.
 
     A file that cannot be read is removed and logged; one that cannot be written is only logged.
 
@@ -207,7 +207,7 @@ class Cache:
         self._path: Callable[[], Path] = lambda: cache_folder() / f"models-{name}.json"
 
     def read(self) -> dict[str, Any]:
-        """Return what was saved; empty if there is nothing."""
+        """Return the saved responses; empty if there are none."""
         try:
             saved = json.loads(self._path().read_bytes())
             if isinstance(saved, dict) and saved.get("format") == _FORMAT:
@@ -228,7 +228,10 @@ class Cache:
             path.unlink()
 
     def write(self, content: Mapping[str, Any]) -> None:
-        """Save what the services said, in one step: a reader never sees half of it."""
+        """Save the responses of the services.
+
+        The file is replaced as a whole, so that a reader never sees half of it.
+        """
         try:
             path = self._path()
             path.parent.mkdir(parents=True, exist_ok=True)

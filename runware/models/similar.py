@@ -1,4 +1,4 @@
-"""Known models with names like one that is not known."""
+"""Find the known models whose names are similar to an unknown one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST = 100
 _SHORTEST_START = 3
 _CUTOFF = 0.85
 _VAGUE = 8
-"""A name that fits more models than this, such as `flux`, says too little to suggest any."""
+"""A name that fits more models than this, such as `flux`, is too general to suggest any."""
 
 
 def similar_models(wanted: str, known: Sequence[Sequence[str | None]], count: int = 3) -> list[int]:
@@ -30,11 +30,12 @@ def similar_models(wanted: str, known: Sequence[Sequence[str | None]], count: in
     Numbers in names are not compared by their letters: `klingai:5@9` is another model than `klingai:6@0`.
 
     Args:
-        wanted: What was asked for: an AIR, a slug, or words.
+        wanted: The unknown name: an AIR, a slug, or words.
         known: The AIR, the slug and the name of each model.
         count: The most positions to return.
     """
-    text = wanted.lower()[:_LONGEST].rpartition("/")[2]  # without the owner, as elsewhere: `black-forest-labs/flux-dev`
+    # Without the owner that names of other services have: `black-forest-labs/flux-dev`.
+    text = wanted.lower()[:_LONGEST].rpartition("/")[2]
     found = [*_same_words(text, known), *_same_id(text, known), *_misspelt(text, known)]
     return list(dict.fromkeys(found))[:count]
 
@@ -48,7 +49,7 @@ def _same_id(wanted: str, known: Sequence[Sequence[str | None]]) -> Iterator[int
 
 
 def _same_words(wanted: str, known: Sequence[Sequence[str | None]]) -> Iterator[int]:
-    """Yield the models that have all words in their slug or name, first those with the fewest others."""
+    """Yield the models whose slug or name has all words, first those with the fewest other words."""
     words = set(_WORD.findall(wanted.partition(":")[2] or wanted))
     if not any(map(str.isalpha, words)):
         return  # an AIR with a number as its ID
@@ -67,7 +68,7 @@ def _starts_one(word: str, others: list[str]) -> bool:
 
 
 def _misspelt(wanted: str, known: Sequence[Sequence[str | None]]) -> Iterator[int]:
-    """Yield the models of which a name has nearly the same letters, and the same numbers."""
+    """Yield the models with a name that has nearly the same letters, and the same numbers."""
     numbers = _numbers(wanted)
     near = [
         (-likeness, number)

@@ -1,4 +1,4 @@
-"""Parameters and values in words: their Python names, what a schema takes, and the nearest good value."""
+"""Describe parameters and values: their Python names, what a schema accepts, and the nearest accepted value."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def python_path(path: str) -> str:
 
 
 def right_name(name: str, known: Collection[str]) -> str | None:
-    """Return the API name that was meant by another spelling, another vendor's name, or a typing error."""
+    """Return the API name that another spelling, another vendor's name, or a misspelt name probably means."""
     by_form = {fold_name(one): one for one in known}
     form = fold_name(name)
     if form in by_form:
@@ -72,7 +72,7 @@ def right_name(name: str, known: Collection[str]) -> str | None:
 
 
 def find_name(name: str, properties: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield the paths of parameters inside objects that a name may have meant."""
+    """Yield the paths of parameters inside objects that a name may refer to."""
     for outer, schema in properties.items():
         inner = schema.get("properties") if isinstance(schema, Mapping) else None
         if inner:
@@ -83,7 +83,7 @@ def find_name(name: str, properties: Mapping[str, Any], path: str) -> Iterator[s
 
 
 def type_words(kinds: str | list[str]) -> str:
-    """Return one or several types of JSON in words."""
+    """Describe one or several types of JSON."""
     return either_of([_KINDS.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)])
 
 
@@ -93,7 +93,7 @@ def either_of(words: list[str]) -> str:
 
 
 def span_words(low: Any, high: Any, what: str) -> str:
-    """Return how many of something are accepted, in words."""
+    """Describe how many of something are accepted."""
     if low is not None and low == high:
         return f"exactly {low:,} {what}{'' if low == 1 else 's'}"
     if low is None:
@@ -102,7 +102,7 @@ def span_words(low: Any, high: Any, what: str) -> str:
 
 
 def takes(schema: Schema) -> str:
-    """Return what a schema takes, in words; empty if it takes anything."""
+    """Describe what a schema accepts; empty if it accepts anything."""
     choices = choices_of(schema)
     if choices is not None:
         plain = [repr(one) for one in choices if not isinstance(one, Mapping)]

@@ -1,7 +1,7 @@
 """Ask the service the questions that its documentation leaves open; `runware doctor --probe`.
 
-`lines` talks to the service without the client's engine, whose purpose is to hide what is asked here. The other modules
-hold the questions: about connections, tasks, requests over HTTP, and text. `report` lists all of them, with what the
+`lines` has connections of its own, because the client hides what is asked here. The other modules contain the
+questions: about connections, tasks, requests over HTTP, and text. `report` lists all of them, with what the
 client assumes.
 """
 

@@ -13,7 +13,7 @@ __all__ = ["ask_keys", "ask_limits", "ask_malformed", "ask_sessions"]
 _SIZES = (1 << 20, 4 << 20, 16 << 20)
 _TASKS = 101
 _CLOSING = 2.0
-"""Seconds in which a refused connection would be closed."""
+"""Seconds within which the service would close a refused connection."""
 
 
 def ask_keys(probe: Probe) -> None:
@@ -35,7 +35,7 @@ def ask_keys(probe: Probe) -> None:
 
 
 def ask_sessions(probe: Probe) -> None:
-    """Q1, Q4, Q5 and replays: what a new connection gets of the session of a lost one."""
+    """Q1, Q4, Q5 and replays: what a new connection receives when it resumes the session of a lost one."""
     line = probe.connect()
     session = line.session
     task = image_task(deliveryMethod="sync")

@@ -1,4 +1,4 @@
-"""Plain connections to the service: a WebSocket and HTTP, message by message, with limits of time."""
+"""Plain connections to the service over WebSocket and HTTP, message by message, with time limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MEDIA = ("URL", "Base64Data", "DataURI")
 
 
 class UndecidedError(Exception):
-    """A question could not be decided; the text says why."""
+    """A question could not be decided; the message has the reason."""
 
 
 def new_uuid() -> str:
@@ -71,7 +71,7 @@ class Reply:
     Attributes:
         status: Its status.
         headers: Its headers, with names in lower case.
-        body: Its JSON; `None` if it is none.
+        body: Its JSON value; `None` if it is not JSON.
     """
 
     status: int
@@ -95,7 +95,7 @@ class Reply:
 
 
 class Probe:
-    """Connections for one probe, its deadline, and what it has learned so far.
+    """The connections of one probe, its deadline, and its findings so far.
 
     Args:
         options: The options of the Runware client.
@@ -108,14 +108,14 @@ class Probe:
         self.listening = listening
         self.deadline = time.monotonic() + seconds
         self.found: dict[str, str] = {}
-        """Answers by question; those of switches by the values of the switch."""
+        """Answers by question. The answer to a switch is one of its values."""
         self.notes: dict[str, str] = {}
-        """What else there is to say about a question; the reason if it is not decided."""
+        """Notes by question: details of the answer, or the reason why there is none."""
         self.header_names: set[str] = set()
         self.requests = 0
         self.cost = 0.0
         self.is_local = is_loopback(httpx2.URL(options.service_url("api")).host)
-        """Whether the service is on this machine: then prompts may have the marks that make tasks fail."""
+        """Whether the service is on this machine, so that prompts may contain marks that make tasks fail."""
         self._stack = ExitStack()
         self._redactor = Redactor(secrets_of(options))
 
@@ -145,7 +145,7 @@ class Probe:
         return min(seconds, left)
 
     def pay(self, items: Sequence[Item]) -> None:
-        """Add up what results have cost."""
+        """Add the cost of results to the sum."""
         self.cost += sum(one["cost"] for one in items if isinstance(one.get("cost"), (int, float)))
 
     # ------------------------------------------------------------------ WebSocket
@@ -192,7 +192,7 @@ class Probe:
     def post(
         self, body: Any, *, path: str = "", dry: bool = False, raw: bytes | None = None, base: str | None = None
     ) -> Reply:
-        """Post JSON to the API.
+        """Send a POST request with JSON to the API.
 
         Args:
             body: The tasks, or the body of another endpoint.
@@ -206,7 +206,7 @@ class Probe:
         return self._request("POST", (base or self.options.service_url("api")) + path, headers, content)
 
     def get(self, url: str, *, key: bool = True) -> Reply:
-        """Get JSON from one of the API's services."""
+        """Send a GET request to one of the API's services."""
         return self._request("GET", url, {}, None, key=key)
 
     def _request(
@@ -360,7 +360,9 @@ class WebSocketLine:
         raise UndecidedError("there was no answer")
 
     def pong(self) -> list[Any]:
-        """Send a JSON ping, and return the messages before its answer: then the server has read all before it."""
+        """Send a JSON ping, and return the messages before its pong, which shows that the server has read everything
+        before.
+        """
         self.send([{"taskType": "ping", "ping": True}])
         before: list[Any] = []
         for frame in self.messages():
@@ -370,7 +372,7 @@ class WebSocketLine:
         raise UndecidedError("a ping was not answered")
 
     def reset(self) -> None:
-        """Drop the connection without a word, as a failing network does."""
+        """Reset the connection without a close frame, as a failing network does."""
         raw = self._line.sock
         if raw is not None:
             with suppress(OSError):
@@ -385,10 +387,10 @@ class WebSocketLine:
         with suppress(OSError, websocket.WebSocketException):
             self._line.settimeout(1.0)
             self._line.close(timeout=1)
-        self._line.shutdown()  # which close() leaves out once the server has closed
+        self._line.shutdown()  # which `close` does not do after the server has closed
 
     def watch(self, seconds: float) -> threading.Thread:
-        """Start to count the server's pings on this idle connection, beside the other questions."""
+        """Start counting the server's pings on this idle connection, while other questions are asked."""
         thread = threading.Thread(target=lambda: self.receive(seconds), name="runware-probe-pings", daemon=True)
         thread.start()
         return thread

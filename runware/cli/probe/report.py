@@ -23,8 +23,8 @@ class Question:
     Attributes:
         key: Its name: `q1`, `P1`, or the switch of the local server.
         asks: The question.
-        assumed: What the client works best with; `""` if it assumes nothing.
-        reason: Why no probe can decide it; `""` if one can.
+        assumed: The answer that the client assumes; `""` if it assumes nothing. reason: Why no probe can decide it;
+        `""` if one can.
     """
 
     key: str
@@ -115,19 +115,19 @@ _ASKED: tuple[tuple[Callable[[Probe], None], tuple[str, ...]], ...] = (
     (connections.ask_limits, ("q13", "q15", "P17")),
     (requests.ask_headers, ("P14", "P15")),
 )
-"""The functions that ask, and the questions of each."""
+"""The functions that ask, each with its questions."""
 
 
 @attrs.frozen
 class Answer:
-    """What a probe has found about one question.
+    """The result of a probe for one question.
 
     Attributes:
         key: The name of the question.
         asks: The question.
         found: The answer; `""` if it was not decided.
-        assumed: What the client works best with; `""` if it assumes nothing.
-        note: More about the answer, or why there is none.
+        assumed: The answer that the client assumes; `""` if it assumes nothing. note: More about the answer, or why
+        there is none.
     """
 
     key: str
@@ -161,7 +161,7 @@ class Answer:
 
 
 def run_probe(probe: Probe, began: Callable[[str], object] = lambda _: None) -> Iterator[Answer]:
-    """Ask all questions, and yield what was found, without secrets.
+    """Ask all questions, and yield their answers, without secrets.
 
     Args:
         probe: The connections to use.
@@ -179,7 +179,7 @@ def run_probe(probe: Probe, began: Callable[[str], object] = lambda _: None) -> 
             ask(probe)
         except (UndecidedError, RunwareError) as error:
             _note(probe, keys, str(error))
-        except Exception as error:  # an answer that no one has thought of must not end the probe
+        except Exception as error:  # an unexpected answer must not end the probe
             _note(probe, keys, f"the answer could not be read ({type(error).__name__})")
     if watched is not None:
         began("q16")

@@ -17,9 +17,9 @@ else:
 __all__ = ["ask_account", "ask_checks", "ask_dry_runs", "ask_headers", "ask_prices", "ask_schemas", "ask_statuses"]
 
 _MEASURED = ("runware:400@2", {"width": 1024, "height": 1024, "steps": 4}, 0.00078)
-"""A model without published rates, and what a run of it did cost."""
+"""A model without published rates, and the price of an earlier run."""
 _RATED = ("bfl:5@1", {"width": 1024, "height": 1024}, 0.03)
-"""A model with a published rate, and what that rate says."""
+"""A model with a published rate, and that rate."""
 _USUAL = frozenset(
     [
         "accept-ranges",
@@ -67,7 +67,7 @@ def _refused(reply: Reply) -> str:
 
 
 def ask_dry_runs(probe: Probe) -> None:
-    """Q11, P3, P6, P9, P13, P20: what a dry run returns, and what it lets pass."""
+    """Q11, P3, P6, P9, P13, P20: what a dry run returns, and what it accepts."""
     line = probe.connect(dry=True)
     data, errors = line.ask(image_task(numberResults=2))
     if errors:
@@ -99,7 +99,7 @@ def ask_dry_runs(probe: Probe) -> None:
 
 
 def ask_checks(probe: Probe) -> None:
-    """What is refused: unknown parameters, unknown models, what a model's schema does not have."""
+    """Which requests are refused: with unknown parameters or models, or with values that a schema does not allow."""
     reply = probe.post([image_task(probeParameter=1)], dry=True)
     probe.found["strict"] = str(not _accepted(reply))
     impossible = probe.post([image_task() | {"model": "nobody-has-this-model"}], dry=True)
@@ -209,7 +209,7 @@ def _operations(value: Any) -> Iterator[Any]:
 
 
 def ask_headers(probe: Probe) -> None:
-    """P14, P15: the names of headers; asked last, of all answers that came."""
+    """P14, P15: the names of headers; asked last, about all responses of the probe."""
     if not probe.header_names:
         raise UndecidedError("there was no answer over HTTP")
     unusual = sorted(probe.header_names - _USUAL)
