@@ -19,7 +19,8 @@ of `[fail]`, `[error]` and `[nsfw]`. There, `[call:NAME {"argument": 1}]` makes 
 called at the same time, and `[then]` begins the next round. `[loop:NAME {}]` calls a tool in every round, and
 `[answer TEXT]` is the answer, word for word.
 
-`LocalServer.respond` chooses the answers to tasks, and faults break what carries them (`LocalServer.play`, `FAULTS`).
+`LocalServer.respond` sets the answers to tasks, and faults break connections, responses and webhooks
+(`LocalServer.play`, `FAULTS`).
 Where the behaviour of the real service is not documented, a switch selects it (`LocalServer.switch`, `SWITCHES`).
 `python -m runware.local --list` describes all faults and switches.
 
@@ -27,7 +28,7 @@ It knows the models of the snapshot: it serves the catalogue (`/models`) and the
 `/resolve/{model}`), charges their rates, and refuses models that cannot exist. With the switch `models="strict"` it
 refuses whatever the request schema of a model refuses, and with `models="off"` it accepts any model.
 
-It shares no code with the client, so that an error in one cannot hide in the other.
+It shares no code with the client, so that no bug can be in both and stay hidden.
 """
 
 try:

@@ -86,10 +86,10 @@ def describe_all() -> str:
 
 def _describe_access(server: LocalServer, *, recording: bool) -> str:
     """Return how to reach a server; the first line is its URL."""
-    # A key that somebody chose may be one of the real service.
+    # A key that the user chose may be one of the real service.
     key = server.api_key if server.api_key == DEFAULT_KEY else "'the key given with --key'"
     exports = f"export RUNWARE_URL={server.url}"
-    if not recording:  # the real service wants the key that the program has
+    if not recording:  # the real service needs the program's own key
         exports = f"export RUNWARE_API_KEY={key}\n{exports}"
     return f"{server.url}\n\nPoint a program at it:\n{exports}\n\nWatch it: {server.inspector_url}\n"
 

@@ -1,4 +1,4 @@
-"""Serverless apps: what is deployed, and the tasks that call it."""
+"""Serverless apps that are deployed, and the tasks that call their endpoints."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class AppRun:
         def work() -> None:
             try:
                 outcome: tuple[Any, BaseException | None] = function(self.payload), None
-            except BaseException as error:  # the app's own, which a client is told of
+            except BaseException as error:  # the app's own, which is reported to the client
                 outcome = None, error
             try:
                 loop.call_soon_threadsafe(self._finish, *outcome, ledger)
@@ -144,7 +144,7 @@ class AppRun:
         else:
             self.status = "failed"
             self.error = f"{type(error).__name__}: {error}"
-            # What the app had made by then, which an exception may carry.
+            # The output of the app so far, if its exception has one.
             self.output = getattr(error, "output", None)
         ledger.bill(self.record, 1, 0)
         self.finished.set()

@@ -61,7 +61,7 @@ class _RefusalError(Exception):
 
 
 class _ChatRun:
-    """A chat request, as faults of streams see it."""
+    """A chat request, with the attributes of a task run that faults of streams use."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.task = {"taskType": TASK_TYPE, **body}
@@ -173,7 +173,7 @@ class ChatApi:
         fault = self._faults.on_http_request([_TASK], []) if self._faults.active else None
         if fault is not None and fault.how == "late":
             await asyncio.sleep(fault.delay)
-        elif fault is not None and fault.how != "twice":  # an answer that was paid for is not repeated
+        elif fault is not None and fault.how != "twice":  # an answer that was billed is not repeated
             return await fail_request(request, fault, [_TASK])
         head = {"id": uuid, "model": body["model"], "created": 1_790_000_000}
         if body.get("stream"):
@@ -249,7 +249,7 @@ def _check_conversation(messages: list[dict[str, Any]]) -> None:
 
 
 def _usage(body: dict[str, Any], reply: ModelReply) -> tuple[dict[str, Any], int]:
-    """Return the usage and its cost: a unit a token, at four characters each."""
+    """Return the usage and its cost: one unit for each token of four characters."""
     read = -(-len(encode_json(body["messages"])) // 4)
     thought = -(-len(reply.reasoning) // 4)
     written = thought - (-len(encode_json(reply.message())) // 4)

@@ -1,4 +1,4 @@
-"""The language model behind the endpoint for chats. Marks in the prompt say what it does.
+"""The language model behind the endpoint for chats. Marks in the prompt control it.
 
 `[call:NAME {"argument": 1}]` makes it call a tool; several marks are calls at the same time, and `[then]` separates
 rounds. `[loop:NAME {...}]` makes it call a tool in each round. `[same-id]` gives all calls the same id. `[answer TEXT]`
@@ -22,7 +22,7 @@ _DECODER = json.JSONDecoder()
 
 
 class ModelReply(NamedTuple):
-    """What the model answers.
+    """The reply of the model.
 
     Attributes:
         text: The text.
@@ -36,7 +36,7 @@ class ModelReply(NamedTuple):
 
     @property
     def finish_reason(self) -> str:
-        """Why it ended."""
+        """The reason for its end, in the API's terms."""
         return "tool_calls" if self.calls else "stop"
 
     def message(self) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from runware.local.websocket_frames import (
 __all__ = ["ConnectionHandler", "WebSocketConnection", "reset_transport"]
 
 _CLOSE_TIMEOUT = 2.0
-# The responses to everything that one read brought share a write, and so do frames of one step of the event loop,
-# until this many bytes are waiting.
+# All responses to the data of one read are written at once, and so are the frames of one step of the event loop, until
+# this many bytes are waiting.
 _FLUSH_BYTES = 64 * 1024
 
 

@@ -29,7 +29,7 @@ INSPECTOR_PREFIX = "/inspector"
 
 FILE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    # A file may be one that a client sent, such as an SVG with a script, and has the origin of the page.
+    # A file may come from a client, such as an SVG with a script, and has the origin of the page.
     "Content-Security-Policy": "sandbox; script-src 'none'; object-src 'none'",
 }
 """The headers of files."""
@@ -116,7 +116,7 @@ class Inspector:
     # Events.
 
     async def _send_events(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Send what the page shows, and then what changes, as server-sent events."""
+        """Send the state that the page shows, and then its changes, as server-sent events."""
         response = web.StreamResponse(headers={**_PAGE_HEADERS, "Content-Type": "text/event-stream"})
         try:
             await response.prepare(request)
@@ -127,7 +127,7 @@ class Inspector:
         return response
 
     async def _follow(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        # Looking at intervals also limits how often a busy server writes, and costs nothing while no page is open.
+        # Polling the state also limits how often a busy server writes, and costs nothing while no page is open.
         ledger = self._state.ledger
         sent: dict[int, str] = {}
         server, version, ticks = "", -1, 0
@@ -150,7 +150,7 @@ class Inspector:
             await asyncio.sleep(_INTERVAL)
 
     def _changed_tasks(self, sent: dict[int, str]) -> str:
-        """Return the event with the tasks that changed since it was called last; *sent* is what the page has."""
+        """Return the event with the tasks that changed since the last call; *sent* has those that the page shows."""
         shown = self._state.ledger.latest(_SHOWN_TASKS)
         deliveries = find_deliveries(self._state)
         changed = []
@@ -172,7 +172,7 @@ class Inspector:
     async def _act(self, request: web.BaseRequest) -> web.Response:
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"})
-        # A form of a foreign page cannot have this content type, and its scripts may not send it.
+        # An HTML form of a foreign page cannot have this content type, and browsers do not let its scripts send it.
         if _is_foreign(request) or request.content_type != "application/json":
             return web.Response(status=403, text="403: only the inspector's own page may do this.\n")
         try:
@@ -199,7 +199,7 @@ class Inspector:
 
     @property
     def _holding(self) -> bool:
-        # A release of all results by the program ends every hold.
+        # When the program releases all results, every hold ends.
         return self._hold is not None and self._runner.has_hold(self._hold)
 
     def _hold_results(self, _: str) -> None:

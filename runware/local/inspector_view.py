@@ -1,4 +1,4 @@
-"""What the inspector shows: tasks, connections and faults as JSON values."""
+"""The data of the inspector: tasks, connections and faults as JSON values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe_server(
     """Return the numbers, the connections and the faults being played."""
     ledger, balance = state.ledger, state.options.balance
     now = asyncio.get_running_loop().time()
-    # A key that somebody chose may be one of the real service; the page shows only the one that everybody knows.
+    # A key that the user chose may be one of the real service, so the page shows only the default key.
     key = state.options.api_key if state.options.api_key == DEFAULT_KEY else None
     return {
         "url": f"ws{state.http_url.removeprefix('http')}/v1",
@@ -106,7 +106,7 @@ def _task_uuids(body: Any) -> set[str]:
 def describe_task(
     state: ServerState, request: ReceivedRequest, deliveries: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """Return what the page shows of one request."""
+    """Return the data of one request for the page."""
     run = state.runs.get(request.task_uuid) if request.rejection is None else None
     record = request.record
     items = [] if run is None else [run.items[index] for index in sorted(run.items)]

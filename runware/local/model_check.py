@@ -49,7 +49,7 @@ class SchemaValidators:
 
 
 def create_validator(schema: Any) -> Any:
-    """Create a validator of the draft that the schema service uses, with its tolerances."""
+    """Create a validator for the draft that the schema service uses, with the service's tolerances."""
     # The import takes as long as the start of the whole server, and most servers refuse nothing by a schema.
     import jsonschema.validators
 
@@ -79,7 +79,7 @@ def _is_multiple(value: float, unit: float) -> bool:
 
 
 def _check_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
-    # The service's pattern of data URIs does not know the media type image/svg+xml.
+    # The service's pattern of data URIs does not match the media type image/svg+xml.
     if not isinstance(value, str) or len(value) > _LONGEST_PATTERN or value.startswith("data:"):
         return
     if re.search(pattern, value) is None:
@@ -147,7 +147,7 @@ def _errors_of(error: Any, validator: Any, model: str) -> Iterator[ApiError]:
 
 def _condition(error: Any, validator: Any) -> str:
     """Return the condition under which the failed rule holds, in words; empty if it always does."""
-    # The path of a failed keyword goes through the branch, and not through the condition that stands beside it.
+    # The path of a failed keyword has the branch (`then`, `else`), and not the condition (`if`) beside it.
     steps = [*error.absolute_schema_path][:-1]
     if not steps or steps[-1] not in ("then", "else"):
         return ""
@@ -216,7 +216,7 @@ def _wrong_value(error: Any, path: str, model: str) -> ApiError:
 
 
 def _details(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a parameter takes, as fields of an error object."""
+    """Return the limits of a parameter as fields of an error object."""
     kind = schema.get("type")
     found = {
         "type": "float" if kind == "number" else kind,

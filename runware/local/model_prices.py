@@ -1,4 +1,4 @@
-"""What a task costs by the rates of its model, or by what a measured run of it did cost."""
+"""The price of a task by the rates of its model, or by the price of a measured run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TaskPrice(NamedTuple):
 
     Attributes:
         each: For each result.
-        once: For what is read, however many results there are.
+        once: For its inputs, however many results there are.
     """
 
     each: float
@@ -55,7 +55,7 @@ def task_price(record: Record, task: Task, tokens: Mapping[str, int], *, measure
 
 def _charge(rates: list[Record], amount: float, record: Record, task: Task) -> float:
     """Return the charge for an amount of one unit."""
-    # A surcharge is for something that the service decides, such as a search; this server never does it.
+    # A surcharge is for something that the service decides to do, such as a search, and that this server never does.
     rates = [rate for rate in rates if "surcharge" not in str(rate.get("label"))]
     steps = sorted((rate.get("after") or 0, rate["amount"]) for rate in rates)
     if steps and steps[-1][0]:
@@ -127,7 +127,7 @@ def _text(task: Task) -> str:
 
 
 class _Facts:
-    """What the label of a rate may be about: the resolution of a task, its sound, its inputs."""
+    """The properties of a task that the label of a rate may name: its resolution, its sound, its inputs."""
 
     def __init__(self, record: Record, task: Task) -> None:
         self._tier = _tier(record, task)
@@ -169,7 +169,7 @@ def _tier(record: Record, task: Task) -> str | None:
 
 
 def _sound(task: Task) -> Iterator[bool]:
-    """Yield what a task says of its sound, wherever it says so."""
+    """Yield the settings of a task about sound, wherever they are."""
     providers = task.get("providerSettings")
     places = [task, task.get("settings"), *(providers.values() if isinstance(providers, Mapping) else ())]
     for place in places:
@@ -183,7 +183,7 @@ def _sound(task: Task) -> Iterator[bool]:
 
 
 def _measured_price(record: Record, task: Task) -> float | None:
-    """Return the price of the measured run that is most like a task."""
+    """Return the price of the measured run that is most similar to a task."""
     runs = [*(record.get("pricingMeasured") or ()), *(record.get("pricingExamples") or ())]
     steps = task.get("steps", _property(record, "steps").get("default"))
     facts = [f"{task.get('width')}x{task.get('height')}", f"{steps} steps", f"{task.get('duration')}s"]

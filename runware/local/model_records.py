@@ -1,4 +1,4 @@
-"""The models that the server knows: the records of the snapshot in the package, read as a file of data."""
+"""The models that the server knows: the records of the package's snapshot, which is read as a data file."""
 
 from __future__ import annotations
 

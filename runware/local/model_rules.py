@@ -1,4 +1,4 @@
-"""What follows from the model of a task: whether it is accepted, and what it costs."""
+"""The rules that follow from the model of a task: whether the task is accepted, and its price."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ModelRules"]
 _COMMUNITY = frozenset(("civitai", "rundiffusion", "local"))
 """Sources of models that no snapshot lists: those of the community, and the account's own."""
 _FLAT_UNIT = UNIT // 100_000
-"""A unit of the flat prices of task types."""
+"""The unit of the flat prices of task types, in billionths of a dollar."""
 
 
 class ModelRules:
@@ -73,7 +73,7 @@ class ModelRules:
         return self._validators.refusals(record, task if current is None else {**task, "taskType": current})
 
     def _check_model(self, name: str, *, strict: bool) -> None:
-        """Refuse a model that cannot exist: neither known, nor one of the community, nor this account's own."""
+        """Refuse a model that cannot exist: one that is not known, not of the community, and not of this account."""
         source, colon, _ = name.lower().partition(":")
         known = _COMMUNITY if strict else _COMMUNITY | PROVIDERS | self._state.records.sources
         if (not colon or source not in known) and name.lower() not in self._state.own_airs:

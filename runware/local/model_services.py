@@ -1,6 +1,7 @@
 """Answer the services that describe models: the catalogue (the content service), and the registry and schemas.
 
-They have no API key, and answer GET only. The forms are those of `content.runware.ai` and `schemas.runware.ai`.
+They need no API key, and answer GET only. The responses have the form of those of `content.runware.ai` and
+`schemas.runware.ai`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ModelServices:
 
     Args:
         records: The models.
-        own_models: The models that this server was given or trained, as `modelSearch` describes them.
+        own_models: The models that were uploaded to this server or trained by it, as `modelSearch` describes them.
     """
 
     def __init__(self, records: ModelRecords, own_models: list[dict[str, Any]]) -> None:
@@ -225,7 +226,7 @@ _SORTS: dict[str, tuple[str, bool]] = {
     "alpha": ("name", False),
     "creator": ("creator", False),
 }
-"""The field of each order, and whether the largest comes first. The snapshot knows no weight and no popularity."""
+"""The field of each order, and whether the largest comes first. The snapshot has neither weight nor popularity."""
 
 
 def _sort(found: list[dict[str, Any]], sort: str, order: str) -> None:
@@ -235,7 +236,7 @@ def _sort(found: list[dict[str, Any]], sort: str, order: str) -> None:
 
 
 def _smallest_request(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a request that a model accepts; `None` if it requires what cannot be invented, such as a file."""
+    """Return a small request that a model accepts; `None` if it requires what cannot be invented, such as a file."""
     schema = record["schema"]
     texts: dict[str, Any] = {
         "taskType": record.get("taskType"),
@@ -249,7 +250,7 @@ def _smallest_request(record: Mapping[str, Any]) -> dict[str, Any] | None:
     if "width" in schema.get("properties", {}) and "width" not in needed and record.get("dimensions"):
         needed += ["width", "height"]
     if "positivePrompt" in schema.get("properties", {}) and "positivePrompt" not in needed:
-        needed.append("positivePrompt")  # many models need one unless there are inputs
+        needed.append("positivePrompt")  # many models require one if the request has no inputs
     if any(known.get(name) is None for name in needed):
         return None
     request = {name: known[name] for name in needed}

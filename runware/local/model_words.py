@@ -1,7 +1,8 @@
-"""Describe in words what a model takes, and what is wrong with a value.
+"""Describe what a model accepts, and what is wrong with a value.
 
 Parameters have the names of Python code, as users of this server type them. The words are those of the client's own
-check (`tests/test_local_models.py` compares them), so that a program sees one sentence for one mistake.
+check (`tests/test_local_models.py` compares them), so that a program gets the same message before and after it has sent
+a task.
 """
 
 from __future__ import annotations
@@ -199,7 +200,7 @@ def _nearest_of(found: list[Any], value: Any) -> Any:
 
 
 def _shown(value: Any, path: str) -> str:
-    """Return a value for a message; texts of users are not in messages."""
+    """Return a value for a message, in which texts of users must not appear."""
     if isinstance(value, str) and (len(value) > _LONGEST_SHOWN or _SECRET.search(path)):
         return f"a str of {len(value):,} characters"
     return "a dict" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)

@@ -1,4 +1,4 @@
-"""Answers that a test gives to tasks, in place of those that the server makes up."""
+"""Answers to tasks that a test sets, in place of those that the server generates."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class PlannedAnswer:
 
 
 class PlannedAnswers:
-    """All answers that are planned: those for a number of tasks in the order given, then the newest one for all."""
+    """All planned answers: first those for a number of tasks, in the order given, then the newest one for all tasks."""
 
     def __init__(self) -> None:
         self._lock = Lock()

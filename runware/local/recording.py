@@ -1,10 +1,10 @@
-"""Recordings of sessions: JSON lines with requests and what the service answered, without secrets and media.
+"""Recordings of sessions: JSON lines with requests and their responses, without secrets and media.
 
 The first line names the format. Each further line is one request:
 
     {"task": {"taskType": ..., ...}, "results": [{...}], "errors": [{...}], "complete": true}
 
-Left out are API keys and what is named like a secret, UUIDs of tasks, addresses of webhooks and uploads, the queries of
+Omitted are API keys and fields with names of secrets, UUIDs of tasks, URLs of webhooks and uploads, the queries of
 URLs, and the content of files. Files in requests are represented by their checksums, so that requests can be compared.
 """
 
@@ -63,7 +63,7 @@ def _clean_text(text: str, secrets: Iterable[str]) -> str:
         return text
     parts = urlsplit(text)
     stem = parts.path.rpartition("/")[2].partition(".")[0]
-    if match_uuid(stem):  # the URL of a result, which names another server when it is replayed
+    if match_uuid(stem):  # the URL of a result, which has the address of another server when it is replayed
         return f"file:{stem.lower()}"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -82,7 +82,7 @@ def _count(task: Mapping[str, Any]) -> int:
 
 
 class _Entry:
-    """One request and what came for it."""
+    """One request with its results and errors."""
 
     def __init__(self, task: dict[str, Any], expected: int) -> None:
         self.task = task
@@ -101,7 +101,7 @@ class SessionRecorder:
     """Writes a recording while a session goes on.
 
     Args:
-        path: The file; what it holds is replaced.
+        path: The file. Its content is replaced.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -164,7 +164,7 @@ class SessionRecorder:
 
     def _keep(self, entry: _Entry, where: list[dict[str, Any]], kept: dict[str, Any], whole: dict[str, Any]) -> bool:
         known = json.dumps(whole, sort_keys=True)
-        if known in entry.seen or entry.complete:  # a poll repeats what came before
+        if known in entry.seen or entry.complete:  # a poll returns earlier results again
             return False
         entry.seen.add(known)
         where.append(kept)

@@ -202,7 +202,8 @@ class RecordingRelay:
         received, noted = b"", False
         async for chunk in response.content.iter_any():
             received += chunk
-            if not noted and _LAST_EVENT in received:  # before the client has it, which may end the recording at once
+            # Before the client receives the end, since it may end the recording at once.
+            if not noted and _LAST_EVENT in received:
                 self._note_stream(payload, received)
                 noted = True
             await answer.write(chunk)
@@ -215,11 +216,12 @@ class RecordingRelay:
 
 
 _LAST_EVENT = b"\ndata: [DONE]"
-"""A line of its own: the text of an answer may contain the same, with its line breaks escaped."""
+"""The last event of a stream. The line break is part of it, because a text may contain the rest; line breaks in texts
+are escaped."""
 
 
 def _streamed_result(task: dict[str, Any], text: str) -> dict[str, Any]:
-    """Return the result that the events of a stream amount to."""
+    """Combine the events of a stream into one result."""
     result: dict[str, Any] = {"taskUUID": task.get("taskUUID"), "text": ""}
     for line in text.splitlines():
         event = line.removeprefix("data:").strip()

@@ -1,6 +1,6 @@
 """A running server: everything that exists between its start and its stop, on its event loop.
 
-The way of a task:
+How a task is processed:
 
 1. `request_router` reads the first request of a TCP connection, and makes it a WebSocket `connection` or leaves it to
    aiohttp.
@@ -129,7 +129,8 @@ class RunningServer:
             reserved = socket.socket(family)
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.bind(address)
-            # It was for connections that still end; from now on nothing else may bind the port.
+            # The option was needed because of connections that are still ending; from now on no other socket may bind
+            # the port.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             self._reserved.append(reserved)
         self.drop_connections(how)

@@ -218,7 +218,7 @@ class LocalServer:
 
     def _record_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # Tests of clients end connections at any moment; the resulting socket errors are no bugs of this server.
+        # Tests of clients end connections at any moment; the resulting socket errors are not bugs of this server.
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self.ledger.errors.append(error)
         loop.default_exception_handler(context)
@@ -366,7 +366,7 @@ class LocalServer:
         Args:
             name: The ID of the app, 6 to 30 characters.
             endpoints: The functions by endpoint path. Each is called with the payload, a dict, and returns the output;
-                what it raises makes its task fail. Plain functions run on threads of their own, `async` ones on the
+                an exception makes its task fail. Plain functions run on threads of their own, `async` ones on the
                 server's event loop.
             default: The path of the default endpoint. `None`: the only one, if there is one only.
             environments: The names of its environments; the first is used by requests that name none.
@@ -391,13 +391,14 @@ class LocalServer:
     ) -> PlannedAnswer:
         """Choose the answer to the next tasks of one type.
 
-        What is not given is made up as usual: `respond("imageInference", {"seed": 7})` changes the seeds only.
+        Fields that are not given are generated as usual: `respond("imageInference", {"seed": 7})` changes the seeds
+        only.
         Answers for a number of tasks are used in the order given, and then the newest one with `times=None`.
 
         Args:
             task_type: The API's name of the task type, such as `imageInference`.
             results: Fields of every result, under the API's names; or a list with the fields of each result; or a
-                function of the task that returns either. A `cost` is also what is billed.
+                function of the task that returns either. A `cost` is also billed.
             error: The task fails with this error code; or with this error, a dict with `code`, `message`,
                 `parameter`.
             message: The message of the error.

@@ -43,7 +43,7 @@ class _ConnectionCut(Exception):  # noqa: N818
 
 
 class _Route(NamedTuple):
-    """The parts of a path: the app, what is asked of it, and the endpoint or the task."""
+    """The parts of a path: the app, the action, and the endpoint or the task."""
 
     app: str
     action: str
@@ -80,7 +80,7 @@ class ServerlessApi:
         except _Problem as problem:
             response = _problem_response(request, problem, number, endpoint)
         except _ConnectionCut:
-            return web.Response(status=503)  # which reaches nobody
+            return web.Response(status=503)  # which no client receives
         response.headers["X-Request-Id"] = number
         return response
 

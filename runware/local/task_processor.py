@@ -78,7 +78,7 @@ class TaskProcessor:
         try:
             return self.script(task)
         except Exception as error:
-            # An exception of a test's script must not leave a client waiting; tests find it in the ledger.
+            # An exception of a test's script must not leave a client without an answer; tests find it in the ledger.
             self._state.ledger.errors.append(error)
             return [{"errors": [ApiError("internalServerError", f"The script failed: {error!r}").to_object(task)]}]
 
@@ -98,7 +98,7 @@ class TaskProcessor:
             self._state.ledger.reject(task, refusal)
             source.deliver([{"errors": [refusal]}])
         except Exception as error:
-            # Neither a bug of this server nor an exception of a test's function may leave a client waiting.
+            # Neither a bug of this server nor an exception of a test's function may leave a client without an answer.
             self._state.ledger.errors.append(error)
             failure = ApiError("internalServerError", f"The local server failed: {error!r}")
             source.deliver([{"errors": [failure.to_object(task)]}])
@@ -112,7 +112,7 @@ class TaskProcessor:
         if spec is None:
             raise ApiError("unsupportedTaskType", f"There is no task type {name!r}.", "taskType", type="string")
         uuid = check_uuid(task, switches.q14)
-        if self._state.recording is None:  # what was recorded is what the real service says
+        if self._state.recording is None:  # a recorded answer already has the real service's own errors
             self._models.check(task, spec)
         lost = self._state.media.forgotten
         if lost and (name := named_in(task, lost)) is not None:

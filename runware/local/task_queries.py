@@ -39,7 +39,7 @@ def answer_poll(state: ServerState, task: dict[str, Any], progress: int, *, http
 
 
 def _known_run(state: ServerState, task: dict[str, Any]) -> TaskRun | None:
-    """Return the task that a query is about; `None` if the server does not know it (any more)."""
+    """Return the task that a query is about; `None` if the server does not have it, or not any more."""
     run = state.runs.get(task["taskUUID"])
     if run is not None and state.switches.p7 == "unknown" and run.task.get("deliveryMethod") == "stream":
         return None

@@ -87,7 +87,7 @@ class TaskRun:
         self.given_errors: Mapping[int, ApiError] = {}
 
     def plan(self, answer: PlannedAnswer) -> None:
-        """Answer as a test wants it.
+        """Apply the answer that a test has set.
 
         Raises:
             ApiError: The answer does not fit the task.

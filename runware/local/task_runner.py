@@ -44,7 +44,7 @@ class _Draft(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """A finished or failed result: one of its item and its error."""
+    """A finished or failed result: either its item or its error is set."""
 
     item: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
@@ -239,7 +239,7 @@ class TaskRunner:
         self._deliver(run, outcomes)
 
     def _fail_internally(self, run: TaskRun, error: Exception) -> None:
-        # A bug of this server must not leave a client waiting; tests find the exception in the ledger.
+        # A bug of this server must not leave a client without an answer; tests find the exception in the ledger.
         self._state.ledger.errors.append(error)
         self._fail(run, ApiError("internalServerError", f"The local server failed: {error!r}"))
 

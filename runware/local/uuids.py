@@ -21,7 +21,7 @@ _random = random.Random()
 
 def new_uuid() -> str:
     """Return a random UUID of version 4."""
-    # Twice as fast as uuid.uuid4(), and every result needs one.
+    # This takes half the time of `uuid.uuid4()`, and every result needs a UUID.
     digits = f"{_random.getrandbits(128):032x}"
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

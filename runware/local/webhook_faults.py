@@ -1,4 +1,4 @@
-"""Faults of webhooks: doubled, reordered, late, before the acknowledgement, lost, or of an unexpected form."""
+"""Faults of webhooks: sent twice, reordered, late, before the acknowledgement, lost, or of an unexpected form."""
 
 # A hook uses the arguments that it needs; `defaults` and `choices` are declared as ClassVar in Fault.
 # ruff: noqa: ARG002, RUF012

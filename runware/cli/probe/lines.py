@@ -360,9 +360,7 @@ class WebSocketLine:
         raise UndecidedError("there was no answer")
 
     def pong(self) -> list[Any]:
-        """Send a JSON ping, and return the messages before its pong, which shows that the server has read everything
-        before.
-        """
+        """Send a JSON ping, and return the messages before its pong: the server has read everything before."""
         self.send([{"taskType": "ping", "ping": True}])
         before: list[Any] = []
         for frame in self.messages():
