@@ -31,9 +31,9 @@ from runware.local import LocalServer
 from runware.map import requests_from
 from runware.requests.base import Task
 
+from .api_objects import IMAGE, UUID
 from .conftest import until
 from .test_three_interfaces import PICTURE
-from .wire_objects import IMAGE, UUID
 
 
 def seeds(count: int) -> list[dict[str, Any]]:

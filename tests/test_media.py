@@ -22,7 +22,7 @@ from runware.media.inputs import encode_media
 from runware.media.kinds import sniff
 from runware.requests.base import Task
 from runware.results.media import class_by_name
-from tests.wire_objects import IMAGE, PNG, PNG_URI
+from tests.api_objects import IMAGE, PNG, PNG_URI
 
 # Before version 11.3, Pillow silently writes only 16 of the 32 bits.
 refuses_32_bits = pytest.mark.skipif(

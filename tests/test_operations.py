@@ -24,8 +24,8 @@ from runware.local import LocalServer
 from runware.operations import operation
 from runware.requests.base import Task
 from runware.requests.signatures import answer_of, fields, parameters, signature
+from tests.api_objects import TASK_TYPE_OF
 from tests.conftest import Interface
-from tests.wire_objects import WIRE_TYPES
 
 PROJECT = Path(__file__).parent.parent
 
@@ -165,7 +165,7 @@ def test_operation_has_its_request_result_and_aliases(
 def test_every_interface_has_the_operations_of_the_table(form: type) -> None:
     named = {name for row in TABLE for name in (row[0], *row[1])} | requests.STREAMS.keys()
     assert {name for name, method in inspect.getmembers(form) if hasattr(method, "request_name")} == named
-    assert {row[2] for row in TABLE} == set(WIRE_TYPES)
+    assert {row[2] for row in TABLE} == set(TASK_TYPE_OF)
 
 
 @pytest.mark.parametrize("names", JAVASCRIPT)

@@ -36,8 +36,8 @@ from runware.local import LocalServer
 from runware.media.saving import Template
 from runware.store.places import MapPlace
 
+from .api_objects import IMAGE
 from .conftest import until
-from .wire_objects import IMAGE
 
 COMMON = {"model": "runware:101@1", "width": 256, "height": 256}
 PROMPTS = [f"a kite above dune {number}" for number in range(12)]

@@ -20,9 +20,9 @@ from runware.requests.base import Task
 from runware.requests.plan import completion_of
 from runware.requests.raw import RawTask, as_task
 from runware.requests.validation import SETTINGS
-from tests.wire_objects import FULL, IMAGE, PNG, PNG_URI, UUID, WIRE_TYPES
+from tests.api_objects import FULL, IMAGE, PNG, PNG_URI, TASK_TYPE_OF, UUID
 
-REQUEST_CLASSES = [getattr(runware, name) for name in WIRE_TYPES]
+REQUEST_CLASSES = [getattr(runware, name) for name in TASK_TYPE_OF]
 
 
 def needed(cls: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def needed(cls: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "parameters", "wire"), FULL)
 def test_request_becomes_the_task_that_is_sent(name: str, parameters: dict[str, Any], wire: dict[str, Any]) -> None:
-    assert getattr(runware, name)(**parameters).wire() == {"taskType": WIRE_TYPES[name], **wire}
+    assert getattr(runware, name)(**parameters).wire() == {"taskType": TASK_TYPE_OF[name], **wire}
 
 
 def takes_long(task: Task[Any]) -> bool:
@@ -45,17 +45,17 @@ def waits_for(task: Task[Any]) -> Completion:
 
 
 def test_every_operation_has_an_example() -> None:
-    assert {name for name, _, _ in FULL} == set(WIRE_TYPES)
+    assert {name for name, _, _ in FULL} == set(TASK_TYPE_OF)
 
 
 def test_task_types_are_those_of_the_operations() -> None:
-    assert set(runware.TaskType) == {*WIRE_TYPES.values(), "authentication", "ping"}
+    assert set(runware.TaskType) == {*TASK_TYPE_OF.values(), "authentication", "ping"}
 
 
 @pytest.mark.parametrize("cls", REQUEST_CLASSES)
 def test_every_request_has_the_common_parameters(cls: type[Task[Any]]) -> None:
     task = cls(**needed(cls))
-    assert task.task_type == WIRE_TYPES[cls.__name__]
+    assert task.task_type == TASK_TYPE_OF[cls.__name__]
     assert copy.deepcopy(task) == task
     assert waits_for(cls(**needed(cls), skip_response=True)) is Completion.ACKNOWLEDGEMENT
     assert "newParameter" in cls(**needed(cls), extra={"newParameter": {"a": None}}).wire()

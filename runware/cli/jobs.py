@@ -28,7 +28,7 @@ __all__ = ["app"]
 
 app = App(
     no_args_is_help=True,
-    help="Look at the tasks of a store, and go on with those that were broken off.",
+    help="List the tasks of a store, and continue those that were interrupted.",
 )
 
 Store = Annotated[

@@ -249,7 +249,7 @@ class _Conversation:
             yield line
 
     def _command(self, name: str) -> bool:
-        """Run a command of the user, such as `/cost`; return whether the chat goes on."""
+        """Run a command of the user, such as `/cost`; return whether the chat continues."""
         if name == "/exit":
             return False
         if name == "/clear":

@@ -406,7 +406,7 @@ class FailingService(Fault):
     summary = (
         "the services that describe models fail at every path that begins with `path`: they never answer (stall),"
         " answer a byte every `every` seconds (drip), with a page (html), with JSON of another form (nonsense), with"
-        " half of it (cut), with more than anybody reads (huge), or with `status` (error)"
+        " half of it (cut), with more bytes than a client accepts (huge), or with `status` (error)"
     )
     defaults = {"form": "stall", "path": "/", "status": 503, "every": 0.05}
     choices = {"form": ("stall", "drip", "html", "nonsense", "cut", "huge", "error")}

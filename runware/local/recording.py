@@ -98,7 +98,7 @@ class _Entry:
 
 
 class SessionRecorder:
-    """Writes a recording while a session goes on.
+    """Writes a recording during a session.
 
     Args:
         path: The file. Its content is replaced.

@@ -34,7 +34,7 @@ class Estimate:
         maximum: The most it costs in US dollars; equal to *minimum* if the rates leave nothing open.
         seconds: How long a typical run takes; `None` if none was measured.
         basis: Where the numbers come from: `"rates"` times units; `"measured"`, the prices of earlier runs, which may
-            have had other settings; `"dry run"`, the server's own word; `"unknown"`.
+            have had other settings; `"dry run"`, the server's answer to a dry run; `"unknown"`.
         exact: Whether it is the price itself, and neither a range nor the price of earlier runs.
     """
 

@@ -104,7 +104,7 @@ class StoreRecorder:
             self._put(effect)
 
     def arrived(self, call: Call) -> None:
-        """Write the results of a call that goes on."""
+        """Write the results so far of a call that has not ended."""
         line = line_of(call)
         if call.items and not line.follows:
             self._put(ArrivedResults(line.key, list(call.items)))
@@ -182,7 +182,7 @@ class StoreRecorder:
             thread.join(max(0.0, deadline - time.monotonic()))  # it closes the database at its end
 
     def abandon(self) -> None:
-        """Reset after a fork, in the child: the parent goes on with its tasks."""
+        """Reset after a fork, in the child: the parent keeps its tasks."""
         self.database.close(forked=True)
         self._reset()
 

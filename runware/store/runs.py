@@ -33,7 +33,7 @@ class _Counts:
         operation: The name of the request class, such as `"ImageInference"`; `"requests"` if request objects were
             passed.
         created: When it was first started, in seconds since the epoch.
-        open: How many tasks have neither succeeded nor failed: they run, or the next start goes on with them.
+        open: How many tasks have neither succeeded nor failed: they run, or the next start continues them.
         succeeded: How many tasks have succeeded.
         failed: How many tasks have failed.
         cost: What its tasks have cost in US dollars, as far as it is known; `None` if no bill has come.
@@ -77,7 +77,7 @@ class Run(_Counts):
         operation: The name of the request class, such as `"ImageInference"`; `"requests"` if request objects were
             passed.
         created: When it was first started, in seconds since the epoch.
-        open: How many tasks have neither succeeded nor failed: they run, or the next start goes on with them.
+        open: How many tasks have neither succeeded nor failed: they run, or the next start continues them.
         succeeded: How many tasks have succeeded.
         failed: How many tasks have failed.
         cost: What its tasks have cost in US dollars, as far as it is known; `None` if no bill has come.

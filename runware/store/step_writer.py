@@ -196,7 +196,7 @@ class StepWriter:
     # ------------------------------------------------------------------ tasks that the store has already
 
     def _join_task(self, record: Record, row: RowMapping) -> None:
-        """Decide how a call goes on whose task the store has: end it, watch the task, or follow the task itself."""
+        """Decide what a call does whose task the store has: end, watch the task, or follow the task itself."""
         call, line, uuid = record.call, line_of(record.call), record.uuid
         line.key = row["key"]
         if row["state"] == "failed" and line.retries_failed and not line.follows:
@@ -232,7 +232,7 @@ class StepWriter:
         self._report_known(call, uuid, row["uuid"], elsewhere=True)
 
     def _take_over(self, call: Call, uuid: str, row: RowMapping) -> bool:
-        """Go on with a task that no call follows; return whether it was still so."""
+        """Follow a task that no other call follows; return whether that is still so."""
         line = line_of(call)
         if not self._database.claim(self._connection, row["key"], row["owner"], self._owner.id):
             return False

@@ -39,7 +39,7 @@ class EndedCall:
 
 
 class ArrivedResults(NamedTuple):
-    """All results so far of a call that goes on."""
+    """All results so far of a call that has not ended."""
 
     key: str
     items: list[dict[str, Any]]

@@ -47,7 +47,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("q10", "What happens to a stream over a WebSocket?", "error"),
     Question("q11", "What is the answer to a dry run?", "items"),
     Question("q12", "What is the body of a webhook?", "flat"),
-    Question("webhook_error", "In which form does a webhook tell of a failure?", "item"),
+    Question("webhook_error", "In which form does a webhook report a failure?", "item"),
     Question("q13", "How large may a message be?", "16 MiB or more"),
     Question("q14", "Which code do malformed requests get?", "invalidRequest"),
     Question("q15", "How many tasks may a message have?", "101 or more"),

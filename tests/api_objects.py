@@ -595,7 +595,7 @@ FULL: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
 ]
 
-WIRE_TYPES = {
+TASK_TYPE_OF = {
     "ImageInference": "imageInference",
     "VideoInference": "videoInference",
     "AudioInference": "audioInference",
