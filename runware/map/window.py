@@ -59,7 +59,7 @@ class Entry(Generic[R]):
 
     def _name_input(self, error: BaseException) -> None:
         """Set `index` and `input` of an error."""
-        with suppress(AttributeError):  # a class of the user's may not allow it
+        with suppress(AttributeError):  # an exception class of the user may not allow new attributes
             error.index, error.input = self.index, self.given  # type: ignore[attr-defined]
 
 
@@ -85,7 +85,9 @@ class Window(Generic[R]):
         self._running = self._saving = self._taken = 0
         self.input_error: Exception | None = None
         """The exception raised by the iterable of inputs."""
-        self._entries: deque[Entry[R]] = deque()  # in order, under way or ready; if unordered, only under way
+        self._entries: deque[Entry[R]] = (
+            deque()
+        )  # in order, without outcome or with it; if unordered, only those without
         self._finished: deque[Entry[R]] = deque()  # if unordered
         self._leaving: Entry[R] | None = None  # its outcome is about to be yielded
 
