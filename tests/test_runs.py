@@ -621,6 +621,12 @@ class TestSaving:
         assert {image.path.parent.name for answer in answers for image in answer} == {"image"}
         assert pickle.loads(pickle.dumps(answers[0][0])).path == answers[0][0].path
 
+    def test_template_needs_no_dot_before_the_extension(self, rw: Runware, tmp_path: Path) -> None:
+        for template in ("{index}{ext}", "{ext}/{index}.{ext}"):
+            (answer,) = rw.map(rw.image_inference, ["a kite"], common=COMMON, save_to=f"{tmp_path}/{template}")
+            where = tmp_path / "jpg" if "/" in template else tmp_path
+            assert answer[0].path == where / "0.jpg"
+
     def test_second_start_downloads_only_what_is_missing(
         self, form: Any, start: Start, tmp_path: Path, downloads: list[str]
     ) -> None:

@@ -24,7 +24,7 @@ import pytest
 import trustme
 
 import runware
-from runware import ConfigurationError, DownloadError, Runware, ValidationError
+from runware import ConfigurationError, DownloadError, OverwriteError, Runware, ValidationError
 from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
 from runware.local.images import encode, scene
@@ -1079,3 +1079,24 @@ def test_embedded_result_needs_no_network(site: Site) -> None:
     assert len(site.requests) == asked
     with pytest.raises(DownloadError, match="larger than"):
         image.embed(max_bytes=10)
+
+
+def test_home_directory_is_not_taken_for_a_folder(rw: Runware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = rw.image_inference(**PICTURE)
+    for save in (images.save_all, images[0].save, lambda where: list(rw.map(rw.upscale, images, save_to=where))):
+        with pytest.raises(ValidationError, match=r"begins with '~', .*: use Path\('~/kites/'\)\.expanduser\(\)\."):
+            save("~/kites/")
+    assert list(tmp_path.iterdir()) == []
+    assert images[0].save("~kite.jpg") == Path("~kite.jpg")
+
+
+def test_saving_all_to_a_file_is_explained(rw: Runware, tmp_path: Path) -> None:
+    (tmp_path / "kites").touch()
+    with pytest.raises(OverwriteError, match=r"kites is a file; save_all\(\) takes a directory\.$"):
+        rw.image_inference(**PICTURE).save_all(tmp_path / "kites")
+
+
+def test_result_without_media_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"^The result has neither a URL nor data\.$"):
+        runware.Image().save(tmp_path)

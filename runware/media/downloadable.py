@@ -15,11 +15,20 @@ import attrs
 from runware._support.event_loops import warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.threads import cannot_start
-from runware.errors import ConfigurationError, DownloadError
+from runware.errors import ConfigurationError, DownloadError, OverwriteError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
 from runware.media.conversion import converted, fits
 from runware.media.downloads import Downloads, Session
-from runware.media.files import MAX_BYTES, check_absent, decoded_chunks, keep_file, safe_name, target_path, write_file
+from runware.media.files import (
+    MAX_BYTES,
+    check_absent,
+    check_not_home,
+    decoded_chunks,
+    keep_file,
+    safe_name,
+    target_path,
+    write_file,
+)
 from runware.media.kinds import SNIFFED_BYTES, extension_of
 from runware.media.templates import FileTemplate, with_extension
 
@@ -48,7 +57,7 @@ def _template(given: str | FileTemplate | None) -> FileTemplate | None:
 class Saving:
     """Destination and limits of a save."""
 
-    where: str | os.PathLike[str]
+    where: str | os.PathLike[str] = attrs.field(validator=lambda _, __, where: check_not_home(where, "where"))
     overwrite: bool
     timeout: float
     max_bytes: int
@@ -136,7 +145,7 @@ class Downloadable:
             max_bytes: Maximum size; a larger download is aborted. 2 GiB by default.
 
         Raises:
-            ValidationError: *template* has an unknown field. Nothing was downloaded.
+            ValidationError: *template* has an unknown field, or *where* begins with `~`. Nothing was downloaded.
             FileExistsError: The file exists and *overwrite* is false.
             DownloadError: There is no media, the URL has expired, the file is too large, the network failed, or the
                 result cannot be converted to what the path says.
@@ -178,7 +187,7 @@ class Downloadable:
             warn_in_event_loop("await result.asave()")
             yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
         else:
-            raise DownloadError("The result holds no ", task_uuid=self.task_uuid)
+            raise DownloadError("The result has neither a URL nor data.", task_uuid=self.task_uuid)
 
     def save_with(self, session: Session, saving: Saving, stem: str | None = None) -> Path:
         """Save the result over a shared download session; used by `save` and `save_all`."""
@@ -293,7 +302,12 @@ def save_all(items: Sequence[object], saving: Saving, stem: str | None = None) -
     warn_in_event_loop("await results.asave_all()")
     files = [item for item in items if isinstance(item, Downloadable)]
     names = _names(files, stem) if saving.template is None else saving.template.names(files)
-    Path(saving.where).mkdir(parents=True, exist_ok=True)
+    try:
+        Path(saving.where).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OverwriteError(
+            f"{saving.where} is a file; save_all() takes a directory.", filename=os.fspath(saving.where)
+        ) from None
     with ExitStack() as stack:
         # One session per client, so that its results share connections.
         settings = [getattr(item, "_downloads", None) for item in files]

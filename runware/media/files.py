@@ -24,6 +24,7 @@ __all__ = [
     "MAX_EMBEDDED",
     "PARTS",
     "check_absent",
+    "check_not_home",
     "decode_base64",
     "decoded_chunks",
     "keep_file",
@@ -143,6 +144,21 @@ def check_name(path: Path) -> None:
             f"{path} cannot be a file on Windows: {problem}. Choose another name.",
             code="invalidParameter",
             parameter="path",
+        )
+
+
+def check_not_home(where: str | os.PathLike[str], name: str) -> None:
+    """Check that a place for files does not begin with `~`, which no call of the system takes for the home directory.
+
+    Raises:
+        ValidationError: It does; *name* is the parameter.
+    """
+    if Path(where).parts[:1] == ("~",):
+        raise ValidationError(
+            f"{name} begins with '~', which is not your home directory here: use "
+            f"Path({os.fspath(where)!r}).expanduser().",
+            code="invalidParameter",
+            parameter=name,
         )
 
 

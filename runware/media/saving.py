@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import string
 import threading
 import time
@@ -19,7 +20,7 @@ from runware.errors import DownloadError, RunwareError, StoreError, ValidationEr
 from runware.media.cancelling import CancelToken
 from runware.media.downloadable import Downloadable, Saving
 from runware.media.downloads import Downloads, Session
-from runware.media.files import MAX_BYTES, PARTS, safe_name
+from runware.media.files import MAX_BYTES, PARTS, check_not_home, safe_name
 
 __all__ = ["Memory", "Order", "Saver", "Template"]
 
@@ -50,9 +51,11 @@ class Template:
         text = os.fspath(save_to) if isinstance(save_to, (str, os.PathLike)) else None
         if not isinstance(text, str) or not text:
             raise _invalid(f"must be a directory or a template for file names; got {type(save_to).__name__}")
+        check_not_home(text, "save_to")
         if "{" in text or "}" in text:
             self._check(text, run)
-            self._pattern = text
+            # `{ext}` and `.{ext}` alike, as in the `template` of `save`.
+            self._pattern = re.sub(r"(?<![./\\]){ext}$", ".{ext}", text)
         else:
             if Path(text).suffix and not text.endswith(("/", os.sep)) and not Path(text).is_dir():
                 raise _invalid(
