@@ -192,6 +192,25 @@ def test_other_results_are_plain_text() -> None:
     assert list(runware.Results([])._repr_mimebundle_()) == ["text/plain"]
 
 
+def test_answers_of_chats_show_their_text(rw: Runware) -> None:
+    def get_weather(city: str) -> str:
+        return f"rain in {city}"
+
+    chat = rw.chat("google:gemma@4-31b", tools=[get_weather])
+    bundle = chat.send('[call:get_weather {"city": "<Oslo>"}] What is the weather?')._repr_mimebundle_()
+    assert "rain in &lt;Oslo&gt;" in bundle["text/html"]
+    assert "called get_weather" in bundle["text/html"]
+    assert " tokens · $0.00" in bundle["text/html"]
+    assert "Oslo" not in bundle["text/plain"]
+    assert "tokens" not in runware.Answer(text="Hello.")._repr_mimebundle_()["text/html"]
+
+
+def test_slices_of_models_are_tables(rw: Runware) -> None:
+    found = rw.models.list(q="kling")
+    assert found[0].air in found[:2]._repr_html_()
+    assert len(found[:2]) == 2
+
+
 def test_single_result_is_large() -> None:
     image = runware.Image(url="https://a/b.png")
     one, many = (runware.Results([image] * count)._repr_mimebundle_()["text/html"] for count in (1, 2))

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from runware.jobs import Job
     from runware.results import MediaResult, Model3D, Result, Text
     from runware.results.platform import Account, Model
+    from runware.text.answers import Answer
 else:
     getipython = lazy_module("IPython.core.getipython")
     ipython_display = lazy_module("IPython.display")
 
-__all__ = ["Bar", "follow", "in_notebook", "job_bundle", "result_bundle", "results_bundle", "show"]
+__all__ = ["Bar", "answer_bundle", "follow", "in_notebook", "job_bundle", "result_bundle", "results_bundle", "show"]
 
 log = logging.getLogger("runware.display")
 
@@ -65,6 +66,15 @@ def result_bundle(result: Result) -> Bundle:
     elif rows := _rows(result):
         bundle["text/html"] = _summary_of(result) + _table(rows)
     return bundle
+
+
+def answer_bundle(answer: Answer[Any]) -> Bundle:
+    """Return the view of a chat's answer."""
+    tools = ", ".join(call.name for call in answer.tool_calls)
+    tokens = "" if answer.usage is None else f"{answer.usage.total_tokens} tokens"
+    body = f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">{escape(answer.text)}</div>'
+    facts = _facts([f"called {tools}" if tools else "", tokens, _dollars(answer.cost)])
+    return {"text/plain": repr(answer), "text/html": f'<div style="{_CARD};max-width:720px">{body}{facts}</div>'}
 
 
 def results_bundle(results: Sequence[object], errors: Sequence[BaseException] = ()) -> Bundle:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import attrs
 
@@ -39,7 +39,15 @@ REFRESH_TIMEOUT = 5.0
 
 
 class ModelList(list[Model]):
-    """Models, which a notebook shows as a table."""
+    """Models, which a notebook shows as a table. Slices are tables too."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Model: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> ModelList: ...
+    def __getitem__(self, index: Any, /) -> Any:
+        found = super().__getitem__(index)
+        return ModelList(found) if isinstance(index, slice) else found
 
     def _repr_html_(self) -> str:
         return listed_as_html(self)

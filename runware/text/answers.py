@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
+from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.results.base import shown_length
 from runware.results.text import Usage
 from runware.text.schemas import IndescribableTypeError, MisfitError, shape_of, strict_schema
 from runware.text.tools import ToolRun
+
+if TYPE_CHECKING:
+    from runware.display import notebook
+else:
+    notebook = lazy_module("runware.display.notebook")
 
 __all__ = ["Answer", "ResponseFormat"]
 
@@ -45,6 +51,10 @@ class Answer(Generic[T_co]):
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Return the notebook view: the text, with the calls of tools, tokens and cost."""
+        return notebook.answer_bundle(self)
 
 
 class ResponseFormat:
