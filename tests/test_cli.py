@@ -79,11 +79,14 @@ def test_image_command_saves_the_images(here: pathlib.Path) -> None:
 
 
 def test_image_command_prints_urls_and_json(here: pathlib.Path, server: LocalServer) -> None:
-    ran = run("image", "a red kite", "--seed", "5", "--set", "steps=7", "--set", "CFGScale=3.5", "--set", "scheduler=x")
+    ran = run(
+        "image", "a red kite", "--seed", "5", "--set", "steps=7", "--set", "cfg_scale=3.5", "--set", "scheduler=x"
+    )
     assert ran.out.startswith(server.http_url)
     sent = server.ledger.tasks("imageInference")[0]
     assert (sent["steps"], sent["CFGScale"], sent["scheduler"]) == (7, 3.5, "x")
-    (item,) = run("image", "a red kite", "--json", "--seed", "5", "-o", "out").json
+    (item,) = run("image", "a red kite", "--json", "--seed", "5", "--set", "CFGScale=2", "-o", "out").json
+    assert server.ledger.last["CFGScale"] == 2
     assert item["seed"] == 5
     assert pathlib.Path(item["path"]).exists()
 

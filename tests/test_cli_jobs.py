@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +55,8 @@ def test_show_has_the_request_and_the_error() -> None:
     shown = run(app, ["jobs", "show", failed["key"]]).stdout
     assert "x [error:invalidProviderContent]" in shown
     assert "invalidProviderContent" in shown.split("error: ")[1]
+    assert re.search(r"^created: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", shown, re.MULTILINE)
+    assert isinstance(failed["created"], float)
     assert run(app, ["jobs", "show", "none"]).exit_code == 1
 
 
@@ -82,6 +85,13 @@ def test_store_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run(app, ["jobs", "list"])
     assert shown.exit_code == 2
     assert "--store" in shown.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "runs", "recover"])
+def test_misspelt_store_is_an_error_and_makes_no_file(command: str, tmp_path: pathlib.Path) -> None:
+    shown = run(app, ["jobs", command, "--store", f"sqlite:///{tmp_path}/jbos.db"])
+    assert (shown.exit_code, f"There is no store {tmp_path}/jbos.db." in shown.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("store")

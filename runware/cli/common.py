@@ -15,6 +15,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from runware._support.api_names import wire_name
 from runware.cli.completion import complete_file_format, complete_model, complete_setting
 
 __all__ = [
@@ -94,7 +95,7 @@ Extra = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Additional parameter by API name; repeatable.",
+        help="Additional parameter, by its API or Python name; repeatable.",
         autocompletion=complete_setting,
     ),
 ]
@@ -207,7 +208,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_settings(pairs: Sequence[str] | None) -> dict[str, Any] | None:
-    """Return the parameters given as `--set NAME=VALUE`; a value that is JSON is taken as JSON.
+    """Return the parameters given as `--set NAME=VALUE`, under the API's names; a value that is JSON is taken as JSON.
 
     Raises:
         typer.BadParameter: An argument has another form.
@@ -218,9 +219,10 @@ def read_settings(pairs: Sequence[str] | None) -> dict[str, Any] | None:
         if not equals or not name:
             raise typer.BadParameter(f"expected NAME=VALUE; got {pair!r}", param_hint="--set")
         try:
-            found[name] = json.loads(text)
+            value = json.loads(text)
         except ValueError:
-            found[name] = text
+            value = text
+        found[wire_name(name) if "_" in name else name] = value
     return found or None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
@@ -44,6 +45,10 @@ def _url(store: str | None) -> str:
         raise ConfigurationError(
             f"No store: pass --store sqlite:///jobs.db, or set {STORE_VARIABLE}.", parameter="store"
         )
+    # Otherwise a misspelt name would make an empty database, and look like one without tasks.
+    begin, sqlite, rest = url.partition("sqlite:///")
+    if sqlite and not begin and not Path(name := rest.partition("?")[0]).exists():
+        raise ConfigurationError(f"There is no store {name}.", parameter="store")
     return url
 
 
@@ -72,7 +77,7 @@ def _list(
             return
         for task in found:
             cost = "" if task.cost is None else f"${task.cost:.4f}"
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(task.created))
+            when = _when(task.created)
             echo(f"{task.key}  {when}  {_state(task):18}  {task.task_type:20}  {cost:>9}  {task.run or ''}".rstrip())
         typer.echo(plural(len(found), "task"), err=True)
 
@@ -96,7 +101,7 @@ def show(
                 for number, item in enumerate(task.items):
                     echo(f"result {number}: {_brief(item)}")
             elif value is not None:
-                echo(f"{name}: {_brief(value)}")
+                echo(f"{name}: {_when(value) if name in _TIMES else _brief(value)}")
 
 
 @app.command()
@@ -154,6 +159,13 @@ def recover(
                 typer.echo(f"{plural(len(outcomes), 'task')}, {failed} failed", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+_TIMES = ("created", "updated")
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _state(task: StoredTask) -> str:
