@@ -37,6 +37,7 @@ def test_ledger_without_requests_says_so(server: LocalServer) -> None:
     with pytest.raises(LookupError, match="nothing was sent yet"):
         _ = server.ledger.last
     assert str(server.ledger) == "0 requests, $0.00000"
+    assert repr(server.ledger) == "<Ledger received=0, billed=0.00000>"
 
 
 def test_rejected_and_failed_requests_have_their_error(server: LocalServer, rw: Runware) -> None:

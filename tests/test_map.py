@@ -139,8 +139,12 @@ class TestEveryInterface:
         for arguments in ((len, ["x"]), (ImageInference,), (7,)):
             with pytest.raises(TypeError, match="map"):
                 outcomes(*arguments)
-        with pytest.raises(ValidationError, match="request object"):
+        with pytest.raises(
+            ValidationError, match=r"^map\(\) without an operation takes request objects .*; got 7\. Name"
+        ):
             outcomes([7])
+        with pytest.raises(ValidationError, match=r"<str of length 10>\. Name the operation first"):
+            outcomes(["a red kite"])
         with pytest.raises(ValidationError, match="dict of parameters"):
             outcomes("account_management", [7])
 
@@ -167,6 +171,8 @@ class TestEveryInterface:
         expected[4:7] = [ConfigurationError, ValidationError, ValidationError]
         assert kinds == expected
         assert "did you mean 'width'" in str(answers[1])
+        (answer,) = outcomes([{**PICTURE, "taskType": "imageInference", 7: 8}], return_exceptions=True)
+        assert "must have names as keys; got the key 7." in str(answer)
         answers = outcomes("image_inference", inputs, return_exceptions=True, ordered=False)
         assert sorted(map(str, map(type, answers))) == sorted(map(str, expected))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -425,3 +426,10 @@ def test_every_model_is_read_and_checked_without_an_exception() -> None:
         assert isinstance(one.parameters, tuple)
         one.check_task({"taskType": one.task_type, "model": one.air})
         estimate(one, {"duration": 5, "width": 1024, "height": 1024})
+
+
+def test_long_list_of_choices_reads_as_a_sentence() -> None:
+    (problem,) = models.get("runware:101@1").check(positive_prompt="a kite", width=512, height=512, scheduler="Foo")
+    assert re.search(
+        r"'DDIM', .*[^r] 'DPM\+\+ 2M SDE', 'DPM\+\+ 2M SDE Beta' or one of \d+ others for", problem.message
+    )

@@ -381,6 +381,17 @@ def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> Non
             {"size": "1x1"},
             "ImageInference has no parameter 'size': pass two numbers, as in width=1024, height=1024.",
         ),
+        (
+            {"check": "error"},
+            (
+                "ImageInference has no parameter 'check': it is an option of the client, as in Runware(check=...) or "
+                "rw.with_options(check=...)."
+            ),
+        ),
+        (
+            {"api_key": "x"},
+            "ImageInference has no parameter 'api_key': it is an option of the client, as in Runware(api_key=...).",
+        ),
         ({"heigth": 5}, "ImageInference has no parameter 'heigth'; did you mean 'height'?"),
         (
             {"zzz": 5},

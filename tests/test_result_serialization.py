@@ -55,6 +55,17 @@ def test_list_comes_back_with_the_classes_of_its_results() -> None:
     assert results.to_dicts(api_names=False)[1] == {"task_type": "caption", "text": "x"}
 
 
+def test_python_name_as_a_key_is_answered_with_the_attribute() -> None:
+    image = Image(url="https://example.com/kite.png")
+    with pytest.raises(KeyError) as raised:
+        image["url"]
+    assert raised.value.args == ("url",)
+    assert raised.value.__notes__ == ["Keys are the API's names. The attribute is .url."]
+    with pytest.raises(KeyError) as raised:
+        image["nothing"]
+    assert not hasattr(raised.value, "__notes__")
+
+
 def test_dict_of_a_result_is_its_own() -> None:
     image = Image(raw={"outputs": {"blocks": [1]}})
     image.to_dict()["outputs"]["blocks"].append(2)

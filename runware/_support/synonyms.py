@@ -143,4 +143,18 @@ ADVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "numframes": (("duration", "pass duration, in seconds"),),
     "model": (("common", "pass what all inputs share as common={...}"),),
+    **{
+        name.replace("_", ""): (
+            ("", f"it is an option of the client, as in Runware({name}=...) or rw.with_options({name}=...)"),
+        )
+        for name in ("check", "long_timeout", "retry_delay")
+    },
+    **{
+        name.replace("_", ""): (("", f"it is an option of the client, as in Runware({name}=...)"),)
+        for name in (
+            *("api_key", "budget", "connect_timeout", "heartbeat_interval", "insecure_ws", "liveness_timeout"),
+            *("max_in_flight", "max_queued", "models_max_age", "proxy", "reconnect", "ssl_context", "store"),
+            *("transport", "upload_inputs"),
+        )
+    },
 }

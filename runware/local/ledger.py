@@ -320,8 +320,8 @@ class Ledger:
 
     def __repr__(self) -> str:
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int) and name[0] != "_"}
-        shown = ", ".join(f"{name}={value}" for name, value in counts.items() if value)
-        return f"<Ledger received={len(self.received)}, {shown}, billed={self.billed:.5f}>"
+        shown = "".join(f"{name}={value}, " for name, value in counts.items() if value)
+        return f"<Ledger received={len(self.received)}, {shown}billed={self.billed:.5f}>"
 
     def __str__(self) -> str:
         return request_table(self.requests, self.billed)

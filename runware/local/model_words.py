@@ -154,7 +154,9 @@ def _listed(found: list[Any]) -> str:
     values = [repr(one) for one in found if not isinstance(one, dict)]
     spans = [takes_words(one) or "something else" for one in found if isinstance(one, dict)]
     more = len(values) - _MOST_LISTED
-    return either([*spans, *values[:_MOST_LISTED]]) + (f" or one of {more} others" if more > 0 else "")
+    if more > 0:
+        return f"{', '.join([*spans, *values[:_MOST_LISTED]])} or one of {more} others"
+    return either([*spans, *values])
 
 
 def _has_type(kinds: str | list[str], value: Any) -> bool:

@@ -194,8 +194,9 @@ class _Check:
         near = nearest_choice(choices, value)
         listed = plain if len(plain) <= LISTED else plain[:LISTED]
         words = [takes(one) or "something else" for one in spans] + [repr(one) for one in listed]
-        more = f" or one of {len(plain) - len(listed)} others" if len(plain) > len(listed) else ""
-        message = f"must be {either_of(words)}{more}{self._for}; got {shown_value(path, value)}"
+        more = len(plain) - len(listed)
+        allowed = f"{', '.join(words)} or one of {more} others" if more else either_of(words)
+        message = f"must be {allowed}{self._for}; got {shown_value(path, value)}"
         limits = (spans[0].get("minimum"), spans[0].get("maximum")) if spans else (None, None)
         return self._problem(path, message, value, allowed=tuple(plain), limits=limits, suggestion=near)
 

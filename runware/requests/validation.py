@@ -137,6 +137,8 @@ def _mismatch(name: str, value: object, expected: Any) -> str:
         lists = [option for option in options if get_origin(option) is Sequence]
         if any(fits(value, item) for option in lists for item in get_args(option)):
             return f"takes a list: {name}=[{{...}}]; got a single dict"
+    if isinstance(value, Mapping) and (odd := [key for key in value if not isinstance(key, str)]):
+        return f"must have names as keys; got the key {brief(odd[0])}"
     kinds = tuple(_kinds(expected))
     shown = _shown(name, value)
     if Path in kinds and isinstance(value, (list, tuple)) and value and fits(value[0], expected):

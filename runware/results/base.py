@@ -131,7 +131,12 @@ class ApiObject(ResultSchema):
         return self.to_dict().keys()
 
     def __getitem__(self, name: str, /) -> Any:
-        return self.to_dict()[name]
+        try:
+            return self.to_dict()[name]
+        except KeyError as error:
+            if isinstance(name, str) and hasattr(type(self), name):
+                error.add_note(f"Keys are the API's names. The attribute is .{name}.")
+            raise
 
     def __json__(self) -> dict[str, Any]:
         """Return the form in which Celery sends the object."""
