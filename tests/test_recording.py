@@ -186,6 +186,18 @@ def test_recorder_survives_a_lost_connection(path: pathlib.Path, service: LocalS
     assert (len(entry["results"]), entry["complete"]) == (2, True)
 
 
+def test_recording_stays_until_another_request_is_recorded(path: pathlib.Path, service: LocalServer) -> None:
+    for prompt in ("a kite", None, "a heron"):
+        before = path.read_text() if path.exists() else ""
+        with recorder(path, service) as server, Runware(KEY, url=server.url) as rw:
+            if prompt:
+                make(rw, prompt)
+        if prompt:
+            assert [line["task"]["positivePrompt"] for line in lines(path)[1:]] == [prompt]
+        else:
+            assert path.read_text() == before
+
+
 def test_unfinished_request_is_recorded_as_such(path: pathlib.Path, service: LocalServer) -> None:
     with service.hold():
         with recorder(path, service) as server, Runware(KEY, url=server.url) as rw:

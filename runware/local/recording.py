@@ -101,14 +101,25 @@ class SessionRecorder:
     """Writes a recording during a session.
 
     Args:
-        path: The file. Its content is replaced.
+        path: The file. A recording that it holds has been paid for, so it is replaced only by the first request that
+            is recorded.
+
+    Raises:
+        OSError: The file cannot be written.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = Path(path)
         self._entries: dict[str, _Entry] = {}
         self._secrets: set[str] = set()
+        with self._path.open("a", encoding="utf-8") as file:
+            self._replaces = file.tell() > 0
+        if not self._replaces:
+            self._begin()
+
+    def _begin(self) -> None:
         self._path.write_text(f"{encode_json(_FORMAT)}\n", encoding="utf-8")
+        self._replaces = False
 
     def hide(self, secret: object) -> None:
         """Leave a secret out of everything that is recorded from now on."""
@@ -174,6 +185,8 @@ class SessionRecorder:
 
     def _write(self, entry: _Entry) -> None:
         line = {"task": entry.task, "results": entry.results, "errors": entry.errors, "complete": entry.complete}
+        if self._replaces:
+            self._begin()
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{encode_json(line)}\n")
 
