@@ -212,7 +212,11 @@ def _check_retries(_: object, field: attrs.Attribute[Any], value: object) -> Non
 def _check_key(_: object, _field: attrs.Attribute[Any], value: object) -> None:
     if callable(value):
         return
-    if not isinstance(value, str) or not value.strip():
+    if not (isinstance(value, str) or value is None):
+        raise ConfigurationError(
+            f"api_key must be a str, or a function that returns one; got {type(value).__name__}.", parameter="api_key"
+        )
+    if value is None or not value.strip():
         raise ConfigurationError(
             f"No API key: pass api_key=, or set the environment variable {KEY_VARIABLE}. "
             "Create a key at https://my.runware.ai. Without one, `python -m runware.local` serves the API on this "

@@ -261,7 +261,7 @@ def test_exceptions_of_user_code_are_not_wrapped(form: Form, rw: Runware) -> Non
         ({"content": "x", "images": "0b5f3c1e-7a52-4c1d-9a40-6d1f2b8e0a01"}, "images", "UUIDs"),
         ({"content": "x", "images": b"%PDF-1.4"}, "images", "must be images"),
         ({"content": ["x", b"?"]}, "content", "octet-stream"),
-        ({"content": ["x", object()]}, "content", "is not media"),
+        ({"content": ["x", object()]}, "content", "object is neither media nor JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

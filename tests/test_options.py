@@ -13,6 +13,12 @@ from runware.options import read_options
 LOCAL = "ws://127.0.0.1:9/v1"
 
 
+@pytest.mark.parametrize("key", [7, b"rw-key"])
+def test_key_of_another_type_is_said_to_be(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^api_key must be a str, .*; got {type(key).__name__}"):
+        Runware(key)
+
+
 def test_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWARE_API_KEY", "rw-from-env")
     monkeypatch.setenv("RUNWARE_URL", LOCAL)

@@ -112,7 +112,9 @@ def encode_media(value: object) -> str:
             raise _unusable("the file was opened in text mode; open it with mode 'rb'")
         data = content
     else:
-        raise _unusable(f"{type(value).__name__} is not media; pass a Path, bytes, binary file, PIL image or str")
+        raise _unusable(
+            f"{type(value).__name__} is neither media nor JSON; pass a Path, bytes, binary file, PIL image or str"
+        )
     if not data:
         raise _unusable("it is empty")
     media_type = sniff(data)[0]
