@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,6 +95,16 @@ def test_misspelt_store_is_an_error_and_makes_no_file(command: str, tmp_path: pa
     shown = run(app, ["jobs", command, "--store", f"sqlite:///{tmp_path}/jbos.db"])
     assert (shown.exit_code, f"There is no store {tmp_path}/jbos.db." in shown.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_store_without_its_extra_says_what_to_install(store: str, tmp_path: pathlib.Path) -> None:
+    # In place of the package, which the tests have.
+    (tmp_path / "sqlalchemy.py").write_text("raise ModuleNotFoundError('No module', name='sqlalchemy')")
+    command = [sys.executable, "-m", "runware", "jobs", "list", "--store", store]
+    shown = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (shown.returncode, "pip install 'runware-client[store]'" in shown.stderr) == (2, True), shown.stderr
 
 
 @pytest.mark.usefixtures("store")

@@ -53,7 +53,15 @@ def _url(store: str | None) -> str:
 
 
 def _view(store: str | None) -> StoreView:
-    opened = database.Database(_url(store))
+    url = _url(store)
+    try:
+        opened = database.Database(url)
+    except ModuleNotFoundError as error:
+        if error.name != "sqlalchemy":
+            raise
+        raise ConfigurationError(
+            "A store needs SQLAlchemy: pip install 'runware-client[store]'.", parameter="store"
+        ) from error
     opened.open()
     return access.StoreView(opened, owners.Owners(owners.Owner()))
 
