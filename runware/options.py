@@ -21,6 +21,7 @@ from runware.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import hashlib
+    import inspect
     import pickle
     import ssl
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from runware.events import Event
 else:
     hashlib = lazy_module("hashlib")
+    inspect = lazy_module("inspect")
     pickle = lazy_module("pickle")
     ssl = lazy_module("ssl")
 
@@ -343,6 +345,11 @@ def _check_callable(_: object, field: attrs.Attribute[Any], value: object) -> No
     if value is not None and not callable(value):
         raise ConfigurationError(
             f"{field.name} must be a function that takes one argument; got {type(value).__name__}.",
+            parameter=field.name,
+        )
+    if value is not None and inspect.iscoroutinefunction(value):
+        raise ConfigurationError(
+            f"{field.name} must be a plain function, not a coroutine function: it is called on a thread of its own.",
             parameter=field.name,
         )
 

@@ -370,6 +370,12 @@ class TestOverASocket:
             Runware("rw-test-key", on_event="print")  # type: ignore[arg-type]
         assert caught.value.parameter == "on_event"
 
+    def test_handler_that_nothing_would_await_raises(self) -> None:
+        async def watch(event: events.Event) -> None: ...
+
+        with pytest.raises(ConfigurationError, match="on_event must be a plain function, not a coroutine function"):
+            Runware("rw-test-key", on_event=watch)
+
     def test_rejected_key_reports_the_authentication_stage(self, make: Make, server: LocalServer) -> None:
         watcher = Watcher()
         client = Runware("rw-wrong", url=server.url, on_event=watcher, max_retries=0)

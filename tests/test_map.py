@@ -126,6 +126,23 @@ class TestEveryInterface:
             outcomes("image_inference", inputs, progress=told.append, concurrency=1)
         assert [progress.percent for progress in told] == [25.0, 50.0]
 
+    @pytest.mark.parametrize(
+        ("progress", "problem"),
+        [
+            ("bar", "must be True, False or a function; got 'bar'"),
+            (lambda: None, "must take one argument: a Progress"),
+            (asyncio.sleep, "must be a plain function, not a coroutine function"),
+        ],
+    )
+    def test_progress_that_could_not_be_called_is_refused(
+        self, outcomes: Any, rw: Runware, progress: Any, problem: str, server: LocalServer
+    ) -> None:
+        for run in (outcomes, lambda *_, **given: rw.image_inference(**PICTURE, **given)):
+            with pytest.raises(ValidationError, match=problem) as caught:
+                run("image_inference", seeds(2), progress=progress)
+            assert caught.value.parameter == "progress"
+        assert server.ledger.executed == 0
+
     def test_progress_bar_is_shown(self, outcomes: Any, capsys: pytest.CaptureFixture[str]) -> None:
         outcomes("image_inference", seeds(10), progress=True)
         assert "10/10" in capsys.readouterr().err

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, over
 
 from runware._support.lazy_modules import lazy_attributes, lazy_module
 from runware._support.unknown_names import names_checked
+from runware.errors import ValidationError
 from runware.jobs import Job, Progress
 from runware.options import Budget
 from runware.requests.base import Task
+from runware.requests.validation import progress_problem
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -177,6 +179,7 @@ class BlockingMap:
         """
         core = self._core
         core.check_thread()
+        _check_progress(progress)
         read = map_inputs.read_inputs(what, inputs, common, core.task_of)
         context = map_context.MapContext(core, run, budget, save_to, retry_failed=retry_failed)
         window = map_window.Window(read, concurrency, ordered=ordered)
@@ -271,6 +274,7 @@ class AsyncMap:
         retry_failed: bool = False,
     ) -> AsyncIterator[Any]:
         """Run many requests and iterate over their results asynchronously. `Runware.map` describes the arguments."""
+        _check_progress(progress)
         read = map_inputs.read_inputs(what, inputs, common, self._core.task_of)
         context = map_context.MapContext(self._core, run, budget, save_to, retry_failed=retry_failed)
         outcomes = iteration.run_async(
@@ -281,6 +285,16 @@ class AsyncMap:
             return_exceptions=return_exceptions,
         )
         return _counted(outcomes, progress, _length(what if inputs is None else inputs)) if progress else outcomes
+
+
+def _check_progress(progress: object) -> None:
+    """Refuse a callback that could not be called.
+
+    Raises:
+        ValidationError: It takes something else than one argument, or is no function.
+    """
+    if wrong := progress_problem(progress):
+        raise ValidationError(f"progress {wrong}.", code="invalidParameter", parameter="progress")
 
 
 def _length(inputs: object) -> int | None:

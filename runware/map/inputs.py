@@ -10,7 +10,7 @@ from runware._support.lazy_modules import lazy_module
 from runware._support.unknown_names import unknown_name_error
 from runware.errors import UsageError, ValidationError
 from runware.requests.base import Task
-from runware.requests.validation import brief
+from runware.requests.validation import brief, length
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def read_inputs(
             raise UsageError("map() takes an operation and inputs for it, or an iterable of request objects.")
         if common is not None:
             raise UsageError("map() takes common= together with an operation and inputs for it.")
-        return _create_each(task_of, what)
+        return _create_each(_checked_task(task_of), what)
     request = request_class_of(what)
     if not (isinstance(request, type) and issubclass(request, Task)):
         raise UsageError("map() takes one of the client's operations or a request class, not any other function.")
@@ -86,6 +86,22 @@ def read_inputs(
         raise UsageError(f"map() takes an iterable of inputs; a {kind} is a single one. Put it in a list.")
     names = [field.name for field in signatures.fields(request)]  # type: ignore[arg-type]  # every class can be hashed
     return _create_each(_request_factory(request, names[0], _check_common(request.__name__, names, common)), inputs)
+
+
+def _checked_task(task_of: Callable[[Any], Task[Any]]) -> Callable[[object], Task[Any]]:
+    """Return a function that makes a request of a request object or API object, and refuses anything else."""
+
+    def make(value: object) -> Task[Any]:
+        if not isinstance(value, (Task, Mapping)):
+            raise ValidationError(
+                f"map() without an operation takes request objects or dicts; got {length(value)}. Name the operation "
+                "first, as in rw.map(rw.image_inference, prompts, common={...}).",
+                code="invalidParameter",
+                parameter="what",
+            )
+        return task_of(value)
+
+    return make
 
 
 def _check_common(what: str, names: list[str], common: Mapping[str, object] | None) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from runware.media.inputs import LARGE_TEXT
 from runware.options import RetryPolicy, seconds
 from runware.protocol.ids import is_uuid
 from runware.requests.serialization import holds_payload_in, to_wire
-from runware.requests.validation import SETTINGS, RequestModel, brief, callback_problem, fits
+from runware.requests.validation import SETTINGS, RequestModel, brief, callback_problem, fits, progress_problem
 from runware.results import Partial, Result, Results
 
 __all__ = ["PartialCallback", "ProgressCallback", "Task", "no_stream", "works_on_video"]
@@ -115,6 +115,8 @@ class Task(RequestModel, Generic[R_co]):
             seconds(self.timeout, "timeout")
         if self.on_partial is not None and (wrong := callback_problem(self.on_partial)):
             self._reject("on_partial", wrong)
+        if self.progress is not False and (wrong := progress_problem(self.progress)):
+            self._reject("progress", wrong)
         if self.dry_run is not None and not isinstance(self.dry_run, bool):
             self._reject("dry_run", f"must be True or False; got {brief(self.dry_run)}")
         if self.skip_response and getattr(self, "delivery_method", None) == "sync":

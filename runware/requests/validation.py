@@ -31,6 +31,7 @@ __all__ = [
     "fits",
     "length",
     "number_of",
+    "progress_problem",
 ]
 
 SETTINGS = frozenset(
@@ -103,14 +104,26 @@ def _kind(value: object) -> str:
 
 def callback_problem(callback: Any) -> str:
     """Return what is wrong with an `on_partial` callback, or `""`."""
-    if not callable(callback):
-        return "must be callable"
-    if inspect.iscoroutinefunction(callback):
+    return "must be callable" if not callable(callback) else _function_problem(callback, ("the results", "the error"))
+
+
+def progress_problem(progress: Any) -> str:
+    """Return what is wrong with the value of `progress`, or `""`."""
+    if isinstance(progress, bool):
+        return ""
+    if not callable(progress):
+        return f"must be True, False or a function; got {brief(progress)}"
+    return _function_problem(progress, ("a Progress",))
+
+
+def _function_problem(function: Callable[..., object], arguments: tuple[str, ...]) -> str:
+    if inspect.iscoroutinefunction(function):
         return "must be a plain function, not a coroutine function; to await, use `async for` over a job of rw.submit"
     try:
-        inspect.signature(callback).bind(None, None)
+        inspect.signature(function).bind(*arguments)
     except TypeError:
-        return "must take two arguments: the results and the error"
+        number = "two arguments" if len(arguments) == 2 else "one argument"
+        return f"must take {number}: {' and '.join(arguments)}"
     except ValueError:  # no signature available, as with some builtins
         pass
     return ""
