@@ -312,7 +312,7 @@ class _Client(_Handle):
             budget: Limit on spending in US dollars, or a `Budget`. A task that might exceed it fails with
                 `BudgetExceededError` before it is sent; what runs goes on. Costs are asked for. With a store, the limit
                 is for everything that is spent with it, by all processes. `None` means no limit; with 0, only tasks
-                that are known to cost nothing are sent.
+                that are known to cost nothing are sent. Streams of text, chats and apps are not limited.
             on_event: Callback for the events of `runware.events`, on a separate thread. Exceptions it raises are
                 logged. If 10,000 events are pending, further ones are dropped and counted. If it refers to the client,
                 the client is kept alive until it is closed.

@@ -117,6 +117,7 @@ class Budget:
     """A limit on spending. A task that might exceed it fails with `BudgetExceededError` before it is sent.
 
     What tasks have cost is taken from their bills; what running ones may cost is reserved by the catalogue's estimates.
+    Streams of text, chats and calls of apps are not limited, and do not count.
 
     Attributes:
         limit: US dollars, zero or more. With 0.0, only tasks that cost nothing are sent.
