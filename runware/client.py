@@ -867,9 +867,9 @@ def _unpickle(cls: type[H], portable: dict[str, Any]) -> H:
 def get_client(**options: Any) -> Runware:
     """Return the client of this process with these options, created on first use; the environment has the rest.
 
-    Every caller with equal options gets the same client. It is thread-safe, connects on the first operation, and works
-    in forked workers. `with get_client() as rw:` does not close it at the end, since others use it too. After `close`,
-    the next call returns a new one.
+    Callers with equal options share one: its connection, its counters and its limits. It is thread-safe, connects on
+    the first operation, and works in forked workers. `with get_client() as rw:` does not close it at the end, since
+    others use it too. After `close`, the next call returns a new one.
 
     Args:
         **options: The options of `Runware`.

@@ -432,6 +432,7 @@ class Partial(Results[T], Generic[T]):
 
     Attributes:
         all: Every result so far, including the new ones, in order of arrival.
+        completed: Number of results so far.
         total: Number of results requested.
     """
 

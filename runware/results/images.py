@@ -138,7 +138,7 @@ class MediaResult(Result, Downloadable):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Image(MediaResult, PillowMixin):
-    """An image.
+    """An image. Like each `MediaResult`, it has `url`, `uuid`, `seed`, `cost`, `read()` and `save()`.
 
     Attributes:
         input_image_uuid: UUID of the input image.

@@ -34,7 +34,7 @@ __all__ = [
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Video(MediaResult):
-    """A video.
+    """A video. Like each `MediaResult`, it has `url`, `uuid`, `seed`, `cost`, `read()` and `save()`.
 
     Attributes:
         outputs: Further outputs of the model, such as `draftId` and `videoId`, unchanged.
@@ -51,7 +51,10 @@ class Video(MediaResult):
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class Audio(MediaResult):
-    """An audio file: speech, music or sound effects."""
+    """An audio file: speech, music or sound effects.
+
+    Like each `MediaResult`, it has `url`, `uuid`, `seed`, `cost`, `read()` and `save()`.
+    """
 
     kind: ClassVar[str] = "audio"
     shown_as: ClassVar[str] = "audio"
