@@ -521,6 +521,11 @@ def nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.
     return tmp_path
 
 
+def test_errors_do_not_speak_of_python_functions(here: pathlib.Path) -> None:
+    wrong = run("models", "list", "--category", "images")
+    assert (wrong.code, wrong.err.startswith("error: category must be one of '3d', ")) == (2, True), wrong.err
+
+
 def test_known_models_are_listed_without_a_key(nothing: pathlib.Path) -> None:
     ran = run("models", "list", "--category", "video", "--creator", "kling ai", "-q", "kling", "--json")
     assert KLING in [one["air"] for one in ran.json]

@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -159,6 +160,8 @@ def _facts(error: BaseException, local: bool) -> dict[str, Any]:
     message = " ".join(_message(error, local).split())
     for python, command in _COMMANDS.items():
         message = message.replace(python, command)
+    if parameter := getattr(error, "parameter", None):  # the Python function or class before it says nothing here
+        message = re.sub(rf"^\w+(\(\))?: (?={re.escape(parameter)}\b)", "", message)
     facts: dict[str, Any] = {"message": message, "type": type(error).__name__}
     if isinstance(error, RunwareError):
         names = ("code", "parameter", "task_type", "task_uuid", "documentation")
