@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -30,6 +30,7 @@ from runware import (
     Acknowledgement,
     ClientClosedError,
     ConfigurationError,
+    ConflictError,
     ContentModerationError,
     IncompleteResultsError,
     ProviderError,
@@ -1044,6 +1045,25 @@ class TestExpect:
             pending = receiver.expect(A)
             server.ledger.wait_for(lambda ledger: ledger.polls(A))
             until(lambda: [entry.job for (entry,) in receiver._expectations._entries.values()] == [None])
+            self.receive(receiver, image())
+            assert len(pending.result(0)) == 1
+
+    def test_question_while_the_task_is_submitted_ends_nothing(self) -> None:
+        class Submitting:
+            asked = 0
+
+            def job(self, ref: str, *, timeout: float) -> Future[Any]:
+                self.asked += 1
+                answer: Future[Any] = Future()
+                answer.set_exception(ConflictError("A task with this task_uuid is already running on this client."))
+                return answer
+
+        client: Any = Submitting()
+        with WebhookReceiver(secret=SECRET, client=client, poll_after=0.01) as receiver:
+            pending = receiver.expect(A)
+            ((entry,),) = receiver._expectations._entries.values()
+            until(lambda: client.asked and (pending.done() or entry.ask_at < entry.deadline))
+            assert not pending.done()
             self.receive(receiver, image())
             assert len(pending.result(0)) == 1
 

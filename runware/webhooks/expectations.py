@@ -19,6 +19,7 @@ from runware._support.threads import start_thread
 from runware.errors import (
     AuthenticationError,
     ClientClosedError,
+    ConflictError,
     IncompleteResultsError,
     NotFoundError,
     RateLimitError,
@@ -404,8 +405,11 @@ class Expectations:
             self._settle(entry, None, error)
 
 
-_NO_VERDICT = (NotFoundError, AuthenticationError, RateLimitError)
-"""Errors of the question, which say nothing about the task: its webhook may still be called."""
+_NO_VERDICT = (NotFoundError, AuthenticationError, RateLimitError, ConflictError)
+"""Errors of the question, which say nothing about the task: its webhook may still be called.
+
+A conflict: the call that submits the task waits for its acknowledgement, and the client follows a task only once.
+"""
 
 
 def _invalid(parameter: str, what: str) -> ValidationError:
