@@ -145,3 +145,9 @@ def test_every_command_takes_names_and_key_file(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert ({"--names", "--key-file"} <= options) == (name not in WITHOUT_COMMON_OPTIONS)
     assert "--json" not in options or name not in WITHOUT_COMMON_OPTIONS
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"serve"}))
+def test_usage_has_each_bracket_once(name: str) -> None:
+    usage = run(app, [*name.split(), "--help"]).stdout.split("Usage:")[1].splitlines()[0]
+    assert "[[" not in usage, usage

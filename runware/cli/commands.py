@@ -171,7 +171,7 @@ def run(
     pairs: Annotated[
         Optional[list[str]],
         typer.Argument(
-            metavar="[NAME=VALUE]...",
+            metavar="NAME=VALUE",
             help="Parameters of a model: width=1024 settings.quality=high lora.0.model=civitai:1@1 image=@photo.png",
             autocompletion=complete_parameter,
         ),

@@ -218,9 +218,7 @@ def audio(
 
 @command
 def three_d(
-    prompt: Annotated[
-        Optional[str], typer.Argument(metavar="[PROMPT]", help="What to generate; - reads stdin.")
-    ] = None,
+    prompt: Annotated[Optional[str], typer.Argument(metavar="PROMPT", help="What to generate; - reads stdin.")] = None,
     start: Annotated[
         Optional[str],
         typer.Option("--from", metavar="MEDIA", help="Image to make a model of: file, URL or UUID."),

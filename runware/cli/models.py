@@ -44,7 +44,7 @@ app = App(
 Model_ = Annotated[str, typer.Argument(metavar="MODEL", help="The model's AIR or slug.", autocompletion=complete_model)]
 Pairs = Annotated[
     Optional[list[str]],
-    typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the request.", autocompletion=complete_parameter),
+    typer.Argument(metavar="NAME=VALUE", help="Parameters of the request.", autocompletion=complete_parameter),
 ]
 
 
