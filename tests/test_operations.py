@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 import runware
-from runware import AsyncRunware, Runware, requests
+from runware import AsyncRunware, Runware, UsageError, requests
 from runware._support.api_names import wire_name
 from runware.client import Submitter
 from runware.jobs import Job
@@ -367,6 +367,22 @@ def test_defaults_of_methods_are_those_of_requests(name: str, form: type) -> Non
     assert {name: one.default for name, one in shown.items() if name != "self"} == {
         name: one.default for name, one in inspect.signature(request).parameters.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("operation", "names", "meant"),
+    [
+        ("vectorize", ("image", "input_image", "image_url"), "\"inputs={'image': ...}\""),
+        ("upscale", ("image", "image_url"), "'input_image'"),
+    ],
+)
+def test_image_under_another_name_is_answered_with_its_place(
+    operation: str, names: tuple[str, ...], meant: str
+) -> None:
+    for name in names:
+        with pytest.raises(UsageError) as caught:
+            getattr(Runware("key"), operation)(**{name: "https://example.com/kite.png"})
+        assert f"has no parameter {name!r}; did you mean {meant}?" in str(caught.value)
 
 
 @pytest.mark.parametrize(
