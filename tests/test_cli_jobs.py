@@ -97,12 +97,13 @@ def test_misspelt_store_is_an_error_and_makes_no_file(command: str, tmp_path: pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_store_without_its_extra_says_what_to_install(store: str, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("command", [["list"], ["show", "x"], ["runs"], ["retry-failed", "x"]])
+def test_store_without_its_extra_says_what_to_install(command: list[str], store: str, tmp_path: pathlib.Path) -> None:
     # In place of the package, which the tests have.
     (tmp_path / "sqlalchemy.py").write_text("raise ModuleNotFoundError('No module', name='sqlalchemy')")
-    command = [sys.executable, "-m", "runware", "jobs", "list", "--store", store]
+    arguments = [sys.executable, "-m", "runware", "jobs", *command, "--store", store]
     shown = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+        arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
     assert (shown.returncode, "pip install 'runware-client[store]'" in shown.stderr) == (2, True), shown.stderr
 

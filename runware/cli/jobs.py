@@ -117,7 +117,8 @@ def show(
 def runs(store: Store = None, as_json: Json = False) -> None:
     """List the runs of map(run=...), the oldest first, with their progress and cost."""
     with reporting(as_json):
-        found = store_runs.Runs(_view(store))
+        view = _view(store)  # first: it says so if SQLAlchemy is missing
+        found = store_runs.Runs(view)
         if as_json:
             names = ("name", "operation", "created", "total", "open", "succeeded", "failed", "progress", "cost")
             Output.json([{name: getattr(run, name) for name in names} for run in found])
@@ -134,7 +135,8 @@ def retry_failed(
 ) -> None:
     """Reopen the failed tasks of a run, which its next start then sends again."""
     with reporting(as_json):
-        count = store_runs.Runs(_view(store)).get(name).retry_failed()
+        view = _view(store)
+        count = store_runs.Runs(view).get(name).retry_failed()
         if as_json:
             Output.json({"tasks": count})
         else:
