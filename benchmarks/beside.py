@@ -16,7 +16,8 @@ MICRO, MILLI, MEGA = 1e6, 1e3, 1e6
 
 def mixed(stage: Stage) -> None:
     """A small call every 5 ms, whether or not earlier ones have ended, beside 2 MB results without a pause."""
-    seconds, every = (0.5, 0.005) if stage.quick else (1.0, 0.005)
+    calls, every = 100 if stage.quick else 200, 0.005
+    seconds = calls * every
 
     def measure(client: Client) -> list[float]:
         found = stage.peer(client).ask(stage.limit, "mixed", seconds=seconds, size=LARGE, every=every)
@@ -24,29 +25,30 @@ def mixed(stage: Stage) -> None:
         return [percentile(lags, 0.5), percentile(lags, 0.99), found["moved"] / MEGA / seconds]
 
     lines = ("mixed.median", "mixed.p99", "mixed.moved")
-    stage.turns(stage.among("ours", "official", fast=False), lines, measure, once=True)
+    stage.turns(stage.among("ours", "official", fast=False), lines, measure, samples=calls, once=True)
 
 
 def _beside(stage: Stage, case: str, clients: list[Client]) -> None:
-    calls = 15 if stage.quick else 40
+    calls = 20 if stage.quick else 200
 
     def measure(client: Client) -> list[float]:
-        found = stage.peer(client).ask(stage.limit, "beside", what=case, calls=calls, every=0.01)
+        how = {"what": case, "pauses": min(calls, 50), "calls": calls, "every": 0.002}
+        found = stage.peer(client).ask(stage.limit, "beside", **how)
         lags = found["lags"]
         return [percentile(lags, 0.5) * MICRO, percentile(lags, 0.99) * MILLI, found["cost"] * MICRO]
 
-    stage.turns(clients, (f"{case}.median", f"{case}.p99", f"{case}.cost"), measure, once=True)
+    stage.turns(clients, (f"{case}.median", f"{case}.p99", f"{case}.cost"), measure, samples=calls, once=True)
 
 
 def timers(stage: Stage) -> None:
-    """A call every 10 ms in an event loop with 10,000 timers, each of which fires twice a second: Python, asyncio."""
+    """A call after each pause of 2 ms in an event loop with 10,000 timers that fire twice a second: Python, asyncio."""
     _beside(
         stage, "timers", [client for client in _python(stage) if client.name not in ("ours-blocking", "ours-futures")]
     )
 
 
 def thread(stage: Stage) -> None:
-    """A call every 10 ms beside a thread that computes in Python without a pause: Python."""
+    """A call after each pause of 2 ms beside a thread that computes in Python without a pause: Python."""
     _beside(stage, "thread", _python(stage))
 
 
@@ -85,7 +87,7 @@ def told(stage: Stage) -> None:
         return [few * MICRO, many / few]
 
     clients = [client for client in stage.clients if client.name == "ours-once"]
-    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True, share=0.6)
+    stage.turns(clients, ("told.1000", "told.ratio"), measure, once=True)
 
 
 COLD = """
@@ -118,7 +120,7 @@ def peak(stage: Stage) -> None:
             return [(peer.peak() - before) / (count * LARGE)]
 
     clients = stage.among("ours", "official", without=("ours-blocking+fast", "ours-asyncio+fast"))
-    stage.turns(clients, ("peak.ratio",), measure, once=True, most=2)
+    stage.turns(clients, ("peak.ratio",), measure, once=True, most=3)
 
 
 def close(stage: Stage) -> None:

@@ -1,56 +1,63 @@
 """The time of a comparison: what each case may take, what each client took in it, and how the rest is shared.
 
-A case has seconds of its own in a full comparison and in a quick one, measured on a quiet machine with two cores. A
-client of a case gets twice its share of them, because the clients differ; one that has used that is not measured again
-in the case. If the comparison is behind its time, all later shares shrink by the same factor, so that every table is
-made on a busy machine too, from fewer measurements. Each client is measured at least once.
+A case has seconds of its own in a full comparison and in a quick one, measured on a quiet machine with two cores. They
+are enough for three runs of the slowest client; what is left goes to the others, the fast ones first, up to all runs.
+If the comparison is behind its time, all later shares shrink by the same factor, so that every table is made on a busy
+machine too, from fewer measurements. Each client is measured at least once.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import fmean
+from typing import Generic, TypeVar
 
-__all__ = ["FULL", "QUICK", "SECONDS", "Clock"]
+__all__ = ["FULL", "LEAST", "QUICK", "SECONDS", "Clock", "Pace", "fill"]
 
-FULL, QUICK = 1_680.0, 215.0
+T = TypeVar("T", bound=Hashable)
+
+FULL, QUICK = 1_560.0, 180.0
 """Seconds of a whole comparison, and of a quick one."""
-SECONDS: dict[str, tuple[float, float]] = {
-    "serial": (38, 8),
-    "flight": (180, 12),
-    "growth": (80, 3),
-    "http": (36, 6),
-    "partial": (25, 3),
-    "tokens": (30, 3),
-    "polled": (20, 4),
-    "many": (45, 9),
-    "large": (42, 8),
-    "mixed": (35, 3),
-    "timers": (15, 2),
-    "thread": (28, 3),
-    "options": (13, 3),
-    "told": (25, 1),
-    "peak": (20, 4),
-    "idle": (16, 4),
-    "drop": (80, 6),
-    "start": (30, 3),
-    "import": (12, 2),
-    "memory": (20, 3),
-    "close": (2, 1),
-    "dead": (4, 1),
-    "far": (5, 1),
-    "far-first": (50, 8),
-    "far-calls": (46, 9),
-    "far-large": (30, 5),
-    "far-polled": (25, 5),
-    "far-drop": (55, 12),
-    "far-stall": (16, 4),
+SECONDS: dict[str, tuple[float, float, float]] = {
+    "serial": (28, 24, 6),
+    "flight": (250, 205, 12),
+    "growth": (64, 0, 2),
+    "http": (24, 20, 5),
+    "partial": (26, 22, 3),
+    "tokens": (18, 16, 2),
+    "polled": (17, 17, 4),
+    "many": (44, 44, 6),
+    "large": (22, 18, 6),
+    "mixed": (28, 24, 3),
+    "timers": (15, 14, 1.5),
+    "thread": (48, 46, 3),
+    "options": (12, 0, 3),
+    "told": (22, 0, 1),
+    "peak": (14, 16, 3),
+    "idle": (13, 13, 3),
+    "drop": (76, 30, 5),
+    "start": (18, 16, 4),
+    "import": (10, 0, 2),
+    "memory": (18, 18, 3),
+    "close": (2, 0, 1),
+    "dead": (4, 0, 1),
+    "far": (8, 0, 2),
+    "far-first": (40, 34, 7),
+    "far-calls": (28, 0, 8),
+    "far-large": (22, 0, 4),
+    "far-polled": (14, 0, 4),
+    "far-drop": (45, 40, 11),
+    "far-stall": (13, 0, 3),
 }
-"""Seconds of each case over plain TCP, in a full comparison and in a quick one."""
-OVER_TLS = (0.8, 0.75)
-"""What a case takes over TLS, as a part of that: fewer lines there, and one run in a quick comparison."""
+"""Seconds of each case in a full comparison, plain and over TLS, and in a quick one. 0: it is not measured over TLS."""
+QUICK_OVER_TLS = 0.7
+"""What a case takes over TLS in a quick comparison, as a part of what it takes without: it has one run there."""
+LEAST = 3
+"""Runs that each client has if the seconds of the case are enough: fewer show no spread."""
 
 
 class Clock:
@@ -76,10 +83,7 @@ class Clock:
         quick: bool,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.planned = {
-            (transport, case): SECONDS[case][quick] * (1.0 if transport == "plain" else OVER_TLS[quick])
-            for transport, case in cases
-        }
+        self.planned = {(transport, case): _planned(transport, case, quick=quick) for transport, case in cases}
         self.spent: dict[tuple[str, str, str], float] = defaultdict(float)
         self.took: dict[tuple[str, str], float] = {}
         self._left = dict(self.planned)
@@ -115,10 +119,6 @@ class Clock:
         """The seconds that the case may take."""
         return self._seconds
 
-    def share(self, clients: int) -> float:
-        """Return the seconds that each of this number of clients may take for the case, if they take turns."""
-        return 2 * self._seconds / max(1, clients)
-
     def rows(self) -> list[dict[str, object]]:
         """Return what was planned and taken, in the form in which it is saved."""
         found: list[dict[str, object]] = []
@@ -128,3 +128,84 @@ class Clock:
             row = {"transport": transport, "case": case, "planned": planned, "took": round(took, 1)}
             found.append({**row, "clients": clients})
         return found
+
+
+def _planned(transport: str, case: str, *, quick: bool) -> float:
+    plain, tls, short = SECONDS[case]
+    if quick:
+        return short if transport == "plain" else short * QUICK_OVER_TLS
+    return plain if transport == "plain" else tls
+
+
+def fill(seconds: float, wanted: Mapping[T, float], least: Mapping[T, float]) -> dict[T, float]:
+    """Divide seconds: everybody gets what is wanted, up to a limit that is the same for all.
+
+    Args:
+        seconds: What there is to divide.
+        wanted: The seconds that each can use.
+        least: The seconds that each gets even above the limit. If all of these together are too much, they are divided
+            in place of what is wanted.
+    """
+    if sum(least.values()) > seconds:
+        wanted, least = least, dict.fromkeys(least, 0.0)
+    if sum(wanted.values()) <= seconds:
+        return dict(wanted)
+    low, high = 0.0, max(wanted.values())
+    for _ in range(50):
+        limit = (low + high) / 2
+        shares = {one: min(most, max(limit, least[one])) for one, most in wanted.items()}
+        if sum(shares.values()) > seconds:
+            high = limit
+        else:
+            low = limit
+    return {one: min(most, max(low, least[one])) for one, most in wanted.items()}
+
+
+class Pace(Generic[T]):
+    """Which clients that take turns, slice by slice and run by run, have time for another turn.
+
+    One that is slow has fewer slices in each run, at least one, and then fewer runs.
+
+    Args:
+        clients: The clients.
+        seconds: What all of them together may take.
+        runs: The number of runs.
+        slices: The number of turns of each client in a run.
+    """
+
+    def __init__(self, clients: Sequence[T], seconds: float, runs: int, slices: int) -> None:
+        self._seconds = seconds
+        self._runs, self._slices = runs, slices
+        self._turns: dict[T, list[float]] = {client: [] for client in clients}
+        self._run = 0
+
+    def next_run(self) -> list[T]:
+        """Begin a run, and return the clients that have time for it."""
+        self._run += 1
+        return [client for client, turns in self._turns.items() if not turns or self._fits(client, self._runs)]
+
+    def has_turn(self, client: T) -> bool:
+        """Return whether there is time for another turn of a client in this run."""
+        return self._fits(client, self._run)
+
+    def took(self, client: T, seconds: float) -> None:
+        """Add what a turn of a client took."""
+        self._turns[client].append(seconds)
+
+    def leave(self, client: T) -> None:
+        """Leave the time of a client that takes part no more to the others."""
+        self._seconds -= sum(self._turns.pop(client))
+
+    def _fits(self, client: T, run: int) -> bool:
+        """Return whether another turn is within what a client may have taken by the end of a run."""
+        turns = self._turns[client]
+        return sum(turns) + fmean(turns) <= self._share(client) * run / self._runs * (1 + 1e-9)
+
+    def _share(self, client: T) -> float:
+        """Return the seconds of a client, without a limit if there is enough for all that is wanted of it."""
+        usual = fmean([fmean(turns) for turns in self._turns.values() if turns])
+        each = {one: fmean(turns) if turns else usual for one, turns in self._turns.items()}
+        wanted = {one: turn * self._runs * self._slices for one, turn in each.items()}
+        least = {one: turn * min(LEAST, self._runs) for one, turn in each.items()}
+        share = fill(self._seconds, wanted, least)[client]
+        return share if share < wanted[client] else math.inf

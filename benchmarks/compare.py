@@ -23,6 +23,7 @@ from benchmarks.tables import (
     equals_list,
     first_table,
     losses_list,
+    open_list,
     summary_table,
     times_table,
 )
@@ -32,7 +33,8 @@ FORMAT = 2
 HEAD = """
 How far ours is ahead of each official client: `2.00 x` means that the other one took twice as long, or moved half as
 much. `±` is half the distance between the best and the worst run. **behind** means that the other one was ahead in
-every run; **equal**, that the runs disagree, or that less than 2 % lie between them.
+every run; **equal**, that the runs disagree, or that less than 2 % lie between them; **open**, that too little was
+measured to say so.
 """
 READING = """\
 - **Ratios are what counts.** `1.5 x` means that this client is ahead by that factor: the other one took 1.5 times as
@@ -41,7 +43,9 @@ READING = """\
 - `±` is half the distance between the best and the worst run, as a fraction of the median.
 - **ahead, equal, behind**: this client is ahead, or behind, if every run says so. If the lowest and the highest factor
   of the runs have 1 between them, both are equal within the spread, and so they are if the median differs by less than
-  2 %. With fewer than three runs, less than a tenth is equal.
+  2 %. With two runs, less than a tenth is equal.
+- **open**: there was one run only. A 99th percentile needs three, each with 200 samples or more: in fewer, it is the
+  largest or the next one, which says more about the machine.
 - **Over TLS** means TLS 1.3, which the measuring server speaks itself, in memory, with a certificate that all clients
   trust. The server's part of the encryption is in the time of every client, and not in its CPU.
 - **ours-blocking**, **-futures** and **-asyncio** are the three interface forms of this client; `+fast` is with the
@@ -74,7 +78,7 @@ def main() -> int:
     parser.add_argument("--clients", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     help_over = "plain or tls; both if not given"
     parser.add_argument("--over", action="append", choices=TRANSPORTS, metavar="TRANSPORT", help=help_over)
-    help_minutes = "what the whole may take: with less, measurements are left out, not cases; 28, or 3.3 if quick"
+    help_minutes = "what the whole may take: with less, measurements are left out, not cases; 26, or 3 if quick"
     parser.add_argument("--minutes", type=float, help=help_minutes)
     parser.add_argument("--share", action="store_true", help="let the server share processors with the clients")
     parser.add_argument("--environments", type=Path, metavar="DIR", help="where the clients are installed, and stay")
@@ -123,7 +127,7 @@ def together(found: list[dict[str, Any]]) -> tuple[Boards, dict[str, Any]]:
         ValueError: They measured different things, or on different machines.
     """
     boards: dict[Transport, Board] = {}
-    saved = {**found[0], "runs": 0, "seconds": 0, "times": []}
+    saved = {**found[0], "runs": 0, "seconds": 0, "times": [], "load": 0.0}
     for one in found:
         for what in ("format", "quick", "pinned", "machine", "versions", "broken"):
             if one[what] != saved[what]:
@@ -132,6 +136,7 @@ def together(found: list[dict[str, Any]]) -> tuple[Boards, dict[str, Any]]:
             boards.setdefault(transport, Board()).extend(cells, saved["runs"])
         saved["runs"] += one["runs"]
         saved["seconds"] += one["seconds"]
+        saved["load"] = max(saved["load"], one.get("load", 0.0))
         saved["times"] += one.get("times", [])
     return boards, {**saved, **results(boards)}
 
@@ -153,10 +158,11 @@ def measure(
     broken = make(directory, wanted)
     found = versions(directory, [name for name in wanted if name not in broken])
     about = {"quick": quick, "runs": runs, "pinned": pin, "machine": machine(), "versions": found}
+    load = os.getloadavg()[0]
     started = time.monotonic()
     print(f"environments, {started - made:.0f} s: {json.dumps(about)}", flush=True)
-    if os.getloadavg()[0] > 0.5:
-        print(f"The machine is busy (load {os.getloadavg()[0]:.1f}): absolute figures are too high, ratios are noisy.")
+    if load > 0.5:
+        print(f"The machine is busy (load {load:.1f}): absolute figures are too high, ratios are noisy.")
     for name, error in broken.items():
         print(f"{name} could not be installed: {error}", flush=True)
     able = [client for client in clients if client.environment not in broken]
@@ -186,7 +192,7 @@ def measure(
             control.close()
     taken = round(time.monotonic() - started)
     print(f"\n{taken} s without the environments\n{times_table(clock.rows())}")
-    return {**about, "broken": sorted(broken), "seconds": taken, "times": clock.rows()}
+    return {**about, "broken": sorted(broken), "seconds": taken, "load": round(load, 1), "times": clock.rows()}
 
 
 def _certify(folder: Path) -> Path | None:
@@ -261,6 +267,8 @@ def markdown(boards: Boards, saved: dict[str, Any], charts: list[str]) -> str:
         losses_list(boards),
         "### Equal within the spread",
         equals_list(boards),
+        "### Open",
+        open_list(boards),
         "## Every case and client",
     ]
     for case in dict.fromkeys(case for board in boards.values() for case in cases_of(board)):
@@ -278,8 +286,9 @@ def _about(saved: dict[str, Any]) -> str:
     what = "A quick run, not one to quote" if saved["quick"] else f"Medians of {saved['runs']} runs"
     minutes = saved["seconds"] / 60
     where = "the server tied to a core of its own" if saved["pinned"] else "the server in a process of its own"
+    load = f" The load of the machine was {saved['load']:.1f} before." if "load" in saved else ""
     rows = [
-        f"- {what}, on {on['cpu']}, {on['cores']} cores, {on['kernel']}; {where}. It took {minutes:.0f} minutes.",
+        f"- {what}, on {on['cpu']}, {on['cores']} cores, {on['kernel']}; {where}. It took {minutes:.0f} minutes.{load}",
         "- All clients talk to the same server on the loopback interface, in turn, in short slices that alternate.",
     ]
     rows += [

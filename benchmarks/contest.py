@@ -14,7 +14,7 @@ from benchmarks.harness import percentile
 from benchmarks.peer import PeerError
 from benchmarks.stage import CLIENTS, LARGE, Client, Stage
 
-__all__ = ["CASES", "CLIENTS", "PLAIN_ONLY", "Client", "Stage"]
+__all__ = ["CASES", "CLIENTS", "PLAIN_ONLY", "Client", "Stage", "spread", "too_slow"]
 
 MICRO, MILLI, MEGA, NANO = 1e6, 1e3, 1e6, 1e-9
 INPUT = 5_000_000
@@ -26,31 +26,42 @@ INPUT = 5_000_000
 def serial(stage: Stage) -> None:
     """One call after another, in slices that alternate."""
     lines = ("serial.wall", "serial.cpu")
-    clients = stage.among("ours", "official", "limit")
-    stage.ready(clients, lines)
-    clients = [client for client in clients if not stage.spoiled(lines[0], client)]
-    stage.turns(clients, lines, stage.one_by_one, slices=4 if stage.quick else 8)
+    clients = stage.warm(stage.among("ours", "official", "limit"), lines, stage.peer)
+    stage.turns(clients, lines, stage.one_by_one, slices=3 if stage.quick else 8)
 
 
 def flight(stage: Stage) -> None:
     """Many calls in flight at once; none is answered before the last has arrived."""
     left = stage.among("ours", "official", "limit", without=("socket",))
     slices = {100: 5, 1_000: 2}
-    shares = {100: 0.1, 1_000: 0.2, 10_000: 0.3, 100_000: 0.4}
-    for count in (100, 1_000, 10_000) if stage.quick else (100, 1_000, 10_000, 100_000):
+    shares = {100: 0.03, 1_000: 0.05, 10_000: 0.2, 100_000: 0.72}
+    if stage.quick:
+        shares = {100: 0.2, 1_000: 0.3, 10_000: 0.5}
+    for count, share in shares.items():
 
         def measure(client: Client, count: int = count) -> list[float]:
             return stage.at_once(client, count)
 
         if count == 100_000:  # they are told from the others by then, and take minutes
             left = [client for client in left if "+" not in client.name and client.name != "bare-default"]
-            if stage.clock.share(len(left)) * shares[count] < 2.0:
+            if stage.clock.seconds * share < len(left):
                 break  # the comparison is so late that even one measurement of each would be too much
+            left = [client for client in left if not too_slow(stage, client, count)]
         lines = (f"flight.{count}", f"flight.{count}.cpu")
-        stage.turns(left, lines, measure, slices=slices.get(count, 1), share=shares[count])
+        stage.turns(left, lines, measure, slices=slices.get(count, 1), share=share)
         for client in list(left):
             if stage.board.cell(lines[0], client.name).failed:
                 left.remove(client)  # it is not measured with more
+
+
+def too_slow(stage: Stage, client: Client, count: int) -> bool:
+    """Return whether a client would exceed the limit, and say so in the table: it would be waited for in vain."""
+    cell = stage.board.good("flight.10000", client.name)
+    seconds = 0.0 if cell is None else cell.figure.median / MICRO * count
+    if seconds <= stage.limit:
+        return False
+    stage.board.cell(f"flight.{count}", client.name).failed = f"not tried, as it would take {seconds:.0f} s"
+    return True
 
 
 def growth(stage: Stage) -> None:
@@ -64,11 +75,14 @@ def growth(stage: Stage) -> None:
         after = sum(stage.flown(peer, 1_000) for _ in range(count // 2_000))
         return [many / (before + after)]
 
-    stage.turns(stage.among("ours", fast=False), ("growth.ratio",), measure, once=True, share=0.5)
+    stage.turns(stage.among("ours", fast=False), ("growth.ratio",), measure, once=True, most=2)
 
 
 def http(stage: Stage) -> None:
-    """Calls over HTTP: one after another, and 100 at once, of which none is answered before the last has arrived."""
+    """Calls over HTTP: one after another, and 100 at once, of which none is answered before the last has arrived.
+
+    The first 100 make as many connections, over TLS with as many handshakes. The others use those.
+    """
     count, slices = 100, 3 if stage.quick else 8
     one, all_at_once = ("http.wall", "http.cpu"), (f"http.{count}", f"http.{count}.cpu")
     able = []
@@ -80,7 +94,9 @@ def http(stage: Stage) -> None:
             able.append(over_http)
     stage.turns(able, one, stage.one_by_one, slices=slices, share=0.6)
     able = [client for client in able if stage.board.good(one[0], client.name)]
-    stage.turns(able, all_at_once, lambda client: stage.at_once(client, count), slices=slices, share=0.4)
+    stage.turns(able, (f"http.{count}.first",), lambda client: stage.at_once(client, count)[:1], most=1, share=0.1)
+    able = [client for client in able if stage.board.good(f"http.{count}.first", client.name)]
+    stage.turns(able, all_at_once, lambda client: stage.at_once(client, count), slices=slices, share=0.3)
 
 
 def large(stage: Stage) -> None:
@@ -116,16 +132,16 @@ def large(stage: Stage) -> None:
 
 def partial(stage: Stage) -> None:
     """From the moment the server sends a result to the callback that receives it."""
-    tasks = 3 if stage.quick else 5
+    tasks = 3 if stage.quick else 11  # the last result of a task may come with the response
 
     def measure(client: Client) -> list[float]:
         lags = [lag * NANO * MILLI for lag in stage.peer(client).ask(stage.limit, "partial", tasks=tasks)["lags"]]
-        if len(lags) < 19 * tasks:  # the last may come with the response
+        if len(lags) < 19 * tasks:
             raise PeerError(f"{len(lags)} of {20 * tasks} results were told")
         return [percentile(lags, 0.5), percentile(lags, 0.99)]
 
     clients = stage.among("ours", "official", fast=False)
-    stage.turns(clients, ("partial.median", "partial.p99"), measure, slices=1 if stage.quick else 2)
+    stage.turns(clients, ("partial.median", "partial.p99"), measure, samples=19 * tasks)
 
 
 def tokens(stage: Stage) -> None:
@@ -140,7 +156,7 @@ def tokens(stage: Stage) -> None:
         return [many / stage.peer(client).ask(stage.limit, "tokens", pieces=many, every=0)["wall"]]
 
     clients = stage.among("ours", "official", fast=False)
-    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, slices=1 if stage.quick else 2, share=0.6)
+    stage.turns(clients, ("tokens.median", "tokens.p99"), lag, samples=pieces, share=0.6)
     stage.turns(clients, ("tokens.rate",), rate, slices=1 if stage.quick else 2, share=0.4)
 
 
@@ -174,9 +190,9 @@ def polled(stage: Stage) -> None:
 def many(stage: Stage) -> None:
     """1,000 asynchronous tasks at once: the cost of waiting, and the lag of their results.
 
-    They take 0.75 to 2.25 s, and half of that in a quick run.
+    They take 0.75 to 2.25 s, and a third of that in a quick run.
     """
-    ms = spread(750 if stage.quick else 1_500, 1_000)
+    ms = spread(500 if stage.quick else 1_500, 1_000)
     lines = ("many.frames", "many.questions", "many.cpu", "many.median")
 
     def measure(client: Client) -> list[float]:
@@ -189,7 +205,7 @@ def many(stage: Stage) -> None:
         return [*asked, (peer.cpu() - before) / len(ms) * MILLI, percentile(lags, 0.5) * NANO]
 
     clients = [client for client in stage.waiters if client.name != "ours-blocking"]
-    stage.turns(clients, lines, measure, once=True, share=0.5)
+    stage.turns(clients, lines, measure, once=True)
 
 
 def drop(stage: Stage) -> None:
@@ -224,7 +240,7 @@ def drop(stage: Stage) -> None:
 
 def idle(stage: Stage) -> None:
     """1,000 calls wait, and nothing happens; all clients at the same time."""
-    seconds = 1.0 if stage.quick else 2.0
+    seconds = 0.5 if stage.quick else 2.0
     lines = ("idle.wakeups", "idle.cpu")
     left = stage.waiters
     for _ in range(stage.times(once=True, most=3)):
@@ -279,6 +295,7 @@ def start(stage: Stage) -> None:
             return [(time.perf_counter() - peer.started) * MILLI]
 
     clients = stage.among("ours", "official", without=("ours-futures+fast", "ours-asyncio+fast"))
+    clients = stage.warm(clients, ("start",), measure)  # the first one reads files that the system may not have cached
     stage.turns(clients, ("start",), measure, slices=1 if stage.quick else 2)
 
 
@@ -297,7 +314,7 @@ IMPORT_JS = (
 
 def imports(stage: Stage) -> None:
     """The cost of importing: the best of several fresh processes per run."""
-    tries = 2 if stage.quick else 3
+    tries = 1 if stage.quick else 3
     chosen = ("ours-blocking", "ours-blocking+fast", "runware-sdk", "runware", "sdk-js", "bare")
     python = ("import.time", "import.modules")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.clock import Clock
+from benchmarks.clock import Clock, Pace
 from benchmarks.environments import command, surroundings
 from benchmarks.harness import Control, ServerProcess, part
 from benchmarks.peer import CannotError, Peer, PeerError
@@ -152,12 +152,6 @@ class Stage:
             peer.ask(self.limit, "open", url=self.url(client))
         return peer
 
-    def ready(self, clients: Sequence[Client], lines: Sequence[str]) -> None:
-        """Start the processes of clients, so that this is not in the time that their measurements may take."""
-        for client in clients:
-            with self.judging(client, lines):
-                self.peer(client)
-
     def dismiss(self) -> None:
         """End all processes."""
         for peer in self._peers.values():
@@ -188,46 +182,56 @@ class Stage:
         measure: Callable[[Client], Sequence[float]],
         *,
         slices: int = 1,
+        samples: int = 0,
         once: bool = False,
         most: int | None = None,
         share: float = 1.0,
     ) -> None:
         """Measure the clients in turn, slice by slice, and enter one value per line.
 
-        A client that fails is out. One that has used its share of the time has fewer slices in each run, at least one,
-        and then fewer runs.
+        A client that fails is out. One that is slow has fewer slices in each run, at least one, and then fewer runs:
+        see `Pace`.
 
         Args:
             clients: The clients to measure.
             lines: The lines to enter.
             measure: Returns a value for each line.
             slices: The number of turns per run.
+            samples: How many samples a percentile of one turn is taken of.
             once: Whether a quick comparison has only one run.
             most: The number of runs that is enough, because the figure has little spread; `None` for all.
-            share: The part of a client's time for the case that these lines may take.
+            share: The part of the time for the case that these lines may take.
         """
         runs = self.times(once=once, most=most)
-        seconds = share * self.clock.share(len(clients))
-        spent = dict.fromkeys(clients, 0.0)
-        left = list(clients)
+        pace = Pace(clients, share * self.clock.seconds, runs, slices)
         for client in clients:
             self.board.cell(lines[0], client.name).wanted = runs * slices
-        for run in range(1, runs + 1):
+            for line in lines:
+                self.board.cell(line, client.name).samples = samples
+        for _ in range(runs):
+            left = pace.next_run()
             for client in left:
                 self.board.begin(lines, client.name)
-            before = dict(spent)
             for number in range(slices):
                 for client in list(left):
-                    here = spent[client] - before[client]
-                    if number and here * (number + 1) / number > seconds / runs:
-                        continue  # the next one would be too much
+                    if number and not pace.has_turn(client):
+                        continue
                     started = self.clock.now()
                     with self.judging(client, lines):
                         self._enter(client, lines, measure(client))
-                    spent[client] += self.clock.now() - started
+                    pace.took(client, self.clock.now() - started)
                     if self.spoiled(lines[0], client):
+                        pace.leave(client)
                         left.remove(client)
-            left = [client for client in left if spent[client] * (run + 1) / run <= seconds]
+
+    def warm(
+        self, clients: Sequence[Client], lines: Sequence[str], measure: Callable[[Client], object]
+    ) -> list[Client]:
+        """Let each client do once what is measured next, because a first time costs more; return those that can."""
+        for client in clients:
+            with self.judging(client, lines):
+                measure(client)
+        return [client for client in clients if not self.spoiled(lines[0], client)]
 
     def _enter(self, client: Client, lines: Sequence[str], values: Sequence[float]) -> None:
         for line, value in zip(lines, values, strict=True):

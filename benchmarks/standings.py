@@ -64,6 +64,11 @@ class Line:
         """The case that measures it."""
         return self.key.partition(".")[0]
 
+    @property
+    def tail(self) -> bool:
+        """Whether it is a 99th percentile, which few samples say little about."""
+        return self.key.endswith(".p99")
+
 
 FAR = (
     Line("far.median", "the relay's own error, median", "ms", means=True),
@@ -107,6 +112,7 @@ LINES = (
     Line("growth.ratio", "100,000 at once, by as many a thousand at a time", "x", "ours-futures", means=True),
     Line("http.wall", "one call over HTTP after another", "us", awaited=True),
     Line("http.cpu", "one call over HTTP after another, CPU", "us", awaited=True),
+    Line("http.100.first", "the first 100 over HTTP at once, which connect, a task", "us", "ours-futures", means=True),
     Line("http.100", "100 over HTTP at once, a task", "us", "ours-futures", awaited=True),
     Line("http.100.cpu", "100 over HTTP at once, CPU a task", "us", "ours-futures", awaited=True),
     Line("partial.median", "partial result, sent to callback, median", "ms", awaited=True),
@@ -200,20 +206,26 @@ TOP = (
 )
 """The lines that matter most, each with the form of this client that is compared: the first table."""
 Boards = Mapping[Transport, "Board"]
-Standing = Literal["ahead", "equal", "behind"]
+Standing = Literal["ahead", "equal", "behind", "open"]
 SAME = 0.02
 """The part by which a factor may differ from 1 in every run, and both are equal all the same."""
 ALONE = 0.1
-"""The part by which a factor of fewer than three runs may be off, in place of their spread."""
+"""The part by which a factor of two runs may be off, in place of their spread."""
+RUNS, TAIL_RUNS = 2, 3
+"""The runs that a standing needs, and those that it needs on a 99th percentile."""
+SAMPLES = 200
+"""The samples of which a run takes a 99th percentile, if it is to count for a standing."""
 
 
-def standing(factors: Sequence[float]) -> Standing:
+def standing(factors: Sequence[float], least: int = RUNS) -> Standing:
     """Return how this client stands against another one, given how far it is ahead in each run.
 
     It is ahead, or behind, if every run says so; if the runs disagree, both are equal within the spread. So they are if
-    the median is within a fiftieth. Fewer than three runs have no spread to judge by: then it must be ahead or behind
-    by more than a tenth.
+    the median is within a fiftieth. Two runs have no spread to judge by: then it must be ahead or behind by more than a
+    tenth. With fewer runs than *least*, nothing is said.
     """
+    if len(factors) < least:
+        return "open"
     if abs(statistics.median(factors) - 1) < SAME:
         return "equal"
     low, high = min(factors), max(factors)
@@ -231,12 +243,14 @@ class Cell:
         failed: How it failed, if it did.
         note: A remark, such as why there is nothing to measure.
         wanted: The number of measurements that were wanted; there are fewer if the time was up. 0 if it is not known.
+        samples: The number of samples that a percentile of one slice was taken of; 0 if it is not one.
     """
 
     runs: list[list[float]] = field(default_factory=list)
     failed: str = ""
     note: str = ""
     wanted: int = 0
+    samples: int = 0
 
     @property
     def count(self) -> int:
@@ -274,15 +288,23 @@ class Board:
         cell = self.cells.get(line, {}).get(client)
         return cell if cell is not None and cell.values and not cell.failed else None
 
-    def ratio(self, line: str, one: str, other: str) -> list[float]:
-        """Divide one client's values by another's, slice by slice; return one number per run, or none."""
+    def ratio(self, line: str, one: str, other: str, samples: int = 0) -> list[float]:
+        """Divide one client's values by another's, slice by slice; return one number per run, or none.
+
+        Args:
+            line: The line.
+            one: The client whose values are divided.
+            other: The client whose values divide them.
+            samples: Leave out runs whose percentiles were taken of fewer samples than this.
+        """
         left, right = self.good(line, one), self.good(line, other)
         if left is None or right is None:
             return []
         found = []
         for ours, theirs in zip(left.runs, right.runs, strict=False):
             pairs = list(zip(ours, theirs, strict=False))
-            if pairs and all(divisor for _, divisor in pairs):
+            enough = len(pairs) * min(left.samples, right.samples) >= samples
+            if enough and pairs and all(divisor for _, divisor in pairs):
                 found.append(statistics.median(value / divisor for value, divisor in pairs))
         return found
 
@@ -294,11 +316,17 @@ class Board:
         pairs = [list(zip(ours, theirs, strict=False)) for ours, theirs in zip(left.runs, right.runs, strict=False)]
         return [statistics.median(value - less for value, less in pair) for pair in pairs if pair]
 
-    def factor(self, line: Line, client: str) -> list[float]:
+    def factor(self, line: Line, client: str, samples: int = 0) -> list[float]:
         """Return how far this client is ahead of another one (above 1), or behind (below 1); one number per run."""
         pair = (client, line.ours) if line.better == "lower" else (line.ours, client)
-        found = self.ratio(line.key, *pair)
+        found = self.ratio(line.key, *pair, samples)
         return found if all(value > 0 for value in found) else []
+
+    def standing(self, line: Line, client: str) -> Standing:
+        """Return how this client stands against another one on a line."""
+        if line.tail:
+            return standing(self.factor(line, client, SAMPLES), TAIL_RUNS)
+        return standing(self.factor(line, client))
 
     # ------------------------------------------------------------------ saving
 
@@ -313,7 +341,9 @@ class Board:
                     entry["runs"] = [[_short(value) for value in run] for run in cell.runs]
                 if key in BY_KEY and (factors := self.factor(BY_KEY[key], client)):
                     entry["factor"] = _short(statistics.median(factors))
-                entry |= {name: value for name in ("failed", "note", "wanted") if (value := getattr(cell, name))}
+                entry |= {
+                    name: value for name in ("failed", "note", "wanted", "samples") if (value := getattr(cell, name))
+                }
                 found.append(entry)
         return found
 
@@ -332,6 +362,8 @@ class Board:
             cell.failed = cell.failed or entry.get("failed", "")
             cell.note = cell.note or entry.get("note", "")
             cell.wanted += entry.get("wanted", 0)
+            samples = entry.get("samples", 0)
+            cell.samples = min(cell.samples, samples) if before else samples
 
 
 def _short(value: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks.reasons import REASONS
 from benchmarks.report import Verdict, number
@@ -22,7 +22,6 @@ from benchmarks.standings import (
     Standing,
     Transport,
     growth,
-    standing,
     verdicts,
 )
 
@@ -34,6 +33,7 @@ __all__ = [
     "equals_list",
     "first_table",
     "losses_list",
+    "open_list",
     "summary_table",
     "table",
     "times_table",
@@ -117,17 +117,14 @@ class Contest:
         line: The line, with the form of this client that was compared.
         client: The official client.
         factors: How far this client is ahead of it, one number per run.
+        standing: Whether this client is ahead.
     """
 
     transport: Transport
     line: Line
     client: str
     factors: list[float]
-
-    @property
-    def standing(self) -> Standing:
-        """Whether this client is ahead."""
-        return standing(self.factors)
+    standing: Standing
 
 
 def top_lines(boards: Boards) -> list[Line]:
@@ -145,7 +142,7 @@ def top_lines(boards: Boards) -> list[Line]:
 def contests(boards: Boards) -> list[Contest]:
     """Return every line and official client that could be compared."""
     return [
-        Contest(transport, line, client, factors)
+        Contest(transport, line, client, factors, board.standing(line, client))
         for line in top_lines(boards)
         for transport, board in boards.items()
         for client in OFFICIAL
@@ -167,15 +164,36 @@ def losses_list(boards: Boards) -> str:
 
 
 def equals_list(boards: Boards) -> str:
-    """Return on how many lines this client is ahead, equal and behind, and which are the equal ones."""
+    """Return on how many lines this client is ahead, equal, behind, and neither; and which are the equal ones."""
     everything = contests(boards)
-    count = {name: sum(one.standing == name for one in everything) for name in ("ahead", "equal", "behind")}
+    count = {name: sum(one.standing == name for one in everything) for name in get_args(Standing)}
     total = (
         f"Of {len(everything)} comparisons, this client is ahead in {count['ahead']}, equal within the spread in "
-        f"{count['equal']}, and behind in {count['behind']}."
+        f"{count['equal']}, and behind in {count['behind']}; {count['open']} are open."
     )
     rows = [f"- {one.line.title}: {one.client}, {_show_contest(one)}" for one in everything if one.standing == "equal"]
     return "\n".join([total, *([""] if rows else []), *rows])
+
+
+def open_list(boards: Boards) -> str:
+    """Return the comparisons that too little was measured for."""
+    rows = [
+        f"- {one.line.title}: {one.client}, {_show_contest(one)}, {_show_amount(boards[one.transport], one)}"
+        for one in contests(boards)
+        if one.standing == "open"
+    ]
+    return "\n".join(rows) or "None."
+
+
+def _show_amount(board: Board, one: Contest) -> str:
+    """Return how much was measured for a comparison."""
+    runs = len(one.factors)
+    text = "one run" if runs == 1 else f"{runs} runs"
+    if one.line.tail:
+        cells = [board.cell(one.line.key, client) for client in (one.line.ours, one.client)]
+        fewest = min(cell.samples * min(len(run) for run in cell.runs if run) for cell in cells)
+        text += f", {fewest} samples in a run"
+    return text
 
 
 def _show_contest(one: Contest) -> str:
@@ -224,7 +242,7 @@ def _standing(board: Board, line: Line, *, spread: bool) -> list[str]:
         elif cell.failed:
             row.append("failed: " + _briefly(cell.failed, 40))
         elif factors:
-            mark = {"ahead": "", "equal": " (equal)", "behind": " (behind)"}[standing(factors)]
+            mark = "" if (found := board.standing(line, client)) == "ahead" else f" ({found})"
             row.append(show_factor(factors) + show_spread(factors) * spread + mark)
         else:
             row.append(show_cell(board, line, client))

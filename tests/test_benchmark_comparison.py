@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.charts import apart, draw
-from benchmarks.clock import FULL, QUICK, SECONDS, Clock
+from benchmarks.clock import FULL, QUICK, SECONDS, Clock, Pace, fill
 from benchmarks.compare import markdown, together
-from benchmarks.contest import CASES, CLIENTS, PLAIN_ONLY, Client, Stage, spread
+from benchmarks.contest import CASES, CLIENTS, PLAIN_ONLY, Client, Stage, spread, too_slow
 from benchmarks.environments import PEERS, machine
 from benchmarks.frames import ITEM, lone, stamped
 from benchmarks.harness import Control, ServerProcess, environment
@@ -29,6 +29,7 @@ from benchmarks.tables import (
     equals_list,
     first_table,
     losses_list,
+    open_list,
     summary_table,
     table,
     times_table,
@@ -125,10 +126,26 @@ def test_saved_board_is_restored_unchanged() -> None:
 
 
 def test_results_are_written() -> None:
-    saved = {"machine": machine(), "quick": False, "runs": 2, "pinned": False, "broken": ["sdk-js"], "seconds": 90}
+    saved = {
+        "machine": machine(),
+        "quick": False,
+        "runs": 2,
+        "pinned": False,
+        "broken": ["sdk-js"],
+        "seconds": 90,
+        "load": 0.7,
+    }
     boards: Boards = {"plain": board(), "tls": board()}
     text = markdown(boards, {**saved, "versions": {"runware": {"runware": "0.5"}}}, ["serial.svg"])
-    for part in ("## Budgets", "medians of 2 runs", "charts/serial.svg", "runware 0.5", "sdk-js could not", "2.00 x"):
+    for part in (
+        "## Budgets",
+        "medians of 2 runs",
+        "charts/serial.svg",
+        "runware 0.5",
+        "sdk-js could not",
+        "2.00 x",
+        "was 0.7 before",
+    ):
         assert part.lower() in text.lower()
     for part in ("TLS: runware-sdk", "\n\nPlain:\n\n", "\n\nOver TLS 1.3:\n\n", "No official client is ahead"):
         assert part in text
@@ -143,14 +160,64 @@ def test_results_are_written() -> None:
         ([1.5, 1.4, 0.98], "equal"),
         ([0.985, 0.99, 0.995], "equal"),
         ([1.005, 1.01, 1.02], "equal"),
-        ([1.05], "equal"),
+        ([1.05, 1.06], "equal"),
         ([0.95, 0.96], "equal"),
         ([1.2, 1.3], "ahead"),
-        ([0.8], "behind"),
+        ([0.8, 0.7], "behind"),
+        ([0.8], "open"),
+        ([9.0], "open"),
     ],
 )
 def test_client_is_ahead_or_behind_only_if_every_run_says_so(factors: list[float], expected: str) -> None:
     assert standing(factors) == expected
+
+
+def tail(*runs: list[float], samples: int = 100) -> Board:
+    """Return a board on which the other client takes half of the time for a 99th percentile, in runs of slices."""
+    found = Board()
+    for client, less in (("ours-blocking", 1.0), ("runware-sdk", 2.0)):
+        cell = found.cell("partial.p99", client)
+        cell.runs = [[value / less for value in run] for run in runs]
+        cell.samples = samples
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (tail([1.0, 1.0], [2.0, 2.0], [3.0, 3.0]), "behind"),
+        (tail([1.0, 1.0], [2.0, 2.0], [3.0]), "open"),
+        (tail([1.0, 1.0], [2.0, 2.0]), "open"),
+        (tail([1.0], [2.0], [3.0], samples=200), "behind"),
+        (tail([1.0], [2.0], [3.0], samples=199), "open"),
+        (tail([1.0], [2.0], [3.0], samples=0), "open"),
+    ],
+    ids=str,
+)
+def test_percentile_counts_only_with_three_runs_of_enough_samples(found: Board, expected: str) -> None:
+    assert found.standing(BY_KEY["partial.p99"], "runware-sdk") == expected
+    assert found.factor(BY_KEY["partial.p99"], "runware-sdk")  # it is shown all the same
+
+
+def test_comparison_of_too_few_measurements_is_open_and_says_how_many_there_were() -> None:
+    found = tail([1.0, 1.0], [2.0, 2.0])
+    found.cell("partial.median", "ours-blocking").runs = [[1.0]]
+    found.cell("partial.median", "runware-sdk").runs = [[0.5]]
+    boards: Boards = {"tls": found}
+    assert losses_list(boards) == "No official client is ahead on any line."
+    assert "and behind in 0; 2 are open." in equals_list(boards)
+    assert "0.5 x (open)" in summary_table(boards)
+    median, p99 = open_list(boards).splitlines()
+    assert median == "- partial result, sent to callback, median: runware-sdk, over TLS 1.3 0.5 x, one run"
+    assert p99.endswith("99th percentile: runware-sdk, over TLS 1.3 0.5 x, 0.5 to 0.5, 2 runs, 200 samples in a run")
+    assert open_list({"tls": tail([1.0], [1.0], [1.0], samples=500)}) == "None."
+
+
+def test_merged_measurements_have_the_samples_of_the_shorter_ones() -> None:
+    found = Board()
+    for samples in (300, 100, 200):
+        found.extend(tail([1.0], samples=samples).as_json(), found.cell("partial.p99", "ours-blocking").count)
+    assert found.cell("partial.p99", "runware-sdk").samples == 100
 
 
 def test_line_on_which_another_client_is_ahead_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,14 +354,14 @@ def test_late_comparison_shares_what_is_left_of_its_time() -> None:
     coming = [("plain", "serial"), ("plain", "http"), ("plain", "many")]
     clock = Clock(coming, serial + http + many, quick=False, now=now)
     with clock.case("plain", "serial"):
-        assert clock.share(10) == pytest.approx(2 * serial / 10)
+        assert clock.seconds == pytest.approx(serial)
         with clock.client("ours-blocking"):
             now.now += serial + http
     with clock.case("plain", "http"):
-        assert clock.share(10) == pytest.approx(2 * http / 10 * many / (http + many))
+        assert clock.seconds == pytest.approx(http * many / (http + many))
         now.now += 1_000.0
     with clock.case("plain", "many"):
-        assert clock.share(10) == 0
+        assert clock.seconds == 0
     assert clock.rows()[0]["clients"] == {"ours-blocking": serial + http}
     assert [row["took"] for row in clock.rows()] == [serial + http, 1_000.0, 0.0]
     assert "| all" in times_table(clock.rows())
@@ -312,26 +379,86 @@ def chosen(*names: str) -> list[Client]:
     return [client for client in CLIENTS if client.name in names]
 
 
-def test_client_that_has_used_its_time_is_measured_once_in_every_run(control: Control, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (1_000.0, [[4, 4, 4, 4, 4], [4, 4, 4, 4, 4]]),
+        (100.0, [[4, 4, 4, 4, 4], [1, 2, 1, 2, 2]]),  # 80 s for the slow one are 8 of its turns
+        (60.0, [[4, 4, 4, 4, 4], [1, 1, 1, 1]]),
+        (35.0, [[1, 1, 1, 1, 1], [1, 1, 1]]),  # three runs of the slow one, and what they leave
+        (12.0, [[1, 1, 1], [1]]),  # not even that, but each is measured
+    ],
+)
+def test_slow_client_has_fewer_slices_then_fewer_runs(
+    seconds: float,
+    expected: list[list[int]],
+    control: Control,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clients = chosen("ours-blocking", "sdk-js")
     now = Time()
+    monkeypatch.setitem(SECONDS, "serial", (seconds, 0.0, 0.0))
     clock = Clock([("plain", "serial")], 1e9, quick=False, now=now)
     found = Board()
-    stage = Stage({}, control, tmp_path, clients, 3, False, found, set(), tmp_path, clock=clock)
-    counts = dict.fromkeys(["ours-blocking", "sdk-js"], 0)
+    stage = Stage({}, control, tmp_path, clients, 5, False, found, set(), tmp_path, clock=clock)
 
     def measure(client: Client) -> list[float]:
-        counts[client.name] += 1
-        if client.name == "sdk-js":
-            now.now += 0.3 * share
+        now.now += 10.0 if client.name == "sdk-js" else 1.0
         return [1.0]
 
     with clock.case("plain", "serial"):
-        share = clock.share(2)
         stage.turns(clients, ("serial.wall",), measure, slices=4)
-    assert counts == {"ours-blocking": 12, "sdk-js": 3}
-    assert found.cell("serial.wall", "sdk-js").values == [1.0, 1.0, 1.0]
-    assert "to keep to the time: sdk-js 3 of 12 times (one call after another)" in case_table(found, "serial")
+    assert [[len(run) for run in found.cell("serial.wall", client.name).runs] for client in clients] == expected
+    fewer = sum(expected[1])
+    shown = f"sdk-js {fewer} of 20 times (one call after another)"
+    assert (shown in case_table(found, "serial")) == (fewer < 20)
+
+
+def test_time_is_divided_up_to_a_limit_that_is_the_same_for_all() -> None:
+    wanted = {"a": 1.0, "b": 10.0, "c": 100.0}
+    none = dict.fromkeys(wanted, 0.0)
+    assert fill(111.0, wanted, none) == wanted
+    assert fill(15.0, wanted, none) == pytest.approx({"a": 1.0, "b": 7.0, "c": 7.0})
+    assert fill(40.0, wanted, {**none, "c": 30.0}) == pytest.approx({"a": 1.0, "b": 9.0, "c": 30.0})
+    assert fill(20.0, wanted, {**none, "b": 6.0, "c": 30.0}) == pytest.approx({"a": 0.0, "b": 6.0, "c": 14.0})
+
+
+def test_time_of_a_client_that_has_failed_is_left_to_the_others() -> None:
+    pace = Pace(["a", "b"], 10.0, 5, 1)
+    for client, seconds in (("a", 2.0), ("b", 4.0)):
+        pace.took(client, seconds)
+    pace.next_run()
+    assert pace.next_run() == ["a"]
+    pace.leave("a")
+    assert pace.next_run() == ["b"]
+
+
+def test_first_turn_of_a_warm_case_does_not_count(control: Control, tmp_path: pathlib.Path) -> None:
+    clients = chosen("ours-blocking", "runware", "sdk-js")
+    found = Board()
+    stage = Stage({}, control, tmp_path, clients, 2, False, found, set(), tmp_path)
+    took = {"ours-blocking": iter([300.0, 1.0, 2.0]), "runware": iter([200.0, 3.0, 4.0]), "sdk-js": iter(())}
+
+    def measure(client: Client) -> list[float]:
+        return [next(took[client.name])]
+
+    warmed = stage.warm(clients, ("start",), measure)
+    assert [client.name for client in warmed] == ["ours-blocking", "runware"]
+    stage.turns(warmed, ("start",), measure)
+    assert found.cell("start", "ours-blocking").runs == [[1.0], [2.0]]
+    assert found.cell("start", "runware").runs == [[3.0], [4.0]]
+    assert found.cell("start", "sdk-js").failed
+
+
+def test_client_that_would_exceed_the_limit_is_not_waited_for(control: Control, tmp_path: pathlib.Path) -> None:
+    clients = chosen("ours-futures", "sdk-js")
+    found = Board()
+    for client, each in zip(clients, (50.0, 700.0), strict=True):
+        found.cell("flight.10000", client.name).runs = [[each]]
+    stage = Stage({}, control, tmp_path, clients, 2, False, found, set(), tmp_path)
+    assert [too_slow(stage, client, 100_000) for client in clients] == [False, True]
+    assert "failed: not tried, as it would take 70 s" in case_table(found, "flight")
 
 
 def test_waiting_clients_are_measured_together_when_all_are_ready(control: Control, tmp_path: pathlib.Path) -> None:
@@ -424,7 +551,7 @@ def test_our_program_runs_every_case(program: tuple[str, ...], scheme: str, tmp_
         found = peer.ask(20, "mixed", seconds=0.02, size=300_000, every=0.01)
         assert len(found["lags"]) == 2
         assert found["moved"] >= 300_000
-        assert len(peer.ask(20, "beside", what="thread", calls=2, every=0.01)["lags"]) == 2
+        assert len(peer.ask(20, "beside", what="thread", pauses=1, calls=2, every=0.01)["lags"]) == 2
         peer.forget_peak()
         before = peer.peak()
         peer.ask(20, "peak", count=4, size=10_000_000)
@@ -460,9 +587,9 @@ def test_calls_beside_timers_are_made_in_their_event_loop() -> None:
     with ServerProcess() as ports, start("ours_asyncio.py") as peer, start("ours.py", "blocking") as blocking:
         for one in (peer, blocking):
             one.ask(20, "open", url=f"ws://127.0.0.1:{ports['port']}/v1")
-        assert len(peer.ask(20, "beside", what="timers", calls=2, every=0.01)["lags"]) == 2
+        assert len(peer.ask(20, "beside", what="timers", pauses=9, calls=2, every=0.01)["lags"]) == 2
         with pytest.raises(CannotError, match="no event loop"):
-            blocking.ask(20, "beside", what="timers", calls=2, every=0.01)
+            blocking.ask(20, "beside", what="timers", pauses=9, calls=2, every=0.01)
 
 
 def test_calls_that_are_told_to_slow_down_end_with_that_error() -> None:

@@ -159,30 +159,31 @@ class AsyncPeer:
             await asyncio.gather(*small)
             return {"lags": lags, "moved": await large}
 
-    async def do_beside(self, what: str, calls: int, every: float) -> dict[str, Any]:
+    async def do_beside(self, what: str, pauses: int, calls: int, every: float) -> dict[str, Any]:
         """Make paced calls beside a thread that computes, or beside many timers in the same event loop."""
         lags: list[float] = []
         if what == "thread":
             with Computing() as work:
                 apart, beside = Cost(work.cpu), Cost(work.cpu)
-                await self._paced(calls, every, lags, apart, beside)
-            return {"lags": lags, "cost": (beside.cpu - apart.cpu) / calls}
+                await self._paced(pauses, calls, every, lags, apart, beside)
+            return {"lags": lags, "cost": beside.cpu / calls - apart.cpu / pauses}
         with Timers() as timers:
             alone, together = Wait(timers.done), Wait(timers.done)
-            await self._paced(calls, every, lags, alone, together)
+            await self._paced(pauses, calls, every, lags, alone, together)
         return {"lags": lags, "cost": together.more(alone) / calls}
 
     async def _paced(
         self,
+        pauses: int,
         calls: int,
         every: float,
         lags: list[float],
         alone: AbstractContextManager[None],
         together: AbstractContextManager[None],
     ) -> None:
-        """Pause as often as there are calls, then make the calls between such pauses."""
+        """Pause, then make calls between such pauses."""
         with alone:
-            for _ in range(calls):
+            for _ in range(pauses):
                 await asyncio.sleep(every)
         with together:
             for _ in range(calls):

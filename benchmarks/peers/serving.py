@@ -183,14 +183,14 @@ class Peer:
                 each.result()
             return {"lags": lags, "moved": large.result()}
 
-    def do_beside(self, what: str, calls: int, every: float) -> dict[str, Any]:
-        """Make paced calls beside a thread that computes."""
+    def do_beside(self, what: str, pauses: int, calls: int, every: float) -> dict[str, Any]:
+        """Make paced calls beside a thread that computes, after pauses alone."""
         if what != "thread":
             raise Cannot("no event loop")
         with Computing() as work:
             alone, together = Cost(work.cpu), Cost(work.cpu)
             with alone:
-                for _ in range(calls):
+                for _ in range(pauses):
                     time.sleep(every)
             lags = []
             with together:
@@ -199,7 +199,7 @@ class Peer:
                     started = time.perf_counter()
                     self.call(PROMPT)
                     lags.append(time.perf_counter() - started)
-        return {"lags": lags, "cost": (together.cpu - alone.cpu) / calls}
+        return {"lags": lags, "cost": together.cpu / calls - alone.cpu / pauses}
 
     def do_upload(self, count: int, size: int) -> dict[str, Any]:
         seed_image = medium(size)
