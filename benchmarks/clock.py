@@ -2,8 +2,9 @@
 
 A case has seconds of its own in a full comparison and in a quick one, measured on a quiet machine with two cores. They
 are enough for three runs of the slowest client; what is left goes to the others, the fast ones first, up to all runs.
-If the comparison is behind its time, all later shares shrink by the same factor, so that every table is made on a busy
-machine too, from fewer measurements. Each client is measured at least once.
+What a case does not need goes to those after it, up to twice their seconds. If the comparison is behind its time, all
+later shares shrink by the same factor, so that every table is made on a busy machine too, from fewer measurements. Each
+client is measured at least once.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Clock:
         began = self.now()
         scale = max(0.0, self._end - began) / sum(self._left.values())
         self._case = (transport, case)
-        self._seconds = self._left.pop(self._case) * min(1.0, scale)
+        self._seconds = self._left.pop(self._case) * min(2.0, scale)
         try:
             yield
         finally:
@@ -138,13 +139,13 @@ def _planned(transport: str, case: str, *, quick: bool) -> float:
 
 
 def fill(seconds: float, wanted: Mapping[T, float], least: Mapping[T, float]) -> dict[T, float]:
-    """Divide seconds: everybody gets what is wanted, up to a limit that is the same for all.
+    """Divide seconds among clients: each gets what it can use, up to a limit that is the same for all.
 
     Args:
-        seconds: What there is to divide.
-        wanted: The seconds that each can use.
-        least: The seconds that each gets even above the limit. If all of these together are too much, they are divided
-            in place of what is wanted.
+        seconds: The seconds to divide.
+        wanted: The seconds that each client can use.
+        least: The seconds that each client gets even above the limit. If their sum is more than there is, they are
+            divided in place of *wanted*.
     """
     if sum(least.values()) > seconds:
         wanted, least = least, dict.fromkeys(least, 0.0)

@@ -367,6 +367,21 @@ def test_late_comparison_shares_what_is_left_of_its_time() -> None:
     assert "| all" in times_table(clock.rows())
 
 
+def test_time_that_a_case_leaves_goes_to_those_after_it() -> None:
+    now = Time()
+    cases = ("serial", "http", "many", "told")
+    serial, http, many, told = (SECONDS[case][0] for case in cases)
+    clock = Clock([("plain", case) for case in cases], serial + http + many + told, quick=False, now=now)
+    with clock.case("plain", "serial"):
+        now.now += serial - 10.0
+    with clock.case("plain", "http"):
+        assert clock.seconds == pytest.approx(http * (1 + 10.0 / (http + many + told)))
+    with clock.case("plain", "many"):
+        pass
+    with clock.case("plain", "told"):
+        assert clock.seconds == 2 * told
+
+
 @pytest.fixture
 def control() -> Iterator[Control]:
     with ServerProcess() as ports:
@@ -399,7 +414,7 @@ def test_slow_client_has_fewer_slices_then_fewer_runs(
     clients = chosen("ours-blocking", "sdk-js")
     now = Time()
     monkeypatch.setitem(SECONDS, "serial", (seconds, 0.0, 0.0))
-    clock = Clock([("plain", "serial")], 1e9, quick=False, now=now)
+    clock = Clock([("plain", "serial")], seconds, quick=False, now=now)
     found = Board()
     stage = Stage({}, control, tmp_path, clients, 5, False, found, set(), tmp_path, clock=clock)
 
