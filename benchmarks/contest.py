@@ -34,7 +34,7 @@ def flight(stage: Stage) -> None:
     """Many calls in flight at once; none is answered before the last has arrived."""
     left = stage.among("ours", "official", "limit", without=("socket",))
     slices = {100: 5, 1_000: 2}
-    shares = {100: 0.03, 1_000: 0.05, 10_000: 0.2, 100_000: 0.72}
+    shares = {100: 0.03, 1_000: 0.05, 10_000: 0.22, 100_000: 0.7}
     if stage.quick:
         shares = {100: 0.2, 1_000: 0.3, 10_000: 0.5}
     for count, share in shares.items():
