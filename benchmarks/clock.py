@@ -26,7 +26,7 @@ FULL, QUICK = 1_560.0, 180.0
 SECONDS: dict[str, tuple[float, float, float]] = {
     "serial": (28, 24, 6),
     "flight": (250, 195, 12),
-    "growth": (64, 0, 2),
+    "growth": (62, 0, 2),
     "http": (24, 20, 5),
     "partial": (26, 22, 3),
     "tokens": (18, 16, 2),
@@ -43,7 +43,7 @@ SECONDS: dict[str, tuple[float, float, float]] = {
     "drop": (76, 30, 5),
     "start": (18, 16, 4),
     "import": (10, 0, 2),
-    "memory": (18, 21, 3),
+    "memory": (20, 21, 3),
     "close": (2, 0, 1),
     "dead": (4, 0, 1),
     "far": (8, 0, 2),
