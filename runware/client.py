@@ -116,10 +116,15 @@ class _Handle:
         def __getattr__(self, name: str) -> NoReturn:
             words = f"{type(self).__name__!r} object has no attribute {name!r}"
             if not name.startswith("_"):
-                meant = _ELSEWHERE.get(fold_name(name)) or near_name(
-                    name, [known for known in dir(type(self)) if not known.startswith("_")]
-                )
-                words += f". Use rw.{meant}." if meant else ""
+                hint = ""
+                if elsewhere := _ELSEWHERE.get(fold_name(name)):
+                    hint = f". Use rw.{elsewhere}."
+                elif near := near_name(name, [known for known in dir(type(self)) if not known.startswith("_")]):
+                    hint = f". Did you mean: {near!r}?"
+                elif hasattr(Runware, name):
+                    hint = f". It is one of the client: rw.{name}."
+                if hint:  # with the client as `obj`, the interpreter would add a suggestion of its own
+                    raise AttributeError(words + hint, name=name, obj=None)
             raise AttributeError(words, name=name, obj=self)
 
     def __copy__(self) -> Self:

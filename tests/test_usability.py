@@ -6,6 +6,8 @@ import asyncio
 import copy
 import pathlib
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -321,13 +323,13 @@ def test_misused_run_of_asyncio_is_an_error_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("imageInference", "Use rw.image_inference."),
-        ("promptEnhance", "Use rw.prompt_enhance."),
+        ("imageInference", "Did you mean: 'image_inference'?"),
+        ("promptEnhance", "Did you mean: 'prompt_enhance'?"),
         ("imageBackgroundRemoval", "Use rw.remove_background(...)."),
         ("images", "Use rw.image_inference(positive_prompt=..., model=...)."),
         ("predictions", "Use rw.submit"),
         ("balance", "Use rw.account_management().balance."),
-        ("image_inferense", "Use rw.image_inference."),
+        ("image_inferense", "Did you mean: 'image_inference'?"),
     ],
 )
 def test_attributes_of_other_clients_are_answered_with_ours(name: str, words: str) -> None:
@@ -468,3 +470,40 @@ def test_refused_task_type_is_answered_with_the_right_one(typed: str, rw: Runwar
     with pytest.raises(ValidationError, match="Did you mean 'imageInference'") as caught:
         rw.run({"taskType": typed, "positivePrompt": "a kite", "model": "runware:101@1", "width": 512, "height": 512})
     assert caught.value.parameter == "task_type"
+
+
+def test_suggestion_for_an_attribute_is_made_once() -> None:
+    code = "from runware import Runware; Runware('key').image_inferrence"
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert failed.stderr.count("image_inference") == 1, failed.stderr
+
+
+def test_attribute_of_the_client_is_named_on_its_jobs_form() -> None:
+    with pytest.raises(AttributeError, match=r"It is one of the client: rw\.chat\.$"):
+        Runware("key").submit.chat  # type: ignore[attr-defined]
+
+
+def test_attribute_of_results_says_that_there_is_a_job(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url) as rw:
+        job = rw.submit.upscale(input_image=PNG, upscale_factor=2)
+        with pytest.raises(AttributeError, match=r"It is a job: job\.result\(\) waits for its results"):
+            job.url  # type: ignore[attr-defined]
+        with pytest.raises(AttributeError, match=r"^'Job' object has no attribute 'nothing'$"):
+            job.nothing  # type: ignore[attr-defined]
+        job.result()
+
+
+@pytest.mark.parametrize("value", [{1, 2}, frozenset("x")])
+def test_set_is_refused_by_name(value: Any) -> None:
+    rw = Runware("key")
+    with pytest.raises(ValidationError) as caught:
+        rw.image_inference(positive_prompt="a kite", model="runware:101@1", settings={"steps": value})
+    assert caught.value.parameter == "settings.steps"
+    rw.close()
+
+
+def test_name_that_is_given_twice_is_said_to_be() -> None:
+    rw = Runware("key")
+    with pytest.raises(ValidationError, match=r"^positive_prompt is given twice, as positive_prompt and as "):
+        rw.run({"model": "runware:101@1", "positive_prompt": "a kite", "positivePrompt": "a heron"})
+    rw.close()

@@ -217,6 +217,13 @@ class Checker:
         if path is None:
             return
         right = right_name(path, schema.get("properties") or ()) if path in task else None
+        if right in task:
+            raise ValidationError(
+                f"{path} is given twice, as {path} and as {right}; pass one of them.",
+                code="invalidParameter",
+                parameter=path,
+                task_type=str(task.get("taskType")),
+            )
         hint = "API parameters have no underscores: pass one that the client does not know by its API name."
         raise ValidationError(
             f"{path} is not a parameter{f' of {model.name}' if model is not None else ''}"

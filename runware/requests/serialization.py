@@ -59,7 +59,7 @@ def _convert_other(value: object) -> Any:
 @cache
 def _converter() -> "cattrs.Converter":
     converter = new_converter(SETTINGS, _leaf, ObjectDict)
-    for kind in (Result, Path, bytes, bytearray, memoryview):
+    for kind in (Result, Path, bytes, bytearray, memoryview, set, frozenset):  # a set is neither media nor JSON
         converter.register_unstructure_hook(kind, encode_media)
     converter.register_unstructure_hook(ObjectDict, lambda part: part.wire(converter.unstructure))
     return converter
