@@ -536,6 +536,71 @@ def test_system_exit_and_cancellation_of_a_tool_are_its_errors(form: Form, rw: R
     assert [type(run.error) for run in answer.tool_calls] == [SystemExit, SystemExit, asyncio.CancelledError]
 
 
+def test_interrupt_that_an_async_tool_raises_is_its_error(rw: Runware) -> None:
+    """It ends the event loop of the tools, on another thread than the one that Ctrl-C would reach."""
+
+    async def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    chat = rw.chat(MODEL, tools=[interrupt, get_weather], timeout=GUARD)
+    answer = chat.send('[call:interrupt {}] [call:get_weather {"city": "Oslo"}]')
+    assert [type(run.error) for run in answer.tool_calls] == [KeyboardInterrupt, type(None)]
+
+
+def test_tool_whose_result_or_error_has_no_text_ends(form: Form, rw: Runware) -> None:
+    """Neither may end the thread of the tool, for whose result the chat would wait until its deadline."""
+
+    @attrs.define
+    class Half:
+        missing: int = attrs.field(init=False)
+
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    class Panic(BaseException):
+        """As of an extension module written in Rust."""
+
+    def half() -> object:
+        return Half()
+
+    def mute() -> object:
+        return Mute()
+
+    def fail() -> None:
+        raise MuteError
+
+    def panic() -> None:
+        raise Panic("lost")
+
+    async def fail_async() -> None:
+        raise MuteError
+
+    async def panic_async() -> None:
+        raise Panic("lost")
+
+    tools = [half, mute, fail, panic, fail_async, panic_async]
+    chat = form.chat(rw, tools=tools, timeout=GUARD)
+    answer = form.send(chat, " ".join(f"[call:{one.__name__} {{}}]" for one in tools))
+    kinds = [type(run.error) for run in answer.tool_calls]
+    assert kinds == [AttributeError, RuntimeError, MuteError, Panic, MuteError, Panic]
+    assert [run.output for run in answer.tool_calls][2:4] == ["Error: MuteError", "Error: Panic: lost"]
+
+
+def test_event_loop_that_cannot_start_is_the_error_of_its_tools(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("asyncio.events.new_event_loop", fail)
+    chat = rw.chat(MODEL, tools=[get_weather, get_time], timeout=GUARD)
+    answer = chat.send('[call:get_weather {"city": "Oslo"}] [call:get_time {}]')
+    assert [type(run.error) for run in answer.tool_calls] == [type(None), OSError]
+
+
 def test_on_event_that_raises_disturbs_nothing(form: Form, rw: Runware, caplog: pytest.LogCaptureFixture) -> None:
     def on_event(run: ToolRun) -> None:
         raise RuntimeError("mine")

@@ -206,7 +206,9 @@ async def _run_async(one: Prepared) -> ToolRun:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
         return one.run.failed(error)
-    except (Exception, SystemExit) as error:  # the model gets it
+    except (KeyboardInterrupt, GeneratorExit):  # of the event loop, not of the tool
+        raise
+    except BaseException as error:  # the model gets it; without an outcome, it would be waited for
         return one.run.failed(error)
 
 
@@ -327,18 +329,31 @@ class BlockingDriver(_Driver[R]):
         if not tasks:
             return
         started: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = SimpleQueue()
+        running = {one.run.id: one.run for one in tasks}
+
+        def ended(task: asyncio.Task[ToolRun]) -> None:
+            if not task.cancelled() and task.exception() is None:
+                running.pop(task.result().id)
+                tools.put(task.result())
 
         async def run_all() -> None:
             started.put((asyncio.get_running_loop(), asyncio.current_task()))
             with suppress(asyncio.CancelledError):
                 async with asyncio.TaskGroup() as group:
                     for one in tasks:
-                        group.create_task(_run_async(one)).add_done_callback(
-                            lambda task: None if task.cancelled() else tools.put(task.result())
-                        )
+                        group.create_task(_run_async(one)).add_done_callback(ended)
+
+        def work() -> None:
+            every = run_all()
+            try:
+                asyncio.run(every)
+            except BaseException as error:  # the event loop could not start, or a tool has stopped it
+                every.close()
+                for run in running.values():
+                    tools.put(run.failed(error))
 
         context = copy_context()
-        thread = start_thread(lambda: context.run(asyncio.run, run_all()), "runware-tools", "to call tools")
+        thread = start_thread(lambda: context.run(work), "runware-tools", "to call tools")
         self._async_tools = thread, {one.run.id for one in tasks}
 
         def cancel() -> None:

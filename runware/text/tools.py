@@ -258,13 +258,17 @@ class ToolRun:
         """Return the call with the result of its function."""
         try:
             text = value if isinstance(value, str) else dump_json(value)
-        except (TypeError, ValueError, RecursionError) as error:
+        except Exception as error:  # no JSON, or what the methods of the value raise
             return self.failed(error)
         return attrs.evolve(self, output=text, result=value)
 
     def failed(self, error: BaseException) -> ToolRun:
         """Return the call with an error, whose text the model gets."""
-        return attrs.evolve(self, output=f"Error: {type(error).__name__}: {error}", error=error)
+        try:
+            words = f": {error}"
+        except Exception:  # its own `__str__` failed
+            words = ""
+        return attrs.evolve(self, output=f"Error: {type(error).__name__}{words}", error=error)
 
 
 @attrs.frozen
