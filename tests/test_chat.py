@@ -536,6 +536,15 @@ def test_system_exit_and_cancellation_of_a_tool_are_its_errors(form: Form, rw: R
     assert [type(run.error) for run in answer.tool_calls] == [SystemExit, SystemExit, asyncio.CancelledError]
 
 
+def test_arguments_that_a_type_refuses_go_back_to_the_model(form: Form, rw: Runware) -> None:
+    def wait(seconds: float) -> str:
+        """Wait."""
+        return "waited"
+
+    answer = form.send(form.chat(rw, tools=[wait]), f'[call:wait {{"seconds": 1{"0" * 400}}}]')
+    assert "arguments.seconds must be a finite number" in str(answer.tool_calls[0].error)
+
+
 def test_interrupt_that_an_async_tool_raises_is_its_error(rw: Runware) -> None:
     """It ends the event loop of the tools, on another thread than the one that Ctrl-C would reach."""
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import functools
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -78,6 +79,15 @@ class Node:
 @attrs.define
 class Positive:
     number: int = attrs.field(validator=attrs.validators.gt(0))
+
+
+@dataclasses.dataclass
+class Even:
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number % 2:
+            raise AssertionError("odd")
 
 
 # ---------------------------------------------------------------------- schemas
@@ -185,6 +195,17 @@ def test_pydantic_model_becomes_a_schema_and_is_loaded() -> None:
         shape.load([{"number": 1, "inner": {}}], "answer")
     strict = ResponseFormat(Model).request()["json_schema"]
     assert strict["schema"]["$defs"]["Inner"]["additionalProperties"] is False
+
+    class Checked(pydantic.BaseModel):  # type: ignore[misc, name-defined]
+        number: int
+
+        @pydantic.field_validator("number")  # type: ignore[untyped-decorator]
+        @classmethod
+        def look_up(cls, number: int) -> int:
+            return {1: 2}[number]
+
+    with pytest.raises(MisfitError, match="answer must be valid"):
+        shape_of(Checked).load({"number": 5}, "answer")
     assert dump_json(Model(number=1, inner=Inner(word="x"))) == '{"number": 1, "inner": {"word": "x"}}'
 
 
@@ -211,6 +232,10 @@ def test_pydantic_model_becomes_a_schema_and_is_loaded() -> None:
         (Place | None, {"city": 5}, "answer.city must be a string"),
         (set[list[int]], [[1]], "an array for a set"),
         (Positive, {"number": -1}, "a valid Positive"),
+        (Even, {"number": 1}, r"a valid Even \(odd\)"),
+        (float, 10**309, "a finite number"),
+        (float, math.nan, "a finite number; got NaN"),
+        (float | None, -math.inf, "a finite number"),
     ],
     ids=str,
 )
@@ -477,6 +502,23 @@ def test_tool_call_with_malformed_fields_is_read(odd: dict[str, Any]) -> None:
     (call,) = parts.completion().tool_calls
     assert isinstance(call["id"], str)
     assert call["function"] == {"name": "f", "arguments": "{}"}
+
+
+def test_function_of_a_call_that_is_first_a_text_and_then_an_object_is_survived() -> None:
+    parts = CompletionParts()
+    parts.add(delta(tool_calls=[{"index": 0, "function": "f"}]))
+    parts.add(delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{}"}}]))
+    assert parts.completion().tool_calls[0]["function"] == {"name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("odd", ["12", None, [1], 1.5], ids=str)
+def test_usage_that_is_no_number_is_left_out_of_sums(odd: Any) -> None:
+    parts = CompletionParts()
+    parts.add({"usage": {"promptTokens": odd, "completion_tokens": 2}})
+    usage = parts.completion().usage
+    total = added(usage, usage)
+    assert total is not None
+    assert (total.prompt_tokens, total.completion_tokens) == (None, 4)
 
 
 def test_repeated_call_does_not_run_twice() -> None:

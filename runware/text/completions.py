@@ -178,7 +178,7 @@ class CompletionParts:
                 if more is not None:
                     more = more if isinstance(more, str) else json.dumps(more, ensure_ascii=False)
                     function["arguments"] = function.get("arguments", "") + more
-            elif value and name != "index":
+            elif value and name not in ("index", "function"):
                 call[name] = value
 
     def completion(self) -> Completion:
@@ -273,7 +273,7 @@ def added(total: Usage | None, more: Usage | None) -> Usage | None:
         return total or more
     counts = {}
     for name in _COUNTS:
-        found = [one.raw[name] for one in (total, more) if name in one.raw]
+        found = [count for one in (total, more) if isinstance(count := one.raw.get(name), int)]
         if found:
             counts[name] = sum(found)
     return structure(counts, Usage)

@@ -12,6 +12,7 @@ import datetime as dt
 import inspect
 import json
 import re
+import sys
 import types
 import typing
 import uuid
@@ -209,7 +210,7 @@ class _Builder:
         def load(value: Any, path: str) -> Any:
             try:
                 return kind.model_validate(value)
-            except ValueError as error:
+            except Exception as error:  # a ValidationError of pydantic, or what a validator raises
                 details: Any = error
                 problems: Any = details.errors(include_url=False) if hasattr(error, "errors") else []
                 first: dict[str, Any] = problems[0] if problems else {"loc": (), "msg": str(error)}
@@ -272,7 +273,7 @@ class _Builder:
                 values = {str(attrs.fields_dict(kind)[name].alias): one for name, one in values.items()}
             try:
                 return kind(**values)
-            except (TypeError, ValueError) as error:  # its own validators
+            except Exception as error:  # its own validators may raise anything, such as an AssertionError
                 raise MisfitError(path, f"a valid {kind.__name__} ({one_line(error, 200)})", value) from error
 
         return Shape(schema, load)
@@ -342,6 +343,9 @@ def _plain(kind: type[Any]) -> Shape:
         accepted = isinstance(value, (int, float) if kind is float else kind)
         if not accepted or (isinstance(value, bool) and kind is not bool):
             raise MisfitError(path, _ARTICLES.get(name, name), value)
+        # Python reads NaN and Infinity, which are no JSON, and numbers of any size.
+        if kind is float and not abs(value) <= sys.float_info.max:
+            raise MisfitError(path, "a finite number", value)
         return float(value) if kind is float else value
 
     return Shape({"type": name}, load)
