@@ -47,6 +47,7 @@ from runware import (
 )
 from runware.local import LocalServer
 from runware.text import Answer, Chat
+from runware.text.drivers import AsyncDriver, BlockingDriver
 
 MODEL = "local-model"
 GUARD = 20.0
@@ -1030,6 +1031,24 @@ def test_closing_the_client_ends_streams_that_are_not_being_read(rw: Runware, se
             next(stream)
         assert failure.value.may_have_run
         server.ledger.wait_for(lambda ledger: ledger.streams_dropped == 2)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["client", "stream"])
+def test_closing_at_the_first_step_is_an_error(
+    form: Form, rw: Runware, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """As by a signal handler or another thread. The steps are closed then, and had no result."""
+    kind = BlockingDriver if form.name == "blocking" else AsyncDriver
+    redact = kind.redact_secrets
+
+    def close_first(driver: Any) -> Any:
+        rw.close() if whole else driver.abort()
+        return redact(driver)
+
+    monkeypatch.setattr(kind, "redact_secrets", close_first)
+    with pytest.raises(ClientClosedError if whole else TaskCancelledError) as failure:
+        form.send(form.chat(rw), "Hello")
+    assert not failure.value.may_have_run
 
 
 def test_closing_the_client_ends_the_wait_before_a_retry(form: Form, server: LocalServer) -> None:

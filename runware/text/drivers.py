@@ -144,6 +144,9 @@ class _Driver(Requester, Generic[R]):
             self.redact_secrets()
             self._begun = True
         self._running = True
+        if self.ended_by:  # meanwhile, by another thread or a signal handler, which has closed the steps
+            self._running = False
+            raise self._closed_error()
 
     def _advance(self, outcome: Any, error: Exception | None) -> Step | None:
         """Return the next step; `None` at the end."""
