@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -361,6 +362,35 @@ def test_answer_that_never_comes_ends_at_the_deadline(app: LocalServer, call: Ca
     with pytest.raises(TaskTimeoutError) as failure:
         call("run", timeout=0.3)
     assert failure.value.may_be_running
+
+
+def drips_head(sock: socket.socket) -> None:
+    read_head(sock)
+    sock.sendall(b"HTTP/1.1 202 Accepted\r\n")
+    while True:
+        sock.sendall(b"X-Drip: 1\r\n")
+        time.sleep(0.05)  # faster than any timeout of a single read
+
+
+def drips_body(sock: socket.socket) -> None:
+    read_head(sock)
+    sock.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        sock.sendall(b" ")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=repr)
+@pytest.mark.parametrize("peer", [drips_head, drips_body], ids=lambda one: one.__name__)
+def test_no_peer_extends_the_deadline(form: Form, peer: Callable[[socket.socket], None]) -> None:
+    with listening(peer) as port:
+        rw = Runware("rw-secret-key", url=f"ws://127.0.0.1:{port}/v1")
+        began = time.monotonic()
+        with pytest.raises(TaskTimeoutError) as failure:
+            form.call(rw, "call", ("run",), {"timeout": 0.7}, None)
+        assert time.monotonic() - began < 10.0
+        assert failure.value.may_be_running
+        rw.close()
 
 
 def test_server_that_is_not_there_cannot_have_run_anything(call: Callable[..., AppTask], server: LocalServer) -> None:

@@ -30,7 +30,7 @@ from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.serverless.flows import Answer, Exchange, Failure, Flow, Pause
-from runware.transport.http_client import KeyHeader, async_http_client, http_client
+from runware.transport.http_client import KeyHeader, async_http_client, http_client, limit_network
 
 __all__ = ["AppCalls"]
 
@@ -178,14 +178,13 @@ class AppCalls:
     def _send(self, exchange: Exchange, header: KeyHeader, connections: _Connections) -> Answer | Failure:
         end = time.monotonic() + exchange.timeout
         watch = _Watch(connections.register)
+        connections.limit(end)
         try:
             client = connections.client()
             with client.stream(**self._request(exchange, header), extensions={"trace": watch}) as response:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
-                    if time.monotonic() > end:  # httpx2 limits the wait for each piece only
-                        return _late(watch)
                     if len(body) > _LARGEST_ANSWER:
                         return _too_large()
                 return Answer(response.status_code, _lower(response.headers), bytes(body))
@@ -390,6 +389,7 @@ class _Connections:
         self._lock = make_rlock()
         self._client: httpx2.Client | None = None
         self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._requests = threading.local()  # threads share the connections, and each waits for its own answer
         self._cut = False
 
     def client(self) -> httpx2.Client:
@@ -405,8 +405,13 @@ class _Connections:
                 self._client = http_client(self._options, self._url)
             return self._client
 
+    def limit(self, end: float) -> None:
+        """Set when the request of this thread has to be over (`time.monotonic()`)."""
+        self._requests.end = end
+
     def register(self, stream: Any) -> None:
         """Add a new connection."""
+        limit_network(stream, lambda: self._requests.end - time.monotonic())
         with self._lock:
             self._streams.add(stream)
         if self._cut:

@@ -28,7 +28,7 @@ from runware.errors import (
 )
 from runware.options import Options
 from runware.text.completions import TASK_TYPE, ChatPiece
-from runware.text.requester import Requester, abandoned, limit_network, load_http, ready, reply_of
+from runware.text.requester import Requester, abandoned, load_http, ready, reply_of
 from runware.text.steps import (
     AwaitTool,
     DeadlineError,
@@ -44,7 +44,7 @@ from runware.text.steps import (
 )
 from runware.text.tools import ToolRun
 from runware.transport.activity import Activity
-from runware.transport.http_client import async_http_client, http_client
+from runware.transport.http_client import async_http_client, http_client, limit_network
 
 if TYPE_CHECKING:
     import asyncio
@@ -323,7 +323,7 @@ class BlockingDriver(_Driver[R]):
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         network = self.note(event, info)
         if network is not None:
-            limit_network(network, self)
+            limit_network(network, lambda: self._until - time.monotonic())
 
     def _start_tools(self, calls: list[Prepared]) -> None:
         tools = self._tools

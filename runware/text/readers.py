@@ -45,9 +45,9 @@ from runware.text.exchange import (
     Sleep,
     Step,
 )
-from runware.text.requester import Requester, abandoned, limit_network, load_http, ready, reply_of
+from runware.text.requester import Requester, abandoned, load_http, ready, reply_of
 from runware.transport.activity import ActiveCall, Activity
-from runware.transport.http_client import async_http_client, http_client
+from runware.transport.http_client import async_http_client, http_client, limit_network
 
 if TYPE_CHECKING:
     import asyncio
@@ -386,7 +386,7 @@ class BlockingReader(Reader):
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         network = self.note(event, info)
         if network is not None:
-            limit_network(network, self)
+            limit_network(network, lambda: self._until - time.monotonic())
         if self._sent and self._body is None:
             self._body = BlockingBody(self._network)
 

@@ -25,10 +25,7 @@ else:
     httpx2 = lazy_module("httpx2")
     ssl = lazy_module("ssl")
 
-__all__ = ["Requester", "abandoned", "limit_network", "load_http", "ready", "reply_of"]
-
-_SLICE = 65_536
-"""The bytes written before the deadline is looked at again."""
+__all__ = ["Requester", "abandoned", "load_http", "ready", "reply_of"]
 
 abandoned: list[Any] = []
 """Parts of connections that belong to the parent of this process. Garbage collection would close them."""
@@ -210,24 +207,6 @@ def reply_of(response: httpx2.Response) -> Reply:
     return Reply(
         response.status_code, content_type, parse_retry_after(headers.get("Retry-After", ""), time.time()) or 0.0
     )
-
-
-def limit_network(network: Any, requester: Requester) -> None:
-    """Bound each read and write of a connection by the deadline of the current step.
-
-    The HTTP library applies the same timeout to each of them, so that many of them could exceed the deadline.
-    """
-    read, write = network.read, network.write
-
-    def limited_read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG001 - the interface
-        received: bytes = read(max_bytes, requester.left())
-        return received
-
-    def limited_write(buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG001 - the interface
-        for start in range(0, len(buffer), _SLICE):
-            write(buffer[start : start + _SLICE], requester.left())
-
-    network.read, network.write = limited_read, limited_write
 
 
 def load_http(options: Options) -> None:

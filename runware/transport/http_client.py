@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -20,14 +20,19 @@ from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.options import KEY_VARIABLE, Options
 
 if TYPE_CHECKING:
+    import httpcore2
     import httpx2
 
     from runware.transport import dialer
 else:
+    httpcore2 = lazy_module("httpcore2")
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
-__all__ = ["Deadline", "KeyHeader", "async_http_client", "authorization", "http_client"]
+__all__ = ["Deadline", "KeyHeader", "async_http_client", "authorization", "http_client", "limit_network"]
+
+_SLICE = 65_536
+"""The bytes written before the deadline is looked at again."""
 
 
 def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None) -> httpx2.Client:
@@ -51,6 +56,35 @@ def async_http_client(
     """Return an HTTP client for the running event loop; see `http_client`."""
     with _proxy_errors():
         return httpx2.AsyncClient(**_settings(options, url), timeout=timeout)
+
+
+def limit_network(network: Any, left: Callable[[], float]) -> None:
+    """Bound each read and write of a connection by the time that is left for the whole request.
+
+    The HTTP library applies one timeout to each of them, which a peer that sends or takes a few bytes at a time extends
+    without end.
+
+    Args:
+        network: The connection, as the HTTP library reports it.
+        left: Returns the seconds that are left.
+    """
+    read, write = network.read, network.write
+
+    def limited_read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG001 - the interface
+        seconds = left()
+        if seconds <= 0:
+            raise httpcore2.ReadTimeout("timed out")
+        received: bytes = read(max_bytes, seconds)
+        return received
+
+    def limited_write(buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG001 - the interface
+        for start in range(0, len(buffer), _SLICE):
+            seconds = left()
+            if seconds <= 0:
+                raise httpcore2.WriteTimeout("timed out")
+            write(buffer[start : start + _SLICE], seconds)
+
+    network.read, network.write = limited_read, limited_write
 
 
 def authorization(options: Options) -> dict[str, str]:
