@@ -535,6 +535,26 @@ class TestReceiver:
             assert [site.post(body) for _ in range(4)] == [500, 200, 200, 200]
         assert sorted(delivery.key for delivery in inbox.taken) == sorted(one.key for one in parse(body))
 
+    @pytest.mark.parametrize("confirm", [True, False])
+    def test_delivery_without_a_thread_for_its_handler_may_come_again(
+        self, kind: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, confirm: bool
+    ) -> None:
+        def fail(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with WebhookReceiver(inbox, secret=SECRET, confirm=confirm) as receiver:
+            site = Site(kind, receiver)
+            with monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", fail)
+                if kind == "asgi":  # which answers before the handler, unless it is to confirm
+                    assert site.post(image()) == (500 if confirm else 200)
+                    assert "no thread for the webhook handler" in caplog.text
+                elif not confirm:
+                    assert site.post(image()) == 503
+            assert receiver._unhandled == 0
+            assert site.post(image()) == 200
+        assert [delivery.task_uuid for delivery in inbox.taken] == [A]
+
     def test_async_handler_receives_each_delivery_once(self, kind: str) -> None:
         taken: list[Delivery] = []
 
@@ -752,14 +772,15 @@ class TestReceiver:
         code = """
             import os, sys, threading
             sys.path.insert(0, sys.argv[1])
-            from tests.test_webhooks import A, SECRET, Site, image
+            from tests.test_webhooks import A, B, SECRET, Site, image
+            from runware.errors import ClientClosedError
             from runware.webhooks import WebhookReceiver
 
             taken = []
             receiver = WebhookReceiver(taken.append, secret=SECRET)
             site = Site("wsgi", receiver)
             site.post(image())
-            future = receiver.expect(A)
+            future, left = receiver.expect(A), receiver.expect(B)
             inside, go = threading.Event(), threading.Event()
             def hold():
                 with receiver._lock, receiver._memory._lock, receiver._expectations._condition:
@@ -773,6 +794,8 @@ class TestReceiver:
                 ok = site.post(image()) == site.post(image(number=2)) == 200
                 waiting = receiver.expect(A, results=3)
                 receiver.close()
+                error = left.exception(20)
+                ok = ok and type(error) is ClientClosedError and "forked" in str(error) and error.may_have_run
                 os._exit(0 if ok and waiting.done() and len(taken) >= 1 else 3)
             go.set()
             holder.join()

@@ -82,6 +82,18 @@ class PendingResults(Future[Results[T]], Generic[T]):
     def __await__(self) -> Generator[Any, None, Results[T]]:
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
 
+    def abandon(self) -> None:
+        """Fail after a fork, in the child, whose receiver does not know of it."""
+        self._condition = threading.Condition()  # another thread may have held it
+        if not self.done() and self.set_running_or_notify_cancel():
+            error = ClientClosedError(
+                "The process was forked while results were expected. They are waited for in the parent; to wait in "
+                "this process too, call expect() again.",
+                task_uuid=self.task_uuid,
+            )
+            error.may_have_run = True
+            self.set_exception(error)
+
 
 class _Entry:
     """What is known of a task whose results are expected.
@@ -131,10 +143,16 @@ class Expectations:
         self._client = client
         self._poll_after = None if client is None else poll_after
         self._sequence = itertools.count()
-        self.abandon()
+        self._reset()
 
     def abandon(self) -> None:
-        """Start from nothing: when made, and in the child of a fork, where the thread and the waiting code are not."""
+        """Start from nothing in the child of a fork, where no thread would end what is expected."""
+        left = [entry.future for found in self._entries.values() for entry in found]
+        self._reset()
+        for future in left:
+            future.abandon()
+
+    def _reset(self) -> None:
         self._condition = threading.Condition(threading.RLock())
         self._entries: dict[str, list[_Entry]] = {}
         self._kept: OrderedDict[str, tuple[float, int, Delivery]] = OrderedDict()

@@ -8,8 +8,8 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from http import HTTPStatus
@@ -150,16 +150,19 @@ class WebhookReceiver:
         self._workers = workers
         self._path = path
         self._expectations = Expectations(client, seconds(poll_after, "poll_after"))
-        self.abandon()
+        self._reset()
         _receivers.add(self)
 
     def abandon(self) -> None:
-        """Start without threads and locks: when made, and in the child of a fork."""
+        """Start without threads and locks in the child of a fork."""
+        self._reset()
+        self._expectations.abandon()
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._unhandled = 0
         self._confirming: set[str] = set()
-        self._expectations.abandon()
         if self._own_memory is not None:
             self._own_memory.renew_lock()
 
@@ -318,10 +321,7 @@ class WebhookReceiver:
             handled = [self._handle(delivery) for delivery in new]  # all of them, also after one that failed
             return answer if all(handled) else _FAILED
         for delivery in new:
-            try:
-                self._executor().submit(copy_context().run, self._handle, delivery, after)
-            except RuntimeError:  # the interpreter shuts down
-                self._release(delivery, forget=True)
+            if self._submit(delivery, after) is None:
                 answer = _BUSY
         return answer
 
@@ -393,12 +393,31 @@ class WebhookReceiver:
             after()
         return outcome.succeeded
 
+    def _submit(self, delivery: Delivery, after: Callable[[], object] | None = None) -> Future[bool] | None:
+        """Run the handler on a thread. Return `None` if none can be had: the delivery then has to come again."""
+        turn = [delivery]  # the executor may have queued what it has no thread for, and run it later
+
+        def work() -> bool:
+            try:
+                mine = turn.pop()
+            except IndexError:
+                return False
+            return self._handle(mine, after)
+
+        try:
+            return self._executor().submit(copy_context().run, work)
+        except RuntimeError:  # the system allows no more threads, or the interpreter shuts down
+            with suppress(IndexError):
+                self._release(turn.pop(), forget=True)
+            log_or_stderr(log, "no thread for the webhook handler of task %s", delivery.task_uuid, trace=True)
+            return None
+
     async def _handle_async(self, delivery: Delivery) -> bool:
         """Run an `async` handler in the event loop, and others on a thread; return whether it succeeded."""
         if not self._is_async:
-            context, loop = copy_context(), asyncio.get_running_loop()
-            handled = loop.run_in_executor(self._executor(), lambda: context.run(self._handle, delivery))
-            return await asyncio.shield(handled)  # a thread cannot be cancelled
+            handled = self._submit(delivery)
+            # A thread cannot be cancelled.
+            return handled is not None and await asyncio.shield(asyncio.wrap_future(handled))
         with self._handling(delivery) as outcome:
             await self._handler(delivery)  # type: ignore[misc]  # as above
             outcome.succeeded = True
