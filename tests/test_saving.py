@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +39,17 @@ from .test_three_interfaces import PICTURE
 PNG = encode(scene("a file", 1, 64, 64), "png", 90)
 LONG = PNG + bytes(200_000)
 Answer = Callable[[BaseHTTPRequestHandler, int], None]
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+
+BOMB = b"".join((
+    b"\x89PNG\r\n\x1a\n", png_chunk(b"IHDR", (40_000).to_bytes(4) * 2 + b"\x08\x02\0\0\0"),
+    png_chunk(b"IDAT", b"x"), png_chunk(b"IEND", b""),
+))  # fmt: skip
+"""A small file that says that it has 40,000 by 40,000 pixels."""
 
 
 class Site:
@@ -204,6 +216,8 @@ def test_to_pil_without_pillow_names_what_to_install(site: Site, monkeypatch: py
         site.image("/svg", whole(b"<svg xmlns='http://www.w3.org/2000/svg'/>")).to_pil()
     with pytest.raises(DownloadError, match="damaged"):
         site.image("/half", whole(PNG[: len(PNG) // 2])).to_pil()
+    with pytest.raises(DownloadError, match=r"1600000000 pixels.*MAX_IMAGE_PIXELS"):
+        site.image("/bomb", whole(BOMB)).to_pil()
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     monkeypatch.setattr(downloadable, "pillow", lazy_module("PIL.Image"))
     with pytest.raises(ConfigurationError, match="images"):
@@ -255,6 +269,11 @@ def test_results_without_a_uuid_are_numbered(tmp_path: Path) -> None:
     assert [path.name for path in images.save_all(tmp_path)] == [
         "image-1.png", "image-2.png", "image-3.png", "u.png", "u-5.png",
     ]  # fmt: skip
+
+
+def test_result_without_media_is_a_typed_error(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"neither a URL nor data\."):
+        runware.Image(uuid="u").save(tmp_path)
 
 
 def test_text_that_names_a_file_is_never_read(server: LocalServer, rw: Runware, tmp_path: Path) -> None:
@@ -518,6 +537,7 @@ def in_steps(*steps: Step) -> Answer:
         ([part(600, V1[600:900]), all_of(V1)], V1),
         ([part(600, V1[600:], total="*"), all_of(V1)], V1),
         ([part(600, V1[600:], Content_Range="pages 1-2/3"), all_of(V1)], V1),
+        ([part(600, V1[600:], total="9" * 5000), all_of(V1)], V1),
         ([part(600, V1[600:], Content_Encoding="gzip"), all_of(V1)], V1),
         ([all_of(V1)], V1),
         ([all_of(V1 + b"D", '"v2"')], V1 + b"D"),
@@ -917,6 +937,7 @@ def test_transparent_image_becomes_a_jpeg_on_white(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "a.jpg", "Pillow"),
         (PNG, "a.svg", "Pillow does not write that format"),
         (b"\0\0\0\x18ftypisom" + bytes(50), "a.webm", "Only images are converted"),
+        (BOMB, "a.jpg", "1600000000 pixels"),
     ],
 )
 def test_save_says_what_it_cannot_convert(tmp_path: Path, data: bytes, name: str, words: str) -> None:

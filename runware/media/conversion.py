@@ -78,7 +78,9 @@ def converted(data: bytes, arrived: str, extension: str) -> bytes:
             (_opaque(image) if write in ("JPEG", "BMP") else image).save(output, write, **options)
     except PIL.UnidentifiedImageError as error:
         raise DownloadError(f"{words} Pillow does not read it. {advice}") from error
-    except (OSError, ValueError) as error:
+    except DownloadError:
+        raise
+    except Exception as error:  # Pillow raises OSError, ValueError, SyntaxError, DecompressionBombError and others
         raise DownloadError(f"{words} Pillow could not convert it ({error}). {advice}") from error
     return output.getvalue()
 

@@ -281,7 +281,9 @@ def _opened(data: bytes) -> PILImage:
         image.load()
     except PIL.UnidentifiedImageError as error:
         raise DownloadError("The result is not an image that Pillow can read.") from error
-    except OSError as error:
+    except pillow.DecompressionBombError as error:
+        raise DownloadError(f"The result's image is not opened: {error} Set PIL.Image.MAX_IMAGE_PIXELS.") from error
+    except Exception as error:  # Pillow raises OSError, ValueError, SyntaxError and others
         raise DownloadError(f"The result's image is damaged ({error}).") from error
     return image
 

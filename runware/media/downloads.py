@@ -465,7 +465,9 @@ class _File:
 
     def is_rest(self, response: httpx2.Response) -> bool:
         """Return whether a partial response contains exactly the missing rest of this file."""
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", "").strip())
+        found = re.fullmatch(
+            r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", "").strip()
+        )
         name = "ETag" if (self.mark or "").startswith('"') else "Last-Modified"
         return (
             found is not None
