@@ -390,6 +390,9 @@ class Done:
     [
         (0.1, None, 0.1),
         (None, None, 0.5),
+        (float("nan"), None, 0.5),
+        (float("inf"), None, 0.5),
+        (-1000.0, None, 0.5),
         (None, ConnectionLostError("lost", may_have_run=True), 0.5),
         (None, ConnectionLostError("lost"), 0.0),
         (0.2, ConnectionLostError("lost", may_have_run=True), 0.2),
@@ -414,6 +417,13 @@ def test_budget_may_be_that_of_the_package_and_its_error_is_too(rw: Runware) -> 
     assert error.estimate == pytest.approx(0.0013)
     with pytest.raises(ConfigurationError, match="Budget\\(2\\)"):
         Tools(rw, budget=runware.Budget(2.0, per="day"))
+
+
+def test_price_that_is_no_number_is_not_in_the_budget() -> None:
+    budget = Budget(1.0)
+    with pytest.raises(BudgetError):
+        budget.reserve(float("nan"))
+    assert budget.left == 1.0
 
 
 def test_budget_of_zero_refuses_everything_that_costs() -> None:

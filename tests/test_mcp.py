@@ -221,6 +221,24 @@ def test_failure_of_the_server_itself_is_logged_and_told(
     assert record.exc_info is not None
 
 
+def test_resource_is_found_while_tools_make_others(rw: Runware, tmp_path: pathlib.Path) -> None:
+    tools = integration._Tools(Toolbox(rw, folder=tmp_path))
+
+    class Growing(type(tmp_path)):  # type: ignore[misc]
+        """A path of which the tool of another request makes a further one."""
+
+        def as_uri(self) -> str:
+            tools._files.append(tmp_path / "other.png")
+            return str(super().as_uri())
+
+    path = tmp_path / "kite.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    tools._files += [Growing(tmp_path / "first.png"), path]
+    params = integration.types.ReadResourceRequestParams(uri=path.as_uri())
+    found = asyncio.run(tools._read_resource(None, params))  # type: ignore[arg-type]
+    assert found.contents[0].mime_type == "image/png"
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_cancelled_request_ends_the_wait(
     rw: Runware,

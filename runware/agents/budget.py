@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 from runware import options
@@ -60,7 +61,8 @@ class Budget:
             BudgetError: Less than that is left.
         """
         with self._lock:
-            if self.limit is not None and self._counted + amount > self.limit + _ROUNDING:
+            # Not `>`, which lets NaN pass: JSON of a server may hold it.
+            if self.limit is not None and not self._counted + amount <= self.limit + _ROUNDING:
                 left = max(0.0, self.limit - self._counted)
                 raise BudgetError(
                     f"The budget does not allow it: it costs up to {dollars(amount)}, and {dollars(left)} of "
@@ -102,7 +104,10 @@ class Reservation:
 
         Args:
             cost: US dollars. `None` if the task ran and its bill is not known: the amount then stays counted.
+                So it does if the bill cannot be true: with NaN in its sum, a budget would allow everything.
         """
+        if cost is not None and not 0.0 <= cost < math.inf:
+            cost = None
         with self._lock:
             settled, self._settled = self._settled, True
         if not settled and cost is not None:

@@ -157,13 +157,17 @@ class _Tools:
 
     # ------------------------------------------------------------------ resources
 
+    def _made(self) -> tuple[Path, ...]:
+        """Return the files that were made. Tools on other threads add to them meanwhile."""
+        return tuple(self._files)
+
     async def _list_resources(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-        found = [types.Resource(**_facts(path)) for path in dict.fromkeys(self._files) if path.exists()]
+        found = [types.Resource(**_facts(path)) for path in dict.fromkeys(self._made()) if path.exists()]
         return types.ListResourcesResult(resources=found)
 
     async def _read_resource(self, _: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         # Only files that this server has made, by their exact URI; nothing is looked for on the disk.
-        path = next((path for path in self._files if path.as_uri() == str(params.uri)), None)
+        path = next((path for path in self._made() if path.as_uri() == str(params.uri)), None)
         if path is None or not path.is_file():
             raise MCPError(types.INVALID_PARAMS, "There is no such file of this session; resources/list has them.")
         if path.stat().st_size > _RESOURCE_BYTES:
