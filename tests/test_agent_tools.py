@@ -202,6 +202,23 @@ def test_errors_are_texts_that_say_what_would_work(use: Tools) -> None:
     assert unknown.error is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("make_video", {"prompt": "the sea", "duration": float("inf")}, "NaN or an infinity"),
+        ("make_video", {"prompt": "the sea", "duration": float("nan")}, "NaN or an infinity"),
+        ("get_price", {"model": "runware:101@1", "duration": float("nan")}, "NaN or an infinity"),
+        ("edit_image", {"image": "file://[", "prompt": "night"}, "'file://[' is not a path"),
+    ],
+)
+def test_odd_values_of_the_declared_types_are_errors_as_texts(
+    use: Tools, server: LocalServer, name: str, arguments: dict[str, Any], words: str
+) -> None:
+    answer = getattr(use, name)(**arguments)
+    assert words in answer
+    assert server.ledger.executed == 0
+
+
 def test_model_that_does_not_fit_is_refused_before_sending(use: Tools, server: LocalServer) -> None:
     url = "https://example.com/a.png"
     assert "search_models(makes='video')" in use.make_video("waves", model="runware:400@2")

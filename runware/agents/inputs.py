@@ -50,7 +50,11 @@ class InputFiles:
             return text
         if kind not in ("", "file"):
             raise self._refused(f"{one_line(kind, 20)}: URLs are not accepted", parameter)
-        path = self._allowed(url2pathname(urlsplit(text).path) if kind == "file" else text, parameter)
+        try:
+            wanted = url2pathname(urlsplit(text).path) if kind == "file" else text
+        except (OSError, ValueError) as error:  # a host that is none; on Windows, a path that is none
+            raise self._refused(f"{one_line(repr(text), 200)} is not a path", parameter) from error
+        path = self._allowed(wanted, parameter)
         try:
             with path.open("rb") as file:
                 head = file.read(SNIFFED_BYTES)

@@ -538,4 +538,4 @@ def _line(model: Model) -> str:
 
 def _whole(number: float | None) -> float | None:
     """Return a whole number as an `int`, as most models want durations."""
-    return int(number) if number is not None and number == int(number) else number
+    return int(number) if isinstance(number, float) and number.is_integer() else number
