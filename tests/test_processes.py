@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import urllib.request
 
@@ -121,6 +122,48 @@ class TestFork:
         )
         # The parent's connection is untouched: one for it, and one for each child.
         assert server.ledger.connections == 4
+
+    def test_fork_in_an_event_loop_lets_go_of_its_connections(self, server: LocalServer) -> None:
+        """A connection that a child has too stays open when the parent closes it, and the server goes on."""
+        gate = threading.Event()
+        server.app("my-upscaler", {"run": lambda payload: gate.wait(30)})
+        with server.play("X21", form="silence", after=3, times=2):
+            shown = run(
+                server,
+                f"""
+                import asyncio, socket
+                def open_connections():
+                    found = 0
+                    for number in range(3, 100):
+                        try:
+                            with socket.socket(fileno=os.dup(number)) as sock:
+                                found += sock.getpeername()[1] == {server.port}
+                        except (OSError, IndexError):
+                            pass
+                    return found
+
+                async def main():
+                    asyncio.get_running_loop().slow_callback_duration = 30.0  # the fork is one
+                    chat = rw.aio.chat("local-model").stream("Hello")
+                    messages = [{{"role": "user", "content": "Hello"}}]
+                    text = rw.aio.stream_text(model="google:gemma@4-31b", messages=messages)
+                    app = asyncio.create_task(rw.aio.app("my-upscaler").call("run", sync=True))
+                    await anext(chat), await anext(text)
+                    while open_connections() < 3:
+                        await asyncio.sleep(0.01)
+                    in_child(lambda: print(open_connections(), flush=True))
+                    print(open_connections())
+                    app.cancel()
+                    await chat.close()
+                    await text.close()
+                    await asyncio.wait([app])
+
+                asyncio.run(main())
+                rw.close()
+                """,
+            )
+        gate.set()
+        assert shown.split() == ["0", "3"]
 
     def test_fork_while_a_call_runs_ends_it_in_the_child_only(self, server: LocalServer) -> None:
         with server.hold("imageInference"):

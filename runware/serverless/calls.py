@@ -30,7 +30,7 @@ from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.serverless.flows import Answer, Exchange, Failure, Flow, Pause
-from runware.transport.http_client import KeyHeader, async_http_client, http_client, limit_network
+from runware.transport.http_client import KeyHeader, async_http_client, http_client, let_go, limit_network
 
 __all__ = ["AppCalls"]
 
@@ -90,6 +90,7 @@ class AppCalls:
         self._jobs: dict[RunningJob, tuple[threading.Thread, _Connections]] = {}
         self._loops: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, set[object]]] = {}
         self._scopes: set[tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = set()
+        self._networks: weakref.WeakSet[Any] = weakref.WeakSet()  # the connections of event loops
 
     # ------------------------------------------------------------------ life cycle
 
@@ -133,6 +134,8 @@ class AppCalls:
         closed, jobs = self._closing.is_set(), list(self._jobs)
         for connections in (self._connections, *(connections for _, connections in self._jobs.values())):
             connections.abandon()
+        for network in list(self._networks):
+            let_go(network)
         self._reset()
         if closed:
             self._closing.set()
@@ -303,7 +306,7 @@ class AppCalls:
                 await client.aclose()
 
     async def _send_async(self, client: httpx2.AsyncClient, exchange: Exchange, header: KeyHeader) -> Answer | Failure:
-        watch = _Watch()
+        watch = _Watch(self._networks.add)
         limit = asyncio.timeout(exchange.timeout)
         extensions = {"trace": watch.asynchronously}
         try:

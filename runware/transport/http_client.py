@@ -6,6 +6,7 @@ is not among their headers; each request adds it (`authorization`), so that it c
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -29,7 +30,7 @@ else:
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
-__all__ = ["Deadline", "KeyHeader", "async_http_client", "authorization", "http_client", "limit_network"]
+__all__ = ["Deadline", "KeyHeader", "async_http_client", "authorization", "http_client", "let_go", "limit_network"]
 
 _SLICE = 65_536
 """The bytes written before the deadline is looked at again."""
@@ -85,6 +86,24 @@ def limit_network(network: Any, left: Callable[[], float]) -> None:
             write(buffer[start : start + _SLICE], seconds)
 
     network.read, network.write = limited_read, limited_write
+
+
+def let_go(network: Any) -> None:
+    """Let go of a connection of an event loop after a fork, in the child, without a word to the server.
+
+    As long as a child has the descriptor, the connection stays open although the parent closes it. The number stays
+    taken: the child's copy of the event loop would close whatever had it next.
+
+    Args:
+        network: The connection, as the HTTP library reports it.
+    """
+    with suppress(Exception):
+        number = network.get_extra_info("socket").fileno()
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            os.dup2(null, number, inheritable=False)
+        finally:
+            os.close(null)
 
 
 def authorization(options: Options) -> dict[str, str]:
