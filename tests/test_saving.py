@@ -828,6 +828,40 @@ def test_downloads_send_neither_the_key_nor_netrc_passwords(
     assert headers["User-Agent"].startswith("runware-client/")
 
 
+def test_connection_is_closed_with_its_download_and_not_with_the_session() -> None:
+    """Each took a descriptor until the end of a run of `map`, which is out of them after a thousand files or so."""
+    closed = threading.Semaphore(0)
+
+    def handler(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(PNG), PNG))
+        if not sock.recv(1):
+            closed.release()
+
+    with listening(handler) as port, Downloads(None, None).session() as session:
+        for _ in range(3):
+            assert b"".join(session.fetch(f"http://127.0.0.1:{port}/", timeout=10, max_bytes=10**6)) == PNG
+            assert closed.acquire(timeout=10)
+
+
+def test_connection_that_is_not_allowed_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = threading.Event()
+
+    def handler(sock: socket.socket) -> None:
+        if not sock.recv(1):
+            closed.set()
+
+    def look_up(host: str, port: int | None, *_: Any, **__: Any) -> list[Any]:
+        address = "8.8.8.8" if host == "api.example.com" else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with listening(handler) as port, Downloads(None, None, server="api.example.com").session() as session:
+        with pytest.raises(DownloadError, match="this machine"):
+            list(session.fetch(f"http://images.example.com:{port}/", timeout=10, max_bytes=10**6))
+        assert closed.wait(10)
+
+
 def test_download_without_a_free_descriptor_is_a_typed_error(
     rw: Runware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,7 +197,8 @@ class Session:
         self._settings = settings
         self._cancel = cancel
         self._clients: dict[str | None, httpx2.Client] = {}
-        self._sockets: list[socket.socket] = []
+        self._streams: set[weakref.ref[Any]] = set()
+        self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._networks: dict[tuple[str, int], Network] = {}
         # Of the code that saves: the threads that share the session have a context of their own.
@@ -208,7 +209,7 @@ class Session:
         """Close the connections."""
         with self._lock:
             clients, self._clients = self._clients, {}
-            sockets, self._sockets = self._sockets, []
+            sockets, self._sockets = self._sockets, set()
         for client in clients.values():
             client.close()
         for sock in sockets:
@@ -220,12 +221,18 @@ class Session:
         for sock in tuple(self._sockets):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+        for reference in tuple(self._streams):
+            stream: Any = reference()
+            with suppress(Exception):  # it is gone, or closed
+                # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
+                socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def _tracer(self, where: tuple[str, int], came_from: Network | None) -> Callable[[str, Mapping[str, Any]], None]:
         """Return a trace callback for a direct request (no proxy), which checks the address of the connection."""
+        register = self._registrar()
 
         def trace(event: str, info: Mapping[str, Any]) -> None:
-            self._register(event, info)
+            register(event, info)
             if event.endswith(".connect_tcp.complete"):
                 stream = info["return_value"]
                 try:
@@ -234,24 +241,41 @@ class Session:
                     self._check(self._networks[where], came_from, where[0])
                 except BaseException:
                     stream.close()
+                    register("connect_tcp.failed", {})
                     raise
             elif event.endswith(".send_request_headers.started"):  # possibly on a reused connection
                 self._check(self._networks[where], came_from, where[0])
 
         return trace
 
-    def _register(self, event: str, info: Mapping[str, Any]) -> None:
-        """Trace callback: register each new connection, so that it can be shut down."""
-        if event.endswith(".connect_tcp.complete"):
-            stream = info["return_value"]
-            try:
-                # A duplicate: the TLS handshake replaces the original socket object.
-                self._sockets.append(stream.get_extra_info("socket").dup())
-            except OSError as error:
-                stream.close()
-                raise DownloadError(f"The result could not be downloaded: {error.strerror}.", retryable=True) from error
-            if self._cancel.is_set():
+    def _registrar(self) -> Callable[[str, Mapping[str, Any]], None]:
+        """Return a trace callback for one request: it registers a new connection, so that it can be shut down."""
+        connecting: list[socket.socket] = []
+
+        def register(event: str, info: Mapping[str, Any]) -> None:
+            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+                self._streams.add(weakref.ref(info["return_value"], self._streams.discard))
+            if event.endswith(".connect_tcp.complete"):
+                try:
+                    # A duplicate: the TLS handshake takes the socket away from the stream.
+                    connecting.append(info["return_value"].get_extra_info("socket").dup())
+                except OSError as error:
+                    info["return_value"].close()
+                    raise DownloadError(
+                        f"The result could not be downloaded: {error.strerror}.", retryable=True
+                    ) from error
+                self._sockets.add(connecting[-1])
+            elif event.endswith((".start_tls.complete", ".failed")) or (
+                event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
+            ):
+                while connecting:  # it would keep the connection open, and a descriptor taken, for the whole session
+                    sock = connecting.pop()
+                    self._sockets.discard(sock)
+                    sock.close()
+            if self._cancel.is_set() and event.endswith(".complete"):
                 self._disconnect()
+
+        return register
 
     def _check(self, network: Network, came_from: Network | None, host: str) -> None:
         """Check that a request may be made.
@@ -363,7 +387,7 @@ class Session:
     def date_at(self, url: str, *, timeout: float) -> str:
         """Return the `Date` header of a server; `""` if it sends none."""
         client, direct = self._client(url)
-        trace = self._tracer(_host_and_port(url), None) if direct else self._register
+        trace = self._tracer(_host_and_port(url), None) if direct else self._registrar()
         answer = client.head(url, timeout=timeout, extensions={"trace": trace})
         return str(answer.headers.get("Date", ""))
 
@@ -379,7 +403,7 @@ class Session:
                 where = _host_and_port(url)
                 network = _network_of_host(where[0])
                 self._check(network, came_from, where[0])
-                trace = self._tracer(where, came_from) if direct else self._register
+                trace = self._tracer(where, came_from) if direct else self._registrar()
                 with client.stream(
                     "GET", url, timeout=timeout, headers=headers, extensions={"trace": trace}
                 ) as response:
