@@ -131,13 +131,14 @@ class TestFork:
             shown = run(
                 server,
                 f"""
-                import asyncio, socket
+                import asyncio, socket, stat
                 def open_connections():
                     found = 0
                     for number in range(3, 100):
                         try:
-                            with socket.socket(fileno=os.dup(number)) as sock:
-                                found += sock.getpeername()[1] == {server.port}
+                            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                                with socket.socket(fileno=os.dup(number)) as sock:
+                                    found += sock.getpeername()[1] == {server.port}
                         except (OSError, IndexError):
                             pass
                     return found
