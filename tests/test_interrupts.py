@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import gc
 import importlib
 import inspect
 import pathlib
@@ -19,6 +20,9 @@ import pytest
 
 from runware import ConnectionFailedError, Runware, RunwareError
 from runware.local import LocalServer
+from runware.text.chat import ChatStream, Conversation
+from runware.text.drivers import BlockingDriver
+from runware.text.turns import Turn
 from runware.transport import io_loop as io_loop_module
 from runware.transport.http_loop import HttpLoop
 from runware.transport.io_loop import IOLoop
@@ -174,6 +178,57 @@ def test_interrupted_thread_start_leaves_a_usable_client(
         interrupted[0].join(10)
         assert not interrupted[0].is_alive()
     assert server.ledger.connections == 1
+
+
+def get_weather(city: str) -> str:
+    """Return the weather of a city."""
+    return f"7 degrees in {city}"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("how", ["whole", "with a tool", "left early"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        BlockingDriver.next_piece, BlockingDriver._take_steps, BlockingDriver._end, BlockingDriver.abort,
+        BlockingDriver._begin, BlockingDriver._advance, Turn.steps, Turn._settle, Turn._tidy, Turn._asked,
+        Turn._run_tools, Conversation.occupy, Conversation.release, ChatStream.__exit__, ChatStream.result,
+    ],
+    ids=lambda one: one.__qualname__,
+)  # fmt: skip
+def test_chat_interrupted_at_a_line_is_usable(server: LocalServer, function: Any, how: str) -> None:
+    with Runware(server.api_key, url=server.url, timeout=20.0) as rw:
+        for line in lines_of(function):
+            chat = rw.chat("local-model", tools=[get_weather])
+            stream: Any = None
+            reached: list[int] = []
+
+            def trace(frame: FrameType, event: str, _: Any, line: int = line, reached: list[int] = reached) -> Any:
+                if frame.f_code is function.__code__ and event == "line" and frame.f_lineno == line and not reached:
+                    reached.append(line)
+                    raise KeyboardInterrupt
+                return trace
+
+            before = sys.gettrace()
+            gc.disable()  # it would end what is left behind, at some time
+            sys.settrace(trace)
+            try:
+                with chat.stream(
+                    'x [call:get_weather {"city": "Oslo"}]' if how == "with a tool" else "Hello"
+                ) as stream:
+                    next(stream) if how == "left early" else stream.result()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+            stream = None  # whose exit may have been interrupted before it began
+            assert chat.send("Again").text == "You wrote “Again”, ☃."
+            gc.enable()
+            roles = [message["role"] for message in chat.messages]
+            assert roles[-2:] == ["user", "assistant"]
+            assert roles[:-2] in (
+                [], ["user", "assistant"], ["user", "assistant", "tool"], ["user", "assistant", "tool", "assistant"],
+            )  # fmt: skip
 
 
 def test_post_interrupted_before_the_wakeup_loses_no_later_one(

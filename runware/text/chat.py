@@ -179,7 +179,8 @@ class Conversation(Generic[T]):
         Raises:
             RunwareError: There is one already.
         """
-        if self._busy is not None and self._busy[0] == os.getpid():
+        busy = self._busy
+        if busy is not None and busy[0] == os.getpid() and not busy[1].over():
             raise RunwareError(
                 "This chat is waiting for an answer already. Use a chat of its own for each conversation."
             )

@@ -11,6 +11,7 @@ import copy
 import inspect
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
@@ -95,6 +96,8 @@ class Performable(Protocol[R_co]):
         """Whether a request is under way."""
         ...
 
+    driver: Callable[[], Any]
+
     def steps(self) -> Generator[Step, Any, R_co]:
         """Yield the steps."""
         ...
@@ -107,9 +110,10 @@ class _Driver(Requester, Generic[R]):
         super().__init__(owner.options)
         self._owner = owner
         self._turn = turn
+        turn.driver = weakref.ref(self)
         self._steps = turn.steps()
         self._begun = False
-        self._running = False
+        self._running = 0  # the thread that takes steps; 0 while none does
         self._result: list[R] = []
         self._error: RunwareError | None = None
 
@@ -118,6 +122,14 @@ class _Driver(Requester, Generic[R]):
         """Its name in the log, if a request was sent and has no answer. There is no UUID of a task."""
         waits = not (self._result or self._error is not None or self.ended_by)
         return "(a chat)" if waits and self._turn.sent and self._sent else None
+
+    def over(self) -> bool:
+        """Return whether the turn has ended. If an interrupt came between its end and that of its steps, close them."""
+        state = inspect.getgeneratorstate(self._steps)
+        if self.ended_by and self._running in (0, threading.get_ident()) and state != inspect.GEN_RUNNING:
+            self._steps.close()
+            return True
+        return state == inspect.GEN_CLOSED
 
     def result(self) -> R:
         """Return what the turn returned.
@@ -143,9 +155,9 @@ class _Driver(Requester, Generic[R]):
             self._owner.streams.add(self)
             self.redact_secrets()
             self._begun = True
-        self._running = True
+        self._running = threading.get_ident()
         if self.ended_by:  # meanwhile, by another thread or a signal handler, which has closed the steps
-            self._running = False
+            self._running = 0
             raise self._closed_error()
 
     def _advance(self, outcome: Any, error: Exception | None) -> Step | None:
@@ -155,6 +167,8 @@ class _Driver(Requester, Generic[R]):
                 error = self._closed_error()
             return self._steps.send(outcome) if error is None else self._steps.throw(error)
         except StopIteration as end:
+            if self.ended_by and end.value is None:  # the steps were closed meanwhile
+                raise self._closed_error() from None
             self._result.append(end.value)
             return None
         except RunwareError as failure:
@@ -265,7 +279,7 @@ class BlockingDriver(_Driver[R]):
             going_on = step is not None
             return None if step is None else step.piece
         finally:
-            self._running = False
+            self._running = 0
             if not going_on or self.ended_by:
                 self._end()
 
@@ -398,6 +412,7 @@ class BlockingDriver(_Driver[R]):
         """End the turn and its connection."""
         if not self._result and self._error is None:
             self.ended_by = self.ended_by or "chat"
+        self._steps.close()  # first, as that frees the chat
         self._release()
         http, self._http = self._http, None
         self._network = None
@@ -407,7 +422,6 @@ class BlockingDriver(_Driver[R]):
                 http.close()
         if not self._result:
             cancel()
-        self._steps.close()
 
     def abort(self, *, client: bool = False) -> None:
         """End the turn and its connection; safe in any thread."""
@@ -471,7 +485,7 @@ class AsyncDriver(_Driver[R]):
                     error = self._meaning(step, failure)
             return None
         finally:
-            self._running = False
+            self._running = 0
             if not going_on or self.ended_by:
                 await self._end()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -33,6 +33,14 @@ INTERRUPTED = "Error: interrupted. Whether the call took effect is not known."
 """What the model is told of calls that were started, and whose end was not waited for."""
 
 
+class Occupant(Protocol):
+    """The driver of a turn, as the turn sees it."""
+
+    def over(self) -> bool:
+        """Return whether the turn has ended."""
+        ...
+
+
 class Turn(Generic[T]):
     """One message to a model, up to its answer.
 
@@ -51,7 +59,9 @@ class Turn(Generic[T]):
         self._requests = requests
         self._streaming = streaming
         self._rounds = 0
-        self._kept = 0
+        self._kept: int | None = None
+        self.driver: Callable[[], Occupant | None] = lambda: None
+        """Returns its driver, if that is still there."""
         self._calls: list[Mapping[str, Any]] = []
         self._started = False
         self._ended: dict[str, ToolRun] = {}
@@ -86,9 +96,23 @@ class Turn(Generic[T]):
             self._complete(error)
             raise
         finally:
-            self._settle()
-            del chat.messages[self._kept :]  # what had no answer
+            self._tidy()
             chat.release(self)
+
+    def over(self) -> bool:
+        """Return whether it has ended. What an interrupt cut short is done first."""
+        driver = self.driver()
+        if driver is not None and not driver.over():
+            return False
+        self._tidy()
+        return True
+
+    def _tidy(self) -> None:
+        """Leave only whole rounds among the messages."""
+        if self._kept is not None:
+            self._settle()
+            del self._chat.messages[self._kept :]  # what had no answer
+            self._kept = None
 
     def _begin(self) -> Generator[Step, Any, None]:
         """Check and encode the messages, run the calls of tools that have no result yet, and add the new messages."""
