@@ -412,7 +412,8 @@ class BlockingDriver(_Driver[R]):
         """End the turn and its connection."""
         if not self._result and self._error is None:
             self.ended_by = self.ended_by or "chat"
-        self._steps.close()  # first, as that frees the chat
+        with suppress(ValueError):  # another thread closes them
+            self._steps.close()  # first, as that frees the chat
         self._release()
         http, self._http = self._http, None
         self._network = None
