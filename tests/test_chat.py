@@ -46,7 +46,7 @@ from runware import (
     tool,
 )
 from runware.local import LocalServer
-from runware.text import Answer, Chat
+from runware.text import Answer, Chat, model_requests
 from runware.text.drivers import AsyncDriver, BlockingDriver
 
 MODEL = "local-model"
@@ -319,6 +319,20 @@ def test_extra_that_json_cannot_hold_is_refused(rw: Runware, server: LocalServer
     with pytest.raises(ValidationError):
         chat.send("Hello")
     assert chat.messages == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"temperature": float("nan")}, {"top_p": float("inf")}, {"extra": {"a": [{"b": float("-inf")}]}}],
+    ids=str,
+)
+def test_numbers_that_json_does_not_have_are_refused_also_with_orjson(
+    rw: Runware, server: LocalServer, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(model_requests, "dumps", lambda body: json.dumps(body).replace("NaN", "null").encode())
+    with pytest.raises(ValidationError, match="NaN and infinities"):
+        rw.chat(MODEL, **settings).send("Hello")
+    assert requests(server) == []
 
 
 # ---------------------------------------------------------------------- tools

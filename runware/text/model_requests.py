@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -143,7 +144,9 @@ class ModelRequests:
         patience = self._silence * KEEPALIVE_FACTOR
         try:
             data = dumps(body)
-        except (TypeError, ValueError) as error:
+            if not _finite(body):  # orjson sends null for it
+                raise ValueError("NaN and infinities have no form in JSON")
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValidationError(
                 f"The messages or extra hold something that is not JSON: {error}.",
                 code="invalidParameter",
@@ -276,6 +279,15 @@ class ModelRequests:
             may_be_running=self.sent,
             task_type=TASK_TYPE,
         )
+
+
+def _finite(value: object) -> bool:
+    """Return whether all numbers in a request are finite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, (list, tuple)) or all(map(_finite, value))
 
 
 def _spending(completion: Completion) -> Spending:
