@@ -221,6 +221,29 @@ def test_failure_of_the_server_itself_is_logged_and_told(
     assert record.exc_info is not None
 
 
+def test_file_that_was_moved_at_once_leaves_the_answer(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = Toolbox._report
+
+    def and_move(box: Toolbox, *given: Any) -> Any:
+        result = report(box, *given)
+        for path in result.paths:
+            path.unlink()
+        return result
+
+    monkeypatch.setattr(Toolbox, "_report", and_move)
+
+    async def work(client: Client) -> None:
+        result = await call(client, "make_image", prompt="a red kite", width=512, height=512)
+        assert not result.is_error
+        assert id_in(result)
+        assert (await client.list_resources()).resources == []
+
+    serve(work)
+    assert "cannot be shown" in caplog.text
+
+
 def test_resource_is_found_while_tools_make_others(rw: Runware, tmp_path: pathlib.Path) -> None:
     tools = integration._Tools(Toolbox(rw, folder=tmp_path))
 

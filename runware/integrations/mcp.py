@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -151,7 +152,11 @@ class _Tools:
         if isinstance(result, ToolResult):
             failed = result.error is not None and not result.results
             for number, path in enumerate(result.paths):
-                content += _shown(path, preview=number < _MOST_PREVIEWS)
+                try:
+                    content += _shown(path, preview=number < _MOST_PREVIEWS)
+                except OSError as error:  # it was moved already; the text has its URL
+                    log.warning("%s cannot be shown: %s", path.name, error.strerror)
+                    continue
                 self._files.append(path)
         return types.CallToolResult(content=content, is_error=failed)
 
@@ -162,7 +167,10 @@ class _Tools:
         return tuple(self._files)
 
     async def _list_resources(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-        found = [types.Resource(**_facts(path)) for path in dict.fromkeys(self._made()) if path.exists()]
+        found = []
+        for path in dict.fromkeys(self._made()):
+            with suppress(OSError):  # it was removed, maybe at this moment
+                found.append(types.Resource(**_facts(path)))
         return types.ListResourcesResult(resources=found)
 
     async def _read_resource(self, _: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
