@@ -172,6 +172,19 @@ def test_file_that_cannot_be_saved_leaves_its_url(use: Tools, monkeypatch: pytes
     assert answer.error is not None
 
 
+def test_files_that_no_thread_can_save_leave_their_urls(use: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        if thread.name.startswith("runware-save"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    answer = use.make_image("a red kite")
+    assert answer.results[0].url in answer
+    assert "Could not start a thread to save the results" in answer
+
+
 def test_name_chosen_by_the_server_replaces_no_file_of_the_user(use: Tools, folder: pathlib.Path) -> None:
     folder.mkdir()
     (folder / "holiday.png").write_text("mine")

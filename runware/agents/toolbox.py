@@ -22,7 +22,6 @@ from runware.client import Runware
 from runware.errors import (
     ConfigurationError,
     ConnectionFailedError,
-    DownloadError,
     NotFoundError,
     RunwareError,
     TaskError,
@@ -483,7 +482,7 @@ class Toolbox:
             try:
                 # A job may be looked at twice. A name that is no UUID could be that of a file of the user.
                 paths = files.save_all(self.folder, overwrite=all(is_uuid(one.uuid) for one in files))
-            except (DownloadError, OSError) as failed:  # their URLs still work
+            except (RunwareError, OSError) as failed:  # their URLs still work
                 error = error or failed
         lines = [_described(one, paths[at] if paths else None) for at, one in enumerate(files)]
         cost = "" if results.cost is None else f" for {dollars(results.cost)}"
