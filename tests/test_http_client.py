@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
+import time
+from typing import Any
 
+import httpx2
 import pytest
 
-from runware.errors import ConfigurationError
+from runware import Runware
+from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.options import DEFAULT_URL, Options
 from runware.transport.http_client import authorization, http_client
+
+from .net import read_head, swallowing
+from .test_addresses import needs_silent_ports, v4
 
 
 def options(url: str = DEFAULT_URL, **given: object) -> Options:
@@ -50,3 +60,43 @@ def test_proxy_that_http_cannot_use_is_a_typed_error() -> None:
     with pytest.raises(ConfigurationError, match="kind of proxy") as failure:
         http_client(options(proxy="socks4://127.0.0.1:1"), "https://api.runware.ai/v1")
     assert failure.value.parameter == "proxy"
+
+
+@needs_silent_ports
+@pytest.mark.parametrize("kind", ["chat", "stream", "app"])
+def test_addresses_of_a_host_share_the_time_for_connecting(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    with swallowing() as port:
+        found = [v4(port)] * 8
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: found[:1] if host[0] == "1" else found)
+        rw = Runware("rw-test-key", url=f"ws://api.example.com:{port}/v1", insecure_ws=True, max_retries=0)
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailedError):
+            if kind == "chat":
+                rw.chat("local-model").send("Hello", timeout=1.0)
+            elif kind == "stream":
+                message = {"role": "user", "content": "Hello"}
+                rw.stream_text(model="google:gemma@4-31b", messages=[message], timeout=1.0).result()
+            else:
+                rw.app("my-upscaler").call("run", timeout=1.0)
+        assert time.monotonic() - began < 4.0
+        rw.close()
+
+
+@needs_silent_ports
+def test_address_after_one_that_does_not_answer_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            sock, _ = listener.accept()
+            with sock:
+                read_head(sock)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+    with swallowing() as port, socket.create_server(("127.0.0.2", port)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        found: list[Any] = [v4(port), v4(port, "127.0.0.2")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: [v4(port, host)] if host[0] == "1" else found)
+        url = f"http://api.example.com:{port}"
+        with http_client(options(proxy=""), url, timeout=httpx2.Timeout(5.0, connect=1.0)) as client:
+            assert client.get(url).text == "hi"
+        thread.join(10)

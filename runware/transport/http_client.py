@@ -6,6 +6,7 @@ is not among their headers; each request adds it (`authorization`), so that it c
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -48,7 +49,9 @@ def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float |
         ConfigurationError: The proxy cannot be used.
     """
     with _proxy_errors():
-        return httpx2.Client(**_settings(options, url), timeout=timeout)
+        client = httpx2.Client(**_settings(options, url), timeout=timeout)
+    _bound_connecting(client)
+    return client
 
 
 def async_http_client(
@@ -57,6 +60,50 @@ def async_http_client(
     """Return an HTTP client for the running event loop; see `http_client`."""
     with _proxy_errors():
         return httpx2.AsyncClient(**_settings(options, url), timeout=timeout)
+
+
+@functools.cache
+def _backend() -> httpcore2.SyncBackend:
+    """Return what makes connections, and lets all addresses of a host share the time for that."""
+
+    class Backend(httpcore2.SyncBackend):
+        def connect_tcp(
+            self,
+            host: str,
+            port: int,
+            timeout: float | None = None,
+            local_address: str | None = None,
+            socket_options: Any = None,
+        ) -> Any:
+            if timeout is None:
+                return super().connect_tcp(host, port, timeout, local_address, socket_options)
+            end = time.monotonic() + timeout
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError as error:
+                raise httpcore2.ConnectError(str(error)) from error
+            for number, (*_, address) in enumerate(found, 1):
+                left = end - time.monotonic()
+                share = left if number == len(found) else left / 2
+                try:
+                    return super().connect_tcp(str(address[0]), port, max(0.001, share), local_address, socket_options)
+                except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                    if number == len(found):
+                        raise
+            raise httpcore2.ConnectError(f"no addresses for {host}")
+
+    return Backend()
+
+
+def _bound_connecting(client: httpx2.Client) -> None:
+    """Bound the time for connecting, which the HTTP library gives to each address of a host anew.
+
+    It has no setting for that. If its parts are not as expected, it keeps its own way.
+    """
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - see above
+        pool: Any = getattr(transport, "_pool", None)
+        if isinstance(getattr(pool, "_network_backend", None), httpcore2.SyncBackend):
+            pool._network_backend = _backend()  # noqa: SLF001 - see above
 
 
 def limit_network(network: Any, left: Callable[[], float]) -> None:
