@@ -25,24 +25,23 @@ __all__ = ["is_installed", "lazy_attributes", "lazy_module", "load_module"]
 
 
 class _LazyModule:
-    """Stands for a module until it is needed."""
+    """Stands for a module until it is needed. Then it takes over the module's own `__dict__`, so that uses are fast."""
 
-    __slots__ = ("_module", "_name")
+    __slots__ = ("__dict__", "_lazy_name")
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._module: ModuleType | None = None
+        self._lazy_name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        module = self._module
-        if module is None:
-            if attribute.startswith("__"):  # tools that inspect the module around it import nothing
-                raise AttributeError(f"{self!r} has no attribute {attribute!r}")
-            module = self._module = load_module(self._name)
+        # Only for what is not in its `__dict__`: before the first use, and what the module's own `__getattr__` makes.
+        if attribute.startswith("__"):  # tools that inspect the module around it import nothing
+            raise AttributeError(f"{self!r} has no attribute {attribute!r}")
+        module = load_module(self._lazy_name)
+        self.__dict__ = vars(module)
         return getattr(module, attribute)
 
     def __repr__(self) -> str:
-        return f"<lazy module {self._name!r}>"
+        return f"<lazy module {self._lazy_name!r}>"
 
 
 def lazy_module(name: str) -> Any:
