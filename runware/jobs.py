@@ -26,7 +26,7 @@ from runware.errors import (
     WrongThreadError,
 )
 from runware.protocol.call import Call, CallState, Completion, Wakeable
-from runware.requests.base import Task
+from runware.requests.base import PartialCallback, Task
 from runware.results import Acknowledgement, Partial, Result, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
@@ -184,7 +184,7 @@ class ClientFuture(LightFuture[R], Generic[R]):
         try:
             yield from wait.__await__()
         except BaseException:  # the wait was cancelled
-            self.remove_callback(wait)
+            self.remove_wakeable(wait)
             raise
         return self.result(0)
 
@@ -195,9 +195,8 @@ class ClientFuture(LightFuture[R], Generic[R]):
             WrongThreadError: There is no running asyncio event loop.
         """
         wait = LoopWait(running_loop())
-        # Straight to the loop: it needs no callback thread. Through the loop even if the job is done, so that callbacks
-        # queued there before run first.
-        self.when_done(wait)
+        # Through the loop even if the job is done, so that callbacks queued there before run first.
+        self.add_wakeable(wait)
         return wait
 
     async def wait_async(self) -> R:
@@ -223,8 +222,14 @@ class Job(ClientFuture[R], Generic[R]):
     time. Cancelling one `await job` does not cancel the job; `cancel()` does.
     """
 
+    # What few jobs have takes no memory in the others.
     _completer: Completer | None = None
     _completed: ValidationError | None = None
+    _on_partial: PartialCallback | None = None
+    _dispatch: Dispatch | None = None
+    _context: contextvars.Context | None = None
+    _return_partial = False
+    _listeners: Sequence[Callable[[], object]] | None = None
 
     def __init__(
         self,
@@ -237,18 +242,20 @@ class Job(ClientFuture[R], Generic[R]):
         super().__init__()
         # The request itself is not kept: it may hold large media, which would then live as long as the job.
         self._kind = type(task)
-        self._on_partial = task.on_partial
-        self._return_partial = task.return_partial
         self._call = call
         self._owner: Owner | None = owner
-        self._dispatch = dispatch
         self._sent = sent
         self._results: Sequence[Any] = ()
         self._total = call.expected
         self._started = time.monotonic()
-        self._listeners: list[Callable[[], object]] | None = None
-        # A dispatcher runs callbacks in the right context itself; the callback thread needs a copy.
-        self._context = contextvars.copy_context() if dispatch is None and task.on_partial is not None else None
+        if task.return_partial:
+            self._return_partial = True
+        if task.on_partial is not None:
+            self._on_partial, self._dispatch = task.on_partial, dispatch
+            if (
+                dispatch is None
+            ):  # a dispatcher runs callbacks in the right context itself; the callback thread does not
+                self._context = contextvars.copy_context()
         call.job = self
 
     def __repr__(self) -> str:
@@ -391,7 +398,11 @@ class Job(ClientFuture[R], Generic[R]):
 
     def _drop_references(self) -> None:
         """Drop the references that only a running job needs."""
-        self._owner = self._on_partial = self._dispatch = self._context = self._listeners = None
+        self._owner = None
+        if self._on_partial is not None:
+            self._on_partial = self._dispatch = self._context = None
+        if self._listeners is not None:
+            self._listeners = None
 
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...

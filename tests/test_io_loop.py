@@ -540,7 +540,7 @@ class TestDrops:
             held = rw.submit.image_inference(**PICTURE)
             server.ledger.wait_for(lambda ledger: ledger.held == 1)
             waiting = pool.submit(held.exception)
-            asleep(lambda: bool(held._wakeables))
+            asleep(lambda: bool(held.waiting()))
             io_loop = rw._core.io_loop()
             assert io_loop._connection is not None
             io_loop._connection.stream = Broken(io_loop._connection.stream)  # type: ignore[assignment]

@@ -29,6 +29,7 @@ from runware.protocol.call import Call
 from runware.transport import wakeup as waiting
 from runware.transport.light_future import LightFuture
 from runware.transport.loop_inbox import LoopWait, call_soon_in
+from runware.transport.wakeup import wake
 
 from .conftest import until
 from .support import A
@@ -171,7 +172,7 @@ class TestFuture:
             threads = [threading.Thread(target=job.result, args=(limit,)) for limit in (None, GUARD) for _ in range(6)]
             for thread in threads:
                 thread.start()
-            until(lambda: len(job._wakeables or ()) == len(threads))
+            until(lambda: len(job.waiting()) == len(threads))
             server.release()
             for thread in threads:
                 thread.join(GUARD)
@@ -695,14 +696,14 @@ class TestLoopWait:
 
             tasks = [loop.create_task(wait(one)) for one in waits]
             await asyncio.sleep(0)
-            waits[0]()
+            waits[0].release()
             tasks[1].cancel("enough")
             assert await tasks[0] == "done"
             with pytest.raises(asyncio.CancelledError):
                 await tasks[1]
             assert not tasks[2].done()
             for one in waits:
-                one()  # also those that are over
+                one.release()  # also those that are over
             assert await tasks[2] == "done"
             assert [one.done() for one in waits] == [True] * 3
             await waits[0]  # at once
@@ -716,7 +717,7 @@ class TestLoopWait:
             monkeypatch.setattr(one._inbox, "takes_waits", False)
             task = asyncio.ensure_future(one)
             await asyncio.sleep(0)
-            one()
+            one.release()
             await task
 
         asyncio.run(main())
@@ -735,8 +736,54 @@ class TestLoopWait:
             task = asyncio.ensure_future(wait())
             await asyncio.sleep(0)
             name.set("outer")
-            one()
+            one.release()
             assert await task == "inner"
             assert name.get() == "outer"
 
         asyncio.run(main())
+
+    def test_variables_set_after_the_wait_stay_set_in_a_task_that_began_without_any(self) -> None:
+        name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+
+        async def main() -> None:
+            one = LoopWait(asyncio.get_running_loop())
+
+            async def wait() -> str:
+                await one
+                name.set("set")
+                await asyncio.sleep(0)
+                return name.get("lost")
+
+            task = contextvars.Context().run(asyncio.ensure_future, wait())
+            await asyncio.sleep(0)
+            one.release()
+            assert await task == "set"
+
+        asyncio.run(main())
+
+    def test_settling_leaves_waking_the_loop_to_its_caller(self) -> None:
+        async def main() -> None:
+            future: LightFuture[str] = LightFuture()
+            waits = [LoopWait(asyncio.get_running_loop()) for _ in range(3)]
+            for one in waits:
+                future.add_wakeable(one)
+            assert future.remove_wakeable(waits[1])
+            released = future.settle("made", None)
+            assert [*released] == [waits[0], waits[2]]
+            assert future.settle("again", None) == ()
+            assert not future.remove_wakeable(waits[0])
+            tasks = [asyncio.ensure_future(_awaited(one)) for one in released]
+            await asyncio.sleep(0)
+            assert not any(task.done() for task in tasks)
+            wake(released)
+            await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            late = LoopWait(asyncio.get_running_loop())
+            future.add_wakeable(late)  # it is done
+            await asyncio.wait_for(_awaited(late), 20)
+            assert not waits[1].done()
+
+        asyncio.run(main())
+
+
+async def _awaited(wait: LoopWait) -> None:
+    await wait

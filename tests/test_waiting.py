@@ -36,7 +36,7 @@ class Waiters:
     def __init__(self, future: LightFuture[None], count: int, timeout: float | None = None) -> None:
         self.pool = ThreadPoolExecutor(count)
         self.told = [self.pool.submit(future.wait_done, timeout) for _ in range(count)]
-        until(lambda: len(future._wakeables or ()) == count)
+        until(lambda: len(future.waiting()) == count)
 
     def results(self) -> list[bool]:
         found = [one.result(GUARD) for one in self.told]

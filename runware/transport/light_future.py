@@ -44,6 +44,10 @@ def _has_known_parts() -> bool:
     return vars(created).keys() == _PARTS and (before, created._state) == (_PENDING, _CANCELLED)  # noqa: SLF001
 
 
+def _each(wakeables: Wakeable | tuple[Wakeable, ...] | None) -> tuple[Wakeable, ...]:
+    return () if wakeables is None else wakeables if isinstance(wakeables, tuple) else (wakeables,)
+
+
 class _LazyList:
     """Descriptor of a list attribute that is created on first access, because few futures need it."""
 
@@ -65,6 +69,10 @@ class LightFuture(Future[R], Generic[R]):
 
     light: ClassVar[bool] = _has_known_parts()
 
+    # What few futures have takes no memory in the others. A wakeable alone, as most have, is kept without a tuple: 48
+    # bytes, and an object for the garbage collector.
+    _callbacks: list[Callable[[], object]] | None = None
+    _wakeables: Wakeable | tuple[Wakeable, ...] | None = None
     _has_waiters = False
     _waiters = _LazyList()  # pyright: ignore[reportAssignmentType]
 
@@ -77,8 +85,6 @@ class LightFuture(Future[R], Generic[R]):
             self._exception = None
         else:
             super().__init__()
-        self._callbacks: list[Callable[[], object]] | None = None
-        self._wakeables: list[Waitable] | None = None
 
     # ------------------------------------------------------------------ settling
 
@@ -112,7 +118,7 @@ class LightFuture(Future[R], Generic[R]):
             with suppress(Exception):  # cancelled meanwhile
                 super().set_result(cast("R", answer)) if error is None else super().set_exception(error)
         # Also if it was done already: Ctrl-C may have interrupted `cancel` before these steps.
-        wakeables = self._pop_wakeables() if self._wakeables else ()
+        wakeables = self._pop_wakeables() if self._wakeables is not None else ()
         if self._callbacks:
             self._run_callbacks()
         return wakeables
@@ -177,6 +183,32 @@ class LightFuture(Future[R], Generic[R]):
 
     # ------------------------------------------------------------------ waiting
 
+    def add_wakeable(self, wakeable: Wakeable) -> None:
+        """Release *wakeable* once it is done, in the way that wakes the waiting threads; at once if it is done."""
+        with self._condition:
+            before = self._wakeables
+            self._wakeables = wakeable if before is None else (*_each(before), wakeable)
+        if self.done():
+            wake(self._pop_wakeables())
+
+    def remove_wakeable(self, wakeable: Wakeable) -> bool:
+        """Remove a wakeable; return `False` if it has been released."""
+        with self._condition:
+            before = self._wakeables
+            if before is wakeable:
+                self._wakeables = None
+                return True
+            # Without a loop, which Ctrl-C could leave without releasing the lock (tests/test_interrupts.py).
+            left = [*_each(before)]
+            if listed := wakeable in left:
+                left.remove(wakeable)
+                self._wakeables = (*left,)
+            return listed
+
+    def waiting(self) -> tuple[Wakeable, ...]:
+        """Return what waits for it: threads, and coroutines."""
+        return _each(self._wakeables)
+
     def wait_done(self, timeout: float | None = None) -> bool:
         """Wait until it is done, or for *timeout* seconds; return whether it is done."""
         if timeout is None:
@@ -200,18 +232,11 @@ class LightFuture(Future[R], Generic[R]):
         woken = False
         try:
             with self._condition:
-                self._wakeables = [*(self._wakeables or ()), waitable]
+                self._wakeables = (*_each(self._wakeables), waitable)
             if not self.done():
                 woken = waitable.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
         finally:
-            with self._condition:
-                wakeables = self._wakeables or ()
-                still_listed = waitable in wakeables
-                if still_listed:
-                    # Without a loop, which Ctrl-C could leave without releasing the lock (tests/test_interrupts.py).
-                    left = [*wakeables]
-                    left.remove(waitable)
-                    self._wakeables = left
+            still_listed = self.remove_wakeable(waitable)
             if wakeup is not None:
                 if woken or still_listed:
                     wakeup_pool.put_back(wakeup)
@@ -222,7 +247,7 @@ class LightFuture(Future[R], Generic[R]):
         """Remove and return the waiting threads."""
         with self._condition:
             wakeables, self._wakeables = self._wakeables, None
-        return wakeables or ()
+        return _each(wakeables)
 
     # ------------------------------------------------------------------ methods for executors
 

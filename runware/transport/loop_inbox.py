@@ -7,8 +7,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from runware._support.lazy_modules import lazy_module
 from runware.transport.callbacks import run_guarded
@@ -23,48 +22,46 @@ __all__ = ["LoopWait", "call_soon_in"]
 
 log = logging.getLogger("runware.jobs")
 
-_CANCELLED, _DONE = "cancelled", "done"
-
 
 class LoopWait:
-    """The wait of a coroutine for a job. The job calls it when it is done, in any thread.
+    """The wait of a coroutine for a job, which releases it when it is done, in any thread.
 
     It is what `asyncio.Task` takes in place of a future (`_asyncio_future_blocking`, which has been there since Python
     3.5), so that the task goes on in the very iteration of its event loop that learns of the result. A future would
     cost another iteration, and a third of the objects of an awaited call. Where tasks take no such object, a future is
-    awaited.
+    awaited. It has no `get_loop`: without one, tasks read `_loop`, which calls no Python function.
 
     Args:
         loop: The event loop.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_inbox", "_message", "_state")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_inbox", "_loop", "_outcome")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
+        self._loop = loop
         self._inbox = inbox = _inbox_of(loop)
         if not inbox.prepared:
             inbox.prepare(loop)
-        self._state = ""
+        self._outcome: Literal[True] | tuple[object, ...] | None = None  # the arguments of `CancelledError`
         self._callback: Callable[[Any], object] | None = None
-        self._context: contextvars.Context | None = None
-        self._message: object = None
+        self._context: contextvars.Context | None  # set with the callback
 
-    def __call__(self) -> None:
+    def release(self) -> None:
         """Finish the wait in its event loop; called in any thread."""
         self._inbox.post(self._finish)
 
     def _finish(self) -> None:
-        if not self._state:
-            self._state = _DONE
+        if self._outcome is None:
+            self._outcome = True
             callback, self._callback = self._callback, None
-            if callback is not None and self._context is not None:
-                self._context.run(callback, self)
+            if callback is not None:
+                self._context.run(callback, self)  # type: ignore[union-attr]  # it is set with the callback
 
     def __await__(self) -> Generator[Any, None, None]:
         if self._inbox.takes_waits:
-            return cast("Generator[Any, None, None]", self)
-        future = self.get_loop().create_future()
+            return self  # type: ignore[return-value]  # an iterator is all that `await` needs
+        future = self._loop.create_future()
 
         def finish(_: object) -> None:
             if not future.done():
@@ -77,44 +74,41 @@ class LoopWait:
         return self
 
     def __next__(self) -> LoopWait:
-        if self._state:
+        if self._outcome is not None:
             raise StopIteration
         self._asyncio_future_blocking = True
         return self
 
     # ------------------------------------------------------------------ for the task
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop."""
-        return self._inbox.get_loop()
-
     def add_done_callback(
         self, callback: Callable[[Any], object], *, context: contextvars.Context | None = None
     ) -> None:
         """Call a function at the end of the wait, in this context: the one step of the one task that waits."""
-        context = context or contextvars.copy_context()
-        if self._state:
-            self.get_loop().call_soon(callback, self, context=context)
+        if context is None:  # an empty one is false
+            context = contextvars.copy_context()
+        if self._outcome is not None:
+            self._loop.call_soon(callback, self, context=context)
         else:
             self._callback, self._context = callback, context
 
     def done(self) -> bool:
         """Return whether the wait is over."""
-        return bool(self._state)
+        return self._outcome is not None
 
     def result(self) -> None:
         """Raise `CancelledError` if the wait was cancelled."""
-        if self._state == _CANCELLED:
-            raise asyncio.CancelledError(*([] if self._message is None else [self._message]))
+        if isinstance(self._outcome, tuple):
+            raise asyncio.CancelledError(*self._outcome)
 
     def cancel(self, msg: object = None) -> bool:
         """Cancel the wait, because its task is cancelled; return `False` if it is over."""
-        if self._state:
+        if self._outcome is not None:
             return False
-        self._state, self._message = _CANCELLED, msg
+        self._outcome = () if msg is None else (msg,)
         callback, self._callback = self._callback, None
         if callback is not None:
-            self.get_loop().call_soon(callback, self, context=self._context)
+            self._loop.call_soon(callback, self, context=self._context)
         return True
 
 
@@ -157,12 +151,6 @@ class _Inbox:
             return
         self._event = event
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop, which is running."""
-        loop = self._loop()
-        assert loop is not None
-        return loop
-
     def post(self, callback: Callable[[], object]) -> None:
         """Queue a callback."""
         self._callbacks.append(callback)
@@ -194,24 +182,23 @@ class _Inbox:
 
     def _woken(self) -> None:
         if (event := self._event) is not None:
-            with suppress(OSError):  # the process has closed its descriptors
+            try:
                 event.take()
+            except OSError:  # the process has closed its descriptors
+                pass
         self._run_batch()
 
     def _run_batch(self) -> None:
         callbacks = self._callbacks
         try:
-            self._run_some(callbacks)
+            # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
+            for _ in range(min(len(callbacks), self.BATCH_SIZE)):
+                if callbacks:  # a callback may have run the loop itself (nested loops)
+                    run_guarded(callbacks.popleft())
         finally:
             self._scheduled = False  # before the check, so that a later post schedules again
             if callbacks:
                 self._schedule()
-
-    def _run_some(self, callbacks: deque[Callable[[], object]]) -> None:
-        # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
-        for _ in range(min(len(callbacks), self.BATCH_SIZE)):
-            if callbacks:  # a callback may have run the loop itself (nested loops)
-                run_guarded(callbacks.popleft())
 
 
 _inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = weakref.WeakKeyDictionary()
