@@ -26,7 +26,7 @@ from runware.errors import (
     WrongThreadError,
 )
 from runware.protocol.call import Call, CallState, Completion, Wakeable
-from runware.requests.base import PartialCallback, Task
+from runware.requests.base import Task
 from runware.results import Acknowledgement, Partial, Result, Results
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
@@ -223,13 +223,12 @@ class Job(ClientFuture[R], Generic[R]):
     """
 
     # What few jobs have takes no memory in the others.
+    _listeners: Sequence[Callable[[], object]] | None = None
     _completer: Completer | None = None
     _completed: ValidationError | None = None
-    _on_partial: PartialCallback | None = None
     _dispatch: Dispatch | None = None
     _context: contextvars.Context | None = None
     _return_partial = False
-    _listeners: Sequence[Callable[[], object]] | None = None
 
     def __init__(
         self,
@@ -248,10 +247,11 @@ class Job(ClientFuture[R], Generic[R]):
         self._results: Sequence[Any] = ()
         self._total = call.expected
         self._started = time.monotonic()
+        self._on_partial = task.on_partial  # each job looks it up, and finds it faster where it is set
         if task.return_partial:
             self._return_partial = True
-        if task.on_partial is not None:
-            self._on_partial, self._dispatch = task.on_partial, dispatch
+        if self._on_partial is not None:
+            self._dispatch = dispatch
             if (
                 dispatch is None
             ):  # a dispatcher runs callbacks in the right context itself; the callback thread does not
@@ -398,11 +398,11 @@ class Job(ClientFuture[R], Generic[R]):
 
     def _drop_references(self) -> None:
         """Drop the references that only a running job needs."""
-        self._owner = None
         if self._on_partial is not None:
-            self._on_partial = self._dispatch = self._context = None
+            self._dispatch = self._context = None
         if self._listeners is not None:
             self._listeners = None
+        self._owner = self._on_partial = None
 
     @overload
     def __iter__(self: Job[Results[T]]) -> Iterator[T]: ...

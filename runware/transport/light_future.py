@@ -69,10 +69,8 @@ class LightFuture(Future[R], Generic[R]):
 
     light: ClassVar[bool] = _has_known_parts()
 
-    # What few futures have takes no memory in the others. A wakeable alone, as most have, is kept without a tuple: 48
-    # bytes, and an object for the garbage collector.
+    # What few futures have takes no memory in the others.
     _callbacks: list[Callable[[], object]] | None = None
-    _wakeables: Wakeable | tuple[Wakeable, ...] | None = None
     _has_waiters = False
     _waiters = _LazyList()  # pyright: ignore[reportAssignmentType]
 
@@ -85,6 +83,8 @@ class LightFuture(Future[R], Generic[R]):
             self._exception = None
         else:
             super().__init__()
+        # One alone, as most have, is kept without a tuple: 48 bytes, and an object for the garbage collector.
+        self._wakeables: Wakeable | tuple[Wakeable, ...] | None = None
 
     # ------------------------------------------------------------------ settling
 
