@@ -18,6 +18,7 @@ from runware.transport import kernel_event
 from runware.transport.kernel_event import KernelEvent, make_event
 from runware.transport.loop_inbox import LoopWait, _inbox_of, call_soon_in
 
+from .conftest import until
 from .test_three_interfaces import PICTURE
 
 
@@ -167,6 +168,20 @@ def test_loop_keeps_no_context_of_the_first_call() -> None:
         assert big() is None
 
     asyncio.run(main())
+
+
+def test_idle_client_keeps_no_event_loop(rw: Runware) -> None:
+    async def call() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await rw.aio.image_inference(**PICTURE)
+        return weakref.ref(asyncio.get_running_loop())
+
+    ended = asyncio.run(call())
+
+    def gone() -> bool:
+        gc.collect()
+        return ended() is None
+
+    until(gone)
 
 
 def test_many_event_loops_leave_no_descriptor(rw: Runware) -> None:

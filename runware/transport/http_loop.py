@@ -294,6 +294,7 @@ class HttpLoop(Driver):
             done.fresh += self._waiting
             self._waiting.clear()
         wake(done.to_wake)
+        done.to_wake.clear()  # else this thread, while it sleeps, would keep the event loops of the last calls
         self._assign(done.fresh)
         if self._inbox or self._session.state is State.CLOSED:  # a worker may have closed the session
             pass

@@ -102,6 +102,7 @@ class IOLoop(Driver):
             # After everything else: a woken thread competes for the GIL, and may submit a new call at once.
             to_wake, self._to_wake = self._to_wake, []
             wake(to_wake)
+            del to_wake  # else an idle I/O thread would keep the event loops of the last calls
             if self._inbox:
                 self._drain_inbox()
         session, connection = self._session, self._connection

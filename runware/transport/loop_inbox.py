@@ -54,9 +54,9 @@ class LoopWait:
     def _finish(self) -> None:
         if self._outcome is None:
             self._outcome = True
-            callback, self._callback = self._callback, None
-            if callback is not None:
-                self._context.run(callback, self)  # type: ignore[union-attr]  # it is set with the callback
+            if (callback := self._callback) is not None:
+                context, self._callback, self._context = self._context, None, None
+                context.run(callback, self)  # type: ignore[union-attr]  # it is set with the callback
 
     def __await__(self) -> Generator[Any, None, None]:
         if self._inbox.takes_waits:
