@@ -49,7 +49,8 @@ class LoopWait:
 
     def release(self) -> None:
         """Finish the wait in its event loop; called in any thread."""
-        self._inbox.post(self._finish)
+        if self._outcome is None:
+            self._inbox.post(self._finish)
 
     def _finish(self) -> None:
         if self._outcome is None:
@@ -191,14 +192,18 @@ class _Inbox:
     def _run_batch(self) -> None:
         callbacks = self._callbacks
         try:
-            # Callbacks posted from here on run in the next iteration; otherwise this loop might never end.
-            for _ in range(min(len(callbacks), self.BATCH_SIZE)):
-                if callbacks:  # a callback may have run the loop itself (nested loops)
-                    run_guarded(callbacks.popleft())
+            self._run_some(callbacks)
         finally:
             self._scheduled = False  # before the check, so that a later post schedules again
             if callbacks:
                 self._schedule()
+
+    def _run_some(self, callbacks: deque[Callable[[], object]]) -> None:
+        # A loop in the `try` itself could be left without the `finally` by Ctrl-C (tests/test_interrupts.py). Callbacks
+        # posted from here on run in the next iteration of the event loop; otherwise this loop might never end.
+        for _ in range(min(len(callbacks), self.BATCH_SIZE)):
+            if callbacks:  # a callback may have run the loop itself (nested loops)
+                run_guarded(callbacks.popleft())
 
 
 _inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = weakref.WeakKeyDictionary()
