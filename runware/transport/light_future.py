@@ -44,10 +44,6 @@ def _has_known_parts() -> bool:
     return vars(created).keys() == _PARTS and (before, created._state) == (_PENDING, _CANCELLED)  # noqa: SLF001
 
 
-def _each(wakeables: Wakeable | tuple[Wakeable, ...] | None) -> tuple[Wakeable, ...]:
-    return () if wakeables is None else wakeables if isinstance(wakeables, tuple) else (wakeables,)
-
-
 class _LazyList:
     """Descriptor of a list attribute that is created on first access, because few futures need it."""
 
@@ -186,20 +182,18 @@ class LightFuture(Future[R], Generic[R]):
     def add_wakeable(self, wakeable: Wakeable) -> None:
         """Release *wakeable* once it is done, in the way that wakes the waiting threads; at once if it is done."""
         with self._condition:
-            before = self._wakeables
-            self._wakeables = wakeable if before is None else (*_each(before), wakeable)
+            self._wakeables = wakeable if self._wakeables is None else (*self.waiting(), wakeable)
         if self.done():
             wake(self._pop_wakeables())
 
     def remove_wakeable(self, wakeable: Wakeable) -> bool:
         """Remove a wakeable; return `False` if it has been released."""
         with self._condition:
-            before = self._wakeables
-            if before is wakeable:
+            if self._wakeables is wakeable:
                 self._wakeables = None
                 return True
             # Without a loop, which Ctrl-C could leave without releasing the lock (tests/test_interrupts.py).
-            left = [*_each(before)]
+            left = [*self.waiting()]
             if listed := wakeable in left:
                 left.remove(wakeable)
                 self._wakeables = (*left,)
@@ -207,7 +201,8 @@ class LightFuture(Future[R], Generic[R]):
 
     def waiting(self) -> tuple[Wakeable, ...]:
         """Return what waits for it: threads, and coroutines."""
-        return _each(self._wakeables)
+        wakeables = self._wakeables
+        return () if wakeables is None else wakeables if isinstance(wakeables, tuple) else (wakeables,)
 
     def wait_done(self, timeout: float | None = None) -> bool:
         """Wait until it is done, or for *timeout* seconds; return whether it is done."""
@@ -232,7 +227,7 @@ class LightFuture(Future[R], Generic[R]):
         woken = False
         try:
             with self._condition:
-                self._wakeables = (*_each(self._wakeables), waitable)
+                self._wakeables = (*self.waiting(), waitable)
             if not self.done():
                 woken = waitable.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
         finally:
@@ -246,8 +241,8 @@ class LightFuture(Future[R], Generic[R]):
     def _pop_wakeables(self) -> Sequence[Wakeable]:
         """Remove and return the waiting threads."""
         with self._condition:
-            wakeables, self._wakeables = self._wakeables, None
-        return _each(wakeables)
+            wakeables, self._wakeables = self.waiting(), None
+        return wakeables
 
     # ------------------------------------------------------------------ methods for executors
 
