@@ -252,9 +252,7 @@ class Job(ClientFuture[R], Generic[R]):
             self._return_partial = True
         if self._on_partial is not None:
             self._dispatch = dispatch
-            if (
-                dispatch is None
-            ):  # a dispatcher runs callbacks in the right context itself; the callback thread does not
+            if dispatch is None:  # a dispatcher runs callbacks in the right context itself
                 self._context = contextvars.copy_context()
         call.job = self
 
