@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from runware import Runware
+from runware import DownloadError, Image, Runware
 from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.options import DEFAULT_URL, Options
 from runware.transport.http_client import authorization, http_client
@@ -63,15 +63,18 @@ def test_proxy_that_http_cannot_use_is_a_typed_error() -> None:
 
 
 @needs_silent_ports
-@pytest.mark.parametrize("kind", ["chat", "stream", "app"])
+@pytest.mark.parametrize("kind", ["chat", "stream", "app", "download"])
 def test_addresses_of_a_host_share_the_time_for_connecting(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     with swallowing() as port:
         found = [v4(port)] * 8
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: found[:1] if host[0] == "1" else found)
         rw = Runware("rw-test-key", url=f"ws://api.example.com:{port}/v1", insecure_ws=True, max_retries=0)
         began = time.monotonic()
-        with pytest.raises(ConnectionFailedError):
-            if kind == "chat":
+        monkeypatch.setattr("runware.media.downloads._ATTEMPTS", 1)
+        with pytest.raises((ConnectionFailedError, DownloadError)):
+            if kind == "download":
+                Image(url=f"http://api.example.com:{port}/").read(timeout=1.0)
+            elif kind == "chat":
                 rw.chat("local-model").send("Hello", timeout=1.0)
             elif kind == "stream":
                 message = {"role": "user", "content": "Hello"}

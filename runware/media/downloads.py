@@ -47,10 +47,12 @@ if TYPE_CHECKING:
 
     from runware import events
     from runware.transport import dialer
+    from runware.transport import http_client as http_clients
     from runware.transport.callbacks import EventFeed
 else:
     events = lazy_module("runware.events")
     dialer = lazy_module("runware.transport.dialer")
+    http_clients = lazy_module("runware.transport.http_client")
     httpx2 = lazy_module("httpx2")
     ssl = lazy_module("ssl")
 
@@ -446,6 +448,7 @@ class Session:
                         "Results cannot be downloaded over this kind of proxy; use http:// or socks5h://.",
                         parameter="proxy",
                     ) from error
+                http_clients.bound_connecting(client)
                 self._clients[proxy] = client
             return client, proxy is None
 

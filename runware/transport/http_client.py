@@ -31,7 +31,16 @@ else:
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
-__all__ = ["Deadline", "KeyHeader", "async_http_client", "authorization", "http_client", "let_go", "limit_network"]
+__all__ = [
+    "Deadline",
+    "KeyHeader",
+    "async_http_client",
+    "authorization",
+    "bound_connecting",
+    "http_client",
+    "let_go",
+    "limit_network",
+]
 
 _SLICE = 65_536
 """The bytes written before the deadline is looked at again."""
@@ -50,7 +59,7 @@ def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float |
     """
     with _proxy_errors():
         client = httpx2.Client(**_settings(options, url), timeout=timeout)
-    _bound_connecting(client)
+    bound_connecting(client)
     return client
 
 
@@ -95,7 +104,7 @@ def _backend() -> httpcore2.SyncBackend:
     return Backend()
 
 
-def _bound_connecting(client: httpx2.Client) -> None:
+def bound_connecting(client: httpx2.Client) -> None:
     """Bound the time for connecting, which the HTTP library gives to each address of a host anew.
 
     It has no setting for that. If its parts are not as expected, it keeps its own way.
