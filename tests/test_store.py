@@ -1062,6 +1062,10 @@ class TestProcesses:
             rw = client()
             rw.image_inference(**PICTURE)
             stop = threading.Event()
+            def written():
+                # `close` waits half a second, in which a busy machine may not write everything.
+                rw._core.catch_up(20.0)
+                assert rw._core.keeper.recorder.flush(20.0)
             def busy():
                 while not stop.is_set():
                     rw.image_inference(**PICTURE)
@@ -1074,6 +1078,7 @@ class TestProcesses:
                     try:
                         for _ in range(5):
                             rw.image_inference(**PICTURE)
+                        written()
                         rw.close()
                     except BaseException:
                         import traceback
@@ -1084,6 +1089,7 @@ class TestProcesses:
             print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
             stop.set()
             worker.join()
+            written()
             assert not list(rw.jobs.list(state="open"))
             print(len(list(rw.jobs)))
             rw.close()
