@@ -208,12 +208,6 @@ class ClientFuture(LightFuture[R], Generic[R]):
         return await self
 
 
-_OF_RESULTS = frozenset(
-    ("errors", "get_url", "meta", "raw", "read", "save", "save_all", "seed", "show", "text", "to_dict", "to_pil", "url")
-)
-"""Attributes that a job does not have, and its results have."""
-
-
 class Job(ClientFuture[R], Generic[R]):
     """A call in progress: a `concurrent.futures.Future` that asyncio can await as well.
 
@@ -263,14 +257,6 @@ class Job(ClientFuture[R], Generic[R]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A job cannot be pickled. Pickle job.ref, and pick the task up with rw.job(ref).")
-
-    if not TYPE_CHECKING:  # else every name would be one of its attributes
-
-        def __getattr__(self, name: str) -> NoReturn:
-            words = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if name in _OF_RESULTS:
-                words += ". It is a job: job.result() waits for its results, and returns them."
-            raise AttributeError(words, name=name, obj=self)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show the status, the results so far, and why the job failed, in a notebook."""
