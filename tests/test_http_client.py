@@ -62,27 +62,51 @@ def test_proxy_that_http_cannot_use_is_a_typed_error() -> None:
     assert failure.value.parameter == "proxy"
 
 
+def use(kind: str, host: str, port: int) -> None:
+    """Use a host over blocking HTTP in one of several ways, with one second for each."""
+    rw = Runware("rw-test-key", url=f"ws://{host}:{port}/v1", insecure_ws=True, max_retries=0)
+    with contextlib.closing(rw):
+        if kind == "download":
+            Image(url=f"http://{host}:{port}/").read(timeout=1.0)
+        elif kind == "chat":
+            rw.chat("local-model").send("Hello", timeout=1.0)
+        elif kind == "stream":
+            message = {"role": "user", "content": "Hello"}
+            rw.stream_text(model="google:gemma@4-31b", messages=[message], timeout=1.0).result()
+        else:
+            rw.app("my-upscaler").call("run", timeout=1.0)
+
+
 @needs_silent_ports
 @pytest.mark.parametrize("kind", ["chat", "stream", "app", "download"])
 def test_addresses_of_a_host_share_the_time_for_connecting(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     with swallowing() as port:
         found = [v4(port)] * 8
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: found[:1] if host[0] == "1" else found)
-        rw = Runware("rw-test-key", url=f"ws://api.example.com:{port}/v1", insecure_ws=True, max_retries=0)
-        began = time.monotonic()
         monkeypatch.setattr("runware.media.downloads._ATTEMPTS", 1)
+        began = time.monotonic()
         with pytest.raises((ConnectionFailedError, DownloadError)):
-            if kind == "download":
-                Image(url=f"http://api.example.com:{port}/").read(timeout=1.0)
-            elif kind == "chat":
-                rw.chat("local-model").send("Hello", timeout=1.0)
-            elif kind == "stream":
-                message = {"role": "user", "content": "Hello"}
-                rw.stream_text(model="google:gemma@4-31b", messages=[message], timeout=1.0).result()
-            else:
-                rw.app("my-upscaler").call("run", timeout=1.0)
+            use(kind, "api.example.com", port)
         assert time.monotonic() - began < 4.0
-        rw.close()
+
+
+@pytest.mark.parametrize("kind", ["chat", "stream", "app", "download"])
+def test_name_lookup_that_hangs_ends_with_the_time_for_connecting(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    answered = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        answered.wait(20)
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr("runware.media.downloads._ATTEMPTS", 1)
+    began = time.monotonic()
+    try:
+        with pytest.raises((ConnectionFailedError, DownloadError)):
+            use(kind, f"{kind}.hangs.example.com", 80)
+        assert time.monotonic() - began < 8.0
+    finally:
+        answered.set()
 
 
 @needs_silent_ports

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     import httpcore2
     import httpx2
 
-    from runware.transport import dialer
+    from runware.transport import addresses, dialer
+    from runware.transport import attempt as attempts
 else:
+    addresses = lazy_module("runware.transport.addresses")
+    attempts = lazy_module("runware.transport.attempt")
     httpcore2 = lazy_module("httpcore2")
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
@@ -73,7 +76,7 @@ def async_http_client(
 
 @functools.cache
 def _backend() -> httpcore2.SyncBackend:
-    """Return what makes connections, and lets all addresses of a host share the time for that."""
+    """Return what makes connections, and lets the name lookup and all addresses of a host share the time for that."""
 
     class Backend(httpcore2.SyncBackend):
         def connect_tcp(
@@ -88,8 +91,10 @@ def _backend() -> httpcore2.SyncBackend:
                 return super().connect_tcp(host, port, timeout, local_address, socket_options)
             end = time.monotonic() + timeout
             try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:
+                found = addresses.look_up(host, port, attempts.Attempt(timeout))
+            except TimeoutError as error:
+                raise httpcore2.ConnectTimeout(f"the lookup of {host} timed out") from error
+            except (OSError, UnicodeError) as error:
                 raise httpcore2.ConnectError(str(error)) from error
             for number, (*_, address) in enumerate(found, 1):
                 left = end - time.monotonic()
@@ -105,7 +110,7 @@ def _backend() -> httpcore2.SyncBackend:
 
 
 def bound_connecting(client: httpx2.Client) -> None:
-    """Bound the time for connecting, which the HTTP library gives to each address of a host anew.
+    """Bound the time for connecting: the HTTP library gives it to each address of a host anew, and to no name lookup.
 
     It has no setting for that. If its parts are not as expected, it keeps its own way.
     """
