@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from benchmarks.reasons import REASONS
+from benchmarks.reasons import BUDGET_REASONS, REASONS
 from benchmarks.report import Verdict, number
 from benchmarks.standings import (
     BUDGETS,
@@ -33,6 +33,7 @@ __all__ = [
     "equals_list",
     "first_table",
     "losses_list",
+    "missed_budgets_list",
     "open_list",
     "summary_table",
     "table",
@@ -276,6 +277,20 @@ def budgets_table(boards: Boards, *, everything: bool) -> str:
     for transport in boards:
         head += [f"figure, {TRANSPORTS[transport]}", "holds?"]
     return table(head, rows)
+
+
+def missed_budgets_list(boards: Boards) -> str:
+    """Return why each budget that does not hold is missed, as far as that is known."""
+    missed = {
+        verdict.budget: None
+        for transport, board in boards.items()
+        for verdict in verdicts(board, transport)
+        if not verdict.ok
+    }
+    rows = [
+        f"- **{budget.what}**: {BUDGET_REASONS.get(budget.figure, 'the reason is not known yet.')}" for budget in missed
+    ]
+    return "\n".join(rows) or "Every budget holds."
 
 
 def _show_verdict(verdict: Verdict | None) -> tuple[str, str]:

@@ -20,8 +20,8 @@ from benchmarks.environments import PEERS, machine
 from benchmarks.frames import ITEM, lone, stamped
 from benchmarks.harness import Control, ServerProcess, environment
 from benchmarks.peer import CannotError, Peer, PeerError
-from benchmarks.reasons import REASONS
-from benchmarks.standings import BY_KEY, LINES, OFFICIAL, TOP, Board, Boards, fit, standing, verdicts
+from benchmarks.reasons import BUDGET_REASONS, REASONS
+from benchmarks.standings import BUDGETS, BY_KEY, LINES, OFFICIAL, TOP, Board, Boards, fit, standing, verdicts
 from benchmarks.tables import (
     budgets_table,
     case_table,
@@ -29,6 +29,7 @@ from benchmarks.tables import (
     equals_list,
     first_table,
     losses_list,
+    missed_budgets_list,
     open_list,
     summary_table,
     table,
@@ -183,18 +184,20 @@ def tail(*runs: list[float], samples: int = 100) -> Board:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("runs", "samples", "expected"),
     [
-        (tail([1.0, 1.0], [2.0, 2.0], [3.0, 3.0]), "behind"),
-        (tail([1.0, 1.0], [2.0, 2.0], [3.0]), "open"),
-        (tail([1.0, 1.0], [2.0, 2.0]), "open"),
-        (tail([1.0], [2.0], [3.0], samples=200), "behind"),
-        (tail([1.0], [2.0], [3.0], samples=199), "open"),
-        (tail([1.0], [2.0], [3.0], samples=0), "open"),
+        ([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], 100, "behind"),
+        ([[1.0, 1.0], [2.0, 2.0], [3.0]], 100, "open"),
+        ([[1.0, 1.0], [2.0, 2.0]], 100, "open"),
+        ([[1.0], [2.0], [3.0]], 200, "behind"),
+        ([[1.0], [2.0], [3.0]], 199, "open"),
+        ([[1.0], [2.0], [3.0]], 0, "open"),
     ],
-    ids=str,
 )
-def test_percentile_counts_only_with_three_runs_of_enough_samples(found: Board, expected: str) -> None:
+def test_percentile_counts_only_with_three_runs_of_enough_samples(
+    runs: list[list[float]], samples: int, expected: str
+) -> None:
+    found = tail(*runs, samples=samples)
     assert found.standing(BY_KEY["partial.p99"], "runware-sdk") == expected
     assert found.factor(BY_KEY["partial.p99"], "runware-sdk")  # it is shown all the same
 
@@ -290,6 +293,21 @@ def test_labels_in_a_chart_do_not_overlap() -> None:
 
 def test_durations_are_spread_around_the_mean() -> None:
     assert spread(1_000, 3) == [500, 1_000, 1_500]
+
+
+def test_missed_budget_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Board()
+    assert missed_budgets_list({"plain": found}) == "Every budget holds."
+    found.cell("memory.call", "ours-asyncio").runs = [[4096.0]] * 2
+    title = "- **memory of a call in flight, asyncio**: "
+    monkeypatch.setitem(BUDGET_REASONS, "memory.asyncio", "It has a task.")
+    assert missed_budgets_list({"plain": found, "tls": found}) == f"{title}It has a task."
+    monkeypatch.delitem(BUDGET_REASONS, "memory.asyncio")
+    assert missed_budgets_list({"plain": found}) == f"{title}the reason is not known yet."
+
+
+def test_every_reason_of_a_budget_is_about_a_budget() -> None:
+    assert BUDGET_REASONS.keys() <= {budget.figure for budget in BUDGETS}
 
 
 def test_every_reason_is_about_a_line_and_its_clients() -> None:
