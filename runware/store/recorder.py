@@ -276,18 +276,7 @@ class StoreRecorder:
 
     def _write_with_retries(self, batch: list[RecorderStep], *, watches: bool, beats: bool) -> None:
         """Write a batch in one transaction, and report what follows from it."""
-        before = self._calls.copy()
-        for attempt in range(_TRANSACTION_ATTEMPTS):
-            started = time.monotonic()
-            try:
-                writer = self._run_transaction(batch, watches=watches, beats=beats)
-                break
-            except Exception as error:
-                self._calls.restore(before)  # nothing was written
-                # A server may have been restarted, or have ended one of two transactions that waited for each other.
-                passing = isinstance(error, OperationalError) and time.monotonic() - started < _RETRY_WITHIN
-                if not passing or attempt == _TRANSACTION_ATTEMPTS - 1:
-                    raise
+        writer = self._retry_transaction(batch, watches=watches, beats=beats)
         if self._failing:
             log.warning("the store can be written again")
             self._failing = False
@@ -296,6 +285,22 @@ class StoreRecorder:
         if (driver := self._driver) is not None:
             for report in writer.reports:
                 report(driver)
+
+    def _retry_transaction(self, batch: list[RecorderStep], *, watches: bool, beats: bool) -> StepWriter:
+        """Run one transaction, several times if it fails for a reason that passes."""
+        before = self._calls.copy()
+        attempt = 1
+        while True:
+            started = time.monotonic()
+            try:
+                return self._run_transaction(batch, watches=watches, beats=beats)
+            except Exception as error:
+                self._calls.restore(before)  # nothing was written
+                # A server may have been restarted, or have ended one of two transactions that waited for each other.
+                passing = isinstance(error, OperationalError) and time.monotonic() - started < _RETRY_WITHIN
+                if not passing or attempt == _TRANSACTION_ATTEMPTS:
+                    raise
+            attempt += 1
 
     def _run_transaction(self, batch: Sequence[RecorderStep], *, watches: bool, beats: bool) -> StepWriter:
         """Run one transaction. Errors of the database are raised as they are.
