@@ -265,7 +265,7 @@ SITUATIONS: dict[str, Situation] = {
     "a prompt of the wrong type": Situation(task={"positive_prompt": [PROMPT]}, error=ValidationError),
     "a prompt where there is none": Situation(task={"output_format": PROMPT}, error=ValidationError),
     "media that are no media": Situation(task={"seed_image": {PROMPT: BASE64}}, error=ValidationError),
-    "a value that JSON cannot represent": Situation(task={"extra": {"x": {PROMPT}}}, error=TypeError),
+    "a value that JSON cannot represent": Situation(task={"extra": {"x": {PROMPT}}}, error=ValidationError),
     "a refused key": Situation(act=plays("X2"), error=AuthenticationError),
     "a refused key, legacy": Situation(act=plays("X2:form=legacy"), error=AuthenticationError),
     "a key revoked while it ran": Situation(act=plays("X5:delivery=any", "X22"), error=AuthenticationError),

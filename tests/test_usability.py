@@ -483,16 +483,6 @@ def test_attribute_of_the_client_is_named_on_its_jobs_form() -> None:
         Runware("key").submit.chat  # type: ignore[attr-defined]
 
 
-def test_attribute_of_results_says_that_there_is_a_job(server: LocalServer) -> None:
-    with Runware(server.api_key, url=server.url) as rw:
-        job = rw.submit.upscale(input_image=PNG, upscale_factor=2)
-        with pytest.raises(AttributeError, match=r"It is a job: job\.result\(\) waits for its results"):
-            job.url  # type: ignore[attr-defined]
-        with pytest.raises(AttributeError, match=r"^'Job' object has no attribute 'nothing'$"):
-            job.nothing  # type: ignore[attr-defined]
-        job.result()
-
-
 @pytest.mark.parametrize("value", [{1, 2}, frozenset("x")])
 def test_set_is_refused_by_name(value: Any) -> None:
     rw = Runware("key")

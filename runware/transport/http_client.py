@@ -94,7 +94,7 @@ def _backend() -> httpcore2.SyncBackend:
                 found = addresses.look_up(host, port, attempts.Attempt(timeout))
             except TimeoutError as error:
                 raise httpcore2.ConnectTimeout(f"the lookup of {host} timed out") from error
-            except (OSError, UnicodeError) as error:
+            except OSError as error:
                 raise httpcore2.ConnectError(str(error)) from error
             for number, (*_, address) in enumerate(found, 1):
                 left = end - time.monotonic()
