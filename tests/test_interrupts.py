@@ -20,7 +20,7 @@ import pytest
 
 from runware import ConnectionFailedError, Runware, RunwareError
 from runware.local import LocalServer
-from runware.text.chat import ChatStream, Conversation
+from runware.text.chat import Chat, ChatStream, Conversation
 from runware.text.drivers import BlockingDriver
 from runware.text.turns import Turn
 from runware.transport import io_loop as io_loop_module
@@ -200,8 +200,8 @@ def test_chat_interrupted_at_a_line_is_usable(server: LocalServer, function: Any
     with Runware(server.api_key, url=server.url, timeout=20.0) as rw:
         for line in lines_of(function):
             chat = rw.chat("local-model", tools=[get_weather])
-            stream: Any = None
             reached: list[int] = []
+            answers: list[str] = []
 
             def trace(frame: FrameType, event: str, _: Any, line: int = line, reached: list[int] = reached) -> Any:
                 if frame.f_code is function.__code__ and event == "line" and frame.f_lineno == line and not reached:
@@ -209,21 +209,28 @@ def test_chat_interrupted_at_a_line_is_usable(server: LocalServer, function: Any
                     raise KeyboardInterrupt
                 return trace
 
-            before = sys.gettrace()
-            gc.disable()  # it would end what is left behind, at some time
-            try:
+            def interrupted(chat: Chat = chat, trace: Any = trace, answers: list[str] = answers) -> None:
+                message = 'x [call:get_weather {"city": "Oslo"}]' if how == "with a tool" else "Hello"
+                stream: Any = None
                 sys.settrace(trace)
                 try:
-                    with chat.stream(
-                        'x [call:get_weather {"city": "Oslo"}]' if how == "with a tool" else "Hello"
-                    ) as stream:
+                    with chat.stream(message) as stream:
                         next(stream) if how == "left early" else stream.result()
                 except KeyboardInterrupt:
                     pass
                 finally:
-                    sys.settrace(before)
-                stream = None  # whose exit may have been interrupted before it began
-                assert chat.send("Again").text == "You wrote “Again”, ☃."
+                    sys.settrace(None)
+                    stream = None  # whose exit may have been interrupted before it began
+                answers.append(chat.send("Again").text)
+
+            gc.disable()  # it would end what is left behind, at some time
+            try:
+                # A thread of its own, because Python may take what it was handling when a trace function raised for the
+                # context of all later exceptions of the thread.
+                thread = threading.Thread(target=interrupted)
+                thread.start()
+                thread.join(30)
+                assert answers == ["You wrote “Again”, ☃."]
             finally:
                 gc.enable()
             roles = [message["role"] for message in chat.messages]
