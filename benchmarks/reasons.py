@@ -64,7 +64,7 @@ BUDGET_REASONS: dict[str, str] = {
     "serial.lean": _BARE,
     "flight.speed": _BARE,
     "flight.asyncio": "A third of the difference is asyncio's own: a task, its context, and callbacks. The rest is a "
-    "coroutine and a wait for each call, and a second event loop's share of the interpreter lock.",
+    "coroutine and a wait for each call, and the turns that the event loop and the I/O thread take.",
     "growth.blocking": _COLLECTOR,
     "growth.futures": _COLLECTOR,
     "growth.asyncio": _COLLECTOR,

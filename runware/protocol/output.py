@@ -84,20 +84,21 @@ class Output:
         """
         status = status or ("succeeded" if error is None else "failed")
         origin = call.origin
+        spends = bool(call.items) and call.completion is not _ANSWER and not self._dry_run
         if call.completion is not _CONNECTION and (origin is None or not origin.hidden):
             self.counts[status] += 1
-            if call.items and call.completion is not _ANSWER and not self._dry_run:
+            if spends:
                 self.spent.add(call.items)
         if status != "cancelled":
             self.effects.append(Ended(call, error))
         if self.watched:
-            self._resolved(call, now, error, status)
+            self._resolved(call, now, error, status, spends=spends)
 
-    def _resolved(self, call: Call, now: float, error: RunwareError | None, status: str) -> None:
+    def _resolved(self, call: Call, now: float, error: RunwareError | None, status: str, *, spends: bool) -> None:
         facts: dict[str, Any] = {} if error is None else {"error": type(error).__name__, "code": error.code}
         if call.origin is not None and call.origin.request is not None:
             facts |= {"request": call.origin.request, "response": list(call.items)}
-        if call.items and call.completion is not _ANSWER and not self._dry_run:
+        if spends:
             spent = Spending()
             spent.add(call.items)
             facts |= spent.facts()

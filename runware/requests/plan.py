@@ -158,7 +158,7 @@ class Planner:
         headers = () if task.extra_headers is None and not self._headers else self._headers_of(task)
         wire = task.wire()
         flat = is_flat(wire)
-        if not (flat or not _has_python_names(wire)) or (task.plain and any("_" in name for name in wire)):
+        if (not flat and _has_python_names(wire)) or (task.plain and any("_" in name for name in wire)):
             wire = self._named(task, wire)
             objects = object_names(type(task))  # type: ignore[arg-type]  # classes are hashable, objects are not
             self._knowledge.checker.refuse_stray_names(wire, task.extra or (), objects)

@@ -30,7 +30,7 @@ from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.serverless.flows import Answer, Exchange, Failure, Flow, Pause
-from runware.transport.http_client import KeyHeader, async_http_client, http_client, let_go, limit_network
+from runware.transport.http_client import KeyHeader, async_http_client, http_client, limit_network, replace_descriptor
 
 __all__ = ["AppCalls"]
 
@@ -135,7 +135,7 @@ class AppCalls:
         for connections in (self._connections, *(connections for _, connections in self._jobs.values())):
             connections.abandon()
         for network in list(self._networks):
-            let_go(network)
+            replace_descriptor(network)
         self._reset()
         if closed:
             self._closing.set()

@@ -246,7 +246,7 @@ class StepWriter:
         return True
 
     def _send_again(self, call: Call, uuid: str, row: RowMapping) -> None:
-        """Let a task be sent of which no attempt runs, so that it needs a reservation of its own."""
+        """Allow a stored task to be sent again: none of its attempts runs, so it needs a new reservation."""
         line = line_of(call)
         if not self._reserve(call, uuid):
             self._database.set_values(self._connection, [{"key": row["key"], "owner": None}])

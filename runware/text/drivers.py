@@ -644,7 +644,7 @@ class AsyncDriver(_Driver[R]):
             self.ended_by = "client"
             abandoned.append((self._response, self._http, self._chunks))
             self._response = self._http = self._chunks = self._loop = None
-            self.let_go()
+            self.replace_descriptor()
 
 
 _ending: set[asyncio.Task[None]] = set()

@@ -592,7 +592,7 @@ class AsyncReader(Reader):
             self.ended_by = "fork"
             abandoned.append((self._response, self._http, self._body))
             self._response = self._http = self._body = self._loop = None
-            self.let_go()
+            self.replace_descriptor()
 
 
 _closing: set[asyncio.Task[None]] = set()

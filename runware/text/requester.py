@@ -15,7 +15,7 @@ from runware.options import KEY_VARIABLE, Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.protocol.retry_after import parse_retry_after
 from runware.text.exchange import BrokenConnectionError, DeadlineError, Reply
-from runware.transport.http_client import authorization, http_client, let_go
+from runware.transport.http_client import authorization, http_client, replace_descriptor
 
 if TYPE_CHECKING:
     import ssl
@@ -177,10 +177,10 @@ class Requester:
             if network is not None:
                 await network.aclose()
 
-    def let_go(self) -> None:
-        """Let go of the connection after a fork, in the child, if it belongs to an event loop."""
+    def replace_descriptor(self) -> None:
+        """Replace the descriptor of the connection in a forked child, if it belongs to an event loop."""
         network, self._network = self._network, None
-        let_go(network)
+        replace_descriptor(network)
 
     def close_descriptor(self) -> None:
         """Close the connection after a fork, in the child, without a word to the server."""

@@ -41,8 +41,8 @@ __all__ = [
     "authorization",
     "bound_connecting",
     "http_client",
-    "let_go",
     "limit_network",
+    "replace_descriptor",
 ]
 
 _SLICE = 65_536
@@ -79,6 +79,8 @@ def _backend() -> httpcore2.SyncBackend:
     """Return what makes connections, and lets the name lookup and all addresses of a host share the time for that."""
 
     class Backend(httpcore2.SyncBackend):
+        """Connects as the HTTP library does, but within one timeout for everything."""
+
         def connect_tcp(
             self,
             host: str,
@@ -149,11 +151,11 @@ def limit_network(network: Any, left: Callable[[], float]) -> None:
     network.read, network.write = limited_read, limited_write
 
 
-def let_go(network: Any) -> None:
-    """Let go of a connection of an event loop after a fork, in the child, without a word to the server.
+def replace_descriptor(network: Any) -> None:
+    """Replace the descriptor of an event loop's connection with the null device, in a forked child.
 
     As long as a child has the descriptor, the connection stays open although the parent closes it. The number stays
-    taken: the child's copy of the event loop would close whatever had it next.
+    taken: the child's copy of the event loop would close whatever had it next. The server is told nothing.
 
     Args:
         network: The connection, as the HTTP library reports it.
