@@ -1043,6 +1043,14 @@ def test_flat_requests_with_long_texts_are_not_kept(strict: Runware) -> None:
     assert len(checker._memory.good) == 1
 
 
+def test_flat_request_with_nothing_but_its_model_is_checked(strict: Runware) -> None:
+    checker = strict._core.knowledge.checker
+    for _ in range(2):
+        assert checker.check({"model": DEV}, flat=True) is None  # without a task type, it is of no model
+        with pytest.raises(ValidationError):
+            checker.check({"taskType": "imageInference", "model": DEV, "steps": 0}, flat=True)
+
+
 def test_requests_with_media_in_them_are_not_kept(rw: Runware) -> None:
     checker = rw._core.knowledge.checker
     task = {"taskType": "imageInference", "model": DEV, "positivePrompt": "x y", "width": 512, "height": 512}

@@ -66,10 +66,8 @@ class _Memory(NamedTuple):
         if fixed is None:
             if len(self.fixed) >= _REMEMBERED:
                 self.fixed.clear()
-            # Two names at least, since one alone would not give a tuple.
-            fixed = self.fixed[names] = itemgetter(
-                "taskType", "model", *(name for name in names if name not in _VARYING)
-            )
+            # The model once more, since one name alone would not give a tuple.
+            fixed = self.fixed[names] = itemgetter("model", *(name for name in names if name not in _VARYING))
         values = fixed(task)
         return fixed, values, *map(type, values)  # the types, since 1 equals True
 

@@ -160,6 +160,7 @@ class Planner:
         flat = is_flat(wire)
         if (not flat and _has_python_names(wire)) or (task.plain and any("_" in name for name in wire)):
             wire = self._named(task, wire)
+            flat = is_flat(wire)
             objects = object_names(type(task))  # type: ignore[arg-type]  # classes are hashable, objects are not
             self._knowledge.checker.refuse_stray_names(wire, task.extra or (), objects)
         include_cost = True if counts and self._include_cost is None else self._include_cost
