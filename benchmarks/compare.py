@@ -37,6 +37,10 @@ much. `±` is half the distance between the best and the worst run. **behind** m
 every run; **equal**, that the runs disagree, or that less than 2 % lie between them; **open**, that too little was
 measured to say so.
 """
+ABOUT_BUDGETS = """\
+The limits of the design. Each figure is the median of the runs, or the worst one where no run may miss it. The distance
+to the fastest bare loops, for which there is no limit, stands beside them.
+""".strip()
 READING = """\
 - **Ratios are what counts.** `1.5 x` means that this client is ahead by that factor: the other one took 1.5 times as
   long, or moved 1/1.5 of the bytes. Below 1, this client is behind. Where clients alternate, they are divided slice by
@@ -258,7 +262,7 @@ def markdown(boards: Boards, saved: dict[str, Any], charts: list[str]) -> str:
         _about(saved),
         *(f"![{name.removesuffix('.svg')}](charts/{name})" for name in charts),
         "## Budgets",
-        "The limits of the design. Each figure is the median of the runs, or the worst one where no run may miss it.",
+        ABOUT_BUDGETS,
         budgets_table(boards, everything=True),
         "### Missed budgets",
         missed_budgets_list(boards),

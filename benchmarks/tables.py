@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from benchmarks.reasons import BUDGET_REASONS, REASONS
-from benchmarks.report import Verdict, number
+from benchmarks.report import Verdict, number, show_limit
 from benchmarks.standings import (
     BUDGETS,
     BY_KEY,
@@ -268,7 +268,7 @@ def budgets_table(boards: Boards, *, everything: bool) -> str:
             here = [verdict.get(name) for verdict in found.values()]
             unit = next((verdict.figure.unit for verdict in here if verdict), "")
             library = " (orjson)" if "+orjson" in name else ""
-            limit = f"{budget.sense} {number(budget.limit)} {unit}".rstrip()
+            limit = show_limit(budget, unit)
             rows.append([f"{budget.what}{library}: {limit}", *(text for one in here for text in _show_verdict(one))])
     behind = [sum(one.transport == name and one.standing == "behind" for one in contests(boards)) for name in boards]
     cells = [text for count in behind for text in (str(count), "no" if count else "yes")]
@@ -297,7 +297,8 @@ def _show_verdict(verdict: Verdict | None) -> tuple[str, str]:
     if verdict is None:
         return "–", ""
     value = f"{number(verdict.value)} {verdict.figure.unit}".rstrip()
-    return value + show_spread(verdict.figure.values), "yes" if verdict.ok else "no"
+    holds = "" if verdict.budget.limit is None else "yes" if verdict.ok else "no"
+    return value + show_spread(verdict.figure.values), holds
 
 
 def times_table(rows: Sequence[dict[str, Any]]) -> str:

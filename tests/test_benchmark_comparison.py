@@ -306,8 +306,17 @@ def test_missed_budget_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch)
     assert missed_budgets_list({"plain": found}) == f"{title}the reason is not known yet."
 
 
-def test_every_reason_of_a_budget_is_about_a_budget() -> None:
-    assert BUDGET_REASONS.keys() <= {budget.figure for budget in BUDGETS}
+def test_figure_without_a_limit_is_shown_and_never_missed() -> None:
+    found = Board()
+    found.cell("serial.wall", "bare").runs = [[100.0]] * 2
+    found.cell("serial.wall", "ours-blocking").runs = [[900.0]] * 2
+    shown = budgets_table({"plain": found}, everything=False)
+    assert "blocking / the fastest bare loop: no limit | 9.00 x" in " ".join(shown.split())
+    assert missed_budgets_list({"plain": found}) == "Every budget holds."
+
+
+def test_every_reason_of_a_budget_is_about_a_budget_with_a_limit() -> None:
+    assert BUDGET_REASONS.keys() <= {budget.figure for budget in BUDGETS if budget.limit is not None}
 
 
 def test_every_reason_is_about_a_line_and_its_clients() -> None:
