@@ -10,6 +10,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from struct import Struct
 
 __all__ = ["CLOSE", "OVERSIZED", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "FrameWriter"]
 
@@ -29,8 +30,10 @@ _STEP = 4 * 1024 * 1024
 _KEPT = 8 * 1024 * 1024
 """The most bytes of a buffer that is kept for the next large frame."""
 _SMALL = 4 * 1024
-_SMALL = 4 * 1024
-"""The length up to which a message is masked when it is queued. Larger ones would need much memory twice."""
+"""The length up to which a message is masked when it is queued, since larger ones would need much memory twice. Shorter
+pieces of a message that arrives are joined."""
+_SHORT, _MEDIUM, _LONG = Struct("!BB4s"), Struct("!BBH4s"), Struct("!BBQ4s")
+"""The heads of frames by the length of their payload: flags and opcode, length, the key of the mask."""
 _SLICE = 32 * 1024  # a multiple of the mask's four bytes; larger slices do not fit the cache
 
 
@@ -377,17 +380,16 @@ class FrameWriter:
     def put(self, opcode: int, payload: bytes, token: object = None) -> None:
         """Add a message; `written` returns *token* when its last byte was written."""
         length = len(payload)
-        if length < 126:
-            head = bytes((0x80 | opcode, 0x80 | length))
-        elif length < 65_536:
-            head = bytes((0x80 | opcode, 0xFE)) + length.to_bytes(2, "big")
-        else:
-            head = bytes((0x80 | opcode, 0xFF)) + length.to_bytes(8, "big")
         if not self._keys:
             # A block at a time: each call releases the GIL, and has to acquire it again.
             self._keys = os.urandom(1024)
         key, self._keys = self._keys[:4], self._keys[4:]
-        head += key
+        if length < 126:
+            head = _SHORT.pack(0x80 | opcode, 0x80 | length, key)
+        elif length < 65_536:
+            head = _MEDIUM.pack(0x80 | opcode, 0xFE, length, key)
+        else:
+            head = _LONG.pack(0x80 | opcode, 0xFF, length, key)
         if length <= _SMALL:
             mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
             head += (int.from_bytes(payload, "little") ^ mask).to_bytes(length, "little")
