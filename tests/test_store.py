@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,7 @@ from runware.errors import (
 )
 from runware.local import LocalServer
 from runware.options import Budget
+from runware.protocol.effects import Record
 from runware.store import owners as owning
 from runware.store import recorder as recording
 from runware.store import tables
@@ -367,6 +369,80 @@ def fail_once() -> Any:
         return failing(task)
 
     return play
+
+
+class TestTransactions:
+    """What is written together: a call waits for its own attempt only."""
+
+    @pytest.fixture
+    def batches(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+        """Keep steps that nobody waits for as long as possible, and note what each transaction writes."""
+        real, batches = recording.StoreRecorder._run_transaction, []
+
+        def run(self: Any, batch: Any, **what: bool) -> Any:
+            batches.append(sorted(one.step.value if isinstance(one, Record) else type(one).__name__ for one in batch))
+            return real(self, batch, **what)
+
+        monkeypatch.setattr(recording.StoreRecorder, "_run_transaction", run)
+        monkeypatch.setattr(recording, "_LINGER", 600.0)
+        return batches
+
+    def test_new_task_does_not_wait_for_what_was_collected(self, rw: Runware, batches: list[list[str]]) -> None:
+        for _ in range(3):
+            rw.image_inference(**PICTURE)
+        assert batches == [["task"]] * 3
+        assert [task.state for task in rw.jobs] == ["succeeded"] * 3  # to read the store, everything is written
+        assert batches[3:] == [["EndedCall"] * 3 + ["sent"] * 3]
+
+    def test_task_with_a_budget_is_written_after_what_earlier_ones_cost(
+        self, server: LocalServer, path: pathlib.Path, batches: list[list[str]]
+    ) -> None:
+        with client(server, path, budget=1.0) as rw:
+            for _ in range(2):
+                rw.image_inference(**PICTURE)
+            assert batches == [["task"], ["EndedCall", "sent", "task"]]
+
+    def test_task_whose_uuid_is_derived_is_written_after_the_end_of_an_earlier_one(
+        self, rw: Runware, server: LocalServer, batches: list[list[str]]
+    ) -> None:
+        first, second = [rw.image_inference(**PICTURE, task_uuid=task_uuid_for("a cover")) for _ in range(2)]
+        assert first[0].image_uuid == second[0].image_uuid
+        assert batches == [["task"], ["EndedCall", "sent", "task"]]
+
+    def test_task_with_a_uuid_of_the_caller_that_the_store_has_is_not_sent_again(
+        self, rw: Runware, server: LocalServer
+    ) -> None:
+        uuids = [str(uuid.uuid4()) for _ in range(3)]
+        made = [rw.image_inference(**PICTURE, task_uuid=one)[0].image_uuid for one in uuids]
+        new = rw.submit.image_inference(**PICTURE)
+        again = [rw.submit.image_inference(**PICTURE, task_uuid=one) for one in uuids]
+        assert [job.result(20)[0].image_uuid for job in again] == made
+        assert new.result(20)[0].image_uuid not in made
+        assert server.ledger.executed == 4
+
+    @pytest.mark.usefixtures("batches")
+    def test_attempt_and_its_cancellation_are_written_in_order(self, rw: Runware) -> None:
+        rw.image_inference(**PICTURE)
+        recorder = rw._core.keeper.recorder
+        assert isinstance(recorder, recording.StoreRecorder)
+        with recorder.database._lock:  # nothing can be written
+            job = rw.submit.image_inference(**PICTURE)
+            until(lambda: recorder._taken == 4)
+            assert job.cancel()
+            until(lambda: recorder._taken == 5)
+        assert [task.step for task in rw.jobs if task.state == "open"] == ["cancelled"]
+
+    def test_collected_steps_are_written_before_they_are_too_many(
+        self, rw: Runware, batches: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recording, "_MAX_BATCH", 4)
+        for _ in range(3):
+            rw.image_inference(**PICTURE)
+        assert ["EndedCall", "EndedCall", "sent", "sent", "task"] in batches
+
+    def test_collected_steps_are_written_in_time(self, rw: Runware, path: pathlib.Path) -> None:
+        rw.image_inference(**PICTURE)
+        until(lambda: [row["state"] for row in rows(path)] == ["succeeded"])
 
 
 class TestJobs:

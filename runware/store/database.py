@@ -275,19 +275,9 @@ class Database:
         ]
         if not values:
             return []
-        try:
-            with connection.begin_nested():
-                connection.execute(_ADD, values)
-        except IntegrityError:  # another process has written one of them at the same moment
-            there = []
-            for line, value in zip(lines, values, strict=True):
-                try:
-                    with connection.begin_nested():
-                        connection.execute(_ADD, [value])
-                except IntegrityError:
-                    there.append(line)
-            return there
-        return []
+        if _try_to_add(connection, values):
+            return []
+        return [line for line, value in zip(lines, values, strict=True) if not _try_to_add(connection, [value])]
 
     @staticmethod
     def claim(connection: Connection, key: str, before: str | None, owner: str) -> bool:
@@ -442,6 +432,17 @@ def stored_task(row: RowMapping) -> StoredTask:
         created=row["created"],
         updated=row["updated"],
     )
+
+
+def _try_to_add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Write the rows of tasks; if one has a key that exists already, write none and return `False`."""
+    alone = len(rows) == 1 and connection.dialect.name == "sqlite"  # a statement that fails there changes nothing else
+    try:
+        with contextlib.nullcontext() if alone else connection.begin_nested():
+            connection.execute(_ADD, rows)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -138,7 +138,6 @@ class Keeper:
         stable = isinstance(plan.uuid, StableUUID)
         if not (self._keeps(task) and task.priced) or plan.completion not in _DURABLE:
             return Durable(stable=stable, inputs=plan.inputs) if stable or plan.inputs else None
-        wire = loads(plan.text)[0]
         line = Line(
             key=plan.uuid,
             task_type=plan.task_type,
@@ -152,7 +151,8 @@ class Keeper:
             retries_failed=place is not None and place.retries_failed,
             acknowledged=plan.completion is Completion.ACKNOWLEDGEMENT,
         )
-        self._estimate(line, wire)
+        if line.limits:
+            self._estimate(line, loads(plan.text)[0])
         shared = stable and self._options.store is not None
         return Durable(line, stable=stable, shared=shared, inputs=plan.inputs)
 
@@ -169,7 +169,7 @@ class Keeper:
             limits=self._limits(stored.run, None),
             follows=stored.request is None,
         )
-        if stored.request is not None:
+        if line.limits and stored.request is not None:
             self._estimate(line, stored.request)
         return Durable(line, stable=True)
 
@@ -193,9 +193,7 @@ class Keeper:
         return limits
 
     def _estimate(self, line: Line, wire: Mapping[str, Any]) -> None:
-        """Set the cost to reserve for a task, if it has a budget."""
-        if not line.limits:
-            return
+        """Set the cost to reserve for a task."""
         try:
             cost = estimates.estimate(self._knowledge.checker.model_of(dict(wire)), wire).cost
         except NotFoundError:

@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,15 @@ from runware.store.deliveries import write_delivery
 from runware.store.lines import line_of
 from runware.store.owners import BEAT, Owner, Owners
 from runware.store.step_writer import StepWriter
-from runware.store.steps import ArrivedResults, EndedCall, RecordedCalls, RecorderStep, SavedFiles, is_attempt
+from runware.store.steps import (
+    ArrivedResults,
+    EndedCall,
+    RecordedCalls,
+    RecorderStep,
+    SavedFiles,
+    is_attempt,
+    is_independent,
+)
 
 if TYPE_CHECKING:
     from runware.transport.driver import Driver
@@ -43,7 +52,8 @@ _MAX_BATCH = 500
 _WATCH_INTERVAL = 0.2
 """Seconds between two checks of the tasks that others follow."""
 _LINGER = 0.05
-"""Seconds for which steps without a waiting call are collected: each transaction costs the disk a write."""
+"""Seconds for which steps are collected that no call waits for: one transaction costs the disk a write, and a statement
+about many tasks little more than one about a single task."""
 _RETRY_INTERVAL = 1.0
 """Seconds until steps that could not be written are tried again."""
 _TRANSACTION_ATTEMPTS = 3
@@ -77,12 +87,17 @@ class StoreRecorder:
         self.owner = Owner()
         self.owners = Owners(self.owner)
         self._lock = make_rlock()
-        self._inbox: queue.SimpleQueue[RecorderStep | None] = queue.SimpleQueue()
+        self._inbox: deque[RecorderStep] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the thread
+        self._dozing = False  # the thread sleeps for longer than steps may be kept
+        self._flushing = False
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._driver: Driver | None = None
         self._calls = RecordedCalls()
         self._backlog: list[RecorderStep] = []
+        self._collected: list[RecorderStep] = []  # those that wait for company, until `_collect_until`
+        self._collect_until = 0.0
         self._next_beat = self._next_watch = self._next_retry = 0.0
         self._failing = False
         self._written = threading.Condition()
@@ -117,10 +132,12 @@ class StoreRecorder:
         try:
             with self._lock:
                 self._taken += 1
-                self._inbox.put(step)
+                self._inbox.append(step)
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name="runware-store", daemon=True)
                     self._thread.start()
+                elif self._dozing or is_attempt(step):
+                    self._bell.put(None)
         except RuntimeError as error:  # the system has no thread left; the next step tries again
             self._thread = None
             if is_attempt(step):
@@ -158,7 +175,8 @@ class StoreRecorder:
         """Wait, up to *timeout* seconds, until every step so far is written; return whether it is."""
         with self._lock:
             goal = self._taken
-            self._inbox.put(None)
+            self._flushing = True
+            self._bell.put(None)
         with self._written:
             return self._written.wait_for(lambda: self._done >= goal, timeout)
 
@@ -173,7 +191,7 @@ class StoreRecorder:
             self._stopping = True
             thread = self._thread
             alive = thread is not None and thread.is_alive()
-            self._inbox.put(None)
+            self._bell.put(None)
         if thread is None:
             self.database.close()  # nothing was written
         elif not alive:
@@ -203,30 +221,52 @@ class StoreRecorder:
                 self._release_and_close()
 
     def _take_batch(self) -> tuple[list[RecorderStep], bool]:
-        """Wait until there are steps or something is due; return the steps, and whether to stop after them."""
-        batch: list[RecorderStep] = []
-        wait, urgent, until = self._seconds_until_due(), False, 0.0
-        while len(batch) < _MAX_BATCH:
-            if self._stopping:
-                wait = 0.0
-            try:
-                step = self._inbox.get(timeout=wait) if wait is None or wait > 0 else self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            if step is None:
-                urgent, self._next_retry = True, 0.0  # `flush` or `close` waits
-            else:
-                until = until or time.monotonic() + _LINGER
-                batch.append(step)
-                urgent = urgent or is_attempt(step)
-            wait = 0.0 if urgent else max(0.0, until - time.monotonic())
-        return batch, self._stopping and len(batch) < _MAX_BATCH
+        """Sleep until there are steps to write, or something is due; return the steps, and whether to stop after them.
+
+        A call waits for its attempt, which is written at once; without the steps that were collected before, if it does
+        not depend on them. Those are written when the first of them has waited long enough.
+        """
+        self._sleep(self._seconds_until_due())
+        with self._lock:
+            inbox = self._inbox
+            new = [inbox.popleft() for _ in range(min(len(inbox), _MAX_BATCH))]
+            stop, everything = self._stopping and not inbox, self._stopping or self._flushing
+            if not inbox:
+                self._flushing = False
+        collected, attempts = self._collected, [step for step in new if is_attempt(step)]
+        if len(attempts) < len(new):
+            if not collected:
+                self._collect_until = time.monotonic() + _LINGER
+            collected += [step for step in new if not is_attempt(step)]
+        if everything:
+            self._next_retry = 0.0
+        elif (
+            len(collected) < _MAX_BATCH
+            and time.monotonic() < self._collect_until
+            and all(map(is_independent, attempts))
+        ):
+            return [*attempts], False
+        self._collected = []
+        return [*collected, *attempts], stop
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Sleep until steps have come that are to be written at once, or for some seconds; `None` sets no limit."""
+        with self._lock:
+            if self._inbox or self._stopping or self._flushing:
+                seconds = 0.0
+            self._dozing = seconds is None or seconds > _LINGER
+        with suppress(queue.Empty):
+            self._bell.get(timeout=seconds) if seconds is None or seconds > 0 else self._bell.get_nowait()
+            while True:  # what rang meanwhile is taken in the same pass
+                self._bell.get_nowait()
+        self._dozing = False
 
     def _seconds_until_due(self) -> float | None:
         """Return the seconds until the next thing is due that no step announces; `None` if nothing is."""
         due = [self._next_beat] if self._calls.own else []
         due += [self._next_watch] if self._calls.watched else []
         due += [self._next_retry] if self._backlog else []
+        due += [self._collect_until] if self._collected else []
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _process(self, batch: list[RecorderStep]) -> None:

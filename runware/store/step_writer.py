@@ -27,7 +27,7 @@ from runware.store.accounts import Accounts, scopes_of
 from runware.store.database import Database
 from runware.store.lines import UNSENT, Line, error_from_stored, line_of, stored_error, total_cost
 from runware.store.owners import Owner, Owners
-from runware.store.steps import ArrivedResults, EndedCall, RecordedCalls, RecorderStep, SavedFiles
+from runware.store.steps import ArrivedResults, EndedCall, RecordedCalls, RecorderStep, SavedFiles, is_independent
 
 __all__ = ["Report", "StepWriter"]
 
@@ -167,7 +167,9 @@ class StepWriter:
         """Write the lines of new calls; a task that is there already is taken over, watched, or done."""
         if not records:
             return
-        rows = self._database.rows(self._connection, {line_of(record.call).key for record in records})
+        # Others, whose UUID the caller may have chosen all the same, turn out to be there when they are added.
+        looked_up = {line_of(record.call).key for record in records if not is_independent(record)}
+        rows = self._database.rows(self._connection, looked_up)
         new: list[Record] = []
         for record in records:
             line = line_of(record.call)
@@ -183,7 +185,7 @@ class StepWriter:
         there = self._database.add(self._connection, [line_of(record.call) for record in new], self._owner.id)
         for record in new:
             line = line_of(record.call)
-            if line in there:  # another process was quicker
+            if line in there:  # or another process was quicker
                 self._unreserve(line)
                 row = self._database.row_of(self._connection, line.key)
                 assert row is not None

@@ -10,7 +10,7 @@ from runware.protocol.call import Call
 from runware.protocol.effects import Record, Step
 from runware.store.lines import line_of
 
-__all__ = ["ArrivedResults", "EndedCall", "RecordedCalls", "RecorderStep", "SavedFiles", "is_attempt"]
+__all__ = ["ArrivedResults", "EndedCall", "RecordedCalls", "RecorderStep", "SavedFiles", "is_attempt", "is_independent"]
 
 
 class EndedCall:
@@ -58,6 +58,16 @@ RecorderStep: TypeAlias = Record | ArrivedResults | SavedFiles | EndedCall
 def is_attempt(step: RecorderStep) -> TypeGuard[Record]:
     """Return whether a step is an attempt, which waits to be sent."""
     return isinstance(step, Record) and step.step is Step.TASK
+
+
+def is_independent(attempt: Record) -> bool:
+    """Return whether an attempt is the first one of a task that no other call can have, and that has no budget.
+
+    What earlier calls have done, or cost, makes no difference for it.
+    """
+    call, durable = attempt.call, attempt.call.durable
+    line = line_of(call)
+    return call.attempt == 1 and not (line.limits or line.follows or (durable is not None and durable.stable))
 
 
 class RecordedCalls:
