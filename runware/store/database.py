@@ -134,7 +134,8 @@ class Database:
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._lock = make_rlock()
-        weakref.finalize(self, self.engine.dispose)
+        self._kept: list[Connection] = []
+        weakref.finalize(self, _close, self.engine, self._kept)
         _databases.add(self)
 
     def open(self) -> None:
@@ -179,7 +180,7 @@ class Database:
         """Close the connections; in a forked child, forget the parent's."""
         if forked:
             self._lock = make_rlock()
-        self.engine.dispose(close=not forked)
+        _close(self.engine, self._kept, forked=forked)
 
     def before_fork(self) -> None:
         """Close the connections, once no thread uses one.
@@ -187,7 +188,7 @@ class Database:
         SQLite keeps the locks of a process in its memory, where a child would take the parent's for its own.
         """
         if self._lock.acquire(timeout=_FORK):
-            self.engine.dispose()
+            _close(self.engine, self._kept)
 
     def after_fork(self) -> None:
         """Allow connections again."""
@@ -197,8 +198,26 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Open a transaction, which is on disk at its end. Errors of the database are raised as they are."""
-        with self._lock, self.engine.begin() as connection:
+        with self._lock, self._connected() as connection, connection.begin():
             yield connection
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Return a connection to write with.
+
+        That to SQLite is kept: to take one from the pool, and to give it back, takes as long as to write a row.
+        """
+        if not self.is_sqlite:
+            with self.engine.connect() as connection:
+                yield connection
+            return
+        connection = self._kept.pop() if self._kept else self.engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._kept.append(connection)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -432,6 +451,15 @@ def stored_task(row: RowMapping) -> StoredTask:
         created=row["created"],
         updated=row["updated"],
     )
+
+
+def _close(engine: Engine, kept: list[Connection], *, forked: bool = False) -> None:
+    """Close the connections; in a forked child, forget the parent's."""
+    while kept:
+        connection = kept.pop()
+        if not forked:
+            connection.close()
+    engine.dispose(close=not forked)
 
 
 def _try_to_add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> bool:
