@@ -400,31 +400,31 @@ class Driver:
                 if (put := self._put) is not None:
                     put(effect.text, PING_TASK if effect.text is PING_TASK else effect.call)
             elif isinstance(effect, (Ended, Call)):
+                call, error = effect if isinstance(effect, Ended) else (effect, None)
                 try:
-                    self._deliver(effect)
+                    self._deliver(call, error, ended=call is not effect)
                 finally:
                     effects.popleft()  # only now: a child forked meanwhile has to find it
-                several = several or (effect.call if isinstance(effect, Ended) else effect).expected > 1
+                several = several or call.expected > 1
             else:
                 effects.popleft()
                 self._perform_rare(effect)
         if several:
             self._yield_gil()
 
-    def _deliver(self, effect: Ended | Call) -> None:
+    def _deliver(self, call: Call, error: RunwareError | None, *, ended: bool) -> None:
         """Bring the outcome of a call, or its new results, to its job."""
-        call, error = effect if isinstance(effect, Ended) else (effect, None)
         try:
             waiter = call.job
             assert waiter is not None
             if call.durable is not None and call.durable.line is not None:
-                self._keep(call, error, ended=effect is not call)
-            if effect is call:
-                waiter.call_arrived(call)
-            else:
+                self._keep(call, error, ended=ended)
+            if ended:
                 self._to_wake += waiter.call_ended(call, error)
                 # A timer may keep the call until its deadline. Free the job and its results now.
                 call.job = None
+            else:
+                waiter.call_arrived(call)
         except Exception:  # must not affect other calls
             log.exception("delivering the outcome of %s failed", call)
 

@@ -103,6 +103,7 @@ class LightFuture(Future[R], Generic[R]):
         Returns:
             The waiting threads, for the caller to wake.
         """
+        wakeables: Sequence[Wakeable] = ()
         if self.light:
             with self._condition:
                 if self._state == _PENDING:
@@ -110,11 +111,14 @@ class LightFuture(Future[R], Generic[R]):
                     if self._enter(_FINISHED):
                         for waiter in self._waiters if self._has_waiters else ():
                             waiter.add_result(self) if error is None else waiter.add_exception(self)
-        elif not super().done():
-            with suppress(Exception):  # cancelled meanwhile
-                super().set_result(cast("R", answer)) if error is None else super().set_exception(error)
-        # Also if it was done already: Ctrl-C may have interrupted `cancel` before these steps.
-        wakeables = self._pop_wakeables() if self._wakeables is not None else ()
+                # Also if it was done already: Ctrl-C may have interrupted `cancel` before these steps.
+                if self._wakeables is not None:
+                    wakeables, self._wakeables = self.waiting(), None
+        else:
+            if not super().done():
+                with suppress(Exception):  # cancelled meanwhile
+                    super().set_result(cast("R", answer)) if error is None else super().set_exception(error)
+            wakeables = self._pop_wakeables()
         if self._callbacks:
             self._run_callbacks()
         return wakeables

@@ -147,7 +147,7 @@ class _Inbox:
         try:
             event = make_event(blocking=False)
             # In an empty context, because the loop keeps it.
-            contextvars.Context().run(loop.add_reader, event, self._woken)
+            contextvars.Context().run(loop.add_reader, event, self._run_batch)
         except (OSError, NotImplementedError):  # no descriptor is left, or the loop cannot watch any
             return
         self._event = event
@@ -163,7 +163,13 @@ class _Inbox:
             self._scheduled = True
             if (loop := self._loop()) is None or loop.is_closed():
                 raise RuntimeError
-            self._wake(loop)
+            if (event := self._event) is not None:
+                try:
+                    event.set()
+                    return
+                except OSError:  # the process has closed its descriptors
+                    self._event = None
+            loop.call_soon_threadsafe(self._run_batch)
         except RuntimeError:
             log.debug("the event loop that awaits a job is closed")
             self._scheduled = False
@@ -172,31 +178,24 @@ class _Inbox:
             self._scheduled = False
             raise
 
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        if (event := self._event) is not None:
-            try:
-                event.set()
-                return
-            except OSError:  # the process has closed its descriptors
-                self._event = None
-        loop.call_soon_threadsafe(self._run_batch)
-
-    def _woken(self) -> None:
-        if (event := self._event) is not None:
-            try:
-                event.take()
-            except OSError:  # the process has closed its descriptors
-                pass
-        self._run_batch()
-
     def _run_batch(self) -> None:
         callbacks = self._callbacks
         try:
             self._run_some(callbacks)
         finally:
             self._scheduled = False  # before the check, so that a later post schedules again
-            if callbacks:
-                self._schedule()
+            try:
+                self._clear_event()  # after the callbacks, which may send requests, and before the check
+            finally:
+                if callbacks:
+                    self._schedule()
+
+    def _clear_event(self) -> None:
+        if (event := self._event) is not None:
+            try:
+                event.take()
+            except OSError:  # the process has closed its descriptors
+                pass
 
     def _run_some(self, callbacks: deque[Callable[[], object]]) -> None:
         # A loop in the `try` itself could be left without the `finally` by Ctrl-C (tests/test_interrupts.py). Callbacks
