@@ -131,8 +131,10 @@ class IOLoop(Driver):
                 self._event_set = True
         if connection is not None and connection.stream.pending and connection is self._connection:
             self._read(deadline)
-        # A greenlet that was forked has no event any more.
-        if deadline is not None and (now := clock()) >= deadline and self._event is not None:
+        # If something was ready after a wait, the next pass finds out whether the deadline has come meanwhile: it is
+        # later than the results that came. A greenlet that was forked has no event any more.
+        waited_in_vain = not (timeout and ready)
+        if waited_in_vain and deadline is not None and (now := clock()) >= deadline and self._event is not None:
             session.tick(now)
             self._perform()
         return True
