@@ -55,6 +55,8 @@ __all__ = [
 
 log = logging.getLogger("runware.jobs")
 
+_ACKNOWLEDGEMENT = Completion.ACKNOWLEDGEMENT  # an attribute of an enum takes longer than a global variable
+
 R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -232,7 +234,7 @@ class Job(ClientFuture[R], Generic[R]):
         dispatch: Dispatch | None,
         sent: bytes | Mapping[str, Any] = b"",
     ) -> None:
-        super().__init__()
+        LightFuture.__init__(self)  # `super` takes half as long again, for each call
         # The request itself is not kept: it may hold large media, which would then live as long as the job.
         self._kind = type(task)
         self._call = call
@@ -545,7 +547,7 @@ class Job(ClientFuture[R], Generic[R]):
         downloads = None if owner is None else owner.downloads
         origin = self._sent, call.uuid, time.monotonic() - self._started, call.attempts or ()
         put = object.__setattr__
-        acknowledges = call.completion is Completion.ACKNOWLEDGEMENT
+        acknowledges = call.completion is _ACKNOWLEDGEMENT
         new: list[Result] = []
         for item in items:
             cls: Any = kind.result_class if kind.class_of is None else kind.class_of(item)

@@ -57,7 +57,7 @@ def _make_safe_rlock() -> ReentrantLock:
     return _RLock() if type(made) is _Native else made
 
 
-make_rlock: Callable[[], ReentrantLock] = _make_safe_rlock if _NEEDED else threading.RLock
+make_rlock: Callable[[], ReentrantLock] = _make_safe_rlock if _NEEDED else _Native
 """Returns a new re-entrant lock; under gevent, its own, which has no such problem."""
 
 

@@ -8,6 +8,8 @@ from runware.protocol.call import Call, Completion, Item, Question
 
 __all__ = ["CallRegistry"]
 
+_ANSWER = Completion.ANSWER  # an attribute of an enum takes longer than a global variable
+
 
 class CallRegistry:
     """The open calls by their keys, and lookups by the task they are about.
@@ -24,14 +26,14 @@ class CallRegistry:
     def add(self, call: Call) -> None:
         """Add a call under its key."""
         self.calls[call.key] = call
-        if call.completion is Completion.ANSWER:
+        if call.completion is _ANSWER:
             self.lookups.setdefault(call.uuid, []).append(call)
 
     def remove(self, call: Call) -> None:
         """Remove a call, if it is there: another one may have its key."""
         if self.calls.get(call.key) is call:
             del self.calls[call.key]
-            if call.completion is Completion.ANSWER:
+            if call.completion is _ANSWER:
                 self.lookups[call.uuid].remove(call)
                 if not self.lookups[call.uuid]:
                     del self.lookups[call.uuid]

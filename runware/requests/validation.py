@@ -337,7 +337,7 @@ def _keyword_init(cls: Any) -> Callable[..., None]:
 
     @wraps(dense)
     def init(self: Any, /, *args: Any, **given: Any) -> None:
-        if args or not needed <= given.keys() <= names:
+        if args or not names.issuperset(given) or (needed and not needed <= given.keys()):
             raise _usage_error(cls, args, given)
         object.__setattr__(self, "__dict__", given)
         self.__attrs_post_init__()
