@@ -579,10 +579,10 @@ class Session:
         if self._dispatcher.more_to_send:
             return float("-inf")
         connection = self._connection
-        due = self._timers.first()
-        due = min(due, connection.until)
-        if connection.state is _READY and self._exchanges is None:
-            due = min(due, connection.keepalive.due(busy=self._queue.in_flight > 0))
+        due = connection.until
+        if connection.state is _READY and self._exchanges is None:  # a state that does not end by itself
+            due = connection.keepalive.due(busy=self._queue.in_flight > 0)
+        due = min(due, self._timers.first())
         return None if due == FOREVER else due
 
     def tick(self, now: float) -> None:

@@ -116,11 +116,12 @@ class IOLoop(Driver):
             self._event.take()  # after the write, which is what the caller waits for
         deadline = session.next_deadline()
         self._asleep = True
+        timeout: int | None = None
         if self._inbox or self._to_wake or (connection is not None and connection.stream.pending):
-            timeout: int | None = 0
-        else:
+            timeout = 0
+        elif deadline is not None:
             # Rounded up: waking a fraction of a millisecond early would poll once more for nothing.
-            timeout = None if deadline is None else math.ceil(max(0.0, deadline - clock()) * 1000)
+            timeout = math.ceil(wait * 1000) if (wait := deadline - clock()) > 0 else 0
         ready = self._poller.poll(timeout)
         self._asleep = False
         for fd, event in ready:
