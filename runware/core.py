@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from runware.requests.text import StreamText
     from runware.store import keeper, uploads
     from runware.store.database import Database
+    from runware.store.expenses import Expense, Ledger
     from runware.store.keeper import Keeper, Place
     from runware.store.lines import StoredTask
     from runware.store.recorder import StoreRecorder
@@ -494,6 +495,24 @@ class Core(CoreCalls):
         else:
             plan = self._planner.again(stored.request, stored.task_uuid, stored.expected, task.timeout)
         return self.submit_plan(io_loop, task, plan, self._keeper.resuming(stored))
+
+    def expense(self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]]) -> Expense | None:
+        """Return what counts the cost of a stream or chat for the client's budget and store; `None` if nothing does.
+
+        Args:
+            task_type: What it is called in errors.
+            uuid: The UUID of its task; `""` if there is none.
+            wire: Returns the request as an API object of a task, for the estimate.
+        """
+        kept = self._keeper
+        if kept is None or self.options.dry_run:
+            return None
+
+        def ledger() -> Ledger:
+            self.io_loop(prepare=False)  # with it, the recorder is closed at exit
+            return kept.recorder
+
+        return kept.expense(task_type, uuid, wire, ledger)
 
     @property
     def keeper(self) -> Keeper:

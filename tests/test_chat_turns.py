@@ -59,6 +59,7 @@ def requests(clock: Clock, *, timeout: float = 1000.0, retries: int = 2) -> Mode
         redactor=Redactor(["rw-test-key"]),
         clock=clock,
         activity=Activity(EventFeed()),
+        expense=lambda *_: None,
     )
 
 

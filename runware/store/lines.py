@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "error_from_stored",
     "line_of",
     "nano_dollars",
+    "owed",
     "stored_error",
     "total_cost",
 ]
@@ -141,9 +143,25 @@ def dollars(nano: int) -> float:
 def billed(items: Iterable[Mapping[str, Any]]) -> int | None:
     """Return the cost of results, in billionths of a dollar; `None` if none of them has one."""
     costs = [
-        cost for item in items if isinstance(cost := item.get("cost"), (int, float)) and not isinstance(cost, bool)
+        cost
+        for item in items
+        if isinstance(cost := item.get("cost"), (int, float)) and not isinstance(cost, bool) and math.isfinite(cost)
     ]
     return nano_dollars(sum(costs)) if costs else None
+
+
+def owed(line: Line, bill: int | None, *, may_have_run: bool, succeeded: bool) -> int:
+    """Return what counts for budgets of a request that has ended, in billionths of a dollar.
+
+    Args:
+        line: Its line.
+        bill: Its cost; `None` if no bill has come.
+        may_have_run: Whether it failed, and may be billed nevertheless: then no less than its estimate counts.
+        succeeded: Whether it has results: without a bill, its estimate counts.
+    """
+    if bill is None:
+        return line.reserve if may_have_run or succeeded else 0
+    return max(bill, line.reserve) if may_have_run else bill
 
 
 def total_cost(row: RowMapping, items: Iterable[Mapping[str, Any]]) -> int | None:

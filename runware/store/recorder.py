@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +27,20 @@ from runware.protocol.effects import Record, Step
 from runware.store.accounts import Accounts
 from runware.store.database import Database, store_error
 from runware.store.deliveries import write_delivery
-from runware.store.lines import line_of
+from runware.store.lines import Line, line_of
 from runware.store.owners import BEAT, Owner, Owners
 from runware.store.step_writer import StepWriter
 from runware.store.steps import (
     ArrivedResults,
+    Bill,
     EndedCall,
     RecordedCalls,
     RecorderStep,
+    Reservation,
     SavedFiles,
     is_attempt,
     is_independent,
+    is_urgent,
 )
 
 if TYPE_CHECKING:
@@ -136,15 +140,27 @@ class StoreRecorder:
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name="runware-store", daemon=True)
                     self._thread.start()
-                elif self._dozing or is_attempt(step):
+                elif self._dozing or is_urgent(step):
                     self._bell.put(None)
         except RuntimeError as error:  # the system has no thread left; the next step tries again
             self._thread = None
+            problem = StoreError(f"The thread of the store cannot be started: {error}.", retryable=True)
             if is_attempt(step):
-                problem = StoreError(f"The thread of the store cannot be started: {error}.", retryable=True)
                 self._fail_attempt(step.call, step.uuid, problem)
+            elif isinstance(step, Reservation):
+                self._fail_reservation(step, problem)
 
     # ------------------------------------------------------------------ from any thread
+
+    def reserve(self, line: Line) -> Future[None]:
+        """Reserve what a stream or chat may cost. The outcome is the error if that is not possible."""
+        decided: Future[None] = Future()
+        self._put(Reservation(line, decided))
+        return decided
+
+    def bill(self, line: Line, amount: int) -> None:
+        """Write what a stream or chat has cost, in billionths of a dollar, in place of what was reserved for it."""
+        self._put(Bill(line, amount))
 
     def deliver(self, item: Mapping[str, Any], error: RunwareError | None) -> bool:
         """Write a result or an error that came by a webhook; return whether the store has its task.
@@ -223,7 +239,7 @@ class StoreRecorder:
     def _take_batch(self) -> tuple[list[RecorderStep], bool]:
         """Sleep until there are steps to write, or something is due; return the steps, and whether to stop after them.
 
-        A call waits for its attempt, which is written at once; without the steps that were collected before, if it does
+        What a call or a stream waits for is written at once; without the steps that were collected before, if it does
         not depend on them. Those are written when the first of them has waited long enough.
         """
         self._sleep(self._seconds_until_due())
@@ -233,21 +249,19 @@ class StoreRecorder:
             stop, everything = self._stopping and not inbox, self._stopping or self._flushing
             if not inbox:
                 self._flushing = False
-        collected, attempts = self._collected, [step for step in new if is_attempt(step)]
-        if len(attempts) < len(new):
+        collected, urgent = self._collected, [step for step in new if is_urgent(step)]
+        if len(urgent) < len(new):
             if not collected:
                 self._collect_until = time.monotonic() + _LINGER
-            collected += [step for step in new if not is_attempt(step)]
+            collected += [step for step in new if not is_urgent(step)]
         if everything:
             self._next_retry = 0.0
         elif (
-            len(collected) < _MAX_BATCH
-            and time.monotonic() < self._collect_until
-            and all(map(is_independent, attempts))
+            len(collected) < _MAX_BATCH and time.monotonic() < self._collect_until and all(map(is_independent, urgent))
         ):
-            return [*attempts], False
+            return urgent, False
         self._collected = []
-        return [*collected, *attempts], stop
+        return collected + urgent, stop
 
     def _sleep(self, seconds: float | None) -> None:
         """Sleep until steps have come that are to be written at once, or for some seconds; `None` sets no limit."""
@@ -288,15 +302,15 @@ class StoreRecorder:
             self._written.notify_all()
 
     def _with_backlog(self, batch: list[RecorderStep], *, due: bool) -> list[RecorderStep]:
-        """Return the steps to write now: the backlog and the batch if the backlog is due, otherwise only new attempts.
+        """Return the steps to write now: the backlog and the batch if the backlog is due, otherwise only urgent ones.
 
         The steps of a call are written in order, so all others wait behind the backlog.
         """
         if due:
             self._backlog, batch = [], self._backlog + batch
             return batch
-        self._backlog += [step for step in batch if not is_attempt(step)]
-        return [step for step in batch if is_attempt(step)]
+        self._backlog += [step for step in batch if not is_urgent(step)]
+        return [step for step in batch if is_urgent(step)]
 
     def _write_batch(self, batch: list[RecorderStep], *, watches: bool = False, beats: bool = False) -> None:
         """Write a batch; if that fails for a reason that may lie in one of its steps, write each of them by itself."""
@@ -325,6 +339,8 @@ class StoreRecorder:
         if (driver := self._driver) is not None:
             for report in writer.reports:
                 report(driver)
+        for decided, refused in writer.decisions:
+            decided.set_result(None) if refused is None else decided.set_exception(refused)
 
     def _retry_transaction(self, batch: list[RecorderStep], *, watches: bool, beats: bool) -> StepWriter:
         """Run one transaction, several times if it fails for a reason that passes."""
@@ -368,10 +384,12 @@ class StoreRecorder:
         for step in batch:
             if is_attempt(step):
                 self._refuse_attempt(step, problem)
+            elif isinstance(step, Reservation):
+                self._fail_reservation(step, problem)
             elif not keep:
                 if isinstance(step, EndedCall):
                     self._calls.forget(step.call, step.key)
-            elif len(self._backlog) < _MAX_BACKLOG or isinstance(step, EndedCall):
+            elif len(self._backlog) < _MAX_BACKLOG or isinstance(step, (EndedCall, Bill)):
                 self._backlog.append(step)  # there are no more ends than calls, and no new call is sent
             else:
                 log.error("the store cannot be written for so long that steps of tasks are lost")
@@ -390,6 +408,13 @@ class StoreRecorder:
             again = " again" if call.attempts else ""
             error = StoreError(f"{problem.message} The task was not sent{again}.", retryable=True)
             self._driver.recording_failed(call, uuid, error)
+
+    @staticmethod
+    def _fail_reservation(reservation: Reservation, problem: StoreError) -> None:
+        """Report that a stream or chat must not be sent, because of a problem of the store."""
+        reservation.decided.set_exception(
+            StoreError(f"{problem.message} The request was not sent.", retryable=problem.retryable)
+        )
 
     def _fail_all(self) -> None:
         """Fail all calls: the thread ends because of an error in its own code."""

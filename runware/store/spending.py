@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from runware._support.locks import make_rlock
 from runware.errors import BudgetExceededError, RunwareError
 from runware.protocol.call import Call
 from runware.protocol.effects import Record, Step
-from runware.store.lines import Line, billed, budget_exceeded, line_of
+from runware.store.lines import Line, billed, budget_exceeded, line_of, owed
 
 if TYPE_CHECKING:
     from runware.transport.driver import Driver
@@ -20,6 +22,7 @@ class SpendingRecorder:
     """Lets tasks be sent while their budgets allow it. It writes nothing, and reports at once."""
 
     def __init__(self) -> None:
+        self._lock = make_rlock()  # streams and chats count from any thread
         self._driver: Driver | None = None
         self._spent: defaultdict[str, int] = defaultdict(int)
         self._reserved: defaultdict[str, int] = defaultdict(int)
@@ -38,23 +41,23 @@ class SpendingRecorder:
             return
         line = line_of(call)
         try:
-            self._reserve(call, line)
+            if call not in self._lines:  # otherwise it is a further attempt
+                self._reserve(line)
+                self._lines[call] = line
         except BudgetExceededError as error:
             driver.recording_failed(call, effect.uuid, error)
         else:
             driver.task_recorded(call, effect.uuid)
 
-    def _reserve(self, call: Call, line: Line) -> None:
-        if call in self._lines:
-            return  # a further attempt
-        for scope, limit in line.limits.items():
-            spent, reserved = self._spent[scope], self._reserved[scope]
-            left = limit - spent - reserved
-            if line.reserve > left or (left <= 0 and not line.priced):
-                raise budget_exceeded(line, scope, limit, spent, reserved)
-        for scope in line.limits:
-            self._reserved[scope] += line.reserve
-        self._lines[call] = line
+    def _reserve(self, line: Line) -> None:
+        with self._lock:
+            for scope, limit in line.limits.items():
+                spent, reserved = self._spent[scope], self._reserved[scope]
+                left = limit - spent - reserved
+                if line.reserve > left or (left <= 0 and not line.priced):
+                    raise budget_exceeded(line, scope, limit, spent, reserved)
+            for scope in line.limits:
+                self._reserved[scope] += line.reserve
 
     def arrived(self, call: Call) -> None:
         """Do nothing: results are billed when the call ends."""
@@ -66,11 +69,25 @@ class SpendingRecorder:
     def _settle(self, call: Call, *, may_have_run: bool) -> None:
         line = self._lines.pop(call, None)
         if line is not None:
-            cost = billed(call.items)
-            # A task that may have run may be billed: without a bill, its estimate counts.
-            owed = line.reserve if may_have_run or line.acknowledged or call.items else 0
+            succeeded = line.acknowledged or bool(call.items)
+            self.bill(line, owed(line, billed(call.items), may_have_run=may_have_run, succeeded=succeeded))
+
+    def reserve(self, line: Line) -> Future[None]:
+        """Reserve what a stream or chat may cost; the outcome is there at once."""
+        decided: Future[None] = Future()
+        try:
+            self._reserve(line)
+        except BudgetExceededError as error:
+            decided.set_exception(error)
+        else:
+            decided.set_result(None)
+        return decided
+
+    def bill(self, line: Line, amount: int) -> None:
+        """Count what a request has cost, in billionths of a dollar, in place of what was reserved for it."""
+        with self._lock:
             for scope in line.limits:
-                self._spent[scope] += owed if cost is None else max(cost, owed if may_have_run else 0)
+                self._spent[scope] += amount
                 self._reserved[scope] -= line.reserve
 
     def forget(self, scope: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from operator import methodcaller
 from typing import Any, TypeAlias
 
@@ -27,7 +28,16 @@ from runware.store.accounts import Accounts, scopes_of
 from runware.store.database import Database
 from runware.store.lines import UNSENT, Line, error_from_stored, line_of, stored_error, total_cost
 from runware.store.owners import Owner, Owners
-from runware.store.steps import ArrivedResults, EndedCall, RecordedCalls, RecorderStep, SavedFiles, is_independent
+from runware.store.steps import (
+    ArrivedResults,
+    Bill,
+    EndedCall,
+    RecordedCalls,
+    RecorderStep,
+    Reservation,
+    SavedFiles,
+    is_independent,
+)
 
 __all__ = ["Report", "StepWriter"]
 
@@ -47,6 +57,7 @@ class StepWriter:
 
     Attributes:
         reports: What to report to the driver once the transaction is on disk.
+        decisions: Reservations, with the errors of those that a budget does not allow; to be set then, too.
         found_elsewhere: Whether a task was found that another call follows.
     """
 
@@ -60,6 +71,7 @@ class StepWriter:
         self._owners = owners
         self._calls = calls
         self.reports: list[Report] = []
+        self.decisions: list[tuple[Future[None], BudgetExceededError | None]] = []
         self.found_elsewhere = False
 
     def write(self, batch: Sequence[RecorderStep]) -> None:
@@ -71,9 +83,14 @@ class StepWriter:
         arrived: dict[str, list[dict[str, Any]]] = {}
         new: list[Record] = []
         ended: list[EndedCall] = []
+        reservations: list[Reservation] = []
         for step in batch:
             if isinstance(step, EndedCall):
                 ended.append(step)
+            elif isinstance(step, Bill):
+                self._write_bill(step)
+            elif isinstance(step, Reservation):
+                reservations.append(step)
             elif isinstance(step, SavedFiles):
                 self._database.put_files(self._connection, step.key, step.files)
             elif isinstance(step, ArrivedResults):
@@ -86,6 +103,8 @@ class StepWriter:
             one.step = steps.get(one.key)
         new_calls = {record.call for record in new}
         self._write_ends([one for one in ended if one.call not in new_calls])
+        for reservation in reservations:
+            self._write_reservation(reservation)
         self._write_first_attempts([record for record in new if record.call.attempt == 1])
         self._write_next_attempts([record for record in new if record.call.attempt > 1])
         ended_keys = {one.key for one in ended if not one.line.follows}
@@ -129,12 +148,34 @@ class StepWriter:
         names = {"client": f"client {self._owner.id}", "day": f"day {line.day}"}
         return {names.get(scope, scope): limit for scope, limit in line.limits.items()}
 
+    def _charge(self, line: Line) -> None:
+        """Reserve what a request may cost, today.
+
+        Raises:
+            BudgetExceededError: A budget does not allow it.
+        """
+        line.day = _today()
+        self._accounts.reserve(line, scopes_of(line.day, line.run), self._limits(line))
+
+    def _write_reservation(self, reservation: Reservation) -> None:
+        """Reserve what a stream or chat may cost."""
+        refused: BudgetExceededError | None = None
+        try:
+            self._charge(reservation.line)
+        except BudgetExceededError as error:
+            refused = error
+        self.decisions.append((reservation.decided, refused))
+
+    def _write_bill(self, bill: Bill) -> None:
+        """Count what a stream or chat has cost, on the day of its reservation, if it has one."""
+        line = bill.line
+        line.day = line.day or _today()
+        self._accounts.change({*scopes_of(line.day, line.run), *self._limits(line)}, bill.amount, -line.reserve)
+
     def _reserve(self, call: Call, uuid: str) -> bool:
         """Reserve what a task may cost, today; return whether its budgets allow it. If not, report that."""
-        line = line_of(call)
-        line.day = time.strftime("%Y-%m-%d", time.gmtime())
         try:
-            self._accounts.reserve(line, scopes_of(line.day, line.run), self._limits(line))
+            self._charge(line_of(call))
         except BudgetExceededError as error:
             self.reports.append(methodcaller("recording_failed", call, uuid, error))
             return False
@@ -346,6 +387,10 @@ class StepWriter:
             "reserved": reserved,
             "updated": time.time(),
         }
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def _of_earlier_attempts(row: RowMapping) -> list[dict[str, Any]]:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 from runware.errors import RunwareError
 from runware.protocol.call import Call
 from runware.protocol.effects import Record, Step
-from runware.store.lines import line_of
+from runware.store.lines import Line, line_of
 
-__all__ = ["ArrivedResults", "EndedCall", "RecordedCalls", "RecorderStep", "SavedFiles", "is_attempt", "is_independent"]
+__all__ = [
+    "ArrivedResults",
+    "Bill",
+    "EndedCall",
+    "RecordedCalls",
+    "RecorderStep",
+    "Reservation",
+    "SavedFiles",
+    "is_attempt",
+    "is_independent",
+    "is_urgent",
+]
 
 
 class EndedCall:
@@ -52,7 +64,21 @@ class SavedFiles(NamedTuple):
     files: Mapping[int, tuple[str, int]]
 
 
-RecorderStep: TypeAlias = Record | ArrivedResults | SavedFiles | EndedCall
+class Reservation(NamedTuple):
+    """What a stream or chat may cost. It is sent once `decided` has no error."""
+
+    line: Line
+    decided: Future[None]
+
+
+class Bill(NamedTuple):
+    """What a stream or chat has cost, in billionths of a dollar, in place of what was reserved for it."""
+
+    line: Line
+    amount: int
+
+
+RecorderStep: TypeAlias = Record | ArrivedResults | SavedFiles | EndedCall | Reservation | Bill
 
 
 def is_attempt(step: RecorderStep) -> TypeGuard[Record]:
@@ -60,12 +86,19 @@ def is_attempt(step: RecorderStep) -> TypeGuard[Record]:
     return isinstance(step, Record) and step.step is Step.TASK
 
 
-def is_independent(attempt: Record) -> bool:
-    """Return whether an attempt is the first one of a task that no other call can have, and that has no budget.
+def is_urgent(step: RecorderStep) -> bool:
+    """Return whether something waits to be sent until the step is written."""
+    return isinstance(step, Reservation) or is_attempt(step)
+
+
+def is_independent(step: RecorderStep) -> bool:
+    """Return whether a step is the first attempt of a task that no other call can have, and that has no budget.
 
     What earlier calls have done, or cost, makes no difference for it.
     """
-    call, durable = attempt.call, attempt.call.durable
+    if not is_attempt(step):
+        return False
+    call, durable = step.call, step.call.durable
     line = line_of(call)
     return call.attempt == 1 and not (line.limits or line.follows or (durable is not None and durable.stable))
 

@@ -232,6 +232,7 @@ class Conversation(Generic[T]):
             redactor=Redactor(secrets_of(options)),
             clock=time.monotonic,
             activity=self._owner.activity,
+            expense=self._owner.expense,
         )
         return Turn(self, new, requests, streaming=streaming)
 

@@ -36,6 +36,7 @@ __all__ = [
     "Completion",
     "CompletionParts",
     "added",
+    "as_task",
     "max_output_tokens",
     "reply_error",
     "wants_max_tokens",
@@ -277,6 +278,22 @@ def added(total: Usage | None, more: Usage | None) -> Usage | None:
         if found:
             counts[name] = sum(found)
     return structure(counts, Usage)
+
+
+def as_task(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request in the form of a task, as far as estimates read it.
+
+    Media is left out: how many tokens it has is not known.
+    """
+    said = [{**message, "content": _text(message.get("content"))} for message in body["messages"]]
+    asked = [body[name] for name in ("tools", "response_format") if name in body]
+    limit = body.get("max_tokens", body.get("max_completion_tokens"))
+    return {
+        "taskType": "textInference",
+        "model": body["model"],
+        "messages": [{"content": str(one)} for one in (*said, *asked)],
+        "settings": {"maxTokens": limit},
+    }
 
 
 # ---------------------------------------------------------------------- errors

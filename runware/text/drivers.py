@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from runware.store.expenses import Expense
     from runware.text.readers import OpenStreams
 else:
     asyncio = lazy_module("asyncio")
@@ -82,6 +83,10 @@ class ChatOwner(Protocol):
     @property
     def closed(self) -> bool:
         """Whether the client is closed."""
+        ...
+
+    def expense(self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]]) -> Expense | None:
+        """Return what counts the cost of a request; `None` if nothing does."""
         ...
 
     def check_thread(self) -> None:

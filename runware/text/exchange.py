@@ -46,6 +46,7 @@ __all__ = [
     "Read",
     "Recover",
     "Reply",
+    "Reserve",
     "Sleep",
     "Step",
 ]
@@ -84,6 +85,16 @@ class Reply(NamedTuple):
     status: int
     content_type: str
     retry_after: float = 0.0
+
+
+class Reserve(NamedTuple):
+    """Reserve what the stream may cost.
+
+    Attributes:
+        work: Does it. It blocks, and raises the error of a budget that does not allow it.
+    """
+
+    work: Callable[[], object]
 
 
 class Open(NamedTuple):
@@ -144,7 +155,7 @@ class Pieces(NamedTuple):
     pieces: Sequence[TextPiece]
 
 
-Step = Open | Read | Sleep | Recover | Pieces
+Step = Reserve | Open | Read | Sleep | Recover | Pieces
 
 
 class _Refusal(NamedTuple):
@@ -171,6 +182,7 @@ class Exchange:
         redactor: Removes secrets from the server's errors.
         downloads: The download settings of the results.
         rng: The source of jitter.
+        reserve: Reserves what the stream may cost, within a number of seconds; `None` if nothing counts it.
     """
 
     def __init__(
@@ -181,6 +193,7 @@ class Exchange:
         redactor: Redactor,
         downloads: Any = None,
         rng: random.Random | None = None,
+        reserve: Callable[[float], object] | None = None,
     ) -> None:
         self._plan = plan._replace(text=b"")  # the request may hold large media, and is dropped when the stream begins
         self._silence = silence
@@ -188,6 +201,7 @@ class Exchange:
         self._redactor = redactor
         self._downloads = downloads
         self._rng = rng or random.Random()
+        self._reserve = reserve
         self._body = plan.text
         self.uuid = plan.uuid
         self.parts = TextParts()
@@ -221,6 +235,9 @@ class Exchange:
         Raises:
             RunwareError: It failed. `results` holds the text so far, if there is any.
         """
+        if (reserve := self._reserve) is not None:
+            left = self._deadline - self._clock()
+            yield Reserve(lambda: reserve(left))
         attempt = 1
         while True:
             refusal = yield from self._attempt()

@@ -6,7 +6,8 @@ import logging
 import math
 import random
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from runware.errors import (
     ConnectionFailedError,
@@ -25,14 +26,18 @@ from runware.text.completions import (
     ChatPiece,
     Completion,
     CompletionParts,
+    as_task,
     error_object,
     max_output_tokens,
     reply_error,
     wants_max_tokens,
 )
 from runware.text.sse import EventParser, EventTooLargeError
-from runware.text.steps import BrokenConnectionError, DeadlineError, Hand, Open, Read, Reply, Sleep, Step
+from runware.text.steps import BrokenConnectionError, DeadlineError, Hand, Open, Prepare, Read, Reply, Sleep, Step
 from runware.transport.activity import ActiveCall, Activity
+
+if TYPE_CHECKING:
+    from runware.store.expenses import Expense
 
 __all__ = ["ModelRequests"]
 
@@ -62,6 +67,7 @@ class ModelRequests:
         redactor: Removes secrets from errors.
         clock: Returns the time in seconds.
         activity: Counts and reports the requests.
+        expense: Returns what counts the cost of a request, as `Core.expense` does.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class ModelRequests:
         redactor: Redactor,
         clock: Callable[[], float],
         activity: Activity,
+        expense: Callable[[str, str, Callable[[], Mapping[str, Any]]], Expense | None],
     ) -> None:
         self.deadline = deadline
         self._timeout = timeout
@@ -82,6 +89,7 @@ class ModelRequests:
         self._redactor = redactor
         self._clock = clock
         self._activity = activity
+        self._expense = expense
         self._call: ActiveCall | None = None
         self._started = clock()
         self._rng = random.Random()
@@ -99,11 +107,20 @@ class ModelRequests:
             RunwareError: It failed.
         """
         call = self._call = self._activity.begin("", TASK_TYPE, body["model"], body)
+        expense = self._expense(TASK_TYPE, "", partial(as_task, body))
         try:
+            if expense is not None:
+                yield Prepare(partial(expense.reserve, self.deadline - self._clock()), blocks=True)
             completion = yield from self._attempts(body, call)
         except BaseException as error:
             call.ended(error)
+            if expense is not None:
+                may_have_run = error.may_have_run if isinstance(error, RunwareError) else self.sent
+                bill = {"cost": self.parts.completion().cost} if may_have_run else {}
+                expense.settle(bill, succeeded=False, may_have_run=may_have_run)
             raise
+        if expense is not None:
+            expense.settle({"cost": completion.cost}, succeeded=True)
         text = {"text": completion.text, "finishReason": completion.finish_reason}
         call.ended(results=(text,), spent=_spending(completion))
         return completion

@@ -29,6 +29,7 @@ from runware.errors import (
 )
 from runware.jobs import Job, Owner
 from runware.options import Options
+from runware.protocol.codec import loads
 from runware.protocol.ids import new_uuid
 from runware.requests.plan import Plan
 from runware.requests.text import StreamText
@@ -42,6 +43,7 @@ from runware.text.exchange import (
     Read,
     Recover,
     Reply,
+    Reserve,
     Sleep,
     Step,
 )
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from runware.store.expenses import Expense
 else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")
@@ -80,6 +83,10 @@ class StreamOwner(Owner, Protocol):
         ...
 
     activity: Activity
+
+    def expense(self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]]) -> Expense | None:
+        """Return what counts the cost of a stream; `None` if nothing does."""
+        ...
 
     def follow(
         self,
@@ -176,6 +183,7 @@ class Reader(Requester):
         # It may be read in another thread, or by another task.
         self._context = copy_context() if owner.activity.watched else None
         self._call: ActiveCall | None = None
+        self._expense: Expense | None = None
 
     @property
     def uuid(self) -> str:
@@ -206,7 +214,16 @@ class Reader(Requester):
         self._headers = plan.headers
         self._redactor.add(*secret_values(plan.headers), lasting=True)
         self._owner.streams.add(self)
-        self.exchange = Exchange(plan, self._silence, time.monotonic, self.redact_secrets(), self._owner.downloads)
+        text, redactor = plan.text, self.redact_secrets()
+        expense = self._expense = self._owner.expense(plan.task_type, plan.uuid, lambda: loads(text)[0])
+        self.exchange = Exchange(
+            plan,
+            self._silence,
+            time.monotonic,
+            redactor,
+            self._owner.downloads,
+            reserve=None if expense is None else expense.reserve,
+        )
         self._steps = self.exchange.steps()
         self._call = self._owner.activity.begin(plan.uuid, plan.task_type, plan.model, plan.sent, self._context)
 
@@ -248,15 +265,25 @@ class Reader(Requester):
         elif isinstance(step, Recover):
             call.interrupted("the stream broke off")
 
-    def _report_end(self, error: BaseException | None) -> None:
+    def _report_end(self, error: RunwareError | None, *, sent: bool = False) -> None:
+        """Report the end, and count what the stream has cost.
+
+        Args:
+            error: The error, if it failed or was ended.
+            sent: Whether the request was written, at least in part, and its response has not begun.
+        """
         if self._call is not None and self.exchange is not None:
             text = self.exchange.text()
             self._call.ended(error, results=() if error is not None and text.text == "" else (text.raw,))
+            if self._expense is not None:
+                may_have_run = error is not None and (error.may_have_run or sent)
+                self._expense.settle(text.raw, succeeded=error is None, may_have_run=may_have_run)
 
     def end(self, by: str) -> None:
         """Note that the stream is ended before it is complete: by `"stream"`, `"client"` or `"fork"`."""
         self.ended_by = self.ended_by or by
-        self._report_end(None if self.exchange is None else self.exchange.closed_error(self.ended_by))
+        if (exchange := self.exchange) is not None and (call := self._call) is not None:
+            self._report_end(exchange.closed_error(self.ended_by), sent=self._sent and call.in_flight)
 
     def _fail(self, error: RunwareError) -> RunwareError:
         self.error = error
@@ -354,6 +381,8 @@ class BlockingReader(Reader):
             return self._body.read()
         if isinstance(step, Open):
             return self._open(step)
+        if isinstance(step, Reserve):
+            return step.work()
         self._disconnect()
         if isinstance(step, Sleep):
             self._wake.wait(step.seconds)
@@ -500,6 +529,8 @@ class AsyncReader(Reader):
                 return await self._body.read()
         if isinstance(step, Open):
             return await self._open(step)
+        if isinstance(step, Reserve):
+            return await run_elsewhere(step.work)
         await self._disconnect()
         if isinstance(step, Sleep):
             assert self._wake is not None
