@@ -314,10 +314,10 @@ class _Client(_Handle):
                 the program dies (docs/guides/durable.md): a `Path`, `"sqlite:///jobs.db"`, or another URL that
                 SQLAlchemy takes, such as `"postgresql+psycopg://..."`. Several processes may share it. Costs are asked
                 for. `None` reads `RUNWARE_STORE`; without that, nothing is kept. Needs the extra `store`.
-            budget: Limit on spending in US dollars, or a `Budget`. A task that might exceed it fails with
-                `BudgetExceededError` before it is sent; what runs goes on. Costs are asked for. With a store, the limit
-                is for everything that is spent with it, by all processes. `None` means no limit; with 0, only tasks
-                that are known to cost nothing are sent. Streams of text, chats and apps are not limited.
+            budget: Limit on spending in US dollars, or a `Budget`. A task, stream or request of a chat that might
+                exceed it fails with `BudgetExceededError` before it is sent; what runs goes on. Costs are asked for.
+                With a store, the limit is for everything that is spent with it, by all processes. `None` means no
+                limit; with 0, only what is known to cost nothing is sent. Calls of apps are not limited.
             on_event: Callback for the events of `runware.events`, on a separate thread. Exceptions it raises are
                 logged. If 10,000 events are pending, further ones are dropped and counted. If it refers to the client,
                 the client is kept alive until it is closed.

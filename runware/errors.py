@@ -305,12 +305,12 @@ class StoreError(RunwareError):
 
 
 class BudgetExceededError(RunwareError):
-    """The task might cost more than the budget has left, so it was not sent. What runs goes on.
+    """The task or text might cost more than the budget has left, so it was not sent. What runs goes on.
 
     Attributes:
         limit: The budget in US dollars.
-        spent: What finished tasks have cost.
-        reserved: What running tasks may cost, by estimate.
+        spent: What has been billed. Of streams and chats that were cut off, it has the estimates.
+        reserved: What running ones may cost, by estimate.
         estimate: What this one may cost, by estimate; `None` if that is not known.
     """
 

@@ -114,10 +114,11 @@ def _check_per(_: object, _field: attrs.Attribute[Any], value: object) -> None:
 
 @attrs.frozen
 class Budget:
-    """A limit on spending. A task that might exceed it fails with `BudgetExceededError` before it is sent.
+    """A limit on spending. What might exceed it fails with `BudgetExceededError` before it is sent.
 
-    What tasks have cost is taken from their bills; what running ones may cost is reserved by the catalogue's estimates.
-    Streams of text, chats and calls of apps are not limited, and do not count.
+    Tasks, streams of text and each request of a chat count. What they have cost is taken from their bills; what running
+    ones may cost is reserved by the catalogue's estimates, for texts if they have `max_tokens`. Calls of apps are not
+    limited, and do not count: their answers do not say what they cost.
 
     Attributes:
         limit: US dollars, zero or more. With 0.0, only tasks that cost nothing are sent.
