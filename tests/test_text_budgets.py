@@ -462,6 +462,35 @@ def test_texts_of_a_client_without_a_budget_count_in_its_store(server: LocalServ
     assert caught.value.spent == pytest.approx(billed)
 
 
+def test_clients_that_share_a_store_never_exceed_its_budget_with_texts(
+    server: LocalServer, path: pathlib.Path, prices: tuple[float, float]
+) -> None:
+    price, estimate = prices
+    limit = estimate + price * 10.5
+    outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+    start = threading.Barrier(4)
+
+    def spend() -> None:
+        with client(server, limit, store=path) as rw:
+            start.wait(GUARD)
+            for number in range(6):
+                form = FORMS["asyncio" if number % 2 else "job"]
+                outcomes.put(form(rw, **stream()).error)
+
+    threads = [threading.Thread(target=spend) for _ in range(4)]
+    for one in threads:
+        one.start()
+    found = [outcomes.get(timeout=GUARD) for _ in range(24)]
+    for one in threads:
+        one.join(GUARD)
+    refused = [error for error in found if isinstance(error, BudgetExceededError)]
+    assert len(refused) + found.count(None) == 24
+    assert all(error.spent + error.reserved <= limit + 1e-9 for error in refused)
+    assert len(refused) >= 13  # at most eleven fit
+    assert server.ledger.billed <= limit
+    assert spending(path)["store"] == (round(server.ledger.billed * 1e9), 0)
+
+
 def test_budget_per_client_of_texts_is_its_own(server: LocalServer, path: pathlib.Path) -> None:
     for _ in range(2):
         with client(server, Budget(1e-8, per="client"), store=path) as rw:
