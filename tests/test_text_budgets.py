@@ -17,6 +17,7 @@ from runware.errors import (
     ConnectionLostError,
     InsufficientCreditsError,
     ProviderError,
+    RunwareError,
     StoreError,
     TaskCancelledError,
     ValidationError,
@@ -231,13 +232,25 @@ def test_stream_whose_request_was_written_may_be_billed_before_it_begins(
     server: LocalServer, options: dict[str, Any], prices: tuple[float, float]
 ) -> None:
     _, estimate = prices
+    outcomes: queue.SimpleQueue[RunwareError | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            one.result()
+        except RunwareError as error:
+            outcomes.put(error)
+
     with server.hold("textInference"), client(server, 1.0, **options) as rw:
-        job = rw.submit.stream_text(**stream())
+        one = rw.stream_text(**stream())
+        thread = threading.Thread(target=read)
+        thread.start()
         server.ledger.wait_for(lambda ledger: ledger.tasks("textInference"))
-        job.cancel()
-        with pytest.raises(TaskCancelledError):
-            job.result(GUARD)
+        one.close()
+        closed = outcomes.get(timeout=GUARD)
+        thread.join(GUARD)
         error = refusal(rw)
+    assert isinstance(closed, TaskCancelledError)
+    assert closed.may_have_run
     assert (error.spent, error.reserved) == (pytest.approx(estimate), 0.0)
 
 

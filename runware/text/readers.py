@@ -265,25 +265,21 @@ class Reader(Requester):
         elif isinstance(step, Recover):
             call.interrupted("the stream broke off")
 
-    def _report_end(self, error: RunwareError | None, *, sent: bool = False) -> None:
-        """Report the end, and count what the stream has cost.
-
-        Args:
-            error: The error, if it failed or was ended.
-            sent: Whether the request was written, at least in part, and its response has not begun.
-        """
+    def _report_end(self, error: RunwareError | None) -> None:
+        """Report the end, and count what the stream has cost."""
         if self._call is not None and self.exchange is not None:
             text = self.exchange.text()
             self._call.ended(error, results=() if error is not None and text.text == "" else (text.raw,))
             if self._expense is not None:
-                may_have_run = error is not None and (error.may_have_run or sent)
+                may_have_run = error is not None and error.may_have_run
                 self._expense.settle(text.raw, succeeded=error is None, may_have_run=may_have_run)
 
     def end(self, by: str) -> None:
         """Note that the stream is ended before it is complete: by `"stream"`, `"client"` or `"fork"`."""
         self.ended_by = self.ended_by or by
         if (exchange := self.exchange) is not None and (call := self._call) is not None:
-            self._report_end(exchange.closed_error(self.ended_by), sent=self._sent and call.in_flight)
+            exchange.sent |= self._sent and call.in_flight  # while its response is awaited
+            self._report_end(exchange.closed_error(self.ended_by))
 
     def _fail(self, error: RunwareError) -> RunwareError:
         self.error = error
