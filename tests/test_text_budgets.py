@@ -6,6 +6,8 @@ import asyncio
 import pathlib
 import queue
 import sqlite3
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -37,6 +39,7 @@ from tests.test_text_streams import FORMS, Form, _other_text, asked, read_in_loo
 PRICED = "anthropic:claude@fable-5"
 UNPRICED = "local-model"
 GUARD = 20.0
+PROJECT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(params=[False, True], ids=["memory", "store"])
@@ -501,6 +504,17 @@ def test_clients_that_share_a_store_never_exceed_its_budget_with_texts(
     assert all(error.spent + error.reserved <= limit + 1e-9 for error in refused)
     assert len(refused) >= 13  # at most eleven fit
     assert server.ledger.billed <= limit
+    assert spending(path)["store"] == (round(server.ledger.billed * 1e9), 0)
+
+
+def test_bills_are_written_when_the_program_ends_without_closing(server: LocalServer, path: pathlib.Path) -> None:
+    script = f"""
+from runware import Runware
+
+rw = Runware({server.api_key!r}, url={server.url!r}, budget=1.0, store="sqlite:///{path.as_posix()}")
+rw.chat({UNPRICED!r}).send("Hello")
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=GUARD, cwd=PROJECT)
     assert spending(path)["store"] == (round(server.ledger.billed * 1e9), 0)
 
 
