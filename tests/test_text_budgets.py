@@ -625,6 +625,7 @@ def test_only_the_first_end_of_an_expense_counts() -> None:
         ({"cost": 1e-7}, True, False, 100),
         ({}, True, False, 600),  # without a bill, the estimate counts
         ({"cost": float("nan")}, True, False, 600),
+        ({"cost": -1e-7}, True, False, 0),
         ({}, False, True, 600),
         ({"cost": 1e-7}, False, True, 600),
         ({"cost": 9e-7}, False, True, 900),

@@ -161,7 +161,7 @@ def owed(line: Line, bill: int | None, *, may_have_run: bool, succeeded: bool) -
     """
     if bill is None:
         return line.reserve if may_have_run or succeeded else 0
-    return max(bill, line.reserve) if may_have_run else bill
+    return max(bill, line.reserve if may_have_run else 0)
 
 
 def total_cost(row: RowMapping, items: Iterable[Mapping[str, Any]]) -> int | None:
