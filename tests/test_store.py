@@ -653,6 +653,27 @@ class TestAfterTheEnd:
             assert rw.jobs.unfinished() == rw.jobs.recover() == []
         assert server.ledger.executions(job.task_uuid) == 1
 
+    @pytest.mark.parametrize("follows", [False, True])
+    def test_task_that_was_sent_stays_to_be_recovered_when_a_second_call_is_cancelled_at_once(
+        self, server: LocalServer, path: pathlib.Path, follows: bool
+    ) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        with server.hold("imageInference") as held:
+            with client(server, path) as rw:
+                rw.submit.image_inference(**PICTURE, task_uuid=uuid)
+                server.ledger.wait_for(lambda ledger: ledger.held)
+            with client(server, path) as rw:
+                with rw.jobs.database.writing():  # the recorder waits, so that it gets the call together with its end
+                    job = rw.job(uuid) if follows else rw.submit.image_inference(**PICTURE, task_uuid=uuid)
+                    job.cancel()
+                    rw._core.catch_up(20)
+                (task,) = rw.jobs.unfinished()
+                assert (task.key, task.step) == (uuid, "sent")
+                (again,) = rw.jobs.recover()
+                held.release()
+                assert len(again.result(20)) == 1
+        assert server.ledger.executions(uuid) == 1
+
     def test_task_that_was_certainly_not_sent_is_sent_without_a_question(
         self, server: LocalServer, path: pathlib.Path
     ) -> None:

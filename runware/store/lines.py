@@ -57,6 +57,7 @@ class Line:
         day: The day to which it is charged, set when it is written.
         attempt: The number of the attempt.
         fresh: Whether the store did not have the task before.
+        taken_over: Whether it goes on with an attempt of an earlier call, which the server may have.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Line:
     day: str = ""
     attempt: int = 1
     fresh: bool = False
+    taken_over: bool = False
 
 
 @attrs.frozen(kw_only=True)

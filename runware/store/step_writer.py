@@ -280,7 +280,8 @@ class StepWriter:
         if not self._database.claim(self._connection, row["key"], row["owner"], self._owner.id):
             return False
         line.attempt, line.day, line.run = row["attempt"], row["scope"] or "", row["run"]
-        if row["step"] in (*UNSENT, "refused") and not line.follows:
+        line.taken_over = line.follows or row["step"] not in (*UNSENT, "refused")
+        if not line.taken_over:
             self._send_again(call, uuid, row)
             return True
         self._accounts.change({*self._limits(line)} - {*scopes_of(line.day, line.run)}, 0, row["reserved"])
@@ -366,7 +367,10 @@ class StepWriter:
     def _bill(self, ended: EndedCall, row: RowMapping) -> dict[str, Any]:
         """Bill a task whose call has ended, and return what that changes in its row."""
         line = ended.line
-        state, step = _state_after(ended)
+        # A call may end before it learns that an earlier one has sent its task, and under which UUID.
+        began = bool(ended.call.attempts)
+        uninformed = line.taken_over and not began and not ended.call.sends
+        state, step = ("open", None) if uninformed else _state_after(ended)
         cost = total_cost(row, ended.items)
         bill = (cost or 0) - (row["cost"] or 0)
         may_run = state == "open" and step not in (*UNSENT, "refused")
@@ -377,7 +381,7 @@ class StepWriter:
         self._accounts.change({*scopes_of(line.day, row["run"]), *self._limits(line)}, bill, reserved - row["reserved"])
         return {
             "key": ended.key,
-            "uuid": ended.uuid,
+            "uuid": ended.uuid if began else row["uuid"],
             "state": state,
             "step": step or ended.step or row["step"],
             "owner": None,
