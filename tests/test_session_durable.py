@@ -432,6 +432,30 @@ class TestFollowing:
         desk.settle(job, [image()])
         assert (desk.ended[running], desk.ended[job]) == (None, None)
 
+    @pytest.mark.parametrize("asks_only", [False, True])
+    def test_call_waits_once_for_a_job_that_asks_for_its_task(self, desk: Desk, asks_only: bool) -> None:
+        job = desk.follow()
+        desk.record()
+        assert sent(desk) == [("getResponse", A)]
+        call = desk.follow() if asks_only else desk.submit(durable=Durable(object(), stable=True, shared=True))
+        desk.record()
+        assert desk.to_record() == []  # the store would only say the same again
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[job] is None
+        desk.record()
+        desk.take_written()
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[call] is None
+
+    def test_cancelled_call_that_waited_for_a_job_of_its_task_is_not_recorded_again(self, desk: Desk) -> None:
+        job = desk.follow()
+        desk.record()
+        call = desk.submit(durable=Durable(object(), stable=True, shared=True))
+        desk.record()
+        desk.cancel(call)
+        desk.cancel(job)
+        assert [record.step for record in desk.to_record() if record.call is call] == []
+
     def test_job_of_a_running_call_that_is_not_durable_fails_at_once(self, desk: Desk) -> None:
         desk.submit(repeatable=True)
         job = desk.follow()

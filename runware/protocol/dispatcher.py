@@ -54,6 +54,9 @@ class Dispatcher:
     ) -> None:
         self.more_to_send = False
         self._unrecorded: set[Call] = set()
+        self._behind: dict[
+            Call, list[Call]
+        ] = {}  # calls that go on once a call that only asks for their task has ended
         self._numbers = itertools.count(1)
         self._max_queued = max_queued
         self._connection = connection
@@ -144,12 +147,15 @@ class Dispatcher:
         self._unrecorded.discard(call)
 
     def _follow(self, call: Call, other: Call, now: float) -> bool:
-        """Keep a call waiting for the task that another call of this client has begun meanwhile."""
-        if other.durable is not None and other.durable.line is not None:
+        """Keep a call waiting for the task that another call of this client has begun meanwhile, or asks for."""
+        if other.durable is None or other.durable.line is None:
+            self.end(call, now, _already_running())
+        elif other.completion is _EXISTING:
+            # The store need not know its task, and would allow this call again and again.
+            self._behind.setdefault(other, []).append(call)
+        else:
             # The store has been told of the other one by now, and reports its end.
             self._output.effects.append(Record(call, Step.TASK, call.uuid))
-        else:
-            self.end(call, now, _already_running())
         return False
 
     # ------------------------------------------------------------------ sending
@@ -249,6 +255,10 @@ class Dispatcher:
         call.text = b""  # so that it is not written any more
         call.seen_ids = None
         self._timers.call_ended(call)
+        if self._behind:
+            for waiting in self._behind.pop(call, ()):
+                if waiting.state is not _DONE:
+                    self._output.effects.append(Record(waiting, Step.TASK, waiting.uuid))
 
 
 def _already_running() -> ConflictError:
