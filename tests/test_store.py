@@ -29,6 +29,7 @@ from runware.errors import (
     BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
+    ConflictError,
     ConnectionLostError,
     IncompleteResultsError,
     NotFoundError,
@@ -42,6 +43,7 @@ from runware.errors import (
 from runware.local import LocalServer
 from runware.options import Budget
 from runware.protocol.effects import Record
+from runware.protocol.ids import new_uuid
 from runware.store import owners as owning
 from runware.store import recorder as recording
 from runware.store import tables
@@ -627,6 +629,15 @@ class TestJobs:
                 images.append(rw.image_inference(**PICTURE, task_uuid=uuid)[0].image_uuid)
         assert images[0] == images[1]
         assert server.ledger.executions(uuid) == 1
+
+    def test_job_collects_the_task_whose_uuid_another_client_has_used(self, rw: Runware, server: LocalServer) -> None:
+        uuid = new_uuid()
+        with Runware(server.api_key, url=server.url) as other:
+            (image,) = other.image_inference(**PICTURE, task_uuid=uuid)
+        with pytest.raises(ConflictError) as caught:
+            rw.image_inference(**PICTURE, task_uuid=uuid)
+        assert [one.image_uuid for one in rw.job(caught.value.ref).result(20)] == [image.image_uuid]
+        assert (rw.jobs.get(uuid).state, server.ledger.executions(uuid)) == ("succeeded", 1)
 
     def test_finished_task_is_answered_from_the_store(self, rw: Runware, server: LocalServer) -> None:
         uuid = task_uuid_for("order-17/cover")

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping
 from runware.errors import (
     AuthenticationError,
     BudgetExceededError,
+    ConflictError,
     IncompleteResultsError,
     InsufficientCreditsError,
     NotFoundError,
@@ -417,8 +418,10 @@ def _state_after(ended: EndedCall) -> tuple[str, str | None]:
         return ("open", "accepted") if begun else ("succeeded", None)
     if isinstance(error, IncompleteResultsError) and not error.may_have_run:
         return "failed", None
-    if isinstance(error, TaskError) and not error.may_have_run and ended.call.sends:
+    # A conflict says that the server has the task, from another client.
+    may_have_run = error.may_have_run or (isinstance(error, ConflictError) and ended.call.sends > 0)
+    if isinstance(error, TaskError) and not may_have_run and ended.call.sends:
         return ("open", "refused") if error.retryable or isinstance(error, _ACCOUNT_ERRORS) else ("failed", None)
-    if error.may_have_run or ended.items:
+    if may_have_run or ended.items:
         return "open", None
     return "open", "cancelled" if isinstance(error, TaskCancelledError) else "waiting"
