@@ -24,7 +24,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from runware import AsyncRunware, ImageInference, Runware, errors, task_uuid_for
+from runware import Acknowledgement, AsyncRunware, ImageInference, Runware, errors, task_uuid_for
 from runware.errors import (
     BudgetExceededError,
     ClientClosedError,
@@ -629,6 +629,23 @@ class TestJobs:
                 images.append(rw.image_inference(**PICTURE, task_uuid=uuid)[0].image_uuid)
         assert images[0] == images[1]
         assert server.ledger.executions(uuid) == 1
+
+    @pytest.mark.parametrize("same_client", [False, True])
+    def test_call_for_an_acknowledgement_does_not_wait_for_the_job_that_collects_its_task(
+        self, rw: Runware, server: LocalServer, path: pathlib.Path, same_client: bool
+    ) -> None:
+        uuid = task_uuid_for("order-17/film")
+        film = {"positive_prompt": "waves", "model": "klingai:5@3", "duration": 5, "skip_response": True}
+        with client(server, path) as other, server.hold("videoInference") as held:
+            rw.video_inference(**film, task_uuid=uuid)
+            collecting = rw.job(uuid)
+            server.ledger.wait_for(lambda ledger: ledger.polls(uuid))
+            (again,) = (rw if same_client else other).submit.video_inference(**film, task_uuid=uuid).result(10)
+            assert isinstance(again, Acknowledgement)
+            assert (again.task_uuid, collecting.done()) == (uuid, False)
+            held.release()
+            assert len(collecting.result(20)) == 1
+        assert (server.ledger.executions(uuid), server.ledger.submissions(uuid)) == (1, 1)
 
     def test_job_collects_the_task_whose_uuid_another_client_has_used(self, rw: Runware, server: LocalServer) -> None:
         uuid = new_uuid()

@@ -142,6 +142,11 @@ class StepWriter:
         error = error_from_stored(json.loads(row["error"])) if failed else None
         self.reports.append(methodcaller("task_settled", call, items, error))
 
+    def _report_accepted(self, call: Call, row: RowMapping) -> None:
+        """Report that the server has the task of a call that ends with that."""
+        item = {"taskType": row["task_type"], "taskUUID": row["uuid"]}
+        self.reports.append(methodcaller("task_settled", call, [item], None))
+
     # ------------------------------------------------------------------ budgets
 
     def _limits(self, line: Line) -> dict[str, int]:
@@ -253,9 +258,12 @@ class StepWriter:
             return
         owner = row["owner"]
         mine = self._calls.own.get(line.key)
+        if line.acknowledged and row["step"] == "accepted" and self._is_followed(owner, line.key, call):
+            self._report_accepted(call, row)  # it is not to wait for the outcome
+            return
         if mine is not None and mine is not call and line_of(mine).follows and not line.follows:
             self._calls.watched[mine] = line.key  # the other call only asks for the task, and this one can send it
-        elif owner is not None and self._has_follower(owner, line.key, call):
+        elif self._is_followed(owner, line.key, call):
             self._watch(call, uuid, row)
             return
         if not self._take_over(call, uuid, row):
@@ -263,8 +271,10 @@ class StepWriter:
         elif line.follows:  # a webhook may bring the outcome
             self._calls.watched[call] = line.key
 
-    def _has_follower(self, owner: str, key: str, call: Call) -> bool:
+    def _is_followed(self, owner: str | None, key: str, call: Call) -> bool:
         """Return whether a living client follows a task, or another call of this one."""
+        if owner is None:
+            return False
         if owner == self._owner.id:
             return self._calls.own.get(key, call) is not call
         return self._owners.alive(self._connection, owner)
@@ -343,6 +353,9 @@ class StepWriter:
                 if owner not in alive:
                     alive[owner] = self._owners.alive(self._connection, owner)
                 if alive[owner]:
+                    if line_of(call).acknowledged and row["step"] == "accepted":
+                        del calls.watched[call]
+                        self._report_accepted(call, row)
                     continue
             taken = self._take_over(call, call.uuid, row)
             if taken and not line_of(call).follows:
