@@ -715,6 +715,21 @@ class TestAfterTheEnd:
         assert [server.ledger.executions(job.task_uuid) for job in jobs] == [1, 1]
         assert server.ledger.polls(jobs[1].task_uuid) == 0
 
+    def test_next_attempts_are_the_same_if_a_living_client_is_taken_for_dead(
+        self, server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Owners, "alive", lambda *_: False)  # as after a jump of the clock of another machine
+        with client(server, path) as one, client(server, path) as other, server.hold("imageInference") as held:
+            running = one.submit.image_inference(**{**PICTURE, "positive_prompt": "[fail:1] a harbor"})
+            server.ledger.wait_for(lambda ledger: ledger.held)
+            (again,) = other.jobs.recover()
+            server.ledger.wait_for(lambda ledger: ledger.polls(running.ref["task_uuid"]))
+            held.release()
+            for job in (running, again):
+                assert isinstance(job.exception(20), ProviderError)
+        attempts = {task["taskUUID"] for task in server.ledger.received if task["taskType"] == "imageInference"}
+        assert len(attempts) == 3
+
     def test_tasks_of_a_killed_process_are_taken_over_at_once(self, server: LocalServer, path: pathlib.Path) -> None:
         with server.hold("imageInference"):
             process = script(

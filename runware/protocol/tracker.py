@@ -632,7 +632,10 @@ class TaskTracker:
 
     def _renew(self, call: Call) -> None:
         """Make the message of the next attempt: a new task for the server, for the results that are missing."""
-        stable = call.durable is not None and call.durable.stable
+        durable = call.durable
+        if durable is not None and durable.line is not None:
+            durable.stable = True  # if another client follows the task by mistake, both must make the same next attempt
+        stable = durable is not None and durable.stable
         self.become(call, derived_uuid(call.uuid) if stable else new_uuid(self._rng))
 
     def become(self, call: Call, uuid: str) -> None:
