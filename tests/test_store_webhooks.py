@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runware import Acknowledgement, IncompleteResultsError, Runware, TaskError
+from runware import Acknowledgement, IncompleteResultsError, ProviderError, Runware, TaskError
 from runware.local import LocalServer
 from runware.webhooks import Delivery, WebhookReceiver, parse
 
@@ -34,6 +34,11 @@ def started(client: Runware, **parameters: Any) -> str:
 def delivered(uuid: str, number: int = 1) -> list[Delivery]:
     item = {"taskType": "imageInference", "taskUUID": uuid, "imageUUID": f"{number:08d}-0000-4000-8000-000000000000"}
     return parse([{**item, "imageURL": "https://example.com/a.jpg", "cost": 0.5}])
+
+
+def refused(uuid: str) -> Delivery:
+    (delivery,) = parse({"errors": [{"code": "timeoutProvider", "message": "too slow", "taskUUID": uuid}]})
+    return delivery
 
 
 def test_acknowledged_task_stays_open_until_its_webhook_comes(client: Runware) -> None:
@@ -79,6 +84,15 @@ def test_several_results_complete_the_task_one_by_one(client: Runware) -> None:
     assert client.jobs.get(uuid).cost == 1.0
 
 
+def test_delivered_error_of_one_result_counts_although_the_acknowledgement_is_written_after_it(client: Runware) -> None:
+    uuid = started(client, number_results=2)
+    (failed,) = parse({"errors": [{"code": "contentPolicyViolation", "message": "no", "taskUUID": uuid}]})
+    client.jobs.deliver(failed)  # the end of the call is written some milliseconds later
+    assert client.jobs.get(uuid).state == "open"
+    client.jobs.deliver(delivered(uuid)[0])
+    assert client.jobs.get(uuid).state == "failed"
+
+
 def test_delivered_error_fails_the_task_and_keeps_the_results(client: Runware) -> None:
     uuid = started(client, number_results=2)
     client.jobs.deliver(delivered(uuid, 1)[0])
@@ -90,6 +104,50 @@ def test_delivered_error_fails_the_task_and_keeps_the_results(client: Runware) -
     with pytest.raises(TaskError) as caught:
         client.job(uuid).result()
     assert len(caught.value.results) == 1
+
+
+def test_delivered_failure_that_may_pass_is_tried_again_by_the_next_start(client: Runware, server: LocalServer) -> None:
+    common = {name: value for name, value in PICTURES.items() if name != "positive_prompt"} | {"webhook_url": HOOK}
+
+    def start() -> str:
+        ((acknowledgement,),) = client.map(client.image_inference, ["a harbor"], common=common, run="nightly")
+        return str(acknowledgement.task_uuid)
+
+    first = start()
+    client.jobs.deliver(refused(first))
+    task = client.jobs.get(first)
+    assert (task.state, task.step) == ("open", "refused")
+    assert isinstance(task.error, ProviderError)
+    assert start() != first
+    assert client.jobs.get(first).attempts == 2
+    assert server.ledger.executions_by_prompt() == {"a harbor": 2}
+
+
+def test_late_delivery_of_a_failed_attempt_does_not_fail_the_next_one(client: Runware, server: LocalServer) -> None:
+    uuid = started(client)
+    client.jobs.deliver(refused(uuid))
+    with server.hold("imageInference") as held:
+        (job,) = client.jobs.recover()
+        server.ledger.wait_for(lambda ledger: ledger.held)
+        client.jobs.deliver(refused(uuid))  # once more, as webhooks come
+        assert client.jobs.get(uuid).step != "refused"
+        held.release()
+        assert len(job.result(20)) == 1
+    assert client.jobs.get(uuid).state == "succeeded"
+
+
+def test_attempt_after_a_delivered_outcome_is_not_sent(client: Runware, server: LocalServer) -> None:
+    failing = {**PICTURES, "positive_prompt": "[fail:1] a harbor"}
+    with server.hold("imageInference") as held:
+        job = client.submit.image_inference(**failing)
+        server.ledger.wait_for(lambda ledger: ledger.held)
+        (failed,) = parse({"errors": [{"code": "contentPolicyViolation", "message": "no", "taskUUID": job.task_uuid}]})
+        client.jobs.deliver(failed)
+        held.release()
+        error = job.exception(20)
+    assert isinstance(error, TaskError)
+    assert error.code == "contentPolicyViolation"
+    assert server.ledger.executions_by_prompt() == {"[fail:1] a harbor": 1}
 
 
 def test_delivery_of_a_task_that_is_not_stored_changes_nothing(client: Runware) -> None:

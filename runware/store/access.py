@@ -166,7 +166,8 @@ class StoredJobs(StoreView):
         It can be a handler of `WebhookReceiver`.
 
         Jobs that wait for the task end, in this process and in others. A task is done when all its results came or
-        failed. What is delivered twice counts once, as far as results have names.
+        failed; an error that may pass leaves it open, to be sent again. What is delivered twice counts once, as far as
+        results have names.
 
         Args:
             delivery: A result or an error; one that only says that the task runs changes nothing.

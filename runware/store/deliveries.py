@@ -13,7 +13,7 @@ from runware.errors import RunwareError
 from runware.protocol.call import identity
 from runware.store.accounts import Accounts, scopes_of
 from runware.store.database import Database
-from runware.store.lines import stored_error, total_cost
+from runware.store.lines import may_pass, stored_error, total_cost
 
 __all__ = ["write_delivery"]
 
@@ -34,10 +34,11 @@ def write_delivery(database: Database, item: Mapping[str, Any], error: RunwareEr
         if row is None:
             return False
         row = database.rows(connection, [row["key"]], lock=True)[row["key"]]
-        if row["state"] == "open":
+        late = error is not None and item.get("taskUUID") != row["uuid"]  # a further attempt was begun since
+        if row["state"] == "open" and not late:
             changes = _changes(row, item, error)
             database.set_values(connection, [changes])
-            if "state" in changes:  # the task is complete
+            if "state" in changes:  # the task is complete, or has failed for now
                 accounts = Accounts(connection)
                 bill = (changes["cost"] or 0) - (row["cost"] or 0)
                 accounts.change(scopes_of(row["scope"] or "", row["run"]), bill, -row["reserved"])
@@ -62,8 +63,11 @@ def _changes(row: RowMapping, item: Mapping[str, Any], error: RunwareError | Non
         if failures:
             changes["error"] = json.dumps({"class": "TaskError", "errors": failures}, default=str)
         return changes
-    cost = total_cost(row, items)
-    changes |= {"state": "failed" if failures else "succeeded", "owner": None, "cost": cost, "reserved": 0}
+    changes |= {"cost": total_cost(row, items), "reserved": 0}
+    if error is not None and not items and may_pass(error):
+        changes |= {"state": "open", "step": "refused"}  # a client that follows the task goes on with it
+    else:
+        changes |= {"state": "failed" if failures else "succeeded", "owner": None}
     if failures:
         last = failures[-1]
         if items:

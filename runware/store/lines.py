@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from runware import errors
-from runware.errors import BudgetExceededError, RunwareError
+from runware.errors import AuthenticationError, BudgetExceededError, InsufficientCreditsError, RunwareError
 from runware.protocol.call import Call
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "dollars",
     "error_from_stored",
     "line_of",
+    "may_pass",
     "nano_dollars",
     "owed",
     "stored_error",
@@ -204,6 +205,14 @@ def budget_exceeded(line: Line, scope: str, limit: int, spent: int, reserved: in
         task_type=line.task_type,
         task_uuid=line.key,
     )
+
+
+def may_pass(error: RunwareError) -> bool:
+    """Return whether a task that failed with this error can be sent again later, for a new attempt.
+
+    Errors of the account are not about the task: it can be sent once they are resolved.
+    """
+    return error.retryable or isinstance(error, (AuthenticationError, InsufficientCreditsError))
 
 
 _KEPT = (

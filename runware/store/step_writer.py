@@ -12,11 +12,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, RowMapping
 
 from runware.errors import (
-    AuthenticationError,
     BudgetExceededError,
     ConflictError,
     IncompleteResultsError,
-    InsufficientCreditsError,
     NotFoundError,
     RunwareError,
     TaskCancelledError,
@@ -27,7 +25,7 @@ from runware.protocol.effects import Record, Step
 from runware.protocol.ids import derived_uuid
 from runware.store.accounts import Accounts, scopes_of
 from runware.store.database import Database
-from runware.store.lines import UNSENT, Line, error_from_stored, line_of, stored_error, total_cost
+from runware.store.lines import UNSENT, Line, error_from_stored, line_of, may_pass, stored_error, total_cost
 from runware.store.owners import Owner, Owners
 from runware.store.steps import (
     ArrivedResults,
@@ -194,7 +192,17 @@ class StepWriter:
     # ------------------------------------------------------------------ attempts
 
     def _write_next_attempts(self, records: Sequence[Record]) -> None:
-        """Write the second and later attempts of calls."""
+        """Write the second and later attempts of calls, unless a webhook has brought the outcome of their tasks."""
+        if not records:
+            return
+        rows = self._database.rows(self._connection, [line_of(record.call).key for record in records], lock=True)
+        open_records = []
+        for record in records:
+            row = rows.get(line_of(record.call).key)
+            if row is None or row["state"] == "open":
+                open_records.append(record)
+            else:
+                self._report_settled(record.call, row)
         now = time.time()
         changes = [
             {
@@ -204,10 +212,10 @@ class StepWriter:
                 "step": "recorded",
                 "updated": now,
             }
-            for record in records
+            for record in open_records
         ]
         self._database.set_values(self._connection, changes)
-        for record in records:
+        for record in open_records:
             self._report_recorded(record.call, record.uuid)
 
     def _write_first_attempts(self, records: Sequence[Record]) -> None:
@@ -385,6 +393,9 @@ class StepWriter:
         began = bool(ended.call.attempts)
         uninformed = line.taken_over and not began and not ended.call.sends
         state, step = ("open", None) if uninformed else _state_after(ended)
+        error = None if ended.error is None else json.dumps(stored_error(ended.error), default=str)
+        if state == "open":  # a webhook may have brought an error before the end of this call was written
+            step, error = "refused" if row["step"] == "refused" else step, error or row["error"]
         cost = total_cost(row, ended.items)
         bill = (cost or 0) - (row["cost"] or 0)
         may_run = state == "open" and step not in (*UNSENT, "refused")
@@ -400,7 +411,7 @@ class StepWriter:
             "step": step or ended.step or row["step"],
             "owner": None,
             "items": json.dumps(ended.items) if ended.items else row["items"],
-            "error": None if ended.error is None else json.dumps(stored_error(ended.error), default=str),
+            "error": error,
             "cost": cost,
             "reserved": reserved,
             "updated": time.time(),
@@ -417,10 +428,6 @@ def _of_earlier_attempts(row: RowMapping) -> list[dict[str, Any]]:
     return [item for item in items if item.get("taskUUID") not in (None, row["uuid"])]
 
 
-_ACCOUNT_ERRORS = (AuthenticationError, InsufficientCreditsError)
-"""Errors of the account, not of the task, which can be sent again once they are resolved."""
-
-
 def _state_after(ended: EndedCall) -> tuple[str, str | None]:
     """Return the state of a task after the end of its call, and its step if that changes."""
     error: RunwareError | None = ended.error
@@ -434,7 +441,7 @@ def _state_after(ended: EndedCall) -> tuple[str, str | None]:
     # A conflict says that the server has the task, from another client.
     may_have_run = error.may_have_run or (isinstance(error, ConflictError) and ended.call.sends > 0)
     if isinstance(error, TaskError) and not may_have_run and ended.call.sends:
-        return ("open", "refused") if error.retryable or isinstance(error, _ACCOUNT_ERRORS) else ("failed", None)
+        return ("open", "refused") if may_pass(error) else ("failed", None)
     if may_have_run or ended.items:
         return "open", None
     return "open", "cancelled" if isinstance(error, TaskCancelledError) else "waiting"
