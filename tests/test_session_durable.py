@@ -402,6 +402,52 @@ class TestStableUuids:
         assert isinstance(desk.ended[call], ConflictError)
 
 
+class TestSameTask:
+    """Calls of one client for one task, whose UUID is stable, without a store."""
+
+    def submit(self, desk: Desk, **facts: Any) -> Call:
+        return desk.submit(durable=Durable(stable=True), **facts)
+
+    def test_further_calls_wait_for_the_first_and_ask_for_its_results(self, desk: Desk) -> None:
+        calls = [self.submit(desk) for _ in range(3)]
+        assert sent(desk) == [("imageInference", A)]
+        desk.receive({"data": [image()]})
+        assert [call in desk.ended for call in calls] == [True, False, False]
+        for call in calls[1:]:
+            assert sent(desk) == [("imageInference", A)]
+            desk.receive(failure("conflictTaskUUID"))
+            assert sent(desk) == [("getResponse", A)]
+            desk.receive({"data": [image(status="success")]})
+            assert desk.ended[call] is None
+        assert sent(desk) == []
+
+    def test_next_call_sends_the_task_if_the_first_was_cancelled_unsent(self) -> None:
+        desk = ready_desk(max_in_flight=1)
+        desk.submit(B)
+        first, second = self.submit(desk), self.submit(desk)
+        desk.cancel(first)
+        desk.take_written()
+        desk.receive({"data": [image(B)]})
+        assert sent(desk) == [("imageInference", A)]
+        desk.receive({"data": [image()]})
+        assert desk.ended[second] is None
+
+    def test_call_that_waits_for_another_ends_by_its_deadline_and_may_be_billed(self, desk: Desk) -> None:
+        self.submit(desk, timeout=100.0)
+        second = self.submit(desk, timeout=5.0, long_timeout=10.0)
+        desk.pass_time(9.0)
+        assert second not in desk.ended
+        desk.pass_time(1.0)
+        error = desk.ended[second]
+        assert isinstance(error, TaskTimeoutError)
+        assert error.may_have_run
+
+    def test_closing_ends_all_of_them(self, desk: Desk) -> None:
+        calls = [self.submit(desk) for _ in range(3)]
+        desk.close()
+        assert all(isinstance(desk.ended[call], ClientClosedError) for call in calls)
+
+
 class TestFollowing:
     def test_job_of_a_task_that_this_client_runs_waits_for_the_store(self, desk: Desk) -> None:
         running = desk.submit(durable=durable())

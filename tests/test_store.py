@@ -656,6 +656,16 @@ class TestJobs:
         assert [one.image_uuid for one in rw.job(caught.value.ref).result(20)] == [image.image_uuid]
         assert (rw.jobs.get(uuid).state, server.ledger.executions(uuid)) == ("succeeded", 1)
 
+    @pytest.mark.parametrize("transport", ["websocket", "http"])
+    def test_calls_at_the_same_time_buy_once_without_a_store(self, server: LocalServer, transport: Any) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        with Runware(server.api_key, url=server.url, transport=transport) as rw, server.hold("imageInference") as held:
+            jobs = [rw.submit.image_inference(**PICTURE, task_uuid=uuid) for _ in range(3)]
+            server.ledger.wait_for(lambda ledger: ledger.held)
+            held.release()
+            assert len({job.result(20)[0].image_uuid for job in jobs}) == 1
+        assert server.ledger.executions(uuid) == 1
+
     def test_finished_task_is_answered_from_the_store(self, rw: Runware, server: LocalServer) -> None:
         uuid = task_uuid_for("order-17/cover")
         first = rw.image_inference(**PICTURE, task_uuid=uuid)

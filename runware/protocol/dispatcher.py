@@ -76,7 +76,8 @@ class Dispatcher:
         call.deadline = call.scheduled_deadline = now + call.timeout
         call.sequence = next(self._numbers)
         held = durable is not None and not durable.recorded
-        if call.completion is _ANSWER or (held and self._may_be_followed(call)):
+        first = None if durable is None or held else self._same_task(call)
+        if call.completion is _ANSWER or first is not None or (held and self._may_be_followed(call)):
             call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
         waiting = len(queue.new) + len(queue.returned) + len(self._unrecorded)
         if self._connection.state is _CLOSED or waiting >= self._max_queued or call.key in registry.calls:
@@ -90,9 +91,20 @@ class Dispatcher:
         if held:
             self._output.effects.append(Record(call, Step.TASK, call.uuid))
             self.hold(call)
+        elif first is not None:
+            call.sends = 1  # by the first one
+            call.deadline = max(call.deadline, now + call.long_timeout)
+            self.hold(call)
+            self._behind.setdefault(first, []).append(call)
         else:
             queue.new.append(call)
         return True
+
+    def _same_task(self, call: Call) -> Call | None:
+        """Return the call of this client that has the same stable UUID, and no store; `None` if there is none."""
+        other = self._registry.calls.get(call.uuid)
+        ours, theirs = call.durable, None if other is None else other.durable
+        return other if ours is not None and ours.stable and theirs is not None and theirs.stable else None
 
     def _may_be_followed(self, call: Call) -> bool:
         """Return whether the task of a durable call may be that of another call of this client."""
@@ -258,7 +270,19 @@ class Dispatcher:
         if self._behind:
             for waiting in self._behind.pop(call, ()):
                 if waiting.state is not _DONE:
-                    self._output.effects.append(Record(waiting, Step.TASK, waiting.uuid))
+                    self._go_on(waiting)
+
+    def _go_on(self, call: Call) -> None:
+        """Let a call go on whose task another call of this client had until now."""
+        if call.durable is not None and call.durable.line is not None:
+            self._output.effects.append(Record(call, Step.TASK, call.uuid))
+        elif (other := self._registry.calls.get(call.uuid)) is not None:
+            self._behind.setdefault(other, []).append(call)
+        else:
+            # It is sent again: the server's word that it has the task leads to the results.
+            self._registry.rename(call, call.uuid)
+            self.release_hold(call)
+            self.requeue(call)
 
 
 def _already_running() -> ConflictError:
