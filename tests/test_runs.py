@@ -35,6 +35,7 @@ from runware import (
 from runware.local import LocalServer
 from runware.media.saving import Template
 from runware.store.places import MapPlace
+from runware.webhooks import sign
 
 from .api_objects import IMAGE
 from .conftest import until
@@ -408,6 +409,13 @@ class TestBadInput:
         with pytest.raises(ValidationError, match="ImageInference, and not Caption"):
             rw.map(rw.caption, [], run="nightly")
         assert len(kites(rw, PROMPTS[:1], common={**COMMON, "timeout": 9.0, "retry": 0})) == 1
+
+    def test_url_that_is_signed_anew_for_each_start_is_accepted(self, start: Start, server: LocalServer) -> None:
+        url = "http://127.0.0.1:9/hook"  # nothing listens there
+        for expires_in in (100.0, 200.0):
+            signed = sign(url, "a secret of some length", expires_in=expires_in)
+            kites(start(), PROMPTS[:1], common={**COMMON, "webhook_url": signed, "delivery_method": "async"})
+        assert billed(server) == {PROMPTS[0]: 1}
 
     def test_common_media_are_compared_by_their_contents(self, start: Start, tmp_path: Path) -> None:
         path = tmp_path / "seed.png"

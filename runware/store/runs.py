@@ -216,23 +216,28 @@ def start_run(core: Core, name: str, description: str) -> None:
     signature = hashlib.sha256(description.encode()).hexdigest()
     with database.writing() as connection:
         there, before = database.start_run(connection, name, signature, description)
-    if there != signature:
+    if there != signature and (difference := _difference(json.loads(before), json.loads(description))):
         raise ValidationError(
-            f"The run {name!r} was started with {_difference(json.loads(before), json.loads(description))}. Start it "
-            "as before, or choose another name for this one.",
+            f"The run {name!r} was started with {difference}. Start it as before, or choose another name for this one.",
             code="invalidParameter",
             parameter="run",
         )
 
 
+_NOT_COMPARED = frozenset(("delivery_method", "include_cost", "upload_endpoint", "webhook_url"))
+"""Common parameters that may differ, as they change nothing about what tasks make: URLs may be signed anew."""
+
+
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Describe how this start of a run differs from the first one. The store has only hashes of the parameters."""
+    """Describe how this start of a run differs from the first one; `""` if it does not.
+
+    The store has only hashes of the parameters.
+    """
     if before["operation"] != now["operation"]:
         return f"{before['operation']}, and not {now['operation']}"
-    names = sorted(
-        name for name in {*before["common"], *now["common"]} if before["common"].get(name) != now["common"].get(name)
-    )
-    return f"other common parameters: {', '.join(names)}"
+    names = {*before["common"], *now["common"]} - _NOT_COMPARED
+    other = sorted(name for name in names if before["common"].get(name) != now["common"].get(name))
+    return f"other common parameters: {', '.join(other)}" if other else ""
 
 
 _COLUMNS = ("run", "operation", "begun", "succeeded", "failed", "open", "progress", "cost")
