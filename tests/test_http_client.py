@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -109,8 +112,10 @@ def test_name_lookup_that_hangs_ends_with_the_time_for_connecting(monkeypatch: p
         answered.set()
 
 
-@needs_silent_ports
-def test_address_after_one_that_does_not_answer_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def one_address_of_two_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Yield a port at which the first address of every host never answers, and the second one does."""
+
     def answer(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             sock, _ = listener.accept()
@@ -123,7 +128,47 @@ def test_address_after_one_that_does_not_answer_is_tried(monkeypatch: pytest.Mon
         thread.start()
         found: list[Any] = [v4(port), v4(port, "127.0.0.2")]
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: [v4(port, host)] if host[0] == "1" else found)
+        yield port
+        thread.join(10)
+
+
+@needs_silent_ports
+def test_address_after_one_that_does_not_answer_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_address_of_two_answers(monkeypatch) as port:
         url = f"http://api.example.com:{port}"
         with http_client(options(proxy=""), url, timeout=httpx2.Timeout(5.0, connect=1.0)) as client:
             assert client.get(url).text == "hi"
-        thread.join(10)
+
+
+@needs_silent_ports
+def test_address_that_does_not_answer_delays_a_download_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_address_of_two_answers(monkeypatch) as port:
+        began = time.monotonic()
+        assert Image(url=f"http://download.example.com:{port}/").read(timeout=60.0) == b"hi"
+        assert time.monotonic() - began < 10.0
+
+
+@pytest.mark.parametrize("stage", ["lookup", pytest.param("connection", marks=needs_silent_ports)])
+def test_cancelled_download_that_connects_keeps_no_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
+) -> None:
+    looked_up, end = threading.Event(), threading.Event()
+
+    def resolve(*_: object, **__: object) -> list[Any]:
+        looked_up.set()
+        if stage == "lookup":
+            end.wait(40)
+        return [v4(port)]
+
+    async def cancel_a_save() -> None:
+        save = asyncio.ensure_future(Image(url=f"http://{stage}.example.com:{port}/").asave(tmp_path, timeout=40.0))
+        await asyncio.to_thread(looked_up.wait, 10)
+        save.cancel()
+        await asyncio.wait([save])
+
+    with swallowing() as port:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        began = time.monotonic()
+        asyncio.run(cancel_a_save())  # it waits for the threads of the event loop
+        assert time.monotonic() - began < 20.0
+        end.set()

@@ -23,6 +23,7 @@ from runware.options import KEY_VARIABLE, Options
 
 if TYPE_CHECKING:
     import httpcore2
+    import httpcore2._backends.sync as sync_backend
     import httpx2
 
     from runware.transport import addresses, dialer
@@ -31,6 +32,7 @@ else:
     addresses = lazy_module("runware.transport.addresses")
     attempts = lazy_module("runware.transport.attempt")
     httpcore2 = lazy_module("httpcore2")
+    sync_backend = lazy_module("httpcore2._backends.sync")
     httpx2 = lazy_module("httpx2")
     dialer = lazy_module("runware.transport.dialer")
 
@@ -75,11 +77,15 @@ def async_http_client(
 
 
 @functools.cache
-def _backend() -> httpcore2.SyncBackend:
-    """Return what makes connections, and lets the name lookup and all addresses of a host share the time for that."""
+def _backend_class() -> type[Any]:
+    """Return the class of what makes connections for blocking clients, in the way of a WebSocket's."""
+    stream_class = sync_backend.SyncStream
 
     class Backend(httpcore2.SyncBackend):
-        """Connects as the HTTP library does, but within one timeout for everything."""
+        """Connects to the first address that answers, within one timeout for that and the name lookup."""
+
+        def __init__(self, make_attempt: Callable[[float], attempts.Attempt]) -> None:
+            self._make_attempt = make_attempt
 
         def connect_tcp(
             self,
@@ -89,37 +95,43 @@ def _backend() -> httpcore2.SyncBackend:
             local_address: str | None = None,
             socket_options: Any = None,
         ) -> Any:
-            if timeout is None:
+            if timeout is None or local_address is not None or socket_options:
                 return super().connect_tcp(host, port, timeout, local_address, socket_options)
-            end = time.monotonic() + timeout
+            attempt = self._make_attempt(timeout)
             try:
-                found = addresses.look_up(host, port, attempts.Attempt(timeout))
+                found = addresses.look_up(host, port, attempt)
+                sock = addresses.connect(host, port, found, attempt)
             except TimeoutError as error:
                 raise httpcore2.ConnectTimeout(f"the lookup of {host} timed out") from error
+            except addresses.UnreachableError as error:
+                late = isinstance(error.cause, TimeoutError)
+                raise (httpcore2.ConnectTimeout if late else httpcore2.ConnectError)(str(error)) from error.cause
+            except attempts.CancelledError as error:
+                raise httpcore2.ConnectError("the request was cancelled") from error
             except OSError as error:
                 raise httpcore2.ConnectError(str(error)) from error
-            for number, (*_, address) in enumerate(found, 1):
-                left = end - time.monotonic()
-                share = left if number == len(found) else left / 2
-                try:
-                    return super().connect_tcp(str(address[0]), port, max(0.001, share), local_address, socket_options)
-                except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                    if number == len(found):
-                        raise
-            raise httpcore2.ConnectError(f"no addresses for {host}")
+            with suppress(OSError):  # macOS refuses it once the other end is gone
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return stream_class(sock)
 
-    return Backend()
+    return Backend
 
 
-def bound_connecting(client: httpx2.Client) -> None:
-    """Bound the time for connecting: the HTTP library gives it to each address of a host anew, and to no name lookup.
+def bound_connecting(client: httpx2.Client, make_attempt: Callable[[float], attempts.Attempt] | None = None) -> None:
+    """Make a client connect as a WebSocket does: to the first address that answers, within one timeout for everything.
 
-    It has no setting for that. If its parts are not as expected, it keeps its own way.
+    The HTTP library tries one address after another, gives each the whole timeout, and the name lookup none. It has no
+    setting for that. If its parts are not as expected, it keeps its own way.
+
+    Args:
+        client: The client.
+        make_attempt: Makes each attempt to connect, given its timeout in seconds, so that it can be cancelled.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - see above
         pool: Any = getattr(transport, "_pool", None)
         if isinstance(getattr(pool, "_network_backend", None), httpcore2.SyncBackend):
-            pool._network_backend = _backend()  # noqa: SLF001 - see above
+            with suppress(ImportError, AttributeError):
+                pool._network_backend = _backend_class()(make_attempt or attempts.Attempt)  # noqa: SLF001 - see above
 
 
 def limit_network(network: Any, left: Callable[[], float]) -> None:
