@@ -458,6 +458,27 @@ def test_connection_that_the_server_closes_between_calls_costs_nothing(make: Mak
     assert answers == 2
 
 
+@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "408 Request Timeout", "503 Service Unavailable"])
+def test_server_that_is_not_the_api_is_not_asked_again_and_again(make: Make, status: str) -> None:
+    """It might be the login page of a network."""
+    requests = 0
+
+    def serve(sock: socket.socket) -> None:
+        nonlocal requests
+        while head := read_head(sock):
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            sock.recv(length, socket.MSG_WAITALL)
+            requests += 1
+            sock.sendall(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status.encode())
+
+    with listening(serve) as port:
+        rw = make(url=f"http://127.0.0.1:{port}/v1", max_retries=1, timeout=5.0)
+        with pytest.raises(ConnectionFailedError, match="not as the API does"):
+            rw.connect()
+        rw.close()
+    assert requests == 2
+
+
 @pytest.mark.parametrize("more", ["an error", "half of one"])
 def test_connection_with_more_than_the_response_is_not_used_again(make: Make, more: str) -> None:
     """Read as the answer to the next request, the error would be a verdict on a task that the server never saw."""

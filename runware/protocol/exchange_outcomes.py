@@ -82,7 +82,7 @@ class ExchangeOutcomes:
         if not calls:
             return
         response = read_response(status, body, retry_after)
-        if status < 500:
+        if status < 500 and (response.readable or response.errors):  # else it may be a network's login page
             self._exchange_succeeded(now)
         if status == 429:
             self._queue.slow_down(now)
