@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,7 +28,8 @@ def runware_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """A local Runware server for one test. Use `hold`, `play`, `drop` and `ledger` to control and inspect it.
 
     `RUNWARE_API_KEY` and `RUNWARE_URL` are set to it, so that code that creates its own client, or calls
-    `runware.get_client()`, uses it too. Proxy variables have no effect, because the server is on a loopback address.
+    `runware.get_client()`, uses it too. The client of `get_client` is closed after the test. Proxy variables have no
+    effect, because the server is on a loopback address.
 
     A test with the marker `runware_session("session.jsonl")` gets its answers from that file, a recorded session, whose
     path is relative to the file of the test. `pytest --runware-record` runs such tests against the real service, with
@@ -44,6 +46,8 @@ def runware_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
             monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
         monkeypatch.setenv("RUNWARE_URL", server.url)
         yield server
+        if (shared := sys.modules.get("runware.shared_cores")) is not None:  # else nothing called `get_client`
+            shared.close_shared_cores(server.url)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

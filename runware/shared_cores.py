@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from runware._support.import_lock import loading
 from runware.core import Core
 from runware.options import Options
 
-__all__ = ["shared_core", "shared_core_replaced"]
+__all__ = ["close_shared_cores", "shared_core", "shared_core_replaced"]
 
 _shared: dict[tuple[object, ...], Core] = {}
 _replacements: list[Core] = []
@@ -23,6 +24,18 @@ def shared_core_replaced(core: Core) -> Iterator[None]:
         yield
     finally:
         _replacements.remove(core)
+
+
+def close_shared_cores(url: str) -> None:
+    """Close the shared cores of one server, whose clients would otherwise outlive the test that started it.
+
+    Args:
+        url: A URL of the server.
+    """
+    server = urlsplit(url).netloc
+    for core in list(_shared.values()):
+        if urlsplit(core.options.url).netloc == server:
+            core.close()
 
 
 def _forget_closed_cores() -> None:

@@ -19,6 +19,8 @@ PROJECT = pathlib.Path(__file__).parent.parent
 __all__ = ["runware_client", "runware_server"]
 
 USERS_TESTS = """
+import threading
+
 from runware import get_client
 
 def make(prompt):
@@ -28,6 +30,9 @@ def make(prompt):
 def test_code_that_makes_its_own_client(runware_server):
     assert make("a red kite").url.startswith(runware_server.http_url)
     assert runware_server.ledger.results_by_prompt() == {"a red kite": 1}
+
+def test_client_of_an_earlier_server_has_left_no_thread(runware_server):
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "runware-io"]
 
 def test_the_fake_client_is_that_of_the_process(fake_runware):
     fake_runware.respond("image_inference", {"url": "https://cdn.test/kite.jpg"})
@@ -68,7 +73,7 @@ def test_plugin_works_in_a_project_of_its_own(tmp_path: pathlib.Path) -> None:
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "3 passed" in result.stdout
+    assert "4 passed" in result.stdout
 
 
 UNRELATED_TESTS = """
