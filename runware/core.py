@@ -160,9 +160,12 @@ class Core(CoreCalls):
         self._closed = False
         self._callbacks = CallbackThread()
         self._feed = feed or EventFeed(options.on_event)
+        self._listeners = self._feed.give_away()
+        # For what threads and finalizers refer to: a listener may refer to the client.
+        self._quiet_options = options if options.on_event is None else attrs.evolve(options, on_event=None)
         self.activity = Activity(self._feed)
         self.downloads = Downloads.of(options, self._feed)
-        self.knowledge = Knowledge(options)
+        self.knowledge = Knowledge(self._quiet_options)
         self._uploads: Uploads | None = self._make_uploads() if options.upload_inputs == "once" else None
         self._planner = Planner(options, self.knowledge, self._uploads)
         self._parts: dict[type[Part], Any] = {}
@@ -170,7 +173,7 @@ class Core(CoreCalls):
         self._sibling: Core | None = None
         self.owns_feed = feed is None
         durable = options.store is not None or options.budget is not None
-        self._keeper: Keeper | None = keeper.Keeper(options, self.knowledge) if durable else None
+        self._keeper: Keeper | None = keeper.Keeper(self._quiet_options, self.knowledge) if durable else None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _cores.add(self)
@@ -231,7 +234,7 @@ class Core(CoreCalls):
             if self._io_loop is None or self._io_loop.stopped:  # stopped here means that its thread failed
                 check_patches()
                 self._patches = patch_fingerprint()
-                io_loop = driver(self.options, self._feed, recorder)
+                io_loop = driver(self._quiet_options, self._feed, recorder)
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
@@ -285,7 +288,7 @@ class Core(CoreCalls):
                 raise _closed_error()
             part: C | None = self._parts.get(kind)
             if part is None:
-                part = self._parts[kind] = kind(self.options)
+                part = self._parts[kind] = kind(self._quiet_options)
                 weakref.finalize(self, part.drop)
             return part
 
@@ -549,7 +552,7 @@ class Core(CoreCalls):
         io_loop = self.io_loop()
         with self._lock:
             if self._keeper is None:
-                made = keeper.Keeper(self.options, self.knowledge)
+                made = keeper.Keeper(self._quiet_options, self.knowledge)
                 io_loop.use_recorder(made.recorder)
                 self._keeper = made
             return self._keeper

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from runware import (
     Runware,
     TaskTimeoutError,
     ValidationError,
+    events,
     get_client,
 )
 from runware.client import _unpickle
@@ -403,6 +405,37 @@ class TestDropped:
                 del rw
                 server.release()
             until(lambda: core() is None)
+        until(lambda: not client_threads())
+
+    @pytest.mark.parametrize("transport", ["websocket", "http"])
+    @pytest.mark.parametrize("use", ["no", "store", "closed", "dropped"])
+    def test_client_whose_listener_refers_to_it_is_garbage_collected(
+        self, use: str, transport: Any, server: LocalServer, client_threads: Threads, tmp_path: Path
+    ) -> None:
+        class Service:
+            def __init__(self) -> None:
+                self.seen = threading.Event()
+                store = tmp_path / "jobs.db" if use == "store" else None
+                self.rw = Runware(server.api_key, url=server.url, transport=transport, on_event=self.watch, store=store)
+                self.rw._core.listen(self.watch)
+
+            def watch(self, event: events.Event) -> None:
+                self.seen.set()
+
+        service = Service()
+        if use != "no":
+            service.rw.image_inference(**PICTURE)
+            assert service.seen.wait(10)
+        if use in ("closed", "store"):
+            service.rw.close()
+        left = weakref.ref(service)
+        del service
+
+        def is_gone() -> bool:
+            gc.collect()
+            return left() is None
+
+        until(is_gone)
         until(lambda: not client_threads())
 
     def test_failed_io_loop_is_garbage_collected(

@@ -7,6 +7,7 @@ import math
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -155,6 +156,13 @@ class _Listening(NamedTuple):
     content: bool
 
 
+class _Listeners:
+    """The listeners of a feed, in an object that can be referred to weakly."""
+
+    def __init__(self) -> None:
+        self.all: tuple[_Listening, ...] = ()
+
+
 class EventFeed:
     """Call the listeners of a client, such as `on_event`, on a separate thread, so that a slow one delays nothing else.
 
@@ -166,7 +174,8 @@ class EventFeed:
     """
 
     def __init__(self, listener: Listener | None = None) -> None:
-        self._listeners: tuple[_Listening, ...] = ()
+        self._owned: _Listeners | None = _Listeners()
+        self._listeners = weakref.ref(self._owned)
         self._wants_content = False
         self._thread = CallbackThread("runware-events")
         self.dropped = 0
@@ -176,7 +185,7 @@ class EventFeed:
     @property
     def wanted(self) -> bool:
         """Whether to make events: there is a listener, or they are logged."""
-        return bool(self._listeners) or events_log.isEnabledFor(logging.DEBUG)
+        return bool(self._all) or events_log.isEnabledFor(logging.DEBUG)
 
     def origin(self, model: str | None, request: bytes | Mapping[str, Any], context: Context | None = None) -> Origin:
         """Return what the events of a call say about where it comes from.
@@ -188,6 +197,19 @@ class EventFeed:
         """
         return Origin(model, context or copy_context(), request if self._wants_content else None)
 
+    @property
+    def _all(self) -> tuple[_Listening, ...]:
+        listeners = self._listeners()
+        return () if listeners is None else listeners.all
+
+    def give_away(self) -> object:
+        """Return what keeps the listeners, and refer to it weakly from now on.
+
+        The I/O thread refers to the feed, so that a listener which refers to its client would keep that for ever.
+        """
+        owned, self._owned = self._owned, None
+        return owned
+
     def add(self, listener: Listener, kinds: tuple[type[Event], ...] | None = None, *, content: bool = False) -> None:
         """Add a listener.
 
@@ -196,14 +218,15 @@ class EventFeed:
             kinds: The classes of the events that it wants; `None` means all. Others are not queued for it.
             content: Whether it wants the requests and responses of calls, with their prompts.
         """
-        self._set((*self._listeners, _Listening(listener, kinds, content)))
+        self._set((*self._all, _Listening(listener, kinds, content)))
 
     def remove(self, listener: Listener) -> None:
         """Remove a listener."""
-        self._set(tuple(one for one in self._listeners if one.call is not listener))
+        self._set(tuple(one for one in self._all if one.call is not listener))
 
     def _set(self, listeners: tuple[_Listening, ...]) -> None:
-        self._listeners = listeners
+        if (owned := self._listeners()) is not None:
+            owned.all = listeners
         self._wants_content = any(one.content for one in listeners)
 
     def report(self, kind: type[Event], facts: dict[str, Any], origin: Origin | None = None) -> None:
@@ -224,7 +247,7 @@ class EventFeed:
 
     def post(self, event: Event) -> None:
         """Queue an event; never blocks."""
-        listeners = [one.call for one in self._listeners if one.kinds is None or isinstance(event, one.kinds)]
+        listeners = [one.call for one in self._all if one.kinds is None or isinstance(event, one.kinds)]
         if not listeners:
             return
         if self._thread.waiting() < MAX_EVENTS:
