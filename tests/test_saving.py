@@ -485,6 +485,26 @@ def test_lasting_failure_is_raised_after_three_attempts(site: Site) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
 
 
+@pytest.mark.parametrize("size", [100, 30])
+def test_download_that_makes_progress_is_not_given_up(site: Site, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that breaks now and then must not lose a large file; one that brings next to nothing is given up."""
+    monkeypatch.setattr("runware.media.downloads._PROGRESS", 100)
+
+    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
+        start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        status, _, headers = part(start, V1[start:]) if start else all_of(b"")
+        whole(V1[start : start + size], status, **headers, Content_Length=str(len(V1) - start))(handler, 1)
+        handler.close_connection = True
+
+    image = site.image("/file", answer)
+    if size == 100:
+        assert image.read() == V1
+    else:
+        with pytest.raises(DownloadError, match="3 attempts"):
+            image.read()
+    assert len(site.requests) == (10 if size == 100 else 3)
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("mark", ['"v1"', "Wed, 21 Oct 2026 07:28:00 GMT", 'W/"v1"', ""])
 @pytest.mark.parametrize("at", [0, 1, 150_000, len(LONG) - 1])

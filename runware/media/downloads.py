@@ -61,6 +61,8 @@ else:
 __all__ = ["Downloads", "Session"]
 
 _ATTEMPTS = 3
+_PROGRESS = 1 << 20
+"""New bytes after which the attempts are counted from the first again. Fewer could keep a download going for ever."""
 _PAUSE = 0.3
 _LONGEST_PAUSE = 10.0
 _REDIRECTS = 5
@@ -371,7 +373,7 @@ class Session:
 
     def _fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None) -> Iterator[bytes]:
         file = _File()
-        attempt = 1
+        attempt, counted = 1, 0
         while True:
             try:
                 self._cancel.check()
@@ -390,6 +392,8 @@ class Session:
                 raise
             except _TransientError as failure:
                 self._cancel.check()  # cancellation may have caused the failure
+                if file.got - counted >= _PROGRESS:
+                    attempt, counted = 1, file.got
                 if attempt == _ATTEMPTS:
                     raise DownloadError(
                         f"{failure} Gave up after {attempt} attempts.", task_uuid=task_uuid, retryable=True
