@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -13,17 +13,17 @@ from runware.options import Options
 __all__ = ["close_shared_cores", "shared_core", "shared_core_replaced"]
 
 _shared: dict[tuple[object, ...], Core] = {}
-_replacements: list[Core] = []
+_replacements: list[Callable[[], Core]] = []
 
 
 @contextmanager
-def shared_core_replaced(core: Core) -> Iterator[None]:
-    """Make `shared_core` return one core for all options, in tests."""
-    _replacements.append(core)
+def shared_core_replaced(find: Callable[[], Core]) -> Iterator[None]:
+    """Make `shared_core` return the core that a function returns, for all options, in tests."""
+    _replacements.append(find)
     try:
         yield
     finally:
-        _replacements.remove(core)
+        _replacements.remove(find)
 
 
 def close_shared_cores(url: str) -> None:
@@ -49,7 +49,7 @@ def shared_core(options: Options) -> Core:
     Options that cannot be compared get a separate core, which is closed when it is garbage collected.
     """
     if _replacements:
-        return _replacements[-1]
+        return _replacements[-1]()
     key = options.identity()
     if key is None:
         return Core(options)

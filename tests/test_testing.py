@@ -274,6 +274,23 @@ def test_map_and_context_manager_and_dry_run(rw: FakeRunware) -> None:
         make(rw)
 
 
+def test_code_that_closes_its_client_can_run_twice_with_the_installed_one(rw: FakeRunware) -> None:
+    """A web service closes the client of the process at its end, and a test may start it more than once."""
+
+    async def serve() -> None:
+        await get_client().aio.connect()
+        await get_client().aio.image_inference(positive_prompt="a red kite", **MODEL)
+        await get_client().aio.close()
+        assert rw.closed
+
+    rw.respond("image_inference", {"seed": 7}, times=None)
+    with rw.installed():
+        asyncio.run(serve())
+        asyncio.run(serve())
+        assert make(get_client())[0].seed == 7
+    assert len(rw.calls) == 3
+
+
 def test_get_client_returns_the_installed_one(rw: FakeRunware) -> None:
     with rw.installed():
         make(get_client())

@@ -138,9 +138,17 @@ class FakeRunware(Runware):
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Make `runware.get_client()` return this client within the block, also without a key in the environment."""
-        with shared_core_replaced(self._core), patch.dict(os.environ, {KEY_VARIABLE: _KEY}):
+        """Make `runware.get_client()` return this client within the block, also without a key in the environment.
+
+        If it was closed there, the next `get_client()` opens it again, as that returns a new client otherwise.
+        """
+        with shared_core_replaced(self._open_core), patch.dict(os.environ, {KEY_VARIABLE: _KEY}):
             yield
+
+    def _open_core(self) -> Core:
+        if self._core.closed:
+            self._core = _FakeCore(self._core.options, self._script)
+        return self._core
 
 
 class _FakeCore(Core):
