@@ -159,6 +159,16 @@ class CoreCalls(ABC):
 
     # ------------------------------------------------------------------ models
 
+    def check_model(self, name: str, task_type: str) -> None:
+        """Report a known model that makes something else than a request asks for. It may block, to read them.
+
+        Raises:
+            ValidationError: It does, and the client's `check` is `"error"`.
+        """
+        if self.options.check != "off":
+            self.whole.prepare()
+            self._planner.check_model(name, task_type)
+
     def task_of(self, task: Task[Any] | Mapping[str, Any]) -> Task[Any]:
         """Return a request object unchanged; wrap an API object, whose task type may be that of its model."""
         return task if isinstance(task, Task) else raw.as_task(task, self._with_task_type)

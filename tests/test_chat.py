@@ -309,6 +309,49 @@ def test_bad_settings_are_refused_at_once(rw: Runware, given: dict[str, Any], pa
     assert failure.value.parameter == parameter
 
 
+@pytest.mark.parametrize("model", ["runware:101@1", "bfl-flux-1-dev"])
+def test_model_that_makes_images_is_refused_before_anything_is_sent(
+    form: Form, server: LocalServer, model: str
+) -> None:
+    with Runware(server.api_key, url=server.url, check="error") as rw, pytest.raises(ValidationError) as caught:
+        form.send(form.chat(rw, model=model), "Hello")
+    assert caught.value.message == (
+        "model runware:101@1 (FLUX.1 [dev]) makes images, not text. Use rw.image_inference(...), or a model of "
+        "rw.models.list(category='text')."
+    )
+    assert (caught.value.parameter, caught.value.task_type) == ("model", "chat")
+    assert requests(server) == []
+
+
+def test_blocking_chat_with_a_model_that_makes_images_is_not_made(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url) as rw, pytest.raises(ValidationError):
+        rw.with_options(check="error").chat("runware:101@1")
+
+
+def test_model_that_was_replaced_is_checked_again(form: Form, server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url, check="error") as rw:
+        chat = form.chat(rw, model="google:gemma@4-31b")
+        form.send(chat, "Hello")
+        chat.model = "runware:101@1"
+        with pytest.raises(ValidationError):
+            form.send(chat, "Again")
+        assert len(chat.messages) == 2
+        chat.model = MODEL
+        assert form.send(chat, "Again").text
+    assert [one["model"] for one in requests(server)] == ["google:gemma@4-31b", MODEL]
+
+
+@pytest.mark.parametrize(("check", "logged"), [("warn", [True]), ("off", [])])
+def test_model_that_makes_images_is_asked_unless_checks_are_errors(
+    form: Form, server: LocalServer, caplog: pytest.LogCaptureFixture, check: Any, logged: list[bool]
+) -> None:
+    with Runware(server.api_key, url=server.url, check=check) as rw:
+        chat = form.chat(rw, model="runware:101@1")
+        assert [form.send(chat, content).text != "" for content in ("Hello", "Again")] == [True, True]
+    assert ["makes images, not text" in line for line in caplog.messages] == logged
+    assert len(requests(server)) == 2
+
+
 def test_dry_run_is_refused(server: LocalServer) -> None:
     with Runware(server.api_key, url=server.url, dry_run=True) as client, pytest.raises(ConfigurationError):
         client.chat(MODEL)

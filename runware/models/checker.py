@@ -186,6 +186,19 @@ class Checker:
             memory.remember(key, task, model, route)
         return route
 
+    def check_kind(self, name: str, task_type: str) -> None:
+        """Report a known model that makes something else than a task asks for.
+
+        Args:
+            name: The AIR or slug of the model.
+            task_type: The task type; `"chat"` for the chat endpoint.
+
+        Raises:
+            ValidationError: It makes something else, and the mode is `"error"`.
+        """
+        if self._mode != "off":
+            self._report_kind(self.catalogue.get(name), task_type)
+
     def named(self, task: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
         """Return a task with API names, also inside its dicts.
 
@@ -296,6 +309,7 @@ _GENERATING = {
     "audioInference": ("audio", "audio_inference"),
     "3dInference": ("3D models", "three_d_inference"),
     "textInference": ("text", "text_inference"),
+    "chat": ("text", "chat"),
 }
 """What the tasks that generate something make, and their operations. A model makes one of these."""
 
@@ -303,7 +317,7 @@ _GENERATING = {
 def _other_kind(model: Model, task_type: Any) -> Problem | None:
     """Return the problem of a model that makes something else than a task asks for; `None` if it may fit."""
     asked, made = _GENERATING.get(task_type), _GENERATING.get(model.task_type or "")
-    if asked is None or made is None:
+    if asked is None or made is None or asked[0] == made[0]:
         return None
     name = model.air or model.slug
     return Problem(

@@ -100,7 +100,8 @@ class BlockingChats:
         """Start a conversation with a model. Nothing is sent before its first message.
 
         Args:
-            model: The model's AIR, such as `"google:gemma@4-31b"`, or its slug.
+            model: The model's AIR, such as `"google:gemma@4-31b"`, or its slug. One that makes no text, as far as the
+                catalogue knows, is reported according to the client's `check`.
             system_prompt: Instructions that precede the conversation.
             tools: Functions that the model may call, plain or `async`, or `Tool` objects. A dict, such as
                 `{"type": "search"}`, is sent as it is, for a tool of the server.
@@ -133,7 +134,8 @@ class BlockingChats:
             A `Chat`.
 
         Raises:
-            ValidationError: A parameter is invalid, a tool or the `response_type` cannot be described.
+            ValidationError: A parameter is invalid, a tool or the `response_type` cannot be described, or the model
+                makes no text and the client's `check` is `"error"`.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "model")}
         return text_chat.Chat(self._core, model, **given)
@@ -219,7 +221,8 @@ class AsyncChats:
         """Start a conversation with a model. Nothing is sent before its first message.
 
         Args:
-            model: The model's AIR, such as `"google:gemma@4-31b"`, or its slug.
+            model: The model's AIR, such as `"google:gemma@4-31b"`, or its slug. One that makes no text, as far as the
+                catalogue knows, is reported according to the client's `check`.
             system_prompt: Instructions that precede the conversation.
             tools: Functions that the model may call, plain or `async`, or `Tool` objects. A dict, such as
                 `{"type": "search"}`, is sent as it is, for a tool of the server.
@@ -252,7 +255,8 @@ class AsyncChats:
             An `AsyncChat`, whose methods are coroutines.
 
         Raises:
-            ValidationError: A parameter is invalid, a tool or the `response_type` cannot be described.
+            ValidationError: A parameter is invalid, a tool or the `response_type` cannot be described. With
+                `check="error"`, the first message raises it if the model makes no text.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "model")}
         return text_chat.AsyncChat(self._core, model, **given)

@@ -140,6 +140,14 @@ class Planner:
     def _named(self, task: Task[Any], wire: dict[str, Any]) -> dict[str, Any]:
         return self._knowledge.checker.named(wire, task.extra or ())
 
+    def check_model(self, name: str, task_type: str) -> None:
+        """Report a known model that makes something else than a request asks for; see `Checker.check_kind`.
+
+        Raises:
+            ValidationError: It does, and the client's `check` is `"error"`.
+        """
+        self._knowledge.checker.check_kind(name, task_type)
+
     def request(self, task: Task[Any], uuid: str | Callable[[str], str] | None = None, *, counts: bool = False) -> Plan:
         """Encode a request.
 

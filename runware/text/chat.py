@@ -18,7 +18,7 @@ from runware.protocol.redaction import Redactor, secrets_of
 from runware.protocol.retry import Retries
 from runware.results.text import Usage
 from runware.text.answers import Answer, ResponseFormat
-from runware.text.completions import ChatPiece, added
+from runware.text.completions import TASK_TYPE, ChatPiece, added
 from runware.text.drivers import AsyncDriver, BlockingDriver, ChatOwner
 from runware.text.messages import Content, check_messages, encode_messages, invalid, user_message
 from runware.text.model_requests import ModelRequests
@@ -110,6 +110,7 @@ class Conversation(Generic[T]):
         self._usage: Usage | None = None
         self._cost: float | None = None
         self._busy: tuple[int, Turn[T]] | None = None
+        self._checked_model: str | None = None
         self._check()
 
     def _check(self) -> None:
@@ -172,6 +173,20 @@ class Conversation(Generic[T]):
     # ------------------------------------------------------------------ for turns
 
     invalid = staticmethod(invalid)
+
+    @property
+    def model_checked(self) -> bool:
+        """Whether the model was checked already. It may be replaced between answers."""
+        return self._checked_model == self.model
+
+    def check_model(self) -> None:
+        """Report a model that makes something else than text. This may block, to read the catalogue.
+
+        Raises:
+            ValidationError: It does, and the client's `check` is `"error"`.
+        """
+        self._owner.check_model(self.model, TASK_TYPE)
+        self._checked_model = self.model
 
     def occupy(self, turn: Turn[T]) -> None:
         """Register the turn that answers now.
@@ -337,6 +352,10 @@ class Chat(Conversation[T]):
         usage: Token usage of the whole chat; `None` if the server reports none.
         cost: Cost of the whole chat in US dollars; `None` if the server reports none.
     """
+
+    def _check(self) -> None:
+        super()._check()
+        self.check_model()  # an `AsyncChat` does so before its first request, as it must not hold up the event loop
 
     def send(self, content: Content | None, *, images: Any = None, timeout: float | None = None) -> Answer[T]:
         """Send a message and wait for the answer. Tools that the model calls are run meanwhile.

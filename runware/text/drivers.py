@@ -92,6 +92,9 @@ class ChatOwner(Protocol):
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
 
+    def check_model(self, name: str, task_type: str) -> None:
+        """Report a known model that makes something else than a request asks for; it may block."""
+
 
 class Performable(Protocol[R_co]):
     """A turn, as its driver sees it."""

@@ -123,6 +123,8 @@ class Turn(Generic[T]):
             raise chat.invalid("content", "is needed: there is no message for the model to answer")
         everything = [*messages, *self._new]
         blocks = any(holds_payload(getattr(part, "value", part)) for part in _parts(everything))
+        if not chat.model_checked:
+            yield Prepare(chat.check_model, blocks=True)
         encoded = yield Prepare(lambda: encode_messages(everything), blocks)
         chat.messages[:] = encoded[: len(messages)]
         if waiting:
