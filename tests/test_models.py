@@ -17,6 +17,7 @@ from runware.models.catalogue import Model, bundled_snapshot, unknown_model
 from runware.models.estimates import estimate
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import matches, prepare
+from runware.models.wording import nearest_number
 from tools import build_models
 
 KLEIN = "runware:400@2"
@@ -352,6 +353,48 @@ def test_hundredths_are_multiples_of_a_hundredth() -> None:
     for value in [number / 100 for number in range(2001)]:
         assert matches({"multipleOf": 0.01}, value)
         assert not matches({"multipleOf": 0.01}, value + 0.005)
+
+
+@pytest.mark.parametrize("seed", [2**63, 9223372036854776000, 1e300])
+def test_seed_above_the_largest_is_refused_with_the_exact_limit(seed: float) -> None:
+    (found,) = problems(DEV, **image(seed=seed))
+    assert found.message == (
+        f"seed must be an integer between 0 and 9223372036854775807 for FLUX.1 [dev]; got {seed!r}. "
+        "Did you mean 9223372036854775807?"
+    )
+    assert (found.maximum, found.suggestion) == (2**63 - 1, 2**63 - 1)
+    assert problems(DEV, **image(seed=2**63 - 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"minimum": -9223372036854776000, "maximum": 9223372036854776000}, [-(2**63), 2**63 - 1]),
+        ({"minimum": -(2.0**63), "maximum": 2.0**63}, [-(2**63), 2**63 - 1]),
+        ({"minimum": 0, "maximum": 18446744073709552000}, [0, 2**64 - 1]),
+        ({"minimum": 0.5, "maximum": 2**53 - 1}, [0.5, 2**53 - 1]),
+    ],
+)
+def test_limits_that_javascript_rounded_are_whole_again(given: dict[str, Any], meant: list[float]) -> None:
+    limits = prepare({"properties": {"seed": {"type": "integer", **given}, "maximum": {"type": "null"}}})["properties"]
+    assert repr([limits["seed"]["minimum"], limits["seed"]["maximum"]]) == repr(meant)
+    assert limits["maximum"] == {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "nearest"),
+    [
+        ({"multipleOf": 16}, 2**60 + 9, 2**60 + 16),
+        ({"multipleOf": 16, "maximum": 2**60 + 15}, 2**60 + 14, 2**60),
+        ({"multipleOf": 64, "minimum": 100}, 3, 128),
+        ({"multipleOf": 0.1, "maximum": 20}, 10**400, 20.0),
+        ({"multipleOf": 0.1}, 10**400, 10**400),
+        ({"multipleOf": 0.01, "maximum": 0.57}, 0.5712, 0.57),
+    ],
+)
+def test_nearest_number_is_exact_for_large_integers(schema: dict[str, Any], value: float, nearest: float) -> None:
+    assert nearest_number(schema, value) == nearest
+    assert not matches(schema, value)
 
 
 def test_keywords_of_a_newer_schema_are_ignored() -> None:

@@ -17,6 +17,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from runware.models.schema import exact_limits
+
 PROJECT = pathlib.Path(__file__).parent.parent
 FACTS = PROJECT / "tools" / "model_facts.jsonl"
 SNAPSHOT = PROJECT / "runware" / "models" / "snapshot.jsonl.gz"
@@ -338,6 +340,7 @@ def _schema_of(limits: Any) -> Schema:
         default = [value for value, given in zip(values, limits, strict=True) if value != given]
         return {"enum": values} | ({"default": default[0]} if default else {})
     made: Schema = {key: value for key, value in limits.items() if key in _KEYWORDS}
+    made |= exact_limits(made)
     if "oneOf" in limits:
         made["oneOf"] = [_alternative(option) for option in limits["oneOf"]]
     item = limits.get("item", "")

@@ -18,6 +18,7 @@ __all__ = [
     "TYPES",
     "Schema",
     "choices_of",
+    "exact_limits",
     "find_schema",
     "has_type",
     "is_equal",
@@ -32,12 +33,20 @@ SIZES = "x-sizes"
 """Keyword of prepared schemas: the sizes accepted, a dict from (width, height) to their name."""
 _LONGEST_PATTERN = 10_000
 """Longer strings are media, whose pattern is not checked: it would take longer than the whole check."""
+_LIMITS = frozenset(("minimum", "maximum"))
+_ROUNDED = {
+    9223372036854776000: 2**63 - 1, 2**63: 2**63 - 1, -9223372036854776000: -(2**63), -(2**63): -(2**63),
+    18446744073709552000: 2**64 - 1, 2**64: 2**64 - 1,
+}  # fmt: skip
+"""Limits of integers as JavaScript writes them, and what they were. The service makes its schemas with it."""
 _STEP = re.compile(r"[^.\[\]]+")
 _NUMBERS = (int, float)
 
 
 def prepare(schema: Any, enums: Mapping[str, list[Any]] | None = None) -> Any:
     """Return a schema in a form that is fast to check: with references resolved, and lists of sizes as a dict.
+
+    Limits that were rounded to a double are the integers again that they were.
 
     Args:
         schema: A schema as the service sends it, or as the snapshot has it.
@@ -50,11 +59,19 @@ def prepare(schema: Any, enums: Mapping[str, list[Any]] | None = None) -> Any:
     made = {name: prepare(one, enums) for name, one in schema.items()}
     if isinstance(reference := made.pop("$ref", None), str) and enums:
         made["enum"] = enums.get(reference.rpartition("/")[2], [])
+    made |= exact_limits(made)
     options = made.get("oneOf")
     if isinstance(options, list) and options and all(map(_size_of, options)):
         del made["oneOf"]
         made[SIZES] = {_size_of(one): one.get("title", "") for one in options}
     return made
+
+
+def exact_limits(schema: Schema) -> dict[str, Any]:
+    """Return the limits of a schema, those that were rounded to a double as the integers that they were."""
+    limits = {name: schema[name] for name in _LIMITS & schema.keys()}
+    # What is no number is the schema of a parameter with such a name.
+    return {name: _ROUNDED.get(limit, limit) if is_number(limit) else limit for name, limit in limits.items()}
 
 
 def find_schema(schema: Schema, path: str) -> Schema | None:
@@ -118,7 +135,10 @@ def is_multiple(value: float, unit: float) -> bool:
     """Return whether a number is a multiple of *unit*, with a tolerance for binary floats such as 0.07 / 0.01."""
     if isinstance(value, int) and isinstance(unit, int):
         return value % unit == 0
-    quotient = value / unit
+    try:
+        quotient = value / unit
+    except OverflowError:  # an integer beyond all floats
+        return False
     return math.isfinite(quotient) and abs(quotient - round(quotient)) <= 1e-9 * max(1.0, abs(quotient))
 
 

@@ -130,15 +130,29 @@ def nearest_number(schema: Schema, value: float) -> float:
     """Return the nearest number that a schema accepts; of two, the larger one."""
     low, high, unit = (schema.get(name) for name in ("minimum", "maximum", "multipleOf"))
     near = value
+    if low is not None:
+        near = max(near, low)
+    if high is not None:
+        near = min(near, high)
     if unit is not None and unit > 0:
-        near = math.floor(near / unit + 0.5) * unit
-    if low is not None and near < low:
-        near = low if unit is None else math.ceil(low / unit) * unit
-    if high is not None and near > high:
-        near = high if unit is None else math.floor(high / unit) * unit
+        near = _nearest_multiple(near, unit)
+        if low is not None and near < low:
+            near += unit
+        if high is not None and near > high:
+            near -= unit
     if schema.get("type") == "integer":
         return round(near)
     return round(near, 9) if isinstance(near, float) else near
+
+
+def _nearest_multiple(value: float, unit: float) -> float:
+    """Return the multiple of *unit* that is nearest to a number; of two, the larger one. Integers stay exact."""
+    if isinstance(value, int) and isinstance(unit, int):
+        return (2 * value + unit) // (2 * unit) * unit
+    try:
+        return round(math.floor(value / unit + 0.5) * unit, 9)
+    except OverflowError:  # an integer beyond all floats
+        return value
 
 
 def nearest_choice(choices: list[Any], value: Any) -> Any:
