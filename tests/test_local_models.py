@@ -427,6 +427,15 @@ class TestSameWords:
                     refused += 1
         assert refused > 10_000
 
+    @pytest.mark.parametrize("given", [{"width": 10**400}, {"CFGScale": 10**400}, {"seed": 2**63}], ids=" ".join)
+    def test_numbers_beyond_all_floats_are_refused_with_the_same_words(self, given: dict[str, int]) -> None:
+        record = RECORDS.find_air(DEV)
+        assert record is not None
+        task = {**image(DEV), **given}
+        refusals = list(map(str, VALIDATORS.refusals(record, task)))
+        assert len(refusals) == 1
+        assert found(known(DEV), task) == set(refusals)
+
     def test_unknown_and_missing_parameters_are_refused_with_the_same_words(self) -> None:
         for air in AIRS:
             record, model = RECORDS.find_air(air), known(air)

@@ -74,7 +74,10 @@ def _is_multiple(value: float, unit: float) -> bool:
     """Return whether a number is a multiple of another one, as decimal numbers: 0.07 is one of 0.01."""
     if isinstance(value, int) and isinstance(unit, int):
         return value % unit == 0
-    count = value / unit
+    try:
+        count = value / unit
+    except OverflowError:  # an integer beyond all floats
+        return False
     return math.isfinite(count) and math.isclose(count, round(count), rel_tol=1e-9, abs_tol=1e-9)
 
 

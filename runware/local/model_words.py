@@ -163,7 +163,7 @@ def _has_type(kinds: str | list[str], value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     mine = {
         "string": isinstance(value, str),
-        "integer": number and float(value).is_integer(),
+        "integer": number and (isinstance(value, int) or value.is_integer()),
         "number": number,
         "boolean": isinstance(value, bool),
         "object": isinstance(value, dict),
@@ -180,6 +180,8 @@ def _hint(suggestion: Any) -> str:
 def _nearest(schema: Schema, value: float) -> float:
     """Return the accepted number that is nearest; of two, the larger one."""
     low, high, step = _limits(schema)
+    # An integer may be beyond all floats.
+    value = value if high is None else min(value, high + (step or 0))
     found = value if step is None else math.floor(value / step + 0.5) * step
     if low is not None and found < low:
         found = low if step is None else math.ceil(low / step) * step
