@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from PIL import Image
 
 from runware.local import LocalServer
+from runware.local.media import Media
 from runware.local.uuids import new_uuid as server_uuid
 from tests.test_local_server import Peer, errors, new_uuid
 from tests.test_local_tasks import HEAD, MINIMAL, MODEL, fetch, finish
@@ -83,6 +85,39 @@ def test_3d_files_have_the_requested_format(peer: Peer, name: str) -> None:
     assert file["uuid"] in file["url"]
     starts = {"GLB": b"glTF", "PLY": b"ply", "OBJ": b"v ", "STL": b"solid", "FBX": b"Kaydara", "USDZ": b"PK"}
     assert fetch(file["url"])[1].startswith(starts.get(name, b"PK"))
+
+
+ODD_PROMPT = "a kite \ud800 [\x00\x07] \udfff <&>"
+"""Lone surrogates, which JSON can hold and UTF-8 cannot, and control characters, which XML cannot hold."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("imageInference", "PNG"), ("imageInference", "JPG"), ("videoInference", "MP4"), ("audioInference", "WAV"),
+        ("3dInference", "GLB"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inside", [False, True])
+def test_prompt_with_a_lone_surrogate_is_drawn(peer: Peer, kind: str, name: str, inside: bool) -> None:
+    form = {"outputType": "dataURI"} if inside and kind in ("imageInference", "audioInference") else {}
+    key = {"imageInference": "image", "videoInference": "video", "audioInference": "audio"}.get(kind)
+    [item] = finish(peer, kind, **{**MINIMAL[kind], "positivePrompt": ODD_PROMPT, "outputFormat": name, **form})
+    if form:
+        assert len(base64.b64decode(item[f"{key}DataURI"].partition(",")[2])) > 100
+    else:
+        url = item[f"{key}URL"] if key else item["outputs"]["files"][0]["url"]
+        assert len(fetch(url)[1]) > 100
+
+
+def test_drawing_of_any_prompt_as_svg_is_valid_xml() -> None:
+    tree = ET.fromstring(Media("image", "svg", {"width": 64, "height": 64}, ODD_PROMPT, 1).render())
+    assert [one.text for one in tree if one.tag.endswith("title")] == ["a kite ? [\ufffd\ufffd] ? <&>"]
+
+
+def test_lone_surrogate_in_a_text_comes_back_as_an_escape(peer: Peer) -> None:
+    [item] = finish(peer, "promptEnhance", prompt=ODD_PROMPT)
+    assert item["text"].startswith(ODD_PROMPT)
 
 
 def test_audio_can_be_sent_inside_a_result(peer: Peer) -> None:

@@ -77,6 +77,16 @@ def test_session_is_replayed_as_it_was_recorded(path: pathlib.Path, service: Loc
     assert service.ledger.executed == executed
 
 
+def test_text_with_a_lone_surrogate_is_recorded_and_replayed(path: pathlib.Path, service: LocalServer) -> None:
+    given = {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "data:,a kite \ud800"}]}
+    with recorder(path, service) as server, Runware(KEY, url=server.url, timeout=20.0) as rw:
+        (recorded,) = rw.text_inference(**given)
+    with LocalServer(replay=path) as server, Runware(server.api_key, url=server.url, timeout=20.0) as rw:
+        (replayed,) = rw.text_inference(**given)
+    assert "\ud800" in str(recorded.text)
+    assert replayed.text == recorded.text
+
+
 def test_image_of_a_result_is_recognized_by_its_url(path: pathlib.Path, service: LocalServer) -> None:
     with recorder(path, service) as server, Runware(KEY, url=server.url) as rw:
         rw.caption(input_image=make(rw)[0].url)

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
 __all__ = ["encode_json"]
 
-encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
-"""Encode a JSON value as text."""
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encode_json(value: Any) -> str:
+    """Encode a JSON value as text. Lone surrogates, which UTF-8 does not have, become escapes."""
+    text = _encode(value)
+    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

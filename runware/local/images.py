@@ -11,6 +11,7 @@ import html
 import io
 import math
 import random
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -21,6 +22,8 @@ __all__ = ["STYLES", "decode", "encode", "scene", "svg"]
 
 Colour = tuple[int, int, int]
 _MAX_PIXELS = 4096 * 4096
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that an XML document cannot hold, not even escaped."""
 
 
 class _Scene(NamedTuple):
@@ -192,7 +195,7 @@ def svg(prompt: str, seed: int, width: int, height: int) -> bytes:
     for colour, ridge in plan.hills:
         points = " ".join(f"{width * i / (len(ridge) - 1):.1f},{height * y:.1f}" for i, y in enumerate(ridge))
         shapes.append(f'<polygon points="{points} {width},{height} 0,{height}" fill="rgb{colour}"/>')
-    title = html.escape(prompt)
+    title = html.escape(_NOT_IN_XML.sub("\ufffd", prompt))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><title>{title}</title>'
         f'<defs><linearGradient id="sky" x2="0" y2="1">{stops}</linearGradient></defs>'

@@ -69,14 +69,13 @@ class Media:
         kind: The first part of its path: `image`, `video`, `audio`, `model`, `media`.
         extension: Its format.
         task: Its task.
-        prompt: The text that determines its content, together with `seed`.
         seed: The number that determines its content, together with `prompt`.
         style: A key of `images.STYLES`, or `scaled`.
         source: Its input file, if the server has it.
         data: Its bytes, if a client sent them.
     """
 
-    __slots__ = ("data", "extension", "kind", "prompt", "seed", "source", "style", "task", "uuid")
+    __slots__ = ("_prompt", "data", "extension", "kind", "seed", "source", "style", "task", "uuid")
 
     def __init__(self, kind: str, extension: str, task: dict[str, Any], prompt: str, seed: int = 0) -> None:
         self.uuid = new_uuid()
@@ -88,6 +87,15 @@ class Media:
         self.style = "scene"
         self.source: Media | None = None
         self.data: bytes | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The text that determines its content, together with `seed`, without lone surrogates."""
+        return self._prompt
+
+    @prompt.setter
+    def prompt(self, text: str) -> None:
+        self._prompt = text.encode("utf-8", "replace").decode()  # a lone surrogate can be neither drawn nor encoded
 
     @property
     def content_type(self) -> str:

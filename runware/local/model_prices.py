@@ -80,7 +80,7 @@ def _units(unit: str, record: Record, task: Task, tokens: Mapping[str, int]) -> 
         "inputImage": lambda: _count_inputs(task, "image"),
         "step": lambda: task.get("steps") or _property(record, "steps").get("default") or 0,
         "character": lambda: len(_text(task)),
-        "utf8Byte": lambda: len(_text(task).encode()),
+        "utf8Byte": lambda: len(_text(task).encode("utf-8", "surrogatepass")),
         "inputToken": lambda: tokens.get("promptTokens", 0),
         "outputToken": lambda: tokens.get("completionTokens", 0),
     }

@@ -54,7 +54,8 @@ def _clean(value: Any, secrets: Iterable[str] = ()) -> Any:
 
 def _clean_text(text: str, secrets: Iterable[str]) -> str:
     if text[:5].lower() == "data:" or _BASE64.fullmatch(text):
-        return f"sha256:{hashlib.sha256(text.rpartition(',')[2].encode()).hexdigest()[:32]}"
+        data = text.rpartition(",")[2].encode("utf-8", "surrogatepass")
+        return f"sha256:{hashlib.sha256(data).hexdigest()[:32]}"
     if match_uuid(text):
         return f"file:{text.lower()}"
     for secret in secrets:
