@@ -98,11 +98,12 @@ class Progress(NamedTuple):
 
     Attributes:
         completed: The number of results so far.
-        total: The number of results requested.
+        total: The number of results requested. For `map`, that of inputs; 0 as long as it is not known.
         percent: The server's progress report, 0–100, and 100 once it has succeeded; `None` if the server reports none.
             For `map`, the percentage of inputs done; `None` if their number is not known.
         elapsed: Seconds since submission.
-        status: The job's `status`.
+        status: The job's `status`. For `map`, `"running"` up to the last report: that says `"succeeded"` if every input
+            has a result, `"partial"` if only some have, or `"failed"`.
     """
 
     completed: int

@@ -110,12 +110,29 @@ class TestEveryInterface:
         assert [progress.completed for progress in told] == list(range(1, 11))
         assert {progress.total for progress in told} == {10}
         assert [progress.percent for progress in told] == [10.0 * number for number in range(1, 11)]
+        assert [progress.status for progress in told] == ["running"] * 9 + ["succeeded"]
+
+    @pytest.mark.parametrize(("bad", "status"), [({1}, "partial"), ({2}, "partial"), ({0, 1, 2}, "failed")])
+    @pytest.mark.parametrize("sized", [True, False])
+    def test_last_progress_says_whether_inputs_have_failed(
+        self, outcomes: Any, bad: set[int], status: str, sized: bool
+    ) -> None:
+        told: list[Progress] = []
+        inputs = [{**PICTURE, "width": 100} if number in bad else dict(PICTURE) for number in range(3)]
+        outcomes("image_inference", inputs if sized else iter(inputs), progress=told.append, return_exceptions=True)
+        assert (told[-1].status, *told[-1][:3]) == (status, 3, 3, 100.0)
+        assert {progress.status for progress in told[:-1]} == {"running"}
+
+    def test_progress_of_no_inputs_has_succeeded(self, outcomes: Any) -> None:
+        told: list[Progress] = []
+        outcomes("image_inference", [], progress=told.append)
+        assert [(one.completed, one.total, one.percent, one.status) for one in told] == [(0, 0, 100.0, "succeeded")]
 
     def test_progress_has_no_percentage_when_the_length_is_unknown(self, outcomes: Any) -> None:
         told: list[Progress] = []
         outcomes("image_inference", (one for one in seeds(3)), progress=told.append)
-        assert [(progress.completed, progress.total, progress.percent) for progress in told] == [
-            (1, 0, None), (2, 0, None), (3, 0, None)
+        assert [(progress.completed, progress.total, progress.percent, progress.status) for progress in told] == [
+            (1, 0, None, "running"), (2, 0, None, "running"), (3, 0, None, "running"), (3, 3, 100.0, "succeeded")
         ]  # fmt: skip
 
     def test_progress_of_a_failed_map_stays_below_100_percent(self, outcomes: Any) -> None:
@@ -124,7 +141,22 @@ class TestEveryInterface:
         inputs[2] = {**PICTURE, "width": 100}
         with pytest.raises(ValidationError):
             outcomes("image_inference", inputs, progress=told.append, concurrency=1)
-        assert [progress.percent for progress in told] == [25.0, 50.0]
+        assert [(progress.percent, progress.status) for progress in told] == [
+            (25.0, "running"), (50.0, "running"), (50.0, "partial")
+        ]  # fmt: skip
+
+    def test_progress_of_a_map_that_fails_at_once_has_failed(self, outcomes: Any) -> None:
+        told: list[Progress] = []
+        with pytest.raises(ValidationError):
+            outcomes("image_inference", [{**PICTURE, "width": 100}], progress=told.append)
+        assert [(one.completed, one.percent, one.status) for one in told] == [(0, 0.0, "failed")]
+
+    def test_map_that_is_left_early_reports_no_end(self, rw: Runware) -> None:
+        told: list[Progress] = []
+        results = rw.map(rw.image_inference, seeds(3), progress=told.append)
+        next(results)
+        results.close()  # type: ignore[attr-defined]
+        assert [one.status for one in told] == ["running"]
 
     @pytest.mark.parametrize(
         ("progress", "problem"),
@@ -200,7 +232,7 @@ class TestEveryInterface:
         inputs = [*seeds(5), {**PICTURE, "widht": 512}, *seeds(5)]
         with pytest.raises(TypeError, match="widht"):
             outcomes("image_inference", inputs, progress=taken.append, concurrency=3)
-        assert len(taken) == 5
+        assert [one.completed for one in taken] == [1, 2, 3, 4, 5, 5]
 
     def test_exception_of_the_iterable_comes_after_everything_submitted(self, outcomes: Any) -> None:
         told: list[Any] = []
@@ -219,7 +251,7 @@ class TestEveryInterface:
                     return_exceptions=return_exceptions,
                     progress=told.append,
                 )
-            assert len(told) == 5
+            assert [one.status for one in told] == ["running"] * 5 + ["partial"]
 
     def test_common_parameters_apply_to_every_input(self, outcomes: Any, server: LocalServer) -> None:
         common = {"model": "runware:101@1", "width": 256, "height": 320, "positive_prompt": "nothing"}

@@ -15,7 +15,7 @@ from runware._support.lazy_modules import lazy_module
 from runware._support.threads import start_thread
 from runware.display.notebook import Bar, in_notebook
 from runware.errors import ConfigurationError
-from runware.jobs import Job, Progress
+from runware.jobs import Job, JobStatus, Progress
 from runware.transport.callbacks import run_guarded
 
 if TYPE_CHECKING:
@@ -140,8 +140,12 @@ def count(outcomes: Iterable[T], progress: bool | Callable[[Progress], object], 
     counter = Counter(progress, total)
     try:
         for outcome in outcomes:
-            counter.step()
+            counter.step(outcome)
             yield outcome
+        counter.end()
+    except Exception:
+        counter.end(failed=True)
+        raise
     finally:
         counter.close()
 
@@ -150,7 +154,8 @@ class Counter:
     """Counts outcomes on a bar, or with a function.
 
     Args:
-        progress: `True` shows a bar; a function is called for each outcome.
+        progress: `True` shows a bar; a function is called for each outcome, and at the end, unless the report of the
+            last outcome said that it is the last.
         total: Total count; `None` if unknown.
     """
 
@@ -159,16 +164,38 @@ class Counter:
         self._call = progress if callable(progress) else None
         self._bar = bar(total=total, desc="tasks") if progress is True else None
         self._total = total
-        self._done = 0
+        self._done = self._failed = 0
+        self._status: JobStatus = "running"
 
-    def step(self) -> None:
-        """Count one outcome."""
+    def step(self, outcome: object) -> None:
+        """Count one outcome; an exception is a failure."""
         self._done += 1
+        self._failed += isinstance(outcome, BaseException)
         if self._bar is not None:
             self._bar.update(1)
+        self._report("running" if self._done != self._total else self._final(failed=False))
+
+    def end(self, *, failed: bool = False) -> None:
+        """Report the end, unless the last outcome was reported as such.
+
+        Args:
+            failed: Whether an error has ended it.
+        """
+        if failed or self._status == "running":
+            self._total = self._total if failed else self._done
+            self._report(self._final(failed=failed))
+
+    def _final(self, *, failed: bool) -> JobStatus:
+        if self._failed or failed:
+            return "partial" if self._done > self._failed else "failed"
+        return "succeeded"
+
+    def _report(self, status: JobStatus) -> None:
+        self._status = status
         if (call := self._call) is not None:
-            percent = min(100.0 * self._done / self._total, 100.0) if self._total else None
-            now = Progress(self._done, self._total or 0, percent, time.monotonic() - self._started, "running")
+            total = self._total
+            percent = min(100.0 * self._done / total, 100.0) if total else 100.0 if status == "succeeded" else None
+            now = Progress(self._done, total or 0, percent, time.monotonic() - self._started, status)
             run_guarded(lambda: call(now))
 
     def close(self) -> None:

@@ -150,7 +150,8 @@ class BlockingMap:
                 first error is raised. Then, as when the loop is left early, running requests are cancelled, and results
                 not yielded yet are lost; the server may have run and billed both.
             progress: `True` shows a progress bar (extra `progress`); a function is called with a `Progress` at each
-                result.
+                result. The status of the last one is that of the whole. If their number was not known before, or an
+                error ends the iteration, a further call says so.
             run: The name of a run, which needs a client with a store: what a start has done is known to the next one of
                 the same name. That yields what was done from the store, follows what runs, and sends the rest, so that
                 nothing is bought twice (docs/guides/durable.md). The operation and *common* must be the same each time;
@@ -309,7 +310,11 @@ async def _counted(
     counter = progress_display.Counter(progress, total)
     try:
         async for outcome in outcomes:
-            counter.step()
+            counter.step(outcome)
             yield outcome
+        counter.end()
+    except Exception:
+        counter.end(failed=True)
+        raise
     finally:
         counter.close()
