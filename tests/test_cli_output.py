@@ -99,6 +99,14 @@ def test_existing_file_is_replaced_on_request(here: pathlib.Path) -> None:
     assert form_of(here / "taken.png") == "PNG"
 
 
+@pytest.mark.parametrize("arguments", [("--json",), ()])
+def test_printed_json_has_no_nan(here: pathlib.Path, server: LocalServer, arguments: tuple[str, ...]) -> None:
+    server.respond("imageInference", {"imageURL": None, "cost": float("nan"), "more": [float("inf"), 1]})
+    printed = json.loads(run("image", "x y", *SIZE, *arguments).out, parse_constant=pytest.fail)
+    (item,) = printed if arguments else [printed]
+    assert (item["cost"], item["more"]) == (None, [None, 1])
+
+
 def test_media_is_written_to_standard_output(server: LocalServer) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "runware", "image", "x y", *SIZE, "-o", "-"],

@@ -13,9 +13,10 @@ import attrs
 import pytest
 
 import runware
-from runware import Image, Job, Result, Results, Runware, ValidationError
+from runware import BudgetExceededError, Image, Job, Result, Results, Runware, ValidationError
 from runware.jobs import JobStatus, Progress
 from runware.local import LocalServer
+from runware.models import dry_run
 from runware.results import from_dict, from_json
 from tests.test_results import FRAMES, class_for, example, read
 from tools import frameworks
@@ -53,6 +54,56 @@ def test_list_comes_back_with_the_classes_of_its_results() -> None:
     assert from_json(results.to_json()) == results
     assert results.to_dicts() == items
     assert results.to_dicts(api_names=False)[1] == {"task_type": "caption", "text": "x"}
+
+
+ODD_NUMBERS = {
+    "cost": float("nan"),
+    "progress": float("inf"),
+    "extra": {"a": [1.5, float("-inf"), {"b": float("nan")}]},
+}
+
+
+def finite_only(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def test_numbers_that_json_does_not_have_become_null() -> None:
+    image = from_dict({"taskType": "imageInference", "imageURL": "https://a/1.png", "seed": 5, **ODD_NUMBERS})
+    assert isinstance(image, Image)
+    assert (image.cost, image.progress, image.seed) == (None, None, 5)
+    written = json.loads(image.to_json(), parse_constant=finite_only)
+    assert written["extra"] == {"a": [1.5, None, {"b": None}]}
+    assert (written["cost"], written["progress"], written["seed"]) == (None, None, 5)
+    assert json.loads(image.to_json(api_names=False)) == {
+        "task_type": "imageInference", "url": "https://a/1.png", "seed": 5,
+    }  # fmt: skip
+    assert Results([image]).to_dicts() == [dict(image)] == [written]
+    by_hand = Image(cost=float("inf"), seed=5)
+    assert json.loads(by_hand.to_json()) == {"cost": None, "seed": 5}
+    assert Results([image, by_hand, Image(cost=0.25), Image(cost=1)]).cost == 1.25
+    assert Results([image, by_hand]).cost is None
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("-inf"), 10**400, "free", True], ids=type)
+@pytest.mark.parametrize("stored", [False, True])
+def test_odd_cost_of_one_result_spoils_no_sum(server: LocalServer, tmp_path: Path, cost: Any, stored: bool) -> None:
+    store = f"sqlite:///{tmp_path / 'jobs.db'}" if stored else None
+    with Runware(server.api_key, url=server.url, timeout=20.0, store=store, budget=1.0) as rw:
+        server.respond("imageInference", [{"cost": cost}, {"cost": 0.99}])
+        images = rw.image_inference(**PICTURE, number_results=2)
+        assert ([image.cost for image in images], images.cost) == ([None, 0.99], 0.99)
+        assert rw.stats.cost == 0.99
+        with pytest.raises(BudgetExceededError) as caught:
+            rw.image_inference(**PICTURE, number_results=20)
+        assert caught.value.spent == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf"), True, None], ids=str)
+def test_odd_cost_of_a_dry_run_is_none(monkeypatch: pytest.MonkeyPatch, cost: Any) -> None:
+    rw = Runware("key")
+    monkeypatch.setattr(dry_run, "_post", lambda *_: {"data": [{"cost": cost}]})
+    known = rw.estimate(task_type="imageInference", **PICTURE)
+    assert rw.estimate(task_type="imageInference", **PICTURE, exact=True) == known
 
 
 def test_python_name_as_a_key_is_answered_with_the_attribute() -> None:

@@ -45,6 +45,7 @@ from runware.cli.saving import Target, actual_format
 from runware.cli.screen import JobProgress, dollars, is_terminal, print_styled
 from runware.media import Media
 from runware.media.kinds import SNIFFED_BYTES, sniff
+from runware.protocol.codec import finite_number
 from runware.protocol.ids import is_uuid
 
 if TYPE_CHECKING:
@@ -405,7 +406,9 @@ class Output:
         elif isinstance(one, MediaResult) and one.url:
             echo(one.url)
         else:
-            typer.echo(escape_json(json.dumps(without_secrets(one.raw), ensure_ascii=not _is_unicode(sys.stdout))))
+            typer.echo(
+                escape_json(json.dumps(without_secrets(one.to_dict()), ensure_ascii=not _is_unicode(sys.stdout)))
+            )
 
     def _describe_files(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -433,12 +436,12 @@ def _api_name(name: str) -> str:
 
 
 def renamed(value: Any, name: Callable[[str], str]) -> Any:
-    """Return a JSON value with other names in its objects."""
+    """Return a JSON value with other names in its objects, and without NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {name(key): renamed(one, name) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [renamed(one, name) for one in value]
-    return value
+    return finite_number(value) if isinstance(value, float) else value
 
 
 _MODELS_3D = frozenset((".glb", ".gltf", ".obj", ".fbx", ".stl", ".ply", ".usdz", ".3mf"))

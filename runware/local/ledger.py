@@ -8,16 +8,25 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["UNIT", "Ledger", "ReceivedRequest", "TaskRecord"]
+__all__ = ["UNIT", "Ledger", "ReceivedRequest", "TaskRecord", "units_of"]
 
 # Costs are integers in billionths of a dollar: the sum of 10,000 small prices is exact, and one token has a price.
 UNIT = 1_000_000_000
+_MOST = 1e15
+"""Dollars from which on a cost is nonsense, which a test may want its client to see."""
 
 _NOT_REQUESTS = frozenset(("authentication", "ping", "getResponse"))
 _RECENT = 100
 _FIRST = ("model", "positivePrompt", "prompt", "width", "height", "numberResults")
 _OMITTED = frozenset(("taskType", "taskUUID"))
 _CELL = 40
+
+
+def units_of(cost: object, price: int) -> int:
+    """Return the cost that a result reports, in billionths of a dollar; *price* if it is no sensible number."""
+    if isinstance(cost, (int, float)) and abs(cost) < _MOST:
+        return round(cost * UNIT)
+    return price
 
 
 class TaskRecord:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from runware.local.access_control import is_loopback
 from runware.local.connection import WebSocketConnection
-from runware.local.ledger import UNIT
+from runware.local.ledger import units_of
 from runware.local.recording import SessionRecorder
 from runware.local.state import ServerState
 from runware.local.task_inputs import prompt_of
@@ -113,8 +113,7 @@ class RecordingRelay:
                 continue
             if not record.executions:
                 ledger.execute(record)
-            cost = item.get("cost")
-            ledger.bill(record, 1, round(cost * UNIT) if isinstance(cost, (int, float)) else 0)
+            ledger.bill(record, 1, units_of(item.get("cost"), 0))
 
     # WebSocket: the handler of connections.
 

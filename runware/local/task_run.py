@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runware.local.ledger import UNIT, TaskRecord
+from runware.local.ledger import TaskRecord, units_of
 from runware.local.media import Media
 from runware.local.output import OutputSink
 from runware.local.planned_answers import PlannedAnswer
@@ -95,7 +95,7 @@ class TaskRun:
         self.given = answer.results_for(self.task, self.requested)
         if self.given is not None:
             costs = [one.get("cost") for one in self.given]
-            known = [self.cost(index) if cost is None else round(cost * UNIT) for index, cost in enumerate(costs)]
+            known = [units_of(cost, self.cost(index)) for index, cost in enumerate(costs)]
             self.costs = known or self.costs
         self.forced_failure = answer.error
         self.given_errors = answer.result_errors

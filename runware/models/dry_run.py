@@ -15,6 +15,7 @@ from runware.options import Options
 from runware.protocol.codec import dumps
 from runware.protocol.ids import new_uuid
 from runware.protocol.redaction import Redactor, secrets_of
+from runware.protocol.spending import cost_of
 from runware.transport import http_client
 
 if TYPE_CHECKING:
@@ -44,11 +45,8 @@ def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimat
         errors.append(answer["error"])
     if errors:
         raise error_from_wire(errors[0], task_type=str(task.get("taskType")))
-    costs = [
-        one["cost"]
-        for one in answer.get("data") or ()
-        if isinstance(one, Mapping) and isinstance(one.get("cost"), (int, float))
-    ]
+    items = [one for one in answer.get("data") or () if isinstance(one, Mapping)]
+    costs = [cost for one in items if (cost := cost_of(one)) is not None]
     if not costs:
         return otherwise
     return attrs.evolve(otherwise, minimum=sum(costs), maximum=sum(costs), basis="dry run", exact=True)

@@ -29,6 +29,7 @@ else:
 
 __all__ = [
     "dumps",
+    "finite_number",
     "form_of",
     "is_flat",
     "loads",
@@ -219,10 +220,14 @@ def _number(value: object, _: object) -> float:
     raise TypeError
 
 
+def finite_number(value: float) -> float | None:
+    """Return a number; `None` for NaN and infinities, which JSON does not have, and which spoil sums."""
+    return value if math.isfinite(value) else None
+
+
 _PLAIN: dict[object, frozenset[type]] = {
     str | None: frozenset((str,)),
     int | None: frozenset((int,)),
-    float | None: frozenset((float,)),
     bool | None: frozenset((bool,)),
     Any: frozenset((str, int, float, bool, dict, list)),
 }
@@ -248,6 +253,8 @@ def rules(cls: Any) -> dict[str, Rule]:
                 log.debug("%s.%s: %s does not fit: %s", cls.__name__, field.name, wire, type(error).__name__)
                 return None
 
+        if field.type == float | None:
+            return wire, frozenset(), lambda value: finite_number(value) if type(value) is float else make(value)
         return wire, _PLAIN.get(field.type, frozenset()), make
 
     fields = (field for field in attrs.fields(cls) if field.name != "raw" and not field.name.startswith("_"))

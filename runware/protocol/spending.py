@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Spending"]
+__all__ = ["Spending", "cost_of"]
 
 _LARGEST = 1e15
 
@@ -29,7 +29,7 @@ class Spending:
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
         """Add the costs and tokens of some results."""
         for item in items:
-            if "cost" in item and (cost := _number(item["cost"])) is not None:
+            if "cost" in item and (cost := cost_of(item)) is not None:
                 self.cost = (self.cost or 0.0) + cost
             if "usage" in item and isinstance(usage := item["usage"], dict):
                 self.add_tokens(
@@ -47,6 +47,11 @@ class Spending:
     def facts(self) -> dict[str, Any]:
         """Return the sums as attributes of an event."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def cost_of(item: Mapping[str, Any]) -> float | None:
+    """Return the cost of a result in US dollars; `None` if it has none, or none that can be added up."""
+    return _number(item.get("cost"))
 
 
 def _number(value: object) -> float | None:

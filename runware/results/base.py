@@ -10,6 +10,7 @@ them. Fields that may hold prompts, texts or media are declared with `repr=False
 from __future__ import annotations
 
 import copy
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ from runware.media.cancelling import in_thread
 from runware.media.downloadable import Saving, save_all
 from runware.media.downloads import Downloads
 from runware.media.files import MAX_BYTES
-from runware.protocol.codec import dumps, loads, structure
+from runware.protocol.codec import dumps, finite_number, loads, structure
 from runware.protocol.lazy_fields import put_readers, stored_items
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class ApiObject(ResultSchema):
 
     def to_dict(self, *, api_names: bool = True) -> dict[str, Any]:
         """Return the object as a new dict that JSON can hold. It contains nothing of the request.
+
+        NaN and infinities, which some servers send, are `None` in it.
 
         Args:
             api_names: The API's own object, complete, which `from_dict` reads. With `False`, the attributes that have
@@ -178,6 +181,8 @@ def _plain(value: Any, api_names: bool) -> Any:
         return value.to_dict(api_names=api_names)
     if isinstance(value, Mapping):
         return {name: _plain(one, api_names) for name, one in value.items()}
+    if isinstance(value, float):
+        return finite_number(value)
     return [_plain(one, api_names) for one in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -342,7 +347,7 @@ class Results(list[T], ResultSchema):
     @property
     def cost(self) -> float | None:
         """Total cost in US dollars; `None` if no result reports its cost."""
-        costs = [cost for item in self if (cost := getattr(item, "cost", None)) is not None]
+        costs = [cost for item in self if (cost := getattr(item, "cost", None)) is not None and math.isfinite(cost)]
         return sum(costs) if costs else None
 
     def to_dicts(self, *, api_names: bool = True) -> list[dict[str, Any]]:

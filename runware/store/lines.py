@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import attrs
 from runware import errors
 from runware.errors import AuthenticationError, BudgetExceededError, InsufficientCreditsError, RunwareError
 from runware.protocol.call import Call
+from runware.protocol.spending import cost_of
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -133,6 +133,10 @@ class StoredTask:
         return {"task_uuid": self.key, "task_type": self.task_type}
 
 
+_HIGHEST_BILL = 1e9
+"""The most dollars that one task counts with: billionths must fit the 64 bits of a column."""
+
+
 def nano_dollars(dollars: float) -> int:
     """Return US dollars as whole billionths, whose sums are exact."""
     return round(dollars * 1e9)
@@ -145,12 +149,8 @@ def dollars(nano: int) -> float:
 
 def billed(items: Iterable[Mapping[str, Any]]) -> int | None:
     """Return the cost of results, in billionths of a dollar; `None` if none of them has one."""
-    costs = [
-        cost
-        for item in items
-        if isinstance(cost := item.get("cost"), (int, float)) and not isinstance(cost, bool) and math.isfinite(cost)
-    ]
-    return nano_dollars(sum(costs)) if costs else None
+    costs = [cost for item in items if (cost := cost_of(item)) is not None]
+    return nano_dollars(min(sum(costs), _HIGHEST_BILL)) if costs else None
 
 
 def owed(line: Line, bill: int | None, *, may_have_run: bool, succeeded: bool) -> int:

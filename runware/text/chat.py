@@ -272,7 +272,7 @@ class Conversation(Generic[T]):
             "response_type": None if self.response_format is None else self.response_format.name,
             "max_rounds": self.max_rounds,
             "extra": self.extra,
-            "usage": None if self._usage is None else self._usage.raw,
+            "usage": None if self._usage is None else self._usage.to_dict(),
             "cost": self._cost,
             **{name: value for name, value in {**self._settings, **settings}.items() if value is not None},
         }
