@@ -236,6 +236,16 @@ def test_chat_takes_each_line_of_a_pipe_as_a_message(environment: dict[str, str]
     assert len(json.loads((tmp_path / "chat.json").read_text())["messages"]) == 6
 
 
+def test_history_with_a_lone_surrogate_is_continued(environment: dict[str, str], tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "chat.json"
+    in_pipe("chat", "--history", "chat.json", stdin="a kïte\n", **environment)
+    path.write_text(path.read_text("utf-8").replace("a kïte", r"a kïte \ud800"), "utf-8")  # as a model may write it
+    ran = in_pipe("chat", "--history", "chat.json", stdin="another\n", **environment)
+    assert ran.returncode == 0, ran.stderr
+    messages = json.loads(path.read_text("utf-8"))["messages"]
+    assert (messages[0]["content"], len(messages)) == ("a kïte \ud800", 4)
+
+
 def test_progress_is_drawn_and_cleared_on_a_terminal(environment: dict[str, str], server: LocalServer) -> None:
     with server.hold("imageInference"):
         shown = on_terminal("image", "x y", "-n", "2", typed=[("0 of 2", signal.SIGINT)], **environment)

@@ -297,7 +297,8 @@ class _Conversation:
     def _keep(self) -> None:
         """Write the chat to the file of `--history`."""
         if self._history is not None:
-            self._history.write_text(json.dumps(self._chat.to_dict(), ensure_ascii=False, indent=1) + "\n", "utf-8")
+            text = json.dumps(self._chat.to_dict(), ensure_ascii=False, indent=1) + "\n"
+            self._history.write_text(text, "utf-8", "backslashreplace")  # a lone surrogate becomes an escape of JSON
 
 
 def _ask(prompt: str) -> str:
