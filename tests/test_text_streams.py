@@ -217,7 +217,7 @@ def test_job_gives_its_pieces_to_any_number_of_readers(rw: Runware) -> None:
 
     text, result = asyncio.run(main())
     assert {*texts, text, str(result)} == {ANSWER.format("Tell me about the sea")}
-    assert job.status == "succeeded"
+    assert (job.status, *job.progress[:2]) == ("succeeded", 1, 1)
     until(lambda: sum(len(pieces) for pieces, _ in seen) == len(job.results))
     assert [piece.text for pieces, _ in seen for piece in pieces] == [piece.text for piece in job.results]
     assert rw.job(job.ref).result(10)[0].text == str(result)
@@ -592,6 +592,7 @@ def test_closing_the_client_ends_a_job(server: LocalServer, rw: Runware) -> None
     server.play("X21", form="silence", after=3)
     job = rw.submit.stream_text(**asked())
     until(lambda: len(job.results) == 3)
+    assert job.progress[:2] == (0, 1)
     rw.close()
     with pytest.raises(ClientClosedError) as failure:
         job.result(10)

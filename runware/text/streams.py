@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.threads import start_thread
 from runware.errors import RunwareError, ValidationError
-from runware.jobs import Job, Owner
+from runware.jobs import Job, Owner, Progress
 from runware.protocol.call import CallState
 from runware.requests.plan import Plan
 from runware.requests.text import StreamText
@@ -224,6 +224,11 @@ class StreamJob(Job[Text]):
 
     def __repr__(self) -> str:
         return f"<StreamJob {self.task_uuid} {self.status} {len(self._results)} pieces>"
+
+    @property
+    def progress(self) -> Progress:
+        """The progress so far. The text is one result, which is complete at the end; `results` has its pieces."""
+        return super().progress._replace(completed=int(self.status == "succeeded"))
 
     def start(self) -> None:
         """Start reading.
