@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from runware import models
 from runware._support.api_names import python_name, wire_name
 from runware.errors import ValidationError
-from runware.models.catalogue import Model, bundled_snapshot, unknown_model
+from runware.models.catalogue import Model, Rate, bundled_snapshot, unknown_model
 from runware.models.estimates import estimate
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import matches, prepare
@@ -395,6 +396,20 @@ def test_limits_that_javascript_rounded_are_whole_again(given: dict[str, Any], m
 def test_nearest_number_is_exact_for_large_integers(schema: dict[str, Any], value: float, nearest: float) -> None:
     assert nearest_number(schema, value) == nearest
     assert not matches(schema, value)
+
+
+@pytest.mark.parametrize(
+    ("air", "task"),
+    [(DEV, {"numberResults": 10**400}), (KLING, {"duration": 10**400}), (KLING, {"numberResults": 10**400})],
+    ids=["images", "seconds", "videos"],
+)
+def test_estimate_of_a_number_beyond_all_floats_is_unknown(air: str, task: dict[str, Any]) -> None:
+    assert estimate(model(air), image(**task)).cost is None
+
+
+def test_estimate_by_bytes_counts_a_lone_surrogate() -> None:
+    speaker: Any = SimpleNamespace(rates=(Rate(amount=0.5, unit="utf8Byte"),), schema={}, sizes=(), seconds=None)
+    assert estimate(speaker, {"positivePrompt": "é\ud800"}).cost == 2.5
 
 
 def test_keywords_of_a_newer_schema_are_ignored() -> None:

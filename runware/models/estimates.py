@@ -77,6 +77,13 @@ def estimate(model: Model, task: Mapping[str, Any]) -> Estimate:
         model: The model of the task.
         task: The task. Missing parameters have the model's defaults; a parameter without a default makes a range.
     """
+    try:
+        return _estimate(model, task)
+    except OverflowError:  # an integer beyond all floats, which no model takes
+        return Estimate(seconds=model.seconds)
+
+
+def _estimate(model: Model, task: Mapping[str, Any]) -> Estimate:
     results = _integer(task, model, "numberResults", 1)
     from_rates = _from_rates(model, task, results)
     if from_rates is not None:
@@ -198,7 +205,7 @@ _COUNTS: dict[str, Callable[[Mapping[str, Any], Model], _Range | None]] = {
     "outputMegapixel": _megapixels,
     "inputImage": lambda task, _: _exactly(_inputs(task, "image")),
     "character": lambda task, _: _exactly(len(_text_of(task))),
-    "utf8Byte": lambda task, _: _exactly(len(_text_of(task).encode())),
+    "utf8Byte": lambda task, _: _exactly(len(_text_of(task).encode("utf-8", "surrogatepass"))),
     "step": _steps,
     "inputToken": _input_tokens,
     "outputToken": _output_tokens,
