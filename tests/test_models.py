@@ -183,6 +183,8 @@ def test_model_knows_its_parameters() -> None:
         ({"capability": "text-to-vidoe"}, r"capability is .*; got 'text-to-vidoe'\. Did you mean 'text-to-video'\?"),
         ({"creator": "Kling IA"}, r"creator is .*; got 'Kling IA'\. Did you mean 'Kling AI'\?"),
         ({"creator": 5}, r"creator is that of no known model; got 5\."),
+        ({"capability": 5}, r"capability must be a str; got 5\."),
+        ({"q": ["flux"]}, r"q must be a str; got \['flux'\]\."),
     ],
 )
 def test_list_refuses_filters_that_no_model_fits(filters: dict[str, Any], message: str) -> None:

@@ -171,6 +171,17 @@ def test_search_yields_page_after_page(rw: Runware, server: LocalServer) -> None
     assert asyncio.run(main()) == [one.air for one in found]
 
 
+def test_search_begins_at_the_offset_that_was_asked_for(rw: Runware, server: LocalServer) -> None:
+    everything = list(rw.models.search("flux", limit=100))
+    assert list(rw.models.search("flux", limit=5, offset=19)) == everything[19:]
+    assert [task["offset"] for task in server.ledger.tasks("modelSearch")][1:] == [19, 24]
+
+    async def main() -> list[Any]:
+        return [one async for one in rw.aio.models.search("flux", offset=27)]
+
+    assert asyncio.run(main()) == everything[27:]
+
+
 def test_search_without_a_client_says_what_it_needs() -> None:
     with pytest.raises(RunwareError, match=r"rw\.models\.search"):
         next(Models(Catalogue(options())).search("flux"))

@@ -348,6 +348,9 @@ class Models:
             ValidationError: No model at all has such a *capability*, *category*, *creator* or *status*.
         """
         every = list(self.catalogue.all())
+        for name, value in (("q", q), ("capability", capability)):
+            if not (value is None or isinstance(value, str)):
+                raise _not_listed(name, f"must be a str; got {one_line(repr(value), 60)}.")
         capability = capability and capability.rpartition(":")[2]
         _check_filter("category", category, {one.modality for one in every})
         _check_filter("capability", capability, {name for one in every for name in one.capabilities})
@@ -376,7 +379,7 @@ class Models:
         """
         if self._search is None:
             raise RunwareError("A search needs a client: use rw.models.search(...).")
-        offset = 0
+        offset = filters.get("offset") or 0
         while True:
             page = self._search({"search": text, **filters, "offset": offset})
             yield from page
@@ -455,7 +458,7 @@ class AsyncModels:
         """Search all models of the platform; see `Models.search`."""
         if self._search is None:
             raise RunwareError("A search needs a client: use rw.models.search(...).")
-        offset = 0
+        offset = filters.get("offset") or 0
         while True:
             page = await self._search({"search": text, **filters, "offset": offset})
             for model in page:
@@ -491,12 +494,13 @@ def _check_filter(
     near = difflib.get_close_matches(alike(value), by_form, 1) if isinstance(value, str) else []
     names = sorted(by_form.values())
     words = f"must be one of {', '.join(map(repr, names))}" if len(names) <= LISTED else "is that of no known model"
-    raise ValidationError(
-        f"list(): {name} {words}; got {one_line(repr(value), 60)}."
-        + (f" Did you mean {by_form[near[0]]!r}?" if near else ""),
-        code="invalidParameter",
-        parameter=name,
-    )
+    hint = f" Did you mean {by_form[near[0]]!r}?" if near else ""
+    raise _not_listed(name, f"{words}; got {one_line(repr(value), 60)}.{hint}")
+
+
+def _not_listed(name: str, problem: str) -> ValidationError:
+    """Return the error of a filter of `list` that is not valid."""
+    return ValidationError(f"list(): {name} {problem}", code="invalidParameter", parameter=name)
 
 
 def _plain(name: str) -> str:
