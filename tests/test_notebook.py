@@ -119,6 +119,17 @@ def test_everything_is_escaped() -> None:
     assert EVIL in page(runware.Results(shown, errors=errors)).words
 
 
+def test_lone_surrogates_leave_a_view_that_can_be_sent() -> None:
+    shown: list[Any] = [
+        runware.Image(url="https://a/1.png", positive_prompt="a \ud800 kite"),
+        runware.Text(text="\udfff"),
+    ]
+    for one in [*shown, runware.Results(shown, errors=[runware.ServerError("\ud800")])]:
+        for view in one._repr_mimebundle_().values():
+            view.encode()
+    assert "a ? kite" in page(shown[0]).words
+
+
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "http://[::1", "", None]
 )

@@ -6,13 +6,13 @@ and only http(s) URLs and inline media are linked or embedded.
 
 from __future__ import annotations
 
+import html
 import logging
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -227,8 +227,8 @@ class Bar:
         if self._total or not self._closed:
             value = f' value="{self.n}"' if self._total else ""
             bar = f'<progress max="{self._total or 1}"{value} style="width:220px"></progress> '
-        html = f'<div style="{_CARD}"><b>{escape(self._label)}</b> {bar}{_facts(facts)}</div>'
-        return {"text/plain": " ".join(filter(None, [self._label, *facts])), "text/html": html}
+        body = f'<div style="{_CARD}"><b>{escape(self._label)}</b> {bar}{_facts(facts)}</div>'
+        return {"text/plain": " ".join(filter(None, [self._label, *facts])), "text/html": body}
 
 
 def _large(result: Result) -> str:
@@ -412,3 +412,8 @@ def _dollars(cost: float | None) -> str:
 
 def _facts(facts: Iterable[str]) -> str:
     return f'<span style="{_DIM}">{" · ".join(escape(fact) for fact in facts if fact)}</span>'
+
+
+def escape(text: str) -> str:
+    """Escape a text for HTML. Lone surrogates, which a page cannot hold, become question marks."""
+    return html.escape(text.encode("utf-8", "replace").decode())
