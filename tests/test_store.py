@@ -1064,6 +1064,15 @@ class TestBudgets:
         assert (caught.value.limit, caught.value.may_have_run) == (0.0, False)
         assert server.ledger.executed == 0
 
+    @pytest.mark.parametrize("limit", [sys.float_info.max, 10**400], ids=["float", "int"])
+    @pytest.mark.parametrize("stored", [False, True])
+    def test_limit_that_nothing_reaches_is_none(
+        self, server: LocalServer, path: pathlib.Path, stored: bool, limit: float
+    ) -> None:
+        options: dict[str, Any] = {"store": path} if stored else {}
+        with Runware(server.api_key, url=server.url, budget=limit, timeout=20.0, **options) as rw:
+            assert rw.image_inference(**PICTURE)[0].cost
+
     def prices(self, server: LocalServer) -> tuple[float, float]:
         """Return what a task costs, and what it is estimated to cost."""
         with Runware(server.api_key, url=server.url, include_cost=True) as rw:

@@ -15,7 +15,7 @@ from runware.protocol.ids import StableUUID
 from runware.requests.base import Task
 from runware.requests.plan import Plan
 from runware.store.expenses import Expense, Ledger
-from runware.store.lines import Line, StoredTask, nano_dollars
+from runware.store.lines import HIGHEST_BILL, Line, StoredTask, nano_dollars
 
 if TYPE_CHECKING:
     from runware.models import estimates
@@ -34,6 +34,8 @@ __all__ = ["Keeper", "Place"]
 
 _MAX_REQUEST = 65_536
 """The size in bytes up to which a request is kept. A larger one, with media, cannot be sent again from the store."""
+_HIGHEST_LIMIT = 1e18
+"""The limit in dollars that stands for all higher ones, whose billionths may be beyond all floats."""
 _DURABLE = (Completion.RESULTS, Completion.ACKNOWLEDGEMENT, Completion.STATUSES)
 
 
@@ -206,7 +208,7 @@ class Keeper:
                 per = place.scope
             elif per == "run":
                 per = "client" if run is None else f"run {run}"
-            limit = nano_dollars(budget.limit)
+            limit = nano_dollars(min(budget.limit, _HIGHEST_LIMIT))
             limits[per] = min(limit, limits.get(per, limit))
         return limits
 
@@ -217,4 +219,4 @@ class Keeper:
         except NotFoundError:
             return
         if cost is not None:
-            line.reserve, line.priced = nano_dollars(cost), True
+            line.reserve, line.priced = nano_dollars(min(cost, HIGHEST_BILL)), True

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
 __all__ = [
+    "HIGHEST_BILL",
     "UNSENT",
     "Line",
     "StoredTask",
@@ -133,7 +134,7 @@ class StoredTask:
         return {"task_uuid": self.key, "task_type": self.task_type}
 
 
-_HIGHEST_BILL = 1e9
+HIGHEST_BILL = 1e9
 """The most dollars that one task counts with: billionths must fit the 64 bits of a column."""
 
 
@@ -150,7 +151,7 @@ def dollars(nano: int) -> float:
 def billed(items: Iterable[Mapping[str, Any]]) -> int | None:
     """Return the cost of results, in billionths of a dollar; `None` if none of them has one."""
     costs = [cost for item in items if (cost := cost_of(item)) is not None]
-    return nano_dollars(min(sum(costs), _HIGHEST_BILL)) if costs else None
+    return nano_dollars(min(sum(costs), HIGHEST_BILL)) if costs else None
 
 
 def owed(line: Line, bill: int | None, *, may_have_run: bool, succeeded: bool) -> int:
