@@ -312,6 +312,26 @@ def test_numpy_numbers_become_plain_ones() -> None:
         assert caught.value.parameter == name
 
 
+class Ambiguous:
+    """An array as numpy has them: comparing it gives no truth value."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    def __len__(self) -> int:
+        return 2
+
+
+def test_array_in_place_of_a_listed_text_is_a_validation_error() -> None:
+    with pytest.raises(ValidationError, match=r"output_format must be one of 'JPG', .*; got Ambiguous"):
+        runware.ImageInference(output_format=Ambiguous())  # type: ignore[arg-type]
+
+
 def test_misspelt_parameter_is_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"^ImageInference has no parameter 'heigth'; did you mean 'height'\?$"):
         runware.ImageInference(positive_prompt="x", heigth=1)  # type: ignore[call-arg]

@@ -54,7 +54,7 @@ def fits(value: object, expected: Any) -> bool:  # noqa: PLR0911 - one return pe
     if origin in (Union, UnionType):
         return any(fits(value, option) for option in get_args(expected))
     if origin is Literal:
-        return value in get_args(expected)
+        return isinstance(value, str) and value in get_args(expected)  # an array equals each of them, item by item
     if origin is Sequence:
         (item,) = get_args(expected)
         return isinstance(value, (list, tuple)) and all(fits(one, item) for one in value)
