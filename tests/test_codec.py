@@ -8,6 +8,7 @@ import math
 import tracemalloc
 from collections import OrderedDict
 from collections.abc import Callable
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -235,6 +236,9 @@ def nested(levels: int) -> Any:
 NO_FORM = {
     "NaN": (math.nan, "NaN"),
     "infinity": ([{"b": (1, -math.inf)}], "infinity"),
+    "another type's NaN": (Decimal("NaN"), "NaN"),
+    "another type's infinity": ({"b": [Decimal("-Infinity")]}, "infinity"),
+    "tuple as key": ({(1, 2): 3}, "a tuple as a key"),
     "circular": (circular(), "contains itself"),
     "deep": (nested(5000), "nested more than 100 deep"),
 }

@@ -121,11 +121,18 @@ def plain_form(value: Any, convert: Convert, part: type, levels: int = _DEEPEST)
             raise _NotJsonError(_TOO_DEEP)
         if isinstance(value, Mapping):
             return {
-                name if type(name) is str else convert(name): plain_form(one, convert, part, levels - 1)
+                name if type(name) is str else _key(name, convert): plain_form(one, convert, part, levels - 1)
                 for name, one in value.items()
             }
         return [plain_form(one, convert, part, levels - 1) for one in value]
     return convert(value)
+
+
+def _key(name: object, convert: Convert) -> Any:
+    form = convert(name)
+    if form is not None and not isinstance(form, (str, int, float)):
+        raise _NotJsonError(f"contains a dict with a {type(name).__name__} as a key, where JSON has text only")
+    return form
 
 
 def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[..., Item]:
@@ -157,7 +164,12 @@ def new_converter(omit: frozenset[str], leaf: Callable[[object], object], part: 
         leaf: Turns a value that is neither a request object nor JSON into text.
         part: A class of dicts that represent request objects, and have a hook of their own.
     """
-    converter = cattrs.Converter(unstructure_fallback_factory=lambda _: leaf)
+
+    def finite_leaf(value: object) -> object:
+        form = leaf(value)
+        return _finite(form) if type(form) is float else form
+
+    converter = cattrs.Converter(unstructure_fallback_factory=lambda _: finite_leaf)
     for plain in _SIMPLE - {float, int}:
         converter.register_unstructure_hook(plain, lambda value: value)
     # A NumPy number may be a subclass of float, which not every JSON encoder accepts.
