@@ -268,6 +268,15 @@ def test_encodable_values_are_sent_unchanged() -> None:
     assert json.loads(dumps([wire])) == [wire]
 
 
+@pytest.mark.parametrize("slots", [True, False])
+def test_attrs_object_of_the_caller_is_sent_with_its_fields(slots: bool) -> None:
+    size = attrs.make_class("Size", {"side_length": attrs.field(), "unit": attrs.field(default="px")}, slots=slots)
+    task = runware.ImageInference(positive_prompt="x", settings={"size": size(512)}, extra={"size": size(256)})
+    assert not task.holds_payload()
+    wire = task.wire()
+    assert (wire["settings"], wire["size"]) == ({"size": {"sideLength": 512}}, {"sideLength": 256})
+
+
 def test_dumps_of_an_unknown_object_raises_type_error() -> None:
     with pytest.raises(TypeError):
         dumps({"a": object()})

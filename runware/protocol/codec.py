@@ -144,10 +144,12 @@ def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[...
         convert: Converts values that are not simple.
     """
     rows = {field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit}
+    has_dict = cls.__dictoffset__ != 0  # a caller's own attrs class has none, unless it says slots=False
 
     def write(value: Any, wire: Item | None = None) -> Item:
         wire = {} if wire is None else wire
-        for name, given in vars(value).items():
+        values = vars(value) if has_dict else {name: getattr(value, name) for name in rows}
+        for name, given in values.items():
             row = rows.get(name)
             if row is not None and given != row[1]:
                 wire[row[0]] = given if type(given) in _SIMPLE else form_of(convert, given, value, name)

@@ -31,13 +31,21 @@ def holds_payload_in(value: object) -> bool:
     if type(value) in _PLAIN:  # most are; the protocol check below takes 30 µs, on the event loop
         return isinstance(value, str) and holds_payload(value)
     if attrs.has(type(value)) and not isinstance(value, Result):
-        given = [one for name, one in vars(value).items() if name == "extra" or name not in SETTINGS]
+        given = [one for name, one in _values(value).items() if name == "extra" or name not in SETTINGS]
         return any(map(holds_payload_in, given))
     if isinstance(value, (list, tuple)):
         return any(map(holds_payload_in, value))
     if isinstance(value, Mapping):
         return any(map(holds_payload_in, value.values()))
     return holds_payload(value)
+
+
+def _values(value: Any) -> dict[str, Any]:
+    """Return the given values of a request object, or all values of an object of a caller's own class with slots."""
+    if type(value).__dictoffset__:
+        found: dict[str, Any] = vars(value)
+        return found
+    return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
 
 
 @cache
