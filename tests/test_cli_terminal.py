@@ -284,3 +284,29 @@ def test_reader_that_goes_away_is_no_error(arguments: tuple[str, ...], environme
     assert b"Traceback" not in said
     assert b"BrokenPipe" not in said
     assert process.returncode in (0, 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes descriptors in a POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "closed", "code"),
+    [
+        ("models list", "<&- >&- 2>&-", 0),
+        ("models list", ">&-", 0),
+        ("models list", "2>&-", 0),
+        ("models show no-such-model", "2>&-", 1),
+        ("image 'x y' -o out", "<&- >&- 2>&-", 0),
+        ("text -", "<&-", 0),
+        ("chat", "<&-", 0),
+    ],
+)
+def test_closed_standard_streams_are_no_error(
+    command: str, closed: str, code: int, environment: dict[str, str]
+) -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -X dev -W error -m runware {command} {closed}"],
+        capture_output=True, text=True, timeout=50, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+    )  # fmt: skip
+    assert (ran.returncode, "Traceback" in ran.stdout + ran.stderr) == (code, False), ran.stderr
+    if command.startswith("image"):
+        assert len(list(pathlib.Path("out").iterdir())) == 1

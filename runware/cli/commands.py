@@ -30,7 +30,7 @@ from runware.cli.common import (
     command,
 )
 from runware.cli.completion import complete_model, complete_parameter
-from runware.cli.output import Output, accept_any_text, client, echo, reporting, without_secrets
+from runware.cli.output import Output, accept_any_text, client, echo, replace_closed_streams, reporting, without_secrets
 from runware.cli.screen import dollars, is_terminal, print_styled
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def _main(
     ] = False,
 ) -> None:
     del version  # the callback of the option has printed it
+    replace_closed_streams()
     accept_any_text()
 
 

@@ -63,6 +63,7 @@ __all__ = [
     "media",
     "note",
     "plural",
+    "replace_closed_streams",
     "report",
     "reporting",
     "without_secrets",
@@ -127,6 +128,14 @@ def reporting(as_json: bool = False, local: bool = False) -> Iterator[None]:
 def _is_broken_pipe(error: BaseException) -> bool:
     """Return whether an error means that the reader of a pipe has gone, in the form that Windows reports."""
     return type(error) is OSError and error.errno == errno.EINVAL and error.filename is None and os.name == "nt"
+
+
+def replace_closed_streams() -> None:
+    """Replace standard streams that were closed when the process began, as by `<&-`, with the null device."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - until the end
 
 
 def accept_any_text() -> None:
