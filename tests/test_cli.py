@@ -239,10 +239,10 @@ def test_results_of_a_partly_failed_task_are_kept(here: pathlib.Path, server: Lo
 
 
 def test_results_that_cannot_be_saved_are_still_printed(here: pathlib.Path, server: LocalServer) -> None:
-    (here / "file").write_text("")
-    ran = run("image", "x y", "-o", "file/out/")
+    (here / "kite-5.jpg").write_text("mine")
+    ran = run("image", "x y", "--seed", "5", "-o", "kite-{seed}.jpg")
     assert (ran.code, ran.out.startswith(server.http_url)) == (1, True)
-    assert "error: file/out: Not a directory." in ran.err
+    assert "error: The file kite-5.jpg exists; --overwrite replaces it." in ran.err
 
 
 def test_local_option_starts_a_server(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

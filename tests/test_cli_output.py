@@ -18,6 +18,7 @@ from PIL import Image
 
 from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
+from runware.local.images import encode, scene
 
 pytest.importorskip("typer")
 
@@ -79,6 +80,9 @@ def test_several_results_fill_a_template(here: pathlib.Path) -> None:
         (("-o", "taken.png"), "taken.png exists; --overwrite replaces it."),
         (("-o", "taken-{number}.png", "-n", "2"), "taken-2.png exists; --overwrite replaces it."),
         (("-o", "-", "--json"), "cannot both use standard output"),
+        (("-o", "taken.png/"), "taken.png is a file, and results cannot be saved in it."),
+        (("-o", "taken.png/deep/a.png"), "taken.png is a file, and results cannot be saved in it."),
+        (("-o", "taken.png/{number}.png"), "taken.png is a file, and results cannot be saved in it."),
     ],
 )
 def test_wrong_name_is_refused_before_anything_is_sent(
@@ -91,6 +95,35 @@ def test_wrong_name_is_refused_before_anything_is_sent(
     assert message in (json.loads(ran.out)["error"]["message"] if "--json" in arguments else ran.error())
     assert server.ledger.connections == 0
     assert (here / "taken.png").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="directories have no such permission on Windows")
+def test_directory_that_cannot_be_written_to_is_refused_before_anything_is_sent(
+    here: pathlib.Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "closed").mkdir(0o555)
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and pathlib.Path(path).name == "closed"))
+    for out in ("closed/", "closed/a.png", "closed/new/{number}.png"):
+        assert "closed is a directory that this user cannot write to." in run("image", "x y", "-o", out).error()
+    assert server.ledger.connections == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in directories")
+def test_pipe_is_not_replaced_by_a_file(here: pathlib.Path, server: LocalServer) -> None:
+    os.mkfifo("pipe")
+    for overwrite in ((), ("--overwrite",)):
+        message = run("image", "x y", "-o", "pipe", *overwrite).error()
+        assert "pipe is no regular file; -o - writes to standard output." in message
+    assert server.ledger.connections == 0
+    assert (here / "pipe").is_fifo()
+
+
+def test_template_with_a_format_for_seeds_names_results_without_one(here: pathlib.Path) -> None:
+    (here / "in.png").write_bytes(encode(scene("x", 1, 256, 256), "png", 90))
+    assert run("upscale", "in.png", "-o", "up-{seed:05d}.png").out == "up-no-seed.png\n"
+    assert run("image", "x y", *SIZE, "--seed", "7", "-o", "kite-{seed:05d}.png").out == "kite-00007.png\n"
+    ran = run("image", "x y", *SIZE, "--seed", "7", "-o", "kite-{seed:05d}.png")
+    assert "kite-00007.png exists; --overwrite replaces it" in ran.err
 
 
 def test_existing_file_is_replaced_on_request(here: pathlib.Path) -> None:

@@ -196,14 +196,14 @@ def _message(error: BaseException, local: bool) -> str:
     elif isinstance(error, UnicodeDecodeError):
         message = f"The text is not UTF-8: {error}."
     elif isinstance(error, OSError) and error.filename and not isinstance(error, RunwareError):
-        why = str(error.strerror).replace("pass overwrite=True to replace it", "--overwrite replaces it")
-        message = f"{error.filename}: {why}."
+        message = f"{error.filename}: {error.strerror}."
     return message
 
 
 _COMMANDS = {
     "rw.models.list(q=...)": "`runware models list -q WORD`",
     "rw.models.search(...)": "`runware models search WORD`",
+    "pass overwrite=True to replace it": "--overwrite replaces it",
     "job(): ref must be a job's ref, the UUID of a task, or an Acknowledgement.": "REF must be the UUID of a task.",
 }
 """Advice for Python code, and the same advice in terms of commands."""

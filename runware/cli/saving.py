@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 import sys
 from collections.abc import MutableMapping, Sequence
@@ -19,6 +20,7 @@ __all__ = ["FIELDS", "Target", "actual_format"]
 FIELDS = ("number", "seed", "uuid", "ext")
 """The fields that a template may have in braces."""
 
+_EXAMPLE = {"number": 1, "seed": 1, "uuid": "uuid", "ext": "ext"}
 _UNIQUE = frozenset(("number", "seed", "uuid"))
 _SAME = {".jpeg": ".jpg", ".tif": ".tiff", ".m4v": ".mp4", ".htm": ".html"}
 _FORMATS = {".jpg": "JPG", ".tiff": "TIFF"}
@@ -77,16 +79,30 @@ class Target:
             return
         if self.is_template:
             self._check_template(results)
+            self._check_folder(self._fill(_EXAMPLE).parent)
         elif (file := self.file) is not None or self.is_stream:
             if results > 1:
                 advice = (
                     "a directory (-o out/)" if file is None else f"-o '{file.with_suffix('')}-{{number}}{file.suffix}'"
                 )
                 raise _invalid(f"{self.text} is one file, and there will be {results} results; use {advice}.")
-            if file is not None and file.is_file() and not self.overwrite:
+            if file is not None and file.exists() and not file.is_file():
+                raise _invalid(f"{file} is no regular file; -o - writes to standard output.")
+            if file is not None and file.exists() and not self.overwrite:
                 raise _invalid(f"{file} exists; --overwrite replaces it.")
             if self.is_stream and sys.stdout.isatty():
                 raise _invalid("Media on a terminal is unreadable; redirect standard output, or name a file.")
+        if not self.is_stream and not self.is_template:
+            self._check_folder(Path(self.text) if self.file is None else self.file.parent)
+
+    @staticmethod
+    def _check_folder(folder: Path) -> None:
+        """Check that a directory exists, or can be created, and takes files."""
+        there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+        if not there.is_dir():
+            raise _invalid(f"{there} is a file, and results cannot be saved in it.")
+        if not os.access(there, os.W_OK):
+            raise _invalid(f"{there} is a directory that this user cannot write to.")
 
     def _check_template(self, results: int) -> None:
         fields = ", ".join(f"{{{name}}}" for name in FIELDS)
@@ -94,7 +110,7 @@ class Target:
             names = [name for _, name, _, _ in string.Formatter().parse(self.text or "") if name is not None]
             if unknown := [name for name in names if name not in FIELDS]:
                 raise _invalid(f"{self.text} may hold {fields} in braces; got {{{unknown[0]}}}.")
-            self._fill({"number": 1, "seed": 1, "uuid": "uuid", "ext": "ext"})
+            self._fill(_EXAMPLE)
         except (KeyError, IndexError, ValueError) as error:
             raise _invalid(f"{self.text} may hold {fields} in braces: {error}.") from None
         if "seed" not in names and "uuid" not in names and "ext" not in names and not self.overwrite:
@@ -142,13 +158,22 @@ class Target:
             raise first
 
 
+class _NoSeed(str):
+    """The seed of a result without one, whatever format a template has for the number: a paid result needs a name."""
+
+    __slots__ = ()
+
+    def __format__(self, _: str) -> str:
+        return str(self)
+
+
 def _values(one: MediaResult, number: int) -> dict[str, Any]:
     inline = one.base64_data or one.data_uri
     extension = sniff(next(decoded_chunks(inline), b""))[1] if inline else url_extension(one.url or "")
     seed = getattr(one, "seed", None)
     return {
         "number": number,
-        "seed": seed if isinstance(seed, int) else "no-seed",
+        "seed": seed if isinstance(seed, int) else _NoSeed("no-seed"),
         "uuid": safe_name(one.uuid or str(number)),
         "ext": extension.lstrip(".") or "bin",
     }
