@@ -105,6 +105,12 @@ def test_prompt_is_read_from_standard_input(here: pathlib.Path, server: LocalSer
     assert server.ledger.tasks("videoInference")[0]["positivePrompt"] == "waves"
 
 
+@pytest.mark.parametrize("command", ["video", "audio"])
+@pytest.mark.parametrize("duration", ["nan", "inf"])
+def test_duration_that_is_no_number_is_refused(here: pathlib.Path, command: str, duration: str) -> None:
+    assert "duration must be a finite number" in run(command, "x y", "-d", duration).error()
+
+
 def test_upscale_factor_of_a_particular_model_is_accepted(image_file: pathlib.Path, server: LocalServer) -> None:
     assert run("upscale", image_file, "-f", "3", "-m", "runware:501@1").code == 0
     sent = server.ledger.tasks("upscale")[0]

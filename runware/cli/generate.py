@@ -46,7 +46,7 @@ _MODELS_3D = {"GLB": ".glb", "PLY": ".ply", "OBJ": ".obj", "FBX": ".fbx", "STL":
 
 def _whole(number: float) -> float:
     """Return a whole number as `int`: some models refuse 5.0."""
-    return int(number) if number == int(number) else number
+    return int(number) if float(number).is_integer() else number
 
 
 def _format(given: str | None, formats: dict[str, str]) -> str | None:
