@@ -191,6 +191,13 @@ def tasks(here: pathlib.Path, *changes: dict[str, Any]) -> str:
     return "tasks.json"
 
 
+def test_task_file_may_begin_with_a_byte_order_mark(here: pathlib.Path) -> None:
+    task = {"taskType": "imageInference", "model": KLEIN, "positivePrompt": "x y", "width": 512, "height": 512}
+    (here / "tasks.json").write_text(json.dumps(task), encoding="utf-8-sig")
+    assert run("run", "tasks.json", "--check-only").code == 0
+    assert run("run", "-", "--check-only", stdin=f"\ufeff{json.dumps(task)}").code == 0
+
+
 def test_results_of_a_task_file_are_kept_when_other_tasks_fail(here: pathlib.Path) -> None:
     file = tasks(here, {}, {"positivePrompt": "x [unsafe]"}, {"numberResults": 2}, {"width": 5})
     ran = run("run", file, "-o", "out")
@@ -609,6 +616,8 @@ def test_check_only_lists_the_problems_and_sends_nothing(nothing: pathlib.Path) 
         (("missing.json",), 2, "missing.json: No such file or directory."),
         (("-", "width=5"), 2, "A file takes no parameters; got 'width=5'."),
         ((KLEIN, "width"), 2, "Parameters are NAME=VALUE, such as width=1024; got 'width'."),
+        ((KLEIN, "inputs.reference_images.0=@kiet.png"), 2, "there is no file kiet.png."),
+        ((KLEIN, "positive_prompt=x", "seed_image=@a/b.JPEG"), 2, "there is no file a/b.JPEG."),
         ((KLEIN, "model=a:1@1"), 2, "The model is the first argument"),
         ((KLEIN, "lora.1.weight=1"), 2, "lora.1.weight cannot be set: '1' is not the next position of the list"),
         ((KLEIN, "width=5", "width.a=1"), 2, "width.a cannot be set: it is inside a parameter that has a value"),

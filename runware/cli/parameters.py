@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from runware import ValidationError
+from runware.media.kinds import EXTENSIONS
 from runware.models.schema import find_schema, matches
 
 __all__ = ["read_parameters"]
 
 _MOST_ITEMS = 1000
+_OF_MEDIA = EXTENSIONS | {".jpeg", ".tif"}
 
 
 def read_parameters(pairs: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,14 +34,18 @@ def read_parameters(pairs: Iterable[str], schema: Mapping[str, Any]) -> dict[str
         steps = name.split(".")
         if not equals or not all(steps):
             raise ValidationError(f"Parameters are NAME=VALUE, such as width=1024; got {pair!r}.", parameter=name)
-        _put(made, steps, _value(text, find_schema(schema, name) or {}), name)
+        _put(made, steps, _value(text, find_schema(schema, name) or {}, name), name)
     return made
 
 
-def _value(text: str, schema: Mapping[str, Any]) -> Any:
+def _value(text: str, schema: Mapping[str, Any], name: str) -> Any:
     """Convert a text to the type that the schema has: `2024` is a number, but not as a prompt."""
-    if text.startswith("@") and (path := Path(text[1:])).is_file():
-        return path
+    if text.startswith("@"):
+        path = Path(text[1:])
+        if path.is_file():
+            return path
+        if path.suffix.lower() in _OF_MEDIA:  # sent as text, it would be a task without its media, and billed
+            raise ValidationError(f"{name} names a file, and there is no file {path}.", parameter=name)
     if schema.get("type") == "string":
         return text
     try:
