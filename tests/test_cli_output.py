@@ -233,6 +233,8 @@ def test_key_comes_from_a_file(here: pathlib.Path, server: LocalServer, monkeypa
     assert run("account").code == 0
     assert run("key", "show").out == f"from RUNWARE_API_KEY_FILE ({here / 'key'})\n"
     assert "from RUNWARE_API_KEY_FILE" in run("doctor").out
+    (here / "key").write_text(f"{server.api_key}\r\n", encoding="utf-8-sig")
+    assert run("account").code == 0
     (here / "wrong").write_text("rw-wrong")
     ran = run("account", "--key-file", "wrong")
     assert (ran.code, "The key was read from --key-file wrong." in ran.error()) == (3, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def read_key_file(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(_LONGEST).decode("ascii", "replace").strip()
+            text = file.read(_LONGEST).removeprefix(codecs.BOM_UTF8).decode("ascii", "replace").strip()
     except OSError as error:
         raise ConfigurationError(
             f"The key file {path} cannot be read: {error.strerror}.", parameter="api_key"

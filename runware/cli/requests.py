@@ -47,7 +47,8 @@ def tasks_of(target: str, pairs: Sequence[str], timeout: float | None) -> list[T
             raise knowledge.catalogue().catalogue.unknown(target)
         if pairs:
             raise ValidationError(f"A file takes no parameters; got {pairs[0]!r}.", parameter="NAME=VALUE")
-        found = json.loads(sys.stdin.read() if target == "-" else Path(target).read_text("utf-8"))
+        text = sys.stdin.read() if target == "-" else Path(target).read_text("utf-8")
+        found = json.loads(text.removeprefix("\ufeff"))  # the byte order mark that editors on Windows write
         return _tasks(found if isinstance(found, list) else [found], timeout)
     model = knowledge.catalogue().catalogue.get(target)
     parameters = read_parameters(pairs, {} if model is None else model.schema)
