@@ -308,12 +308,13 @@ def test_headers_that_drip_are_cut_at_the_time_limit() -> None:
             stopped.set()
 
 
+@pytest.mark.parametrize("properties", [{"width": {"minimum": "x"}}, {"deliveryMethod": True}])
 def test_schema_that_cannot_be_read_does_not_stop_a_call(
-    server: LocalServer, rw: Runware, caplog: pytest.LogCaptureFixture
+    server: LocalServer, rw: Runware, caplog: pytest.LogCaptureFixture, properties: dict[str, Any]
 ) -> None:
     cache_folder().mkdir(parents=True)
     name = rw.models.catalogue._cache._path()
-    name.write_text(json.dumps({"format": 1, "schemas": {KLEIN: {"properties": {"width": {"minimum": "x"}}}}}))
+    name.write_text(json.dumps({"format": 1, "schemas": {KLEIN: {"properties": properties}}}))
     task = {"taskType": "imageInference", "model": KLEIN, "positivePrompt": "x y", "width": 512, "height": 512}
     assert rw.run(task)[0].url
     assert "cannot check requests to FLUX.2 [klein] 9B" in caplog.text

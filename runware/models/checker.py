@@ -172,10 +172,10 @@ class Checker:
         if model is None or model.task_type != task.get("taskType"):
             self._report_kind(model, task.get("taskType"))
             return None
-        route = memory.routes.get(name)
-        if route is None:
-            route = memory.routes[name] = Route(model.delivery_methods == ("async",), model.seconds)
         try:
+            route = memory.routes.get(name)
+            if route is None:
+                route = memory.routes[name] = Route(model.delivery_methods == ("async",), model.seconds)
             problems = model.check_task(task)
         except Exception as error:  # a schema of the service that cannot be read must not stop the call
             log_or_stderr(log, "cannot check requests to %s: %r", model.name, error, level=logging.WARNING)
