@@ -182,6 +182,8 @@ def test_model_knows_its_parameters() -> None:
         ({"status": "dead"}, r"status must be one of .*'live'; got 'dead'\."),
         ({"capability": "text-to-vidoe"}, r"capability is .*; got 'text-to-vidoe'\. Did you mean 'text-to-video'\?"),
         ({"creator": "Kling IA"}, r"creator is .*; got 'Kling IA'\. Did you mean 'Kling AI'\?"),
+        ({"capability": 5}, r"capability must be a str; got 5\."),
+        ({"q": 5}, r"q must be a str; got 5\."),
         ({"creator": 5}, r"creator is that of no known model; got 5\."),
         ({"capability": 5}, r"capability must be a str; got 5\."),
         ({"q": ["flux"]}, r"q must be a str; got \['flux'\]\."),

@@ -112,6 +112,17 @@ def test_name_of_a_model_must_be_a_str(form: Form, rw: Runware, name: Any) -> No
     assert failure.value.parameter == "name"
 
 
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), "5", None, 90_000_000])
+def test_timeout_of_the_services_is_a_number_of_seconds(
+    form: Form, rw: Runware, server: LocalServer, timeout: Any
+) -> None:
+    for method, given in (("refresh", {}), ("get", {"name": KLEIN, "schema": True})):
+        with pytest.raises(ConfigurationError, match="timeout") as failure:
+            form(rw, method, timeout=timeout, **given)
+        assert failure.value.parameter == "timeout"
+    assert server.ledger.service_requests == 0
+
+
 def test_unknown_model_names_the_nearest(form: Form, rw: Runware) -> None:
     with pytest.raises(NotFoundError, match=KLING.replace(".", r"\.")) as failure:
         form(rw, "get", "klingai:kling-video@2.6")

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
 from runware.errors import ConnectionFailedError
-from runware.options import Options
+from runware.options import Options, seconds
 from runware.transport import http_client
 
 if TYPE_CHECKING:
@@ -62,11 +62,14 @@ class Services:
     Args:
         options: The client's options: its proxy, trust store and URL.
         timeout: Seconds for all requests together.
+
+    Raises:
+        ConfigurationError: The timeout is not valid.
     """
 
     def __init__(self, options: Options, timeout: float) -> None:
         self._options = options
-        self._deadline = http_client.Deadline(timeout)
+        self._deadline = http_client.Deadline(seconds(timeout, "timeout"))
         self._clients: dict[str, httpx2.Client] = {}
 
     def __enter__(self) -> Self:
