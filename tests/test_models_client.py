@@ -561,6 +561,24 @@ def test_refresh_fetches_kept_schemas_again_when_the_registry_has_changed(rw: Ru
     assert rw.check(image()) == []
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_schema_is_kept_beside_what_another_process_has_saved(server: LocalServer, broken: bool) -> None:
+    first, second = Catalogue(options(server.url)), Catalogue(options(server.url))
+    klein = first.get(KLEIN)
+    assert klein is not None
+    second.refresh(20.0)
+    path = second._cache._path()
+    saved = json.loads(path.read_text())
+    saved["schemas"] = {DEV: 5 if broken else {"properties": {}}}
+    path.write_text(json.dumps(saved))
+    first.fetch_schema(klein, 20.0)
+    kept = json.loads(path.read_text())
+    assert sorted(kept["schemas"]) == ([KLEIN] if broken else [DEV, KLEIN])
+    assert [kept.get(name) for name in ("at", "etag", "records")] == (
+        [None] * 3 if broken else [saved[name] for name in ("at", "etag", "records")]
+    )
+
+
 def test_cache_beside_an_older_snapshot_is_not_used(server: LocalServer) -> None:
     wrong = {KLEIN: {"properties": {"width": {"maximum": 1}}}}
     for date, count in (("2020-01-01", 0), (bundled_snapshot().date, 1)):

@@ -249,13 +249,23 @@ class Catalogue:
         saved = self._cache.read()
         return saved if str(saved.get("snapshot", self.snapshot.date)) >= self.snapshot.date else {}
 
+    def _newest(self) -> dict[str, Any]:
+        """Return the known responses, or those that another process has saved since, with the schemas of both."""
+        known, saved = self._load()[0], self._read()
+        try:
+            NewerModels(saved, self.snapshot)
+        except NONSENSE:
+            return known
+        older, newer = (saved, known) if self._age(known) <= self._age(saved) else (known, saved)
+        return {**newer, "schemas": {**older.get("schemas", {}), **newer.get("schemas", {})}}
+
     def _keep(self, fetched: dict[str, Any]) -> None:
         """Add responses of the services to the known ones, and save them.
 
         Raises:
             ConnectionFailedError: A response is malformed. The known models stay as they were.
         """
-        known = self._load()[0]
+        known = self._newest()
         schemas = {**known.get("schemas", {}), **fetched.get("schemas", {})}
         saved = {**known, **fetched, "schemas": schemas, "snapshot": self.snapshot.date}
         try:
