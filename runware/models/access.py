@@ -382,7 +382,7 @@ class Models:
 
         Args:
             text: What to search for.
-            filters: Parameters of `rw.model_search`, such as `category="lora"`.
+            filters: Parameters of `rw.model_search`, such as `category="lora"`, and `offset=9` to leave the first out.
 
         Raises:
             RunwareError: The search failed, or there is no client to run it with.
