@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import math
+import pathlib
 import pickle
 import re
 from types import SimpleNamespace
@@ -466,6 +469,21 @@ def test_what_is_left_open_makes_a_range() -> None:
     found = estimate(model(KLING), {"duration": 10})
     assert (found.minimum, found.maximum, found.exact) == (pytest.approx(0.7), pytest.approx(1.4), False)
     assert found.seconds is not None
+
+
+def test_media_of_every_type_count_as_inputs() -> None:
+    seedance = model("bytedance:seedance@2.5")
+    size = {"width": 1024, "height": 1024, "duration": 5}
+    expected = seedance.estimate(inputs={"video": "https://example.com/a.mp4"}, **size)
+    assert expected != seedance.estimate(**size)
+    for video in (pathlib.Path("a.mp4"), b"video", io.BytesIO(b"video")):
+        assert seedance.estimate(inputs={"video": video}, **size) == expected
+
+
+@pytest.mark.parametrize("duration", [math.nan, math.inf, -5, 0])
+def test_duration_that_no_video_has_is_estimated_as_none(duration: float) -> None:
+    kling = model(KLING)
+    assert kling.estimate(duration=duration) == kling.estimate(duration="x")
 
 
 def test_earlier_runs_are_the_estimate_where_there_are_no_rates() -> None:

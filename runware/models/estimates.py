@@ -167,7 +167,7 @@ def _output_tokens(task: Mapping[str, Any], model: Model) -> _Range | None:
 def _duration(task: Mapping[str, Any], model: Model) -> _Range | None:
     facts = _facts(model, "duration")
     value = task.get("duration", facts.get("default"))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
         return _Range(value, value)
     spans = [facts, *(one for one in facts.get("oneOf", ()) if isinstance(one, Mapping))]
     numbers = [one for one in facts.get("enum", ()) if isinstance(one, (int, float)) and not isinstance(one, bool)]
@@ -184,8 +184,8 @@ def _inputs(task: Mapping[str, Any], kind: str) -> int:
         if kind in name.lower():
             if isinstance(value, (list, tuple)):
                 found += len(value)
-            elif isinstance(value, str):
-                found += 1
+            elif value is not None and not isinstance(value, (bool, int, float, Mapping)):
+                found += 1  # also a Path, bytes or a result, which are not encoded for an estimate
     return found
 
 
