@@ -1025,7 +1025,9 @@ def test_template_names_the_files(rw: Runware, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("template", ["{prompt}{ext}", "{index", "{0}{ext}", "{}", "{index!x}", "{uuid.x}", "{seed:z}"])
+@pytest.mark.parametrize(
+    "template", ["{prompt}{ext}", "{index", "{0}{ext}", "{}", "{index!x}", "{uuid.x}", "{seed:z}", "{index:{x}}"]
+)
 def test_wrong_template_is_refused_before_anything_is_written(site: Site, tmp_path: Path, template: str) -> None:
     images = runware.Results([site.image("/a.png", uuid="a"), site.image("/b.png", uuid="b")])
     for save in (images.save_all, images[0].save):

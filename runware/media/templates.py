@@ -37,7 +37,7 @@ class FileTemplate:
             unknown = [name for name in names if name not in _FIELDS]
             if not unknown:
                 self._format(dict.fromkeys(_FIELDS, "x") | {"index": 1, "seed": 1})
-        except (ValueError, TypeError) as error:
+        except (LookupError, ValueError, TypeError) as error:
             raise _invalid(f"template {text!r} is not a format string: {error}") from error
         if unknown:
             raise _invalid(
