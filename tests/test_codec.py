@@ -277,6 +277,16 @@ def test_attrs_object_of_the_caller_is_sent_with_its_fields(slots: bool) -> None
     assert (wire["settings"], wire["size"]) == ({"size": {"sideLength": 512}}, {"sideLength": 256})
 
 
+@pytest.mark.parametrize("value", [print, lambda: None, int])
+def test_function_or_class_in_a_request_is_named(value: Any) -> None:
+    image = runware.ImageInference(positive_prompt="x", inputs={"reference_images": [value]}, on_partial=print)
+    raw = as_task({"taskType": "imageInference", "inputs": {"callback": value}})
+    for task, parameter in ((image, "inputs.reference_images[0]"), (raw, "body.inputs.callback")):
+        with pytest.raises(runware.ValidationError, match="is neither media nor JSON") as caught:
+            task.wire()
+        assert caught.value.parameter == parameter
+
+
 def test_dumps_of_an_unknown_object_raises_type_error() -> None:
     with pytest.raises(TypeError):
         dumps({"a": object()})

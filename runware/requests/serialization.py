@@ -118,10 +118,10 @@ def sent_form(value: object) -> object:
 def _find_unusable(value: Any, path: str = "") -> str | None:
     """Return the path of the field whose media cannot be sent."""
     children: list[tuple[str, object]] = []
-    if isinstance(value, (str, bool, int, float)) or value is None or callable(value):
+    if isinstance(value, (str, bool, int, float)) or value is None:
         return None
     if attrs.has(type(value)) and not isinstance(value, Result):
-        names = (field.name for field in attrs.fields(type(value)) if field.name != "extra")
+        names = (field.name for field in attrs.fields(type(value)) if field.name not in SETTINGS)
         children = [(f"{path}.{name}" if path else name, getattr(value, name)) for name in names]
     elif isinstance(value, (list, tuple)):
         children = [(f"{path}[{number}]", one) for number, one in enumerate(value)]
