@@ -310,3 +310,18 @@ def test_closed_standard_streams_are_no_error(
     assert (ran.returncode, "Traceback" in ran.stdout + ran.stderr) == (code, False), ran.stderr
     if command.startswith("image"):
         assert len(list(pathlib.Path("out").iterdir())) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device of Linux that is always full")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("models list", 2), ("models list --json", 2), ("models show no-such-model --json", 1), ("account --json", 2)],
+)
+def test_full_disk_is_reported_in_a_line(command: str, code: int, environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -X dev -W error -m runware {command} > /dev/full"],
+        capture_output=True, text=True, timeout=50, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+    )  # fmt: skip
+    assert ran.stderr.startswith("error: ")
+    assert (ran.returncode, ran.stderr.count("\n")) == (code, 1), ran.stderr

@@ -226,8 +226,12 @@ def echo(text: str, *, err: bool = False, lines: bool = False) -> None:
 
 def _report(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        Output.json({"error": facts}, indent=None)
-    elif is_terminal(err=True):
+        try:
+            Output.json({"error": facts}, indent=None)
+            return
+        except OSError:  # standard output is what failed, such as for lack of space
+            drop_standard_output()
+    if is_terminal(err=True):
         print_styled(("error: ", "bold red"), (one_line(facts["message"], limit=None), ""), err=True)
     else:
         echo(f"error: {facts['message']}", err=True)
