@@ -246,6 +246,26 @@ def test_history_with_a_lone_surrogate_is_continued(environment: dict[str, str],
     assert (messages[0]["content"], len(messages)) == ("a kïte \ud800", 4)
 
 
+def test_chat_in_a_missing_directory_is_refused_before_anything_is_sent(
+    environment: dict[str, str], server: LocalServer
+) -> None:
+    ran = in_pipe("chat", "--history", "missing/chat.json", stdin="one\n", **environment)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert "missing is no directory, and the chat cannot be kept in it." in ran.stderr
+    assert server.ledger.connections == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
+def test_file_name_that_is_no_utf8_is_printed_unchanged(environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "runware", "image", "x y", "-W", "128", "-H", "128", "-o", b"kite-\xff.jpg"],
+        capture_output=True, timeout=50, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONIOENCODING": "utf-8:strict", **environment},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, b"kite-\xff.jpg\n"), ran.stderr
+    assert os.path.exists(b"kite-\xff.jpg")
+
+
 def test_progress_is_drawn_and_cleared_on_a_terminal(environment: dict[str, str], server: LocalServer) -> None:
     with server.hold("imageInference"):
         shown = on_terminal("image", "x y", "-n", "2", typed=[("0 of 2", signal.SIGINT)], **environment)

@@ -146,6 +146,8 @@ def accept_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not _is_unicode(stream):
             stream.reconfigure(errors="backslashreplace")
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # names of files may be any bytes
+            stream.reconfigure(errors="backslashreplace" if os.name == "nt" else "surrogateescape")
 
 
 def _is_unicode(stream: object) -> bool:

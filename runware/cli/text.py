@@ -196,6 +196,10 @@ def chat(
 def _load(path: Path, rw: Runware) -> Chat[None] | None:
     """Return the chat in a file; `None` if there is no such file."""
     if not path.exists():
+        if not path.parent.is_dir():  # found now, and not when the first answer is to be kept
+            raise ValidationError(
+                f"{path.parent} is no directory, and the chat cannot be kept in it.", parameter="--history"
+            )
         return None
     data = json.loads(path.read_text("utf-8"))
     if not isinstance(data, Mapping):
