@@ -111,6 +111,10 @@ def test_duration_that_is_no_number_is_refused(here: pathlib.Path, command: str,
     assert "duration must be a finite number" in run(command, "x y", "-d", duration).error()
 
 
+def test_factor_that_is_no_number_is_refused(image_file: pathlib.Path) -> None:
+    assert "upscale_factor must be a finite number" in run("upscale", image_file, "-f", "nan").error()
+
+
 def test_upscale_factor_of_a_particular_model_is_accepted(image_file: pathlib.Path, server: LocalServer) -> None:
     assert run("upscale", image_file, "-f", "3", "-m", "runware:501@1").code == 0
     sent = server.ledger.tasks("upscale")[0]
@@ -156,6 +160,17 @@ def test_video_caption_upscale_models_and_account_commands(image_file: pathlib.P
     assert len(run("models", "--json", "--limit", "4").json) == 4
     assert "balance       $99.9" in run("account").out
     assert "apiKey" not in json.dumps([list(key) for key in run("account", "--json").json[0]["apiKeys"]])
+
+
+def test_videos_are_edited_as_videos(here: pathlib.Path, server: LocalServer) -> None:
+    run("video", "waves", "-o", "clip.mp4")
+    assert run("upscale", "clip.mp4", "-o", "large.mp4").out == "large.mp4\n"
+    assert run("remove-background", "clip.mp4", "-o", "cut.webm").out == "cut.webm\n"
+    assert run("upscale", "https://example.com/clip.MOV?x=1").code == 0
+    edited = [*server.ledger.tasks("upscale"), *server.ledger.tasks("removeBackground")]
+    assert [list(task["inputs"]) for task in edited] == [["video"]] * 3
+    assert "inputImage" not in {name for task in edited for name in task}
+    assert edited[2]["model"] == "bria:51@1"
 
 
 def test_job_command_collects_a_task_of_another_process(here: pathlib.Path, server: LocalServer) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from pathlib import Path
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -21,10 +22,20 @@ from runware.cli.common import (
     read_settings,
 )
 from runware.cli.output import Output, client, media, reporting
+from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
 __all__ = ["caption", "remove_background", "upload", "upscale", "vectorize"]
 
 _FORMATS = {"JPG": ".jpg", "PNG": ".png", "WEBP": ".webp", "MP4": ".mp4", "WEBM": ".webm", "MOV": ".mov"}
+_VIDEOS = frozenset((".mp4", ".webm", ".mov", ".mkv", ".m4v"))
+
+
+def _is_video(source: Any) -> bool:
+    """Return whether an argument is a video. A UUID does not tell, and is taken for an image."""
+    if not isinstance(source, Path):
+        return str(source).startswith("data:video/") or url_extension(str(source)) in _VIDEOS
+    with source.open("rb") as file:
+        return sniff(file.read(SNIFFED_BYTES))[0].startswith("video/")
 
 
 @command
@@ -72,9 +83,9 @@ def upscale(
         source = media(given)
         with client(local) as rw:
             job = rw.submit.upscale(
-                input_image=source,
+                **{"inputs": {"video": source}} if _is_video(source) else {"input_image": source},
                 model=model,
-                upscale_factor=int(factor) if factor == int(factor) else factor,
+                upscale_factor=int(factor) if factor.is_integer() else factor,
                 output_format=form,
                 extra=further,
                 timeout=timeout,
@@ -86,7 +97,7 @@ def upscale(
 @command
 def remove_background(
     given: Given,
-    model: Model = "runware:109@1",
+    model: OptionalModel = None,
     extra: Extra = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -106,9 +117,10 @@ def remove_background(
         form = output.file_format(None, _FORMATS)
         source = media(given)
         with client(local) as rw:
+            is_video = _is_video(source)
             job = rw.submit.remove_background(
-                inputs={"image": source},
-                model=model,
+                inputs={"video" if is_video else "image": source},
+                model=model or ("bria:51@1" if is_video else "runware:109@1"),
                 output_format=form,
                 extra=further,
                 timeout=timeout,
