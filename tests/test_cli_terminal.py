@@ -291,7 +291,9 @@ def test_ctrl_c_ends_a_command_in_a_pipe_with_one_line(environment: dict[str, st
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [("models", "list"), ("models", "list", "--json"), ("completion", "zsh")])
+@pytest.mark.parametrize(
+    "arguments", [("models", "list"), ("models", "list", "--json"), ("completion", "zsh"), ("doctor", "--local")]
+)
 def test_reader_that_goes_away_is_no_error(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [sys.executable, "-X", "dev", "-m", "runware", *arguments],
@@ -335,7 +337,7 @@ def test_closed_standard_streams_are_no_error(
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device of Linux that is always full")
 @pytest.mark.parametrize(
     ("command", "code"),
-    [("models list", 2), ("models list --json", 2), ("models show no-such-model --json", 1), ("account --json", 2)],
+    [("models list", 2), ("models list --json", 2), ("models show no-such-model --json", 1), ("doctor --json", 2)],
 )
 def test_full_disk_is_reported_in_a_line(command: str, code: int, environment: dict[str, str]) -> None:
     ran = subprocess.run(

@@ -250,11 +250,11 @@ def doctor(
         return
     with reporting(as_json):
         findings = checks.examine(local)
-    if as_json:
-        Output.json([finding.as_json() for finding in findings])
-    else:
-        for finding in findings:
-            _show_finding(finding)
+        if as_json:
+            Output.json([finding.as_json() for finding in findings])
+        else:
+            for finding in findings:
+                _show_finding(finding)
     raise typer.Exit(max((finding.exit_code for finding in findings), default=0))
 
 
