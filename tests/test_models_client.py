@@ -6,6 +6,7 @@ import asyncio
 import html
 import json
 import logging
+import os
 import pathlib
 import pickle
 import threading
@@ -252,6 +253,17 @@ def test_user_without_a_home_directory_has_no_cache_and_can_call(
     assert len(rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, height=512)) == 1
     rw.models.refresh()
     assert "RUNWARE_CACHE can name one" in caplog.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_cache_is_readable_by_others_as_the_umask_says(rw: Runware) -> None:
+    previous = os.umask(0o027)
+    try:
+        rw.models.refresh(20.0)
+    finally:
+        os.umask(previous)
+    (saved,) = cache_folder().iterdir()
+    assert saved.stat().st_mode & 0o777 == 0o640
 
 
 def test_unwritable_cache_is_only_logged(

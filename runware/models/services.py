@@ -22,12 +22,9 @@ from runware.options import Options, seconds
 from runware.transport import http_client
 
 if TYPE_CHECKING:
-    import tempfile
-
     import httpx2
     import platformdirs
 else:
-    tempfile = lazy_module("tempfile")
     httpx2 = lazy_module("httpx2")
     platformdirs = lazy_module("platformdirs")
 
@@ -238,13 +235,13 @@ class Cache:
         try:
             path = self._path()
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+            part = path.with_name(f"{path.name}.{os.urandom(8).hex()}")  # readable by those whom the umask allows
             try:
-                with os.fdopen(handle, "w") as file:
+                with part.open("x", encoding="utf-8") as file:
                     json.dump({**content, "format": _FORMAT}, file)
-                Path(name).replace(path)
+                part.replace(path)
             except BaseException:
-                Path(name).unlink()
+                part.unlink(missing_ok=True)
                 raise
         except OSError as error:
             log.warning("the cache of models cannot be written: %s", one_line(error))
