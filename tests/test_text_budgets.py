@@ -42,6 +42,12 @@ GUARD = 20.0
 PROJECT = pathlib.Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def _patient_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let closing a client wait for a slow disk, so that the tests can read what was written."""
+    monkeypatch.setattr("runware.core._FLUSH", GUARD)
+
+
 @pytest.fixture(params=[False, True], ids=["memory", "store"])
 def options(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> dict[str, Any]:
     """The options of a client with and without a store."""
@@ -510,7 +516,10 @@ def test_clients_that_share_a_store_never_exceed_its_budget_with_texts(
 def test_bills_are_written_when_the_program_ends_without_closing(server: LocalServer, path: pathlib.Path) -> None:
     script = f"""
 from runware import Runware
+from runware.store.keeper import Keeper
 
+close = Keeper.close
+Keeper.close = lambda self, timeout: close(self, {GUARD})  # however slow the disk is
 rw = Runware({server.api_key!r}, url={server.url!r}, budget=1.0, store="sqlite:///{path.as_posix()}")
 rw.chat({UNPRICED!r}).send("Hello")
 """
