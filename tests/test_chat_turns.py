@@ -46,8 +46,10 @@ class Owner:
     options = Options(api_key="rw-test-key", url=DEFAULT_URL)
     streams: Any = None
     closed = False
+    started = True
 
     def check_thread(self) -> None: ...
+    def check_model(self, name: str, task_type: str) -> None: ...
 
 
 def requests(clock: Clock, *, timeout: float = 1000.0, retries: int = 2) -> ModelRequests:

@@ -179,6 +179,11 @@ class Conversation(Generic[T]):
         """Whether the model was checked already. It may be replaced between answers."""
         return self._checked_model == self.model
 
+    @property
+    def checking_blocks(self) -> bool:
+        """Whether `check_model` may read the catalogue."""
+        return not (self._owner.started or self._owner.options.check == "off")
+
     def check_model(self) -> None:
         """Report a model that makes something else than text. This may block, to read the catalogue.
 

@@ -89,11 +89,16 @@ class ChatOwner(Protocol):
         """Return what counts the cost of a request; `None` if nothing does."""
         ...
 
+    @property
+    def started(self) -> bool:
+        """Whether what the client knows about models is loaded."""
+        ...
+
     def check_thread(self) -> None:
         """Raise `WrongThreadError` on one of the client's own threads."""
 
     def check_model(self, name: str, task_type: str) -> None:
-        """Report a known model that makes something else than a request asks for; it may block."""
+        """Report a known model that makes something else than a request asks for; it may block before `started`."""
 
 
 class Performable(Protocol[R_co]):

@@ -124,7 +124,7 @@ class Turn(Generic[T]):
         everything = [*messages, *self._new]
         blocks = any(holds_payload(getattr(part, "value", part)) for part in _parts(everything))
         if not chat.model_checked:
-            yield Prepare(chat.check_model, blocks=True)
+            yield Prepare(chat.check_model, chat.checking_blocks)
         encoded = yield Prepare(lambda: encode_messages(everything), blocks)
         chat.messages[:] = encoded[: len(messages)]
         if waiting:
