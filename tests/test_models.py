@@ -9,6 +9,7 @@ import math
 import pathlib
 import pickle
 import re
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from runware.models.estimates import estimate
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import matches, prepare
 from runware.models.wording import nearest_number
+from runware.results import Video
 from tools import build_models
 
 KLEIN = "runware:400@2"
@@ -308,6 +310,27 @@ def test_problem_says_what_is_wrong_and_what_would_work(
     (found,) = [one for one in problems(air, **task) if one.parameter == parameter]
     assert found.message.startswith(message)
     assert found.suggestion == suggestion
+
+
+class Whole:
+    """An integer as NumPy has them: not an `int`, but convertible."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+def test_check_takes_what_a_request_takes() -> None:
+    dev = {"positive_prompt": "x y", "width": Whole(512), "height": 512, "cfg_scale": Decimal("3.5")}
+    assert model(DEV).check(**dev, lora=({"model": "civitai:1@1", "weight": Decimal(1)},)) == []
+    (problem,) = model(DEV).check(**{**dev, "width": Whole(500)})
+    assert problem.message.startswith("width must be a multiple of 64")
+    for video in (pathlib.Path("missing.mp4"), b"video", io.BytesIO(b"video"), Video(raw={"videoUUID": "u"})):
+        assert model("bria:51@1").check(inputs={"video": video}) == []
+    (problem,) = model("bria:51@1").check(inputs={"video": object()})
+    assert problem.parameter == "inputs.video"
 
 
 def test_all_problems_are_found_at_once() -> None:

@@ -20,7 +20,7 @@ from runware._support.escaping import one_line
 from runware._support.lazy_modules import lazy_module
 from runware.errors import NotFoundError
 from runware.models.descriptions import described, described_as_html, price_lines
-from runware.models.names import to_api_names
+from runware.models.names import as_sent, to_api_names
 from runware.models.problems import Problem, find_problems
 from runware.models.schema import prepare
 from runware.models.similar import similar_models
@@ -315,7 +315,8 @@ class Model:
         """
         if parameters.get("model") == self.slug:
             del parameters["model"]
-        return self.check_task(to_api_names({"taskType": self.task_type, "model": self.air, **parameters}, self.schema))
+        task = {"taskType": self.task_type, "model": self.air, **as_sent(parameters)}
+        return self.check_task(to_api_names(task, self.schema))
 
     def estimate(self, **parameters: Any) -> Estimate:
         """Estimate the cost of a request to this model, from its rates or from earlier runs.
@@ -323,7 +324,7 @@ class Model:
         Args:
             parameters: The parameters of the request, with Python or API names.
         """
-        return estimates.estimate(self, to_api_names(parameters, self.schema))
+        return estimates.estimate(self, to_api_names(as_sent(parameters), self.schema))
 
     def check_task(self, task: Mapping[str, Any]) -> list[Problem]:
         """Return every problem of a task with API names; empty if the model accepts it, as far as is known."""

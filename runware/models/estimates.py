@@ -184,8 +184,8 @@ def _inputs(task: Mapping[str, Any], kind: str) -> int:
         if kind in name.lower():
             if isinstance(value, (list, tuple)):
                 found += len(value)
-            elif value is not None and not isinstance(value, (bool, int, float, Mapping)):
-                found += 1  # also a Path, bytes or a result, which are not encoded for an estimate
+            elif isinstance(value, str):
+                found += 1
     return found
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from runware._support.api_names import wire_name
+from runware.media.inputs import StoredResult, holds_payload
 from runware.models.wording import join_path
 
-__all__ = ["stray_names", "to_api_names"]
+__all__ = ["as_sent", "stray_names", "to_api_names"]
 
 _CONTENTS = frozenset(("tools", "jsonSchema", "json_schema"))
 """Parameters whose dicts have names of the user's own."""
@@ -45,6 +48,24 @@ def to_api_names(
         known = properties.get(api)
         made[api] = value if api in _CONTENTS else _inside(value, known, api in _OPEN)
     return made
+
+
+def as_sent(value: Any) -> Any:
+    """Return a value of a parameter as it would be sent, without reading media: a text stands for them."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {name: as_sent(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_sent(one) for one in value]
+    if holds_payload(value) or isinstance(value, StoredResult):
+        return "data:application/octet-stream;base64,"
+    kind = type(value)
+    if not kind.__name__.startswith("bool") and not hasattr(kind, "__len__"):  # not NumPy's bool, and not an array
+        for convert in (operator.index, float):
+            with suppress(TypeError, ValueError, OverflowError):
+                return convert(value)
+    return value
 
 
 def stray_names(
