@@ -9,6 +9,7 @@ import os
 import select
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -193,6 +194,69 @@ def test_many_event_loops_leave_no_descriptor(rw: Runware) -> None:
     for _ in range(10):
         asyncio.run(call())
     assert descriptors() <= before
+
+
+class Disturbed:
+    """An event of a loop at whose clearing something happens once, before it or after it."""
+
+    def __init__(self, event: KernelEvent, *, before: Callable[[], object], after: Callable[[], object]) -> None:
+        self.real = event
+        self.steps = [before, after]
+
+    def fileno(self) -> int:
+        return self.real.fileno()
+
+    def set(self) -> None:
+        self.real.set()
+
+    def take(self) -> bool:
+        before, after = self.steps or (int, int)
+        self.steps = []
+        before()
+        taken = self.real.take()
+        after()
+        return taken
+
+    def close(self) -> None:
+        self.real.close()
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_callback_posted_while_the_event_of_the_loop_is_cleared_runs(when: str, interrupted: bool) -> None:
+    loop = asyncio.SelectorEventLoop()
+    ran: list[str] = []
+    done = asyncio.Event()
+
+    def last() -> None:
+        ran.append("last")
+        done.set()
+
+    def post() -> None:
+        thread = threading.Thread(target=call_soon_in, args=(loop, last))
+        thread.start()
+        thread.join(20)
+
+    def interrupt() -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+
+    async def watch() -> None:
+        LoopWait(asyncio.get_running_loop())
+
+    loop.run_until_complete(watch())
+    inbox = _inbox_of(loop)
+    assert inbox._event is not None
+    steps = (post, interrupt) if when == "before" else (int, lambda: (post(), interrupt()))
+    inbox._event = Disturbed(inbox._event, before=steps[0], after=steps[1])
+    call_soon_in(loop, lambda: ran.append("first"))
+    try:
+        loop.run_until_complete(asyncio.wait_for(done.wait(), 20))
+    except KeyboardInterrupt:
+        loop.run_until_complete(asyncio.wait_for(done.wait(), 20))
+    assert ran == ["first", "last"]
+    loop.close()
 
 
 def test_loop_whose_event_the_process_has_closed_is_woken_all_the_same(rw: Runware) -> None:
