@@ -31,6 +31,7 @@ from runware import (
     PayloadTooLargeError,
     Runware,
     RunwareError,
+    TaskTimeoutError,
 )
 from runware.events import Resolved
 from runware.local import LocalServer
@@ -731,6 +732,24 @@ def test_calls_that_end_at_once_do_not_starve_the_others(rw: Runware, server: Lo
             assert len(job.result(20)) == 1
         finally:
             tireless.stop.set()
+
+
+def test_deadline_is_kept_while_something_is_always_ready(server: LocalServer) -> None:
+    class Busy:
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
+        def poll(self, timeout: float | None) -> Any:
+            return self.real.poll(min(timeout or 0, 1)) or [(-1, READ)]  # an event of another descriptor
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+    with client_for(server.url) as client, server.hold("imageInference"):
+        io_loop: Any = client._core.io_loop()
+        io_loop._poller = Busy(io_loop._poller)
+        job = client.submit.image_inference(**PICTURE, timeout=0.3)
+        assert isinstance(job.exception(20), TaskTimeoutError)
 
 
 class TestThreadsThatCannotBeStarted:
