@@ -25,7 +25,7 @@ import pytest
 import trustme
 
 import runware
-from runware import ConfigurationError, DownloadError, OverwriteError, Runware, ValidationError
+from runware import ConfigurationError, DownloadError, OverwriteError, Runware, RunwareError, ValidationError
 from runware._support.lazy_modules import lazy_module
 from runware.local import LocalServer
 from runware.local.images import encode, scene
@@ -757,6 +757,35 @@ def test_unreachable_server_raises_download_error() -> None:
         image = runware.Image(url=f"http://127.0.0.1:{port}/x.png")
         with pytest.raises(DownloadError, match=r"127\.0\.0\.1.*3 attempts"):
             image.read()
+
+
+@pytest.mark.parametrize("how", ["read", "iter_bytes", "save", "save_all"])
+@pytest.mark.parametrize(
+    ("limits", "error", "parameter"),
+    [
+        ({"timeout": -1}, ConfigurationError, "timeout"),
+        ({"timeout": float("nan")}, ConfigurationError, "timeout"),
+        ({"timeout": float("inf")}, ConfigurationError, "timeout"),
+        ({"timeout": "5"}, ConfigurationError, "timeout"),
+        ({"max_bytes": None}, ValidationError, "max_bytes"),
+        ({"max_bytes": -1}, ValidationError, "max_bytes"),
+    ],
+    ids=str,
+)
+def test_limits_of_a_download_that_are_none_are_refused(
+    tmp_path: Path, how: str, limits: dict[str, Any], error: type[RunwareError], parameter: str
+) -> None:
+    image = runware.Image(url="http://127.0.0.1:1/x.png")
+    run: dict[str, Callable[[], object]] = {
+        "read": lambda: image.read(**limits),
+        "iter_bytes": lambda: list(image.iter_bytes(**limits)),
+        "save": lambda: image.save(tmp_path, **limits),
+        "save_all": lambda: runware.Results([image, image]).save_all(tmp_path, template="{index}", **limits),
+    }
+    with pytest.raises(error) as caught:
+        run[how]()
+    assert caught.value.parameter == parameter
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_silent_server_times_out() -> None:

@@ -15,7 +15,7 @@ import attrs
 from runware._support.event_loops import warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.threads import cannot_start
-from runware.errors import ConfigurationError, DownloadError, OverwriteError
+from runware.errors import ConfigurationError, DownloadError, OverwriteError, ValidationError
 from runware.media.cancelling import CancelToken, cancellable, in_thread, iterate_in_thread
 from runware.media.conversion import converted, fits
 from runware.media.downloads import Downloads, Session
@@ -31,6 +31,7 @@ from runware.media.files import (
 )
 from runware.media.kinds import SNIFFED_BYTES, extension_of
 from runware.media.templates import FileTemplate, with_extension
+from runware.options import seconds
 
 if TYPE_CHECKING:
     import concurrent.futures.thread as thread_pools
@@ -185,6 +186,7 @@ class Downloadable:
             yield from chunks
         elif self.url:
             warn_in_event_loop("await result.asave()")
+            _check_limits(timeout, max_bytes)
             yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
         else:
             raise DownloadError("The result has neither a URL nor data.", task_uuid=self.task_uuid)
@@ -243,6 +245,23 @@ class Downloadable:
     def path(self) -> Path | None:
         """Where `map(save_to=...)` has saved it, or the first of its files; `None` if it was not saved so."""
         return next(iter(self.paths), None)
+
+
+def _check_limits(timeout: object, max_bytes: object) -> None:
+    """Check the limits of a download.
+
+    Raises:
+        ConfigurationError: *timeout* is no number of seconds above zero, of a day at most; `None` waits without end.
+        ValidationError: *max_bytes* is no integer of 0 or more.
+    """
+    if timeout is not None:
+        seconds(timeout, "timeout")
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 0:
+        raise ValidationError(
+            f"max_bytes must be an integer, 0 or more; got {max_bytes!r}.",
+            code="invalidParameter",
+            parameter="max_bytes",
+        )
 
 
 class PillowMixin:
