@@ -493,6 +493,24 @@ class TestFollowing:
         desk.receive({"data": [image(status="success")]})
         assert desk.ended[call] is None
 
+    @pytest.mark.parametrize("asks_only", [False, True])
+    def test_call_to_which_the_store_gives_a_left_task_goes_ahead_of_one_that_waits_there(
+        self, desk: Desk, asks_only: bool
+    ) -> None:
+        shared = Durable(object(), stable=True, shared=True)
+        waiting = desk.submit(durable=shared)
+        call = desk.follow() if asks_only else desk.submit(durable=Durable(object(), stable=True, shared=True))
+        for one in (waiting, call):
+            desk.meet(one, elsewhere=True)
+        desk.meet(call, elsewhere=False)  # the client that had it is gone
+        assert desk.to_record() == []
+        assert sent(desk) == [("getResponse", A)]
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[call] is None
+        desk.settle(waiting, [image()])
+        assert desk.ended[waiting] is None
+        assert desk.session.calls == {}
+
     def test_cancelled_call_that_waited_for_a_job_of_its_task_is_not_recorded_again(self, desk: Desk) -> None:
         job = desk.follow()
         desk.record()

@@ -807,6 +807,21 @@ class TestAfterTheEnd:
                 assert len(job.result(20)) == 1
         assert server.ledger.executions(job.task_uuid) == server.ledger.executed == 1
 
+    def test_task_is_recovered_that_a_job_of_the_client_asks_for_already(
+        self, server: LocalServer, path: pathlib.Path
+    ) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        with client(server, path) as rw, server.hold("imageInference") as held:
+            early = rw.job(uuid)  # the store does not have it yet
+            server.ledger.wait_for(lambda ledger: ledger.polls(uuid))
+            with client(server, path) as other:
+                other.submit.image_inference(**PICTURE, task_uuid=uuid)
+                server.ledger.wait_for(lambda ledger: ledger.held)
+            (job,) = rw.jobs.recover()
+            held.release()
+            assert job.result(20)[0].image_uuid == early.result(20)[0].image_uuid
+        assert server.ledger.executions(uuid) == 1
+
     def test_request_too_large_to_be_kept_is_only_followed(self, server: LocalServer, path: pathlib.Path) -> None:
         big = {"seed_image": "data:image/png;base64," + "A" * 90_000}
         with server.hold("imageInference"), client(server, path) as rw:

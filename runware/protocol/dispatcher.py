@@ -146,7 +146,9 @@ class Dispatcher:
         if call.state is CallState.UNRECORDED:
             if call.key != call.uuid:
                 other = self._registry.calls.get(call.uuid)
-                if other is not None:
+                allowed = durable.asks or call.completion is not _EXISTING
+                # The store has given the task to this call. The other one may be waiting there for its end.
+                if other is not None and not (allowed and other.state is CallState.UNRECORDED):
                     return self._follow(call, other, now)
                 self._registry.rename(call, call.uuid)
             self.release_hold(call)

@@ -39,9 +39,12 @@ class CallRegistry:
                     del self.lookups[call.uuid]
 
     def rename(self, call: Call, uuid: str) -> None:
-        """Register a call under the UUID of its next attempt."""
+        """Register a call under the UUID of its next attempt, in place of another one that waits for this one."""
         del self.calls[call.key]
         call.uuid = call.key = uuid
+        if (other := self.calls.get(uuid)) is not None:
+            other.key = f"{uuid}:{other.sequence}"
+            self.calls[other.key] = other
         self.calls[uuid] = call
 
     def matching(self, item: Item) -> list[Call]:

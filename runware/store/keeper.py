@@ -174,7 +174,7 @@ class Keeper:
         )
         if line.limits and stored.request is not None:
             self._estimate(line, stored.request)
-        return Durable(line, stable=True)
+        return Durable(line, stable=True, shared=True)
 
     def following(self, uuid: str, task_type: str) -> Durable | None:
         """Return the durable part of a call that follows a task; `None` without a store."""
