@@ -503,6 +503,12 @@ def test_media_of_every_type_count_as_inputs() -> None:
         assert seedance.estimate(inputs={"video": video}, **size) == expected
 
 
+def test_size_of_any_type_is_estimated_without_an_exception() -> None:
+    for one in models.list():
+        for width in ([512], {"a": 1}, "x", None):
+            assert one.estimate(width=width, height=512) == one.estimate(height=512)
+
+
 @pytest.mark.parametrize("duration", [math.nan, math.inf, -5, 0])
 def test_duration_that_no_video_has_is_estimated_as_none(duration: float) -> None:
     kling = model(KLING)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 
-from runware.models.schema import SIZES
+from runware.models.schema import SIZES, is_number
 from runware.models.wording import money
 
 if TYPE_CHECKING:
@@ -273,7 +273,9 @@ def _tier(task: Mapping[str, Any], model: Model) -> str | None:
     """Return the resolution of a task, such as `1080p`; `None` if that is not known."""
     resolution = task.get("resolution")
     if not isinstance(resolution, str):
-        size = (task.get("width"), task.get("height"))
+        # Neither may be a list or a dict, which could not be looked up.
+        width, height = (one if is_number(one := task.get(name)) else None for name in ("width", "height"))
+        size = (width, height)
         title = next((sizes[size] for sizes in _size_lists(model.schema) if size in sizes), None)
         found = _TIER.search(title or _label_of(size, model) or "")
         if found is not None:
