@@ -330,6 +330,17 @@ class Ambiguous:
 def test_array_in_place_of_a_listed_text_is_a_validation_error() -> None:
     with pytest.raises(ValidationError, match=r"output_format must be one of 'JPG', .*; got Ambiguous"):
         runware.ImageInference(output_format=Ambiguous())  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=r"delivery_method must be one of 'sync', .*; got Ambiguous"):
+        runware.ImageInference(delivery_method=Ambiguous())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["skip_response", "return_partial"])
+@pytest.mark.parametrize("value", ["no", 0, "async", Ambiguous()])
+def test_switch_of_a_call_is_true_or_false(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=f"{name} must be True or False; got ") as caught:
+        runware.ImageInference(positive_prompt="x", **{name: value})
+    assert caught.value.parameter == name
+    assert runware.ImageInference(positive_prompt="x", **{name: True})
 
 
 def test_misspelt_parameter_is_a_type_error() -> None:

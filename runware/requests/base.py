@@ -117,8 +117,9 @@ class Task(RequestModel, Generic[R_co]):
             self._reject("on_partial", wrong)
         if self.progress is not False and (wrong := progress_problem(self.progress)):
             self._reject("progress", wrong)
-        if self.dry_run is not None and not isinstance(self.dry_run, bool):
-            self._reject("dry_run", f"must be True or False; got {brief(self.dry_run)}")
+        for name in ("dry_run", "skip_response", "return_partial"):
+            if not isinstance(value := getattr(self, name), bool | None):
+                self._reject(name, f"must be True or False; got {brief(value)}")
         if self.skip_response and getattr(self, "delivery_method", None) == "sync":
             self._reject("skip_response", "needs delivery_method='async'; a task with 'sync' is not acknowledged")
         retry = self.retry

@@ -51,7 +51,7 @@ class Delivered(Task[R_co]):
 
     @classmethod
     def _converted(cls, name: str, value: object, check: Any) -> object:
-        if name == "delivery_method" and value == "stream":
+        if name == "delivery_method" and isinstance(value, str) and value == "stream":
             cls._reject(name, no_stream(cls.task_type))
         return super()._converted(name, value, check)
 
