@@ -8,14 +8,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from runware import DownloadError, Image, Runware
+from runware import ClientClosedError, DownloadError, Image, Runware
 from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.options import DEFAULT_URL, Options
 from runware.transport.http_client import authorization, http_client
@@ -146,6 +146,50 @@ def test_address_that_does_not_answer_delays_a_download_little(monkeypatch: pyte
         began = time.monotonic()
         assert Image(url=f"http://download.example.com:{port}/").read(timeout=60.0) == b"hi"
         assert time.monotonic() - began < 10.0
+
+
+async def stream_in_loop(rw: Runware) -> None:
+    async with rw.aio.stream_text(**TALK) as stream:
+        async for _ in stream:
+            pass
+
+
+TALK: dict[str, Any] = {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "Hello"}]}
+CALLS: dict[str, Callable[[Runware], object]] = {
+    "stream": lambda rw: rw.stream_text(**TALK).result(),
+    "job": lambda rw: rw.submit.stream_text(**TALK).result(),
+    "chat": lambda rw: rw.chat("local-model").send("Hello"),
+    "app": lambda rw: rw.app("my-upscaler").call("run"),
+    "asyncio": lambda rw: asyncio.run(stream_in_loop(rw)),
+}
+
+
+@needs_silent_ports
+@pytest.mark.parametrize("call", CALLS)
+def test_closed_client_ends_what_connects(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    looked_up = threading.Event()
+    ended: list[float] = []
+
+    def resolve(*_: object, **__: object) -> list[Any]:
+        looked_up.set()
+        return [v4(port)]
+
+    def run() -> None:
+        with contextlib.suppress(ClientClosedError):
+            CALLS[call](rw)
+        ended.append(time.monotonic())
+
+    with swallowing() as port:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        url = f"ws://{call}.closes.example.com:{port}/v1"
+        rw = Runware("rw-test-key", url=url, insecure_ws=True, timeout=60.0, connect_timeout=30.0)
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert looked_up.wait(10)
+        closed = time.monotonic()
+        rw.close()
+        thread.join(50)
+    assert ended[0] - closed < 15.0
 
 
 @pytest.mark.parametrize("stage", ["lookup", pytest.param("connection", marks=needs_silent_ports)])

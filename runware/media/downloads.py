@@ -46,13 +46,11 @@ if TYPE_CHECKING:
     import httpx2
 
     from runware import events
-    from runware.transport import attempt as attempts
     from runware.transport import dialer
     from runware.transport import http_client as http_clients
     from runware.transport.callbacks import EventFeed
 else:
     events = lazy_module("runware.events")
-    attempts = lazy_module("runware.transport.attempt")
     dialer = lazy_module("runware.transport.dialer")
     http_clients = lazy_module("runware.transport.http_client")
     httpx2 = lazy_module("httpx2")
@@ -203,7 +201,7 @@ class Session:
         self._settings = settings
         self._cancel = cancel
         self._clients: dict[str | None, httpx2.Client] = {}
-        self._attempts: set[weakref.ref[attempts.Attempt]] = set()
+        self._connecting = http_clients.Connecting()
         self._streams: set[weakref.ref[Any]] = set()
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -225,9 +223,7 @@ class Session:
     def _disconnect(self) -> None:
         """Shut down the connections, which wakes blocked threads; closing a socket would not."""
         # Without the lock, which is held while trust stores load: cancellation may come from an event loop.
-        for one in tuple(self._attempts):
-            if (attempt := one()) is not None:
-                attempt.cancel()
+        self._connecting.cancel()
         for sock in tuple(self._sockets):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -236,14 +232,6 @@ class Session:
             with suppress(Exception):  # it is gone, or closed
                 # Not the method of an SSLSocket, which changes its state under the thread that reads from it.
                 socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
-
-    def _new_attempt(self, timeout: float) -> attempts.Attempt:
-        """Return a new attempt to connect, which cancellation ends."""
-        attempt = attempts.Attempt(timeout)
-        self._attempts.add(weakref.ref(attempt, self._attempts.discard))
-        if self._cancel.is_set():
-            attempt.cancel()
-        return attempt
 
     def _tracer(self, where: tuple[str, int], came_from: Network | None) -> Callable[[str, Mapping[str, Any]], None]:
         """Return a trace callback for a direct request (no proxy), which checks the address of the connection."""
@@ -466,7 +454,7 @@ class Session:
                         "Results cannot be downloaded over this kind of proxy; use http:// or socks5h://.",
                         parameter="proxy",
                     ) from error
-                http_clients.bound_connecting(client, self._new_attempt)
+                http_clients.bound_connecting(client, self._connecting)
                 self._clients[proxy] = client
             return client, proxy is None
 

@@ -30,7 +30,14 @@ from runware.errors import ClientClosedError, RunwareError
 from runware.options import Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.serverless.flows import Answer, Exchange, Failure, Flow, Pause
-from runware.transport.http_client import KeyHeader, async_http_client, http_client, limit_network, replace_descriptor
+from runware.transport.http_client import (
+    Connecting,
+    KeyHeader,
+    async_http_client,
+    http_client,
+    limit_network,
+    replace_descriptor,
+)
 
 __all__ = ["AppCalls"]
 
@@ -393,6 +400,7 @@ class _Connections:
         self._client: httpx2.Client | None = None
         self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
         self._requests = threading.local()  # threads share the connections, and each waits for its own answer
+        self._connecting = Connecting()
         self._cut = False
 
     def client(self) -> httpx2.Client:
@@ -405,7 +413,7 @@ class _Connections:
             if self._cut:
                 raise _closed_error()
             if self._client is None:
-                self._client = http_client(self._options, self._url)
+                self._client = http_client(self._options, self._url, connecting=self._connecting)
             return self._client
 
     def limit(self, end: float) -> None:
@@ -423,6 +431,7 @@ class _Connections:
     def disconnect(self) -> None:
         """Shut down the connections for good, which wakes the threads that wait for an answer; closing would not."""
         self._cut = True
+        self._connecting.cancel()
         with self._lock:
             streams = list(self._streams)
         for stream in streams:

@@ -334,7 +334,7 @@ class BlockingDriver(_Driver[R]):
         self._release()
         self._until, self._sent = step.until, False
         if self._http is None:
-            self._http = http_client(self._options, self._url)
+            self._http = http_client(self._options, self._url, connecting=self._connecting)
         request = self._http.build_request(
             "GET" if step.body is None else "POST",
             self._url + step.path,

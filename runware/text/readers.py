@@ -37,6 +37,7 @@ from runware.results import Results, TextPiece
 from runware.text.bodies import AsyncBody, BlockingBody
 from runware.text.exchange import (
     DEFAULT_SILENCE,
+    BrokenConnectionError,
     Exchange,
     Open,
     Pieces,
@@ -399,7 +400,7 @@ class BlockingReader(Reader):
         self._disconnect()
         self._until, self._sent = step.until, False
         timeout = httpx2.Timeout(None, connect=self.connect_timeout(step.until))
-        http = self._http = http_client(self._options, self._url, timeout=timeout)
+        http = self._http = http_client(self._options, self._url, timeout=timeout, connecting=self._connecting)
         request = http.build_request(
             "POST", self._url, content=step.body, headers=self.request_headers(), extensions={"trace": self._trace}
         )
@@ -468,6 +469,7 @@ class AsyncReader(Reader):
         self._body: AsyncBody | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
+        self._scope: asyncio.Timeout | None = None
 
     async def next_pieces(self) -> Sequence[TextPiece]:
         """Wait for the next pieces; return none at the end.
@@ -550,7 +552,8 @@ class AsyncReader(Reader):
     def _limit(self, until: float) -> asyncio.Timeout:
         self._until = until
         assert self._loop is not None
-        return asyncio.timeout_at(self._loop.time() + until - time.monotonic())
+        scope = self._scope = asyncio.timeout_at(self._loop.time() + until - time.monotonic())
+        return scope
 
     async def _open(self, step: Open) -> Reply:
         await self._disconnect()
@@ -564,6 +567,8 @@ class AsyncReader(Reader):
         request = http.build_request(
             "POST", self._url, content=step.body, headers=headers, extensions={"trace": self._trace}
         )
+        if self.ended_by:
+            raise BrokenConnectionError("closed")
         async with self._limit(step.until):
             response = self._response = await http.send(request, stream=True)
         body = self._body = self._body or AsyncBody(None)
@@ -608,6 +613,9 @@ class AsyncReader(Reader):
     def _abort_in_loop(self) -> None:
         if self._wake is not None:
             self._wake.set()
+        if self.reading and self._scope is not None:
+            with suppress(RuntimeError):  # nothing waits in it
+                self._scope.reschedule(0.0)
         if (http := self._http) is not None and self._loop is not None:
             closing = self._loop.create_task(self._disconnect() if not self.reading else _close(http))
             _closing.add(closing)

@@ -15,7 +15,7 @@ from runware.options import KEY_VARIABLE, Options
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.protocol.retry_after import parse_retry_after
 from runware.text.exchange import BrokenConnectionError, DeadlineError, Reply
-from runware.transport.http_client import authorization, http_client, replace_descriptor
+from runware.transport.http_client import Connecting, authorization, http_client, replace_descriptor
 
 if TYPE_CHECKING:
     import ssl
@@ -51,6 +51,7 @@ class Requester:
         self._until = 0.0
         self._sent = False
         self._network: Any = None
+        self._connecting = Connecting()
         self.ended_by = ""
 
     def abort(self, *, client: bool = False) -> None:
@@ -160,7 +161,8 @@ class Requester:
         )
 
     def shut_down(self) -> None:
-        """End the connection under the thread that reads from it. Closing its socket would not wake that."""
+        """End the connection under the thread that reads from it, or makes it. Closing it would not wake that."""
+        self._connecting.cancel()
         if (network := self._network) is not None:
             with suppress(Exception):
                 # Not the method of an SSLSocket, which changes its state under the thread that reads from it.

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -37,6 +38,7 @@ else:
     dialer = lazy_module("runware.transport.dialer")
 
 __all__ = [
+    "Connecting",
     "Deadline",
     "KeyHeader",
     "async_http_client",
@@ -51,20 +53,50 @@ _SLICE = 65_536
 """The bytes written before the deadline is looked at again."""
 
 
-def http_client(options: Options, url: str, *, timeout: httpx2.Timeout | float | None = None) -> httpx2.Client:
+class Connecting:
+    """The attempts of an HTTP client to connect, which another thread can end. There is no socket to shut down yet."""
+
+    def __init__(self) -> None:
+        self._attempts: set[weakref.ref[attempts.Attempt]] = set()
+        self._cancelled = False
+
+    def attempt(self, timeout: float) -> attempts.Attempt:
+        """Return a new attempt, which has *timeout* seconds."""
+        attempt = attempts.Attempt(timeout)
+        self._attempts.add(weakref.ref(attempt, self._attempts.discard))
+        if self._cancelled:
+            attempt.cancel()
+        return attempt
+
+    def cancel(self) -> None:
+        """End the attempts at once, and all later ones; callable in any thread."""
+        self._cancelled = True
+        for one in tuple(self._attempts):
+            if (attempt := one()) is not None:
+                attempt.cancel()
+
+
+def http_client(
+    options: Options,
+    url: str,
+    *,
+    timeout: httpx2.Timeout | float | None = None,
+    connecting: Connecting | None = None,
+) -> httpx2.Client:
     """Return a blocking HTTP client for requests to one host. The caller closes it.
 
     Args:
         options: The options of the Runware client.
         url: A URL on the host, which decides whether a proxy is used.
         timeout: Its timeouts in seconds; `None` means that the requests set theirs.
+        connecting: Has its attempts to connect.
 
     Raises:
         ConfigurationError: The proxy cannot be used.
     """
     with _proxy_errors():
         client = httpx2.Client(**_settings(options, url), timeout=timeout)
-    bound_connecting(client)
+    bound_connecting(client, connecting)
     return client
 
 
@@ -84,8 +116,8 @@ def _backend_class() -> type[Any]:
     class Backend(httpcore2.SyncBackend):
         """Connects to the first address that answers, within one timeout for that and the name lookup."""
 
-        def __init__(self, make_attempt: Callable[[float], attempts.Attempt]) -> None:
-            self._make_attempt = make_attempt
+        def __init__(self, connecting: Connecting) -> None:
+            self._connecting = connecting
 
         def connect_tcp(
             self,
@@ -97,7 +129,7 @@ def _backend_class() -> type[Any]:
         ) -> Any:
             if timeout is None or local_address is not None or socket_options:
                 return super().connect_tcp(host, port, timeout, local_address, socket_options)
-            attempt = self._make_attempt(timeout)
+            attempt = self._connecting.attempt(timeout)
             try:
                 found = addresses.look_up(host, port, attempt)
                 sock = addresses.connect(host, port, found, attempt)
@@ -117,7 +149,7 @@ def _backend_class() -> type[Any]:
     return Backend
 
 
-def bound_connecting(client: httpx2.Client, make_attempt: Callable[[float], attempts.Attempt] | None = None) -> None:
+def bound_connecting(client: httpx2.Client, connecting: Connecting | None = None) -> None:
     """Make a client connect as a WebSocket does: to the first address that answers, within one timeout for everything.
 
     The HTTP library tries one address after another, gives each the whole timeout, and the name lookup none. It has no
@@ -125,13 +157,13 @@ def bound_connecting(client: httpx2.Client, make_attempt: Callable[[float], atte
 
     Args:
         client: The client.
-        make_attempt: Makes each attempt to connect, given its timeout in seconds, so that it can be cancelled.
+        connecting: Has its attempts to connect.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - see above
         pool: Any = getattr(transport, "_pool", None)
         if isinstance(getattr(pool, "_network_backend", None), httpcore2.SyncBackend):
             with suppress(ImportError, AttributeError):
-                pool._network_backend = _backend_class()(make_attempt or attempts.Attempt)  # noqa: SLF001 - see above
+                pool._network_backend = _backend_class()(connecting or Connecting())  # noqa: SLF001 - see above
 
 
 def limit_network(network: Any, left: Callable[[], float]) -> None:
