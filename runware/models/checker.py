@@ -71,6 +71,22 @@ class _Memory(NamedTuple):
         values = fixed(task)
         return fixed, values, *map(type, values)  # the types, since 1 equals True
 
+    def known_route(self, key: Any, task: Mapping[str, Any]) -> Route | None:
+        """Return the route of a task with this key if the task is known to have no problems."""
+        good = self.good.get(key)
+        if good is None:
+            return None
+        limits, route = good
+        for name, schema, kind, low, high in limits:
+            value: Any = task[name]
+            given = type(value)
+            if given is not kind:
+                if not matches(schema, value):
+                    return None
+            elif not low <= (value if given is int else len(value)) <= high:
+                return None
+        return route
+
     def remember(self, key: Any, task: Mapping[str, Any], model: Model, route: Route) -> None:
         """Note that a task with this key has no problems."""
         if len(self.good) >= _REMEMBERED:
@@ -107,14 +123,6 @@ class _Limit(NamedTuple):
             if isinstance(schema, Mapping) and schema.get("type") == word and schema.keys() <= {"type", low, high}:
                 return cls(name, schema, kind, schema.get(low, -math.inf), schema.get(high, math.inf))
         return cls(name, schema)
-
-    def accepts(self, value: Any) -> bool:
-        """Return whether a value is good."""
-        _, schema, kind, low, high = self
-        given = type(value)
-        if given is not kind:
-            return matches(schema, value)
-        return bool(low <= (value if given is int else len(value)) <= high)
 
 
 class Checker:
@@ -161,13 +169,9 @@ class Checker:
         if memory.version is not (version := catalogue.version):  # a refresh has brought other models
             memory = self._memory = _Memory(version, {}, {}, {})
         key = memory.flat_key(task) if flat else _key(task)
-        good = memory.good.get(key) if key is not None else None
-        if good is not None:
-            for limit in good[0]:
-                if not limit.accepts(task[limit.name]):
-                    break
-            else:
-                return good[1]
+        route = memory.known_route(key, task) if key is not None else None
+        if route is not None:
+            return route
         model = catalogue.get(name)
         if model is None or model.task_type != task.get("taskType"):
             self._report_kind(model, task.get("taskType"))

@@ -148,7 +148,7 @@ def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[...
 
     def write(value: Any, wire: Item | None = None) -> Item:
         wire = {} if wire is None else wire
-        values = vars(value) if has_dict else {name: getattr(value, name) for name in rows}
+        values = value.__dict__ if has_dict else {name: getattr(value, name) for name in rows}
         for name, given in values.items():
             row = rows.get(name)
             if row is not None and given != row[1]:

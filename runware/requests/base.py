@@ -106,7 +106,7 @@ class Task(RequestModel, Generic[R_co]):
 
     def __attrs_post_init__(self) -> None:
         RequestModel.__attrs_post_init__(self)  # `super` takes longer, for each request
-        if _CHECKED.isdisjoint(vars(self)):
+        if _CHECKED.isdisjoint(self.__dict__):
             return  # the common case
         number = vars(self).get("number_results")
         if number is not None and number < 1:
@@ -162,7 +162,7 @@ class Task(RequestModel, Generic[R_co]):
 
     def holds_payload(self) -> bool:
         """Return whether encoding reads files or copies large data, and so must not run on an event loop."""
-        for value in vars(self).values():  # the usual request needs no more, and may be made on an event loop
+        for value in self.__dict__.values():  # the usual request needs no more, and may be made on an event loop
             kind = type(value)
             if kind is str:
                 if len(value) > LARGE_TEXT:

@@ -266,7 +266,7 @@ class RequestModel(ValidatedAsInstance):
 
     def __attrs_post_init__(self) -> None:
         simple = _simple(type(self))  # type: ignore[arg-type]
-        for name, value in vars(self).items():
+        for name, value in self.__dict__.items():  # `vars` takes longer, for each request
             if type(value) in simple.get(name, ()):
                 continue
             check = _check(type(self), name)  # type: ignore[arg-type]

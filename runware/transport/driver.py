@@ -398,7 +398,8 @@ class Driver:
             if isinstance(effect, Send):
                 effects.popleft()
                 if (put := self._put) is not None:
-                    put(effect.text, PING_TASK if effect.text is PING_TASK else effect.call)
+                    text, token = effect
+                    put(text, PING_TASK if text is PING_TASK else token)
             elif isinstance(effect, (Ended, Call)):
                 call, error = effect if isinstance(effect, Ended) else (effect, None)
                 try:
