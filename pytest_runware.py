@@ -29,7 +29,8 @@ def runware_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
     `RUNWARE_API_KEY` and `RUNWARE_URL` are set to it, so that code that creates its own client, or calls
     `runware.get_client()`, uses it too. The client of `get_client` is closed after the test. Proxy variables have no
-    effect, because the server is on a loopback address.
+    effect, because the server is on a loopback address. If `RUNWARE_STORE` was set when pytest started, the test has an
+    empty store of its own instead.
 
     A test with the marker `runware_session("session.jsonl")` gets its answers from that file, a recorded session, whose
     path is relative to the file of the test. `pytest --runware-record` runs such tests against the real service, with
@@ -41,6 +42,7 @@ def runware_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         _fail("runware_server", error)
 
     options = _session_options(request)
+    _replace_store(request, monkeypatch)
     with LocalServer(**options) as server:
         if "record" not in options:
             monkeypatch.setenv("RUNWARE_API_KEY", server.api_key)
@@ -60,8 +62,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_store = pytest.StashKey[str | None]()
+
+
+def _replace_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the store of the environment, in which tasks, runs and bills of tests would be taken for real ones.
+
+    A store that a test or its fixtures have set is kept.
+    """
+    store = request.config.stash.get(_store, None)
+    if store and os.environ.get("RUNWARE_STORE") == store:
+        path = request.getfixturevalue("tmp_path") / "runware.db"
+        monkeypatch.setenv("RUNWARE_STORE", f"sqlite:///{path.as_posix()}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of tests with a recorded session."""
+    """Register the marker of tests with a recorded session, and note the store of the environment."""
+    config.stash[_store] = os.environ.get("RUNWARE_STORE")
     config.addinivalue_line(
         "markers", "runware_session(path): answer the tasks of runware_server from a recorded session"
     )
@@ -100,13 +117,14 @@ def runware_client(runware_server: LocalServer) -> Iterator[Runware]:
 
 
 @pytest.fixture
-def fake_runware() -> Iterator[FakeRunware]:
+def fake_runware(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRunware]:
     """A client that answers its calls itself, for unit tests without a server. `runware.get_client()` returns it."""
     try:
         from runware.testing import FakeRunware  # other projects load nothing of `runware`
     except ImportError as error:
         _fail("fake_runware", error)
 
+    _replace_store(request, monkeypatch)
     client = FakeRunware()
     with client.installed():
         yield client

@@ -76,6 +76,38 @@ def test_plugin_works_in_a_project_of_its_own(tmp_path: pathlib.Path) -> None:
     assert "4 passed" in result.stdout
 
 
+TESTS_WITH_A_STORE = """
+import os
+from runware import get_client
+
+def make(run):
+    rw = get_client()
+    assert len(list(rw.map(rw.image_inference, ["a kite"], common={"model": "runware:101@1"}, run=run))) == 1
+
+def test_server(runware_server):
+    make("nightly")
+    assert [run.succeeded for run in get_client().runs] == [1]
+
+def test_store_of_the_test_is_kept(monkeypatch, tmp_path, request):
+    monkeypatch.setenv("RUNWARE_STORE", f"sqlite:///{tmp_path.as_posix()}/own.db")
+    request.getfixturevalue("runware_server")
+    make("nightly")
+    assert (tmp_path / "own.db").exists()
+
+def test_fake(fake_runware):
+    assert get_client().image_inference(positive_prompt="a kite", model="runware:101@1")
+"""
+
+
+def test_store_of_the_environment_gets_nothing_of_tests(tmp_path: pathlib.Path) -> None:
+    """The real run of that name would take the prompts for done, and their bills would count."""
+    pytest.importorskip("sqlalchemy")
+    (tmp_path / "test_theirs.py").write_text(TESTS_WITH_A_STORE)
+    result = run_pytest(tmp_path, RUNWARE_STORE=f"sqlite:///{tmp_path.as_posix()}/real.db")
+    assert "3 passed" in result.stdout, result.stdout + result.stderr
+    assert not (tmp_path / "real.db").exists()
+
+
 UNRELATED_TESTS = """
 import sys
 
@@ -85,14 +117,14 @@ def test_unrelated():
 """
 
 
-def run_pytest(directory: pathlib.Path, *paths: pathlib.Path) -> subprocess.CompletedProcess[str]:
+def run_pytest(directory: pathlib.Path, *paths: pathlib.Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in a project with the plugin, and with *paths* first on the import path."""
     # Without installed plugins: an installed version of this one may be older.
     path = os.pathsep.join(map(str, (*paths, PROJECT)))
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "pytest_runware", "-p", "no:cacheprovider"],
         capture_output=True, text=True, timeout=50, cwd=directory, check=False,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": path},
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": path, **variables},
     )  # fmt: skip
 
 
