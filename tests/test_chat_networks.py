@@ -20,6 +20,7 @@ from runware import (
     ConnectionLostError,
     Runware,
     RunwareError,
+    ServerError,
     TaskTimeoutError,
 )
 from runware.local import LocalServer
@@ -210,6 +211,21 @@ def test_retry_after_is_waited_for(form: Form) -> None:
         assert time.monotonic() - began >= 0.3
         assert type(error_of(form, rw, timeout=10.0)).__name__ == "RateLimitError"
         rw.close()
+
+
+def test_redirection_is_not_followed_and_costs_nothing(form: Form) -> None:
+    def handle(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 6\r\n\r\n<html>")
+
+    with listening(handle) as port:
+        rw = client(port)
+        error = error_of(form, rw)
+        rw.close()
+    assert isinstance(error, ServerError)
+    assert "302" in error.message
+    assert "url" in error.message
+    assert not error.may_have_run
 
 
 @pytest.mark.parametrize("status", [400, 500])

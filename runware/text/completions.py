@@ -330,7 +330,7 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
     raw = error_object(body)
     named = raw is not None
     if raw is None:
-        if status < 400:
+        if status < 300:
             return None
         message = body.get("message") or body.get("detail") if isinstance(body, dict) else None
         raw = {"message": message} if isinstance(message, str) else {}
@@ -339,6 +339,8 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
     if isinstance(parameter, str):
         parameter = _PARAMETERS.get(parameter, parameter)
     without = f"The server answered with status {status}" + (f": {one_line(text, 200)}" if text.strip() else ".")
+    if 300 <= status < 400:
+        without = f"The server answered with status {status}. Check the client's url."
     read = error_from_wire({**raw, "parameter": parameter, "message": raw.get("message") or without})
     cls: Any = _class_of(code) or _class_of_status(status)
     error: RunwareError = cls(
@@ -351,7 +353,7 @@ def reply_error(status: int, body: Any, text: str = "") -> RunwareError | None:
     error.raw = raw
     # A gateway answers so although the model has run, unless the API itself says that it is too busy; and a failed
     # generation may be billed as far as it got.
-    error.may_have_run = (status >= 500 and not (status == 503 and named)) or status < 400 or status == 408
+    error.may_have_run = (status >= 500 and not (status == 503 and named)) or status < 300 or status == 408
     return error
 
 

@@ -215,7 +215,7 @@ class ModelRequests:
         return None, None
 
     def _error(self, status: int, body: Any, data: bytes = b"") -> RunwareError | None:
-        if status < 400 and error_object(body) is None:
+        if status < 300 and error_object(body) is None:
             return None
         text = "" if body is not None else self._redactor.hide(data[:1000].decode("utf-8", "replace"))
         return reply_error(status, self._redactor.clean(body), text)
