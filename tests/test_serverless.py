@@ -426,9 +426,10 @@ def test_redirect_is_not_followed_with_the_key(tmp_path: Path) -> None:
 
     with listening(elsewhere) as other, listening(lambda sock: redirecting(other, sock)) as port:
         rw = Runware("rw-secret-key", url=f"ws://127.0.0.1:{port}/v1")
-        with pytest.raises(ServerError, match="HTTP status 307"):
+        with pytest.raises(ServerError, match="HTTP status 307") as failure:
             rw.app(NAME).call("run")
         rw.close()
+    assert not failure.value.may_have_run
     assert heads == []
 
 

@@ -227,7 +227,7 @@ class AppFlows:
                     return task
                 error = self._error_of(reply, call.task_id)
                 # These are the server's own word that it did not take the task; others may come from a gateway.
-                refused = 400 <= reply.status < 500 and reply.status not in (408, 425)
+                refused = 300 <= reply.status < 500 and reply.status not in (408, 425)
                 may_have_run |= not refused and reply.status != 503
                 if isinstance(error, ConflictError) and may_have_run:
                     return structure({"id": call.task_id, "status": "pending"}, AppTask)  # an earlier request arrived
