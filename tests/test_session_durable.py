@@ -442,6 +442,19 @@ class TestSameTask:
         assert isinstance(error, TaskTimeoutError)
         assert error.may_have_run
 
+    @pytest.mark.parametrize("was_sent", [False, True])
+    def test_deadline_after_the_first_was_cancelled_tells_whether_it_had_sent_the_task(self, was_sent: bool) -> None:
+        desk = ready_desk(max_in_flight=1)
+        if not was_sent:
+            desk.submit(B, timeout=100.0)
+        first, second = self.submit(desk), self.submit(desk, timeout=5.0)
+        desk.cancel(first)
+        if was_sent:
+            desk.lose()
+        desk.pass_time(5.0)
+        assert desk.ended[second] is not None
+        assert desk.ended[second].may_have_run is was_sent
+
     def test_closing_ends_all_of_them(self, desk: Desk) -> None:
         calls = [self.submit(desk) for _ in range(3)]
         desk.close()

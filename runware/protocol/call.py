@@ -58,7 +58,7 @@ class CallState(Enum):
     RETRYING = "retrying"
     """The server failed it; it waits for its next attempt."""
     UNRECORDED = "unrecorded"
-    """The store does not have the UUID of its attempt yet, so it must not be sent."""
+    """The store does not have the UUID of its attempt yet, or another call has its task, so it must not be sent."""
     DONE = "done"
     """It has ended. No state follows."""
 

@@ -272,9 +272,9 @@ class Dispatcher:
         if self._behind:
             for waiting in self._behind.pop(call, ()):
                 if waiting.state is not _DONE:
-                    self._go_on(waiting)
+                    self._go_on(waiting, call)
 
-    def _go_on(self, call: Call) -> None:
+    def _go_on(self, call: Call, first: Call) -> None:
         """Let a call go on whose task another call of this client had until now."""
         if call.durable is not None and call.durable.line is not None:
             self._output.effects.append(Record(call, Step.TASK, call.uuid))
@@ -282,6 +282,7 @@ class Dispatcher:
             self._behind.setdefault(other, []).append(call)
         else:
             # It is sent again: the server's word that it has the task leads to the results.
+            call.sends = 1 if first.sends or first.attempts else 0
             self._registry.rename(call, call.uuid)
             self.release_hold(call)
             self.requeue(call)
