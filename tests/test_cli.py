@@ -213,6 +213,13 @@ def test_task_file_may_begin_with_a_byte_order_mark(here: pathlib.Path) -> None:
     assert run("run", "-", "--check-only", stdin=f"\ufeff{json.dumps(task)}").code == 0
 
 
+def test_json_that_is_nested_too_deeply_is_no_traceback(here: pathlib.Path, server: LocalServer) -> None:
+    (here / "deep.json").write_text("[" * 100_000)
+    assert "deep.json is nested too deeply to be tasks." in run("run", "deep.json").error()
+    assert run("image", "x y", "--set", f"note={'[' * 100_000}", "-W", "128", "-H", "128").code == 0
+    assert server.ledger.last["note"] == "[" * 100_000
+
+
 def test_results_of_a_task_file_are_kept_when_other_tasks_fail(here: pathlib.Path) -> None:
     file = tasks(here, {}, {"positivePrompt": "x [unsafe]"}, {"numberResults": 2}, {"width": 5})
     ran = run("run", file, "-o", "out")

@@ -220,7 +220,7 @@ def read_settings(pairs: Sequence[str] | None) -> dict[str, Any] | None:
             raise typer.BadParameter(f"expected NAME=VALUE; got {pair!r}", param_hint="--set")
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         found[wire_name(name) if "_" in name else name] = value
     return found or None

@@ -48,7 +48,10 @@ def tasks_of(target: str, pairs: Sequence[str], timeout: float | None) -> list[T
         if pairs:
             raise ValidationError(f"A file takes no parameters; got {pairs[0]!r}.", parameter="NAME=VALUE")
         text = sys.stdin.read() if target == "-" else Path(target).read_text("utf-8")
-        found = json.loads(text.removeprefix("\ufeff"))  # the byte order mark that editors on Windows write
+        try:
+            found = json.loads(text.removeprefix("\ufeff"))  # the byte order mark that editors on Windows write
+        except RecursionError as error:
+            raise ValidationError(f"{target} is nested too deeply to be tasks.", parameter="FILE") from error
         return _tasks(found if isinstance(found, list) else [found], timeout)
     model = knowledge.catalogue().catalogue.get(target)
     parameters = read_parameters(pairs, {} if model is None else model.schema)
