@@ -17,9 +17,12 @@ import pytest
 
 import runware
 from runware import Runware
-from runware.display.notebook import Bar, in_notebook
+from runware.display.notebook import Bar, answer_bundle, in_notebook
 from runware.local import LocalServer
 from runware.local.images import encode, scene
+from runware.protocol.codec import structure
+from runware.results.text import Usage
+from runware.text.answers import Answer
 
 from .test_three_interfaces import PICTURE
 
@@ -201,6 +204,12 @@ def test_tables_are_escaped_and_limited() -> None:
 def test_other_results_are_plain_text() -> None:
     assert list(runware.TrainedModel(air="a:1@1")._repr_mimebundle_()) == ["text/plain"]
     assert list(runware.Results([])._repr_mimebundle_()) == ["text/plain"]
+
+
+def test_answer_without_a_number_of_tokens_shows_none_of_them() -> None:
+    for usage, shown in (({"totalTokens": 7}, "7 tokens"), ({"promptTokens": 5}, ""), ({}, "")):
+        answer = Answer(text="yes", usage=structure(usage, Usage))
+        assert Page(answer_bundle(answer)["text/html"]).words == f"yes{shown}"
 
 
 def test_answers_of_chats_show_their_text(rw: Runware) -> None:

@@ -71,7 +71,8 @@ def result_bundle(result: Result) -> Bundle:
 def answer_bundle(answer: Answer[Any]) -> Bundle:
     """Return the view of a chat's answer."""
     tools = ", ".join(call.name for call in answer.tool_calls)
-    tokens = "" if answer.usage is None else f"{answer.usage.total_tokens} tokens"
+    total = None if answer.usage is None else answer.usage.total_tokens
+    tokens = "" if total is None else f"{total} tokens"
     body = f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">{escape(answer.text)}</div>'
     facts = _facts([f"called {tools}" if tools else "", tokens, _dollars(answer.cost)])
     return {"text/plain": repr(answer), "text/html": f'<div style="{_CARD};max-width:720px">{body}{facts}</div>'}
