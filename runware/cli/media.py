@@ -82,8 +82,10 @@ def upscale(
         form = output.file_format(None, _FORMATS)
         source = media(given)
         with client(local) as rw:
+            is_video = _is_video(source)
             job = rw.submit.upscale(
-                **{"inputs": {"video": source}} if _is_video(source) else {"input_image": source},
+                inputs={"video": source} if is_video else None,
+                input_image=None if is_video else source,
                 model=model,
                 upscale_factor=int(factor) if factor.is_integer() else factor,
                 output_format=form,
