@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from runware.requests.text import StreamText
     from runware.store import keeper, uploads
     from runware.store.database import Database
-    from runware.store.expenses import Expense, Ledger
+    from runware.store.expenses import Expense, ExpenseRecorder
     from runware.store.keeper import Keeper, Place
     from runware.store.lines import StoredTask
     from runware.store.recorder import StoreRecorder
@@ -511,11 +511,11 @@ class Core(CoreCalls):
         if kept is None or self.options.dry_run:
             return None
 
-        def ledger() -> Ledger:
+        def recorder() -> ExpenseRecorder:
             self.io_loop(prepare=False)  # with it, the recorder is closed at exit
             return kept.recorder
 
-        return kept.expense(task_type, uuid, wire, ledger)
+        return kept.expense(task_type, uuid, wire, recorder)
 
     @property
     def keeper(self) -> Keeper:

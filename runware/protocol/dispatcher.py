@@ -54,9 +54,7 @@ class Dispatcher:
     ) -> None:
         self.more_to_send = False
         self._unrecorded: set[Call] = set()
-        self._behind: dict[
-            Call, list[Call]
-        ] = {}  # calls that go on once a call that only asks for their task has ended
+        self._behind: dict[Call, list[Call]] = {}  # the calls that go on once another one with their task has ended
         self._numbers = itertools.count(1)
         self._max_queued = max_queued
         self._connection = connection

@@ -11,10 +11,10 @@ from runware._support.locks import make_rlock
 from runware.errors import StoreError
 from runware.store.lines import Line, billed, owed
 
-__all__ = ["Expense", "Ledger"]
+__all__ = ["Expense", "ExpenseRecorder"]
 
 
-class Ledger(Protocol):
+class ExpenseRecorder(Protocol):
     """A recorder, as an expense needs it. The methods do not block, in any thread."""
 
     def reserve(self, line: Line) -> Future[None]:
@@ -30,17 +30,17 @@ class Expense:
 
     Args:
         line: Its budgets.
-        ledger: Returns the client's recorder. It may block.
+        recorder: Returns the client's recorder. It may block.
         price: Sets what to reserve in the line. It may block.
     """
 
-    def __init__(self, line: Line, ledger: Callable[[], Ledger], price: Callable[[], object]) -> None:
+    def __init__(self, line: Line, recorder: Callable[[], ExpenseRecorder], price: Callable[[], object]) -> None:
         self._line = line
-        self._open = ledger
+        self._open = recorder
         self._price: Callable[[], object] | None = price
         self._lock = make_rlock()  # re-entrant: a signal handler may close a stream at any moment
         self._pid = os.getpid()
-        self._ledger: Ledger | None = None
+        self._recorder: ExpenseRecorder | None = None
         self._settled = False
 
     def reserve(self, timeout: float) -> None:
@@ -54,26 +54,26 @@ class Expense:
             StoreError: The store cannot be opened or written, or not in time.
             ClientClosedError: The client is closed.
         """
-        line, ledger = self._line, self._open()
+        line, recorder = self._line, self._open()
         price, self._price = self._price, None  # it holds the request
         if line.limits:
             assert price is not None
             price()
-            decided = ledger.reserve(line)
+            decided = recorder.reserve(line)
             try:
                 decided.result(timeout)
             except BaseException as problem:  # it may still be reserved, after the timeout or Ctrl-C
-                decided.add_done_callback(lambda done: None if done.exception() else ledger.bill(line, 0))
+                decided.add_done_callback(lambda done: None if done.exception() else recorder.bill(line, 0))
                 if not isinstance(problem, TimeoutError):
                     raise
                 raise StoreError(
                     f"The store did not answer within {timeout:.3g} s. The request was not sent.", retryable=True
                 ) from None
         with self._lock:
-            self._ledger = ledger
+            self._recorder = recorder
             settled = self._settled
         if settled:  # the stream or chat was closed meanwhile
-            ledger.bill(line, 0)
+            recorder.bill(line, 0)
 
     def settle(self, result: Mapping[str, Any], *, succeeded: bool, may_have_run: bool = False) -> None:
         """Count what the request has cost, and release the rest of what was reserved. Only the first call counts.
@@ -87,7 +87,7 @@ class Expense:
             if self._settled or self._pid != os.getpid():  # in a forked child, it is the parent's expense
                 return
             self._settled = True
-            ledger = self._ledger
-        if ledger is not None:
+            recorder = self._recorder
+        if recorder is not None:
             line = self._line
-            ledger.bill(line, owed(line, billed([result]), may_have_run=may_have_run, succeeded=succeeded))
+            recorder.bill(line, owed(line, billed([result]), may_have_run=may_have_run, succeeded=succeeded))

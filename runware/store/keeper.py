@@ -14,7 +14,7 @@ from runware.protocol.codec import loads
 from runware.protocol.ids import StableUUID
 from runware.requests.base import Task
 from runware.requests.plan import Plan
-from runware.store.expenses import Expense, Ledger
+from runware.store.expenses import Expense, ExpenseRecorder
 from runware.store.lines import HIGHEST_BILL, Line, StoredTask, nano_dollars
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Keeper:
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
     def expense(
-        self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]], ledger: Callable[[], Ledger]
+        self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]], recorder: Callable[[], ExpenseRecorder]
     ) -> Expense | None:
         """Return what counts the cost of a stream or chat; `None` without a store and a budget.
 
@@ -189,13 +189,13 @@ class Keeper:
             task_type: What it is called in errors.
             uuid: The UUID of its task; `""` if there is none.
             wire: Returns the request as an API object of a task, for the estimate.
-            ledger: Returns the recorder.
+            recorder: Returns the recorder.
         """
         limits = self._limits(None, None)
         if not limits and self._options.store is None:
             return None
         line = Line(key=uuid, task_type=task_type, limits=limits)
-        return Expense(line, ledger, lambda: self._estimate(line, wire()))
+        return Expense(line, recorder, lambda: self._estimate(line, wire()))
 
     def _limits(self, run: str | None, place: Place | None) -> dict[str, int]:
         """Return the budgets of a task by their scopes. The smaller one of two counts."""
