@@ -442,6 +442,16 @@ class TestTransactions:
             rw.image_inference(**PICTURE)
         assert ["EndedCall", "EndedCall", "sent", "sent", "task"] in batches
 
+    def test_tasks_that_are_written_together_are_listed_in_the_order_of_submission(self, rw: Runware) -> None:
+        rw.image_inference(**PICTURE)
+        recorder = rw._core.keeper.recorder
+        assert isinstance(recorder, recording.StoreRecorder)
+        with recorder.database._lock:  # nothing can be written
+            jobs = [rw.submit.image_inference(**PICTURE) for _ in range(10)]
+            until(lambda: recorder._taken >= 13)
+        made = [job.result(20)[0].task_uuid for job in jobs]
+        assert [task.key for task in rw.jobs if task.key in made] == made
+
     def test_collected_steps_are_written_in_time(self, rw: Runware, path: pathlib.Path) -> None:
         rw.image_inference(**PICTURE)
         until(lambda: [row["state"] for row in rows(path)] == ["succeeded"])

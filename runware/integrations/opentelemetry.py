@@ -245,8 +245,8 @@ class _Listener:
             span.set_attributes(_present(self._facts(end, first_piece)))
             self._record_attempts(span, context, end)
             _set_status(span, failure, failed=end.status == "failed")
-        span.end(_nanoseconds(end.at))
         self._measure(end, {**common, **failure}, first_piece, context)
+        span.end(_nanoseconds(end.at))  # last, so that whoever sees it finds the figures too
 
     def _facts(self, end: events.Resolved, first_piece: events.FirstPiece | None) -> Attributes:
         facts: Attributes = {

@@ -287,10 +287,10 @@ class Database:
                 "cost_before": 0,
                 "reserved": line.reserve,
                 "scope": line.day,
-                "created": now,
+                "created": now + number * 1e-6,  # they are listed in the order of submission
                 "updated": now,
             }
-            for line in lines
+            for number, line in enumerate(lines)
         ]
         if not values:
             return []
