@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pathlib
 import signal
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -109,3 +111,13 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def spending(path: pathlib.Path) -> dict[str, tuple[int, int]]:
+    """Return what a store in a SQLite file has billed and reserved by account, as another program sees it."""
+    connection = sqlite3.connect(path)
+    try:
+        found = connection.execute("SELECT scope, billed, reserved FROM runware_spending").fetchall()
+        return {scope: (billed, reserved) for scope, billed, reserved in found}
+    finally:
+        connection.close()

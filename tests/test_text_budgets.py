@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pathlib
 import queue
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -31,7 +30,7 @@ from runware.store.keeper import Keeper
 from runware.store.lines import Line
 from runware.store.recorder import StoreRecorder
 from runware.store.spending import SpendingRecorder
-from tests.conftest import until
+from tests.conftest import spending, until
 from tests.test_chat import Form as Chatting
 from tests.test_chat import get_weather
 from tests.test_text_streams import FORMS, Form, _other_text, asked, read_in_loop
@@ -72,16 +71,6 @@ def client(server: LocalServer, budget: Any, **options: Any) -> Runware:
 def stream(prompt: str = "Tell me about the sea", **more: Any) -> dict[str, Any]:
     """The parameters of a stream whose price can be estimated."""
     return asked(prompt, **{"model": PRICED, "max_tokens": 100, **more})
-
-
-def spending(path: pathlib.Path) -> dict[str, tuple[int, int]]:
-    """What was billed and reserved by account, as another program sees it."""
-    connection = sqlite3.connect(path)
-    try:
-        found = connection.execute("SELECT scope, billed, reserved FROM runware_spending").fetchall()
-        return {scope: (billed, reserved) for scope, billed, reserved in found}
-    finally:
-        connection.close()
 
 
 def sent(server: LocalServer) -> list[dict[str, Any]]:

@@ -270,10 +270,10 @@ class Dispatcher:
         if self._behind:
             for waiting in self._behind.pop(call, ()):
                 if waiting.state is not _DONE:
-                    self._go_on(waiting, call)
+                    self._continue(waiting, call)
 
-    def _go_on(self, call: Call, first: Call) -> None:
-        """Let a call go on whose task another call of this client had until now."""
+    def _continue(self, call: Call, first: Call) -> None:
+        """Continue a call that has waited for the end of another one with the same task."""
         if call.durable is not None and call.durable.line is not None:
             self._output.effects.append(Record(call, Step.TASK, call.uuid))
         elif (other := self._registry.calls.get(call.uuid)) is not None:

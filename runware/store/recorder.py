@@ -1,8 +1,8 @@
 """The recorder: a thread that writes what happens to durable calls, and lets their tasks be sent once that is on disk.
 
-The I/O thread hands it steps and never waits. The recorder writes all steps that have come in one transaction, and
-reports back: an attempt may be sent, or the store has the task already. A task that another client follows is watched
-in the store until it has an outcome, or its owner is gone.
+The I/O thread hands it steps and never waits. The recorder writes an attempt at once, and collects the steps that
+nobody waits for, to write many in one transaction. It reports back: an attempt may be sent, or the store has the task
+already. A task that another client follows is watched in the store until it has an outcome, or its owner is gone.
 """
 
 from __future__ import annotations
