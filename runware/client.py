@@ -68,7 +68,6 @@ __all__ = ["AsyncRunware", "Runware", "RunwareAsyncUsageWarning", "Submitter", "
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 H = TypeVar("H", bound="_Handle")
 
 

@@ -45,9 +45,7 @@ from runware.transport.wakeup import wakeup_pool
 if TYPE_CHECKING:
     from runware import events
     from runware.display import progress
-    from runware.models import access, dry_run, estimates, refusals
-    from runware.models import checker as checking
-    from runware.requests import platform, raw
+    from runware.requests import platform
     from runware.requests.text import StreamText
     from runware.store import keeper, uploads
     from runware.store.database import Database
@@ -64,18 +62,12 @@ if TYPE_CHECKING:
     from runware.transport import io_loop as socket_loop
     from runware.transport.driver import Driver
 else:
-    access = lazy_module("runware.models.access")
-    checking = lazy_module("runware.models.checker")
-    dry_run = lazy_module("runware.models.dry_run")
-    estimates = lazy_module("runware.models.estimates")
-    refusals = lazy_module("runware.models.refusals")
     events = lazy_module("runware.events")
     http_loop = lazy_module("runware.transport.http_loop")
     keeper = lazy_module("runware.store.keeper")
     uploads = lazy_module("runware.store.uploads")
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
-    raw = lazy_module("runware.requests.raw")
     progress = lazy_module("runware.display.progress")
     text_readers = lazy_module("runware.text.readers")
     text_streams = lazy_module("runware.text.streams")
@@ -90,7 +82,6 @@ __all__ = [
 ]
 
 R = TypeVar("R")
-T = TypeVar("T")
 C = TypeVar("C", bound="Part")
 
 

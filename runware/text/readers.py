@@ -54,7 +54,6 @@ from runware.transport.http_client import async_http_client, http_client, limit_
 
 if TYPE_CHECKING:
     import asyncio
-    import ssl
 
     import httpx2
 
@@ -62,7 +61,6 @@ if TYPE_CHECKING:
 else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")
-    ssl = lazy_module("ssl")
 
 __all__ = ["AsyncReader", "BlockingReader", "OpenStreams", "Reader", "StreamOwner"]
 
