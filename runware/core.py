@@ -26,8 +26,9 @@ from runware.errors import (
     PayloadTooLargeError,
     RunwareError,
     ValidationError,
+    WrongThreadError,
 )
-from runware.jobs import Dispatch, Job, wrong_thread_error
+from runware.jobs import Dispatch, Job
 from runware.knowledge import Knowledge
 from runware.media.downloads import Downloads
 from runware.options import Options
@@ -591,7 +592,7 @@ class Core(CoreCalls):
         """Raise `WrongThreadError` on one of the client's own threads."""
         here, io_loop = threading.get_ident(), self._io_loop
         if here == self._callbacks.ident or (io_loop is not None and here == io_loop.ident):
-            raise wrong_thread_error()
+            raise _wrong_thread_error()
 
 
 def _not_loaded(error: OSError) -> RunwareError:
@@ -600,6 +601,14 @@ def _not_loaded(error: OSError) -> RunwareError:
 
 def _closed_error() -> ClientClosedError:
     return ClientClosedError("The client is closed. Create a new one for further calls.")
+
+
+def _wrong_thread_error() -> WrongThreadError:
+    """Return the error of a blocking call on one of the client's own threads."""
+    return WrongThreadError(
+        "A blocking call on one of the client's own threads (callbacks of submitted jobs run there) would deadlock. "
+        "Use rw.submit, or block in a thread of your own."
+    )
 
 
 def _close_at_exit(io_loop: Driver, keeper: Keeper | None) -> None:

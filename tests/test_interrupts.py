@@ -384,7 +384,7 @@ def test_lock_is_released_when_a_signal_handler_raises() -> None:
 
 
 SIGNALLED = (
-    "core", "core_calls", "jobs", "map", "map.context", "map.inputs", "map.iteration", "map.window",
+    "core", "core_calls", "futures", "jobs", "map", "map.context", "map.inputs", "map.iteration", "map.window",
     "media.downloadable", "store.uploads", "text.drivers", "text.readers", "transport.callbacks",
     "transport.light_future", "transport.loop_inbox", "transport.wakeup", "webhooks.expectations", "webhooks.memory",
 )  # fmt: skip

@@ -400,6 +400,7 @@ class TestInterrupt:
                     "core.py",
                     "core_calls.py",
                     "client.py",
+                    "futures.py",
                     "jobs.py",
                     "map/",
                     "transport/light_future.py",

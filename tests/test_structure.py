@@ -36,7 +36,7 @@ ROWS = [
     {"runware.core_calls", "runware.knowledge"},
     {"runware.serverless"},
     {"runware.display.progress", "runware.text"},
-    {"runware.jobs"},
+    {"runware.jobs", "runware.futures"},
     {"runware.store"},
     {"runware.requests"},
     {"runware.results"},

@@ -36,8 +36,8 @@ from runware import (
     ValidationError,
     WrongThreadError,
 )
-from runware.jobs import LoopWait
 from runware.local import LocalServer
+from runware.transport.loop_inbox import LoopWait
 
 from .conftest import Interface, until
 

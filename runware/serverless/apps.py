@@ -12,7 +12,7 @@ from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.logs import log_or_stderr
 from runware.errors import ClientClosedError, ConfigurationError, TaskCancelledError
-from runware.jobs import ClientFuture, Owner
+from runware.futures import ClientFuture, Owner
 from runware.options import Options, seconds
 from runware.requests.serialization import holds_payload_in
 from runware.requests.validation import brief

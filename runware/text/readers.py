@@ -27,7 +27,8 @@ from runware.errors import (
     RunwareError,
     TaskCancelledError,
 )
-from runware.jobs import Job, Owner
+from runware.futures import Owner
+from runware.jobs import Job
 from runware.options import Options
 from runware.protocol.codec import loads
 from runware.protocol.ids import new_uuid

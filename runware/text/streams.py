@@ -11,7 +11,8 @@ from typing import Any, Generic, Self, TypeVar, cast
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.threads import start_thread
 from runware.errors import RunwareError, ValidationError
-from runware.jobs import Job, Owner, Progress
+from runware.futures import Owner
+from runware.jobs import Job, Progress
 from runware.protocol.call import CallState
 from runware.requests.plan import Plan
 from runware.requests.text import StreamText
