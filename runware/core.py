@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from runware.store.lines import StoredTask
     from runware.store.recorder import StoreRecorder
     from runware.store.uploads import Uploads
-    from runware.text import readers as text_readers
+    from runware.text import open_streams
     from runware.text import streams as text_streams
-    from runware.text.readers import OpenStreams
+    from runware.text.open_streams import OpenStreams
     from runware.text.streams import StreamJob
     from runware.transport import http_loop
     from runware.transport import io_loop as socket_loop
@@ -70,7 +70,7 @@ else:
     socket_loop = lazy_module("runware.transport.io_loop")
     platform = lazy_module("runware.requests.platform")
     progress = lazy_module("runware.display.progress")
-    text_readers = lazy_module("runware.text.readers")
+    open_streams = lazy_module("runware.text.open_streams")
     text_streams = lazy_module("runware.text.streams")
 
 log = logging.getLogger("runware.client")
@@ -472,7 +472,7 @@ class Core(CoreCalls):
         """The streams that are being read."""
         with self._lock:
             if self._streams is None:
-                self._streams = text_readers.OpenStreams()
+                self._streams = open_streams.OpenStreams()
                 weakref.finalize(self, _close_streams, self._streams)
             return self._streams
 

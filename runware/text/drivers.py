@@ -22,11 +22,7 @@ from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.lazy_modules import lazy_module
 from runware._support.threads import start_thread
-from runware.errors import (
-    ClientClosedError,
-    RunwareError,
-    TaskCancelledError,
-)
+from runware.errors import ClientClosedError, RunwareError, TaskCancelledError
 from runware.options import Options
 from runware.text.completions import TASK_TYPE, ChatPiece
 from runware.text.requester import Requester, abandoned, load_http, ready, reply_of
@@ -53,7 +49,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from runware.store.expenses import Expense
-    from runware.text.readers import OpenStreams
+    from runware.text.open_streams import OpenStreams
 else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")

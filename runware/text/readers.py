@@ -10,7 +10,6 @@ import copy
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
@@ -20,13 +19,8 @@ from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.http_headers import Headers, secret_values
 from runware._support.lazy_modules import lazy_module
-from runware._support.locks import make_rlock
 from runware._support.logs import warn_interrupted
-from runware.errors import (
-    ClientClosedError,
-    RunwareError,
-    TaskCancelledError,
-)
+from runware.errors import ClientClosedError, RunwareError, TaskCancelledError
 from runware.futures import Owner
 from runware.jobs import Job
 from runware.options import Options
@@ -49,6 +43,7 @@ from runware.text.exchange import (
     Sleep,
     Step,
 )
+from runware.text.open_streams import OpenStreams
 from runware.text.requester import Requester, abandoned, load_http, ready, reply_of
 from runware.transport.activity import ActiveCall, Activity
 from runware.transport.http_client import async_http_client, http_client, limit_network
@@ -63,7 +58,7 @@ else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")
 
-__all__ = ["AsyncReader", "BlockingReader", "OpenStreams", "Reader", "StreamOwner"]
+__all__ = ["AsyncReader", "BlockingReader", "Reader", "StreamOwner"]
 
 log = logging.getLogger("runware.text")
 
@@ -99,65 +94,6 @@ class StreamOwner(Owner, Protocol):
     ) -> Job[Results[Any]]:
         """Wait for a task that was submitted before; if it is *hidden*, it is neither counted nor reported."""
         ...
-
-
-class OpenStream(Protocol):
-    """What a client ends when it is closed: a stream, or a chat that waits for an answer."""
-
-    @property
-    def in_flight(self) -> str | None:
-        """What it is called in the log, if it was sent and is not complete: the UUID of its task, if there is one."""
-        ...
-
-    def abort(self, *, client: bool = False) -> None:
-        """End the connection; safe in any thread."""
-
-    def abandon(self) -> None:
-        """After a fork, in the child: close the connection's descriptors without writing to it."""
-
-
-class OpenStreams:
-    """The streams of a client that are being read, so that closing the client ends them."""
-
-    def __init__(self) -> None:
-        self._lock = make_rlock()
-        self._open: weakref.WeakSet[OpenStream] = weakref.WeakSet()
-        self._closed = False
-
-    def add(self, reader: OpenStream) -> None:
-        """Register a stream.
-
-        Raises:
-            ClientClosedError: The client is closed.
-        """
-        with self._lock:
-            if self._closed:
-                raise ClientClosedError("The client is closed. Create a new one for further calls.")
-            self._open.add(reader)
-
-    def unfinished(self) -> list[str]:
-        """Return the names of the streams that were sent and are not complete."""
-        with self._lock:
-            every = list(self._open)
-        return [name for one in every if (name := one.in_flight) is not None]
-
-    def close(self) -> None:
-        """End every stream, for good."""
-        with self._lock:
-            self._closed = True
-            readers = list(self._open)
-        for reader in readers:
-            reader.abort(client=True)
-
-    def abandon(self) -> None:
-        """After a fork, in the child: fail the parent's streams, which continue there."""
-        self._lock = make_rlock()
-        readers, self._open = list(self._open), weakref.WeakSet()
-        for reader in readers:
-            reader.abandon()
-
-
-# ---------------------------------------------------------------------- reading
 
 
 class Reader(Requester):
