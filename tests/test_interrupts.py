@@ -385,8 +385,9 @@ def test_lock_is_released_when_a_signal_handler_raises() -> None:
 
 SIGNALLED = (
     "core", "core_calls", "futures", "jobs", "map", "map.context", "map.inputs", "map.iteration", "map.window",
-    "media.downloadable", "store.uploads", "text.drivers", "text.open_streams", "text.readers", "transport.callbacks",
-    "transport.light_future", "transport.loop_inbox", "transport.wakeup", "webhooks.expectations", "webhooks.memory",
+    "media.downloadable", "store.uploads", "text.drivers", "text.open_streams", "text.readers", "text.tool_calls",
+    "transport.callbacks", "transport.light_future", "transport.loop_inbox", "transport.wakeup",
+    "webhooks.expectations", "webhooks.memory",
 )  # fmt: skip
 """The modules whose code runs in threads of the user, one of which may be the main thread."""
 UNSIGNALLED = {"Expectations._watch"}

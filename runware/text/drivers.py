@@ -14,14 +14,12 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
-from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runware._support.elsewhere import run_elsewhere
 from runware._support.event_loops import running_loop
 from runware._support.lazy_modules import lazy_module
-from runware._support.threads import start_thread
 from runware.errors import ClientClosedError, RunwareError, TaskCancelledError
 from runware.options import Options
 from runware.text.completions import TASK_TYPE, ChatPiece
@@ -39,6 +37,7 @@ from runware.text.steps import (
     StartTools,
     Step,
 )
+from runware.text.tool_calls import run_async, run_in_own_loop, run_in_threads
 from runware.text.tools import ToolRun
 from runware.transport.activity import Activity
 from runware.transport.http_client import async_http_client, http_client, limit_network
@@ -59,8 +58,6 @@ __all__ = ["AsyncDriver", "BlockingDriver", "ChatOwner"]
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_THREADS = 32
-"""The most threads for the tools of one round."""
 _POLL = 3600.0
 """The longest wait in one piece, in seconds: longer ones overflow on some platforms."""
 
@@ -211,54 +208,6 @@ class _Driver(Requester, Generic[R]):
         return error
 
 
-def _run(one: Prepared) -> ToolRun:
-    """Run a plain function."""
-    try:
-        found = one.function()
-        if inspect.isawaitable(found):
-            if inspect.iscoroutine(found):
-                found.close()
-            raise TypeError(f"{one.run.name}() returned an awaitable; declare the tool with `async def`")
-    except BaseException as error:  # the model gets it; SystemExit would end a thread unseen
-        return one.run.failed(error)
-    return one.run.returned(found)
-
-
-async def _run_async(one: Prepared) -> ToolRun:
-    """Run an async function."""
-    try:
-        return one.run.returned(await one.function())
-    except asyncio.CancelledError as error:
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise
-        return one.run.failed(error)
-    except (KeyboardInterrupt, GeneratorExit):  # of the event loop, not of the tool
-        raise
-    except BaseException as error:  # the model gets it; without an outcome, it would be waited for
-        return one.run.failed(error)
-
-
-def _in_threads(calls: list[Prepared], ended: Callable[[ToolRun], object]) -> None:
-    """Run plain functions in threads, each with a copy of the caller's context."""
-    waiting: SimpleQueue[Any] = SimpleQueue()
-    for one in calls:
-        waiting.put((copy_context(), one))
-
-    def work() -> None:
-        with suppress(Empty):
-            while True:
-                context, one = waiting.get_nowait()
-                ended(context.run(_run, one))
-
-    for number in range(min(len(calls), _THREADS)):
-        try:
-            start_thread(work, "runware-tool", "to call a tool")
-        except RunwareError:
-            if not number:
-                raise
-            break  # the threads that there are call the other tools too
-
-
 class BlockingDriver(_Driver[R]):
     """Performs a turn in the caller's thread. Plain tools run in threads, async ones in an event loop on another."""
 
@@ -350,45 +299,10 @@ class BlockingDriver(_Driver[R]):
 
     def _start_tools(self, calls: list[Prepared]) -> None:
         tools = self._tools
-        _in_threads([one for one in calls if not one.tool.is_async], tools.put)
-        tasks = [one for one in calls if one.tool.is_async]
-        if not tasks:
-            return
-        started: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = SimpleQueue()
-        running = {one.run.id: one.run for one in tasks}
-
-        def ended(task: asyncio.Task[ToolRun]) -> None:
-            if not task.cancelled() and task.exception() is None:
-                running.pop(task.result().id)
-                tools.put(task.result())
-
-        async def run_all() -> None:
-            started.put((asyncio.get_running_loop(), asyncio.current_task()))
-            with suppress(asyncio.CancelledError):
-                async with asyncio.TaskGroup() as group:
-                    for one in tasks:
-                        group.create_task(_run_async(one)).add_done_callback(ended)
-
-        def work() -> None:
-            every = run_all()
-            try:
-                asyncio.run(every)
-            except BaseException as error:  # the event loop could not start, or a tool has stopped it
-                every.close()
-                for run in running.values():
-                    tools.put(run.failed(error))
-
-        context = copy_context()
-        thread = start_thread(lambda: context.run(work), "runware-tools", "to call tools")
-        self._async_tools = thread, {one.run.id for one in tasks}
-
-        def cancel() -> None:
-            with suppress(Empty, RuntimeError):  # RuntimeError: the loop has ended
-                loop, task = started.get(timeout=1.0)
-                if task is not None:
-                    loop.call_soon_threadsafe(task.cancel)
-
-        self._cancel_tools = cancel
+        run_in_threads([one for one in calls if not one.tool.is_async], tools.put)
+        if tasks := [one for one in calls if one.tool.is_async]:
+            thread, self._cancel_tools = run_in_own_loop(tasks, tools.put)
+            self._async_tools = thread, {one.run.id for one in tasks}
 
     def _await_tool(self, until: float) -> ToolRun:
         self._until = until
@@ -583,10 +497,10 @@ class AsyncDriver(_Driver[R]):
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(tools.put_nowait, run)
 
-        _in_threads([one for one in calls if not one.tool.is_async], ended)
+        run_in_threads([one for one in calls if not one.tool.is_async], ended)
         for one in calls:
             if one.tool.is_async:
-                task = loop.create_task(_run_async(one))
+                task = loop.create_task(run_async(one))
                 self._tasks.add(task)
                 task.add_done_callback(lambda task: None if task.cancelled() else tools.put_nowait(task.result()))
                 task.add_done_callback(self._tasks.discard)

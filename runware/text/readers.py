@@ -7,7 +7,6 @@ then it cannot be known whether the request has arrived, and a stream must never
 from __future__ import annotations
 
 import copy
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -59,8 +58,6 @@ else:
     httpx2 = lazy_module("httpx2")
 
 __all__ = ["AsyncReader", "BlockingReader", "Reader", "StreamOwner"]
-
-log = logging.getLogger("runware.text")
 
 
 class StreamOwner(Owner, Protocol):
