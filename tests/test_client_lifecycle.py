@@ -29,8 +29,8 @@ from runware import (
     events,
     get_client,
 )
-from runware.client import _unpickle
 from runware.core import Core, _cores
+from runware.handles import unpickle
 from runware.local import LocalServer
 from runware.transport import callbacks
 
@@ -513,6 +513,13 @@ class TestUnpickled:
         again.close()
         assert not client_threads()
 
+    def test_client_pickled_by_version_0_7_can_be_unpickled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", "k")
+        names = b"crunware.client\n_unpickle\n(crunware.client\nAsyncRunware\n"
+        client = pickle.loads(names + b"(dVurl\nVws://127.0.0.1:9\nsVtimeout\nF7.0\nsVkey_mark\nVea6e45dff90d\nstR.")
+        assert type(client) is AsyncRunware
+        assert client._core.options.timeout == 7.0
+
     def test_different_policies_are_different_clients(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -528,7 +535,7 @@ class TestUnpickled:
         portable = {"url": server.url, "api_key": lambda: "rw-test-key"}
         cores = set()
         for _ in range(20):
-            client = _unpickle(Runware, portable)
+            client = unpickle(Runware, portable)
             assert len(client.image_inference(**PICTURE)) == 1
             cores.add(weakref.ref(client._core))
             del client

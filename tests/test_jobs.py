@@ -462,7 +462,7 @@ class TestInterrupt:
                     self.interrupt,
                     "core.py",
                     "core_calls.py",
-                    "client.py",
+                    "client_base.py",
                     "transport/io_loop.py",
                     "transport/driver.py",
                 )

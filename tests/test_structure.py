@@ -27,6 +27,7 @@ ROWS = [
     {"runware"},
     {"runware.testing"},
     {"runware.client", "runware.answers", "runware.downloads"},
+    {"runware.async_client", "runware.client_base", "runware.handles"},
     {"runware.operations", "runware.map"},
     {"runware.store.asynchronous"},
     {"runware.store.runs"},
