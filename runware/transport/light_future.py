@@ -167,11 +167,6 @@ class LightFuture(Future[R], Generic[R]):
         if self.done():
             self._run_callbacks()
 
-    def remove_callback(self, callback: Callable[[], object]) -> None:
-        """Remove a callback of `when_done`, if it has not been called."""
-        with suppress(ValueError, AttributeError):
-            self._callbacks.remove(callback)  # type: ignore[union-attr]
-
     def _run_callbacks(self) -> None:
         callbacks = self._callbacks
         while callbacks:
