@@ -248,6 +248,33 @@ class TestGevent:
         )
         assert out == "20 [1] 5\n"
 
+    def test_first_calls_after_a_late_patch_start_each_thread_once(
+        self, server: LocalServer, tmp_path: pathlib.Path
+    ) -> None:
+        out = run(
+            server,
+            f"""
+            import warnings
+            warnings.simplefilter("ignore")
+            import runware.core, runware.store.recorder
+            from gevent import monkey; monkey.patch_all()
+            import gevent, threading
+            from collections import Counter
+            started, real = Counter(), threading.Thread.start
+            def start(thread):
+                started[thread.name] += 1
+                real(thread)
+            threading.Thread.start = start
+            rw = client(store="sqlite:///{tmp_path}/jobs.db")
+            greenlets = [gevent.spawn(rw.image_inference, **PICTURE) for _ in range(5)]
+            gevent.joinall(greenlets, raise_error=True)
+            print(started["runware-io"], started["runware-store"])
+            """,
+            HEAD,
+            late=True,
+        )
+        assert out == "1 1\n"
+
     def test_patched_while_connected_raises_before_anything_is_sent(self, server: LocalServer) -> None:
         out = run(
             server,

@@ -20,7 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
-from runware._support.locks import make_rlock
+from runware._support.locks import make_brief_rlock
 from runware.protocol.call import Wakeable
 from runware.transport.callbacks import run_guarded
 from runware.transport.wakeup import POLL, Waitable, wake, wakeup_pool
@@ -73,7 +73,7 @@ class LightFuture(Future[R], Generic[R]):
     def __init__(self) -> None:
         if self.light:
             # `concurrent.futures` only enters it.
-            self._condition = make_rlock()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+            self._condition = make_brief_rlock()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
             self._state = _PENDING
             self._result = None
             self._exception = None
@@ -152,7 +152,7 @@ class LightFuture(Future[R], Generic[R]):
 
     def replace_lock(self) -> None:
         """Replace the lock in a forked child, where it may be locked for ever."""
-        lock = make_rlock() if self.light else threading.Condition()
+        lock = make_brief_rlock() if self.light else threading.Condition()
         self._condition = lock  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
     # ------------------------------------------------------------------ callbacks
