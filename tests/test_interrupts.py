@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import contextlib
 import dis
 import gc
 import importlib
@@ -13,6 +15,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from functools import partial
 from types import CodeType, FrameType, SimpleNamespace
 from typing import Any, Literal
 
@@ -26,6 +29,7 @@ from runware.text.turns import Turn
 from runware.transport import io_loop as io_loop_module
 from runware.transport.http_loop import HttpLoop
 from runware.transport.io_loop import IOLoop
+from runware.transport.loop_inbox import LoopWait, _Inbox, call_soon_in
 
 from .conftest import until
 from .test_three_interfaces import PICTURE
@@ -239,6 +243,44 @@ def test_chat_interrupted_at_a_line_is_usable(server: LocalServer, function: Any
                 [], ["user", "assistant"], ["user", "assistant", "tool"], ["user", "assistant", "tool", "assistant"],
             )  # fmt: skip
     gc.collect()  # the connections that were left behind, here and not in another test
+
+
+@pytest.mark.parametrize(
+    "function",
+    [_Inbox._run_batch, _Inbox._run_some, _Inbox._clear_event, _Inbox._schedule],
+    ids=lambda one: one.__qualname__,
+)
+def test_event_loop_that_is_interrupted_at_a_line_runs_all_callbacks_later(function: Any) -> None:
+    async def watch() -> None:
+        LoopWait(asyncio.get_running_loop())  # so that the loop watches an event
+
+    def interrupt(line: int, ran: list[int]) -> None:
+        reached: list[int] = []
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            if frame.f_code is function.__code__ and event == "line" and frame.f_lineno == line and not reached:
+                reached.append(line)
+                raise KeyboardInterrupt
+            return trace
+
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(watch())
+            loop, done = runner.get_loop(), asyncio.Event()
+            for number in range(_Inbox.BATCH_SIZE + 1):
+                call_soon_in(loop, partial(ran.append, number))
+            call_soon_in(loop, done.set)
+            sys.settrace(trace)
+            with contextlib.suppress(KeyboardInterrupt):
+                runner.run(done.wait())
+            sys.settrace(None)
+            runner.run(asyncio.wait_for(done.wait(), 10))
+
+    for line in lines_of(function):
+        ran: list[int] = []
+        thread = threading.Thread(target=interrupt, args=(line, ran))  # as for chats
+        thread.start()
+        thread.join(30)
+        assert ran == list(range(_Inbox.BATCH_SIZE + 1)), line
 
 
 def test_post_interrupted_before_the_wakeup_loses_no_later_one(

@@ -183,9 +183,10 @@ class _Inbox:
         try:
             self._run_some(callbacks)
         finally:
-            self._scheduled = False  # before the check, so that a later post schedules again
+            self._scheduled = False  # before the checks, so that a later post schedules again
             try:
-                self._clear_event()  # after the callbacks, which may send requests, and before the check
+                if not callbacks:  # else it stays set: a signal handler that raises from here on loses no callback
+                    self._clear_event()  # after the callbacks, which may send requests, and before the next check
             finally:
                 if callbacks:
                     self._schedule()
