@@ -269,8 +269,10 @@ def test_encodable_values_are_sent_unchanged() -> None:
 
 
 @pytest.mark.parametrize("slots", [True, False])
-def test_attrs_object_of_the_caller_is_sent_with_its_fields(slots: bool) -> None:
-    size = attrs.make_class("Size", {"side_length": attrs.field(), "unit": attrs.field(default="px")}, slots=slots)
+@pytest.mark.parametrize("base", [object, type("Base", (), {})])
+def test_attrs_object_of_the_caller_is_sent_with_its_fields(slots: bool, base: type) -> None:
+    fields = {"side_length": attrs.field(), "unit": attrs.field(default="px")}
+    size = attrs.make_class("Size", fields, (base,), slots=slots)
     task = runware.ImageInference(positive_prompt="x", settings={"size": size(512)}, extra={"size": size(256)})
     assert not task.holds_payload()
     wire = task.wire()

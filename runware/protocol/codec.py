@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -31,6 +32,7 @@ __all__ = [
     "dumps",
     "finite_number",
     "form_of",
+    "has_slots",
     "is_flat",
     "loads",
     "loads_leniently",
@@ -135,6 +137,12 @@ def _key(name: object, convert: Convert) -> Any:
     return form
 
 
+@cache
+def has_slots(cls: Any) -> bool:
+    """Return whether objects of an attrs class have their values in slots. With another base, they have a dict, too."""
+    return any(isinstance(getattr(cls, field.name, None), MemberDescriptorType) for field in attrs.fields(cls))
+
+
 def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[..., Item]:
     """Make the function that writes request objects of a class, into a JSON object that may have values already.
 
@@ -144,11 +152,11 @@ def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[...
         convert: Converts values that are not simple.
     """
     rows = {field.name: (wire_name(field.name), field.default) for field in attrs.fields(cls) if field.name not in omit}
-    has_dict = cls.__dictoffset__ != 0  # a caller's own attrs class has none, unless it says slots=False
+    slots = has_slots(cls)  # a caller's own attrs class has them, unless it says slots=False
 
     def write(value: Any, wire: Item | None = None) -> Item:
         wire = {} if wire is None else wire
-        values = value.__dict__ if has_dict else {name: getattr(value, name) for name in rows}
+        values = {name: getattr(value, name) for name in rows} if slots else value.__dict__
         for name, given in values.items():
             row = rows.get(name)
             if row is not None and given != row[1]:

@@ -11,7 +11,7 @@ import attrs
 from runware._support.api_names import wire_name
 from runware.errors import ValidationError
 from runware.media.inputs import ReadableFile, encode_media, holds_payload
-from runware.protocol.codec import form_of, new_converter, new_writer, plain_form
+from runware.protocol.codec import form_of, has_slots, new_converter, new_writer, plain_form
 from runware.requests.validation import SETTINGS, ObjectDict, number_of
 from runware.results import Result
 
@@ -42,10 +42,10 @@ def holds_payload_in(value: object) -> bool:
 
 def _values(value: Any) -> dict[str, Any]:
     """Return the given values of a request object, or all values of an object of a caller's own class with slots."""
-    if type(value).__dictoffset__:
-        found: dict[str, Any] = vars(value)
-        return found
-    return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    if has_slots(type(value)):  # type: ignore[arg-type]  # classes are hashable, objects are not
+        return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    found: dict[str, Any] = vars(value)
+    return found
 
 
 @cache
