@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from runware import errors
+from runware._support.api_names import python_name
 from runware.errors import (
     AuthenticationError,
     ConflictError,
@@ -188,6 +189,12 @@ def test_message_has_code_parameter_and_task() -> None:
 @pytest.mark.parametrize("raw", [{}, {"code": 7, "message": None}, {"parameter": 3, "taskUUID": []}], ids=str)
 def test_malformed_error_objects_become_task_errors(raw: dict[str, Any]) -> None:
     assert isinstance(error_from_wire(raw), TaskError)
+
+
+def test_parameters_that_a_server_names_take_no_memory_without_end() -> None:
+    for number in range(10_000):
+        assert error_from_wire({"parameter": f"someName${number}"}).parameter == f"someName${number}"
+    assert python_name.cache_info().currsize < 10_000
 
 
 def test_incomplete_results_error_has_the_errors_and_counts_the_results() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 __all__ = ["IRREGULAR", "python_name", "python_path", "wire_name"]
 
@@ -22,9 +22,11 @@ IRREGULAR = {
     **{name: name for name in ("x_min", "y_min", "x_max", "y_max")},
 }
 _CAPITALS = {"uuid": "UUID", "url": "URL", "uri": "URI"}
+_REMEMBERED = 2048
+"""The most names that are remembered: they come in the caller's requests and in the server's errors, too."""
 
 
-@cache
+@lru_cache(_REMEMBERED)
 def wire_name(name: str) -> str:
     """Return the API's name of a Python field: `task_uuid` is `taskUUID`, `cfg_scale` is `CFGScale`."""
     if name in IRREGULAR:
@@ -37,7 +39,7 @@ _REGULAR = {api: name for name, api in IRREGULAR.items()}
 _WORDS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]")
 
 
-@cache
+@lru_cache(_REMEMBERED)
 def python_name(name: str) -> str:
     """Return the Python name of an API field: `taskUUID` is `task_uuid`, `CFGScale` is `cfg_scale`."""
     if name in _REGULAR:
