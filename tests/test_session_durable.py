@@ -455,6 +455,45 @@ class TestSameTask:
         assert desk.ended[second] is not None
         assert desk.ended[second].may_have_run is was_sent
 
+    @pytest.mark.parametrize("retrying", [True, False])
+    def test_call_waits_for_the_first_also_while_that_makes_another_attempt(self, desk: Desk, retrying: bool) -> None:
+        first = self.submit(desk, retry=2)
+        desk.receive(failure("inferenceError"))
+        if not retrying:
+            desk.pass_time(5.0)
+        second = self.submit(desk, retry=2)
+        desk.pass_time(5.0)
+        again = derived_uuid(A)
+        assert sent(desk) == [("imageInference", A), ("imageInference", again)]
+        desk.receive({"data": [image(again)]})
+        assert desk.ended == {**desk.ended, first: None}
+        assert sent(desk) == [("imageInference", A)]
+        desk.receive(failure("conflictTaskUUID"))
+        desk.take_written()
+        desk.receive(failure("inferenceError", taskType="imageInference", status="error"))
+        desk.pass_time(5.0)
+        assert ("imageInference", again) in sent(desk)
+        desk.receive(failure("conflictTaskUUID", again))
+        desk.receive({"data": [image(again, status="success")]})
+        assert desk.ended[second] is None
+        assert desk.session.calls == {}
+
+    def test_call_with_a_budget_waits_too_and_is_not_counted_again(self, desk: Desk) -> None:
+        first, second, third = [desk.submit(durable=Durable(object(), stable=True), timeout=60.0) for _ in range(3)]
+        assert [record.call for record in desk.to_record()] == [first]
+        desk.session.task_recorded(first, A, desk.now)
+        desk.perform()
+        desk.receive({"data": [image()]})
+        assert desk.to_record() == []
+        assert sent(desk) == [("imageInference", A)] * 2
+        desk.cancel(second)
+        assert [record.call for record in desk.to_record()] == [third]
+        desk.session.task_recorded(third, A, desk.now)
+        desk.perform()
+        desk.receive(failure("conflictTaskUUID"))
+        desk.receive({"data": [image(status="success")]})
+        assert desk.ended[third] is None
+
     def test_closing_ends_all_of_them(self, desk: Desk) -> None:
         calls = [self.submit(desk) for _ in range(3)]
         desk.close()

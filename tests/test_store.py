@@ -675,9 +675,13 @@ class TestJobs:
         assert (rw.jobs.get(uuid).state, server.ledger.executions(uuid)) == ("succeeded", 1)
 
     @pytest.mark.parametrize("transport", ["websocket", "http"])
-    def test_calls_at_the_same_time_buy_once_without_a_store(self, server: LocalServer, transport: Any) -> None:
+    @pytest.mark.parametrize("budget", [None, 1.0])
+    def test_calls_at_the_same_time_buy_once_without_a_store(
+        self, server: LocalServer, transport: Any, budget: float | None
+    ) -> None:
         uuid = task_uuid_for("order-17/cover")
-        with Runware(server.api_key, url=server.url, transport=transport) as rw, server.hold("imageInference") as held:
+        rw = Runware(server.api_key, url=server.url, transport=transport, budget=budget)
+        with rw, server.hold("imageInference") as held:
             jobs = [rw.submit.image_inference(**PICTURE, task_uuid=uuid) for _ in range(3)]
             server.ledger.wait_for(lambda ledger: ledger.held)
             held.release()

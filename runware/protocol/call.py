@@ -199,9 +199,10 @@ class Durable:
             then means that it has this very task, and the next attempt's UUID is derived too.
         inputs: The media that the task names and that can be stored again, once; `None` if there is none.
         shared: Whether several calls of this client may be for its task: the store reports the end to all of them.
+        leads: Without a store, the UUID under which further calls for its task wait for it; empty if none can.
     """
 
-    __slots__ = ("asks", "inputs", "line", "recorded", "shared", "stable")
+    __slots__ = ("asks", "inputs", "leads", "line", "recorded", "shared", "stable")
 
     def __init__(
         self,
@@ -216,6 +217,7 @@ class Durable:
         self.asks = False
         self.stable = stable
         self.shared = shared
+        self.leads = ""
         self.inputs = inputs
 
 

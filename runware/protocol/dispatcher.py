@@ -55,6 +55,7 @@ class Dispatcher:
         self.more_to_send = False
         self._unrecorded: set[Call] = set()
         self._behind: dict[Call, list[Call]] = {}  # the calls that go on once another one with their task has ended
+        self._leading: dict[str, Call] = {}  # the calls for which those behind them wait, by the UUID that is asked for
         self._numbers = itertools.count(1)
         self._max_queued = max_queued
         self._connection = connection
@@ -74,7 +75,8 @@ class Dispatcher:
         call.deadline = call.scheduled_deadline = now + call.timeout
         call.sequence = next(self._numbers)
         held = durable is not None and not durable.recorded
-        first = None if durable is None or held else self._same_task(call)
+        leads = durable is not None and durable.stable and not durable.shared
+        first = self._leading.get(call.uuid) if leads else None
         if call.completion is _ANSWER or first is not None or (held and self._may_be_followed(call)):
             call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
         waiting = len(queue.new) + len(queue.returned) + len(self._unrecorded)
@@ -86,23 +88,26 @@ class Dispatcher:
                 return False
         registry.add(call)
         self._timers.add_deadline(call)
-        if held:
-            self._output.effects.append(Record(call, Step.TASK, call.uuid))
-            self.hold(call)
-        elif first is not None:
+        if first is not None:
             call.sends = 1  # by the first one
             call.deadline = max(call.deadline, now + call.long_timeout)
             self.hold(call)
             self._behind.setdefault(first, []).append(call)
+            return True
+        if leads:
+            self._lead(call)
+        if held:
+            self._output.effects.append(Record(call, Step.TASK, call.uuid))
+            self.hold(call)
         else:
             queue.new.append(call)
         return True
 
-    def _same_task(self, call: Call) -> Call | None:
-        """Return the call of this client that has the same stable UUID, and no store; `None` if there is none."""
-        other = self._registry.calls.get(call.uuid)
-        ours, theirs = call.durable, None if other is None else other.durable
-        return other if ours is not None and ours.stable and theirs is not None and theirs.stable else None
+    def _lead(self, call: Call) -> None:
+        """Let further calls for the task of a call wait for it, whatever UUID its attempt has by then."""
+        assert call.durable is not None
+        call.durable.leads = call.uuid
+        self._leading[call.uuid] = call
 
     def _may_be_followed(self, call: Call) -> bool:
         """Return whether the task of a durable call may be that of another call of this client."""
@@ -267,6 +272,8 @@ class Dispatcher:
         call.text = b""  # so that it is not written any more
         call.seen_ids = None
         self._timers.call_ended(call)
+        if self._leading and call.durable is not None and self._leading.get(call.durable.leads) is call:
+            del self._leading[call.durable.leads]
         if self._behind:
             for waiting in self._behind.pop(call, ()):
                 if waiting.state is not _DONE:
@@ -274,14 +281,21 @@ class Dispatcher:
 
     def _continue(self, call: Call, first: Call) -> None:
         """Continue a call that has waited for the end of another one with the same task."""
-        if call.durable is not None and call.durable.line is not None:
-            self._output.effects.append(Record(call, Step.TASK, call.uuid))
-        elif (other := self._registry.calls.get(call.uuid)) is not None:
+        durable, uuid = call.durable, call.uuid
+        assert durable is not None
+        if durable.shared or not durable.stable:
+            self._output.effects.append(Record(call, Step.TASK, uuid))
+        elif (other := self._leading.get(uuid) or self._registry.calls.get(uuid)) is not None:
             self._behind.setdefault(other, []).append(call)
         else:
             # It is sent again: the server's word that it has the task leads to the results.
             call.sends = 1 if first.sends or first.attempts else 0
-            self._registry.rename(call, call.uuid)
+            self._lead(call)
+            self._registry.rename(call, uuid)
+            if not (durable.recorded or first.items):  # results are counted already
+                self._output.effects.append(Record(call, Step.TASK, uuid))
+                return
+            durable.recorded = True
             self.release_hold(call)
             self.requeue(call)
 
