@@ -80,6 +80,12 @@ def use(kind: str, host: str, port: int) -> None:
             rw.app("my-upscaler").call("run", timeout=1.0)
 
 
+@pytest.mark.parametrize("kind", ["chat", "stream", "app", "download"])
+def test_host_whose_name_cannot_be_looked_up_is_a_typed_error(kind: str) -> None:
+    with pytest.raises((ConnectionFailedError, DownloadError), match=r"label|is not valid"):
+        use(kind, "api..example.com", 80)
+
+
 @needs_silent_ports
 @pytest.mark.parametrize("kind", ["chat", "stream", "app", "download"])
 def test_addresses_of_a_host_share_the_time_for_connecting(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:

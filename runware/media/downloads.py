@@ -579,6 +579,8 @@ def _network_error(error: httpx2.HTTPError, url: str, timeout: float) -> Downloa
                 f"The result could not be downloaded from {host}: its certificate is not trusted "
                 f"({cause.verify_message}). If your network inspects TLS, point SSL_CERT_FILE at its CA certificate."
             )
+        if isinstance(cause, UnicodeError):  # of the host
+            return DownloadError("The result's URL is not valid.")
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx2.TimeoutException):
         reason = f"no data for {timeout:g} s"

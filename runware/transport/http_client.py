@@ -140,7 +140,7 @@ def _backend_class() -> type[Any]:
                 raise (httpcore2.ConnectTimeout if late else httpcore2.ConnectError)(str(error)) from error.cause
             except attempts.CancelledError as error:
                 raise httpcore2.ConnectError("the request was cancelled") from error
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 raise httpcore2.ConnectError(str(error)) from error
             with suppress(OSError):  # macOS refuses it once the other end is gone
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
