@@ -494,6 +494,15 @@ class TestSameTask:
         desk.receive({"data": [image(status="success")]})
         assert desk.ended[third] is None
 
+    def test_lookup_neither_waits_for_the_task_nor_is_waited_for(self, desk: Desk) -> None:
+        facts = {"completion": Completion.ANSWER, "task_type": "getResponse", "repeatable": True}
+        lookups = [self.submit(desk, **facts)]
+        self.submit(desk)
+        lookups.append(self.submit(desk, **facts))
+        assert sent(desk) == [("getResponse", A), ("imageInference", A), ("getResponse", A)]
+        desk.receive({"data": [{"taskType": "imageInference", "taskUUID": A, "status": "processing"}]})
+        assert [desk.ended[lookup] for lookup in lookups] == [None, None]
+
     def test_closing_ends_all_of_them(self, desk: Desk) -> None:
         calls = [self.submit(desk) for _ in range(3)]
         desk.close()

@@ -75,7 +75,7 @@ class Dispatcher:
         call.deadline = call.scheduled_deadline = now + call.timeout
         call.sequence = next(self._numbers)
         held = durable is not None and not durable.recorded
-        leads = durable is not None and durable.stable and not durable.shared
+        leads = durable is not None and durable.stable and not durable.shared and call.completion is not _ANSWER
         first = self._leading.get(call.uuid) if leads else None
         if call.completion is _ANSWER or first is not None or (held and self._may_be_followed(call)):
             call.key = f"{call.uuid}:{call.sequence}"  # the task may be a call of this client
