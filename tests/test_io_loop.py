@@ -359,6 +359,31 @@ class TestProxies:
         switched_off = client_for("wss://ws-api.runware.ai/v1", proxy="")._core.options
         assert edge.proxy_for(switched_off.proxy, switched_off.environment, "ws-api.runware.ai", 443) is None
 
+    @pytest.mark.parametrize(
+        ("no_proxy", "host", "is_excepted"),
+        [
+            ("*.runware.ai", "ws-api.runware.ai", True),
+            (".runware.ai", "ws-api.runware.ai", True),
+            ("RUNWARE.AI.", "WS-API.runware.ai.", True),
+            ("ws-api.runware.ai:443", "ws-api.runware.ai", True),
+            ("ws-api.runware.ai:8443", "ws-api.runware.ai", False),
+            ("localhost, *, 10.0.0.1", "ws-api.runware.ai", True),
+            ("localhost runware.ai", "ws-api.runware.ai", True),
+            ("notrunware.ai,ware.ai,a.ws-api.runware.ai, ,.", "ws-api.runware.ai", False),
+            ("10.0.0.0/8", "10.1.2.3", True),
+            ("10.0.0.0/8,2.3,1.2.3", "11.1.2.3", False),
+            ("10.1.2.3:443", "10.1.2.3", True),
+            ("fd00::/8", "fd00::1", True),
+            ("[FD00::1]", "fd00::1", True),
+            ("[fd00::1]:443", "fd00::1", True),
+            ("[fd00::1]:80,10.0.0.0/8", "fd00::1", False),
+            ("fd00:0::1", "fd00::1", True),
+        ],
+    )
+    def test_no_proxy_takes_every_usual_form(self, no_proxy: str, host: str, is_excepted: bool) -> None:
+        environment = {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": no_proxy}
+        assert (edge.proxy_for(None, environment, host, 443) is None) is is_excepted
+
     def test_socks_proxy_is_used(self, server: LocalServer) -> None:
         def handler(sock: socket.socket) -> None:
             _, count = sock.recv(2)

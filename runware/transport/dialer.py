@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import ipaddress
 import os
 import platform
 import re
@@ -32,14 +33,11 @@ from runware.transport.poller import READ, WRITE
 from runware.transport.stream import WOULD_BLOCK, Stream, secure
 
 if TYPE_CHECKING:
-    import urllib.request as urllib_request
-
     import python_socks
     from python_socks import sync as python_socks_sync
 else:
     python_socks = lazy_module("python_socks")
     python_socks_sync = lazy_module("python_socks.sync")
-    urllib_request = lazy_module("urllib.request")
 
 
 __all__ = [
@@ -510,11 +508,41 @@ def proxy_for(given: str | None, environment: Mapping[str, str], host: str, port
     found = environment_proxy(environment)
     if found is None or is_loopback(host):
         return None
-    no_proxy = environment.get("NO_PROXY", "")
-    bypass: Any = urllib_request.proxy_bypass_environment  # type: ignore[attr-defined]
-    if no_proxy and bypass(f"{host}:{port}", {"no": no_proxy}):
-        return None
-    return found
+    return None if _is_excepted(host, port, environment.get("NO_PROXY", "")) else found
+
+
+def _is_excepted(host: str, port: int, no_proxy: str) -> bool:
+    """Return whether `NO_PROXY` names a host, in any of the forms that curl, requests, httpx and Go take.
+
+    Commas and white space separate its entries. `*` is every host; `name`, `.name` and `*.name` are that host and all
+    hosts under it; addresses may be networks (`10.0.0.0/8`), and IPv6 may stand in brackets. With a port, an entry is
+    for that port only. Host names are not resolved.
+    """
+    name = host.lower().rstrip(".")
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    with suppress(ValueError):  # it is a name
+        address = ipaddress.ip_address(name)
+    for entry in re.split(r"[\s,]+", no_proxy.lower()):
+        if entry.startswith("["):
+            target, _, its_port = entry[1:].partition("]")
+            its_port = its_port.removeprefix(":")
+        elif entry.count(":") == 1:
+            target, _, its_port = entry.partition(":")
+        else:  # without a port, or IPv6 without brackets
+            target, its_port = entry, ""
+        if its_port not in ("", str(port)):
+            continue
+        if target == "*":
+            return True
+        if address is None:
+            domain = target.lstrip("*.").rstrip(".")
+            if domain and (name == domain or name.endswith(f".{domain}")):
+                return True
+        else:
+            with suppress(ValueError):
+                if address in ipaddress.ip_network(target, strict=False):
+                    return True
+    return False
 
 
 def _through_proxy(proxy: SplitResult, host: str, port: int, stages: _Stages) -> Stream:
