@@ -834,6 +834,43 @@ def test_web_page_is_not_a_result(site: Site) -> None:
         site.image("/x.png", whole(b"<html>Log in</html>", Content_Type="text/html; charset=utf-8")).read()
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("dcb", "dcb"), ("gzip, X-Made-Up", "x-made-up"), ("compress,identity", "compress"), ("gzip", "Error")],
+)
+def test_content_that_cannot_be_decoded_is_not_saved(site: Site, given: str, name: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=name) as caught:
+        site.image("/x.png", whole(PNG, Content_Encoding=given), uuid="u").save(tmp_path)
+    assert not caught.value.retryable
+    assert list(tmp_path.iterdir()) == []
+    assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize("given", ["identity", "", "aws-chunked", "UTF-8", "gzip", "aws-chunked, gzip"])
+def test_content_that_is_plain_or_can_be_decoded_is_read(site: Site, given: str) -> None:
+    data = gzip.compress(PNG) if "gzip" in given else PNG
+    assert site.image("/x.png", whole(data, Content_Encoding=given)).read() == PNG
+
+
+@pytest.mark.parametrize("body", [b'{"errors": [{"code": "x"}]}', b"\xef\xbb\xbf\r\n [1]"])
+@pytest.mark.parametrize("media_type", ["application/json", "image/png"])
+def test_json_is_no_image(site: Site, body: bytes, media_type: str, tmp_path: Path) -> None:
+    for path in ("/x.png", "/x", "/x.php?id=1"):
+        with pytest.raises(DownloadError, match="returned JSON instead of a file"):
+            site.image(path, whole(body, Content_Type=media_type), uuid="u").save(tmp_path)
+    with pytest.raises(DownloadError, match="returned JSON"):
+        runware.Model3D(url=f"{site.url}/x.png").read()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [(runware.Model3D, "/x.gltf"), (runware.Model3D, "/x"), (runware.ToolOutput, "/x.json")]
+)
+def test_result_that_may_be_json_is_read(site: Site, kind: type[runware.MediaResult], path: str) -> None:
+    site.answers[path] = whole(b'{"asset": {}}', Content_Type="application/json")
+    assert kind(url=site.url + path).read() == b'{"asset": {}}'
+
+
 def test_max_bytes_limits_the_size(site: Site, tmp_path: Path) -> None:
     image = site.image("/long", whole(LONG), uuid="u")
     with pytest.raises(DownloadError, match="larger than 1,000 bytes"):

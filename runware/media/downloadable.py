@@ -29,7 +29,7 @@ from runware.media.files import (
     target_path,
     write_file,
 )
-from runware.media.kinds import SNIFFED_BYTES, extension_of
+from runware.media.kinds import EXTENSIONS, SNIFFED_BYTES, extension_of, url_extension
 from runware.media.templates import FileTemplate, with_extension
 from runware.options import seconds
 
@@ -78,6 +78,7 @@ class Downloadable:
 
     if TYPE_CHECKING:
         kind: ClassVar[str]
+        shown_as: ClassVar[str]
         uuid: str | None
         url: str | None
         base64_data: str | None
@@ -187,7 +188,13 @@ class Downloadable:
         elif self.url:
             warn_in_event_loop("await result.asave()")
             _check_limits(timeout, max_bytes)
-            yield from session.fetch(self.url, timeout=timeout, max_bytes=max_bytes, task_uuid=self.task_uuid)
+            yield from session.fetch(
+                self.url,
+                timeout=timeout,
+                max_bytes=max_bytes,
+                task_uuid=self.task_uuid,
+                is_json=_may_be_json(self.shown_as, url_extension(self.url)),
+            )
         else:
             raise DownloadError("The result has neither a URL nor data.", task_uuid=self.task_uuid)
 
@@ -245,6 +252,13 @@ class Downloadable:
     def path(self) -> Path | None:
         """Where `map(save_to=...)` has saved it, or the first of its files; `None` if it was not saved so."""
         return next(iter(self.paths), None)
+
+
+def _may_be_json(shown_as: str, extension: str) -> bool:
+    """Return whether a file may be JSON, as glTF is, by the kind of its result and the extension in its URL."""
+    if shown_as in ("image", "video", "audio"):
+        return extension in (".json", ".gltf")
+    return extension not in EXTENSIONS
 
 
 def _check_limits(timeout: object, max_bytes: object) -> None:

@@ -317,7 +317,9 @@ class Session:
             return False
         return Network.INTERNET not in found
 
-    def fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None = None) -> Iterator[bytes]:
+    def fetch(
+        self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None = None, is_json: bool = True
+    ) -> Iterator[bytes]:
         """Yield the contents of a URL in chunks, resuming the transfer after a transient failure.
 
         All chunks belong to the same version of the file. If that cannot be verified after a failure, the download
@@ -328,11 +330,13 @@ class Session:
             timeout: Seconds allowed for connecting, and for each wait for more data.
             max_bytes: Maximum size; a larger download is aborted.
             task_uuid: UUID of the task, for errors.
+            is_json: Whether the file may be JSON. If not, JSON is an error that the server reports.
 
         Raises:
-            DownloadError: The URL has expired or is not allowed, the file is too large, or the network failed.
+            DownloadError: The URL has expired or is not allowed, the file is too large or is not what it must be, or
+                the network failed.
         """
-        chunks = self._fetch(url, timeout=timeout, max_bytes=max_bytes, task_uuid=task_uuid)
+        chunks = self._fetch(url, timeout=timeout, max_bytes=max_bytes, task_uuid=task_uuid, is_json=is_json)
         return chunks if self._context is None else self._reported(chunks, url, task_uuid)
 
     def _reported(self, chunks: Iterator[bytes], url: str, task_uuid: str | None) -> Iterator[bytes]:
@@ -359,13 +363,17 @@ class Session:
                 }
                 feed.report(events.Downloaded, facts)
 
-    def _fetch(self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None) -> Iterator[bytes]:
+    def _fetch(
+        self, url: str, *, timeout: float, max_bytes: int, task_uuid: str | None, is_json: bool
+    ) -> Iterator[bytes]:
         file = _File()
         attempt, counted = 1, 0
         while True:
             try:
                 self._cancel.check()
                 for chunk in self._attempt(url, file, timeout):
+                    if not file.got and not is_json and _JSON.match(chunk):
+                        raise DownloadError("The result's URL returned JSON instead of a file.")
                     file.add(chunk)
                     if file.got > max_bytes:
                         raise DownloadError(
@@ -419,7 +427,7 @@ class Session:
                         came_from = self._networks[where] if direct else network
                         url = _redirect_target(url, response.headers.get("Location", ""))
                         continue
-                    yield from _body(response, file, ranged="Range" in headers)
+                    yield from _body(response, file, client.headers["Accept-Encoding"], ranged="Range" in headers)
                     return
             raise DownloadError(f"The result's URL redirects more than {_REDIRECTS} times.")
         except (httpx2.InvalidURL, UnicodeError) as error:
@@ -506,7 +514,7 @@ class _File:
             found is not None
             and (int(found[1]), int(found[2]) + 1) == (self.got, int(found[3]))
             and response.headers.get(name, self.mark) == self.mark
-            and not _is_encoded(response)
+            and not _codings(response)
         )
 
     def rest_of(self, response: httpx2.Response) -> Iterator[bytes]:
@@ -516,9 +524,7 @@ class _File:
             DownloadError: The file starts differently from what was received.
         """
         etag = response.headers.get("ETag", "")
-        mark = (
-            None if _is_encoded(response) else etag if etag.startswith('"') else response.headers.get("Last-Modified")
-        )
+        mark = None if _codings(response) else etag if etag.startswith('"') else response.headers.get("Last-Modified")
         self.mark = None if self.got else mark  # only once this response is known to match
         behind, checked = self.got, 0
         for chunk in response.iter_bytes():
@@ -540,11 +546,37 @@ class _File:
         raise DownloadError("The file changed during the download. Download it again.", retryable=True)
 
 
-def _is_encoded(response: httpx2.Response) -> bool:
-    return response.headers.get("Content-Encoding", "identity").lower() != "identity"
+_NO_CODINGS = frozenset(("", "identity", "aws-chunked", "binary", "none", "utf-8"))
+"""What `Content-Encoding` may say of a file that is not encoded: S3 keeps `aws-chunked`, by which it received one."""
 
 
-def _body(response: httpx2.Response, file: _File, *, ranged: bool) -> Iterator[bytes]:
+def _codings(response: httpx2.Response) -> list[str]:
+    """Return how the content is encoded."""
+    given = response.headers.get("Content-Encoding", "").lower()
+    return [name for name in re.split(r"[\s,]+", given) if name not in _NO_CODINGS]
+
+
+def _check_decodable(response: httpx2.Response, decodable: str) -> None:
+    """Check that the content is decoded; httpx2 passes on what it cannot decode.
+
+    Args:
+        response: The response.
+        decodable: The codings that the client decodes, as it would ask for them.
+
+    Raises:
+        DownloadError: It is not.
+    """
+    if unknown := set(_codings(response)).difference(decodable.split(", ")):
+        raise DownloadError(
+            f"The result's URL returned a file that cannot be decoded: its Content-Encoding is {min(unknown)[:40]!r}, "
+            "which was not asked for."
+        )
+
+
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
+
+
+def _body(response: httpx2.Response, file: _File, decodable: str, *, ranged: bool) -> Iterator[bytes]:
     status = response.status_code
     if file.got and status == 416 and response.headers.get("Content-Range", "").strip() == f"bytes */{file.got}":
         return  # the transfer broke off after the last byte
@@ -558,6 +590,7 @@ def _body(response: httpx2.Response, file: _File, *, ranged: bool) -> Iterator[b
         raise _status_error(status, response.headers.get("Retry-After", ""))
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise DownloadError("The result's URL returned a web page instead of a file.")
+    _check_decodable(response, decodable)
     yield from file.rest_of(response)
 
 
