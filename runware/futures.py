@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware.errors import TaskCancelledError, ValidationError
+from runware.options import waiting_time
 from runware.protocol.call import Call
 from runware.transport.callbacks import run_guarded
 from runware.transport.light_future import LightFuture
@@ -69,6 +70,7 @@ class ClientFuture(LightFuture[R], Generic[R]):
 
         Raises:
             TimeoutError: The call did not finish within *timeout*.
+            ConfigurationError: *timeout* is no number.
             RunwareError: The call failed; see its subclasses.
             TaskCancelledError: It was cancelled.
         """
@@ -91,6 +93,8 @@ class ClientFuture(LightFuture[R], Generic[R]):
         """Wait for the call and return its result and its error. Raises as `result` does."""
         if (outcome := self.outcome()) is None:
             if not self.done():
+                if timeout is not None:
+                    timeout = waiting_time(timeout)
                 if timeout is None or timeout > 0:
                     warn_in_event_loop("await job")
                 if (owner := self._owner) is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import math
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
@@ -171,6 +173,27 @@ def seconds(value: object, name: str) -> float:
         ConfigurationError: The value is invalid; `parameter` is *name*.
     """
     return _seconds(name, value)
+
+
+def waiting_time(timeout: Any) -> float:
+    """Validate the *timeout* of a wait: seconds as a number of any type. Zero and less do not wait.
+
+    Returns:
+        The seconds, at most as many as the system can wait.
+
+    Raises:
+        ConfigurationError: It is no number.
+    """
+    try:
+        number = float(timeout) if hasattr(timeout, "__float__") and not isinstance(timeout, bool) else math.nan
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    except (TypeError, ValueError):  # an array
+        number = math.nan
+    if math.isnan(number):
+        given = timeout if isinstance(timeout, float) else type(timeout).__name__
+        raise ConfigurationError(f"timeout must be a number of seconds; got {given}.", parameter="timeout")
+    return min(number, threading.TIMEOUT_MAX)
 
 
 _Validator = Callable[[object, "attrs.Attribute[Any]", object], None]

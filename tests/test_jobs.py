@@ -7,6 +7,7 @@ import contextvars
 import gc
 import linecache
 import logging
+import math
 import pathlib
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import InvalidStateError, as_completed, wait
+from decimal import Decimal
+from fractions import Fraction
 from queue import Empty
 from types import FrameType
 from typing import Any, Self
@@ -23,8 +26,18 @@ import pytest
 
 import runware
 import runware._support.event_loops
-from runware import ImageInference, Job, Results, Runware, RunwareAsyncUsageWarning, TaskCancelledError, jobs
+from runware import (
+    ConfigurationError,
+    ImageInference,
+    Job,
+    Results,
+    Runware,
+    RunwareAsyncUsageWarning,
+    TaskCancelledError,
+    jobs,
+)
 from runware.local import LocalServer
+from runware.options import waiting_time
 from runware.protocol.call import Call
 from runware.transport import wakeup as waiting
 from runware.transport.light_future import LightFuture
@@ -530,6 +543,24 @@ class TestEventLoop:
     def test_await_outside_of_asyncio_raises_a_typed_error(self) -> None:
         with pytest.raises(runware.WrongThreadError, match="asyncio"):
             unsent_job().__await__().send(None)
+
+
+@pytest.mark.parametrize("timeout", ["5", b"5", [5], True, math.nan, Decimal("nan"), 1j], ids=repr)
+@pytest.mark.parametrize("method", ["result", "exception"])
+def test_timeout_of_a_wait_that_is_no_number_is_named(light: bool, method: str, timeout: Any) -> None:
+    with pytest.raises(ConfigurationError, match="timeout must be a number of seconds; got") as caught:
+        getattr(unsent_job(), method)(timeout)
+    assert caught.value.parameter == "timeout"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.001, Fraction(1, 1000), Decimal("0.001"), -math.inf], ids=repr)
+def test_timeout_of_a_wait_is_any_number(light: bool, timeout: Any) -> None:
+    with pytest.raises(TimeoutError):
+        unsent_job().result(timeout)
+
+
+def test_longest_wait_is_the_longest_of_the_system() -> None:
+    assert waiting_time(10**400) == waiting_time(math.inf) == threading.TIMEOUT_MAX
 
 
 def test_ended_job_releases_its_callbacks_and_client(server: LocalServer) -> None:

@@ -908,6 +908,15 @@ class TestExpect:
         self.receive(receiver, image(number=9))
         assert len(kept) == 1
 
+    def test_timeout_of_a_wait_for_results_is_checked(self) -> None:
+        pending = WebhookReceiver(secret=SECRET).expect(A)
+        for wait in (pending.result, pending.exception):
+            with pytest.raises(runware.ConfigurationError, match="timeout must be a number of seconds; got str"):
+                wait("5")  # type: ignore[arg-type]
+            with pytest.raises(TimeoutError):
+                wait(0)
+        pending.cancel()
+
     def test_expectation_times_out_with_the_results_so_far(self) -> None:
         receiver = WebhookReceiver(secret=SECRET)
         pending = receiver.expect(A, results=2, timeout=0.1)

@@ -28,6 +28,7 @@ from runware.errors import (
     TaskTimeoutError,
     ValidationError,
 )
+from runware.options import waiting_time
 from runware.protocol.call import COUNTS
 from runware.protocol.ids import is_uuid
 from runware.results import Acknowledgement, Meta, Result, Results
@@ -78,6 +79,20 @@ class PendingResults(Future[Results[T]], Generic[T]):
 
     def __repr__(self) -> str:
         return f"<PendingResults of {self.task_uuid} {'done' if self.done() else 'pending'}>"
+
+    def result(self, timeout: float | None = None) -> Results[T]:
+        """Wait for the results and return them, as a future does. *timeout* is in seconds.
+
+        Raises:
+            TimeoutError: They did not come within *timeout*.
+            ConfigurationError: *timeout* is no number.
+            RunwareError: The task failed, or results are missing.
+        """
+        return super().result(None if timeout is None else waiting_time(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the results and return the error, or `None` if all came. Raises as `result` does."""
+        return super().exception(None if timeout is None else waiting_time(timeout))
 
     def __await__(self) -> Generator[Any, None, Results[T]]:
         return asyncio.shield(asyncio.wrap_future(self)).__await__()
