@@ -122,6 +122,73 @@ def test_upscale_factor_of_a_particular_model_is_accepted(image_file: pathlib.Pa
     assert "2 or 4, and others with some models" in shown_help("upscale")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ((), {"upscaleFactor": 2}),
+        (("--set", "target_megapixels=4"), {"targetMegapixels": 4}),
+        (("-m", "runware:503@1"), {"upscaleFactor": 2}),
+        (("-m", "prunaai:p-image@upscale", "--set", "target_megapixels=4"), {"targetMegapixels": 4}),
+        (("-m", "prunaai:p-image@upscale", "-f", "3"), {"upscaleFactor": 3}),
+        (("-m", "acme:1@1"), {}),
+        (("-m", "acme:1@1", "-f", "1.5"), {"upscaleFactor": 1.5}),
+    ],
+)
+def test_upscale_sends_a_factor_only_where_it_fits(
+    image_file: pathlib.Path, server: LocalServer, arguments: tuple[str, ...], sent: dict[str, Any]
+) -> None:
+    server.switch(models="off")
+    ran = run("upscale", image_file, *arguments)
+    assert (ran.code, "parameter" in ran.err) == (0, False)
+    (task,) = server.ledger.tasks("upscale")
+    assert {name: task[name] for name in ("upscaleFactor", "targetMegapixels") if name in task} == sent
+    assert ("inputs" if "-m" in arguments else "inputImage") in task
+
+
+def test_upscale_of_a_video_sends_topaz_the_size_alone(here: pathlib.Path, server: LocalServer) -> None:
+    size = ("--set", "width=1920", "--set", "height=1080")
+    for model in ("topazlabs:proteus@4", "topazlabs:starlight-precise@2.5"):
+        ran = run("upscale", "https://example.com/a.mp4", "-m", model, *size)
+        assert (ran.code, "parameter" in ran.err) == (0, False)
+        task = server.ledger.last
+        assert "upscaleFactor" not in task
+        assert (task["width"], task["inputs"]["video"]) == (1920, "https://example.com/a.mp4")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("caption", "-m", "runware:152@2", "--prompt", "What is it?"),
+        ("remove-background",),
+        ("remove-background", "-m", "bria:2@1"),
+        ("vectorize",),
+        ("vectorize", "-m", "picsart:1@1"),
+    ],
+)
+def test_models_get_only_what_they_take(
+    image_file: pathlib.Path, server: LocalServer, arguments: tuple[str, ...]
+) -> None:
+    server.switch(models="strict")
+    ran = run(arguments[0], image_file, *arguments[1:])
+    assert (ran.code, "parameter" in ran.err) == (0, False)
+
+
+def test_defaults_of_sizes_and_durations_are_left_out_where_models_take_none(
+    image_file: pathlib.Path, server: LocalServer
+) -> None:
+    run("image", "x y", "-m", "alibaba:qwen-image@layered")
+    run("image", "x y", "-m", "acme:1@1", "--set", "resolution=2k")
+    run("image", "x y", "-W", "512")
+    assert [(task.get("width"), task.get("height")) for task in server.ledger.tasks("imageInference")] == [
+        (None, None),
+        (None, None),
+        (512, 1024),
+    ]
+    run("video", "x y", "-m", "creatify:aurora@0")
+    run("video", "x y")
+    assert [task.get("duration") for task in server.ledger.tasks("videoInference")] == [None, 5]
+
+
 def shown_help(*command: str) -> str:
     """Return the words of a help page, without its frames and line breaks."""
     return " ".join(run(*command, "--help").out.translate(dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")).split())

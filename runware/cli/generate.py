@@ -30,6 +30,7 @@ from runware.cli.common import (
     read_settings,
 )
 from runware.cli.output import Output, client, media, reporting
+from runware.cli.parameters import model_takes
 
 if TYPE_CHECKING:
     from runware import models as knowledge
@@ -41,6 +42,7 @@ __all__ = ["audio", "image", "three_d", "video"]
 _IMAGES = {"JPG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tiff"}
 _VIDEOS = {"MP4": ".mp4", "WEBM": ".webm", "MOV": ".mov"}
 _SOUNDS = {"MP3": ".mp3", "WAV": ".wav", "FLAC": ".flac", "OGG": ".ogg"}
+_SIDE = "In pixels. Default: 1024, if the model takes a size."
 _MODELS_3D = {"GLB": ".glb", "PLY": ".ply", "OBJ": ".obj", "FBX": ".fbx", "STL": ".stl", "USDZ": ".usdz", "3MF": ".3mf"}
 
 
@@ -61,8 +63,8 @@ def _format(given: str | None, formats: dict[str, str]) -> str | None:
 def image(
     prompt: Prompt,
     model: Model = "runware:101@1",
-    width: Width = 1024,
-    height: Height = 1024,
+    width: Annotated[Optional[int], typer.Option("--width", "-W", metavar="PIXELS", help=_SIDE)] = None,
+    height: Annotated[Optional[int], typer.Option("--height", "-H", metavar="PIXELS", help=_SIDE)] = None,
     number: Number = 1,
     negative: Negative = None,
     seed: Seed = None,
@@ -92,12 +94,13 @@ def image(
         output.check(number)
         form = output.file_format(form, _IMAGES)
         inputs = {"seed_image": media(start)} if start is not None else None
+        side = None if model_takes(model, "width") is False or "resolution" in (further or {}) else 1024
         with client(local) as rw:
             job = rw.submit.image_inference(
                 positive_prompt=read_prompt(prompt),
                 model=model,
-                width=width,
-                height=height,
+                width=side if width is None else width,
+                height=side if height is None else height,
                 number_results=number,
                 negative_prompt=negative,
                 seed=seed,
@@ -115,7 +118,12 @@ def image(
 def video(
     prompt: Prompt,
     model: Model = "bytedance:seedance@1.5-pro",
-    duration: Annotated[float, typer.Option("--duration", "-d", metavar="SECONDS", help="Length in seconds.")] = 5,
+    duration: Annotated[
+        Optional[float],
+        typer.Option(
+            "--duration", "-d", metavar="SECONDS", help="Length in seconds. Default: 5, if the model takes it."
+        ),
+    ] = None,
     width: Width = None,
     height: Height = None,
     number: Number = 1,
@@ -143,11 +151,13 @@ def video(
         output.check(number)
         form = output.file_format(form, _VIDEOS)
         inputs = {"frame_images": [{"image": media(start), "frame": "first"}]} if start is not None else None
+        if duration is None and model_takes(model, "duration") is not False:
+            duration = 5
         with client(local) as rw:
             job = rw.submit.video_inference(
                 positive_prompt=read_prompt(prompt),
                 model=model,
-                duration=_whole(duration),
+                duration=_whole(duration) if duration is not None else None,
                 width=width,
                 height=height,
                 number_results=number,

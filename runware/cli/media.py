@@ -22,11 +22,14 @@ from runware.cli.common import (
     read_settings,
 )
 from runware.cli.output import Output, client, media, reporting
+from runware.cli.parameters import model_takes
 from runware.media.kinds import SNIFFED_BYTES, sniff, url_extension
 
 __all__ = ["caption", "remove_background", "upload", "upscale", "vectorize"]
 
 _FORMATS = {"JPG": ".jpg", "PNG": ".png", "WEBP": ".webp", "MP4": ".mp4", "WEBM": ".webm", "MOV": ".mov"}
+_SIZES = frozenset(("upscaleFactor", "targetMegapixels", "width", "height", "resolution"))
+"""Parameters that say how large the result is to be."""
 _VIDEOS = frozenset((".mp4", ".webm", ".mov", ".mkv", ".m4v"))
 
 
@@ -36,6 +39,11 @@ def _is_video(source: Any) -> bool:
         return str(source).startswith("data:video/") or url_extension(str(source)) in _VIDEOS
     with source.open("rb") as file:
         return sniff(file.read(SNIFFED_BYTES))[0].startswith("video/")
+
+
+def _input(source: Any, model: str | None, is_video: bool = False) -> dict[str, Any]:
+    """Return the input of a task: in `inputs`, as all models of the catalogue take it, or without a model as before."""
+    return {"inputs": {"video" if is_video else "image": source}} if model or is_video else {"input_image": source}
 
 
 @command
@@ -54,7 +62,9 @@ def caption(
         source = media(given)
         with client(local) as rw:
             output = Output(as_json, local=local)
-            job = rw.submit.caption(input_image=source, prompt=prompt, model=model, timeout=timeout, include_cost=True)
+            job = rw.submit.caption(
+                **_input(source, model), prompt=prompt, model=model, timeout=timeout, include_cost=True
+            )
             output.finish(job)
 
 
@@ -62,9 +72,15 @@ def caption(
 def upscale(
     given: Given,
     factor: Annotated[
-        float,
-        typer.Option("--factor", "-f", metavar="NUMBER", help="Scale factor: 2 or 4, and others with some models."),
-    ] = 2,
+        Optional[float],
+        typer.Option(
+            "--factor",
+            "-f",
+            metavar="NUMBER",
+            help="Scale factor: 2 or 4, and others with some models. Default: 2, unless the model takes none, or --set "
+            "has a size.",
+        ),
+    ] = None,
     model: OptionalModel = None,
     extra: Extra = None,
     out: Out = None,
@@ -82,12 +98,12 @@ def upscale(
         form = output.file_format(None, _FORMATS)
         source = media(given)
         with client(local) as rw:
-            is_video = _is_video(source)
+            if factor is None and _SIZES.isdisjoint(further or ()):
+                factor = 2.0 if model is None or model_takes(model, "upscale_factor") else None
             job = rw.submit.upscale(
-                inputs={"video": source} if is_video else None,
-                input_image=None if is_video else source,
+                **_input(source, model, _is_video(source)),
                 model=model,
-                upscale_factor=int(factor) if factor.is_integer() else factor,
+                upscale_factor=int(factor) if factor is not None and factor.is_integer() else factor,
                 output_format=form,
                 extra=further,
                 timeout=timeout,

@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runware import ValidationError
+from runware._support.lazy_modules import lazy_module
 from runware.media.kinds import EXTENSIONS
 from runware.models.schema import find_schema, matches
 
-__all__ = ["read_parameters"]
+if TYPE_CHECKING:
+    from runware import models as knowledge
+else:
+    knowledge = lazy_module("runware.models")
+
+__all__ = ["model_takes", "read_parameters"]
 
 _MOST_ITEMS = 1000
 _OF_MEDIA = EXTENSIONS | {".jpeg", ".tif"}
+
+
+def model_takes(model: str, name: str) -> bool | None:
+    """Return whether a model has a parameter, by its Python name; `None` if the model is not known."""
+    known = knowledge.catalogue().catalogue.get(model)
+    return None if known is None else any(one.name == name for one in known.parameters)
 
 
 def read_parameters(pairs: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
