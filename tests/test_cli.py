@@ -321,6 +321,13 @@ def test_invalid_task_in_a_file_is_reported_before_anything_is_sent(here: pathli
     assert server.ledger.connections == 0
 
 
+def test_one_file_for_several_results_of_a_task_is_refused(here: pathlib.Path, server: LocalServer) -> None:
+    ran = run("run", tasks(here, {"numberResults": 2}), "-o", "kite.png")
+    assert ran.code == 2
+    assert run("run", KLEIN, "positive_prompt=x y", "number_results=2", "-o", "kite.png").code == 2
+    assert server.ledger.connections == 0
+
+
 def test_tasks_of_a_file_honour_the_timeout(here: pathlib.Path, server: LocalServer) -> None:
     file = tasks(here, {}, {"taskType": "videoInference", "model": "klingai:5@3", "width": 1280, "height": 720})
     with server.hold("videoInference"):

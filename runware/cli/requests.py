@@ -87,8 +87,7 @@ def examine(tasks: Sequence[Task[Any]], check_only: bool, estimate: bool, as_jso
 
 def expected_results(task: Task[Any]) -> int:
     """Return how many results a task asks for."""
-    number = getattr(task, "number_results", None) or (task.extra or {}).get("numberResults")
-    return number if isinstance(number, int) else 1
+    return task.expected({**getattr(task, "body", {}), **(task.extra or {})})
 
 
 def _is_model(target: str) -> bool:
