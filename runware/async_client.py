@@ -121,10 +121,12 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
 
         Args:
             task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
-                dict has a `taskType`, or a `model` of `rw.models` that tells it.
+                dict has a `taskType`, or a `model` of `rw.models` that tells it. It may have settings of the call,
+                such as `timeout`, by their Python names.
             given: Refused, with what would work.
 
         Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         if given:
@@ -132,8 +134,8 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
         held: list[Job[Any]] = []
         try:
             core = self._core
-            if not core.started and isinstance(task, Mapping):
-                await run_elsewhere(core.knowledge.prepare)  # a model may have to tell the task type
+            if not core.started and isinstance(task, Mapping):  # its request class, and perhaps its model, are loaded
+                task = await run_elsewhere(partial(core.task_of, task))
             return await (await self._start(core.task_of(task), held))
         except BaseException as error:
             self._stopped_waiting(held, error)

@@ -133,10 +133,12 @@ class Runware(ClientBase, BlockingMap, BlockingChats, BlockingOperations):
 
         Args:
             task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
-                dict has a `taskType`, or a `model` of `rw.models` that tells it.
+                dict has a `taskType`, or a `model` of `rw.models` that tells it. It may have settings of the call,
+                such as `timeout`, by their Python names.
             given: Refused, with what would work.
 
         Raises:
+            ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         if given:

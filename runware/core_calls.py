@@ -207,7 +207,8 @@ class CoreCalls(ABC):
         """
         if not exact:
             self._check_known(task)
-        wire = self._wire_of(task)
+        whole = self.task_of(task)
+        wire = self._wire_of(whole)
         try:
             known = estimates.estimate(self.whole.knowledge.checker.model_of(wire), wire)
         except NotFoundError:
@@ -217,8 +218,8 @@ class CoreCalls(ABC):
         if not exact:
             return known
         options = self.options
-        if isinstance(task, Task) and task.extra_headers:
-            headers = encode_headers(options.extra_headers, task.extra_headers)
+        if whole.extra_headers:
+            headers = encode_headers(options.extra_headers, whole.extra_headers)
             options = attrs.evolve(options, extra_headers={name.decode(): value.decode() for name, value in headers})
         return dry_run.exact_estimate(options, wire, known)
 

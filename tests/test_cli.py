@@ -321,6 +321,25 @@ def test_invalid_task_in_a_file_is_reported_before_anything_is_sent(here: pathli
     assert server.ledger.connections == 0
 
 
+def test_file_name_in_place_of_media_says_how_to_send_the_file(here: pathlib.Path, server: LocalServer) -> None:
+    said = run("run", KLEIN, "positive_prompt=x y", "inputs.reference_images.0=nothere.jpeg2000").error()
+    assert "inputs.reference_images[0] is not a UUID" in said
+    assert "If it is a file name, put an @ before it." in said
+    said = run("run", tasks(here, {}, {"inputs": {"seedImage": "start.png"}})).error()
+    assert "Task 2 of the file: " in said
+    assert "If it is a file name, store it with `runware upload`, and use its UUID." in said
+    assert server.ledger.connections == 0
+
+
+def test_task_in_a_file_may_have_settings_of_its_call(here: pathlib.Path, server: LocalServer) -> None:
+    with server.hold("imageInference"):
+        assert run("run", tasks(here, {"timeout": 0.5})).code == 5
+    assert "timeout" not in server.ledger.last
+    with server.hold("imageInference"):
+        assert run("run", tasks(here, {"timeout": 60}), "--timeout", "0.5").code == 5
+    assert "timeout must be a number of seconds" in run("run", tasks(here, {"timeout": "x"})).error()
+
+
 def test_one_file_for_several_results_of_a_task_is_refused(here: pathlib.Path, server: LocalServer) -> None:
     ran = run("run", tasks(here, {"numberResults": 2}), "-o", "kite.png")
     assert ran.code == 2

@@ -283,7 +283,7 @@ def test_attrs_object_of_the_caller_is_sent_with_its_fields(slots: bool, base: t
 def test_function_or_class_in_a_request_is_named(value: Any) -> None:
     image = runware.ImageInference(positive_prompt="x", inputs={"reference_images": [value]}, on_partial=print)
     raw = as_task({"taskType": "imageInference", "inputs": {"callback": value}})
-    for task, parameter in ((image, "inputs.reference_images[0]"), (raw, "body.inputs.callback")):
+    for task, parameter in ((image, "inputs.reference_images[0]"), (raw, "inputs.callback")):
         with pytest.raises(runware.ValidationError, match="is neither media nor JSON") as caught:
             task.wire()
         assert caught.value.parameter == parameter

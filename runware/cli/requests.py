@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def tasks_of(target: str, pairs: Sequence[str], timeout: float | None) -> list[T
     parameters = read_parameters(pairs, {} if model is None else model.schema)
     if "model" in parameters:
         raise ValidationError("The model is the first argument; leave out model=.", parameter="model")
-    return [_task({"model": target, **parameters}, timeout)]
+    return [_task({"model": target, **parameters}, timeout, "put an @ before it")]
 
 
 def examine(tasks: Sequence[Task[Any]], check_only: bool, estimate: bool, as_json: bool) -> int:
@@ -105,11 +106,15 @@ def _tasks(bodies: list[Any], timeout: float | None) -> list[Task[Any]]:
     tasks: list[Task[Any]] = []
     for number, body in enumerate(bodies, 1):
         try:
-            tasks.append(_task(body, timeout))
+            tasks.append(_task(body, timeout, "store it with `runware upload`, and use its UUID"))
         except ValidationError as error:
             raise ValidationError(f"Task {number} of the file: {error.message}", parameter=error.parameter) from error
     return tasks
 
 
-def _task(body: Any, timeout: float | None) -> Task[Any]:
-    return attrs.evolve(as_task(body, _checker().completed), timeout=timeout)
+def _task(body: Any, timeout: float | None, advice: str) -> Task[Any]:
+    try:
+        task = as_task(body, _checker().completed)
+    except ValidationError as error:  # perhaps of a file name in place of media
+        raise error.restated(re.sub(r"pass Path\(.*\)", advice, error.message)) from None
+    return task if timeout is None else attrs.evolve(task, timeout=timeout)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from runware._support.api_names import wire_name
+from runware._support.api_names import python_path, wire_name
 from runware.errors import ValidationError
 from runware.media.inputs import ReadableFile, encode_media, holds_payload
 from runware.protocol.codec import form_of, has_slots, new_converter, new_writer, plain_form
@@ -96,6 +96,8 @@ def to_wire(task: "Task[Any]") -> dict[str, Any]:
         if error.parameter is not None:
             raise
         name = _find_unusable(task) or "extra"
+        if task.plain:  # its parameters are in `body`
+            name = python_path(name.removeprefix("body."))
         raise ValidationError(
             f"{type(task).__name__}: {name}: {error.message}",
             code=error.code,

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import attrs
 
-from runware._support.api_names import wire_name
+from runware._support.api_names import python_path, wire_name
 from runware._support.pydantic_schemas import ValidatedAsInstance
 from runware._support.unknown_names import fold_name, near_name, unknown_name_error
 from runware.errors import UsageError, ValidationError
@@ -307,14 +307,31 @@ class RequestModel(ValidatedAsInstance):
     @classmethod
     def _checked_media(cls, name: str, value: object, check: _Check) -> object:
         for path, text in _not_media(value, check, name):
-            # Long text, or text with spaces, may be a prompt and is not shown.
-            file = repr(text) if len(text) <= 60 and not re.search(r"\s", text) else "..."
-            cls._reject(path, f"is not a UUID, URL, data URI or base64. If it is a file name, pass Path({file})")
+            cls._refuse_file_name(path, text)
         if check.object_class is None:
             return value
         for path, field in _misspelt(value, check, name):
             cls._reject(path, f"is not a parameter; did you mean {field!r}?")
         return _mark_objects(check.object_class, value)
+
+    @classmethod
+    def _refuse_file_name(cls, path: str, text: str) -> None:
+        # Long text, or text with spaces, may be a prompt and is not shown.
+        file = repr(text) if len(text) <= 60 and not re.search(r"\s", text) else "..."
+        cls._reject(path, f"is not a UUID, URL, data URI or base64. If it is a file name, pass Path({file})")
+
+    @classmethod
+    def check_media(cls, given: Mapping[str, Any]) -> None:
+        """Check an API object that is sent in place of an object of this class: a `str` is no file to send.
+
+        Raises:
+            ValidationError: A `str` that can only be a file name stands where media is expected.
+        """
+        checks = _folded_checks(cls)  # type: ignore[arg-type]
+        for name, value in given.items():
+            if (check := checks.get(fold_name(str(name)))) is not None:
+                for path, text in _not_media(value, check, str(name)):
+                    cls._refuse_file_name(python_path(path), text)
 
     @classmethod
     def _reject(cls, name: str, what: str) -> None:
