@@ -109,6 +109,7 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
             NotFoundError: The model is not in the catalogue, and *exact* is not set.
             ValidationError: The server does not accept the request.
             ConnectionFailedError: The server cannot be reached over HTTP.
+            ClientClosedError: The client is closed, or is closed meanwhile, and *exact* is set.
         """
         return await run_elsewhere(lambda: self._core.estimate(with_parameters(task, parameters), exact=exact))
 

@@ -118,6 +118,7 @@ class Runware(ClientBase, BlockingMap, BlockingChats, BlockingOperations):
             NotFoundError: The model is not in the catalogue, and *exact* is not set.
             ValidationError: The server does not accept the request.
             ConnectionFailedError: The server cannot be reached over HTTP.
+            ClientClosedError: The client is closed, or is closed meanwhile, and *exact* is set.
         """
         if exact:
             self._core.check_thread()

@@ -256,6 +256,7 @@ class Core(CoreCalls):
         self.activity.abandon()
         if self._keeper is not None:
             self._keeper.abandon()
+        self.knowledge.abandon()
         if self._uploads is not None:
             self._uploads.abandon()
         for part in list(self._parts.values()):

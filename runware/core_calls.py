@@ -221,7 +221,7 @@ class CoreCalls(ABC):
         if whole.extra_headers:
             headers = encode_headers(options.extra_headers, whole.extra_headers)
             options = attrs.evolve(options, extra_headers={name.decode(): value.decode() for name, value in headers})
-        return dry_run.exact_estimate(options, wire, known)
+        return dry_run.exact_estimate(options, wire, known, self.whole.knowledge.requests)
 
 
 class CoreView(CoreCalls):

@@ -9,6 +9,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.options import Options
 from runware.protocol.codec import loads
+from runware.transport.open_requests import OpenRequests
 
 if TYPE_CHECKING:
     from runware.models import access, refusals
@@ -29,10 +30,14 @@ class Knowledge:
     Args:
         options: The client's options.
         catalogue: The models that are known already; `None` reads them when they are first used.
+
+    Attributes:
+        requests: What is being asked about models over HTTP.
     """
 
     def __init__(self, options: Options, catalogue: Catalogue | None = None) -> None:
         self._options = options
+        self.requests = OpenRequests()
         # Plain attributes: Python 3.11 computes a cached_property under a lock, which a fork could leave locked.
         self._catalogue = catalogue
         self._checker: Checker | None = None
@@ -41,7 +46,7 @@ class Knowledge:
     def catalogue(self) -> Catalogue:
         """The models that are known."""
         if self._catalogue is None:
-            self._catalogue = access.Catalogue(self._options)
+            self._catalogue = access.Catalogue(self._options, requests=self.requests)
         return self._catalogue
 
     @property
@@ -56,9 +61,12 @@ class Knowledge:
         self.checker.prepare()
 
     def close(self) -> None:
-        """End a refresh of the catalogue in the background."""
-        if self._catalogue is not None:
-            self._catalogue.close()
+        """End at once what is being asked of the services, also by a refresh in the background."""
+        self.requests.close()
+
+    def abandon(self) -> None:
+        """Reset after a fork, in the child: the parent goes on with its requests."""
+        self.requests.abandon()
 
     def complete(self, error: ValidationError, sent: bytes | Mapping[str, Any]) -> ValidationError:
         """Return the server's refusal of a task with what its model accepts, or with models that may have been meant.

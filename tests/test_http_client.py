@@ -166,6 +166,8 @@ CALLS: dict[str, Callable[[Runware], object]] = {
     "job": lambda rw: rw.submit.stream_text(**TALK).result(),
     "chat": lambda rw: rw.chat("local-model").send("Hello"),
     "app": lambda rw: rw.app("my-upscaler").call("run"),
+    "estimate": lambda rw: rw.estimate(model="civitai:1@1", task_type="imageInference", exact=True),
+    "refresh": lambda rw: rw.models.refresh(60.0),
     "asyncio": lambda rw: asyncio.run(stream_in_loop(rw)),
 }
 

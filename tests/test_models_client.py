@@ -12,6 +12,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 
 import runware
 from runware import NotFoundError, Runware, RunwareError, ValidationError, models
-from runware.errors import ConfigurationError, ConnectionFailedError
+from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError
 from runware.local import LocalServer
 from runware.models import access
 from runware.models.access import AsyncModels, Catalogue, Models
@@ -38,6 +39,7 @@ KLEIN = "runware:400@2"
 DEV = "runware:101@1"
 KLING = "klingai:kling-video@2.6-pro"
 LIMIT = 0.4
+GUARD = 60.0
 SCHEMA = json.dumps({"format": 1, "schemas": {KLEIN: {"properties": 5}}})
 
 
@@ -733,6 +735,59 @@ def test_exact_estimate_takes_the_timeout_at_most() -> None:
 
     with listening(stall) as port, pytest.raises(ConnectionFailedError, match=r"did not answer within 0\.4 s"):
         Runware("rw-test-key", url=f"ws://127.0.0.1:{port}/v1", timeout=LIMIT).estimate(image(), exact=True)
+
+
+# ---------------------------------------------------------------------- closed clients
+
+
+ASKING: dict[str, Callable[[Runware], object]] = {
+    "estimate": lambda rw: rw.estimate(image(), exact=True),
+    "estimate in a loop": lambda rw: asyncio.run(rw.aio.estimate(image(), exact=True)),
+    "refresh": lambda rw: rw.models.refresh(GUARD),
+    "refresh in a loop": lambda rw: asyncio.run(rw.aio.models.refresh(GUARD)),
+    "schema": lambda rw: rw.models.get(KLEIN, schema=True, timeout=GUARD),
+    "examples": lambda rw: rw.models.get(KLEIN, examples=True, timeout=GUARD),
+    "creators": lambda rw: rw.models.creators(GUARD),
+}
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
+def test_closed_client_ends_what_is_asked_about_models(ask: Callable[[Runware], object], scheme: str) -> None:
+    asked = threading.Event()
+
+    def stall(sock: Any) -> None:
+        while sock.recv(65536):  # the request, or the beginning of the TLS handshake
+            asked.set()
+
+    with listening(stall) as port, ThreadPoolExecutor(1) as pool:
+        rw = Runware("rw-test-key", url=f"{scheme}://127.0.0.1:{port}/v1", timeout=GUARD)
+        answer = pool.submit(ask, rw)
+        assert asked.wait(20.0)
+        rw.close()
+        with pytest.raises(ClientClosedError, match="The client is closed"):
+            answer.result(20.0)
+    with pytest.raises(ClientClosedError):
+        ask(rw)
+
+
+def test_closed_client_ends_a_refresh_that_fetches_schemas_again(rw: Runware, monkeypatch: pytest.MonkeyPatch) -> None:
+    rw._core.knowledge.catalogue._keep({"etag": "old", "schemas": {KLEIN: {"properties": {}}}})
+    fetch = Services.schema
+
+    def close_first(services: Services, name: str) -> Any:
+        rw.close()
+        return fetch(services, name)
+
+    monkeypatch.setattr(Services, "schema", close_first)
+    with pytest.raises(ClientClosedError):
+        rw.models.refresh(20.0)
+
+
+def test_closed_client_still_knows_its_models(rw: Runware) -> None:
+    rw.close()
+    assert rw.models.get(KLEIN).air == KLEIN
+    assert rw.estimate(image()).cost
 
 
 # ---------------------------------------------------------------------- names

@@ -415,6 +415,29 @@ class TestFork:
         )
         assert server.ledger.connections == 2
 
+    def test_client_closed_in_a_child_leaves_the_parent_its_requests(self, server: LocalServer) -> None:
+        run(
+            server,
+            """
+            import socket
+            listener = socket.create_server(("127.0.0.1", 0))
+            other = Runware(url=f"ws://127.0.0.1:{listener.getsockname()[1]}/v1", timeout=20.0)
+            found = []
+            asking = threading.Thread(target=lambda: found.append(other.estimate(exact=True, **PICTURE)))
+            asking.start()
+            sock, _ = listener.accept()
+            assert sock.recv(65536)
+            in_child(other.close)
+            body = b'{"data": [{"cost": 0.5}]}'
+            sock.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%b" % (len(body), body))
+            asking.join(20)
+            assert found[0].cost == 0.5, found
+            sock.close()
+            listener.close()
+            other.close()
+            """,
+        )
+
     def test_closed_client_stays_closed_in_a_child(self, server: LocalServer) -> None:
         run(
             server,

@@ -24,6 +24,7 @@ from runware.models.newer import NONSENSE, NewerModels
 from runware.models.services import Cache, Services
 from runware.models.wording import LISTED
 from runware.options import Options
+from runware.transport.open_requests import OpenRequests
 
 if TYPE_CHECKING:
     import difflib
@@ -61,15 +62,19 @@ class Catalogue:
     Args:
         options: The client's options, for the services.
         snapshot: The models to begin with; `None` is the snapshot in the package.
+        requests: The requests of the client, which ends them when it is closed; `None` without a client.
 
     Attributes:
         version: The known models, another object after each refresh; `None` before the first use.
         ages: Whether the known models are ever refreshed by `renew`.
     """
 
-    def __init__(self, options: Options, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self, options: Options, snapshot: Snapshot | None = None, requests: OpenRequests | None = None
+    ) -> None:
         self._options = options
         self._snapshot = snapshot
+        self._requests = OpenRequests() if requests is None else requests
         self._cache = Cache(options)
         # The saved responses, and the models that they describe. They are replaced as a whole and without a lock: a
         # child that was forked while another thread held it would wait for ever. Reading the cache twice does no harm.
@@ -79,8 +84,6 @@ class Catalogue:
         self._due = math.inf if self._max_age is None else 0.0
         """When the next refresh is due, as a time of `time.time`; 0 before that was computed."""
         self._renewing = threading.Lock()  # only tried, never waited for: a fork may leave it locked
-        self._renewal: Services | None = None
-        self._closed = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -121,7 +124,7 @@ class Catalogue:
         Raises:
             ConnectionFailedError: They did not answer in time. What was known stays.
         """
-        with Services(self._options, timeout) as services:
+        with self._services(timeout) as services:
             self._refresh(services)
 
     def _refresh(self, services: Services) -> None:
@@ -151,7 +154,7 @@ class Catalogue:
             age = self._age(self._load()[0]) if first else math.inf
             if age < self._max_age:
                 self._due -= age
-            elif not self._closed:
+            elif not self._requests.closed:
                 threading.Thread(target=self._renew, name="runware-models", daemon=True).start()
         except RuntimeError as error:  # no thread can be started
             self._log_renewal(error)
@@ -165,15 +168,11 @@ class Catalogue:
             if self._age(saved) < (self._max_age or 0.0):
                 self.version = saved, NewerModels(saved, self.snapshot)
                 return
-            with Services(self._options, REFRESH_TIMEOUT) as services:
-                self._renewal = services
-                if not self._closed:
-                    self._refresh(services)
+            with self._services(REFRESH_TIMEOUT) as services:
+                self._refresh(services)
         except Exception as error:  # no error of a refresh may reach a call
-            if not self._closed:
+            if not self._requests.closed:
                 self._log_renewal(error)
-        finally:
-            self._renewal = None
 
     def _log_renewal(self, error: Exception) -> None:
         log.info("the catalogue of models was not refreshed, and stays as it is: %s", one_line(error))
@@ -185,11 +184,8 @@ class Catalogue:
         age = time.time() - max(made, asked if isinstance(asked, (int, float)) else 0.0)
         return age if age >= 0.0 else math.inf  # a time in the future: the clock was wrong when it was saved
 
-    def close(self) -> None:
-        """End a refresh in the background."""
-        self._closed = True
-        if (renewal := self._renewal) is not None:
-            renewal.end()
+    def _services(self, timeout: float) -> Services:
+        return Services(self._options, timeout, self._requests)
 
     def fetch_schema(self, model: Model, timeout: float) -> Model:
         """Return a model with its full request schema, from the service or the cache.
@@ -198,7 +194,7 @@ class Catalogue:
             ConnectionFailedError: The service did not answer in time.
         """
         name = model.air or model.slug
-        with Services(self._options, timeout) as services:
+        with self._services(timeout) as services:
             schema = services.schema(name)
         if schema is None:
             return model
@@ -211,7 +207,7 @@ class Catalogue:
         Raises:
             ConnectionFailedError: The service did not answer in time.
         """
-        with Services(self._options, timeout) as services:
+        with self._services(timeout) as services:
             found = services.record(model.air or model.slug, "examples") or []
         examples = tuple(
             ModelExample(
@@ -228,7 +224,7 @@ class Catalogue:
         Raises:
             ConnectionFailedError: The service did not answer in time.
         """
-        with Services(self._options, timeout) as services:
+        with self._services(timeout) as services:
             return services.listing(what)
 
     def _load(self) -> tuple[dict[str, Any], NewerModels]:

@@ -17,6 +17,7 @@ from runware.protocol.ids import new_uuid
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.protocol.spending import cost_of
 from runware.transport import http_client
+from runware.transport.open_requests import OpenRequests
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,20 +27,22 @@ else:
 __all__ = ["exact_estimate"]
 
 
-def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimate) -> Estimate:
+def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimate, requests: OpenRequests) -> Estimate:
     """Return the cost of a task according to the server.
 
     Args:
         options: The client's options, whose `timeout` applies.
         task: The task with API names.
         otherwise: The estimate to return if the server names no cost, as in an acknowledgement.
+        requests: The requests of the client, which ends them when it is closed.
 
     Raises:
+        ClientClosedError: The client is closed.
         TaskError: The server refuses the task.
         ConnectionFailedError: The server cannot be reached, or does not answer in time.
     """
     whole = {**task, "taskUUID": new_uuid(), "includeCost": True}
-    answer = _post(options, dumps([whole]))
+    answer = _post(options, dumps([whole]), requests)
     errors = [one for one in answer.get("errors") or () if isinstance(one, dict)]
     if isinstance(answer.get("error"), dict):
         errors.append(answer["error"])
@@ -52,14 +55,17 @@ def exact_estimate(options: Options, task: Mapping[str, Any], otherwise: Estimat
     return attrs.evolve(otherwise, minimum=sum(costs), maximum=sum(costs), basis="dry run", exact=True)
 
 
-def _post(options: Options, body: bytes) -> dict[str, Any]:
+def _post(options: Options, body: bytes, requests: OpenRequests) -> dict[str, Any]:
     url = options.service_url("api")
     host = url.partition("://")[2].partition("/")[0]
     redactor, header = Redactor(secrets_of(options)), http_client.KeyHeader(options)
     redactor.add(header.key)
     answer: Any = None
     problem = ""
-    with http_client.Deadline(options.timeout) as deadline, http_client.http_client(options, url) as client:
+    with (
+        http_client.Deadline(options.timeout, requests) as deadline,
+        http_client.http_client(options, url, connecting=deadline.connecting) as client,
+    ):
         try:
             response = client.post(
                 url,
@@ -84,5 +90,6 @@ def _post(options: Options, body: bytes) -> dict[str, Any]:
             del response  # the server may echo the key
             problem = "" if answer is not None else f"was answered with status {status}, and not with JSON"
     if problem:  # raised outside of `except`, because those errors and their frames may contain the key
+        requests.check()
         raise ConnectionFailedError(f"The dry run at {host} {problem}.", stage="HTTP", host=host)
     return answer if isinstance(answer, dict) else {"data": answer}

@@ -20,6 +20,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ConnectionFailedError
 from runware.options import Options, seconds
 from runware.transport import http_client
+from runware.transport.open_requests import OpenRequests
 
 if TYPE_CHECKING:
     import httpx2
@@ -59,14 +60,15 @@ class Services:
     Args:
         options: The client's options: its proxy, trust store and URL.
         timeout: Seconds for all requests together.
+        requests: The requests of the client, which ends them when it is closed.
 
     Raises:
         ConfigurationError: The timeout is not valid.
     """
 
-    def __init__(self, options: Options, timeout: float) -> None:
+    def __init__(self, options: Options, timeout: float, requests: OpenRequests) -> None:
         self._options = options
-        self._deadline = http_client.Deadline(seconds(timeout, "timeout"))
+        self._deadline = http_client.Deadline(seconds(timeout, "timeout"), requests)
         self._clients: dict[str, httpx2.Client] = {}
 
     def __enter__(self) -> Self:
@@ -77,10 +79,6 @@ class Services:
         self._deadline.__exit__()
         for client in self._clients.values():
             client.close()
-
-    def end(self) -> None:
-        """Abort the requests, from another thread."""
-        self._deadline.end()
 
     def registry(self, etag: str | None) -> tuple[dict[str, Any] | None, str | None]:
         """Return the registry and its ETag; no registry if it has not changed since *etag*."""
@@ -145,6 +143,7 @@ class Services:
 
         Raises:
             ConnectionFailedError: The service does not answer in time, or not with JSON.
+            ClientClosedError: The client is closed.
         """
         base = self._options.service_url(service)
         deadline = self._deadline
@@ -152,10 +151,12 @@ class Services:
         host = base.partition("://")[2]
         late = f"did not answer within {deadline.seconds:g} s"
         if left <= 0:
+            deadline.check_open()
             raise _failed(host, late)
         client = self._clients.get(base)
         if client is None:
-            client = self._clients[base] = http_client.http_client(self._options, base)
+            client = http_client.http_client(self._options, base, connecting=deadline.connecting)
+            self._clients[base] = client
         headers = {"If-None-Match": etag} if etag else {}
         try:
             with client.stream(
@@ -173,10 +174,12 @@ class Services:
                 body = b"".join(self._chunks(response, host))
             return json.loads(body), response.headers.get("ETag")
         except httpx2.HTTPError as error:
+            deadline.check_open()
             raise _failed(
                 host, late if deadline.left <= 0 else f"could not be reached ({type(error).__name__})"
             ) from error
         except (ValueError, RecursionError) as error:
+            deadline.check_open()
             raise _failed(host, late if deadline.left <= 0 else "did not answer with JSON") from error
 
     def _chunks(self, response: httpx2.Response, host: str) -> Iterator[bytes]:

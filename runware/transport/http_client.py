@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from runware.transport import addresses, dialer
     from runware.transport import attempt as attempts
+    from runware.transport.open_requests import OpenRequests
 else:
     addresses = lazy_module("runware.transport.addresses")
     attempts = lazy_module("runware.transport.attempt")
@@ -262,25 +263,34 @@ class Deadline:
 
     Args:
         seconds: The time for everything in the block.
+        requests: The requests of the client, which ends them when it is closed.
+
+    Attributes:
+        connecting: What an HTTP client of the block must be given, so that its attempts to connect can be ended.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, requests: OpenRequests) -> None:
         self.seconds = seconds
+        self.connecting = Connecting()
+        self._requests = requests
         self._ends = time.monotonic() + seconds
         self._sockets: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._shut_down)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
+        self._requests.add(self)
         try:
             self._timer.start()
         except RuntimeError as error:
+            self._requests.discard(self)
             raise cannot_start(error, "to watch the time") from error
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._requests.discard(self)
         self._timer.cancel()
-        self._sockets.clear()
+        self.abandon()
 
     @property
     def left(self) -> float:
@@ -292,21 +302,33 @@ class Deadline:
         """What each request must be given as its `extensions`."""
         return {"trace": self._trace}
 
-    def _trace(self, _event: str, facts: Mapping[str, Any]) -> None:
-        stream: Any = facts.get("return_value")
-        if hasattr(stream, "get_extra_info"):  # a new connection, or TLS over it
-            self._sockets.append(stream.get_extra_info("socket"))
+    def check_open(self) -> None:
+        """Raise `ClientClosedError` if the client was closed meanwhile, which fails a request in some way."""
+        self._requests.check()
+
+    def _trace(self, event: str, facts: Mapping[str, Any]) -> None:
+        if event.endswith(".connect_tcp.complete"):
+            try:  # a copy, as TLS takes the socket over during its handshake, which could not be ended then
+                self._sockets.append(facts["return_value"].get_extra_info("socket").dup())
+            except OSError as error:  # there is no descriptor left
+                raise httpcore2.ConnectError(str(error)) from error
             if self.left <= 0:  # it was made at the last moment
                 self._shut_down()
 
     def end(self) -> None:
         """End the requests at once, as their deadline would; callable in any thread."""
         self._ends = time.monotonic()
+        self.connecting.cancel()
         self._shut_down()
 
+    def abandon(self) -> None:
+        """Forget the connections; after a fork, in the child, without a word to the server."""
+        while self._sockets:
+            self._sockets.pop().close()
+
     def _shut_down(self) -> None:
-        for sock in self._sockets:
-            with suppress(OSError):  # it is closed, or TLS took it over
+        for sock in tuple(self._sockets):
+            with suppress(OSError):  # it is closed
                 sock.shutdown(socket.SHUT_RDWR)
 
 
