@@ -268,7 +268,7 @@ class TestRows:
         self, server: LocalServer, path: pathlib.Path, transport: Any
     ) -> None:
         with client(server, path, transport=transport) as rw:
-            server.script(fail_once())
+            server.script(fail())
             job = rw.submit.image_inference(**PICTURE)
             first = job.task_uuid
             job.result(20)
@@ -276,6 +276,20 @@ class TestRows:
             assert (task.key, task.attempts, task.state) == (first, 2, "succeeded")
             assert task.task_uuid != first
             assert rw.jobs.get(task.task_uuid) == rw.jobs.get(first) == task
+
+    def test_task_is_found_by_the_uuid_of_any_attempt(self, server: LocalServer, path: pathlib.Path) -> None:
+        with client(server, path) as rw:
+            server.script(fail(3))
+            job = rw.submit.image_inference(**PICTURE, retry=3)
+            (image,) = job.result(20)
+            (task,) = rw.jobs
+            uuids = [attempt.partition(":")[0] for attempt in job.attempts] + [job.task_uuid]
+        assert len(set(uuids)) == task.attempts == 4
+        with client(server, path) as rw:
+            assert [rw.jobs.get(uuid) for uuid in uuids] == [task] * 4
+            assert [rw.job(uuid).result(20)[0].image_uuid for uuid in uuids] == [image.image_uuid] * 4
+            with pytest.raises(NotFoundError):
+                rw.jobs.get(new_uuid())
 
     def test_attempts_that_all_failed_leave_a_task_that_can_be_recovered(
         self, rw: Runware, server: LocalServer
@@ -351,12 +365,12 @@ def failing(task: dict[str, Any]) -> Any:
     return [{"errors": [{"code": "inferenceError", "message": "The GPU is on fire.", "taskUUID": task["taskUUID"]}]}]
 
 
-def fail_once() -> Any:
-    """Return a script that fails the first task."""
+def fail(times: int = 1) -> Any:
+    """Return a script that fails the first task, or as many as are given."""
     failed: list[str] = []
 
     def play(task: dict[str, Any]) -> Any:
-        if task["taskType"] != "imageInference" or failed:
+        if task["taskType"] != "imageInference" or len(failed) == times:
             return None
         failed.append(task["taskUUID"])
         return failing(task)

@@ -53,7 +53,7 @@ class StoreView:
         return self._store
 
     def get(self, uuid: str) -> StoredTask:
-        """Return a task by the UUID of its first attempt or of its last.
+        """Return a task by the UUID of any of its attempts.
 
         Raises:
             NotFoundError: It is not in the store.

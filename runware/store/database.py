@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import time
@@ -34,6 +35,7 @@ from sqlalchemy.pool import QueuePool
 from runware._support.locks import make_rlock
 from runware.errors import ConfigurationError, RunwareError, StoreError
 from runware.options import StorePath
+from runware.protocol.ids import derived_uuid
 from runware.store.lines import Line, StoredTask, dollars, error_from_stored
 from runware.store.tables import (
     MIGRATIONS,
@@ -59,6 +61,8 @@ _CHUNK = 500
 _WITHOUT_REQUEST = [column for column in tasks.c if column is not tasks.c.request]
 
 
+_MOST_ATTEMPTS = 100
+"""How many attempts after one of its UUIDs a task is found by it. Each start of a program makes some."""
 _OPENINGS = 5
 """How often opening is tried: of several processes that create the tables at the same moment, all but one fail."""
 _FORK = 5.0
@@ -259,9 +263,11 @@ class Database:
 
     @staticmethod
     def row_of(connection: Connection, uuid: str) -> RowMapping | None:
-        """Return the row of a task, by the UUID of its first attempt or of its last."""
-        for column in (tasks.c.key, tasks.c.uuid):
-            if (row := connection.execute(select(tasks).where(column == uuid)).mappings().first()) is not None:
+        """Return the row of a task, by the UUID of any of its attempts."""
+        # A row has the UUIDs of the first attempt and of the last. Each one is derived from the one before.
+        later = list(itertools.islice(_derived_uuids(uuid), _MOST_ATTEMPTS))
+        for condition in (tasks.c.key == uuid, tasks.c.uuid == uuid, tasks.c.uuid.in_(later)):
+            if (row := connection.execute(select(tasks).where(condition)).mappings().first()) is not None:
                 return row
         return None
 
@@ -451,6 +457,13 @@ def stored_task(row: RowMapping) -> StoredTask:
         created=row["created"],
         updated=row["updated"],
     )
+
+
+def _derived_uuids(uuid: str) -> Iterator[str]:
+    """Yield the UUIDs of the attempts after the one with this UUID."""
+    while True:
+        uuid = derived_uuid(uuid)
+        yield uuid
 
 
 def _close(engine: Engine, kept: list[Connection], *, forked: bool = False) -> None:
