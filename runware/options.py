@@ -119,8 +119,8 @@ class Budget:
     """A limit on spending. What might exceed it fails with `BudgetExceededError` before it is sent.
 
     Tasks, streams of text and each request of a chat count. What they have cost is taken from their bills; what running
-    ones may cost is reserved by the catalogue's estimates, for texts if they have `max_tokens`. Calls of apps are not
-    limited, and do not count: their answers do not say what they cost.
+    ones may cost is reserved by the catalogue's estimates. Set `max_tokens` for texts, whose estimate is often unknown
+    otherwise. Calls of apps are not limited, and do not count: their answers do not say what they cost.
 
     Attributes:
         limit: US dollars, zero or more. With 0.0, only tasks that cost nothing are sent.

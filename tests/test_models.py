@@ -13,6 +13,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 
 from runware import models
@@ -513,6 +514,32 @@ def test_size_of_any_type_is_estimated_without_an_exception() -> None:
 def test_duration_that_no_video_has_is_estimated_as_none(duration: float) -> None:
     kling = model(KLING)
     assert kling.estimate(duration=duration) == kling.estimate(duration="x")
+
+
+@pytest.mark.parametrize(
+    ("limits", "settings", "longest"),
+    [
+        ({"maximum": 2000}, {}, 2000),
+        ({"maximum": 2000, "default": 500}, {}, 500),
+        ({"maximum": 2000, "default": 500}, {"maxTokens": None}, 500),
+        ({"maximum": 2000}, {"maxTokens": 100}, 100),
+    ],
+)
+def test_text_without_a_limit_costs_as_much_as_its_longest_answer(
+    limits: dict[str, int], settings: dict[str, Any], longest: int
+) -> None:
+    schema = {"properties": {"settings": {"properties": {"maxTokens": limits}}}}
+    priced = attrs.evolve(model("google:gemini@3.1-pro"), schema=schema)
+    found = estimate(priced, {"messages": [{"role": "user", "content": "x" * 400}], "settings": settings})
+    assert found.maximum == pytest.approx(200 * 2e-6 + longest * 1.2e-5)
+    assert (found.basis, found.exact) == ("rates", False)
+
+
+def test_text_of_any_length_has_an_estimate_only_from_earlier_runs() -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    assert model("google:gemini@3.1-pro").estimate(messages=messages).basis == "unknown"
+    found = model("anthropic:claude@fable-5").estimate(messages=messages)
+    assert (found.maximum, found.basis) == (0.271, "measured")
 
 
 def test_earlier_runs_are_the_estimate_where_there_are_no_rates() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 
-from runware.models.schema import SIZES, is_number
+from runware.models.schema import SIZES, find_schema, is_number
 from runware.models.wording import money
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ def _input_tokens(task: Mapping[str, Any], _: Model) -> _Range:
 def _output_tokens(task: Mapping[str, Any], model: Model) -> _Range | None:
     settings = task.get("settings")
     limit = settings.get("maxTokens") if isinstance(settings, Mapping) else None
+    if limit is None:  # the answer is as long as the model lets it be, which the schemas of the snapshot do not say
+        facts = find_schema(model.schema, "settings.maxTokens") or {}
+        limit = facts.get("default", facts.get("maximum"))
     return _Range(1, limit) if model.task_type == "textInference" and isinstance(limit, int) else None
 
 
