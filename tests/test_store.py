@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import os
@@ -43,7 +44,7 @@ from runware.errors import (
 from runware.local import LocalServer
 from runware.options import Budget
 from runware.protocol.effects import Record
-from runware.protocol.ids import new_uuid
+from runware.protocol.ids import StableUUID, new_uuid
 from runware.store import owners as owning
 from runware.store import recorder as recording
 from runware.store import tables
@@ -651,6 +652,19 @@ class TestJobs:
         with client(server, path) as rw:
             assert uuid not in [task.key for task in rw.jobs.unfinished()]
             assert len(rw.image_inference(**PICTURE, task_uuid=uuid)) == 1
+        assert server.ledger.executions(uuid) == 1
+
+    def test_uuid_of_a_key_stays_stable_in_pickles_and_copies_and_not_in_json(self, server: LocalServer) -> None:
+        uuid = task_uuid_for("order-17/cover")
+        for same in (pickle.loads(pickle.dumps(uuid)), copy.deepcopy(uuid), task_uuid_for("order-17/cover")):
+            assert (type(same), same) == (StableUUID, uuid)
+        with Runware(server.api_key, url=server.url, timeout=20.0) as rw:
+            (image,) = rw.image_inference(**PICTURE, task_uuid=uuid)
+            (again,) = rw.image_inference(**PICTURE, task_uuid=pickle.loads(pickle.dumps(uuid)))
+            with pytest.raises(ConflictError) as caught:
+                rw.image_inference(**PICTURE, task_uuid=json.loads(json.dumps(uuid)))
+            (collected,) = rw.job(caught.value.ref).result(20)
+        assert image.uuid == again.uuid == collected.uuid
         assert server.ledger.executions(uuid) == 1
 
     def test_without_its_store_a_stable_uuid_still_buys_once(self, server: LocalServer, tmp_path: pathlib.Path) -> None:

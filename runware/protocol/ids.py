@@ -38,7 +38,11 @@ def derived_uuid(text: str) -> str:
 
 
 class StableUUID(str):
-    """A task UUID derived from a key: equal keys give equal UUIDs in every process. See `task_uuid_for`."""
+    """A task UUID derived from a key: equal keys give equal UUIDs in every process. See `task_uuid_for`.
+
+    The text has no mark of that: the API takes version 4 only, and with other bits, keys that were used before would
+    name other tasks.
+    """
 
     __slots__ = ()
 
@@ -50,6 +54,9 @@ def task_uuid_for(key: str) -> StableUUID:
     the server has the UUID already, the call waits for that task's results instead of failing with `ConflictError`, for
     as long as the server remembers the task. So the key must name what is asked for, and a key with another prompt is
     another task.
+
+    Give keys to other processes, and call this where the task is sent. A UUID is known to be one of a key by its class,
+    which `pickle` keeps and JSON does not: a plain `str` with the same text is a UUID like any other.
 
     Args:
         key: Any text that identifies the task among all of the account.
