@@ -224,6 +224,8 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
     async def close(self) -> None:
         """Close permanently, within half a second. Running calls fail with `ClientClosedError`, as do later ones.
 
+        If the store is busy, up to five more seconds are spent on writing what has happened to tasks.
+
         Pending callbacks and events run first. If they take longer, the rest runs in the background; those that have
         not started after 30 seconds are dropped, which is logged. A callback may close its own client.
         """

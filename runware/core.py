@@ -102,7 +102,7 @@ class Part(Protocol):
 
 
 _FLUSH = 0.5
-"""Seconds in which what happened to durable calls is written when the client is closed."""
+"""Seconds in which what happened to durable calls is written when the client is closed. A busy store takes longer."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -366,12 +366,12 @@ class Core(CoreCalls):
             streams.close()
         if io_loop is not None:
             io_loop.close(timeout)
-        if self._keeper is not None:
-            self._keeper.close(max(_FLUSH, deadline - time.monotonic()) if timeout else 0.0)
         if sibling is not None:
             sibling.close(max(0.0, deadline - time.monotonic()))
         for part in list(self._parts.values()):
             part.close(max(0.0, deadline - time.monotonic()))
+        if self._keeper is not None:  # after all that is to end at once: a busy store takes longer
+            self._keeper.close(max(_FLUSH, deadline - time.monotonic()) if timeout else 0.0)
         # After what posts the callbacks of the calls that it fails.
         for thread in (self._callbacks, self._feed):
             thread.stop(max(0.0, deadline - time.monotonic()))

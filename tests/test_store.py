@@ -18,7 +18,8 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ from runware.local import LocalServer
 from runware.options import Budget
 from runware.protocol.effects import Record
 from runware.protocol.ids import StableUUID, new_uuid
+from runware.serverless.calls import AppCalls
 from runware.store import owners as owning
 from runware.store import recorder as recording
 from runware.store import tables
@@ -1418,6 +1420,82 @@ class TestLife:
             assert time.monotonic() - started < 10.0
         finally:
             other.close()
+
+    def test_closing_waits_for_a_busy_store_that_has_not_everything(
+        self, server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rw = client(server, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            self.pay_while_locked(rw, server, other)
+            apps = rw._core.part(AppCalls)
+
+            def unlock() -> None:
+                with pytest.raises(ClientClosedError):
+                    apps.check_open()  # they do not wait for the store
+                other.execute("COMMIT")
+
+            _, waits = self.watch(rw, monkeypatch, unlock)
+            rw.close()
+        assert len(waits) == 2
+        assert rows(path)[0]["state"] == "succeeded"
+
+    def test_closing_gives_up_on_a_store_that_stays_busy(
+        self, server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rw = client(server, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            self.pay_while_locked(rw, server, other)
+            thread, waits = self.watch(rw, monkeypatch)
+            rw.close()
+            assert len(waits) == 2
+            assert "the store is too busy to be closed" in caplog.text
+            other.execute("COMMIT")
+        until(lambda: not thread.is_alive())
+        assert rows(path)[0]["state"] == "succeeded"
+
+    def test_closing_waits_no_longer_for_a_busy_store_that_has_everything(
+        self, server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rw = client(server, path)
+        rw.image_inference(**PICTURE)
+        assert [task.state for task in rw.jobs] == ["succeeded"]  # it is written by then
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            thread, waits = self.watch(rw, monkeypatch)
+            rw.close()
+            assert len(waits) == 1
+        until(lambda: not thread.is_alive())
+
+    @staticmethod
+    def pay_while_locked(rw: Runware, server: LocalServer, other: sqlite3.Connection) -> None:
+        """Run a task whose outcome cannot be written, because another connection has locked the store."""
+        with server.hold("imageInference"):
+            job = rw.submit.image_inference(**PICTURE)
+            server.ledger.wait_for(lambda ledger: ledger.held)
+            until(lambda: rw.jobs.get(job.task_uuid).step in ("sent", "accepted"))
+            other.execute("BEGIN IMMEDIATE")
+        assert job.result(20)
+
+    @staticmethod
+    def watch(
+        rw: Runware, monkeypatch: pytest.MonkeyPatch, unlock: Callable[[], object] | None = None
+    ) -> tuple[threading.Thread, list[float]]:
+        """Return the thread of the store, and how closing waits for it. Only the second wait is one, after *unlock*."""
+        recorder = rw._core.keeper.recorder
+        assert isinstance(recorder, recording.StoreRecorder)
+        thread = recorder._thread
+        assert thread is not None
+        waits: list[float] = []
+        join = thread.join
+
+        def wait(timeout: float) -> None:
+            waits.append(timeout)
+            if len(waits) == 2 and unlock is not None:
+                unlock()
+                join(20.0)
+
+        monkeypatch.setattr(thread, "join", wait)
+        return thread, waits
 
     def test_idle_recorder_sleeps_without_a_timeout(self, rw: Runware) -> None:
         rw.image_inference(**PICTURE)

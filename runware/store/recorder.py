@@ -64,6 +64,9 @@ _TRANSACTION_ATTEMPTS = 3
 """How often a transaction is tried that fails for a reason that may pass at once."""
 _RETRY_WITHIN = 5.0
 """A transaction that fails after more seconds than this is not repeated at once: it has waited long enough."""
+_CLOSE_BUSY = 5.0
+"""Seconds for which closing waits beyond its timeout if not everything is written, because other processes use the
+store, or its disk is slow. A bill may be among it."""
 _MAX_BACKLOG = 10_000
 """How many steps are kept while the store cannot be written; further ones are dropped, and logged."""
 
@@ -200,7 +203,8 @@ class StoreRecorder:
         """Write the remaining steps, release the open tasks, and close the database.
 
         Args:
-            timeout: Seconds to wait for the thread. The driver must have been closed before.
+            timeout: Seconds to wait for the thread. If steps are not written by then, it is waited for `_CLOSE_BUSY`
+                seconds longer. The driver must have been closed before. With 0, nothing is waited for.
         """
         deadline = time.monotonic() + timeout
         with self._lock:
@@ -214,6 +218,17 @@ class StoreRecorder:
             self._release_and_close()
         elif thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))  # it closes the database at its end
+            if timeout and self._done < self._taken and thread.is_alive():
+                self._wait_longer(thread)
+
+    def _wait_longer(self, thread: threading.Thread) -> None:
+        """Wait until everything is written that has happened to the client's tasks, or log that it is not."""
+        thread.join(_CLOSE_BUSY)
+        if self._done < self._taken and thread.is_alive():
+            log.warning(
+                "the store is too busy to be closed: the last news of tasks, such as their bills, is written in the "
+                "background, or lost if the program ends before. jobs.recover() collects what is missing."
+            )
 
     def abandon(self) -> None:
         """Reset after a fork, in the child: the parent keeps its tasks."""
