@@ -100,8 +100,8 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
-            task: A request object, or an API object, with Python or API names.
-            parameters: Parameters of the request, in place of *task* or besides an API object.
+            task: A request object, or a dict with Python or API names.
+            parameters: Parameters of the request, in place of *task*, or besides a dict.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -124,10 +124,11 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
             task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
                 dict has a `taskType`, or a `model` of `rw.models` that tells it. It may have settings of the call,
                 such as `timeout`, by their Python names.
-            given: Refused, with what would work.
+            given: Not accepted; the `UsageError` shows the right call.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            UsageError: There are arguments besides *task*. Nothing was sent.
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         if given:
@@ -192,7 +193,7 @@ class AsyncRunware(ClientBase, AsyncMap, AsyncChats, AsyncOperations):
 
         Args:
             task: The request.
-            given: Refused, with what would work.
+            given: Not accepted; the `UsageError` shows the right call.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.

@@ -109,8 +109,8 @@ class Runware(ClientBase, BlockingMap, BlockingChats, BlockingOperations):
         """Return what a request will cost and how long it takes, from the catalogue. Nothing is run or billed.
 
         Args:
-            task: A request object, or an API object, with Python or API names.
-            parameters: Parameters of the request, in place of *task* or besides an API object.
+            task: A request object, or a dict with Python or API names.
+            parameters: Parameters of the request, in place of *task*, or besides a dict.
             exact: Ask the server: it checks the request without running it, and says what it would cost. That needs
                 the API key and the network, and works for models that the catalogue does not know.
 
@@ -136,10 +136,11 @@ class Runware(ClientBase, BlockingMap, BlockingChats, BlockingOperations):
             task: A request object; or a dict with parameters by their Python or API names, which returns a list. The
                 dict has a `taskType`, or a `model` of `rw.models` that tells it. It may have settings of the call,
                 such as `timeout`, by their Python names.
-            given: Refused, with what would work.
+            given: Not accepted; the `UsageError` shows the right call.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            UsageError: There are arguments besides *task*. Nothing was sent.
             RunwareError: The call failed; see `runware.errors` for the subclasses.
         """
         if given:
@@ -178,7 +179,7 @@ class Runware(ClientBase, BlockingMap, BlockingChats, BlockingOperations):
 
         Args:
             task: The request.
-            given: Refused, with what would work.
+            given: Not accepted; the `UsageError` shows the right call.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
@@ -245,14 +246,14 @@ Handle._blocking_class = Runware
 
 
 def get_client(**options: Any) -> Runware:
-    """Return the client of this process with these options, created on first use; the environment has the rest.
+    """Return the client of this process with these options, created on first use.
 
     Callers with equal options share one: its connection, its counters and its limits. It is thread-safe, connects on
     the first operation, and works in forked workers. `with get_client() as rw:` does not close it at the end, since
     others use it too. After `close`, the next call returns a new one.
 
     Args:
-        **options: The options of `Runware`.
+        **options: The options of `Runware`. Those not given are read from the environment, or are the defaults.
 
     Raises:
         ConfigurationError: `RUNWARE_API_KEY` is not set, or an option is invalid.

@@ -51,10 +51,11 @@ class Submitter(Handle, JobOperations):
 
         Args:
             task: A request object, or a dict, as for `rw.run`.
-            given: Refused, with what would work.
+            given: Not accepted; the `UsageError` shows the right call.
 
         Raises:
             ValidationError: A parameter is invalid; `parameter` names it, and nothing was sent.
+            UsageError: There are arguments besides *task*. Nothing was sent.
             ClientClosedError: The client is closed.
         """
         if given:
@@ -171,9 +172,9 @@ class ClientBase(Handle):
             max_queued: Maximum number of queued calls; 100,000 by default.
             include_cost: Ask the server to report costs, for calls that do not set `include_cost`. `None` leaves it to
                 the server.
-            check: What a request that its model does not accept does, as far as the catalogue knows: `"warn"` (the
-                default) logs each problem and sends it all the same, since the catalogue may be older than the model;
-                `"error"` raises one `ValidationError` with all problems; `"off"` does not look. Parameters are never
+            check: What happens to a request that its model does not accept, as far as the catalogue knows: `"warn"`
+                (the default) logs each problem and still sends it, since the catalogue may be older than the model;
+                `"error"` raises one `ValidationError` with all problems; `"off"` does not check. Parameters are never
                 changed or filled in.
             models_max_age: Seconds after which the catalogue of models counts as too old. The next call or look at it
                 then starts one refresh in the background, of 5 seconds at most. No call waits for it, and a failure is
@@ -186,17 +187,18 @@ class ClientBase(Handle):
                 `SSL_CERT_DIR`.
             insecure_ws: Allow `ws://` to other machines, which sends the key unencrypted; `False` by default.
             app: Your own product, and perhaps its version, such as `"shop/1.2"`: it comes first in the User-Agent.
-            upload_inputs: `"inline"` (the default) sends media with each task. `"once"` stores what has more than some
-                75 kB on the platform first, once for equal content, and names it by its UUID; with a store, later
-                processes know it too. If the platform has forgotten it, it is stored again.
+            upload_inputs: `"inline"` (the default) sends media with each task. `"once"` first stores media of more than
+                about 75 kB on the platform, once for equal content, and refers to it by its UUID; with a store, later
+                processes do so too. If the platform has deleted it, it is stored again.
             store: Database in which tasks are written before they are sent, so that none is lost or bought twice when
                 the program dies (docs/guides/durable.md): a `Path`, `"sqlite:///jobs.db"`, or another URL that
-                SQLAlchemy takes, such as `"postgresql+psycopg://..."`. Several processes may share it. Costs are asked
-                for. `None` reads `RUNWARE_STORE`; without that, nothing is kept. Needs the extra `store`.
+                SQLAlchemy takes, such as `"postgresql+psycopg://..."`. Several processes may share it. It sets
+                *include_cost*. `None` reads `RUNWARE_STORE`; without that, nothing is kept. Needs the extra `store`.
             budget: Limit on spending in US dollars, or a `Budget`. A task, stream or request of a chat that might
-                exceed it fails with `BudgetExceededError` before it is sent; what runs goes on. Costs are asked for.
-                With a store, the limit is for everything that is spent with it, by all processes. `None` means no
-                limit; with 0, only what is known to cost nothing is sent. Calls of apps are not limited.
+                exceed it fails with `BudgetExceededError` before it is sent; running ones go on. It sets
+                *include_cost*. With a store, the limit is for everything that is spent with it, by all processes.
+                `None` means no limit; with 0, only what is known to cost nothing is sent. Calls of apps are not
+                limited.
             on_event: Callback for the events of `runware.events`, on a separate thread. Exceptions it raises are
                 logged. If 10,000 events are pending, further ones are dropped and counted. If it refers to the client,
                 the client is kept alive until it is closed.
@@ -243,10 +245,9 @@ class ClientBase(Handle):
             max_retries: Extra attempts for a failed call, or a `RetryPolicy`; 0 makes a single attempt.
             retry_delay: Base of the backoff between attempts, in seconds.
             include_cost: Whether the server reports costs.
-            check: What a request that its model does not accept does.
-            extra_headers: Headers of the requests over HTTP, such as those that a gateway wants: tasks, questions about
-                them, streams, chats and `connect`. `{}` removes them. Over a WebSocket, a task with headers raises
-                `UsageError`.
+            check: What happens to a request that its model does not accept: `"warn"`, `"error"` or `"off"`.
+            extra_headers: Headers of the requests over HTTP, such as those that a gateway needs: tasks, polls, streams,
+                chats and `connect`. `{}` removes them. Over a WebSocket, a task with headers raises `UsageError`.
 
         Raises:
             ConfigurationError: An option is invalid; `parameter` names it.
@@ -260,8 +261,8 @@ class ClientBase(Handle):
         """Return every problem of a request, as far as the catalogue knows its model. Nothing is sent.
 
         Args:
-            task: A request object, or an API object, with Python or API names.
-            parameters: Parameters of the request, in place of *task* or besides an API object.
+            task: A request object, or a dict with Python or API names.
+            parameters: Parameters of the request, in place of *task*, or besides a dict.
 
         Returns:
             The problems, each with the parameter, what is allowed and the nearest good value; empty if there are none.

@@ -103,8 +103,8 @@ class RunwareError(Exception):
     Attributes:
         message: Description of the error, in one or two sentences.
         code: The server's error code, such as `"invalidWidth"`; `None` if the error did not come from the server.
-        parameter: Name of the invalid parameter as Python code writes it, whoever found the mistake; a list if there
-            are several; or `None`. The server's own word is in `raw`.
+        parameter: Python name of the invalid parameter, also for errors of the server; a list if there are several; or
+            `None`. The API's name is in `raw`.
         task_type: The API's task type, such as `"imageInference"`, or `None`.
         task_uuid: UUID of the task at the server, or `None`.
         documentation: URL with more information, or `None`.
@@ -115,10 +115,10 @@ class RunwareError(Exception):
         may_have_run: Whether the server may run, or may have run, the task despite this error. It may then be billed;
             `rw.job(error.ref)` waits for its results.
         retry_after: Seconds for which the server asked to wait before the next attempt; `None` if it did not.
-        request_id: The server's name for the request that failed, for its support; only apps have one.
+        request_id: The server's ID of the failed request, for its support; only calls of apps have one.
         index: For an error of `map`, the number of the input, from 0; else `None`.
-        input: For an error of `map`, the input as plain data, with notes in the place of media and long texts; else
-            `None`. It may hold a prompt, which `str` and `repr` do not show.
+        input: For an error of `map`, the input as plain data, without media and long texts; else `None`. It may hold a
+            prompt, which `str` and `repr` do not show.
     """
 
     retryable: bool = False
@@ -305,13 +305,13 @@ class StoreError(RunwareError):
 
 
 class BudgetExceededError(RunwareError):
-    """The task or text might cost more than the budget has left, so it was not sent. What runs goes on.
+    """The task or text might cost more than the budget has left, so it was not sent. Running ones go on.
 
     Attributes:
         limit: The budget in US dollars.
-        spent: What has been billed. Of streams and chats that were cut off, it has the estimates.
-        reserved: What running ones may cost, by estimate.
-        estimate: What this one may cost, by estimate; `None` if that is not known.
+        spent: US dollars billed. Streams and chats that were cut off count with their estimates.
+        reserved: US dollars reserved for running ones, by estimate.
+        estimate: US dollars that this one may cost, by estimate; `None` if that is not known.
     """
 
     def __init__(
@@ -390,7 +390,7 @@ class AnswerFormatError(TaskError, ValueError):
 class ToolRoundsError(TaskError):
     """A model goes on calling tools after as many rounds as the chat allows (`max_rounds`).
 
-    The calls of the last round were not run, and the model was told so: `chat.send(None)` lets it go on.
+    The tool calls of the last round were not run, and the messages say so: `chat.send(None)` lets the model go on.
 
     Attributes:
         answer: What the model has written and called, with its cost.

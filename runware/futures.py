@@ -86,7 +86,15 @@ class ClientFuture(LightFuture[R], Generic[R]):
         return answer  # type: ignore[return-value]  # without an error, it has a result
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return its error, or `None` if it succeeded. Raises as `result` does."""
+        """Wait for the call and return its error, or `None` if it succeeded.
+
+        Args:
+            timeout: Seconds to wait; the call goes on afterwards. `None` waits until the call's deadline.
+
+        Raises:
+            TimeoutError: The call did not finish within *timeout*.
+            TaskCancelledError: It was cancelled.
+        """
         return self._outcome_within(timeout)[1]
 
     def _outcome_within(self, timeout: float | None) -> tuple[R | None, BaseException | None]:

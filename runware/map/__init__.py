@@ -144,14 +144,14 @@ class BlockingMap:
             inputs: For each request, a dict of parameters or the value of its main parameter: the prompt, the image to
                 work on, the search text. Request objects are used unchanged.
             common: Parameters for every input; those of the input itself take precedence.
-            concurrency: The maximum number of requests in flight.
-            ordered: Whether to yield results in the order of the inputs; otherwise, in the order of completion.
-            return_exceptions: Whether to yield errors like results, including those of invalid inputs. Otherwise, the
-                first error is raised. Then, as when the loop is left early, running requests are cancelled, and results
-                not yielded yet are lost; the server may have run and billed both.
+            concurrency: The maximum number of requests in flight; 16 by default.
+            ordered: `True`, the default, yields results in the order of the inputs; `False`, in that of completion.
+            return_exceptions: `True` yields errors like results, including those of invalid inputs. `False`, the
+                default, raises the first error. Then, as when the loop is left early, running requests are cancelled,
+                and results not yielded yet are lost; the server may have run and billed both.
             progress: `True` shows a progress bar (extra `progress`); a function is called with a `Progress` at each
-                result. The status of the last one is that of the whole. If their number was not known before, or an
-                error ends the iteration, a further call says so.
+                result. The last one has the overall status. If the number of inputs was not known before, or an error
+                ends the iteration, there is one more call for that.
             run: The name of a run, which needs a client with a store: what a start has done is known to the next one of
                 the same name. That yields what was done from the store, follows what runs, and sends the rest, so that
                 nothing is bought twice (docs/guides/durable.md). The operation and *common* must be the same each time;
@@ -170,8 +170,8 @@ class BlockingMap:
 
         Raises:
             UsageError: *what*, *inputs* and *common* do not fit together.
-            ValidationError: *run*, *save_to* or *retry_failed* is not valid, or the run was started with another
-                operation or other *common* parameters.
+            ValidationError: *concurrency*, *run*, *save_to* or *retry_failed* is not valid, or the run was started with
+                another operation or other *common* parameters.
             ConfigurationError: There is a *run*, and the client has no store; or *budget* is not valid.
             StoreError: The store cannot be opened or written.
             DownloadError: A result could not be saved; `results` has those of its input. The next start tries it again.

@@ -345,7 +345,8 @@ class Models:
 
         Args:
             capability: A capability, such as `"text-to-video"`; prefixes (`"io:"`) are optional.
-            category: The kind of their results: `"image"`, `"video"`, `"audio"`, `"text"` or `"3d"`.
+            category: The kind of their results: `"image"`, `"video"`, `"audio"`, `"text"`, `"3d"`, `"model"` (training)
+                or `"file"`.
             creator: Who made them, without regard to case.
             q: Words that are all in their name, AIR or slug.
             status: Their status, such as `"live"`.

@@ -185,10 +185,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -318,10 +317,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -431,10 +429,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -525,10 +522,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -629,10 +625,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -679,7 +674,7 @@ class AsyncOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         include_cost: bool | None = None,
     ) -> text.AsyncTextStream:
-        """Generate text with a chat model, and get it piece by piece as it is generated.
+        """Generate text with a chat model, and stream it as it is generated.
 
         Args:
             model: The model's AIR, such as `"minimax:m2.7@0"`.
@@ -712,10 +707,9 @@ class AsyncOperations(ABC):
             max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -814,10 +808,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -905,10 +898,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -982,10 +974,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1055,10 +1046,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1172,10 +1162,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1271,10 +1260,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1392,10 +1380,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1482,10 +1469,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1573,10 +1559,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1618,8 +1603,7 @@ class AsyncOperations(ABC):
     ) -> platform.TrainedModel:
         """Train a model.
 
-        Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with
-        `get_response`.
+        Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with `rw.job`.
 
         Args:
             model: AIR of the training model.
@@ -1651,10 +1635,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1761,10 +1744,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1819,8 +1801,8 @@ class AsyncOperations(ABC):
             architecture: Architecture, such as `"sdxl"`.
             conditioning: For ControlNet models, the kind of guide image.
             capabilities: Capabilities a model must have.
-            source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its
-                own models changed.
+            source: Source of the models: `"community"`; for Runware's own, `"featured"` or `"official"`, depending on
+                the version of the API.
             visibility: Restrict the search by access or ownership; the server's default is `"all"`.
             sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix
                 any but `_score` with a minus for descending order.
@@ -1843,10 +1825,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1901,10 +1882,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1959,10 +1939,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2017,10 +1996,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2071,10 +2049,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2145,10 +2122,9 @@ class AsyncOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.

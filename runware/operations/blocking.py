@@ -185,10 +185,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -318,10 +317,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -431,10 +429,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -525,10 +522,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -629,10 +625,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -679,7 +674,7 @@ class BlockingOperations(ABC):
         extra_headers: Mapping[str, str] | None = None,
         include_cost: bool | None = None,
     ) -> text.TextStream:
-        """Generate text with a chat model, and get it piece by piece as it is generated.
+        """Generate text with a chat model, and stream it as it is generated.
 
         Args:
             model: The model's AIR, such as `"minimax:m2.7@0"`.
@@ -712,10 +707,9 @@ class BlockingOperations(ABC):
             max_retries: The same as a number, under the name of the client's option; not together with *retry*.
             task_uuid: UUID of the task at the server, for its first attempt. `None` generates one.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             include_cost: Ask the server to report the cost of each result. `None` uses the client's `include_cost`.
 
         Returns:
@@ -813,10 +807,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -904,10 +897,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -981,10 +973,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1054,10 +1045,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1171,10 +1161,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1270,10 +1259,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1391,10 +1379,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1481,10 +1468,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1572,10 +1558,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1617,8 +1602,7 @@ class BlockingOperations(ABC):
     ) -> platform.TrainedModel:
         """Train a model.
 
-        Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with
-        `get_response`.
+        Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with `rw.job`.
 
         Args:
             model: AIR of the training model.
@@ -1650,10 +1634,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1760,10 +1743,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1818,8 +1800,8 @@ class BlockingOperations(ABC):
             architecture: Architecture, such as `"sdxl"`.
             conditioning: For ControlNet models, the kind of guide image.
             capabilities: Capabilities a model must have.
-            source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its
-                own models changed.
+            source: Source of the models: `"community"`; for Runware's own, `"featured"` or `"official"`, depending on
+                the version of the API.
             visibility: Restrict the search by access or ownership; the server's default is `"all"`.
             sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix
                 any but `_score` with a minus for descending order.
@@ -1842,10 +1824,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1900,10 +1881,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -1958,10 +1938,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2016,10 +1995,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2070,10 +2048,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.
@@ -2144,10 +2121,9 @@ class BlockingOperations(ABC):
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
                 change, on a separate thread.
             extra: Additional parameters, keyed by API name and sent unchanged.
-            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks,
-                questions about them, and streams. They are added to those of `with_options`, and never sent to other
-                servers. Only with `transport="http"`, and for streams. Values whose names tell that they are secret are
-                hidden in errors.
+            extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls
+                and streams. They are added to those of `with_options`, and never sent to other servers. Only with
+                `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
             dry_run: Only validate the task at the server, without running or billing it: the results have no media, but
                 the cost, with *include_cost*. Such calls have a connection of their own, since the API takes this
                 setting for a whole connection. `None` uses the client's `dry_run`.

@@ -51,9 +51,9 @@ class Task(RequestModel, Generic[R_co]):
         progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,
             on a separate thread.
         extra: Additional parameters, keyed by API name and sent unchanged.
-        extra_headers: Headers of the HTTP requests of this call, such as those that a gateway wants: tasks, questions
-            about them, and streams. They are added to those of `with_options`, and never sent to other servers. Only
-            with `transport="http"`, and for streams. Values whose names tell that they are secret are hidden in errors.
+        extra_headers: Headers of the HTTP requests of this call, such as those that a gateway needs: tasks, polls and
+            streams. They are added to those of `with_options`, and never sent to other servers. Only with
+            `transport="http"`, and for streams. Values whose names suggest a secret are hidden in errors.
         dry_run: Only validate the task at the server, without running or billing it: the results have no media, but the
             cost, with *include_cost*. Such calls have a connection of their own, since the API takes this setting for a
             whole connection. `None` uses the client's `dry_run`.

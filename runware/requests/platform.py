@@ -73,7 +73,7 @@ class TrainingInputs(RequestModel):
 class Training(Delivered[TrainedModel]):
     """Train a model.
 
-    Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with `get_response`.
+    Training can take hours: pass a `timeout`, or `skip_response=True` and collect the result later with `rw.job`.
 
     Args:
         model: AIR of the training model.
@@ -173,8 +173,8 @@ class ModelSearch(Task[ModelPage]):
         architecture: Architecture, such as `"sdxl"`.
         conditioning: For ControlNet models, the kind of guide image.
         capabilities: Capabilities a model must have.
-        source: Source of the models, such as `"official"`, `"featured"` or `"community"`; the server's word for its own
-            models changed.
+        source: Source of the models: `"community"`; for Runware's own, `"featured"` or `"official"`, depending on the
+            version of the API.
         visibility: Restrict the search by access or ownership; the server's default is `"all"`.
         sort: Sort key: `_score`, `popularity`, `name`, `addedUnixTimestamp` or `updatedDateUnixTimestamp`. Prefix any
             but `_score` with a minus for descending order.

@@ -70,7 +70,7 @@ _SETTINGS = {
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class Chat(Inference[R_co]):
-    """What the operations with chat models have in common.
+    """Base class of the operations with chat models.
 
     Args:
         model: The model's AIR, such as `"minimax:m2.7@0"`.
@@ -153,7 +153,7 @@ class TextInference(Chat[Results[Text]]):
 
 @attrs.frozen(kw_only=True, repr=False, eq=False, slots=False)
 class StreamText(Chat[Text]):
-    """Generate text with a chat model, and get it piece by piece as it is generated.
+    """Generate text with a chat model, and stream it as it is generated.
 
     Args:
         timeout: Deadline for the whole stream in seconds: connecting, all attempts, and every piece. `None` uses the

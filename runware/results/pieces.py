@@ -23,7 +23,7 @@ class TextPiece(Result):
     Attributes:
         text: The next characters of the text; `""` if there are none.
         reasoning: The next characters of the model's reasoning; `""` if there are none.
-        tool_calls: Calls of tools, or parts of them. The result of the stream has them put together.
+        tool_calls: Tool calls, or parts of them. The result of the stream has them put together.
         finish_reason: Why generation ended, in one of the last pieces; see `Text`.
         usage: Token usage of the whole, in one of the last pieces, if `include_usage` was set.
     """

@@ -48,7 +48,7 @@ _OTHER_NAME |= {other: name for name, other in _OTHER_NAME.items()}
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
 class ToolCall(ApiObject):
-    """A call of a tool, which the model asks for. In a piece of a stream it may be a part of one.
+    """A tool call that the model asks for. In a piece of a stream it may be a part of one.
 
     The API does not document its form, so both the form of its messages and that of OpenAI are read.
 
@@ -144,7 +144,7 @@ class Text(Result):
         usage: Token usage, if `include_usage` was set.
         reasoning_content: The model's reasoning, if the model exposes it. Several parts are joined by line breaks.
         reasoning: The same as *reasoning_content*.
-        tool_calls: The calls of tools that the model asks for.
+        tool_calls: The tool calls that the model asks for.
         sources: The pages that the text refers to.
         thought_signature: Signature of the reasoning, to be sent back with the next message.
         structured_data: The answer as an object, such as `ageGroup` and `confidence` of a caption, unchanged.

@@ -34,7 +34,7 @@ class Answer(Generic[T_co]):
         parsed: The answer as an instance of the chat's `response_type`; `None` without one.
         reasoning: The model's reasoning, if the model shows it.
         finish_reason: Why generation ended: `"stop"`, `"length"`, `"content_filter"`, or another reason.
-        tool_calls: The calls of tools that led to the answer, in order.
+        tool_calls: The tool calls that led to the answer, in order.
         usage: Token usage of all requests that led to the answer; `None` if the server does not report it.
         cost: Their cost in US dollars; `None` if the server does not report it.
         raw: The API's reply to the last request, without its choices.
@@ -53,7 +53,7 @@ class Answer(Generic[T_co]):
         return self.text
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Return the notebook view: the text, with the calls of tools, tokens and cost."""
+        """Return the notebook view: the text, with the tool calls, tokens and cost."""
         return notebook.answer_bundle(self)
 
 

@@ -68,7 +68,7 @@ class ChatPiece:
     Attributes:
         text: The next characters of the answer; `""` if there are none.
         reasoning: The next characters of the model's reasoning; `""` if there are none.
-        tool_call: A call of a tool: one piece has it when it starts (`tool_call.done` is false), another when it ends.
+        tool_call: A tool call: one piece has it when it starts (`tool_call.done` is false), another when it ends.
         raw: The API object, whole.
     """
 

@@ -213,7 +213,7 @@ def tool(function: Callable[..., Any] | None = None, /, **given: Any) -> Any:
 
 @attrs.frozen(kw_only=True)
 class ToolRun:
-    """A call of a tool that the model made, and what came of it.
+    """A tool call that the model made, with its outcome.
 
     Attributes:
         id: The model's identifier of the call.
