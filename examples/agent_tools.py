@@ -1,7 +1,7 @@
 """An agent that makes images: a language model decides which of the tools to call, within a budget.
 
 python examples/agent_tools.py --local                    # no key and no network: a server on this machine
-RUNWARE_API_KEY=... python examples/agent_tools.py        # the real thing
+RUNWARE_API_KEY=... python examples/agent_tools.py        # against the API
 python examples/agent_tools.py "Draw a red kite." "Now make it blue."
 
 The files are in the folder `pictures`. With `--local`, the model calls a tool when the message says so:

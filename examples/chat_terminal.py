@@ -1,7 +1,7 @@
 """A chat in the terminal: answers appear as they are written, and the model may call two functions.
 
 python examples/chat_terminal.py --local                  # no key and no network: a server on this machine
-RUNWARE_API_KEY=... python examples/chat_terminal.py      # the real thing
+RUNWARE_API_KEY=... python examples/chat_terminal.py      # against the API
 python examples/chat_terminal.py --file chat.json         # goes on with the chat in the file, and saves it there
 
 End with Ctrl-D, or an empty line. Ctrl-C ends an answer. With `--local`, the model calls a function when the message

@@ -1,4 +1,4 @@
-"""A cloud function that makes a picture: a handler as AWS Lambda and its kin call it.
+"""A cloud function that generates an image: a handler for AWS Lambda and similar services.
 
 python examples/cloud_function.py --local       # try it here: a cold start, warm calls, a bad request
 # In the cloud: set RUNWARE_API_KEY, and name cloud_function.handler as the handler.

@@ -1,10 +1,10 @@
 """A web service that passes a text on while it is generated, as server-sent events.
 
 python examples/fastapi_stream.py --local                                     # try it here
-RUNWARE_API_KEY=... uvicorn fastapi_stream:app --app-dir examples             # the real thing
+RUNWARE_API_KEY=... uvicorn fastapi_stream:app --app-dir examples             # against the API
 curl -N 'http://127.0.0.1:8000/answer?question=Why+is+the+sea+salty'
 
-When the visitor goes away, the server stops reading, and the connection to Runware ends too.
+When the client disconnects, the server stops reading, and the connection to Runware ends too.
 """
 
 from __future__ import annotations

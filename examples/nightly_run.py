@@ -1,4 +1,4 @@
-"""Make pictures for a list of prompts as a run: start it again after a crash, and it goes on where it was.
+"""Generate images for a list of prompts as a run that resumes when the program is started again after a crash.
 
 python examples/nightly_run.py --local                 # it dies on the way and is started again: no key, no network
 RUNWARE_API_KEY=... python examples/nightly_run.py     # against the API; press Ctrl-C, and start it again
@@ -41,9 +41,9 @@ def start(count: int, limit: float, dies_after: int | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make pictures as a run that resumes.")
+    parser = argparse.ArgumentParser(description="Generate images as a run that resumes.")
     parser.add_argument("--local", action="store_true", help="show a crash and a second start on a server here")
-    parser.add_argument("--count", type=int, default=40, help="number of pictures (default: 40)")
+    parser.add_argument("--count", type=int, default=40, help="number of images (default: 40)")
     parser.add_argument("--budget", type=float, default=1.0, help="limit in dollars for all starts (default: 1.00)")
     parser.add_argument("--dies-after", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
