@@ -179,7 +179,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -311,7 +312,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -423,7 +425,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -516,7 +519,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -619,7 +623,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -802,7 +807,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -892,7 +898,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -968,7 +975,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1040,7 +1048,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1156,7 +1165,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1254,7 +1264,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1374,7 +1385,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1463,7 +1475,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1553,7 +1566,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1629,7 +1643,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1738,7 +1753,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1819,7 +1835,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1876,7 +1893,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1933,7 +1951,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1990,7 +2009,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -2043,7 +2063,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -2116,7 +2137,8 @@ class AsyncOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each

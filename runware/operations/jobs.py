@@ -176,7 +176,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -308,7 +309,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -420,7 +422,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -513,7 +516,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -616,7 +620,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -801,7 +806,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -891,7 +897,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -967,7 +974,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1039,7 +1047,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1155,7 +1164,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1253,7 +1263,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1373,7 +1384,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1462,7 +1474,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1552,7 +1565,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1628,7 +1642,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1737,7 +1752,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1818,7 +1834,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1875,7 +1892,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1932,7 +1950,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -1989,7 +2008,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -2042,7 +2062,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each
@@ -2115,7 +2136,8 @@ class JobOperations(ABC):
                 error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
                 blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
                 Exceptions it raises are logged.
-            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+            skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results;
+                in a list, if the operation returns one.
             return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
                 missing ones.
             progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each

@@ -45,7 +45,8 @@ class Task(RequestModel, Generic[R_co]):
             error if the call fails; `results.all` has every result so far. It runs on the caller's thread for a
             blocking call, in the caller's event loop for asyncio, and on the client's callback thread for `submit`.
             Exceptions it raises are logged.
-        skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results.
+        skip_response: Return an `Acknowledgement` as soon as the server has the task, without waiting for results; in a
+            list, if the operation returns one.
         return_partial: If only some results arrive, return them instead of raising; their `.errors` explains the
             missing ones.
         progress: `True` shows a progress bar (extra `progress`). A function is called with a `Progress` on each change,

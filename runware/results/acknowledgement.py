@@ -15,6 +15,8 @@ __all__ = ["Acknowledgement"]
 class Acknowledgement(Result):
     """The server's word that it has a task. Calls with `webhook_url` or `skip_response` return it instead of results.
 
+    If the operation returns a list, the acknowledgement is in a list too.
+
     The results go to the webhook, or are collected with `rw.job(acknowledgement.task_uuid)`. The methods are annotated
     with the results of all other calls; check with `isinstance(result, Acknowledgement)` where both may come.
     """
