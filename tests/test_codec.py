@@ -279,6 +279,12 @@ def test_attrs_object_of_the_caller_is_sent_with_its_fields(slots: bool, base: t
     assert (wire["settings"], wire["size"]) == ({"size": {"sideLength": 512}}, {"sideLength": 256})
 
 
+def test_attrs_object_of_the_caller_without_fields_is_sent_as_an_empty_object() -> None:
+    nothing = attrs.make_class("Nothing", {}, slots=True)()
+    raw = as_task({"taskType": "imageInference", "size": nothing})
+    assert raw.wire()["size"] == {}
+
+
 @pytest.mark.parametrize("value", [print, lambda: None, int])
 def test_function_or_class_in_a_request_is_named(value: Any) -> None:
     image = runware.ImageInference(positive_prompt="x", inputs={"reference_images": [value]}, on_partial=print)

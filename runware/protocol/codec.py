@@ -140,7 +140,8 @@ def _key(name: object, convert: Convert) -> Any:
 @cache
 def has_slots(cls: Any) -> bool:
     """Return whether objects of an attrs class have their values in slots. With another base, they have a dict, too."""
-    return any(isinstance(getattr(cls, field.name, None), MemberDescriptorType) for field in attrs.fields(cls))
+    in_slots = (isinstance(getattr(cls, field.name, None), MemberDescriptorType) for field in attrs.fields(cls))
+    return cls.__dictoffset__ == 0 or any(in_slots)  # a class without fields has no slots, and perhaps no dict
 
 
 def new_writer(cls: Any, omit: frozenset[str], convert: Convert) -> Callable[..., Item]:
