@@ -767,6 +767,7 @@ def test_unreachable_server_raises_download_error() -> None:
         ({"timeout": float("nan")}, ConfigurationError, "timeout"),
         ({"timeout": float("inf")}, ConfigurationError, "timeout"),
         ({"timeout": "5"}, ConfigurationError, "timeout"),
+        ({"timeout": None}, ConfigurationError, "timeout"),
         ({"max_bytes": None}, ValidationError, "max_bytes"),
         ({"max_bytes": -1}, ValidationError, "max_bytes"),
     ],

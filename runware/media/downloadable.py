@@ -265,11 +265,10 @@ def _check_limits(timeout: object, max_bytes: object) -> None:
     """Check the limits of a download.
 
     Raises:
-        ConfigurationError: *timeout* is no number of seconds above zero, of a day at most; `None` waits without end.
+        ConfigurationError: *timeout* is no number of seconds above zero, of a day at most.
         ValidationError: *max_bytes* is no integer of 0 or more.
     """
-    if timeout is not None:
-        seconds(timeout, "timeout")
+    seconds(timeout, "timeout")
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 0:
         raise ValidationError(
             f"max_bytes must be an integer, 0 or more; got {max_bytes!r}.",
