@@ -51,7 +51,7 @@ from runware.store import owners as owning
 from runware.store import recorder as recording
 from runware.store import tables
 from runware.store.database import Database
-from runware.store.lines import error_from_stored, stored_error
+from runware.store.lines import Line, error_from_stored, stored_error
 from runware.store.owners import Owner, Owners
 
 from .conftest import spending, until
@@ -1496,6 +1496,46 @@ class TestLife:
 
         monkeypatch.setattr(thread, "join", wait)
         return thread, waits
+
+    def test_step_that_comes_while_the_recorder_ends_is_written(
+        self, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recorder = recording.StoreRecorder(f"sqlite:///{path}")
+        late: list[Any] = []
+        release = Database.release
+
+        def release_late(connection: Any, owner: str) -> None:
+            if not late:
+                late.append(recorder.reserve(Line(key="", task_type="chat", limits={"store": 1000}, reserve=600)))
+            release(connection, owner)
+
+        monkeypatch.setattr(Database, "release", staticmethod(release_late))
+        recorder.bill(Line(key="", task_type="chat"), 7)
+        recorder.close(20.0)
+        late[0].result(20.0)
+        until(lambda: recorder._thread is None)
+        assert spending(path)["store"] == (7, 600)
+        assert not path.with_name("jobs.db-wal").exists()
+
+    def test_steps_for_which_no_thread_could_start_are_written_at_the_end(
+        self, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recorder = recording.StoreRecorder(f"sqlite:///{path}")
+        with monkeypatch.context() as patched:
+            patched.setattr(recording.threading.Thread, "start", _no_thread)
+            recorder.bill(Line(key="", task_type="chat"), 7)
+            recorder.close(20.0)
+        assert spending(path)["store"] == (7, 0)
+
+    def test_client_that_is_closed_again_leaves_its_store_alone(self, server: LocalServer, path: pathlib.Path) -> None:
+        rw = client(server, path)
+        rw.image_inference(**PICTURE)
+        rw.close()
+        path.unlink()
+        rw.close()
+        del rw
+        gc.collect()
+        assert not path.exists()
 
     def test_idle_recorder_sleeps_without_a_timeout(self, rw: Runware) -> None:
         rw.image_inference(**PICTURE)

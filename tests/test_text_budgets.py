@@ -516,6 +516,22 @@ rw.chat({UNPRICED!r}).send("Hello")
     assert spending(path)["store"] == (round(server.ledger.billed * 1e9), 0)
 
 
+def test_stream_is_refused_and_not_reserved_when_no_thread_can_start(
+    server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("no thread")
+
+    with client(server, 1.0, store=path) as rw:
+        with monkeypatch.context() as patch, pytest.raises(StoreError, match="no thread"):
+            patch.setattr(threading.Thread, "start", no_thread)
+            rw.stream_text(**stream()).result()
+        rw.chat(UNPRICED).send("Hello")
+        error = refusal(rw)
+    assert (error.spent, error.reserved) == (pytest.approx(server.ledger.billed), 0.0)
+    assert server.ledger.executed == 1
+
+
 def test_budget_per_client_of_texts_is_its_own(server: LocalServer, path: pathlib.Path) -> None:
     for _ in range(2):
         with client(server, Budget(1e-8, per="client"), store=path) as rw:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 
 from runware._support.locks import make_rlock
 from runware._support.logs import RepeatLimit
+from runware._support.threads import launch
 from runware.errors import RunwareError, StoreError, TaskCancelledError
 from runware.protocol.call import Call
 from runware.protocol.effects import Record, Step
@@ -108,7 +109,7 @@ class StoreRecorder:
         self._next_beat = self._next_watch = self._next_retry = 0.0
         self._failing = False
         self._written = threading.Condition()
-        self._taken = self._read = self._done = 0
+        self._popped = self._read = self._done = 0
 
     # ------------------------------------------------------------------ from the I/O thread
 
@@ -136,22 +137,31 @@ class StoreRecorder:
         self._put(EndedCall(call, error))
 
     def _put(self, step: RecorderStep) -> None:
-        try:
-            with self._lock:
-                self._taken += 1
-                self._inbox.append(step)
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(target=self._run, name="runware-store", daemon=True)
-                    self._thread.start()
-                elif self._dozing or is_urgent(step):
+        with self._lock:
+            self._inbox.append(step)
+            if self._thread is not None and self._thread.is_alive():
+                if self._dozing or is_urgent(step):
                     self._bell.put(None)
-        except RuntimeError as error:  # the system has no thread left; the next step tries again
+                return
+            problem = self._start()
+            if problem is None:
+                return
+            if is_urgent(step):  # what waits for it is told now
+                self._inbox.remove(step)
+        if is_attempt(step):
+            self._fail_attempt(step.call, step.uuid, problem)
+        elif isinstance(step, Reservation):
+            self._fail_reservation(step, problem)
+
+    def _start(self) -> StoreError | None:
+        """Start the thread. Return the error if the system has no thread left; the next step tries again."""
+        self._thread = threading.Thread(target=self._run, name="runware-store", daemon=True)
+        try:
+            launch(self._thread)
+        except RuntimeError as error:
             self._thread = None
-            problem = StoreError(f"The thread of the store cannot be started: {error}.", retryable=True)
-            if is_attempt(step):
-                self._fail_attempt(step.call, step.uuid, problem)
-            elif isinstance(step, Reservation):
-                self._fail_reservation(step, problem)
+            return StoreError(f"The thread of the store cannot be started: {error}.", retryable=True)
+        return None
 
     # ------------------------------------------------------------------ from any thread
 
@@ -190,6 +200,11 @@ class StoreRecorder:
         with self.database.reading() as connection:
             return self.database.saved_files(connection, key)
 
+    @property
+    def _taken(self) -> int:
+        """How many steps have come so far."""
+        return self._popped + len(self._inbox)
+
     def flush(self, timeout: float) -> bool:
         """Wait, up to *timeout* seconds, until every step so far is written; return whether it is."""
         with self._lock:
@@ -210,12 +225,15 @@ class StoreRecorder:
         with self._lock:
             self._stopping = True
             thread = self._thread
-            alive = thread is not None and thread.is_alive()
+            idle = thread is None and not self._inbox
+            if not idle and (thread is None or not thread.is_alive()):  # it could not be started, or has failed
+                thread, self._thread = None, threading.current_thread()
             self._bell.put(None)
-        if thread is None:
-            self.database.close()  # nothing was written
-        elif not alive:
-            self._release_and_close()
+        if idle:
+            self.database.close()  # nothing was written, or all is written
+        elif thread is None:
+            self._run()
+            self._thread = None
         elif thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))  # it closes the database at its end
             if timeout and self._done < self._taken and thread.is_alive():
@@ -239,17 +257,24 @@ class StoreRecorder:
 
     def _run(self) -> None:
         try:
-            while True:
+            stop = False
+            while not (stop and self._leave()):
                 batch, stop = self._take_batch()
                 self._process(batch)
-                if stop:
-                    break
         except BaseException:
             log.exception("the thread of the store failed; its calls fail")
             self._fail_all()
-        finally:
             if self._stopping:
                 self._release_and_close()
+
+    def _leave(self) -> bool:
+        """Release the tasks and the database, and return whether the thread may end: no step has come meanwhile."""
+        self._release_and_close()
+        with self._lock:
+            if self._inbox:
+                return False
+            self._thread = None  # a later step starts another one
+            return True
 
     def _take_batch(self) -> tuple[list[RecorderStep], bool]:
         """Sleep until there are steps to write, or something is due; return the steps, and whether to stop after them.
@@ -261,6 +286,7 @@ class StoreRecorder:
         with self._lock:
             inbox = self._inbox
             new = [inbox.popleft() for _ in range(min(len(inbox), _MAX_BATCH))]
+            self._popped += len(new)
             stop, everything = self._stopping and not inbox, self._stopping or self._flushing
             if not inbox:
                 self._flushing = False
