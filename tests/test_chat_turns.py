@@ -135,6 +135,15 @@ def test_deadline_is_the_limit_of_every_step() -> None:
     assert driver.send(STREAM) == Read(130.0)
 
 
+def test_request_is_not_begun_after_the_deadline() -> None:
+    clock = Clock()
+    made = requests(clock)
+    clock.now += 1000.0  # the caller has kept a piece for that long
+    with pytest.raises(TaskTimeoutError) as failure:
+        next(made.ask({"model": "m", "messages": []}))
+    assert not failure.value.may_have_run
+
+
 def test_comments_do_not_count_as_pieces() -> None:
     clock = Clock()
     driver, _ = ask(clock)

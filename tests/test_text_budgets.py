@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from runware.store.lines import Line
 from runware.store.recorder import StoreRecorder
 from runware.store.spending import SpendingRecorder
 from tests.conftest import spending, until
+from tests.net import swallowing
 from tests.test_chat import Form as Chatting
 from tests.test_chat import get_weather
 from tests.test_text_streams import FORMS, Form, _other_text, asked, read_in_loop
@@ -415,6 +417,25 @@ def test_chat_that_was_left_early_keeps_its_estimate(
         error = refusal(rw)
     assert 0.005 < error.spent < 0.007
     assert error.reserved == 0.0
+
+
+def test_chat_that_is_cancelled_while_it_connects_counts_nothing(options: dict[str, Any]) -> None:
+    async def cancel(rw: Runware) -> None:
+        chat = rw.aio.chat(PRICED, max_tokens=100)
+        waiting = asyncio.create_task(chat.send("Hello"))
+        await asyncio.to_thread(until, lambda: rw._core.activity.counts()["sent"])  # it is connecting, or about to
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    with (
+        swallowing() as port,
+        closing(Runware("rw-test-key", url=f"ws://127.0.0.1:{port}/v1", budget=1.0, **options)) as rw,
+    ):
+        asyncio.run(cancel(rw))
+        error = refusal(rw)
+    assert (error.spent, error.reserved) == (0.0, 0.0)
 
 
 def test_media_of_a_chat_is_not_counted_as_text(server: LocalServer) -> None:

@@ -129,6 +129,11 @@ class _Driver(Requester, Generic[R]):
         waits = not (self._result or self._error is not None or self.ended_by)
         return "(a chat)" if waits and self._turn.sent and self._sent else None
 
+    @property
+    def written(self) -> bool:
+        """Whether the last request may have been written."""
+        return self._sent
+
     def over(self) -> bool:
         """Return whether the turn has ended. If an interrupt came between its end and that of its steps, close them."""
         state = inspect.getgeneratorstate(self._steps)

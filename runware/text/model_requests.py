@@ -97,11 +97,12 @@ class ModelRequests:
         self.sent = False
         """Whether a request is under way, so that it may be billed."""
 
-    def ask(self, body: dict[str, Any]) -> Generator[Step, Any, Completion]:
+    def ask(self, body: dict[str, Any], written: Callable[[], bool] = lambda: True) -> Generator[Step, Any, Completion]:
         """Yield the steps of one request until its answer is complete.
 
         Args:
             body: The request. If the server's default for `max_tokens` is refused, it gets the model's own limit.
+            written: Returns whether the request that is under way may have been written.
 
         Raises:
             RunwareError: It failed.
@@ -109,21 +110,30 @@ class ModelRequests:
         call = self._call = self._activity.begin("", TASK_TYPE, body["model"], body)
         expense = self._expense(TASK_TYPE, "", partial(as_task, body))
         try:
+            if (left := self.deadline - self._clock()) <= 0.0:  # the caller has kept the last piece for that long
+                raise self.timeout_error()
             if expense is not None:
-                yield Prepare(partial(expense.reserve, self.deadline - self._clock()), blocks=True)
+                yield Prepare(partial(expense.reserve, left), blocks=True)
             completion = yield from self._attempts(body, call)
+            if expense is not None:
+                expense.settle({"cost": completion.cost}, succeeded=True)
         except BaseException as error:
             call.ended(error)
             if expense is not None:
-                may_have_run = error.may_have_run if isinstance(error, RunwareError) else self.sent
-                bill = {"cost": self.parts.completion().cost} if may_have_run else {}
-                expense.settle(bill, succeeded=False, may_have_run=may_have_run)
+                self._settle(expense, error, written)
             raise
-        if expense is not None:
-            expense.settle({"cost": completion.cost}, succeeded=True)
         text = {"text": completion.text, "finishReason": completion.finish_reason}
         call.ended(results=(text,), spent=_spending(completion))
         return completion
+
+    def _settle(self, expense: Expense, error: BaseException, written: Callable[[], bool]) -> None:
+        """Count what a request may cost that has no answer, or whose answer Ctrl-C has kept from being counted."""
+        if isinstance(error, RunwareError):
+            may_have_run, answered = error.may_have_run, False
+        else:
+            may_have_run, answered = self.sent and written(), self.parts.finished
+        bill = {"cost": self.parts.completion().cost} if may_have_run or answered else {}
+        expense.settle(bill, succeeded=answered, may_have_run=may_have_run)
 
     def _attempts(self, body: dict[str, Any], call: ActiveCall) -> Generator[Step, Any, Completion]:
         attempt, models_read = 1, False

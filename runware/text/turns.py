@@ -36,6 +36,11 @@ INTERRUPTED = "Error: interrupted. Whether the call took effect is not known."
 class Occupant(Protocol):
     """The driver of a turn, as the turn sees it."""
 
+    @property
+    def written(self) -> bool:
+        """Whether the last request may have been written."""
+        ...
+
     def over(self) -> bool:
         """Return whether the turn has ended."""
         ...
@@ -74,6 +79,11 @@ class Turn(Generic[T]):
     def sent(self) -> bool:
         """Whether a request is under way, so that it may be billed."""
         return self._requests.sent
+
+    def _written(self) -> bool:
+        """Return whether the last request may have been written. Without a driver, that is not known."""
+        driver = self.driver()
+        return driver is None or driver.written
 
     def steps(self) -> Generator[Step, Any, Answer[T]]:
         """Yield the steps until the model has answered.
@@ -137,7 +147,7 @@ class Turn(Generic[T]):
         if self._streaming:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         request = {**body, **chat.extra}
-        completion = self._last = yield from self._requests.ask(request)
+        completion = self._last = yield from self._requests.ask(request, self._written)
         chat.longest_answer = request.get("max_tokens")
         self._usage = added(self._usage, completion.usage)
         self._cost = _sum(self._cost, completion.cost)
