@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from runware.store.keeper import Keeper
 from runware.store.lines import Line
 from runware.store.recorder import StoreRecorder
 from runware.store.spending import SpendingRecorder
+from runware.text.model_requests import ModelRequests
 from tests.conftest import spending, until
 from tests.net import swallowing
 from tests.test_chat import Form as Chatting
@@ -701,14 +703,61 @@ def test_forked_child_does_not_bill_what_its_parent_reads(monkeypatch: pytest.Mo
     assert keeping.sums == (0, 600)
 
 
+@pytest.mark.parametrize("kind", ["stream", "chat"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        Expense.reserve, Expense.settle, ModelRequests.ask, StoreRecorder.reserve, StoreRecorder.bill,
+        StoreRecorder._put, StoreRecorder._start,
+    ],
+    ids=lambda one: one.__qualname__,
+)  # fmt: skip
+def test_text_interrupted_at_a_line_leaves_nothing_reserved(
+    server: LocalServer, tmp_path: pathlib.Path, kind: str, function: Any
+) -> None:
+    for line in sorted({line for _, _, line in function.__code__.co_lines() if line is not None})[1:]:
+        reached: list[int] = []
+        server.ledger.reset()
+
+        def trace(frame: FrameType, event: str, _: Any, line: int = line, reached: list[int] = reached) -> Any:
+            if frame.f_code is function.__code__ and event == "line" and frame.f_lineno == line and not reached:
+                reached.append(line)
+                raise KeyboardInterrupt
+            return trace
+
+        def interrupted(rw: Runware, trace: Any = trace) -> None:
+            sys.settrace(trace)
+            try:
+                if kind == "stream":
+                    with rw.stream_text(**stream()) as one:
+                        one.result()
+                else:
+                    rw.chat(PRICED, max_tokens=100).send("Hello")
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(None)
+
+        with closing(client(server, 1.0, store=tmp_path / f"{line}.db")) as rw:
+            # A thread of its own, because a trace function that raises leaves traces.
+            thread = threading.Thread(target=interrupted, args=(rw,))
+            thread.start()
+            thread.join(GUARD)
+            assert rw._core.store_recorder.flush(GUARD)
+            error = refusal(rw)
+        assert error.reserved == 0.0, line
+        assert server.ledger.billed - 1e-9 <= error.spent <= 0.01 * server.ledger.executed, line
+
+
 def test_reservation_that_comes_too_late_is_released(server: LocalServer, path: pathlib.Path) -> None:
     with client(server, 1.0, store=path) as rw:
         recorder = rw._core.store_recorder
         line = Line(key="", task_type="chat", limits={"store": 1000}, reserve=600, priced=True)
+        expense = Expense(line, lambda: recorder, lambda: None)
         with recorder.database.transaction(), pytest.raises(StoreError, match="did not answer"):
-            Expense(line, lambda: recorder, lambda: None).reserve(0.05)
+            expense.reserve(0.05)
+        expense.settle({}, succeeded=False)
         assert recorder.flush(GUARD)
-        assert recorder.flush(GUARD)  # the release is a step of its own
         assert spending(path)["store"] == (0, 0)
 
 

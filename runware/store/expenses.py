@@ -18,15 +18,23 @@ class ExpenseRecorder(Protocol):
     """A recorder, as an expense needs it. The methods do not block, in any thread."""
 
     def reserve(self, line: Line) -> Future[None]:
-        """Reserve what a request may cost; the outcome is the error if that is not possible."""
+        """Reserve what a request may cost, unless it is billed already.
+
+        The outcome is the error if that is not possible.
+        """
         ...
 
     def bill(self, line: Line, amount: int) -> None:
-        """Count what a request has cost, in billionths of a dollar, in place of what was reserved for it."""
+        """Count what a request has cost, in billionths of a dollar, in place of what was reserved for it.
+
+        Only the first bill of a line counts, and none if its reservation was refused.
+        """
 
 
 class Expense:
     """What one request may cost, and has cost. Thread-safe.
+
+    Whatever ends `reserve`, `settle` must follow: it releases what is, or may still be, reserved.
 
     Args:
         line: Its budgets.
@@ -59,21 +67,19 @@ class Expense:
         if line.limits:
             assert price is not None
             price()
-            decided = recorder.reserve(line)
-            try:
-                decided.result(timeout)
-            except BaseException as problem:  # it may still be reserved, after the timeout or Ctrl-C
-                decided.add_done_callback(lambda done: None if done.exception() else recorder.bill(line, 0))
-                if not isinstance(problem, TimeoutError):
-                    raise
-                raise StoreError(
-                    f"The store did not answer within {timeout:.3g} s. The request was not sent.", retryable=True
-                ) from None
         with self._lock:
-            self._recorder = recorder
-            settled = self._settled
-        if settled:  # the stream or chat was closed meanwhile
-            recorder.bill(line, 0)
+            if self._settled:  # the stream or chat was closed meanwhile
+                return
+            self._recorder = recorder  # first: after Ctrl-C, it is not known how far the reservation has come
+        if not line.limits:
+            return
+        decided = recorder.reserve(line)
+        try:
+            decided.result(timeout)
+        except TimeoutError:
+            raise StoreError(
+                f"The store did not answer within {timeout:.3g} s. The request was not sent.", retryable=True
+            ) from None
 
     def settle(self, result: Mapping[str, Any], *, succeeded: bool, may_have_run: bool = False) -> None:
         """Count what the request has cost, and release the rest of what was reserved. Only the first call counts.
@@ -86,8 +92,9 @@ class Expense:
         with self._lock:
             if self._settled or self._pid != os.getpid():  # in a forked child, it is the parent's expense
                 return
-            self._settled = True
             recorder = self._recorder
+            self._settled = recorder is None  # from now on, nothing is reserved
         if recorder is not None:
             line = self._line
             recorder.bill(line, owed(line, billed([result]), may_have_run=may_have_run, succeeded=succeeded))
+        self._settled = True  # last: a call that Ctrl-C has cut short is made again

@@ -60,6 +60,8 @@ class Line:
         attempt: The number of the attempt.
         fresh: Whether the store did not have the task before.
         taken_over: Whether it goes on with an attempt of an earlier call, which the server may have.
+        reserved: Whether *reserve* is reserved, of a stream or chat. The recorder sets it.
+        settled: Whether the cost of a stream or chat is counted. The recorder sets it.
     """
 
     key: str
@@ -80,6 +82,8 @@ class Line:
     attempt: int = 1
     fresh: bool = False
     taken_over: bool = False
+    reserved: bool = False
+    settled: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -328,6 +328,7 @@ class StoreRecorder:
         """Write the steps that have come, and do what is due."""
         now = time.monotonic()
         self._read += len(batch)
+        batch = [step for step in batch if not _is_repeated(step)]
         if self._backlog:
             batch = self._with_backlog(batch, due=now >= self._next_retry or self._stopping)
         watches = bool(self._calls.watched) and now >= self._next_watch
@@ -380,7 +381,8 @@ class StoreRecorder:
         if (driver := self._driver) is not None:
             for report in writer.reports:
                 report(driver)
-        for decided, refused in writer.decisions:
+        for (line, decided), refused in writer.decisions:
+            line.reserved = refused is None and not line.settled
             decided.set_result(None) if refused is None else decided.set_exception(refused)
 
     def _retry_transaction(self, batch: list[RecorderStep], *, watches: bool, beats: bool) -> StepWriter:
@@ -471,3 +473,11 @@ class StoreRecorder:
                 Accounts.forget(connection, f"client {self.owner.id}")
         finally:
             self.database.close()
+
+
+def _is_repeated(step: RecorderStep) -> bool:
+    """Return whether a step is a further bill of a line, and note that the line is settled if it is a bill."""
+    if not isinstance(step, Bill):
+        return False
+    repeated, step.line.settled = step.line.settled, True
+    return repeated

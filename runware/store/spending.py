@@ -58,6 +58,7 @@ class SpendingRecorder:
                     raise budget_exceeded(line, scope, limit, spent, reserved)
             for scope in line.limits:
                 self._reserved[scope] += line.reserve
+            line.reserved = True
 
     def arrived(self, call: Call) -> None:
         """Do nothing: results are billed when the call ends."""
@@ -73,10 +74,12 @@ class SpendingRecorder:
             self.bill(line, owed(line, billed(call.items), may_have_run=may_have_run, succeeded=succeeded))
 
     def reserve(self, line: Line) -> Future[None]:
-        """Reserve what a stream or chat may cost; the outcome is there at once."""
+        """Reserve what a stream or chat may cost, unless it is billed already; the outcome is there at once."""
         decided: Future[None] = Future()
         try:
-            self._reserve(line)
+            with self._lock:
+                if not line.settled:
+                    self._reserve(line)
         except BudgetExceededError as error:
             decided.set_exception(error)
         else:
@@ -84,9 +87,13 @@ class SpendingRecorder:
         return decided
 
     def bill(self, line: Line, amount: int) -> None:
-        """Count what a request has cost, in billionths of a dollar, in place of what was reserved for it."""
+        """Count what a request has cost, in billionths of a dollar, in place of what was reserved for it.
+
+        Only the first bill of a line counts, and none if its reservation was refused.
+        """
         with self._lock:
-            for scope in line.limits:
+            counts, line.settled = line.reserved and not line.settled, True
+            for scope in self._reserved.keys() & line.limits.keys() if counts else ():
                 self._spent[scope] += amount
                 self._reserved[scope] -= line.reserve
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from operator import methodcaller
 from typing import Any, TypeAlias
 
@@ -70,7 +69,7 @@ class StepWriter:
         self._owners = owners
         self._calls = calls
         self.reports: list[Report] = []
-        self.decisions: list[tuple[Future[None], BudgetExceededError | None]] = []
+        self.decisions: list[tuple[Reservation, BudgetExceededError | None]] = []
         self.found_elsewhere = False
 
     def write(self, batch: Sequence[RecorderStep]) -> None:
@@ -162,17 +161,20 @@ class StepWriter:
         self._accounts.reserve(line, scopes_of(line.day, line.run), self._limits(line))
 
     def _write_reservation(self, reservation: Reservation) -> None:
-        """Reserve what a stream or chat may cost."""
+        """Reserve what a stream or chat may cost, unless it has ended meanwhile."""
         refused: BudgetExceededError | None = None
         try:
-            self._charge(reservation.line)
+            if not reservation.line.settled:
+                self._charge(reservation.line)
         except BudgetExceededError as error:
             refused = error
-        self.decisions.append((reservation.decided, refused))
+        self.decisions.append((reservation, refused))
 
     def _write_bill(self, bill: Bill) -> None:
         """Count what a stream or chat has cost, on the day of its reservation, if it has one."""
         line = bill.line
+        if line.limits and not line.reserved:  # nothing was sent
+            return
         line.day = line.day or _today()
         self._accounts.change({*scopes_of(line.day, line.run), *self._limits(line)}, bill.amount, -line.reserve)
 
