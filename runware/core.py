@@ -230,7 +230,7 @@ class Core(CoreCalls):
                 if self._finalizer is not None:
                     self._finalizer.detach()
                 # It also runs at interpreter exit. Registered before anything can use the I/O loop.
-                self._finalizer = weakref.finalize(self, _close_at_exit, io_loop, self._keeper)
+                self._finalizer = weakref.finalize(self, _close_at_exit, io_loop, self._keeper, self._streams)
                 self._io_loop = io_loop
             return self._io_loop
 
@@ -612,8 +612,17 @@ def _wrong_thread_error() -> WrongThreadError:
     )
 
 
-def _close_at_exit(io_loop: Driver, keeper: Keeper | None) -> None:
-    """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind."""
+def _close_at_exit(io_loop: Driver, keeper: Keeper | None, streams: OpenStreams | None) -> None:
+    """Close the I/O loop of a client that is garbage or at interpreter exit, and log the tasks it leaves behind.
+
+    Args:
+        io_loop: The I/O loop.
+        keeper: What keeps the client's durable calls.
+        streams: The streams that there were before the I/O loop. Finalizers run from the last to the first, so theirs
+            would come when their bills cannot be written any more.
+    """
+    if streams is not None:
+        _close_streams(streams)
     running = [] if io_loop.stopped else io_loop.unfinished_tasks()
     io_loop.close(0.3)
     if keeper is not None:
@@ -622,7 +631,7 @@ def _close_at_exit(io_loop: Driver, keeper: Keeper | None) -> None:
 
 
 def _close_streams(streams: OpenStreams) -> None:
-    """Do the same for streams."""
+    """Close the streams of such a client, and log those that it leaves behind."""
     running = streams.unfinished()
     streams.close()
     _log_unfinished(running, "stream")

@@ -539,6 +539,25 @@ rw.chat({UNPRICED!r}).send("Hello")
     assert spending(path)["store"] == (round(server.ledger.billed * 1e9), 0)
 
 
+def test_stream_that_is_open_when_the_program_ends_keeps_its_estimate(
+    server: LocalServer, path: pathlib.Path, prices: tuple[float, float]
+) -> None:
+    _, estimate = prices
+    script = f"""
+from runware import Runware
+from runware.store.keeper import Keeper
+
+close = Keeper.close
+Keeper.close = lambda self, timeout: close(self, {GUARD})  # however slow the disk is
+rw = Runware({server.api_key!r}, url={server.url!r}, budget=1.0, store="sqlite:///{path.as_posix()}")
+one = rw.stream_text(**{stream()!r})
+next(one)
+"""
+    with server.play("X21", form="silence", after=3):
+        subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=GUARD, cwd=PROJECT)
+    assert spending(path)["store"] == (round(estimate * 1e9), 0)
+
+
 def test_stream_is_refused_and_not_reserved_when_no_thread_can_start(
     server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
