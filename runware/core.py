@@ -25,6 +25,7 @@ from runware.errors import (
     ConfigurationError,
     PayloadTooLargeError,
     RunwareError,
+    UsageError,
     ValidationError,
     WrongThreadError,
 )
@@ -405,7 +406,7 @@ class Core(CoreCalls):
         """
         planner = planner or self._planner
         if task.streamed:
-            return self._submit_stream(task, dispatch, held, planner)  # type: ignore[return-value, arg-type]
+            return self._submit_stream(task, dispatch, held, planner, place)  # type: ignore[return-value, arg-type]
         if task.dry_run is not None and task.dry_run is not self.options.dry_run:
             return self._dry_run_sibling().submit(task, dispatch, held, planner=planner)
         io_loop = self.io_loop()
@@ -436,10 +437,25 @@ class Core(CoreCalls):
         return job
 
     def _submit_stream(
-        self, task: StreamText, dispatch: Dispatch | None, held: list[Any] | None, planner: Planner
+        self,
+        task: StreamText,
+        dispatch: Dispatch | None,
+        held: list[Any] | None,
+        planner: Planner,
+        place: Place | None,
     ) -> StreamJob:
-        """Start a stream as a job."""
-        job = text_streams.StreamJob(self, task, self.plan(task, planner=planner), dispatch)
+        """Start a stream as a job.
+
+        Raises:
+            UsageError: It is a part of a run, whose next start would buy it again.
+        """
+        if place is not None and place.run is not None:
+            raise UsageError(
+                "A run cannot have streams: their texts are not stored, so the next start would buy them again. Use "
+                "rw.text_inference.",
+                parameter="run",
+            )
+        job = text_streams.StreamJob(self, task, self.plan(task, planner=planner, place=place), dispatch, place)
         if held is not None:
             held.append(job)
         self._start_stream(job)
@@ -449,7 +465,13 @@ class Core(CoreCalls):
         """Start to read a stream, on a thread of its own."""
         job.start()
 
-    def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
+    def plan(
+        self,
+        task: StreamText,
+        uuid: str | None = None,
+        planner: Planner | None = None,
+        place: Place | None = None,
+    ) -> Plan:
         """Encode the request of a stream. Unless it has a UUID, it gets this one, or a new one.
 
         Raises:
@@ -459,7 +481,8 @@ class Core(CoreCalls):
             self.abandon()
         if self._closed:
             raise _closed_error()
-        return (planner or self._planner).request(task, uuid)
+        counts = place is not None and place.budget is not None
+        return (planner or self._planner).request(task, uuid, counts=counts)
 
     def view(self, options: Options) -> CoreView:
         """Return a view of this core whose calls have these options."""
@@ -492,13 +515,16 @@ class Core(CoreCalls):
             plan = self._planner.again(stored.request, stored.task_uuid, stored.expected, task.timeout)
         return self.submit_plan(io_loop, task, plan, self._keeper.resuming(stored))
 
-    def expense(self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]]) -> Expense | None:
+    def expense(
+        self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]], place: Place | None = None
+    ) -> Expense | None:
         """Return what counts the cost of a stream or chat for the client's budget and store; `None` if nothing does.
 
         Args:
             task_type: What it is called in errors.
             uuid: The UUID of its task; `""` if there is none.
             wire: Returns the request as an API object of a task, for the estimate.
+            place: Its place in a call of `map` with a budget.
         """
         kept = self._keeper
         if kept is None or self.options.dry_run:
@@ -508,7 +534,7 @@ class Core(CoreCalls):
             self.io_loop(prepare=False)  # with it, the recorder is closed at exit
             return kept.recorder
 
-        return kept.expense(task_type, uuid, wire, recorder)
+        return kept.expense(task_type, uuid, wire, recorder, place)
 
     @property
     def keeper(self) -> Keeper:

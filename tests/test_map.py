@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import pathlib
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 import runware
 from runware import (
+    BudgetExceededError,
     ConfigurationError,
     Image,
     ImageInference,
@@ -22,6 +24,8 @@ from runware import (
     Results,
     Runware,
     RunwareError,
+    StreamText,
+    Text,
     UsageError,
     ValidationError,
 )
@@ -494,3 +498,30 @@ rw.image_inference(positive_prompt="a kite", model="runware:101@1", width=512, h
         with pytest.raises(ConfigurationError, match=r"runware-client\[progress\]"):
             rw.image_inference(**PICTURE, progress=True)
         assert isinstance(rw.image_inference(**PICTURE)[0], Image)
+
+
+def test_budget_of_a_map_limits_streams(server: LocalServer, rw: Runware, outcomes: Any) -> None:
+    text = {"model": "anthropic:claude@fable-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
+    estimate = rw.estimate(StreamText(**text)).cost
+    assert estimate is not None
+    found = outcomes("stream_text", [text] * 3, budget=estimate * 0.9, return_exceptions=True)
+    assert [type(one) for one in found] == [BudgetExceededError] * 3
+    assert "of this map()" in str(found[0])
+    assert server.ledger.executed == 0
+    found = outcomes("stream_text", [text] * 5, budget=estimate * 1.5, return_exceptions=True, concurrency=1)
+    (whole, *_) = found
+    assert whole.cost > 0
+    billed = sum(one.cost for one in found if isinstance(one, Text))
+    assert billed == pytest.approx(server.ledger.billed)
+    assert billed <= estimate * 1.5
+
+
+def test_run_of_streams_is_refused(server: LocalServer, tmp_path: pathlib.Path) -> None:
+    text = {"model": "anthropic:claude@fable-5", "messages": [{"role": "user", "content": "Hello"}]}
+    with (
+        Runware(server.api_key, url=server.url, store=tmp_path / "jobs.db") as rw,
+        pytest.raises(UsageError, match="text_inference") as caught,
+    ):
+        list(rw.map(rw.stream_text, [text], run="nightly"))
+    assert caught.value.parameter == "run"
+    assert server.ledger.executed == 0

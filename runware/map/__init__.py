@@ -169,7 +169,7 @@ class BlockingMap:
                 their error again. Failures that may pass are always tried again.
 
         Raises:
-            UsageError: *what*, *inputs* and *common* do not fit together.
+            UsageError: *what*, *inputs* and *common* do not fit together, or there is a *run* of streams.
             ValidationError: *concurrency*, *run*, *save_to* or *retry_failed* is not valid, or the run was started with
                 another operation or other *common* parameters.
             ConfigurationError: There is a *run*, and the client has no store; or *budget* is not valid.

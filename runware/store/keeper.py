@@ -181,7 +181,12 @@ class Keeper:
         return None if self._options.store is None else Durable(Line(key=uuid, task_type=task_type, follows=True))
 
     def expense(
-        self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]], recorder: Callable[[], ExpenseRecorder]
+        self,
+        task_type: str,
+        uuid: str,
+        wire: Callable[[], Mapping[str, Any]],
+        recorder: Callable[[], ExpenseRecorder],
+        place: Place | None = None,
     ) -> Expense | None:
         """Return what counts the cost of a stream or chat; `None` without a store and a budget.
 
@@ -190,8 +195,9 @@ class Keeper:
             uuid: The UUID of its task; `""` if there is none.
             wire: Returns the request as an API object of a task, for the estimate.
             recorder: Returns the recorder.
+            place: Its place in a call of `map` with a budget.
         """
-        limits = self._limits(None, None)
+        limits = self._limits(None, place)
         if not limits and self._options.store is None:
             return None
         line = Line(key=uuid, task_type=task_type, limits=limits)

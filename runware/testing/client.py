@@ -198,9 +198,15 @@ class _FakeCore(Core):
     def _start_stream(self, job: StreamJob) -> None:
         job.run()  # at once, as all that a fake client does
 
-    def plan(self, task: StreamText, uuid: str | None = None, planner: Planner | None = None) -> Plan:
+    def plan(
+        self,
+        task: StreamText,
+        uuid: str | None = None,
+        planner: Planner | None = None,
+        place: Place | None = None,
+    ) -> Plan:
         """Encode the request of a stream, and keep it for its call."""
-        plan = super().plan(task, uuid, planner)
+        plan = super().plan(task, uuid, planner, place)
         self._script.streams[plan.uuid] = task
         return plan
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from runware.store.expenses import Expense
+    from runware.store.keeper import Place
 else:
     asyncio = lazy_module("asyncio")
     httpx2 = lazy_module("httpx2")
@@ -76,7 +77,9 @@ class StreamOwner(Owner, Protocol):
 
     activity: Activity
 
-    def expense(self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]]) -> Expense | None:
+    def expense(
+        self, task_type: str, uuid: str, wire: Callable[[], Mapping[str, Any]], place: Place | None = None
+    ) -> Expense | None:
         """Return what counts the cost of a stream; `None` if nothing does."""
         ...
 
@@ -117,6 +120,8 @@ class Reader(Requester):
         self._context = copy_context() if owner.activity.watched else None
         self._call: ActiveCall | None = None
         self._expense: Expense | None = None
+        self.place: Place | None = None
+        """Its place in a call of `map` with a budget."""
 
     @property
     def uuid(self) -> str:
@@ -148,7 +153,7 @@ class Reader(Requester):
         self._redactor.add(*secret_values(plan.headers), lasting=True)
         self._owner.streams.add(self)
         text, redactor = plan.text, self.redact_secrets()
-        expense = self._expense = self._owner.expense(plan.task_type, plan.uuid, lambda: loads(text)[0])
+        expense = self._expense = self._owner.expense(plan.task_type, plan.uuid, lambda: loads(text)[0], self.place)
         self.exchange = Exchange(
             plan,
             self._silence,

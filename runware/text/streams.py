@@ -6,7 +6,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from runware._support.event_loops import running_loop, warn_in_event_loop
 from runware._support.threads import start_thread
@@ -21,6 +21,9 @@ from runware.results.pieces import TextParts
 from runware.text.exchange import Open, Pieces, Recover, Sleep, Step
 from runware.text.readers import AsyncReader, BlockingReader, Reader, StreamOwner
 from runware.transport.wakeup import wake
+
+if TYPE_CHECKING:
+    from runware.store.keeper import Place
 
 __all__ = ["AsyncTextStream", "StreamJob", "TextStream"]
 
@@ -213,10 +216,14 @@ class StreamJob(Job[Text]):
         task: The request.
         plan: Its plan.
         dispatch: Runs `on_partial` callbacks; `None` means the callback thread.
+        place: Its place in a call of `map` with a budget.
     """
 
-    def __init__(self, owner: StreamOwner, task: StreamText, plan: Plan, dispatch: Any) -> None:
+    def __init__(
+        self, owner: StreamOwner, task: StreamText, plan: Plan, dispatch: Any, place: Place | None = None
+    ) -> None:
         self._reader = BlockingReader(owner, task, plan)
+        self._reader.place = place
         call = plan.start()
         call.text = b""  # it is sent by the reader, and may hold large media
         super().__init__(task, call, owner, dispatch, plan.sent)
