@@ -525,3 +525,10 @@ def test_run_of_streams_is_refused(server: LocalServer, tmp_path: pathlib.Path) 
         list(rw.map(rw.stream_text, [text], run="nightly"))
     assert caught.value.parameter == "run"
     assert server.ledger.executed == 0
+
+
+def test_map_with_a_budget_ends_on_a_closed_client(server: LocalServer) -> None:
+    with Runware(server.api_key, url=server.url, timeout=20.0) as rw:
+        images = rw.map(rw.image_inference, seeds(3), budget=1.0, concurrency=1)
+        next(images)
+    images.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runware.media.saving import Saver, Template
     from runware.store import places
     from runware.store import runs as store_runs
+    from runware.store.keeper import Keeper
     from runware.store.places import MapPlace
 else:
     places = lazy_module("runware.store.places")
@@ -49,6 +50,7 @@ class MapContext:
         self.place: MapPlace | None = None
         self.saver: Saver | None = None
         self._template: Template | None = None
+        self._keeper: Keeper | None = None
         if run is not None:
             places.check_run_name(run)
             core.keeper  # noqa: B018 - it raises
@@ -77,7 +79,7 @@ class MapContext:
             operation = request.__name__ if isinstance(request, type) else "requests"
             store_runs.start_run(core, place.run, places.described(operation, common))
         if place is not None:
-            core.keep_budgets()
+            self._keeper = core.keep_budgets()
         if self._template is not None:
             memory = core.store_recorder if core.options.store is not None else None
             self.saver = saving.Saver(self._template, core.downloads, memory)
@@ -107,8 +109,8 @@ class MapContext:
             self.saver.end(cancel=not completed)
         if self.place is not None:
             self.place.close()
-            if self.place.run is None and self.place.budget is not None:
-                self.core.keep_budgets().forget(self.place.scope)
+            if self._keeper is not None and self.place.run is None:
+                self._keeper.forget(self.place.scope)
 
 
 def _budget(core: Core, budget: Any, run: str | None) -> Budget | None:

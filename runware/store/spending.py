@@ -98,8 +98,10 @@ class SpendingRecorder:
                 self._reserved[scope] -= line.reserve
 
     def forget(self, scope: str) -> None:
-        """Forget what was spent of a budget that is over."""
-        self._spent.pop(scope, None)
+        """Forget a budget that is over, and count nothing of it any more."""
+        with self._lock:
+            self._spent.pop(scope, None)
+            self._reserved.pop(scope, None)
 
     def close(self, timeout: float) -> None:
         """Do nothing: nothing is open."""
