@@ -1169,6 +1169,17 @@ class TestBudgets:
         assert server.ledger.executed == 5 + (per == "client")
 
     @pytest.mark.parametrize("stored", [False, True])
+    def test_bill_below_zero_raises_no_budget(self, server: LocalServer, path: pathlib.Path, stored: bool) -> None:
+        _, estimate = self.prices(server)
+        options: dict[str, Any] = {"store": path} if stored else {}
+        server.respond("imageInference", {"cost": -5.0})
+        with Runware(server.api_key, url=server.url, budget=estimate * 1.5, timeout=20.0, **options) as rw:
+            rw.image_inference(**PICTURE)
+            with pytest.raises(BudgetExceededError) as caught:
+                rw.image_inference(**PICTURE, number_results=4)
+        assert caught.value.spent == 0.0
+
+    @pytest.mark.parametrize("stored", [False, True])
     def test_calls_at_the_same_time_reserve_what_they_may_cost(
         self, server: LocalServer, path: pathlib.Path, stored: bool
     ) -> None:

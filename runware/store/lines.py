@@ -153,9 +153,9 @@ def dollars(nano: int) -> float:
 
 
 def billed(items: Iterable[Mapping[str, Any]]) -> int | None:
-    """Return the cost of results, in billionths of a dollar; `None` if none of them has one."""
+    """Return the cost of results, in billionths of a dollar, 0 or more; `None` if none of them has one."""
     costs = [cost for item in items if (cost := cost_of(item)) is not None]
-    return nano_dollars(min(sum(costs), HIGHEST_BILL)) if costs else None
+    return nano_dollars(max(0.0, min(sum(costs), HIGHEST_BILL))) if costs else None
 
 
 def owed(line: Line, bill: int | None, *, may_have_run: bool, succeeded: bool) -> int:
