@@ -574,6 +574,22 @@ def test_stream_is_refused_and_not_reserved_when_no_thread_can_start(
     assert server.ledger.executed == 1
 
 
+def test_interrupt_that_a_lock_turns_into_an_error_stays_an_interrupt(
+    server: LocalServer, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: threading.Thread) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
+
+    with closing(client(server, 1.0, store=path)) as rw:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(threading.Thread, "start", interrupted)
+            rw.stream_text(**stream()).result()
+        assert rw.stream_text(**stream()).result().text
+
+
 def test_budget_per_client_of_texts_is_its_own(server: LocalServer, path: pathlib.Path) -> None:
     for _ in range(2):
         with client(server, Budget(1e-8, per="client"), store=path) as rw:
