@@ -269,6 +269,7 @@ class ClientBase(Handle):
 
         Raises:
             NotFoundError: The model is not in the catalogue, so that nothing can be checked.
+            ValidationError: It has a file name in place of media, or a setting of the call that is invalid.
         """
         model, wire = self._core.model_of(with_parameters(task, parameters))
         return model.check_task(wire)
