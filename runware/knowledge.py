@@ -9,7 +9,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ValidationError
 from runware.options import Options
 from runware.protocol.codec import loads
-from runware.transport.open_requests import OpenRequests
+from runware.transport.http_client import OpenRequests
 
 if TYPE_CHECKING:
     from runware.models import access, refusals

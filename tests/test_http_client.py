@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from runware.errors import ConfigurationError, ConnectionFailedError
 from runware.options import DEFAULT_URL, Options
 from runware.transport.http_client import authorization, http_client
 
-from .net import read_head, swallowing
+from .net import listening, read_head, swallowing
 from .test_addresses import needs_silent_ports, v4
 
 
@@ -198,6 +199,23 @@ def test_closed_client_ends_what_connects(monkeypatch: pytest.MonkeyPatch, call:
         rw.close()
         thread.join(50)
     assert ended[0] - closed < 15.0
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_closed_client_ends_a_tls_handshake(call: str) -> None:
+    began = threading.Event()
+
+    def stall(sock: socket.socket) -> None:
+        while sock.recv(65536):
+            began.set()
+
+    with listening(stall) as port, ThreadPoolExecutor(1) as pool:
+        rw = Runware("rw-test-key", url=f"wss://127.0.0.1:{port}/v1", timeout=60.0, connect_timeout=60.0)
+        outcome = pool.submit(CALLS[call], rw)
+        assert began.wait(20.0)
+        rw.close()
+        with pytest.raises(ClientClosedError):
+            outcome.result(20.0)
 
 
 @pytest.mark.parametrize("stage", ["lookup", pytest.param("connection", marks=needs_silent_ports)])

@@ -24,7 +24,7 @@ from runware.models.newer import NONSENSE, NewerModels
 from runware.models.services import Cache, Services
 from runware.models.wording import LISTED
 from runware.options import Options
-from runware.transport.open_requests import OpenRequests
+from runware.transport.http_client import OpenRequests
 
 if TYPE_CHECKING:
     import difflib

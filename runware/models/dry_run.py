@@ -17,7 +17,7 @@ from runware.protocol.ids import new_uuid
 from runware.protocol.redaction import Redactor, secrets_of
 from runware.protocol.spending import cost_of
 from runware.transport import http_client
-from runware.transport.open_requests import OpenRequests
+from runware.transport.http_client import OpenRequests
 
 if TYPE_CHECKING:
     import httpx2

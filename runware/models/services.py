@@ -20,7 +20,7 @@ from runware._support.lazy_modules import lazy_module
 from runware.errors import ConnectionFailedError
 from runware.options import Options, seconds
 from runware.transport import http_client
-from runware.transport.open_requests import OpenRequests
+from runware.transport.http_client import OpenRequests
 
 if TYPE_CHECKING:
     import httpx2

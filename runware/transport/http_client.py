@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from runware._support.lazy_modules import lazy_module
 from runware._support.threads import cannot_start
-from runware.errors import ConfigurationError, ConnectionFailedError
+from runware.errors import ClientClosedError, ConfigurationError, ConnectionFailedError
 from runware.options import KEY_VARIABLE, Options
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from runware.transport import addresses, dialer
     from runware.transport import attempt as attempts
-    from runware.transport.open_requests import OpenRequests
 else:
     addresses = lazy_module("runware.transport.addresses")
     attempts = lazy_module("runware.transport.attempt")
@@ -42,6 +41,7 @@ __all__ = [
     "Connecting",
     "Deadline",
     "KeyHeader",
+    "OpenRequests",
     "async_http_client",
     "authorization",
     "bound_connecting",
@@ -55,10 +55,14 @@ _SLICE = 65_536
 
 
 class Connecting:
-    """The attempts of an HTTP client to connect, which another thread can end. There is no socket to shut down yet."""
+    """The attempts of an HTTP client to connect, which another thread can end.
+
+    There is no socket yet that it could shut down, or TLS has taken it over until its handshake is done.
+    """
 
     def __init__(self) -> None:
         self._attempts: set[weakref.ref[attempts.Attempt]] = set()
+        self._shaking: set[socket.socket] = set()
         self._cancelled = False
 
     def attempt(self, timeout: float) -> attempts.Attempt:
@@ -69,12 +73,38 @@ class Connecting:
             attempt.cancel()
         return attempt
 
+    @contextmanager
+    def handshake(self, sock: socket.socket) -> Iterator[None]:
+        """Let `cancel` end a TLS handshake over a socket."""
+        try:
+            copy = sock.dup()  # of the descriptor: the handshake takes it away from the socket
+        except OSError:  # there is none left
+            yield
+            return
+        self._shaking.add(copy)
+        try:
+            if self._cancelled:
+                _shut_down(copy)
+            yield
+        finally:
+            self._shaking.discard(copy)
+            copy.close()
+
     def cancel(self) -> None:
         """End the attempts at once, and all later ones; callable in any thread."""
         self._cancelled = True
         for one in tuple(self._attempts):
             if (attempt := one()) is not None:
                 attempt.cancel()
+        for sock in tuple(self._shaking):
+            _shut_down(sock)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """Shut a socket down, which wakes the thread that waits for it; closing would not."""
+    with suppress(OSError):  # it is closed
+        # Not `SSLSocket.shutdown`, which takes the TLS object away from a thread that reads.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def http_client(
@@ -114,6 +144,17 @@ def _backend_class() -> type[Any]:
     """Return the class of what makes connections for blocking clients, in the way of a WebSocket's."""
     stream_class = sync_backend.SyncStream
 
+    class Stream(stream_class):  # type: ignore[misc, valid-type]  # it is loaded at its first use
+        """A connection whose TLS handshake can be ended."""
+
+        def __init__(self, sock: socket.socket, connecting: Connecting) -> None:
+            super().__init__(sock)
+            self._connecting = connecting
+
+        def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+            with self._connecting.handshake(self.get_extra_info("socket")):
+                return super().start_tls(ssl_context, server_hostname, timeout)
+
     class Backend(httpcore2.SyncBackend):
         """Connects to the first address that answers, within one timeout for that and the name lookup."""
 
@@ -145,7 +186,7 @@ def _backend_class() -> type[Any]:
                 raise httpcore2.ConnectError(str(error)) from error
             with suppress(OSError):  # macOS refuses it once the other end is gone
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return stream_class(sock)
+            return Stream(sock, self._connecting)
 
     return Backend
 
@@ -256,6 +297,49 @@ class KeyHeader:
         return key if key.strip() and key != "None" and key.isprintable() else ""
 
 
+class OpenRequests:
+    """The blocking requests of a client that closing it ends: those with a `Deadline`.
+
+    It has no lock: a child that was forked while another thread held it would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[Deadline] = set()
+        self.closed = False
+
+    def add(self, requests: Deadline) -> None:
+        """Add requests that begin.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        self._open.add(requests)
+        if self.closed:  # looked at last, so that `close` ends the requests, or this finds it closed
+            self.discard(requests)
+            self.check()
+
+    def discard(self, requests: Deadline) -> None:
+        """Remove requests that are over."""
+        self._open.discard(requests)
+
+    def check(self) -> None:
+        """Raise `ClientClosedError` if the client is closed."""
+        if self.closed:
+            raise ClientClosedError("The client is closed. Create a new one for further calls.")
+
+    def close(self) -> None:
+        """End all requests at once, and refuse later ones."""
+        self.closed = True
+        for requests in tuple(self._open):
+            requests.end()
+
+    def abandon(self) -> None:
+        """Reset after a fork, in the child: the requests are those of the parent."""
+        parents, self._open = self._open, set()
+        for requests in parents:
+            requests.abandon()
+
+
 class Deadline:
     """Ends the blocking requests of one block of code in time, also those whose server sends a byte now and then.
 
@@ -275,7 +359,7 @@ class Deadline:
         self._requests = requests
         self._ends = time.monotonic() + seconds
         self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._shut_down)
+        self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -290,7 +374,7 @@ class Deadline:
     def __exit__(self, *_: object) -> None:
         self._requests.discard(self)
         self._timer.cancel()
-        self.abandon()
+        self._sockets.clear()
 
     @property
     def left(self) -> float:
@@ -306,30 +390,27 @@ class Deadline:
         """Raise `ClientClosedError` if the client was closed meanwhile, which fails a request in some way."""
         self._requests.check()
 
-    def _trace(self, event: str, facts: Mapping[str, Any]) -> None:
-        if event.endswith(".connect_tcp.complete"):
-            try:  # a copy, as TLS takes the socket over during its handshake, which could not be ended then
-                self._sockets.append(facts["return_value"].get_extra_info("socket").dup())
-            except OSError as error:  # there is no descriptor left
-                raise httpcore2.ConnectError(str(error)) from error
+    def _trace(self, _event: str, facts: Mapping[str, Any]) -> None:
+        stream: Any = facts.get("return_value")
+        if hasattr(stream, "get_extra_info"):  # a new connection, or TLS over it
+            self._sockets.append(stream.get_extra_info("socket"))
             if self.left <= 0:  # it was made at the last moment
-                self._shut_down()
+                self._end()
 
     def end(self) -> None:
         """End the requests at once, as their deadline would; callable in any thread."""
         self._ends = time.monotonic()
-        self.connecting.cancel()
-        self._shut_down()
+        self._end()
 
     def abandon(self) -> None:
-        """Forget the connections; after a fork, in the child, without a word to the server."""
+        """Close the connections after a fork, in the child: in this process only, and without a word to the server."""
         while self._sockets:
             self._sockets.pop().close()
 
-    def _shut_down(self) -> None:
+    def _end(self) -> None:
+        self.connecting.cancel()
         for sock in tuple(self._sockets):
-            with suppress(OSError):  # it is closed
-                sock.shutdown(socket.SHUT_RDWR)
+            _shut_down(sock)
 
 
 def _settings(options: Options, url: str) -> dict[str, Any]:
