@@ -367,9 +367,9 @@ class BlockingReader(Reader):
 
     def abort(self, *, client: bool = False) -> None:
         """End the connection; safe in any thread."""
-        if self.complete or self.ended_by:
+        if self.complete or self.ended_by == "fork":
             return
-        self.end("client" if client else "stream")
+        self.end("client" if client else "stream")  # again, if Ctrl-C has cut the first end short
         self._wake.set()
         if (job := self._job) is not None:
             job.cancel()
