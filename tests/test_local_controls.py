@@ -358,6 +358,31 @@ def test_tls_server_serves_websocket_and_files() -> None:
             assert peer.lost()
 
 
+def test_signal_at_any_line_ends_the_command() -> None:
+    program = """if True:
+        import signal, sys, threading
+        from types import SimpleNamespace
+        from runware.local import __main__ as command
+
+        def interrupt(frame, event, argument):
+            if event == "line":
+                signal.raise_signal(signal.SIGINT)
+            return interrupt
+
+        def trace(frame, event, argument):
+            return interrupt if frame.f_code.co_filename in (command.__file__, threading.__file__) else None
+
+        def start():
+            sys.settrace(trace)
+            sys._getframe(1).f_trace = interrupt
+
+        server = SimpleNamespace(start=start, stop=lambda: None, url="ws://x", api_key="", inspector_url="http://x")
+        sys.exit(command._serve(server, SimpleNamespace(host="", port=0, record=None, open=False)))
+    """
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, timeout=20, check=False).returncode == 0
+
+
 def test_command_line_serves_until_sigterm() -> None:
     command = [sys.executable, "-W", "error", "-m", "runware.local", "--port", "0", "--key", "k", "--delay", "0.001"]
     command += ["--fault", "X18", "--switch", "q18=object"]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import gc
+import queue
 import signal
 import ssl
 import sys
 import textwrap
-import threading
 import webbrowser
 from collections.abc import Sequence
 
 from runware.local import FAULTS, SWITCHES, LocalServer, Switches
 from runware.local.options import DEFAULT_KEY
 from runware.local.recording_relay import DEFAULT_UPSTREAM
+
+_POLL = 0.1 if sys.platform == "win32" else None
+"""Seconds of one wait for a signal. Ctrl-C does not interrupt a wait on Windows, so that it has to be short there."""
 
 
 def create_parser(prog: str = "python -m runware.local") -> argparse.ArgumentParser:
@@ -140,9 +143,10 @@ def _create_server(options: argparse.Namespace, context: ssl.SSLContext | None) 
 
 def _serve(server: LocalServer, options: argparse.Namespace) -> int:
     """Run the server until SIGINT or SIGTERM; return the exit code of the program."""
-    stop = threading.Event()
+    # Not an event, whose lock the main thread may hold when the signal comes: setting it would block for ever.
+    signals: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: signals.put(None))
     try:
         server.start()
     except OSError as error:
@@ -152,7 +156,12 @@ def _serve(server: LocalServer, options: argparse.Namespace) -> int:
     sys.stdout.flush()
     if options.open:
         webbrowser.open(server.inspector_url)
-    stop.wait()
+    while True:
+        try:
+            signals.get(timeout=_POLL)
+            break
+        except queue.Empty:
+            continue
     server.stop()
     return 0
 
