@@ -21,6 +21,8 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 if "--local" in sys.argv:
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
+    # Prefect starts a server of its own with an empty database, which takes a slow machine longer than its 20 seconds.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
 
 try:
     from prefect import flow, task
