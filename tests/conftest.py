@@ -44,6 +44,17 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
         monkeypatch.delenv(name.lower(), raising=False)
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not measure the coverage of processes that the test starts.
+
+    Coverage runs functions of its own inside the program. They hold locks, which a signal handler that raises leaves
+    locked, and allocate memory for each function of the program, which looks like growth.
+    """
+    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run the tests: more than there are processors, since most tests wait for something."""

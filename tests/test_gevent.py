@@ -505,11 +505,8 @@ def test_trio_is_refused_before_anything_is_sent(server: LocalServer) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="before, the module of sub-interpreters has another name")
-def test_isolated_sub_interpreter_is_refused_before_anything_is_sent(
-    server: LocalServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
-        monkeypatch.delenv(name)  # coverage cannot measure an isolated interpreter, and warns
+@pytest.mark.usefixtures("unmeasured")  # coverage cannot measure an isolated interpreter, and warns
+def test_isolated_sub_interpreter_is_refused_before_anything_is_sent(server: LocalServer) -> None:
     out = run(
         server,
         '''

@@ -64,6 +64,7 @@ def run(server: LocalServer, script: str) -> str:
 
 
 @posix
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(("seed", "transport"), [(1, "websocket"), (2, "websocket"), (1, "http"), (2, "http")])
 def test_three_hundred_first_calls_interrupted_at_random_leave_usable_clients(
     server: LocalServer, seed: int, transport: str
@@ -396,6 +397,7 @@ def test_interrupt_leaves_the_lock_that_starts_threads_free(
 
 
 @posix
+@pytest.mark.usefixtures("unmeasured")
 def test_lock_is_released_when_a_signal_handler_raises() -> None:
     """Python 3.14 looks for signals between the call of `__enter__` and the body of `with`."""
     code = """
