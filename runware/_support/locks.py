@@ -60,8 +60,8 @@ def _make_safe_rlock() -> ReentrantLock:
 make_rlock: Callable[[], ReentrantLock] = _make_safe_rlock if _NEEDED else threading.RLock
 """Returns a new re-entrant lock; under gevent, its own, which has no such problem."""
 make_brief_rlock: Callable[[], ReentrantLock] = _make_safe_rlock if _NEEDED else _Native
-"""Does the same in fewer steps, for locks under which nothing waits. If gevent patches `threading` when this module is
-loaded already, such a lock does not keep greenlets apart."""
+"""Returns the same in fewer steps, for locks under which no thread waits for anything. If gevent patches `threading`
+after this module was loaded, such a lock does not exclude greenlets from each other."""
 
 
 _thread_lock: Any = getattr(threading, "_active_limbo_lock", None)
