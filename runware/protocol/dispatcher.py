@@ -104,7 +104,7 @@ class Dispatcher:
         return True
 
     def _lead(self, call: Call) -> None:
-        """Let further calls for the task of a call wait for it, whatever UUID its attempt has by then."""
+        """Register a call by its UUID, so that further calls for its task wait for it, also during later attempts."""
         assert call.durable is not None
         call.durable.leads = call.uuid
         self._leading[call.uuid] = call

@@ -62,7 +62,7 @@ class Connecting:
 
     def __init__(self) -> None:
         self._attempts: set[weakref.ref[attempts.Attempt]] = set()
-        self._shaking: set[socket.socket] = set()
+        self._handshakes: set[socket.socket] = set()
         self._cancelled = False
 
     def attempt(self, timeout: float) -> attempts.Attempt:
@@ -75,19 +75,19 @@ class Connecting:
 
     @contextmanager
     def handshake(self, sock: socket.socket) -> Iterator[None]:
-        """Let `cancel` end a TLS handshake over a socket."""
+        """Register a TLS handshake over a socket while it lasts, so that `cancel` ends it."""
         try:
             copy = sock.dup()  # of the descriptor: the handshake takes it away from the socket
         except OSError:  # there is none left
             yield
             return
-        self._shaking.add(copy)
+        self._handshakes.add(copy)
         try:
             if self._cancelled:
                 _shut_down(copy)
             yield
         finally:
-            self._shaking.discard(copy)
+            self._handshakes.discard(copy)
             copy.close()
 
     def cancel(self) -> None:
@@ -96,7 +96,7 @@ class Connecting:
         for one in tuple(self._attempts):
             if (attempt := one()) is not None:
                 attempt.cancel()
-        for sock in tuple(self._shaking):
+        for sock in tuple(self._handshakes):
             _shut_down(sock)
 
 
